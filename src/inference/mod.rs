@@ -1,0 +1,31 @@
+//! Running networks: the engine, data sets, calibration, metrics. Runs exactly the bytes that an export writes.
+
+mod calibration;
+pub mod dataset;
+mod engine;
+mod evaluate;
+
+pub use calibration::{Calibration, calibrate, value_shapes};
+pub use dataset::{DataOptions, Dataset, DatasetError};
+pub use engine::{Engine, Port};
+pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, run_outputs, top_k};
+
+use crate::progress::Cancelled;
+
+/// Why a network could not be run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum InferenceError {
+    /// Somebody else's result is wanted by now.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// The engine cannot load the model; names node and operator where known.
+    #[error("the engine cannot load this network: {0}")]
+    Load(String),
+    /// The engine stopped while running.
+    #[error("the network failed while running: {0}")]
+    Run(String),
+    /// The data do not fit the network.
+    #[error("{0}")]
+    Data(String),
+}

@@ -1,0 +1,30 @@
+//! Splitscope opens a trained network, shows where its outliers are, splits and clips them away, previews the quantized
+//! result on a real engine and exports exactly what was previewed.
+//!
+//! The method is Outlier Channel Splitting (Zhao, Hu, Dotzel, De Sa, Zhang, ICML 2019, arXiv 1901.09504).
+//!
+//! The rooms, in the order that data flows; each imports only from those above it:
+//!
+//! - [`progress`]: how long work reports where it is and learns that it is no longer wanted.
+//! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
+//! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
+//! - [`format`]: files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
+//! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
+//! - [`inference`]: the engine, data sets, calibration, metrics.
+//! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.
+//! - [`session`]: what is open now and what is known of it; actions, undo. Knows no window.
+//! - [`app`]: the window: draws a session and sends it actions.
+//! - [`cli`]: the command line over the same rooms.
+
+pub mod app;
+pub mod cli;
+pub mod format;
+pub mod inference;
+pub mod jobs;
+pub mod network;
+pub mod onnx;
+pub mod progress;
+pub mod quantization;
+pub mod session;
+pub mod statistics;

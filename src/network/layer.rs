@@ -1,0 +1,162 @@
+//! What is known of one layer before anything is done to it.
+
+/// Which operator a layer is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LayerKind {
+    /// Convolution `W[O, I/g, k…]`.
+    Conv,
+    /// Transposed convolution `W[I, O/g, k…]`.
+    ConvTranspose,
+    /// `Gemm`, `W[O, I]` with `transB`, else `W[I, O]`.
+    Gemm,
+    /// `MatMul` with one constant side.
+    MatMul,
+    /// `LSTM`: one layer for W and one for R.
+    Lstm,
+    /// `GRU`: likewise.
+    Gru,
+    /// `RNN`: likewise.
+    Rnn,
+    /// A tensor of a weights-only file.
+    Tensor,
+    /// A layer that is quantized already.
+    Quantized,
+}
+
+/// What can be done with a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Support {
+    /// Split and quantize.
+    Split,
+    /// Quantize, not split; the reason, such as "depthwise: nothing to split".
+    Quantize(String),
+    /// Look only; the reason.
+    View(String),
+}
+
+impl Support {
+    /// Why the layer cannot be split, if it cannot.
+    pub fn why_not_split(&self) -> Option<&str> {
+        match self {
+            Self::Split => None,
+            Self::Quantize(why) | Self::View(why) => Some(why),
+        }
+    }
+
+    /// Whether the layer can be put on a grid.
+    pub fn can_quantize(&self) -> bool {
+        !matches!(self, Self::View(_))
+    }
+}
+
+/// Which axis of [`Layout`] is the output channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OutAxis {
+    /// `groups * outer` output channels: Conv `W[O, I/g, k…]`, Gemm with `transB`.
+    Outer,
+    /// `inner` output channels: MatMul `W[I, O]`.
+    Inner,
+}
+
+/// How a weight tensor is read: row-major `[groups, outer, channels, inner]`.
+///
+/// Input channel j of the layer is `group * channels + channel`. Conv `W[O, I/g, kH, kW]` has `outer = O/g`,
+/// `channels = I/g`, `inner = kH*kW`; Gemm with `transB` `W[O, I]` has `inner = 1`; MatMul `W[I, O]` has `outer = 1`,
+/// `inner = O`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// Groups of a grouped convolution, else 1.
+    pub groups: usize,
+    /// Rows before the input channel, in each group.
+    pub outer: usize,
+    /// Input channels in each group.
+    pub channels: usize,
+    /// Elements after the input channel.
+    pub inner: usize,
+    /// Where the output channels are.
+    pub out_axis: OutAxis,
+}
+
+impl Layout {
+    /// Input channels of the layer: `groups * channels`.
+    pub fn in_channels(&self) -> usize {
+        self.groups * self.channels
+    }
+
+    /// Output channels of the layer.
+    pub fn out_channels(&self) -> usize {
+        match self.out_axis {
+            OutAxis::Outer => self.groups * self.outer,
+            OutAxis::Inner => self.inner,
+        }
+    }
+
+    /// Elements of the tensor.
+    pub fn elements(&self) -> usize {
+        self.groups * self.outer * self.channels * self.inner
+    }
+}
+
+/// Place of a node: the way down through subgraphs, then its position.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct NodePath {
+    /// For each level: position of the node that holds the subgraph, and the attribute's name.
+    pub subgraphs: Vec<(usize, String)>,
+    /// Position among the nodes of that graph.
+    pub node: usize,
+}
+
+/// Where a layer's weight tensor is kept, seen from the layer's own graph.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WeightSource {
+    /// Way down to the graph that holds the tensor (a prefix of the layer's own way).
+    pub subgraphs: Vec<(usize, String)>,
+    /// The tensor there.
+    pub tensor: TensorPlace,
+    /// Positions (in that same graph) of the Identity, Transpose and Cast nodes between the tensor and the layer,
+    /// tensor first.
+    pub chain: Vec<usize>,
+}
+
+/// A constant tensor in a graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TensorPlace {
+    /// Position among the initializers.
+    Initializer(usize),
+    /// Position of a `Constant` node.
+    Constant(usize),
+}
+
+/// One layer: where its weight is and how to read it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The node's name or, if it has none, the weight's; unique in the network.
+    pub name: String,
+    /// Which operator.
+    pub kind: LayerKind,
+    /// The operator as the file spells it.
+    pub op: String,
+    /// Name of the weight tensor.
+    pub weight: String,
+    /// Shape of the weight tensor as stored.
+    pub shape: Vec<usize>,
+    /// How to read it.
+    pub layout: Layout,
+    /// Which input of the node the weight is (1 for Conv and Gemm; 0 for a MatMul with its constant on the left).
+    pub weight_input: usize,
+    /// Name of the value that the weights multiply, and the axis of its channels (negative counts from the end).
+    pub input: Option<(String, i64)>,
+    /// What can be done with it.
+    pub support: Support,
+    /// The node; `None` in a weights-only file.
+    pub node: Option<NodePath>,
+    /// The weight's place.
+    pub source: WeightSource,
+}
+
+impl Layer {
+    /// Elements of the weight.
+    pub fn parameters(&self) -> u64 {
+        self.layout.elements() as u64
+    }
+}

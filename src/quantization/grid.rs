@@ -1,0 +1,191 @@
+//! The symmetric linear grid (Zhao et al. 2019, section 3.1).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::str::FromStr;
+
+/// Bits of a tensor: float, or a grid of 2 to 8 bits. Written as `"float"` or the number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Bits {
+    /// A grid of 2 to 8 bits.
+    Grid(u8),
+    /// Left as it is.
+    Float,
+}
+
+impl Bits {
+    /// The least number of bits with a grid point besides 0.
+    pub const MIN: u8 = 2;
+    /// The greatest number of bits that an int8 export can hold.
+    pub const MAX: u8 = 8;
+
+    /// The number of bits, if there is a grid.
+    pub fn grid(self) -> Option<u8> {
+        match self {
+            Self::Grid(bits) => Some(bits),
+            Self::Float => None,
+        }
+    }
+}
+
+impl fmt::Display for Bits {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Grid(bits) => write!(f, "{bits}"),
+            Self::Float => f.write_str("float"),
+        }
+    }
+}
+
+impl FromStr for Bits {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "float" => Ok(Self::Float),
+            _ => match text.parse() {
+                Ok(bits @ Self::MIN..=Self::MAX) => Ok(Self::Grid(bits)),
+                _ => Err(format!("bits are 2 to 8 or 'float', not '{text}'")),
+            },
+        }
+    }
+}
+
+impl Serialize for Bits {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Grid(bits) => serializer.serialize_u8(*bits),
+            Self::Float => serializer.serialize_str("float"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Bits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Raw {
+            Number(i64),
+            Text(String),
+        }
+        let text = match Raw::deserialize(deserializer)? {
+            Raw::Number(number) => number.to_string(),
+            Raw::Text(text) => text,
+        };
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A uniform grid: values `q * step` for integer q in [`Grid::low`]`..=`[`Grid::high`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Grid {
+    /// Bits k, 2 to 8.
+    pub bits: u8,
+    /// Distance d of neighbouring values, in the units of the tensor.
+    pub step: f32,
+    /// `0..=2^k - 1` instead of `-n..=n`; only for activations that are never negative.
+    pub unsigned: bool,
+}
+
+impl Grid {
+    /// The symmetric grid whose outermost values are `±threshold`: `d = a / n`, `n = 2^(k-1) - 1`. A threshold of 0 (or one
+    /// whose step would vanish) gives step 1, on which everything that small is 0.
+    pub fn symmetric(bits: u8, threshold: f32) -> Self {
+        Self {
+            bits,
+            step: positive_or_one(threshold / symmetric_levels(bits) as f32),
+            unsigned: false,
+        }
+    }
+
+    /// The grid from 0 to `threshold` with `2^k` values.
+    pub fn unsigned(bits: u8, threshold: f32) -> Self {
+        Self {
+            bits,
+            step: positive_or_one(threshold / ((1_u32 << bits) - 1) as f32),
+            unsigned: true,
+        }
+    }
+
+    /// Least index.
+    pub fn low(self) -> i32 {
+        if self.unsigned { 0 } else { -symmetric_levels(self.bits) }
+    }
+
+    /// Greatest index.
+    pub fn high(self) -> i32 {
+        if self.unsigned {
+            (1 << self.bits) - 1
+        } else {
+            symmetric_levels(self.bits)
+        }
+    }
+
+    /// Index of the value nearest to `x`: `clamp(floor(x/d + 1/2), low, high)`. NaN becomes 0.
+    pub fn index(self, x: f32) -> i32 {
+        ((x / self.step + 0.5).floor() as i32).clamp(self.low(), self.high())
+    }
+
+    /// The value of index `q`.
+    pub fn value(self, q: i32) -> f32 {
+        q as f32 * self.step
+    }
+
+    /// `x` on the grid.
+    pub fn round(self, x: f32) -> f32 {
+        self.value(self.index(x))
+    }
+}
+
+/// n = 2^(k-1) - 1: the greatest index of the symmetric grid of k bits.
+pub fn symmetric_levels(bits: u8) -> i32 {
+    (1 << (bits - 1)) - 1
+}
+
+fn positive_or_one(step: f32) -> f32 {
+    if step >= f32::MIN_POSITIVE && step.is_finite() {
+        step
+    } else {
+        1.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_symmetric_grid_has_two_to_the_k_minus_one_values_and_ends_at_the_threshold() {
+        for bits in 2..=8 {
+            let grid = Grid::symmetric(bits, 3.0);
+            assert_eq!(grid.high() - grid.low() + 1, (1 << bits) - 1);
+            assert!((grid.value(grid.high()) - 3.0).abs() < 1e-6);
+            assert_eq!(grid.low(), -grid.high());
+            assert_eq!(grid.index(1e9), grid.high());
+            assert_eq!(grid.index(-1e9), grid.low());
+        }
+    }
+
+    #[test]
+    fn a_tensor_of_zeros_stays_zero() {
+        assert_eq!(Grid::symmetric(4, 0.0).round(0.0), 0.0);
+    }
+
+    #[test]
+    fn halves_round_up_as_the_split_needs() {
+        let grid = Grid {
+            bits: 8,
+            step: 1.0,
+            unsigned: false,
+        };
+        assert_eq!([-1.5, -0.5, 0.5, 1.5].map(|x| grid.index(x)), [-1, 0, 1, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn rounding_moves_by_half_a_step_at_most(x in -3.0_f32..3.0, bits in 2_u8..=8) {
+            let grid = Grid::symmetric(bits, 3.0);
+            prop_assert!((grid.round(x) - x).abs() <= grid.step * 0.500_01);
+        }
+    }
+}

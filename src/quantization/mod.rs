@@ -1,0 +1,39 @@
+//! The method: grid, clip, split; the recipe that chooses among them, the plan it gives for a network, the graph that
+//! carries the plan out, and what it costs.
+
+mod clip;
+mod grid;
+mod overhead;
+mod plan;
+mod recipe;
+mod rewrite;
+mod split;
+
+pub use clip::{Clip, ClipChoice, choose_threshold};
+pub use grid::{Bits, Grid};
+pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
+pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan, plan_layer};
+pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
+pub use rewrite::{quantized_tensors, rewrite, split_only};
+pub use split::{Split, SplitKind, split_channels, split_count};
+
+use crate::network::NetworkError;
+use crate::progress::Cancelled;
+
+/// Why a recipe could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantizationError {
+    /// Somebody else's result is wanted by now.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// A fault of the network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// The recipe asks for what cannot be.
+    #[error("recipe: {0}")]
+    Recipe(String),
+    /// The graph cannot be rewritten.
+    #[error("{0}")]
+    Rewrite(String),
+}

@@ -1,0 +1,9 @@
+//! One pass over a tensor: moments, per-channel ranges, histograms, outliers; and the running range of an activation.
+
+mod activation;
+mod histogram;
+mod tensor;
+
+pub use activation::{ActivationStatistics, RangeSource};
+pub use histogram::{Histogram, histogram, outlier_count};
+pub use tensor::{TensorStatistics, tensor_statistics};
