@@ -16,7 +16,7 @@ pub use grid::{Bits, Grid};
 pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
 pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan, plan_layer};
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
-pub use rewrite::{quantized_tensors, rewrite, split_only};
+pub use rewrite::{RECIPE_KEY, quantized_tensors, rewrite, split_only};
 pub use split::{Split, SplitKind, max_abs_after_split, split_channels, split_count};
 
 use crate::network::NetworkError;
