@@ -6,6 +6,7 @@
 //! The rooms, in the order that data flows; each imports only from those above it:
 //!
 //! - [`progress`]: how long work reports where it is and learns that it is no longer wanted.
+//! - [`atomic`]: files that are there whole or not at all.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
 //! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
 //! - [`format`]: files to networks: `.onnx`, `.safetensors`, the embedded demos.
@@ -18,6 +19,7 @@
 //! - [`cli`]: the command line over the same rooms.
 
 pub mod app;
+pub mod atomic;
 pub mod cli;
 pub mod format;
 pub mod inference;

@@ -5,7 +5,7 @@ mod fold;
 mod layer;
 
 pub use fold::fold_batch_norm;
-pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, WeightSource};
+pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 
 use crate::onnx::{FloatData, ModelProto, OnnxError};
 use std::path::PathBuf;
@@ -96,6 +96,19 @@ impl Network {
     /// # Errors
     /// [`OnnxError::Tensor`] when the tensor's description and data do not fit.
     pub fn weights(&self, _index: usize) -> Result<FloatData, NetworkError> {
+        todo!()
+    }
+
+    /// The node of a layer.
+    pub fn node(&self, _layer: &Layer) -> Option<&crate::onnx::NodeProto> {
+        todo!()
+    }
+
+    /// The stored weight tensor of a layer.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] when the layer is not of this network.
+    pub fn tensor(&self, _layer: &Layer) -> Result<&crate::onnx::TensorProto, NetworkError> {
         todo!()
     }
 }
