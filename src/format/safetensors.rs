@@ -51,7 +51,7 @@ pub fn looks_like(bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`FormatError::File`] on a header or offsets that do not hold together, naming the tensor.
-pub fn read(bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
+pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
     let broken = |reason| FormatError::File {
         file: file.to_owned(),
         reason,
@@ -59,7 +59,7 @@ pub fn read(bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
     let (header_length, metadata) =
         SafeTensors::read_metadata(&bytes).map_err(|error| broken(reason(&error, &bytes)))?;
     // The crate has checked that this lies inside of the file.
-    let data = bytes.slice(LENGTH_BYTES + header_length..);
+    let data = bytes.split_off(LENGTH_BYTES + header_length);
     let initializer = metadata
         .offset_keys()
         .iter()

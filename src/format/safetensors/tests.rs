@@ -187,3 +187,31 @@ fn nested_json_does_not_exhaust_the_stack() {
     let deep = format!("{{\"w\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert!(fault_of_header(&deep, &[]).contains("header cannot be read"));
 }
+
+#[test]
+#[ignore = "needs ../shared"]
+fn the_networks_survive_a_read_and_a_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.safetensors");
+    let mut count = 0;
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "safetensors") {
+            let model = read(map_file(&path).unwrap(), "w").unwrap();
+            let tensors = &model.graph.as_ref().unwrap().initializer;
+            let metadata: Vec<_> = model
+                .metadata_props
+                .iter()
+                .map(|entry| (entry.key().to_owned(), entry.value().to_owned()))
+                .collect();
+            write(&copy, tensors, &metadata).unwrap();
+            assert!(
+                read(map_file(&copy).unwrap(), "w").unwrap() == model,
+                "{}",
+                path.display()
+            );
+            count += 1;
+        }
+    }
+    assert!(count >= 3, "{count}");
+}

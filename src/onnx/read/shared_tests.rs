@@ -10,8 +10,8 @@ const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
 /// Reads, writes and reads again; tells whether the bytes are those of the original, too.
 ///
 /// Models are compared as bytes, because a NaN is not equal to itself.
-fn survives(bytes: Vec<u8>, name: &str) -> bool {
-    let model = read_bytes(bytes.clone().into(), None).unwrap_or_else(|error| panic!("{name}: {error}"));
+fn survives(bytes: &[u8], name: &str) -> bool {
+    let model = read_bytes(bytes.to_vec().into(), None).unwrap_or_else(|error| panic!("{name}: {error}"));
     let written = encode(&model).unwrap();
     let again = read_bytes(written.clone().into(), None).unwrap();
     assert!(encode(&again).unwrap() == written, "{name}");
@@ -32,7 +32,7 @@ fn the_networks_survive_a_read_and_a_write() {
             let model = read_file(&path).unwrap();
             write_file(&model, &copy).unwrap();
             assert!(encode(&read_file(&copy).unwrap()).unwrap() == encode(&model).unwrap());
-            survives(bytes, &path.display().to_string());
+            survives(&bytes, &path.display().to_string());
             count += 1;
         }
     }
@@ -51,7 +51,7 @@ fn the_backend_test_models_survive_a_read_and_a_write_byte_for_byte() {
     for (name, bytes) in tar_files(&tar) {
         if name.ends_with(".onnx") {
             count += 1;
-            identical += usize::from(survives(bytes.to_vec(), &name));
+            identical += usize::from(survives(bytes, &name));
         }
     }
     assert!(count > 1000, "{count}");
