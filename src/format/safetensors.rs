@@ -2,7 +2,8 @@
 
 use super::FormatError;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelProto, Replacement, TensorProto, build, one_line, schema::data_type, tensor_bytes};
+use crate::onnx::{GraphProto, ModelProto, TensorProto, build, one_line, schema::data_type, tensor_bytes};
+use crate::replacement::Replacement;
 use ::safetensors::tensor::{SafeTensorError, SafeTensors};
 use ::safetensors::{Dtype, tensor::Metadata};
 use bytes::Bytes;

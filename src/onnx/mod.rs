@@ -4,7 +4,6 @@ pub mod build;
 mod error;
 mod external;
 mod read;
-mod replace;
 pub mod schema;
 mod sniff;
 mod tensor;
@@ -13,7 +12,6 @@ mod write;
 
 pub use error::OnnxError;
 pub use read::{map_file, read_bytes, read_file};
-pub use replace::Replacement;
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;
 pub(crate) use tensor::one_line;

@@ -1,9 +1,9 @@
 //! Writing: the model as bytes, or as a file that is written beside and renamed.
 
-use super::replace::Replacement;
 use super::schema::{EXTERNAL, StringStringEntryProto, data_type};
 use super::tensor::tensor_bytes;
 use super::{GraphProto, ModelProto, OnnxError, TensorProto};
+use crate::replacement::Replacement;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
 use std::io::{self, Write};

@@ -267,8 +267,7 @@ impl Recipe {
     /// The file and the system's reason.
     pub fn save(&self, path: &Path) -> Result<(), String> {
         let text = self.to_toml()?;
-        crate::atomic::write(path, |file| std::io::Write::write_all(file, text.as_bytes()))
-            .map_err(|e| format!("{}: {e}", path.display()))
+        crate::replacement::replace_file(path, text.as_bytes()).map_err(|e| format!("{}: {e}", path.display()))
     }
 }
 

@@ -77,6 +77,16 @@ impl Write for Replacement {
     }
 }
 
+/// Writes a small file that appears whole or not at all.
+///
+/// # Errors
+/// The system's reason; what stood at `path` is then untouched.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = Replacement::new(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
 fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
