@@ -155,6 +155,11 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Axis of the stored weight tensor that is the output channel.
+    pub fn output_axis(&self) -> usize {
+        1 - self.channel_axis()
+    }
+
     /// Axis of the stored weight tensor that is the input channel (of one group).
     pub fn channel_axis(&self) -> usize {
         match self.layout.out_axis {
