@@ -1,6 +1,8 @@
 //! Splitting and quantizing weights, bit for bit against an independent implementation in numpy
 //! (`fixtures/split_reference.py`, whose output is kept beside it).
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzReader;
 use splitscope::network::{Layout, OutAxis};

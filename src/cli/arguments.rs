@@ -126,15 +126,6 @@ pub(super) struct CalibrationArguments {
     pub(super) calibration_limit: usize,
 }
 
-/// A named recipe to start from.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum PresetName {
-    /// First and last layer float, batch-norm apart, as in the paper
-    Paper,
-    /// Batch-norm folded, every layer quantized
-    Deploy,
-}
-
 /// Everything that makes a recipe.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
@@ -143,8 +134,8 @@ pub(super) struct RecipeArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// Start from a named recipe; the flags below override it
-    #[arg(long, value_enum)]
-    preset: Option<PresetName>,
+    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
+    preset: Option<Preset>,
     /// Bits of each weight: 2 to 8, or float
     #[arg(long, value_name = "K")]
     weight_bits: Option<Bits>,
@@ -180,7 +171,7 @@ pub(super) struct RecipeArguments {
     no_fold_batch_norm: bool,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
-    pub(super) float_layer: Vec<String>,
+    float_layer: Vec<String>,
 }
 
 impl RecipeArguments {
@@ -192,8 +183,7 @@ impl RecipeArguments {
         self.refuse_unbuilt()?;
         let mut recipe = match (&self.recipe, self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
-            (None, Some(PresetName::Paper)) => Recipe::preset(Preset::Paper),
-            (None, Some(PresetName::Deploy)) => Recipe::preset(Preset::Deploy),
+            (None, Some(preset)) => Recipe::preset(preset),
             (None, None) => Recipe::default(),
         };
         replace(&mut recipe.weight_bits, self.weight_bits);
@@ -327,6 +317,11 @@ fn ratio(text: &str) -> Result<f64, String> {
         Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
         _ => Err("a share from 0 to 1 is needed".to_owned()),
     }
+}
+
+fn preset(text: &str) -> Result<Preset, String> {
+    let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
+    found.ok_or_else(|| format!("a preset is {}", Preset::ALL.map(Preset::name).join(" or ")))
 }
 
 fn split_kind(text: &str) -> Result<SplitKind, String> {
