@@ -12,7 +12,13 @@ use std::hint::black_box;
 fn resnet50() -> Vec<(Layout, Vec<f32>)> {
     let mut layouts = Vec::new();
     let mut conv = |outer: usize, channels: usize, inner: usize| {
-        layouts.push(Layout { groups: 1, outer, channels, inner, out_axis: OutAxis::Outer });
+        layouts.push(Layout {
+            groups: 1,
+            outer,
+            channels,
+            inner,
+            out_axis: OutAxis::Outer,
+        });
     };
     conv(64, 3, 49);
     let mut channels = 64;

@@ -12,9 +12,20 @@ use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, plan, re
 
 /// The recipe of the demo's tables: first convolution float, weights only.
 fn fashion(bits: u8, expand_ratio: f64, clip: Clip, fold_batch_norm: bool) -> Recipe {
-    let mut recipe =
-        Recipe { weight_bits: Bits::Grid(bits), expand_ratio, clip, fold_batch_norm, ..Recipe::default() };
-    recipe.layers.insert("conv1".to_owned(), LayerRecipe { float: Some(true), ..LayerRecipe::default() });
+    let mut recipe = Recipe {
+        weight_bits: Bits::Grid(bits),
+        expand_ratio,
+        clip,
+        fold_batch_norm,
+        ..Recipe::default()
+    };
+    recipe.layers.insert(
+        "conv1".to_owned(),
+        LayerRecipe {
+            float: Some(true),
+            ..LayerRecipe::default()
+        },
+    );
     recipe
 }
 
@@ -52,10 +63,23 @@ fn splitting_alone_never_changes_what_the_network_computes() {
     let data = Dataset::demo(Demo::Fashion);
     let progress = Progress::default();
     for fold in [false, true] {
-        let network = if fold { fold_batch_norm(&network).unwrap() } else { network.clone() };
+        let network = if fold {
+            fold_batch_norm(&network).unwrap()
+        } else {
+            network.clone()
+        };
         let plan = plan(&network, &fashion(4, 0.2, Clip::None, fold), None, &progress).unwrap();
-        assert!(plan.layers.iter().filter_map(|l| l.quantized()).any(|l| !l.splits.is_empty()));
-        let outputs = |bytes| run_outputs(&Engine::load(bytes).unwrap(), &data, 100, &progress).unwrap().logits;
+        assert!(
+            plan.layers
+                .iter()
+                .filter_map(|l| l.quantized())
+                .any(|l| !l.splits.is_empty())
+        );
+        let outputs = |bytes| {
+            run_outputs(&Engine::load(bytes).unwrap(), &data, 100, &progress)
+                .unwrap()
+                .logits
+        };
         let float = outputs(encode(&network.model).unwrap());
         let split = outputs(encode(&split_only(&network, &plan).unwrap()).unwrap());
         let difference = relative_difference(&float, &split);
@@ -67,18 +91,29 @@ fn splitting_alone_never_changes_what_the_network_computes() {
 fn exported_weights_lie_inside_the_grid_of_their_bits() {
     let network = open("demo:fashion");
     for bits in 2..=8 {
-        let recipe = Recipe { weight_bits: Bits::Grid(bits), expand_ratio: 0.05, ..Recipe::default() };
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(bits),
+            expand_ratio: 0.05,
+            ..Recipe::default()
+        };
         let model = rewrite(&network, &plan(&network, &recipe, None, &Progress::default()).unwrap()).unwrap();
         let graph = model.graph.unwrap();
         let n = (1_i32 << (bits - 1)) - 1;
         let mut tensors = 0;
         for tensor in graph.initializer.iter().filter(|t| t.name().ends_with(".q")) {
             let raw = tensor.raw_data.as_ref().unwrap();
-            assert!(raw.iter().all(|b| i32::from(*b as i8).abs() <= n), "{} at {bits} bits", tensor.name());
+            assert!(
+                raw.iter().all(|b| i32::from(*b as i8).abs() <= n),
+                "{} at {bits} bits",
+                tensor.name()
+            );
             tensors += 1;
         }
         assert_eq!(tensors, 22, "every layer of the demo has its int8 weight");
-        assert!(graph.initializer.iter().all(|t| t.name() != "layer1.0.conv1.weight"), "the float weight is gone");
+        assert!(
+            graph.initializer.iter().all(|t| t.name() != "layer1.0.conv1.weight"),
+            "the float weight is gone"
+        );
     }
 }
 
@@ -96,7 +131,10 @@ fn quantized_activations_need_calibration_and_then_cost_little_at_8_bits() {
 #[test]
 fn float_everywhere_is_the_float_network() {
     let network = open("demo:fashion");
-    let recipe = Recipe { weight_bits: Bits::Float, ..Recipe::default() };
+    let recipe = Recipe {
+        weight_bits: Bits::Float,
+        ..Recipe::default()
+    };
     let evaluation = evaluate_recipe(&network, &recipe, Demo::Fashion, 200);
     assert_eq!(evaluation.agreement, 1.0);
     assert_eq!(evaluation.float, evaluation.quantized);

@@ -1,7 +1,7 @@
 //! `splitscope evaluate`: the network before and after quantization on the same samples.
 
 use super::arguments::EvaluateArguments;
-use super::output::{Table, check_place, print, to_json, write_whole};
+use super::output::{Table, check_place, to_json, write_whole};
 use super::pipeline;
 use crate::inference::{self, Dataset, Engine, Evaluation, Metrics, Outputs, run_outputs};
 use crate::onnx;
@@ -12,8 +12,8 @@ use ndarray::ArrayView2;
 use ndarray_npy::WriteNpyExt;
 use std::path::Path;
 
-/// Carries the subcommand out.
-pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<()> {
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<String> {
     if let Some(path) = &arguments.logits {
         check_place(path)?;
     }
@@ -40,11 +40,11 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
         write_logits(path, &after)?;
     }
     let evaluation = inference::evaluate(&before, &after, &data);
-    print(&if arguments.json {
-        to_json(&evaluation)?
+    if arguments.json {
+        to_json(&evaluation)
     } else {
-        table(&evaluation, &data)
-    })
+        Ok(table(&evaluation, &data))
+    }
 }
 
 /// Writes outputs as a NumPy array `[samples, classes]`.

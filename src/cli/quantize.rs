@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::QuantizeArguments;
-use super::output::{Table, check_place, folder_of, print, three_digits, to_json, write_whole};
+use super::output::{Table, check_place, folder_of, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
 use crate::inference::value_shapes;
@@ -96,8 +96,8 @@ enum Target {
     Safetensors,
 }
 
-/// Carries the subcommand out.
-pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<()> {
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<String> {
     let target = target(&arguments.output)?;
     check_output(&arguments.output, &arguments.model)?;
     if let Some(report) = &arguments.report {
@@ -123,7 +123,7 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         };
         write_whole(path, to_json(&report)?.as_bytes())?;
     }
-    print(&table(&planned, &cost, &arguments.output))
+    Ok(table(&planned, &cost, &arguments.output))
 }
 
 fn target(output: &Path) -> Result<Target, UsageError> {

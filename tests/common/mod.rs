@@ -23,10 +23,16 @@ pub fn open(path: &str) -> Network {
 pub fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
     let progress = Progress::default();
     let float = Engine::load(encode(&network.model).unwrap()).unwrap();
-    let folded = if recipe.fold_batch_norm { fold_batch_norm(network).unwrap() } else { network.clone() };
-    let activations = recipe
-        .quantizes_activations()
-        .then(|| calibrate(network, &float, &Dataset::demo_calibration(demo), 128, &progress).unwrap().activations);
+    let folded = if recipe.fold_batch_norm {
+        fold_batch_norm(network).unwrap()
+    } else {
+        network.clone()
+    };
+    let activations = recipe.quantizes_activations().then(|| {
+        calibrate(network, &float, &Dataset::demo_calibration(demo), 128, &progress)
+            .unwrap()
+            .activations
+    });
     let plan = plan(&folded, recipe, activations.as_ref(), &progress).unwrap();
     let quantized = Engine::load(encode(&rewrite(&folded, &plan).unwrap()).unwrap()).unwrap();
     let data = Dataset::demo(demo);
