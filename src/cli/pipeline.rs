@@ -66,6 +66,12 @@ fn calibrate(
     options: &DataOptions,
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
+    if let Some(why) = &network.why_not_runnable {
+        bail!(
+            "{}: activations cannot be quantized (give --activation-bits float): {why}",
+            network.name
+        );
+    }
     // A demo stands for its calibration data here, never for the test data that it is judged by.
     let path = arguments.calibration.as_deref().unwrap_or(model);
     let demo = Demo::from_name(path);
