@@ -93,4 +93,6 @@ fn check_versions(model: &ModelProto) -> Result<(), OnnxError> {
 }
 
 #[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
 mod tests;

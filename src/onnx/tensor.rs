@@ -143,35 +143,11 @@ pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
 
 /// The name of an element type as ONNX spells it.
 pub fn data_type_name(element_type: i32) -> &'static str {
+    #[rustfmt::skip]
     const NAMES: [&str; 29] = [
-        "UNDEFINED",
-        "FLOAT",
-        "UINT8",
-        "INT8",
-        "UINT16",
-        "INT16",
-        "INT32",
-        "INT64",
-        "STRING",
-        "BOOL",
-        "FLOAT16",
-        "DOUBLE",
-        "UINT32",
-        "UINT64",
-        "COMPLEX64",
-        "COMPLEX128",
-        "BFLOAT16",
-        "FLOAT8E4M3FN",
-        "FLOAT8E4M3FNUZ",
-        "FLOAT8E5M2",
-        "FLOAT8E5M2FNUZ",
-        "UINT4",
-        "INT4",
-        "FLOAT4E2M1",
-        "FLOAT8E8M0",
-        "UINT2",
-        "INT2",
-        "FLOAT6E2M3",
+        "UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16",
+        "DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4", "INT4", "FLOAT4E2M1", "FLOAT8E8M0", "UINT2", "INT2", "FLOAT6E2M3",
         "FLOAT6E3M2",
     ];
     usize::try_from(element_type)
@@ -220,26 +196,35 @@ fn element_bits(tensor: &TensorProto) -> Result<usize, OnnxError> {
 fn typed_bytes(tensor: &TensorProto) -> Result<Vec<u8>, OnnxError> {
     // The narrow types keep their bits in the low end of an int32 (signed ones extended); so do packed pairs and fours.
     Ok(match tensor.data_type() {
-        data_type::FLOAT | data_type::COMPLEX64 => tensor.float_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        data_type::DOUBLE | data_type::COMPLEX128 => tensor.double_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        data_type::INT64 => tensor.int64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
-        data_type::UINT64 => tensor.uint64_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
+        data_type::FLOAT | data_type::COMPLEX64 => le_bytes(&tensor.float_data, f32::to_le_bytes),
+        data_type::DOUBLE | data_type::COMPLEX128 => le_bytes(&tensor.double_data, f64::to_le_bytes),
+        data_type::INT64 => le_bytes(&tensor.int64_data, i64::to_le_bytes),
+        data_type::UINT64 => le_bytes(&tensor.uint64_data, u64::to_le_bytes),
+        data_type::INT32 => le_bytes(&tensor.int32_data, i32::to_le_bytes),
         data_type::UINT32 => tensor
             .uint64_data
             .iter()
-            .flat_map(|v| (*v as u32).to_le_bytes())
+            .flat_map(|&v| (v as u32).to_le_bytes())
             .collect(),
-        data_type::INT32 => tensor.int32_data.iter().flat_map(|v| v.to_le_bytes()).collect(),
         data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => tensor
             .int32_data
             .iter()
-            .flat_map(|v| (*v as u16).to_le_bytes())
+            .flat_map(|&v| (v as u16).to_le_bytes())
             .collect(),
         data_type::FLOAT6E2M3 | data_type::FLOAT6E3M2 if !tensor.int32_data.is_empty() => {
             return Err(fault(tensor, "6-bit floats are read from raw_data only"));
         }
-        _ => tensor.int32_data.iter().map(|v| *v as u8).collect(),
+        _ => tensor.int32_data.iter().map(|&v| v as u8).collect(),
     })
+}
+
+/// The bytes of whole elements: one copy where the machine keeps them as the file does.
+fn le_bytes<T: bytemuck::NoUninit, const SIZE: usize>(values: &[T], bytes: impl Fn(T) -> [u8; SIZE]) -> Vec<u8> {
+    if cfg!(target_endian = "little") {
+        bytemuck::cast_slice(values).to_vec()
+    } else {
+        values.iter().flat_map(|&value| bytes(value)).collect()
+    }
 }
 
 /// The shape as it stands in messages.

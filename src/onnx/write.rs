@@ -60,7 +60,7 @@ fn write_limited(model: &ModelProto, path: &Path, limit: usize) -> Result<(), On
         source,
     };
     let mut data_file = Replacement::new(&data_path).map_err(data_failed)?;
-    let model = move_out(model, &data_name, &mut data_file, &data_failed)?;
+    let model = move_out(model, &data_name, &mut data_file, data_failed)?;
     check_size(&model, limit)?;
     let mut file = Replacement::new(path).map_err(failed)?;
     stream(&model, &mut file).map_err(failed)?;
