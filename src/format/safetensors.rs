@@ -60,8 +60,13 @@ pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
         SafeTensors::read_metadata(&bytes).map_err(|error| broken(reason(&error, &bytes)))?;
     // The crate has checked that this lies inside of the file.
     let data = bytes.split_off(LENGTH_BYTES + header_length);
-    let initializer = metadata
-        .offset_keys()
+    // Empty tensors share their place; the crate leaves their order to chance, the name settles it.
+    let mut names = metadata.offset_keys();
+    names.sort_by(|a, b| {
+        let place = |name: &String| metadata.info(name).map(|info| info.data_offsets);
+        place(a).cmp(&place(b)).then_with(|| a.cmp(b))
+    });
+    let initializer = names
         .iter()
         .map(|name| tensor(name, &metadata, &data).map_err(broken))
         .collect::<Result<_, _>>()?;

@@ -4,7 +4,6 @@
 mod clip;
 mod grid;
 mod layer_error;
-mod magnitudes;
 mod overhead;
 mod plan;
 mod recipe;
