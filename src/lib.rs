@@ -9,7 +9,7 @@
 //! - [`atomic`]: files that are there whole or not at all.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
 //! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
-//! - [`format`]: files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//! - [`mod@format`]: files to networks: `.onnx`, `.safetensors`, the embedded demos.
 //! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
 //! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
 //! - [`inference`]: the engine, data sets, calibration, metrics.

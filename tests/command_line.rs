@@ -346,7 +346,7 @@ fn layers_left_float_one_and_all_change_nothing() {
 }
 
 #[test]
-fn a_wrong_layer_name_is_answered_with_names_like_it() {
+fn a_wrong_layer_name_is_answered_with_one_like_it() {
     let line = fails(&[
         "evaluate",
         "demo:fashion",
@@ -356,7 +356,7 @@ fn a_wrong_layer_name_is_answered_with_names_like_it() {
         "layer1.0.conv9",
     ]);
     assert!(
-        line.contains("layer1.0.conv9") && line.contains("layer1.0.conv1"),
+        line.contains("layer1.0.conv9") && line.contains("did you mean 'layer1.0.conv"),
         "{line}"
     );
 }
