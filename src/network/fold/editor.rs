@@ -215,7 +215,7 @@ impl Editor {
     }
 }
 
-fn float_value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
+pub(super) fn float_value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |&size: &i64| tensor_shape_proto::Dimension {
         value: Some(tensor_shape_proto::Value::DimValue(size)),
         ..Default::default()
