@@ -28,9 +28,14 @@ fn value(name: &str, dims: &[usize]) -> ValueInfoProto {
     super::editor::float_value_info(name, &dims)
 }
 
-/// The default, spelled out: the engine of these tests wants it for kernels of two dimensions.
-fn strides() -> AttributeProto {
-    ints_attribute("strides", [1, 1])
+/// A convolution's attributes: the defaults spelled out, as the engine of these tests wants them in two dimensions.
+fn kernel(groups: i64) -> Vec<AttributeProto> {
+    vec![
+        int_attribute("group", groups),
+        ints_attribute("strides", [1, 1]),
+        ints_attribute("dilations", [1, 1]),
+        ints_attribute("pads", [0, 0, 0, 0]),
+    ]
 }
 
 /// A batch-norm of `x` over `channels` channels; its constants are named after `name`.
@@ -129,13 +134,7 @@ fn the_demo_gives_the_same_logits_without_its_batch_norms() {
 fn a_grouped_convolution_with_a_bias_folds() {
     let (bn, mut all) = norm("bn", "c", "y", 6);
     all.extend([tensor("w", &[6, 2, 3, 3], 5), tensor("b", &[6], 6)]);
-    let conv = node(
-        "Conv",
-        "",
-        ["x", "w", "b"],
-        ["c"],
-        vec![int_attribute("group", 3), strides()],
-    );
+    let conv = node("Conv", "", ["x", "w", "b"], ["c"], kernel(3));
     let network = network(vec![conv, bn], all, &[1, 6, 5, 5], "y");
     let folded = fold_batch_norm(&network).unwrap();
     assert_eq!((ops(&folded), constants(&folded)), (vec!["Conv"], vec!["w", "b"]));
@@ -146,7 +145,7 @@ fn a_grouped_convolution_with_a_bias_folds() {
 fn a_transposed_convolution_folds_over_its_second_axis() {
     let (bn, mut all) = norm("bn", "c", "y", 4);
     all.push(tensor("w", &[6, 4, 2, 2], 5));
-    let conv = node("ConvTranspose", "", ["x", "w"], ["c"], vec![strides()]);
+    let conv = node("ConvTranspose", "", ["x", "w"], ["c"], kernel(1));
     let network = network(vec![conv, bn], all, &[1, 6, 3, 3], "y");
     let folded = fold_batch_norm(&network).unwrap();
     assert_eq!(ops(&folded), ["ConvTranspose"]);
@@ -178,9 +177,9 @@ fn a_weight_shared_by_two_layers_is_copied_and_the_names_stay() {
     all.extend(more);
     all.push(tensor("w", &[4, 4, 1, 1], 5));
     let nodes = vec![
-        node("Conv", "", ["x", "w"], ["c"], vec![strides()]),
+        node("Conv", "", ["x", "w"], ["c"], kernel(1)),
         first,
-        node("Conv", "", ["d", "w"], ["e"], vec![strides()]),
+        node("Conv", "", ["d", "w"], ["e"], kernel(1)),
         second,
     ];
     let network = network(nodes, all, &[1, 4, 2, 2], "y");
@@ -198,7 +197,7 @@ fn weights_of_constant_nodes_fold_where_they_stand_and_two_norms_fold_one_after_
     let weight = tensor_attribute("value", tensor("", &[4, 2, 1, 1], 5));
     let nodes = vec![
         node("Constant", "", [""; 0], ["w"], vec![weight]),
-        node("Conv", "", ["x", "w"], ["c"], vec![strides()]),
+        node("Conv", "", ["x", "w"], ["c"], kernel(1)),
         first,
         second,
     ];
@@ -216,7 +215,7 @@ fn initializers_listed_as_inputs_are_listed_so_afterwards() {
     let (bn, mut all) = norm("bn", "c", "y", 4);
     all.push(tensor("w", &[4, 2, 1, 1], 5));
     let network = network(
-        vec![node("Conv", "", ["x", "w"], ["c"], vec![strides()]), bn],
+        vec![node("Conv", "", ["x", "w"], ["c"], kernel(1)), bn],
         all,
         &[1, 2, 3, 3],
         "y",
@@ -245,7 +244,7 @@ fn left_after(change: impl FnOnce(&mut GraphProto)) -> usize {
     let (bn, mut all) = norm("bn", "c", "y", 4);
     all.push(tensor("w", &[4, 2, 1, 1], 5));
     let network = network(
-        vec![node("Conv", "", ["x", "w"], ["c"], vec![strides()]), bn],
+        vec![node("Conv", "", ["x", "w"], ["c"], kernel(1)), bn],
         all,
         &[1, 2, 3, 3],
         "y",
@@ -283,7 +282,7 @@ fn a_broken_batch_norm_is_an_error_that_names_the_tensor() {
     all.push(tensor("w", &[4, 2, 1, 1], 5));
     all[0] = raw_tensor("bn.scale", data_type::FLOAT, &[4], vec![0; 12]);
     let network = network(
-        vec![node("Conv", "", ["x", "w"], ["c"], vec![strides()]), bn],
+        vec![node("Conv", "", ["x", "w"], ["c"], kernel(1)), bn],
         all,
         &[1, 2, 3, 3],
         "y",
