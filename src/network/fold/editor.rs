@@ -124,7 +124,7 @@ impl Editor {
         } else {
             format!("{old}.folded")
         };
-        let name = self.new_name(stem);
+        let name = self.new_name(&stem);
         self.graph.node[position].input[slot].clone_from(&name);
         self.release(&old);
         self.uses.insert(name.clone(), 1);
@@ -157,8 +157,8 @@ impl Editor {
         }
     }
 
-    fn new_name(&mut self, stem: String) -> String {
-        let mut name = stem.clone();
+    fn new_name(&mut self, stem: &str) -> String {
+        let mut name = stem.to_owned();
         let mut count = 1;
         while !self.taken.insert(name.clone()) {
             count += 1;

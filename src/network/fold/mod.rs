@@ -161,7 +161,7 @@ fn channels(node: &NodeProto, weight: &TensorProto) -> Option<Channels> {
         }),
         ("ConvTranspose", [inputs, outputs, rest @ ..]) if !rest.is_empty() => {
             let groups = usize::try_from(attribute_int(node, "group").unwrap_or(1)).ok()?;
-            if groups == 0 || inputs % groups != 0 {
+            if groups == 0 || !inputs.is_multiple_of(groups) {
                 return None;
             }
             Some(Channels::Transposed {
