@@ -73,7 +73,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::load`].
     pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, InferenceError> {
-        Ok(Self::new(load(&model.into(), false).map_err(InferenceError::Load)?, None))
+        Ok(Self::new(
+            load(&model.into(), false).map_err(InferenceError::Load)?,
+            None,
+        ))
     }
 
     fn new(model: Model, bytes: Option<Bytes>) -> Self {
@@ -108,7 +111,11 @@ impl Engine {
                 wanted.push(name);
             }
         }
-        let computed = if wanted.is_empty() { Vec::new() } else { self.compute(inputs, &wanted)? };
+        let computed = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            self.compute(inputs, &wanted)?
+        };
         outputs
             .iter()
             .map(|&name| {
@@ -122,7 +129,10 @@ impl Engine {
 
     fn compute(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
         if let Some(missing) = (self.inputs.iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
-            return Err(InferenceError::Run(format!("the input {} is missing", missing.describe())));
+            return Err(InferenceError::Run(format!(
+                "the input {} is missing",
+                missing.describe()
+            )));
         }
         match run(&self.model, inputs, outputs) {
             // The optimizations may have removed the value: ask the graph as it is written.
@@ -267,7 +277,14 @@ mod tests {
         let fast = Engine::load(FASHION.to_vec()).unwrap();
         let plain = Engine::load_unoptimized(FASHION.to_vec()).unwrap();
         let inputs = [("input", images(3))];
-        let outputs = ["layer1.0.relu1.out", "bn1.out", "input", "logits", "logits", "conv1.out"];
+        let outputs = [
+            "layer1.0.relu1.out",
+            "bn1.out",
+            "input",
+            "logits",
+            "logits",
+            "conv1.out",
+        ];
         let fast = fast.run(&inputs, &outputs).unwrap();
         let plain = plain.run(&inputs, &outputs).unwrap();
         assert_eq!(fast.len(), 6);

@@ -71,13 +71,25 @@ impl ActivationStatistics {
             return;
         }
         let seen_before = self.count > 0;
-        self.min = if seen_before { self.min.min(extent.min) } else { extent.min };
-        self.max = if seen_before { self.max.max(extent.max) } else { extent.max };
+        self.min = if seen_before {
+            self.min.min(extent.min)
+        } else {
+            extent.min
+        };
+        self.max = if seen_before {
+            self.max.max(extent.max)
+        } else {
+            extent.max
+        };
         self.count += extent.count;
         self.grow(self.max_abs());
 
         // Exact in f64 for every finite f32: both factors of the scale are powers of two.
-        let scale = if self.range > 0.0 { (BINS / 2) as f64 / f64::from(self.range) } else { 0.0 };
+        let scale = if self.range > 0.0 {
+            (BINS / 2) as f64 / f64::from(self.range)
+        } else {
+            0.0
+        };
         let counts = values
             .par_chunks(CHUNK)
             .map(|chunk| {
@@ -208,7 +220,9 @@ mod tests {
         let width = 2.0 * f64::from(range) / counts.len() as f64;
         for (bin, &count) in counts.iter().enumerate() {
             let low = -f64::from(range) + bin as f64 * width;
-            let naive = values.iter().filter(|v| v.is_finite() && (low..low + width).contains(&f64::from(**v)));
+            let naive = values
+                .iter()
+                .filter(|v| v.is_finite() && (low..low + width).contains(&f64::from(**v)));
             assert_eq!(count, naive.count() as u64, "bin {bin}");
         }
     }
