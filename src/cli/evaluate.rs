@@ -77,8 +77,9 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         _ => "outputs equal".to_owned(),
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
+    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
     format!(
-        "{} · {samples} {unit} · {}\n\n{}\nsame first answer {} · {sqnr}\n",
+        "{} · {samples} {unit} · {}\n{notes}\n{}\nsame first answer {} · {sqnr}\n",
         data.name(),
         data.preprocessing(),
         rows.text(),
