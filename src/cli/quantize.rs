@@ -30,6 +30,9 @@ struct LayerReport<'a> {
     name: &'a str,
     weight_bits: Bits,
     step: Option<f32>,
+    /// With one scale an output channel, the step of each; `step` is then the largest.
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    channel_steps: &'a [f32],
     threshold: Option<f32>,
     splits: &'a [usize],
     mse: Option<f64>,
@@ -67,6 +70,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 name: &plan.name,
                 weight_bits: Bits::Float,
                 step: None,
+                channel_steps: &[],
                 threshold: None,
                 splits: &[],
                 mse: None,
@@ -78,6 +82,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 name: &plan.name,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
+                channel_steps: &layer.channel_steps,
                 threshold: Some(layer.threshold),
                 splits: &layer.splits,
                 mse: Some(layer.mse),
