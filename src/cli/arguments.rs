@@ -268,9 +268,6 @@ pub(super) struct DataArguments {
 impl DataArguments {
     /// The options for opening a data set.
     pub(super) fn options(&self) -> Result<DataOptions, UsageError> {
-        if self.vocab.is_some() {
-            return Err(UsageError("--vocab is not built yet".to_owned()));
-        }
         Ok(DataOptions {
             preprocess: self.preprocess.clone(),
             size: self.size,
@@ -279,6 +276,7 @@ impl DataArguments {
             std: self.std.clone(),
             channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
             labels: self.labels.clone(),
+            vocabulary: self.vocab.clone(),
             inputs: self.inputs.clone(),
         })
     }
