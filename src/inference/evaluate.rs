@@ -87,7 +87,7 @@ pub fn run_outputs(
         logits: Vec::new(),
         classification: true,
     };
-    for batch in batches(engine, data, samples)? {
+    for batch in batches(engine, data, samples, IMAGES)? {
         progress.check()?;
         let inputs = data
             .batch(batch.run.clone())
@@ -119,9 +119,9 @@ pub fn run_outputs(
 }
 
 /// What is run at once, and which of its samples are wanted.
-struct Batch {
-    run: Range<usize>,
-    wanted: Range<usize>,
+pub(super) struct Batch {
+    pub(super) run: Range<usize>,
+    pub(super) wanted: Range<usize>,
 }
 
 /// Images that run at once: on the demo no other size from 16 to 100 is faster, and a batch takes under 50 ms.
@@ -132,7 +132,12 @@ const STREAMS: usize = 8;
 
 /// The batches for the first `samples` samples. A network with a fixed batch size gets full batches only: the last one
 /// begins earlier then.
-fn batches(engine: &Engine, data: &Dataset, samples: usize) -> Result<Vec<Batch>, InferenceError> {
+pub(super) fn batches(
+    engine: &Engine,
+    data: &Dataset,
+    samples: usize,
+    images: usize,
+) -> Result<Vec<Batch>, InferenceError> {
     let fixed = |axis: usize| -> Option<usize> {
         let port = engine
             .inputs()
@@ -154,7 +159,7 @@ fn batches(engine: &Engine, data: &Dataset, samples: usize) -> Result<Vec<Batch>
                 fixed.map(|streams| streams * layout.length),
             )
         }
-        None => (fixed(0).unwrap_or(IMAGES), fixed(0)),
+        None => (fixed(0).unwrap_or(images), fixed(0)),
     };
     if size == 0 || fixed.is_some_and(|size| size > data.len()) {
         return Err(InferenceError::Data(format!(
@@ -422,6 +427,33 @@ mod tests {
         assert!(evaluation.float.top5 > Some(0.99));
         assert_eq!((evaluation.agreement, evaluation.sqnr_db), (1.0, Some(f64::INFINITY)));
         assert_eq!(evaluation.float.perplexity, None);
+    }
+
+    #[test]
+    fn the_shakespeare_demo_has_the_perplexity_that_onnxruntime_gives() {
+        // onnxruntime 1.x in Python: the text as 32 streams of 1562 tokens, log-softmax in float64, mean over all tokens;
+        // and the mean over the first 2000 tokens (the first stream and part of the second).
+        let (data, outputs) = run(Demo::Shakespeare, usize::MAX);
+        let all = metrics(&outputs, &data);
+        assert_eq!((data.len(), outputs.samples, outputs.classes), (49_984, 49_984, 65));
+        assert!((all.nats_per_token.unwrap() - 1.496_669_1).abs() < 1e-5, "{all:?}");
+        assert!((all.perplexity.unwrap() - 4.466_786).abs() < 1e-4);
+        let (data, outputs) = run(Demo::Shakespeare, 2000);
+        let some = metrics(&outputs, &data);
+        assert!((some.nats_per_token.unwrap() - 1.415_473_1).abs() < 1e-5, "{some:?}");
+        assert_eq!((some.top1, outputs.samples), (None, 2000));
+    }
+
+    #[test]
+    #[ignore = "needs ../shared"]
+    fn resnet20_on_cifar_is_as_accurate_as_in_onnxruntime() {
+        let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+        let engine = Engine::load(std::fs::read(format!("{shared}/models/cifar10_resnet20.onnx")).unwrap()).unwrap();
+        let path = format!("{shared}/data/cifar10_test_first5000.bin");
+        let data = Dataset::open(&path, &Default::default(), engine.inputs()).unwrap();
+        assert!(data.preprocessing().starts_with("cifar: "));
+        let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+        assert_eq!(metrics(&outputs, &data).top1, Some(0.9148));
     }
 
     #[test]
