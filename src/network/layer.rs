@@ -172,6 +172,9 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// [`Layer::weight_input`] of the layer R of a recurrent node.
+    pub const RECURRENT_WEIGHT: usize = 2;
+
     /// Axis of the stored weight tensor that is the output channel.
     pub fn output_axis(&self) -> usize {
         match self.layout.out_axis {

@@ -35,7 +35,7 @@ pub(super) fn roles(kind: LayerKind) -> [Role; 2] {
         },
         Role {
             kind,
-            weight_input: 2,
+            weight_input: Layer::RECURRENT_WEIGHT,
             input: None,
             suffix: "/R",
         },

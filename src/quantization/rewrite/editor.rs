@@ -5,7 +5,7 @@ use super::cast_target;
 use crate::network::{Layer, Network, TensorPlace};
 use crate::onnx::build::{int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
 
 /// A model being edited. Positions of nodes are those of the original graph until [`Editor::finish`].
@@ -29,10 +29,13 @@ impl Editor {
         let Some(graph) = &model.graph else {
             return Err(QuantizationError::Rewrite("the model has no graph".to_owned()));
         };
+        // While the weights are there to tell the shape of a kernel: the engine wants to know it.
+        let mut edited = model.clone();
+        spell_out_defaults(&mut edited);
         let mut names = HashSet::new();
         gather_names(graph, &mut names);
         Ok(Self {
-            model: model.clone(),
+            model: edited,
             names,
             inserted: HashMap::new(),
             appended: HashMap::new(),

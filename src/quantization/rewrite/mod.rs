@@ -20,7 +20,7 @@ use crate::onnx::build::{
 use crate::onnx::schema::data_type;
 use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::Editor;
-use recurrent::{RECURRENT_WEIGHT, WideCell};
+use recurrent::WideCell;
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
@@ -83,7 +83,7 @@ fn carry_out(
             activation,
             cell.as_ref(),
         )?;
-        if let Some(cell) = cell.filter(|_| layer.weight_input == RECURRENT_WEIGHT) {
+        if let Some(cell) = cell.filter(|_| layer.weight_input == Layer::RECURRENT_WEIGHT) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
     }

@@ -11,8 +11,7 @@ use crate::network::{Layer, Network};
 use crate::onnx::build::{i64_tensor, int_attribute, node, raw_tensor};
 use crate::onnx::{TensorProto, tensor_bytes};
 
-/// Which input of a recurrent node R is.
-pub(super) const RECURRENT_WEIGHT: usize = 2;
+// Inputs of a recurrent node.
 const INPUT_WEIGHT: usize = 1;
 const BIAS: usize = 3;
 const INITIAL_STATES: [usize; 2] = [5, 6];
@@ -35,7 +34,7 @@ impl<'a> WideCell<'a> {
     /// The cell that `layer` (its W or its R) belongs to; `None` when `plan` does not split its R.
     pub(super) fn of(network: &Network, plan: &'a Plan, layer: &Layer) -> Option<Self> {
         let gates = layer.kind.gates()?;
-        let of_node = |other: &Layer| other.node == layer.node && other.weight_input == RECURRENT_WEIGHT;
+        let of_node = |other: &Layer| other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT;
         let place = network.layers.iter().position(of_node)?;
         let quantized = plan.layers.get(place)?.quantized()?;
         (!quantized.splits.is_empty()).then_some(Self {
