@@ -64,6 +64,7 @@ fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
         activation_bits: Bits::Float,
         activation_clip: Clip::None,
         unsigned_activations: false,
+        per_channel: false,
     }
 }
 

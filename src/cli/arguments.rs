@@ -4,7 +4,7 @@ use super::UsageError;
 use crate::inference::DataOptions;
 use crate::quantization::{Bits, Clip, Preset, Recipe, SplitKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -100,6 +100,9 @@ pub(super) struct EvaluateArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Write the quantized network's outputs too, one row a sample
+    #[arg(long, value_name = "FILE.npy")]
+    pub(super) logits: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -123,15 +126,6 @@ pub(super) struct CalibrationArguments {
     pub(super) calibration_limit: usize,
 }
 
-/// A named recipe to start from.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum PresetName {
-    /// First and last layer float, batch-norm apart, as in the paper
-    Paper,
-    /// Batch-norm folded, every layer quantized
-    Deploy,
-}
-
 /// Everything that makes a recipe.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
@@ -140,8 +134,8 @@ pub(super) struct RecipeArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// Start from a named recipe; the flags below override it
-    #[arg(long, value_enum)]
-    preset: Option<PresetName>,
+    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
+    preset: Option<Preset>,
     /// Bits of each weight: 2 to 8, or float
     #[arg(long, value_name = "K")]
     weight_bits: Option<Bits>,
@@ -151,8 +145,8 @@ pub(super) struct RecipeArguments {
     /// How a weight becomes two: qa keeps their rounded sum, naive halves
     #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
     split: Option<SplitKind>,
-    /// How the largest weight kept is chosen: none, mse (least error) or manual:T
-    #[arg(long, value_name = "HOW", value_parser = clip)]
+    /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
+    #[arg(long, value_name = "HOW")]
     clip: Option<Clip>,
     /// Bits of each layer's input: 2 to 8 (needs calibration data), or float
     #[arg(long, value_name = "K")]
@@ -160,11 +154,11 @@ pub(super) struct RecipeArguments {
     /// Share of channels of each activation to duplicate; only 0 is built so far
     #[arg(long, value_name = "R", value_parser = ratio)]
     activation_expand_ratio: Option<f64>,
-    /// How the largest activation kept is chosen: none, mse or manual:T
-    #[arg(long, value_name = "HOW", value_parser = clip)]
+    /// How the largest activation kept is chosen, by the same names
+    #[arg(long, value_name = "HOW")]
     activation_clip: Option<Clip>,
-    /// One scale an output channel (not built yet)
-    #[arg(long, hide = true)]
+    /// One scale for each output channel instead of one for the tensor
+    #[arg(long)]
     per_channel: bool,
     /// Write the splits without a grid (not built yet)
     #[arg(long, hide = true)]
@@ -177,7 +171,7 @@ pub(super) struct RecipeArguments {
     no_fold_batch_norm: bool,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
-    pub(super) float_layer: Vec<String>,
+    float_layer: Vec<String>,
 }
 
 impl RecipeArguments {
@@ -189,8 +183,7 @@ impl RecipeArguments {
         self.refuse_unbuilt()?;
         let mut recipe = match (&self.recipe, self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
-            (None, Some(PresetName::Paper)) => Recipe::preset(Preset::Paper),
-            (None, Some(PresetName::Deploy)) => Recipe::preset(Preset::Deploy),
+            (None, Some(preset)) => Recipe::preset(preset),
             (None, None) => Recipe::default(),
         };
         replace(&mut recipe.weight_bits, self.weight_bits);
@@ -202,6 +195,7 @@ impl RecipeArguments {
         if self.fold_batch_norm || self.no_fold_batch_norm {
             recipe.fold_batch_norm = self.fold_batch_norm;
         }
+        recipe.per_channel |= self.per_channel;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
         }
@@ -214,7 +208,6 @@ impl RecipeArguments {
                 "--activation-expand-ratio above 0",
                 self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0),
             ),
-            ("--per-channel", self.per_channel),
             ("--split-export", self.split_export),
         ];
         match asked.into_iter().find(|(_, given)| *given) {
@@ -267,18 +260,15 @@ pub(super) struct DataArguments {
     /// An input of the network by name, samples along its first axis; may be given again
     #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
     inputs: Vec<(String, PathBuf)>,
-    /// Vocabulary of a text network: {"chars": "…"}, the position is the token
+    /// Characters of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 }
 
 impl DataArguments {
-    /// The options for opening a data set.
-    pub(super) fn options(&self) -> Result<DataOptions, UsageError> {
-        if self.vocab.is_some() {
-            return Err(UsageError("--vocab is not built yet".to_owned()));
-        }
-        Ok(DataOptions {
+    /// The options for opening a data set that is meant for `model`.
+    pub(super) fn options(&self, model: &str) -> DataOptions {
+        let options = DataOptions {
             preprocess: self.preprocess.clone(),
             size: self.size,
             crop: self.crop,
@@ -286,8 +276,10 @@ impl DataArguments {
             std: self.std.clone(),
             channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
             labels: self.labels.clone(),
+            vocabulary: self.vocab.clone(),
             inputs: self.inputs.clone(),
-        })
+        };
+        options.with_vocabulary_of(Path::new(model))
     }
 }
 
@@ -326,26 +318,17 @@ fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
+fn preset(text: &str) -> Result<Preset, String> {
+    let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
+    found.ok_or_else(|| format!("a preset is {}", Preset::ALL.map(Preset::name).join(" or ")))
+}
+
 fn split_kind(text: &str) -> Result<SplitKind, String> {
     match text {
         "qa" => Ok(SplitKind::Qa),
         "naive" => Ok(SplitKind::Naive),
         _ => Err("a split is qa or naive".to_owned()),
     }
-}
-
-/// Ways to clip that the method knows and this version does not build yet.
-const UNBUILT_CLIPS: [&str; 5] = ["aciq", "aciq-2019", "kl", "percentile", "octav"];
-
-fn clip(text: &str) -> Result<Clip, String> {
-    text.parse().map_err(|reason| {
-        let name = text.split(':').next().unwrap_or(text);
-        if UNBUILT_CLIPS.contains(&name) {
-            format!("clip {name} is not built yet; none, mse and manual:T are")
-        } else {
-            reason
-        }
-    })
 }
 
 fn named_file(text: &str) -> Result<(String, PathBuf), String> {
@@ -366,20 +349,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clip_of_a_later_version_is_refused_by_name_and_a_wrong_one_by_what_is_allowed() {
-        for name in ["aciq", "aciq-2019", "kl", "percentile", "percentile:99.9", "octav"] {
-            assert!(clip(name).unwrap_err().contains("not built yet"), "{name}");
-        }
-        assert!(clip("mes").unwrap_err().contains("manual:T"));
-        assert_eq!(clip("manual:0.5"), Ok(Clip::Manual(0.5)));
-    }
-
-    #[test]
     fn means_may_be_negative_and_deviations_may_not() {
         let parse = |words: &[&str]| {
             let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
             match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
-                Ok(Some(Command::Evaluate(arguments))) => arguments.data_flags.options().ok(),
+                Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options("m.onnx")),
                 _ => None,
             }
         };

@@ -1,5 +1,6 @@
 //! What quantization does to a layer's weights, as the network sees them: copies of a channel added up.
 
+use super::weight::Steps;
 use super::{Grid, Split};
 use crate::network::Layout;
 use rayon::prelude::*;
@@ -16,7 +17,14 @@ pub(super) struct LayerError {
 }
 
 /// Error of `indices` (the expanded weights on `grid`) against the original `values`.
-pub(super) fn layer_error(values: &[f32], layout: &Layout, split: &Split, indices: &[i8], grid: Grid) -> LayerError {
+pub(super) fn layer_error(
+    values: &[f32],
+    layout: &Layout,
+    split: &Split,
+    indices: &[i8],
+    grid: Grid,
+    steps: &Steps,
+) -> LayerError {
     let (row, expanded_row) = (layout.channels * layout.inner, split.layout.channels * layout.inner);
     if row == 0 || values.is_empty() {
         return LayerError {
@@ -35,7 +43,17 @@ pub(super) fn layer_error(values: &[f32], layout: &Layout, split: &Split, indice
             || (vec![0.0_f32; row], vec![false; row]),
             |(seen, clipped), (number, ((original, indices), expanded))| {
                 let group = number / layout.outer;
-                merge_copies(seen, clipped, layout, split, group, indices, expanded, grid);
+                merge_copies(
+                    seen,
+                    clipped,
+                    layout,
+                    split,
+                    group,
+                    number,
+                    (indices, expanded),
+                    grid,
+                    steps,
+                );
                 let (mut signal, mut noise, mut clip_noise) = (0.0_f64, 0.0_f64, 0.0_f64);
                 for ((w, seen), clipped) in original.iter().zip(seen.iter()).zip(clipped.iter()) {
                     let error = f64::from(seen - w);
@@ -86,23 +104,24 @@ fn merge_copies(
     layout: &Layout,
     split: &Split,
     group: usize,
-    indices: &[i8],
-    expanded: &[f32],
+    row: usize,
+    (indices, expanded): (&[i8], &[f32]),
     grid: Grid,
+    steps: &Steps,
 ) {
-    let row = seen.len();
-    let end = (grid.high() as f32 + 0.5) * grid.step;
-    let quantize = |index: i8| f32::from(index) * grid.step;
-    for i in 0..row {
-        seen[i] = quantize(indices[i]);
-        clipped[i] = expanded[i].abs() > end;
+    let end = grid.high() as f32 + 0.5;
+    for i in 0..seen.len() {
+        let step = steps.at(row, i);
+        seen[i] = f32::from(indices[i]) * step;
+        clipped[i] = expanded[i].abs() > end * step;
     }
     for channel in layout.channels..split.layout.channels {
         let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
         let (to, from) = (source * layout.inner, channel * layout.inner);
         for i in 0..layout.inner {
-            seen[to + i] += quantize(indices[from + i]);
-            clipped[to + i] |= expanded[from + i].abs() > end;
+            let step = steps.at(row, from + i);
+            seen[to + i] += f32::from(indices[from + i]) * step;
+            clipped[to + i] |= expanded[from + i].abs() > end * step;
         }
     }
 }

@@ -1,9 +1,8 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
-use super::clip::{choose_activation_threshold, choose_threshold};
-use super::layer_error::{LayerError, layer_error};
-use super::split::max_abs_after_split;
-use super::{Clip, Grid, LayerSettings, QuantizationError, Recipe, SplitKind, split_channels, split_count};
+use super::clip::choose_activation_threshold;
+use super::weight::plan_layer;
+use super::{Grid, LayerSettings, QuantizationError, Recipe};
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
 use crate::progress::Progress;
@@ -47,9 +46,11 @@ pub enum Outcome {
 /// A layer on its grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedLayer {
-    /// The grid of the weights.
+    /// The grid of the weights; with one scale an output channel, that of the largest.
     pub grid: Grid,
-    /// Clip threshold a of the weights.
+    /// The step of each output channel; empty with one scale for the tensor.
+    pub channel_steps: Vec<f32>,
+    /// Clip threshold a of the weights; with one scale an output channel, the largest.
     pub threshold: f32,
     /// Layout of the expanded weights.
     pub layout: Layout,
@@ -87,43 +88,6 @@ impl LayerPlan {
             Outcome::Quantized(layer) => Some(layer),
             Outcome::Float(_) => None,
         }
-    }
-}
-
-/// Splits, clips and quantizes one weight tensor (no activation). `settings.weight_bits` float is taken as 8.
-///
-/// The grid is found as METHOD section 2 says: the threshold is chosen on the naively split weights, the step follows from
-/// it, the split is done again on that step, and the clamp of the grid catches what the quantization-aware split moved past
-/// the end.
-pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
-    let bits = settings.weight_bits.grid().unwrap_or(super::Bits::MAX);
-    let count = split_count(layout, settings.expand_ratio);
-    let naive = || split_channels(values, layout, count, SplitKind::Naive, 0.0);
-    let threshold = match settings.clip {
-        Clip::None => max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0),
-        Clip::Manual(threshold) => threshold,
-        clip if count == 0 => choose_threshold(values, bits, clip).threshold,
-        clip => choose_threshold(&naive().values, bits, clip).threshold,
-    };
-    let grid = Grid::symmetric(bits, threshold);
-    let split = split_channels(values, layout, count, settings.split, grid.step);
-    let mut indices = vec![0_i8; split.values.len()];
-    indices
-        .par_chunks_mut(1 << 14)
-        .zip(split.values.par_chunks(1 << 14))
-        .for_each(|(to, from)| to.iter_mut().zip(from).for_each(|(to, x)| *to = grid.index(*x) as i8));
-    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, &split, &indices, grid);
-    QuantizedLayer {
-        grid,
-        threshold,
-        layout: split.layout,
-        values: indices,
-        index: split.index,
-        splits: split.order,
-        mse,
-        clip_mse,
-        sqnr_db,
-        activation: None,
     }
 }
 

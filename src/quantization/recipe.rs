@@ -33,6 +33,8 @@ pub struct Recipe {
     pub activation_clip: Clip,
     /// Use the grid `0..2^k - 1` for activations that are never negative.
     pub unsigned_activations: bool,
+    /// One scale for each output channel of a weight, instead of one a tensor.
+    pub per_channel: bool,
     /// Fold batch-norm into the layer before it, first of all.
     pub fold_batch_norm: bool,
     /// Leave the first layer as it is.
@@ -88,6 +90,8 @@ pub struct LayerSettings {
     pub activation_clip: Clip,
     /// Use an unsigned grid where the input is never negative.
     pub unsigned_activations: bool,
+    /// One scale for each output channel.
+    pub per_channel: bool,
 }
 
 impl Preset {
@@ -114,6 +118,7 @@ impl Default for Recipe {
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
             unsigned_activations: false,
+            per_channel: false,
             fold_batch_norm: false,
             float_first_layer: false,
             float_last_layer: false,
@@ -166,6 +171,7 @@ impl Recipe {
             activation_bits: own.activation_bits.unwrap_or(self.activation_bits),
             activation_clip: own.activation_clip.unwrap_or(self.activation_clip),
             unsigned_activations: self.unsigned_activations,
+            per_channel: self.per_channel,
         }
     }
 

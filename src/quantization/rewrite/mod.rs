@@ -9,21 +9,21 @@ mod tensors;
 pub use tensors::quantized_tensors;
 
 use super::plan::QuantizedLayer;
-use super::{ActivationPlan, Plan, QuantizationError, split_channels};
+use super::{ActivationPlan, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, Network};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8,
     set_metadata,
 };
 use crate::onnx::schema::data_type;
-use crate::onnx::{ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::Editor;
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
 
-/// The quantized network, at operator set 13 or newer: `Gather` for the splits, int8 weights behind `DequantizeLinear`, `Clip`, `QuantizeLinear` and
-/// `DequantizeLinear` on activations; the recipe in `metadata_props`.
+/// The quantized network, at operator set 13 or newer: `Gather` for the splits, int8 weights behind `DequantizeLinear`,
+/// `Clip`, `QuantizeLinear` and `DequantizeLinear` on activations; the recipe in `metadata_props`.
 ///
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
@@ -31,7 +31,7 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
     let mut model = carry_out(network, plan, |layer, quantized| {
         let shape = expanded_shape(layer, quantized);
         let weight = i8_tensor("", &shape, &quantized.values);
-        Ok((Weight::Grid(weight, quantized.grid.step), quantized.activation))
+        Ok((Weight::Grid(weight), quantized.activation))
     })?;
     let recipe = plan.recipe.to_toml().map_err(QuantizationError::Recipe)?;
     set_metadata(&mut model, RECIPE_KEY, &recipe);
@@ -54,7 +54,7 @@ pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, Quantiza
 
 /// A layer's new weight; the tensor has no name yet.
 enum Weight {
-    Grid(TensorProto, f32),
+    Grid(TensorProto),
     Float(TensorProto),
 }
 
@@ -94,16 +94,15 @@ fn rewrite_layer(
     let element_type = editor.element_type(network, layer)?;
 
     let new_weight = match weight {
-        Weight::Grid(tensor, step) => {
-            let quantized = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
-            let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scalar_f32("", step));
-            let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), scalar_i8("", 0));
+        Weight::Grid(tensor) => {
+            let weight = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
+            let (scale, zero, axis) = weight_grid(layer, quantized);
+            let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
+            let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), zero);
             let to = editor.fresh(&format!("{}.dequantized", layer.weight));
             let name = editor.fresh_node(&format!("{}/dequantize_weight", layer.name));
-            editor.insert(
-                path.node,
-                node("DequantizeLinear", name, [quantized, scale, zero], [to.clone()], vec![]),
-            );
+            let inputs = [weight, scale, zero];
+            editor.insert(path.node, node("DequantizeLinear", name, inputs, [to.clone()], axis));
             to
         }
         Weight::Float(tensor) => editor.add_initializer(&format!("{}.split", layer.weight), tensor),
@@ -139,6 +138,21 @@ fn rewrite_layer(
     }
     let side = 1 - layer.weight_input.min(1);
     editor.replace_input(path.node, side, input)
+}
+
+/// Scale, zero point and `axis` of a layer's weight: one scale, or one for each output channel.
+fn weight_grid(layer: &Layer, quantized: &QuantizedLayer) -> (TensorProto, TensorProto, Vec<AttributeProto>) {
+    let steps = &quantized.channel_steps;
+    if steps.is_empty() {
+        return (scalar_f32("", quantized.grid.step), scalar_i8("", 0), vec![]);
+    }
+    let axis = vec![int_attribute("axis", layer.output_axis() as i64)];
+    let zeros = vec![0_i8; steps.len()];
+    (
+        float_tensor("", &[steps.len()], steps),
+        i8_tensor("", &[steps.len()], &zeros),
+        axis,
+    )
 }
 
 /// Puts a value on its grid; layers that read the same value on the same grid share the nodes.
@@ -214,9 +228,7 @@ fn expanded_weights(
 ) -> Result<Vec<f32>, QuantizationError> {
     let index = network.layer_index(&layer.name).unwrap_or_default();
     let values = network.weights(index)?;
-    let count = quantized.layout.channels - layer.layout.channels;
-    let kind = plan.layers[index].settings.split;
-    Ok(split_channels(&values, &layer.layout, count, kind, quantized.grid.step).values)
+    Ok(split_weights(&values, &layer.layout, &plan.layers[index].settings, quantized).values)
 }
 
 /// The element type that a `Cast` node makes.

@@ -1,5 +1,6 @@
 //! The plan as a bag of tensors, for a safetensors export.
 
+use super::super::weight::Steps;
 use super::super::{Plan, QuantizationError, QuantizedLayer};
 use super::editor::initializer_of;
 use super::{RECIPE_KEY, expanded_shape};
@@ -74,17 +75,28 @@ pub fn quantized_tensors(
 
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {
     let shape = expanded_shape(layer, quantized);
-    let values: Vec<f32> = quantized
-        .values
-        .iter()
-        .map(|q| quantized.grid.value(i32::from(*q)))
-        .collect();
+    let steps = &quantized.channel_steps;
+    let (scale, steps) = if steps.is_empty() {
+        (
+            scalar_f32("", quantized.grid.step),
+            std::slice::from_ref(&quantized.grid.step),
+        )
+    } else {
+        (float_tensor("", &[steps.len()], steps), steps.as_slice())
+    };
+    let steps = Steps::new(steps, &quantized.layout);
+    let row = (quantized.layout.channels * quantized.layout.inner).max(1);
+    let value = |(i, q): (usize, &i8)| f32::from(*q) * steps.at(i / row, i % row);
+    let values: Vec<f32> = quantized.values.iter().enumerate().map(value).collect();
     let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
     let name = &layer.weight;
     vec![
         float_tensor(name.clone(), &shape, &values),
         i8_tensor(format!("{name}.q"), &shape, &quantized.values),
-        scalar_f32(format!("{name}.scale"), quantized.grid.step),
+        TensorProto {
+            name: Some(format!("{name}.scale")),
+            ..scale
+        },
         i64_tensor(format!("{name}.ocs_index"), &[index.len()], &index),
     ]
 }
