@@ -1,6 +1,7 @@
 //! What several whole-program tests need.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, Evaluation, calibrate, evaluate, run_outputs};
