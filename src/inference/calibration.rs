@@ -43,7 +43,10 @@ pub fn calibrate(
 ) -> Result<Calibration, InferenceError> {
     let samples = data.len().min(limit);
     if samples == 0 {
-        return Err(InferenceError::Data(format!("{}: no samples to calibrate on", data.name())));
+        return Err(InferenceError::Data(format!(
+            "{}: no samples to calibrate on",
+            data.name()
+        )));
     }
     let names = input_names(network);
     let mut activations = Activations::new();
@@ -52,8 +55,12 @@ pub fn calibrate(
         progress.check()?;
         // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which
         // leaves the range as it is.
-        let inputs = data.batch(batch.run.clone()).map_err(|error| InferenceError::Data(error.to_string()))?;
-        let inputs: Vec<(&str, Value)> = (inputs.iter()).map(|(name, value)| (name.as_str(), value.clone())).collect();
+        let inputs = data
+            .batch(batch.run.clone())
+            .map_err(|error| InferenceError::Data(error.to_string()))?;
+        let inputs: Vec<(&str, Value)> = (inputs.iter())
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
         for (name, value) in names.iter().zip(engine.run_unoptimized(&inputs, &names)?) {
             // Integers (already quantized, or token ids) have no range to choose.
             if let Value::FloatTensor(value) = value {
@@ -78,11 +85,7 @@ pub fn calibrate(
 ///
 /// # Errors
 /// [`InferenceError`] when the network cannot run on it.
-pub fn value_shapes(
-    network: &Network,
-    engine: &Engine,
-    data: Option<&Dataset>,
-) -> Result<ValueShapes, InferenceError> {
+pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) -> Result<ValueShapes, InferenceError> {
     let mut names = input_names(network);
     for output in output_names(network) {
         if !names.contains(&output) {
@@ -91,12 +94,17 @@ pub fn value_shapes(
     }
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let one = super::evaluate::batches(engine, data, 1, 1)?.remove(0).run;
-        let inputs = data.batch(one).map_err(|error| InferenceError::Data(error.to_string()))?;
+        let inputs = data
+            .batch(one)
+            .map_err(|error| InferenceError::Data(error.to_string()))?;
         return shapes(engine, &names, &inputs);
     }
     let mut result = Err(InferenceError::Data("the network has no input".to_owned()));
     for side in PICTURE_SIDES {
-        let zeros = engine.inputs().iter().map(|port| Ok((port.name.clone(), zeros(port, side)?)));
+        let zeros = engine
+            .inputs()
+            .iter()
+            .map(|port| Ok((port.name.clone(), zeros(port, side)?)));
         result = shapes(engine, &names, &zeros.collect::<Result<Vec<_>, InferenceError>>()?);
         if result.is_ok() {
             break;
@@ -106,9 +114,14 @@ pub fn value_shapes(
 }
 
 fn shapes(engine: &Engine, names: &[&str], inputs: &[(String, Value)]) -> Result<ValueShapes, InferenceError> {
-    let inputs: Vec<(&str, Value)> = inputs.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    let inputs: Vec<(&str, Value)> = inputs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
     let values = engine.run(&inputs, names)?;
-    Ok((names.iter().zip(values)).map(|(name, value)| ((*name).to_owned(), value.shape().to_vec())).collect())
+    Ok((names.iter().zip(values))
+        .map(|(name, value)| ((*name).to_owned(), value.shape().to_vec()))
+        .collect())
 }
 
 /// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
@@ -121,9 +134,11 @@ fn zeros(port: &Port, side: usize) -> Result<Value, InferenceError> {
         .map(|(axis, size)| size.unwrap_or(if picture && sides.contains(&axis) { side } else { STEPS }))
         .collect();
     let wrong = || InferenceError::Data(format!("the input {} is too large to try", port.describe()));
-    let elements = (shape.iter().try_fold(1_usize, |product, size| product.checked_mul(*size)))
-        .filter(|elements| *elements <= 1 << 28)
-        .ok_or_else(wrong)?;
+    let elements = (shape
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul(*size)))
+    .filter(|elements| *elements <= 1 << 28)
+    .ok_or_else(wrong)?;
     if port.integer {
         Value::from_shape(&shape, vec![0_i32; elements]).map_err(|_| wrong())
     } else {
@@ -153,7 +168,9 @@ fn output_names(network: &Network) -> impl Iterator<Item = &str> {
     let model: &ModelProto = &network.model;
     main_layers(network).filter_map(move |layer| {
         let node = model.graph.as_ref()?.node.get(layer.node.as_ref()?.node)?;
-        (node.output.iter()).find(|output| !output.is_empty()).map(String::as_str)
+        (node.output.iter())
+            .find(|output| !output.is_empty())
+            .map(String::as_str)
     })
 }
 
@@ -188,9 +205,15 @@ mod tests {
             let network = demo.network().unwrap();
             let data = Dataset::demo_calibration(demo);
             let bytes = demo.model_bytes().to_vec();
-            let engines = [Engine::load(bytes.clone()).unwrap(), Engine::load_unoptimized(bytes).unwrap()];
-            let [fast, plain] = engines
-                .map(|engine| calibrate(&network, &engine, &data, 30, &Progress::default()).unwrap().activations);
+            let engines = [
+                Engine::load(bytes.clone()).unwrap(),
+                Engine::load_unoptimized(bytes).unwrap(),
+            ];
+            let [fast, plain] = engines.map(|engine| {
+                calibrate(&network, &engine, &data, 30, &Progress::default())
+                    .unwrap()
+                    .activations
+            });
             assert!(fast == plain, "{}", demo.name());
         }
     }

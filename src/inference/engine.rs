@@ -108,7 +108,11 @@ impl Engine {
     }
 
     /// As [`Engine::run`], on the graph as it is written: no value is rounded otherwise because a fusion computed it.
-    pub(super) fn run_unoptimized(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
+    pub(super) fn run_unoptimized(
+        &self,
+        inputs: &[(&str, Value)],
+        outputs: &[&str],
+    ) -> Result<Vec<Value>, InferenceError> {
         self.run_with(inputs, outputs, true)
     }
 
@@ -143,7 +147,11 @@ impl Engine {
                 missing.describe()
             )));
         }
-        let model = if plain && self.bytes.is_some() { self.plain()? } else { &self.model };
+        let model = if plain && self.bytes.is_some() {
+            self.plain()?
+        } else {
+            &self.model
+        };
         match run(model, inputs, outputs) {
             // The optimizations may have removed the value: ask the graph as it is written.
             Err(Fault::NoSuchValue(_)) if self.bytes.is_some() && !plain => run(self.plain()?, inputs, outputs),
@@ -298,7 +306,9 @@ mod tests {
         let fast = fast.run(&inputs, &outputs).unwrap();
         let plain = plain.run(&inputs, &outputs).unwrap();
         assert_eq!(fast.len(), 6);
-        let (some, close) = (["layer1.0.relu1.out", "logits"], |a: &f32, b: &f32| (a - b).abs() <= 1e-4);
+        let (some, close) = (["layer1.0.relu1.out", "logits"], |a: &f32, b: &f32| {
+            (a - b).abs() <= 1e-4
+        });
         // Fused: the convolution's own output is not asked for. Only rounding may differ.
         let engine = Engine::load(FASHION.to_vec()).unwrap();
         for (fused, plain) in engine.run(&inputs, &some).unwrap().iter().zip([&plain[0], &plain[3]]) {

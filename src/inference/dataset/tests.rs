@@ -27,7 +27,10 @@ fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
     Port {
         name: name.to_owned(),
         shape: Some(shape.to_vec()),
-        axis_names: shape.iter().map(|size| size.is_none().then(|| "n".to_owned())).collect(),
+        axis_names: shape
+            .iter()
+            .map(|size| size.is_none().then(|| "n".to_owned()))
+            .collect(),
         integer,
     }
 }
@@ -51,7 +54,11 @@ fn floats(value: &Value) -> Vec<f32> {
 
 fn idx(shape: &[u32], data: &[u8]) -> Vec<u8> {
     let sizes = shape.iter().flat_map(|size| size.to_be_bytes());
-    [0, 0, 8, shape.len() as u8].into_iter().chain(sizes).chain(data.iter().copied()).collect()
+    [0, 0, 8, shape.len() as u8]
+        .into_iter()
+        .chain(sizes)
+        .chain(data.iter().copied())
+        .collect()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -75,7 +82,9 @@ fn le(values: &[f32]) -> Vec<u8> {
 
 fn png(width: u32, height: u32, rgb: [u8; 3]) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::from_pixel(width, height, image::Rgb(rgb)).write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    image::RgbImage::from_pixel(width, height, image::Rgb(rgb))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
     bytes.into_inner()
 }
 
@@ -85,9 +94,15 @@ fn idx_finds_its_labels_plain_or_gzip_and_is_scaled_to_one() {
     let path = folder.file("t10k-images-idx3-ubyte.gz", &gzip(&idx(&[2, 1, 2], &[0, 51, 102, 255])));
     folder.file("t10k-labels-idx1-ubyte", &idx(&[2], &[7, 3]));
     let data = open(&path, &[port("x", &[None, Some(1), Some(1), Some(2)], false)]).unwrap();
-    assert_eq!((data.len(), data.label(0), data.label(1), data.label(2)), (2, Some(7), Some(3), None));
+    assert_eq!(
+        (data.len(), data.label(0), data.label(1), data.label(2)),
+        (2, Some(7), Some(3), None)
+    );
     let batch = data.batch(0..2).unwrap();
-    assert_eq!((batch[0].0.as_str(), floats(&batch[0].1)), ("x", vec![0.0, 0.2, 0.4, 1.0]));
+    assert_eq!(
+        (batch[0].0.as_str(), floats(&batch[0].1)),
+        ("x", vec![0.0, 0.2, 0.4, 1.0])
+    );
     assert_eq!(data.preprocessing(), "unit: 2 x 1 pixels, x / 255, grey, NCHW");
     assert_eq!(data.thumbnail(1), Some((2, 1, vec![102, 102, 102, 255, 255, 255])));
     assert!(data.batch(1..3).is_err() && data.batch(1..1).is_err());
@@ -116,10 +131,17 @@ fn cifar_records_are_planes_behind_a_label() {
     record.extend([255; 1024].iter().chain(&[0; 1024]).chain(&[51; 1024]));
     let path = folder.file("batch.bin", &record);
     let data = open(&path, &images(3, 32)).unwrap();
-    assert_eq!((data.len(), data.label(0), data.class_name(6)), (1, Some(6), Some("frog")));
+    assert_eq!(
+        (data.len(), data.label(0), data.class_name(6)),
+        (1, Some(6), Some("frog"))
+    );
     assert!(data.preprocessing().starts_with("cifar: ") && data.preprocessing().contains("RGB, NCHW"));
     let values = floats(&data.batch(0..1).unwrap()[0].1);
-    let expected = [(1.0 - 0.485) / 0.229, (0.0 - 0.456) / 0.224, (51.0_f32 / 255.0 - 0.406) / 0.225];
+    let expected = [
+        (1.0 - 0.485) / 0.229,
+        (0.0 - 0.456) / 0.224,
+        (51.0_f32 / 255.0 - 0.406) / 0.225,
+    ];
     assert_eq!([values[0], values[1024], values[3071]], expected);
     assert_eq!(data.thumbnail(0).unwrap().2[..3], [255, 0, 51]);
     record[0] = 10;
@@ -140,7 +162,10 @@ fn class_folders_give_labels_and_unreadable_images_are_noted() {
     assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(0), Some(1)));
     assert_eq!((data.class_name(0), data.class_name(1)), (Some("ant"), Some("cat")));
     assert!(data.notes()[0].contains("1 unreadable") && data.notes()[0].contains("broken.png"));
-    assert_eq!(floats(&data.batch(1..2).unwrap()[0].1)[..17], [[1.0; 16].as_slice(), &[0.0]].concat());
+    assert_eq!(
+        floats(&data.batch(1..2).unwrap()[0].1)[..17],
+        [[1.0; 16].as_slice(), &[0.0]].concat()
+    );
     let numbered = Folder::new();
     numbered.file("7/a.png", &png(2, 2, [0; 3]));
     assert_eq!(open(numbered.path(), &images(3, 2)).unwrap().label(0), Some(7));
@@ -176,10 +201,15 @@ fn arrays_feed_inputs_by_name_with_labels() {
     let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in [
         ("a.npy", npy("<f4", "(2, 2)", &le(&[1.0, 2.0, 3.0, 4.0]))),
-        ("ids.npy", npy("<i8", "(2, 1)", &[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0])),
+        (
+            "ids.npy",
+            npy("<i8", "(2, 1)", &[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]),
+        ),
         ("y.npy", npy("|u1", "(2,)", &[1, 0])),
     ] {
-        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        archive
+            .start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
         archive.write_all(&bytes).unwrap();
     }
     let path = folder.file("data.npz", &archive.finish().unwrap().into_inner());
@@ -189,7 +219,11 @@ fn arrays_feed_inputs_by_name_with_labels() {
     let batch = data.batch(1..2).unwrap();
     assert_eq!((batch[0].0.as_str(), floats(&batch[0].1)), ("a", vec![3.0, 4.0]));
     assert_eq!(batch[1].1, Value::from_shape([1, 1], vec![6_i32]).unwrap());
-    let more = [ports[0].clone(), ports[1].clone(), port("state", &[Some(1), Some(4)], false)];
+    let more = [
+        ports[0].clone(),
+        ports[1].clone(),
+        port("state", &[Some(1), Some(4)], false),
+    ];
     assert!(refusal(&path, &more).contains("state [1, 4]"));
 }
 
@@ -197,7 +231,10 @@ fn arrays_feed_inputs_by_name_with_labels() {
 fn one_array_feeds_the_only_input_and_bytes_are_pictures() {
     let folder = Folder::new();
     let single = [port("x", &[None, Some(3)], false)];
-    let path = folder.file("a.npy", &npy("<f8", "(1, 3)", &[1.5_f64, 2.0, -1.0].map(f64::to_le_bytes).concat()));
+    let path = folder.file(
+        "a.npy",
+        &npy("<f8", "(1, 3)", &[1.5_f64, 2.0, -1.0].map(f64::to_le_bytes).concat()),
+    );
     let data = open(&path, &single).unwrap();
     assert_eq!(floats(&data.batch(0..1).unwrap()[0].1), [1.5, 2.0, -1.0]);
     assert_eq!(data.preprocessing(), "arrays, as they are");
@@ -206,7 +243,10 @@ fn one_array_feeds_the_only_input_and_bytes_are_pictures() {
     assert_eq!(floats(&pictures.batch(0..1).unwrap()[0].1), [1.0; 12]);
     for (bytes, reason) in [
         (npy("<f4", "(4, 3)", &[0; 8]), "the file holds 8 bytes"),
-        (npy("<f4", "(99999999999, 99999999999)", &[0; 8]), "the file holds 8 bytes"),
+        (
+            npy("<f4", "(99999999999, 99999999999)", &[0; 8]),
+            "the file holds 8 bytes",
+        ),
         (npy("<c8", "(1, 1)", &[0; 8]), "'<c8'"),
         (npy("<f4", "(1, 2)", &[0; 8]), "takes x [n, 3]"),
         (b"\x93NUMPY\x01\x00\xff\xff{".to_vec(), "cut off"),
@@ -226,13 +266,21 @@ fn text_is_cut_into_streams_of_tokens() {
         ..port("ids", &[Some(3), None], true)
     }];
     assert!(refusal(&path, &steps).contains("vocabulary"));
-    for json in [r#"{"chars":["a","b","c"]}"#, r#"{"chars":"abc"}"#, r#"{"a":0,"b":1,"c":2}"#, r#"["a","b","c"]"#] {
+    for json in [
+        r#"{"chars":["a","b","c"]}"#,
+        r#"{"chars":"abc"}"#,
+        r#"{"a":0,"b":1,"c":2}"#,
+        r#"["a","b","c"]"#,
+    ] {
         folder.file("text.vocab.json", json.as_bytes());
         let data = open(&path, &steps).unwrap();
         assert_eq!((data.len(), data.is_text()), (9, true));
         assert_eq!((data.label(0), data.label(8), data.label(9)), (Some(1), Some(0), None));
         let batch = data.batch(3..9).unwrap();
-        assert_eq!(batch[0].1, Value::from_shape([3, 2], vec![0_i32, 0, 1, 1, 2, 2]).unwrap());
+        assert_eq!(
+            batch[0].1,
+            Value::from_shape([3, 2], vec![0_i32, 0, 1, 1, 2, 2]).unwrap()
+        );
         assert_eq!(data.class_name(2), Some("c"));
     }
     folder.file("text.vocab.json", br#"["a"]"#);
@@ -243,16 +291,27 @@ fn text_is_cut_into_streams_of_tokens() {
 #[test]
 fn the_demos_open_by_name_for_any_input_name() {
     let fashion = open("demo:fashion", &images(1, 28)).unwrap();
-    assert_eq!((fashion.len(), fashion.label(0), fashion.class_name(9)), (1000, Some(9), Some("Ankle boot")));
+    assert_eq!(
+        (fashion.len(), fashion.label(0), fashion.class_name(9)),
+        (1000, Some(9), Some("Ankle boot"))
+    );
     assert_eq!(fashion.batch(0..1).unwrap()[0].0, "x");
     assert!(fashion.preprocessing().contains("(x / 255 - [0.286]) / [0.353]"));
     assert_eq!(Dataset::demo_calibration(Demo::Fashion).len(), 512);
     let text = Dataset::demo(Demo::Shakespeare);
-    assert_eq!(text.preprocessing(), "characters to tokens, 32 stream(s) of 1562 tokens, each from a zero state");
+    assert_eq!(
+        text.preprocessing(),
+        "characters to tokens, 32 stream(s) of 1562 tokens, each from a zero state"
+    );
     assert!(refusal("/no/such/file", &[]).starts_with("/no/such/file: "));
     let given = DataOptions {
         inputs: vec![("x".to_owned(), PathBuf::from("/no/such.npy"))],
         ..DataOptions::default()
     };
-    assert!(Dataset::open("", &given, &images(1, 28)).unwrap_err().path.contains("/no/such.npy"));
+    assert!(
+        Dataset::open("", &given, &images(1, 28))
+            .unwrap_err()
+            .path
+            .contains("/no/such.npy")
+    );
 }
