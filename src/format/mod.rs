@@ -3,8 +3,9 @@
 pub mod demo;
 pub mod safetensors;
 
-use crate::network::{Network, NetworkError};
-use std::path::Path;
+use crate::network::{Format, Network, NetworkError};
+use crate::onnx::{ModelProto, OnnxError};
+use std::path::{Path, PathBuf};
 
 /// Why a file could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -34,4 +35,20 @@ pub enum FormatError {
 /// [`FormatError`] naming the file and what is wrong with it.
 pub fn open(_path: &Path) -> Result<Network, FormatError> {
     todo!()
+}
+
+/// Finds the layers of a model that was read, or says which file could not be.
+fn network(
+    name: &str,
+    path: Option<PathBuf>,
+    format: Format,
+    model: Result<ModelProto, OnnxError>,
+) -> Result<Network, FormatError> {
+    model
+        .map_err(NetworkError::from)
+        .and_then(|model| Network::new(name, path, format, model))
+        .map_err(|source| FormatError::Network {
+            file: name.to_owned(),
+            source,
+        })
 }

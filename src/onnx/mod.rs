@@ -1,5 +1,6 @@
 //! ONNX files: the schema, reading, writing, tensors as floats. Knows nothing of layers or quantization.
 
+pub mod build;
 mod error;
 mod read;
 pub mod schema;

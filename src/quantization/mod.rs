@@ -3,6 +3,7 @@
 
 mod clip;
 mod grid;
+mod magnitudes;
 mod overhead;
 mod plan;
 mod recipe;

@@ -1,7 +1,14 @@
 //! Outlier channel splitting of a weight tensor (Zhao et al. 2019, sections 3.2 and 3.3).
+//!
+//! Splitting a channel maps all its weights by one monotone function, so the largest |w| of every copy follows from the
+//! least and greatest weight of the channel. The choice of channels therefore needs one pass over the weights and a heap
+//! over channels; the weights themselves are written once, at the end: O(weights + splits * channel size).
 
 use crate::network::Layout;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 
 /// How one weight becomes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -23,16 +30,412 @@ pub struct Split {
     pub layout: Layout,
     /// For each input channel of the expanded layer (`groups * channels`), the input channel of the layer it copies.
     pub index: Vec<usize>,
-    /// The input channels (of the layer) in the order they were split.
+    /// The input channels (of the layer) in the order they were split, group by group.
     pub order: Vec<usize>,
 }
 
-/// Number of splits in each group: `ceil(expand_ratio * channels)`.
-pub fn split_count(_layout: &Layout, _expand_ratio: f64) -> usize {
-    todo!()
+/// Number of splits in each group: `ceil(expand_ratio * channels)`. Groups must stay equal, so a grouped layer expands by
+/// the same number in each.
+pub fn split_count(layout: &Layout, expand_ratio: f64) -> usize {
+    // 0.07 * 100 is 7.000000000000001 in binary; seven splits were meant.
+    (expand_ratio * layout.channels as f64 - 1e-9).ceil().max(0.0) as usize
 }
 
-/// Splits `count` channels of each group, each time the one that then holds the group's largest |w|.
-pub fn split_channels(_values: &[f32], _layout: &Layout, _count: usize, _kind: SplitKind, _step: f32) -> Split {
-    todo!()
+/// Splits `count` channels of each group, one at a time, each time the one that then holds the group's largest |w| (a
+/// channel or a copy may be split again; of equals, the lowest index in the expanded layer). `step` is the grid's d, used by
+/// [`SplitKind::Qa`].
+///
+/// The copy that keeps its place gets `(w - d/2)/2`, the new one `(w + d/2)/2`.
+pub fn split_channels(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> Split {
+    let half = half_step(kind, step);
+    let groups = chosen(values, layout, count, half);
+    let expanded = Layout {
+        channels: layout.channels + count,
+        ..*layout
+    };
+    let mut split = Split {
+        values: vec![0.0; expanded.elements()],
+        layout: expanded,
+        index: Vec::with_capacity(expanded.in_channels()),
+        order: Vec::with_capacity(count * layout.groups),
+    };
+    for (group, choice) in groups.iter().enumerate() {
+        let first = group * layout.channels;
+        split.index.extend(choice.parts.iter().map(|part| first + part.source));
+        split.order.extend(choice.order.iter().map(|source| first + source));
+    }
+    let (row, expanded_row) = (layout.channels * layout.inner, expanded.channels * layout.inner);
+    if row == 0 {
+        return split;
+    }
+    split
+        .values
+        .par_chunks_mut(expanded_row)
+        .zip(values.par_chunks(row))
+        .with_min_len((1 << 14) / row + 1)
+        .enumerate()
+        .for_each(|(number, (to, from))| {
+            to[..row].copy_from_slice(from);
+            for (channel, part) in groups[number / layout.outer].parts.iter().enumerate() {
+                if part.halves.is_empty() {
+                    continue;
+                }
+                let from = &from[part.source * layout.inner..][..layout.inner];
+                let to = &mut to[channel * layout.inner..][..layout.inner];
+                for (to, from) in to.iter_mut().zip(from) {
+                    *to = part.halves.iter().fold(*from, |w, side| side.apply(w, half));
+                }
+            }
+        });
+    split
+}
+
+/// The largest |w| that [`split_channels`] would leave, without writing the split tensor.
+pub fn max_abs_after_split(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> f32 {
+    let groups = chosen(values, layout, count, half_step(kind, step));
+    groups
+        .iter()
+        .flat_map(|choice| &choice.parts)
+        .fold(0.0, |max, part| max.max(part.max_abs()))
+}
+
+fn half_step(kind: SplitKind, step: f32) -> f32 {
+    match kind {
+        SplitKind::Qa => step * 0.5,
+        SplitKind::Naive => 0.0,
+    }
+}
+
+/// Which of the two a copy became at one split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Side {
+    Lower,
+    Upper,
+}
+
+impl Side {
+    fn apply(self, w: f32, half: f32) -> f32 {
+        match self {
+            Self::Lower => (w - half) * 0.5,
+            Self::Upper => (w + half) * 0.5,
+        }
+    }
+}
+
+/// A channel or a copy of one: its source in the group, the splits it went through, its range.
+#[derive(Debug, Clone)]
+struct Part {
+    source: usize,
+    halves: Vec<Side>,
+    min: f32,
+    max: f32,
+}
+
+impl Part {
+    fn max_abs(&self) -> f32 {
+        self.min.abs().max(self.max.abs())
+    }
+
+    fn half(&self, side: Side, half: f32) -> Self {
+        let mut halves = self.halves.clone();
+        halves.push(side);
+        Self {
+            source: self.source,
+            halves,
+            min: side.apply(self.min, half),
+            max: side.apply(self.max, half),
+        }
+    }
+}
+
+struct Choice {
+    /// Channels of the expanded group.
+    parts: Vec<Part>,
+    /// Source channels in the order they were split.
+    order: Vec<usize>,
+}
+
+/// Heap entry: the largest |w| first, of equals the lowest index.
+struct Candidate {
+    max_abs: f32,
+    index: usize,
+}
+
+impl Ord for Candidate {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.max_abs
+            .total_cmp(&other.max_abs)
+            .then(other.index.cmp(&self.index))
+    }
+}
+
+impl PartialOrd for Candidate {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Candidate {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Candidate {}
+
+fn chosen(values: &[f32], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
+    let ranges = channel_ranges(values, layout);
+    (0..layout.groups)
+        .map(|group| {
+            let ranges = &ranges[group * layout.channels..][..layout.channels];
+            let mut parts: Vec<Part> = ranges
+                .iter()
+                .enumerate()
+                .map(|(source, &(min, max))| Part {
+                    source,
+                    halves: Vec::new(),
+                    min,
+                    max,
+                })
+                .collect();
+            let mut heap: BinaryHeap<Candidate> = if count == 0 {
+                BinaryHeap::new()
+            } else {
+                parts
+                    .iter()
+                    .enumerate()
+                    .map(|(index, part)| Candidate {
+                        max_abs: part.max_abs(),
+                        index,
+                    })
+                    .collect()
+            };
+            let mut order = Vec::with_capacity(count);
+            for _ in 0..count {
+                let Some(Candidate { index, .. }) = heap.pop() else {
+                    break;
+                };
+                order.push(parts[index].source);
+                let upper = parts[index].half(Side::Upper, half);
+                parts[index] = parts[index].half(Side::Lower, half);
+                heap.push(Candidate {
+                    max_abs: parts[index].max_abs(),
+                    index,
+                });
+                heap.push(Candidate {
+                    max_abs: upper.max_abs(),
+                    index: parts.len(),
+                });
+                parts.push(upper);
+            }
+            Choice { parts, order }
+        })
+        .collect()
+}
+
+/// Least and greatest weight of each input channel.
+fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
+    let row = layout.channels * layout.inner;
+    let start = || vec![(f32::INFINITY, f32::NEG_INFINITY); layout.in_channels()];
+    let widen = |range: &mut (f32, f32), low: f32, high: f32| {
+        range.0 = if low < range.0 { low } else { range.0 };
+        range.1 = if high > range.1 { high } else { range.1 };
+    };
+    if row == 0 || layout.outer == 0 {
+        return vec![(0.0, 0.0); layout.in_channels()];
+    }
+    if layout.outer == 1 {
+        // Rows are the groups; the channels of a row are apart, so they go to the threads.
+        return values
+            .par_chunks(layout.inner)
+            .with_min_len((1 << 14) / layout.inner + 1)
+            .map(|line| {
+                let mut range = (f32::INFINITY, f32::NEG_INFINITY);
+                line.iter().for_each(|x| widen(&mut range, *x, *x));
+                range
+            })
+            .collect();
+    }
+    values
+        .par_chunks(row)
+        .enumerate()
+        .with_min_len((1 << 16) / row + 1)
+        .fold(start, |mut ranges, (number, row)| {
+            let ranges_of_group = &mut ranges[number / layout.outer * layout.channels..][..layout.channels];
+            if layout.inner == 1 {
+                for (range, x) in ranges_of_group.iter_mut().zip(row) {
+                    widen(range, *x, *x);
+                }
+            } else {
+                for (range, line) in ranges_of_group.iter_mut().zip(row.chunks_exact(layout.inner)) {
+                    line.iter().for_each(|x| widen(range, *x, *x));
+                }
+            }
+            ranges
+        })
+        .reduce(start, |mut a, b| {
+            for (mine, theirs) in a.iter_mut().zip(b) {
+                widen(mine, theirs.0, theirs.1);
+            }
+            a
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::OutAxis;
+    use crate::quantization::Grid;
+    use proptest::prelude::*;
+
+    fn conv(groups: usize, outer: usize, channels: usize, inner: usize) -> Layout {
+        Layout {
+            groups,
+            outer,
+            channels,
+            inner,
+            out_axis: OutAxis::Outer,
+        }
+    }
+
+    /// METHOD section 2 as one would write it down: all maxima again for every split, tensors as lists of channels.
+    fn naive_choice(
+        values: &[f32],
+        layout: &Layout,
+        count: usize,
+        half: f32,
+    ) -> (Vec<Vec<Vec<f32>>>, Vec<usize>, Vec<usize>) {
+        let (mut all, mut index, mut order) = (Vec::new(), Vec::new(), Vec::new());
+        for g in 0..layout.groups {
+            let mut channels: Vec<Vec<f32>> = (0..layout.channels)
+                .map(|c| {
+                    (0..layout.outer)
+                        .flat_map(|o| {
+                            let at = ((g * layout.outer + o) * layout.channels + c) * layout.inner;
+                            values[at..at + layout.inner].to_vec()
+                        })
+                        .collect()
+                })
+                .collect();
+            let mut sources: Vec<usize> = (0..layout.channels).map(|c| g * layout.channels + c).collect();
+            for _ in 0..count {
+                let max = |c: &Vec<f32>| c.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+                let mut best = 0;
+                for (i, channel) in channels.iter().enumerate() {
+                    if max(channel) > max(&channels[best]) {
+                        best = i;
+                    }
+                }
+                let upper = channels[best].iter().map(|w| (w + half) * 0.5).collect();
+                channels[best] = channels[best].iter().map(|w| (w - half) * 0.5).collect();
+                order.push(sources[best]);
+                sources.push(sources[best]);
+                channels.push(upper);
+            }
+            all.push(channels);
+            index.extend(sources);
+        }
+        (all, index, order)
+    }
+
+    fn strategy() -> impl Strategy<Value = (Layout, Vec<f32>, usize, bool)> {
+        (
+            1_usize..3,
+            1_usize..5,
+            1_usize..7,
+            1_usize..5,
+            0_usize..9,
+            any::<bool>(),
+        )
+            .prop_flat_map(|(groups, outer, channels, inner, count, qa)| {
+                let layout = conv(groups, outer, channels, inner);
+                // A coarse lattice makes exact ties common.
+                let values = proptest::collection::vec((-8_i8..=8).prop_map(|x| f32::from(x) / 4.0), layout.elements());
+                (Just(layout), values, Just(count), Just(qa))
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn heap_and_ranges_choose_what_a_full_search_chooses((layout, values, count, qa) in strategy()) {
+            let (kind, step) = if qa { (SplitKind::Qa, 0.3) } else { (SplitKind::Naive, 0.3) };
+            let split = split_channels(&values, &layout, count, kind, step);
+            let (channels, index, order) = naive_choice(&values, &layout, count, half_step(kind, step));
+            prop_assert_eq!(&split.index, &index);
+            prop_assert_eq!(&split.order, &order);
+            for (g, group) in channels.iter().enumerate() {
+                for (c, channel) in group.iter().enumerate() {
+                    for o in 0..layout.outer {
+                        let at = ((g * layout.outer + o) * split.layout.channels + c) * layout.inner;
+                        prop_assert_eq!(&split.values[at..at + layout.inner], &channel[o * layout.inner..][..layout.inner]);
+                    }
+                }
+            }
+            let max = split.values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
+            prop_assert_eq!(max_abs_after_split(&values, &layout, count, kind, step), max);
+        }
+
+        #[test]
+        fn copies_add_up_to_the_channel_they_came_from((layout, values, count, qa) in strategy()) {
+            let kind = if qa { SplitKind::Qa } else { SplitKind::Naive };
+            let split = split_channels(&values, &layout, count, kind, 0.3);
+            let mut sums = vec![0.0_f32; values.len()];
+            for row in 0..layout.groups * layout.outer {
+                for channel in 0..split.layout.channels {
+                    let group = row / layout.outer;
+                    let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
+                    for i in 0..layout.inner {
+                        sums[(row * layout.channels + source) * layout.inner + i] +=
+                            split.values[(row * split.layout.channels + channel) * layout.inner + i];
+                    }
+                }
+            }
+            for (sum, value) in sums.iter().zip(&values) {
+                prop_assert!((sum - value).abs() <= 1e-5, "{sum} {value}");
+            }
+        }
+    }
+
+    /// Hermite's identity for n = 2: floor((u - 1/2)/2 + 1/2) + floor((u + 1/2)/2 + 1/2) = floor(u + 1/2).
+    #[test]
+    fn the_quantization_aware_split_keeps_the_sum_of_the_rounded_halves() {
+        let grid = Grid {
+            bits: 8,
+            step: 1.0,
+            unsigned: false,
+        };
+        for i in -64_000..=64_000 {
+            let u = i as f32 / 1000.0;
+            let (lower, upper) = (Side::Lower.apply(u, 0.5), Side::Upper.apply(u, 0.5));
+            assert_eq!(grid.index(lower) + grid.index(upper), grid.index(u), "u = {u}");
+        }
+    }
+
+    /// What the naive split does instead: it loses half a step where both halves round the same way.
+    #[test]
+    fn the_naive_split_does_not() {
+        let grid = Grid {
+            bits: 8,
+            step: 1.0,
+            unsigned: false,
+        };
+        assert_ne!(2 * grid.index(1.5), grid.index(3.0));
+    }
+
+    #[test]
+    fn the_number_of_splits_is_rounded_up_from_what_was_meant() {
+        let layout = |channels| conv(1, 1, channels, 1);
+        let count = |channels, r| split_count(&layout(channels), r);
+        assert_eq!(
+            [
+                count(64, 0.0),
+                count(64, 0.01),
+                count(64, 0.05),
+                count(100, 0.07),
+                count(3, 0.02)
+            ],
+            [0, 1, 4, 7, 1]
+        );
+        assert_eq!(split_count(&conv(4, 8, 16, 9), 0.1), 2);
+    }
 }

@@ -1,5 +1,7 @@
 //! Exact counts over any range.
 
+use rayon::prelude::*;
+
 /// Counts of elements in equal bins over `[low, high]`; the last bin holds `high` too.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Histogram {
@@ -17,19 +19,127 @@ pub struct Histogram {
     pub nan: u64,
 }
 
+/// Elements of a task: its counters must not cost more than its elements.
+const TASK: usize = 1 << 16;
+
 impl Histogram {
+    fn empty(low: f64, high: f64, bins: usize) -> Self {
+        Self {
+            low,
+            high,
+            counts: vec![0; bins.max(1)],
+            below: 0,
+            above: 0,
+            nan: 0,
+        }
+    }
+
     /// Width of a bin.
     pub fn bin_width(&self) -> f64 {
         (self.high - self.low) / self.counts.len() as f64
     }
+
+    /// All elements counted: inside, below, above and NaN.
+    pub fn total(&self) -> u64 {
+        self.counts.iter().sum::<u64>() + self.below + self.above + self.nan
+    }
+
+    fn count(mut self, values: &[f32]) -> Self {
+        let scale = self.counts.len() as f64 / (self.high - self.low);
+        let last = self.counts.len() - 1;
+        for x in values {
+            let x = f64::from(*x);
+            if x >= self.low && x <= self.high {
+                // A range of no width has an infinite scale: everything in it is in the first bin.
+                let bin = ((x - self.low) * scale) as usize;
+                self.counts[bin.min(last)] += 1;
+            } else if x < self.low {
+                self.below += 1;
+            } else if x > self.high {
+                self.above += 1;
+            } else {
+                self.nan += 1;
+            }
+        }
+        self
+    }
+
+    fn merge(mut self, other: &Self) -> Self {
+        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
+            *mine += theirs;
+        }
+        self.below += other.below;
+        self.above += other.above;
+        self.nan += other.nan;
+        self
+    }
 }
 
 /// Counts `values` in `bins` bins over `[low, high]`, in parallel. All counts together are `values.len()`.
-pub fn histogram(_values: &[f32], _low: f64, _high: f64, _bins: usize) -> Histogram {
-    todo!()
+pub fn histogram(values: &[f32], low: f64, high: f64, bins: usize) -> Histogram {
+    let task = TASK.max(bins * 4);
+    values
+        .par_chunks(task)
+        .map(|chunk| Histogram::empty(low, high, bins).count(chunk))
+        .reduce(|| Histogram::empty(low, high, bins), |a, b| a.merge(&b))
 }
 
 /// Number of elements with `|x - mean| > threshold`.
-pub fn outlier_count(_values: &[f32], _mean: f64, _threshold: f64) -> u64 {
-    todo!()
+pub fn outlier_count(values: &[f32], mean: f64, threshold: f64) -> u64 {
+    values
+        .par_chunks(TASK)
+        .map(|chunk| {
+            chunk
+                .iter()
+                .filter(|x| (f64::from(**x) - mean).abs() > threshold)
+                .count() as u64
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counts_are_exact_and_add_up(
+            values in proptest::collection::vec(prop_oneof![9 => -2.0_f32..2.0, 1 => Just(f32::NAN), 1 => Just(f32::INFINITY)], 0..400),
+            low in -2.5_f64..0.0, width in 0.01_f64..4.0, bins in 1_usize..40,
+        ) {
+            let high = low + width;
+            let fast = histogram(&values, low, high, bins);
+            prop_assert_eq!(fast.total(), values.len() as u64);
+            let edge = |i: usize| low + width * i as f64 / bins as f64;
+            for (i, count) in fast.counts.iter().enumerate() {
+                // An element closer to an edge than f64 can tell may count on either side.
+                let near = |x: f64| (x - edge(i)).abs() < 1e-12 || (x - edge(i + 1)).abs() < 1e-12;
+                let inside = |x: f64| x >= edge(i) && (x < edge(i + 1) || (i + 1 == bins && x <= high));
+                let sure = values.iter().filter(|x| inside(f64::from(**x)) && !near(f64::from(**x))).count() as u64;
+                let unsure = values.iter().filter(|x| near(f64::from(**x))).count() as u64;
+                prop_assert!((sure..=sure + unsure).contains(count));
+            }
+            prop_assert_eq!(fast.below, values.iter().filter(|x| f64::from(**x) < low).count() as u64);
+            prop_assert_eq!(fast.above, values.iter().filter(|x| f64::from(**x) > high).count() as u64);
+        }
+    }
+
+    #[test]
+    fn the_ends_of_the_range_are_inside_it() {
+        let h = histogram(&[-1.0, 1.0, 0.999], -1.0, 1.0, 4);
+        assert_eq!(h.counts, [1, 0, 0, 2]);
+        assert_eq!((h.below, h.above), (0, 0));
+    }
+
+    #[test]
+    fn a_range_of_one_point_counts_that_point() {
+        let h = histogram(&[0.5, 0.5, 1.0], 0.5, 0.5, 8);
+        assert_eq!((h.counts[0], h.above), (2, 1));
+    }
+
+    #[test]
+    fn outliers_lie_beyond_the_threshold_on_either_side() {
+        assert_eq!(outlier_count(&[-5.0, -1.0, 0.0, 1.0, 4.5, f32::NAN], 0.0, 4.0), 2);
+    }
 }

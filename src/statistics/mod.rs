@@ -2,6 +2,7 @@
 
 mod activation;
 mod histogram;
+mod moments;
 mod tensor;
 
 pub use activation::{ActivationStatistics, RangeSource};

@@ -1,0 +1,280 @@
+//! Small constructors and getters for those who read or rewrite graphs: tensors, nodes, attributes, opset, metadata.
+//!
+//! Every tensor made here holds its elements in `raw_data`, little-endian. The constructors trust their caller that
+//! `dims` and the number of values agree; [`super::tensor_bytes`] refuses a tensor where they don't.
+
+use super::schema::{StringStringEntryProto, attribute_type, data_type};
+use super::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use bytes::Bytes;
+
+/// An F32 tensor of shape `dims`, `values` in row-major order.
+pub fn float_tensor(name: impl Into<String>, dims: &[usize], values: &[f32]) -> TensorProto {
+    let raw = if cfg!(target_endian = "little") {
+        bytemuck::cast_slice(values).to_vec()
+    } else {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    };
+    raw_tensor(name, data_type::FLOAT, dims, raw)
+}
+
+/// An INT8 tensor of shape `dims`.
+pub fn i8_tensor(name: impl Into<String>, dims: &[usize], values: &[i8]) -> TensorProto {
+    raw_tensor(name, data_type::INT8, dims, bytemuck::cast_slice(values).to_vec())
+}
+
+/// A UINT8 tensor of shape `dims`.
+pub fn u8_tensor(name: impl Into<String>, dims: &[usize], values: &[u8]) -> TensorProto {
+    raw_tensor(name, data_type::UINT8, dims, values.to_vec())
+}
+
+/// An INT32 tensor of shape `dims`.
+pub fn i32_tensor(name: impl Into<String>, dims: &[usize], values: &[i32]) -> TensorProto {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    raw_tensor(name, data_type::INT32, dims, raw)
+}
+
+/// An INT64 tensor of shape `dims`.
+pub fn i64_tensor(name: impl Into<String>, dims: &[usize], values: &[i64]) -> TensorProto {
+    let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    raw_tensor(name, data_type::INT64, dims, raw)
+}
+
+/// An F32 tensor without dimensions.
+pub fn scalar_f32(name: impl Into<String>, value: f32) -> TensorProto {
+    float_tensor(name, &[], &[value])
+}
+
+/// An INT64 tensor without dimensions.
+pub fn scalar_i64(name: impl Into<String>, value: i64) -> TensorProto {
+    i64_tensor(name, &[], &[value])
+}
+
+/// An INT8 tensor without dimensions.
+pub fn scalar_i8(name: impl Into<String>, value: i8) -> TensorProto {
+    i8_tensor(name, &[], &[value])
+}
+
+/// A UINT8 tensor without dimensions.
+pub fn scalar_u8(name: impl Into<String>, value: u8) -> TensorProto {
+    u8_tensor(name, &[], &[value])
+}
+
+/// A tensor of any element type (see [`data_type`]) from its little-endian bytes.
+pub fn raw_tensor(
+    name: impl Into<String>,
+    element_type: i32,
+    dims: &[usize],
+    little_endian: impl Into<Bytes>,
+) -> TensorProto {
+    TensorProto {
+        name: Some(name.into()),
+        data_type: Some(element_type),
+        // No machine has a dimension that i64 cannot hold; a size beyond it would be refused when the tensor is read.
+        dims: dims.iter().map(|&size| i64::try_from(size).unwrap_or(-1)).collect(),
+        raw_data: Some(little_endian.into()),
+        ..TensorProto::default()
+    }
+}
+
+/// A node of the standard operator set.
+pub fn node<I: Into<String>, O: Into<String>>(
+    op_type: impl Into<String>,
+    name: impl Into<String>,
+    inputs: impl IntoIterator<Item = I>,
+    outputs: impl IntoIterator<Item = O>,
+    attributes: Vec<AttributeProto>,
+) -> NodeProto {
+    NodeProto {
+        op_type: Some(op_type.into()),
+        name: Some(name.into()),
+        input: inputs.into_iter().map(Into::into).collect(),
+        output: outputs.into_iter().map(Into::into).collect(),
+        attribute: attributes,
+        ..NodeProto::default()
+    }
+}
+
+/// The attribute `name = value`, an integer.
+pub fn int_attribute(name: impl Into<String>, value: i64) -> AttributeProto {
+    AttributeProto {
+        i: Some(value),
+        ..attribute_of(name, attribute_type::INT)
+    }
+}
+
+/// The attribute `name = values`, integers.
+pub fn ints_attribute(name: impl Into<String>, values: impl Into<Vec<i64>>) -> AttributeProto {
+    AttributeProto {
+        ints: values.into(),
+        ..attribute_of(name, attribute_type::INTS)
+    }
+}
+
+/// The attribute `name = value`, a float.
+pub fn float_attribute(name: impl Into<String>, value: f32) -> AttributeProto {
+    AttributeProto {
+        f: Some(value),
+        ..attribute_of(name, attribute_type::FLOAT)
+    }
+}
+
+/// The attribute `name = value`, a string.
+pub fn string_attribute(name: impl Into<String>, value: impl Into<String>) -> AttributeProto {
+    AttributeProto {
+        s: Some(Bytes::from(value.into())),
+        ..attribute_of(name, attribute_type::STRING)
+    }
+}
+
+/// The attribute `name = value`, a tensor.
+pub fn tensor_attribute(name: impl Into<String>, value: TensorProto) -> AttributeProto {
+    AttributeProto {
+        t: Some(value),
+        ..attribute_of(name, attribute_type::TENSOR)
+    }
+}
+
+fn attribute_of(name: impl Into<String>, kind: i32) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(kind),
+        ..AttributeProto::default()
+    }
+}
+
+/// The attribute of `node` called `name`.
+pub fn attribute<'node>(node: &'node NodeProto, name: &str) -> Option<&'node AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+/// The integer attribute of `node` called `name`.
+pub fn attribute_int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name)?.i
+}
+
+/// The attribute of `node` called `name`, a list of integers; `None` when there is no such attribute.
+pub fn attribute_ints<'node>(node: &'node NodeProto, name: &str) -> Option<&'node [i64]> {
+    attribute(node, name).map(|attribute| attribute.ints.as_slice())
+}
+
+/// The float attribute of `node` called `name`.
+pub fn attribute_float(node: &NodeProto, name: &str) -> Option<f32> {
+    attribute(node, name)?.f
+}
+
+/// The string attribute of `node` called `name`, if it is UTF-8.
+pub fn attribute_string<'node>(node: &'node NodeProto, name: &str) -> Option<&'node str> {
+    std::str::from_utf8(attribute(node, name)?.s.as_ref()?).ok()
+}
+
+/// The tensor attribute of `node` called `name`.
+pub fn attribute_tensor<'node>(node: &'node NodeProto, name: &str) -> Option<&'node TensorProto> {
+    attribute(node, name)?.t.as_ref()
+}
+
+/// Whether `domain` names the standard operator set.
+pub fn is_standard_domain(domain: &str) -> bool {
+    domain.is_empty() || domain == "ai.onnx"
+}
+
+/// Version of the standard operator set (domain `""` or `"ai.onnx"`) that the model imports.
+pub fn opset_version(model: &ModelProto) -> Option<i64> {
+    model
+        .opset_import
+        .iter()
+        .find(|import| is_standard_domain(import.domain()))
+        .map(super::schema::OperatorSetIdProto::version)
+}
+
+/// The free metadata entry of the model called `key`.
+pub fn metadata<'model>(model: &'model ModelProto, key: &str) -> Option<&'model str> {
+    model
+        .metadata_props
+        .iter()
+        .find(|entry| entry.key() == key)
+        .map(StringStringEntryProto::value)
+}
+
+/// Sets the free metadata entry of the model called `key`, replacing what it held.
+pub fn set_metadata(model: &mut ModelProto, key: impl Into<String>, value: impl Into<String>) {
+    let key = key.into();
+    model.metadata_props.retain(|entry| entry.key() != key);
+    model.metadata_props.push(StringStringEntryProto {
+        key: Some(key),
+        value: Some(value.into()),
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::schema::OperatorSetIdProto;
+
+    #[test]
+    fn a_float_tensor_holds_its_values_as_little_endian_raw_data() {
+        let tensor = float_tensor("w", &[1, 2], &[1.0, -2.5]);
+        assert_eq!(tensor.dims, [1, 2]);
+        assert_eq!(tensor.data_type, Some(data_type::FLOAT));
+        assert_eq!(tensor.raw_data.as_deref(), Some(&[0, 0, 128, 63, 0, 0, 32, 192][..]));
+        assert!(tensor.float_data.is_empty());
+    }
+
+    #[test]
+    fn integers_keep_their_sign() {
+        assert_eq!(i8_tensor("q", &[2], &[-1, 7]).raw_data.as_deref(), Some(&[255, 7][..]));
+        assert_eq!(
+            scalar_i64("n", -2).raw_data.as_deref(),
+            Some(&(-2_i64).to_le_bytes()[..])
+        );
+        assert_eq!(scalar_i64("n", -2).dims, [0_i64; 0]);
+    }
+
+    #[test]
+    fn attributes_are_found_by_name_and_kind() {
+        let node = node(
+            "Gather",
+            "g",
+            ["x", "index"],
+            ["y"],
+            vec![
+                int_attribute("axis", -1),
+                ints_attribute("pads", [1, 2]),
+                float_attribute("alpha", 0.5),
+                string_attribute("mode", "linear"),
+            ],
+        );
+        assert_eq!(attribute_int(&node, "axis"), Some(-1));
+        assert_eq!(attribute_int(&node, "alpha"), None);
+        assert_eq!(attribute_ints(&node, "pads"), Some(&[1, 2][..]));
+        assert_eq!(attribute_ints(&node, "strides"), None);
+        assert_eq!(attribute_float(&node, "alpha"), Some(0.5));
+        assert_eq!(attribute_string(&node, "mode"), Some("linear"));
+    }
+
+    #[test]
+    fn the_standard_opset_has_two_names() {
+        let import = |domain: Option<&str>, version| OperatorSetIdProto {
+            domain: domain.map(str::to_owned),
+            version: Some(version),
+        };
+        let model = |imports| ModelProto {
+            opset_import: imports,
+            ..ModelProto::default()
+        };
+        assert_eq!(
+            opset_version(&model(vec![import(Some("com.microsoft"), 1), import(None, 17)])),
+            Some(17)
+        );
+        assert_eq!(opset_version(&model(vec![import(Some("ai.onnx"), 9)])), Some(9));
+        assert_eq!(opset_version(&model(vec![import(Some("ai.onnx.ml"), 3)])), None);
+    }
+
+    #[test]
+    fn metadata_set_twice_is_kept_once() {
+        let mut model = ModelProto::default();
+        set_metadata(&mut model, "recipe", "a");
+        set_metadata(&mut model, "recipe", "b");
+        assert_eq!(metadata(&model, "recipe"), Some("b"));
+        assert_eq!(model.metadata_props.len(), 1);
+    }
+}

@@ -1,0 +1,200 @@
+//! A histogram of |x| that answers "what would this threshold cost" without going back to the values.
+//!
+//! Inside a bin the values are taken as spread evenly, so count, sum and sum of squares up to any point are known from
+//! prefix sums, and the error of a threshold costs a few look-ups a grid level instead of a pass.
+
+use crate::statistics::{ActivationStatistics, histogram};
+use rayon::prelude::*;
+
+/// Counts of |x| in equal bins over `[0, max]`, as prefix sums of 1, x and x^2.
+pub(super) struct Magnitudes {
+    max_abs: f32,
+    width: f64,
+    /// At each bin's lower edge: count, sum, and sum of squares of what lies below.
+    below: Vec<[f64; 3]>,
+    counts: Vec<f64>,
+}
+
+const BINS: usize = 4096;
+/// Candidates of the first search; a multiple of 100, so that all hundredths of the maximum are among them.
+const CANDIDATES: usize = 500;
+/// Candidates that are measured on the values themselves.
+const SHORTLIST: usize = 12;
+/// Tensors up to this size are measured at every candidate: with few values the error is too ragged for a histogram.
+const SMALL: usize = 1 << 12;
+
+impl Magnitudes {
+    pub(super) fn of_values(values: &[f32]) -> Self {
+        let max_abs = values
+            .par_chunks(1 << 15)
+            .map(|chunk| {
+                chunk
+                    .iter()
+                    .fold(0.0_f32, |max, x| if x.is_finite() { max.max(x.abs()) } else { max })
+            })
+            .reduce(|| 0.0, f32::max);
+        let edge = f64::from(max_abs);
+        let both = histogram(values, -edge, edge, 2 * BINS);
+        Self::folded(max_abs, edge, &both.counts)
+    }
+
+    pub(super) fn of_activation(activation: &ActivationStatistics) -> Self {
+        let (range, counts) = activation.bins();
+        Self::folded(activation.max_abs(), f64::from(range), counts)
+    }
+
+    /// From counts over `[-edge, edge]`, an even number of bins.
+    fn folded(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
+        let half = counts.len() / 2;
+        let counts: Vec<f64> = (0..half)
+            .map(|i| (counts[half + i] + counts[half - 1 - i]) as f64)
+            .collect();
+        let width = edge / half.max(1) as f64;
+        let mut below = Vec::with_capacity(half + 1);
+        let mut sums = [0.0; 3];
+        below.push(sums);
+        for (bin, count) in counts.iter().enumerate() {
+            let (low, high) = (bin as f64 * width, (bin + 1) as f64 * width);
+            sums = add(sums, within(*count, width, low, high));
+            below.push(sums);
+        }
+        Self {
+            max_abs,
+            width,
+            below,
+            counts,
+        }
+    }
+
+    pub(super) fn max_abs(&self) -> f32 {
+        self.max_abs
+    }
+
+    fn total(&self) -> [f64; 3] {
+        self.below[self.counts.len()]
+    }
+
+    /// Count, sum and sum of squares of the magnitudes below `t`.
+    fn up_to(&self, t: f64) -> [f64; 3] {
+        let bin = (t / self.width) as usize;
+        if bin >= self.counts.len() {
+            return self.total();
+        }
+        let low = bin as f64 * self.width;
+        add(self.below[bin], within(self.counts[bin], self.width, low, t))
+    }
+
+    /// Expected mean squared error on a grid with greatest index `levels` and outermost value `threshold`.
+    pub(super) fn expected_mse(&self, threshold: f32, levels: i32) -> f64 {
+        let count = self.total()[0];
+        if count == 0.0 || threshold <= 0.0 {
+            return 0.0;
+        }
+        let step = f64::from(threshold) / f64::from(levels);
+        let mut error = 0.0;
+        let mut lower = [0.0; 3];
+        for q in 0..=levels {
+            let upper = if q == levels {
+                self.total()
+            } else {
+                self.up_to((f64::from(q) + 0.5) * step)
+            };
+            let value = f64::from(q) * step;
+            error +=
+                (upper[2] - lower[2]) - 2.0 * value * (upper[1] - lower[1]) + value * value * (upper[0] - lower[0]);
+            lower = upper;
+        }
+        error.max(0.0) / count
+    }
+
+    /// The threshold of least mean squared error: a search over [`CANDIDATES`] on the histogram, a finer one around the
+    /// best, and a measurement of the best few on the values where `exact` can give it.
+    pub(super) fn least_mse(&self, levels: i32, exact: Option<&dyn Fn(&[f32]) -> Vec<f64>>) -> f32 {
+        if self.max_abs <= 0.0 {
+            return self.max_abs;
+        }
+        let part = |share: f64| (f64::from(self.max_abs) * share) as f32;
+        let mut shares: Vec<f64> = (1..=CANDIDATES).map(|i| i as f64 / CANDIDATES as f64).collect();
+        let best = |shares: &[f64], errors: &[f64], keep: usize| -> Vec<f64> {
+            let mut order: Vec<usize> = (0..shares.len()).collect();
+            order.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]));
+            order.into_iter().take(keep).map(|i| shares[i]).collect()
+        };
+        let small = self.total()[0] <= SMALL as f64;
+        let errors = |shares: &[f64]| -> Vec<f64> {
+            match exact {
+                Some(exact) if small => exact(&shares.iter().map(|s| part(*s)).collect::<Vec<_>>()),
+                _ => shares.iter().map(|s| self.expected_mse(part(*s), levels)).collect(),
+            }
+        };
+        let coarse = errors(&shares);
+        let finer: Vec<f64> = best(&shares, &coarse, 3)
+            .into_iter()
+            .flat_map(|share| (-9..=9).map(move |i| share + f64::from(i) / (10.0 * CANDIDATES as f64)))
+            .filter(|share| *share > 0.0 && *share <= 1.0)
+            .collect();
+        let mut all = coarse;
+        all.extend(errors(&finer));
+        shares.extend(finer);
+        let mut shortlist: Vec<f32> = best(&shares, &all, SHORTLIST).into_iter().map(part).collect();
+        shortlist.push(self.max_abs);
+        shortlist.dedup();
+        let measured = match exact {
+            Some(exact) => exact(&shortlist),
+            None => shortlist.iter().map(|t| self.expected_mse(*t, levels)).collect(),
+        };
+        let winner = measured
+            .iter()
+            .enumerate()
+            .min_by(|a, b| a.1.total_cmp(b.1))
+            .map_or(0, |(i, _)| i);
+        shortlist[winner]
+    }
+}
+
+/// Count, sum and sum of squares between `low` and `high` of `count` values spread evenly over `width`.
+fn within(count: f64, width: f64, low: f64, high: f64) -> [f64; 3] {
+    if width <= 0.0 {
+        return [count, 0.0, 0.0];
+    }
+    let density = count / width;
+    [
+        density * (high - low),
+        density * (high * high - low * low) / 2.0,
+        density * (high * high * high - low * low * low) / 3.0,
+    ]
+}
+
+fn add(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[0] + b[0], a[1] + b[1], a[2] + b[2]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Evenly spread values on `[-1, 1]`, threshold 1, n levels: every cell is uniform, so the error is d^2/12 but for the
+    /// outermost half cells, which are the same.
+    #[test]
+    fn evenly_spread_values_cost_a_twelfth_of_a_step_squared() {
+        let values: Vec<f32> = (0..100_001).map(|i| i as f32 / 50_000.0 - 1.0).collect();
+        let magnitudes = Magnitudes::of_values(&values);
+        for levels in [1, 3, 7, 127] {
+            let step = 1.0 / f64::from(levels);
+            let expected = step * step / 12.0;
+            let found = magnitudes.expected_mse(1.0, levels);
+            assert!(
+                (found / expected - 1.0).abs() < 2e-3,
+                "{levels} levels: {found} {expected}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_beyond_the_threshold_cost_their_distance_squared() {
+        let mut values = vec![0.0_f32; 99];
+        values.push(3.0);
+        let magnitudes = Magnitudes::of_values(&values);
+        assert!((magnitudes.expected_mse(1.0, 7) - 4.0 / 100.0).abs() < 1e-3);
+    }
+}
