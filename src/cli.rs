@@ -1,1 +1,144 @@
-//! The command line.
+//! The command line over the same rooms as the window: arguments, exit status, one line for any fault.
+//!
+//! Results go to standard output, progress and faults to standard error. What a subcommand does is in its own file.
+
+mod arguments;
+mod bar;
+mod evaluate;
+mod inspect;
+mod output;
+mod pipeline;
+mod quantize;
+
+use crate::app;
+use crate::progress::Progress;
+use arguments::{Arguments, Command};
+use clap::Parser;
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+
+/// Exit status of a fault, told in one line.
+const FAILED: u8 = 1;
+/// Exit status of wrong usage, as clap has it.
+const WRONG_USAGE: u8 = 2;
+/// Exit status of a cancelled run: 128 + SIGINT, as a shell has it.
+const CANCELLED: u8 = 130;
+
+/// The command line asks for what cannot be, whatever the files hold.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct UsageError(String);
+
+/// Runs the program with these arguments (the first is its own name) and returns its exit status.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(answer) => {
+            // Help and version also come this way. That nobody reads them is no fault.
+            let _ = answer.print();
+            return ExitCode::from(if answer.use_stderr() { WRONG_USAGE } else { 0 });
+        }
+    };
+    note_panics();
+    let progress = Progress::default();
+    let outcome = catch_unwind(AssertUnwindSafe(|| run(arguments, &progress)));
+    let error = match outcome {
+        Ok(Ok(())) => return ExitCode::SUCCESS,
+        Ok(Err(error)) => error,
+        Err(_) => anyhow::anyhow!("internal fault, please report it: {}", last_panic()),
+    };
+    if progress.is_cancelled() {
+        eprintln!("splitscope: cancelled");
+        return ExitCode::from(CANCELLED);
+    }
+    eprintln!("splitscope: error: {}", one_line(&error));
+    ExitCode::from(if error.is::<UsageError>() { WRONG_USAGE } else { FAILED })
+}
+
+fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
+    let Some(command) = arguments.command else {
+        return app::run(app::StartOptions {
+            model: arguments.model,
+            recipe: arguments.recipe,
+            data: arguments.data,
+        });
+    };
+    cancel_on_interrupt(progress);
+    let _bar = bar::Bar::start(progress);
+    match command {
+        Command::Inspect(arguments) => inspect::run(&arguments, progress),
+        Command::Quantize(arguments) => quantize::run(&arguments, progress),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
+        Command::Sweep { .. } => Err(UsageError("sweep is not built yet".to_owned()).into()),
+    }
+}
+
+/// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.
+fn cancel_on_interrupt(progress: &Progress) {
+    let progress = progress.clone();
+    let handler = move || {
+        if progress.is_cancelled() {
+            std::process::exit(CANCELLED.into());
+        }
+        progress.cancel();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        log::warn!("Ctrl-C will not clean up: {error}");
+    }
+}
+
+/// A fault and its causes as one line. A cause that its effect repeats already is left out.
+fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain() {
+        let text = cause.to_string();
+        if line.is_empty() {
+            line = text;
+        } else if !line.contains(&text) {
+            line = format!("{line}: {text}");
+        }
+    }
+    line.split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Message and place of the latest panic, for the one line that the person sees.
+static LAST_PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Keeps panics off standard error: the last one is told in one line when the program ends.
+fn note_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        log::debug!("{panic}\n{}", std::backtrace::Backtrace::force_capture());
+        let message = panic.payload_as_str().unwrap_or("panic");
+        let place = panic.location().map(|place| format!(" ({place})")).unwrap_or_default();
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = format!("{message}{place}");
+    }));
+}
+
+fn last_panic() -> String {
+    let message = LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner);
+    message.clone()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn causes_stand_in_one_line_and_repetitions_are_left_out() {
+        let error = anyhow::anyhow!("a\n  b").context("file.onnx: a\n  b").context("outer");
+        assert_eq!(one_line(&error), "outer: file.onnx: a b");
+    }
+
+    #[test]
+    fn wrong_usage_is_told_from_faults_through_anyhow() {
+        let failed: anyhow::Result<()> = Err(UsageError("no".to_owned()).into());
+        assert!(failed.context("while reading").unwrap_err().is::<UsageError>());
+    }
+}

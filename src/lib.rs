@@ -6,9 +6,10 @@
 //! The rooms, in the order that data flows; each imports only from those above it:
 //!
 //! - [`progress`]: how long work reports where it is and learns that it is no longer wanted.
+//! - [`replacement`]: files that appear whole or not at all.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
 //! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
-//! - [`format`]: files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//! - [`format`](mod@format): files to networks: `.onnx`, `.safetensors`, the embedded demos.
 //! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
 //! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
 //! - [`inference`]: the engine, data sets, calibration, metrics.
@@ -26,5 +27,6 @@ pub mod network;
 pub mod onnx;
 pub mod progress;
 pub mod quantization;
+pub mod replacement;
 pub mod session;
 pub mod statistics;

@@ -1,7 +1,7 @@
 //! The embedded demo networks and their data (see `assets/README.md`).
 
 use super::FormatError;
-use crate::network::{Format, Network};
+use crate::network::{Format, Network, NetworkError};
 use crate::onnx;
 use bytes::Bytes;
 
@@ -47,12 +47,13 @@ impl Demo {
     /// # Errors
     /// [`FormatError::Network`] if the embedded file were broken.
     pub fn network(self) -> Result<Network, FormatError> {
-        super::network(
-            self.name(),
-            None,
-            Format::Onnx,
-            onnx::read_bytes(self.model_bytes(), None),
-        )
+        onnx::read_bytes(self.model_bytes(), None)
+            .map_err(NetworkError::from)
+            .and_then(|model| Network::new(self.name(), None, Format::Onnx, model))
+            .map_err(|source| FormatError::Network {
+                file: self.name().to_owned(),
+                source,
+            })
     }
 
     /// The demo of that name.
@@ -86,7 +87,7 @@ pub fn classes_json() -> &'static [u8] {
     include_bytes!("../../assets/fashion_classes.json")
 }
 
-/// The characters of the Shakespeare network, a JSON object or list in the order of their token ids.
+/// The characters of the Shakespeare network, JSON `{"chars": [...]}` in the order of their token ids.
 pub fn vocabulary_json() -> &'static [u8] {
     include_bytes!("../../assets/shakespeare_vocab.json")
 }
@@ -94,4 +95,62 @@ pub fn vocabulary_json() -> &'static [u8] {
 /// Held-out text of tiny-shakespeare, which the network never saw.
 pub fn text() -> &'static [u8] {
     include_bytes!("../../assets/shakespeare_test.txt")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::read::GzDecoder;
+    use std::io::Read;
+
+    fn unpacked(gzip: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        GzDecoder::new(gzip).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn demos_are_found_by_their_names() {
+        for demo in Demo::ALL {
+            assert_eq!(Demo::from_name(demo.name()), Some(demo));
+        }
+        assert_eq!(Demo::from_name("demo:"), None);
+    }
+
+    #[test]
+    fn the_networks_are_onnx_models_with_nodes() {
+        for demo in Demo::ALL {
+            let model = onnx::read_bytes(demo.model_bytes(), None).unwrap();
+            assert!(!model.graph.unwrap().node.is_empty());
+        }
+    }
+
+    #[test]
+    fn each_image_has_a_label_that_has_a_name() {
+        let names: Vec<String> = serde_json::from_slice(classes_json()).unwrap();
+        assert_eq!(names.len(), 10);
+        for (images, labels, count) in [
+            (test_images(), test_labels(), 1000),
+            (calibration_images(), calibration_labels(), 512),
+        ] {
+            assert_eq!(unpacked(images).len(), 16 + count * 28 * 28);
+            let labels = unpacked(labels);
+            assert_eq!(labels.len(), 8 + count);
+            assert!(labels[8..].iter().all(|&label| usize::from(label) < names.len()));
+        }
+    }
+
+    #[test]
+    fn the_vocabulary_spells_the_whole_text() {
+        let vocabulary: serde_json::Value = serde_json::from_slice(vocabulary_json()).unwrap();
+        let known: Vec<&str> = vocabulary["chars"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|c| c.as_str())
+            .collect();
+        assert_eq!(known.len(), 65);
+        let text = std::str::from_utf8(text()).unwrap();
+        assert!(text.chars().all(|c| known.contains(&&*c.to_string())));
+    }
 }

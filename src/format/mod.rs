@@ -4,8 +4,10 @@ pub mod demo;
 pub mod safetensors;
 
 use crate::network::{Format, Network, NetworkError};
-use crate::onnx::{ModelProto, OnnxError};
-use std::path::{Path, PathBuf};
+use crate::onnx::{self, ModelProto, OnnxError, one_line};
+use demo::Demo;
+use std::io;
+use std::path::Path;
 
 /// Why a file could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -33,22 +35,85 @@ pub enum FormatError {
 ///
 /// # Errors
 /// [`FormatError`] naming the file and what is wrong with it.
-pub fn open(_path: &Path) -> Result<Network, FormatError> {
-    todo!()
+pub fn open(path: &Path) -> Result<Network, FormatError> {
+    if let Some(demo) = demo_of(path)? {
+        return demo.network();
+    }
+    let (format, model) = read(path)?;
+    let name = path
+        .file_name()
+        .unwrap_or(path.as_os_str())
+        .to_string_lossy()
+        .into_owned();
+    Network::new(name, Some(path.to_owned()), format, model).map_err(|source| FormatError::Network {
+        file: path.display().to_string(),
+        source,
+    })
 }
 
-/// Finds the layers of a model that was read, or says which file could not be.
-fn network(
-    name: &str,
-    path: Option<PathBuf>,
-    format: Format,
-    model: Result<ModelProto, OnnxError>,
-) -> Result<Network, FormatError> {
-    model
-        .map_err(NetworkError::from)
-        .and_then(|model| Network::new(name, path, format, model))
-        .map_err(|source| FormatError::Network {
-            file: name.to_owned(),
-            source,
-        })
+/// The demo that `path` names, if it begins as the name of one.
+///
+/// # Errors
+/// [`FormatError::File`] listing the demos, when there is none of that name.
+pub fn demo_of(path: &Path) -> Result<Option<Demo>, FormatError> {
+    let Some(name) = path.to_str().filter(|name| name.starts_with("demo:")) else {
+        return Ok(None);
+    };
+    match Demo::from_name(name) {
+        Some(demo) => Ok(Some(demo)),
+        None => Err(FormatError::File {
+            file: one_line(name),
+            reason: format!(
+                "there is no such demo; there are {}",
+                Demo::ALL.map(Demo::name).join(", ")
+            ),
+        }),
+    }
 }
+
+/// Reads a file of a known kind as a model: by its extension, else by its first bytes.
+fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
+    let file = path.display().to_string();
+    let refuse = |reason: String| FormatError::File {
+        file: file.clone(),
+        reason,
+    };
+    let bytes = onnx::map_file(path).map_err(|error| refuse(open_reason(&error)))?;
+    if let Some(kind) = onnx::foreign_kind(&bytes) {
+        return Err(refuse(format!("the file is {kind}. {OPENS}")));
+    }
+    let extension = path.extension().unwrap_or_default().to_ascii_lowercase();
+    let is_safetensors = safetensors::looks_like(&bytes);
+    if extension == "onnx" && is_safetensors {
+        return Err(refuse(
+            "this is a safetensors file; give it the extension .safetensors".into(),
+        ));
+    }
+    if is_safetensors || extension == "safetensors" {
+        return Ok((Format::Safetensors, safetensors::read(bytes, &file)?));
+    }
+    match onnx::read_bytes(bytes, path.parent()) {
+        Ok(model) => Ok((Format::Onnx, model)),
+        // Without the extension nobody claimed that it was one.
+        Err(OnnxError::Decode(_)) if extension != "onnx" => Err(refuse(format!("no network was found in it. {OPENS}"))),
+        Err(source) => Err(FormatError::Network {
+            file,
+            source: source.into(),
+        }),
+    }
+}
+
+const OPENS: &str = "Splitscope opens .onnx and .safetensors";
+
+/// Why a file cannot be opened, and what to do.
+fn open_reason(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "there is no such file".into(),
+        io::ErrorKind::IsADirectory => format!("this is a folder; choose a file in it. {OPENS}"),
+        io::ErrorKind::PermissionDenied => "you may not read this file; change its permissions or copy it".into(),
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -155,6 +155,19 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// Axis of the stored weight tensor that is the output channel.
+    pub fn output_axis(&self) -> usize {
+        1 - self.channel_axis()
+    }
+
+    /// Axis of the stored weight tensor that is the input channel (of one group).
+    pub fn channel_axis(&self) -> usize {
+        match self.layout.out_axis {
+            OutAxis::Outer => 1,
+            OutAxis::Inner => 0,
+        }
+    }
+
     /// Elements of the weight.
     pub fn parameters(&self) -> u64 {
         self.layout.elements() as u64

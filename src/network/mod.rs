@@ -2,12 +2,18 @@
 
 mod discover;
 mod fold;
+mod graphs;
 mod layer;
+mod values;
+
+#[cfg(test)]
+mod tests;
 
 pub use fold::fold_batch_norm;
-pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, WeightSource};
+pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 
-use crate::onnx::{FloatData, ModelProto, OnnxError};
+use crate::onnx::{FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -76,14 +82,60 @@ impl Network {
         })
     }
 
-    /// All constant elements of the model that are floats: its parameters.
+    /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`
+    /// nodes; subgraphs included. Running means and variances of batch-norms count, as do biases.
     pub fn parameters(&self) -> u64 {
-        todo!()
+        let mut total = 0_u64;
+        let mut add = |tensor: &TensorProto| {
+            if is_float(tensor) {
+                total = total.saturating_add(element_count(tensor).map_or(0, |count| count as u64));
+            }
+        };
+        if let Some(graph) = &self.model.graph {
+            graphs::for_each_graph(graph, &mut |graph| {
+                graph.initializer.iter().for_each(&mut add);
+                let constants = graph.node.iter().filter_map(discover::constant_tensor);
+                constants.filter(|tensor| !tensor.dims.is_empty()).for_each(&mut add);
+            });
+        }
+        total
     }
 
     /// Number of nodes, subgraphs included.
     pub fn nodes(&self) -> usize {
-        todo!()
+        let mut total = 0;
+        if let Some(graph) = &self.model.graph {
+            graphs::for_each_graph(graph, &mut |graph| total += graph.node.len());
+        }
+        total
+    }
+
+    /// Names of the values that must be handed over to run the network: inputs that are no initializers.
+    pub fn graph_inputs(&self) -> Vec<&str> {
+        let Some(graph) = &self.model.graph else {
+            return Vec::new();
+        };
+        let constants: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let inputs = graph.input.iter().map(crate::onnx::ValueInfoProto::name);
+        inputs.filter(|name| !constants.contains(name)).collect()
+    }
+
+    /// The node of `layer`; `None` in a weights-only file, or for a layer of another network.
+    pub fn node(&self, layer: &Layer) -> Option<&NodeProto> {
+        let path = layer.node.as_ref()?;
+        let graph = graphs::graph_at(self.model.graph.as_ref()?, &path.subgraphs)?;
+        graph.node.get(path.node)
+    }
+
+    /// The tensor that holds the weight of `layer`.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] for a layer of another network.
+    pub fn tensor(&self, layer: &Layer) -> Result<&TensorProto, NetworkError> {
+        let graph = self.model.graph.as_ref();
+        graph
+            .and_then(|graph| graphs::tensor_at(graph, &layer.source))
+            .ok_or_else(|| NetworkError::Graph(format!("layer '{}': the network has no such weight", layer.name)))
     }
 
     /// Position of the layer called `name`.
@@ -92,10 +144,41 @@ impl Network {
     }
 
     /// The weights of layer `index`, as stored ([`Layer::layout`] tells how to read them); no copy for F32 files.
+    /// Integers of a network that is quantized already come as the floats of the same value, without their scale.
     ///
     /// # Errors
-    /// [`OnnxError::Tensor`] when the tensor's description and data do not fit.
-    pub fn weights(&self, _index: usize) -> Result<FloatData, NetworkError> {
+    /// [`OnnxError::Tensor`] when the tensor's description and data do not fit; [`NetworkError::Graph`] when there is no
+    /// such layer, or its weights are empty or packed, so that the layout does not fit them.
+    pub fn weights(&self, index: usize) -> Result<FloatData, NetworkError> {
+        let layer = self
+            .layers
+            .get(index)
+            .ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))?;
+        let values = values::numbers(self.tensor(layer)?)?;
+        let name = &layer.name;
+        if values.is_empty() {
+            return Err(NetworkError::Graph(format!(
+                "layer '{name}': the weight holds no elements"
+            )));
+        }
+        if values.len() != layer.layout.elements() {
+            return Err(NetworkError::Graph(format!(
+                "layer '{name}': its weights are packed in a way that cannot be shown"
+            )));
+        }
+        Ok(values)
+    }
+
+    /// The node of a layer.
+    pub fn node(&self, _layer: &Layer) -> Option<&crate::onnx::NodeProto> {
+        todo!()
+    }
+
+    /// The stored weight tensor of a layer.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] when the layer is not of this network.
+    pub fn tensor(&self, _layer: &Layer) -> Result<&crate::onnx::TensorProto, NetworkError> {
         todo!()
     }
 }

@@ -2,13 +2,18 @@
 
 pub mod build;
 mod error;
+mod external;
 mod read;
 pub mod schema;
+mod sniff;
 mod tensor;
+mod visit;
 mod write;
 
 pub use error::OnnxError;
-pub use read::{read_bytes, read_file};
+pub use read::{map_file, read_bytes, read_file};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
-pub use tensor::{FloatData, element_count, float_values, is_float, tensor_bytes};
+pub use sniff::foreign_kind;
+pub(crate) use tensor::one_line;
+pub use tensor::{FloatData, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes};
 pub use write::{encode, write_file};

@@ -1,6 +1,6 @@
 //! The ONNX protobuf schema as Rust types, kept by hand so that a build needs no `protoc`.
 //!
-//! Field numbers and presence follow `onnx-ml.proto` of ONNX 1.20 (IR version 13 and its successors). All fields of that
+//! Field numbers and presence follow `onnx-ml.proto` of ONNX 1.23 (IR version 14). All fields of that
 //! file are here, so that whatever Splitscope does not touch survives a read and a write. Tensor payloads are
 //! [`Bytes`]: decoding from a memory map copies none of them.
 
@@ -315,6 +315,10 @@ pub mod data_type {
     pub const UINT2: i32 = 25;
     /// Signed 2-bit integer, four to a byte.
     pub const INT2: i32 = 26;
+    /// 6-bit float, E2M3, four to three bytes.
+    pub const FLOAT6E2M3: i32 = 27;
+    /// 6-bit float, E3M2, four to three bytes.
+    pub const FLOAT6E3M2: i32 = 28;
 }
 
 /// A sparse tensor: values and their places.

@@ -1,7 +1,9 @@
-//! Constant tensors as floats, without a copy where the file allows it.
+//! Constant tensors as bytes and as floats, without a copy where the file allows it.
 
+use super::schema::{EXTERNAL, data_type};
 use super::{OnnxError, TensorProto};
 use bytes::Bytes;
+use rayon::prelude::*;
 use std::sync::Arc;
 
 /// The elements of a float tensor in row-major order. Cheap to clone; dereferences to `[f32]`.
@@ -13,7 +15,7 @@ enum Storage {
     /// Aligned little-endian f32 inside the file's memory map.
     Mapped(Bytes),
     /// Converted or copied.
-    Owned(Arc<[f32]>),
+    Owned(Arc<Vec<f32>>),
 }
 
 impl std::ops::Deref for FloatData {
@@ -28,23 +30,20 @@ impl std::ops::Deref for FloatData {
 
 impl From<Vec<f32>> for FloatData {
     fn from(values: Vec<f32>) -> Self {
-        Self(Storage::Owned(values.into()))
+        Self(Storage::Owned(Arc::new(values)))
     }
 }
 
 impl FloatData {
     /// From raw little-endian f32 bytes, without a copy when they are aligned; `None` when the length is no multiple of 4.
     pub fn from_le_bytes(bytes: Bytes) -> Option<Self> {
-        if bytes.len() % 4 != 0 {
+        if !bytes.len().is_multiple_of(4) {
             return None;
         }
         if cfg!(target_endian = "little") && bytemuck::try_cast_slice::<u8, f32>(&bytes).is_ok() {
             return Some(Self(Storage::Mapped(bytes)));
         }
-        let values = bytes
-            .chunks_exact(4)
-            .map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]]));
-        Some(Self(Storage::Owned(values.collect())))
+        Some(convert::<4>(&bytes, f32::from_le_bytes).into())
     }
 }
 
@@ -52,27 +51,342 @@ impl FloatData {
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] on negative sizes or overflow.
-pub fn element_count(_tensor: &TensorProto) -> Result<usize, OnnxError> {
-    todo!()
+pub fn element_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
+    if let Some(size) = tensor.dims.iter().find(|&&size| size < 0) {
+        return Err(fault(tensor, format!("its shape holds the negative size {size}")));
+    }
+    if tensor.dims.contains(&0) {
+        return Ok(0);
+    }
+    tensor
+        .dims
+        .iter()
+        .try_fold(1_usize, |count, &size| count.checked_mul(usize::try_from(size).ok()?))
+        .ok_or_else(|| {
+            let shape = shape_text(tensor);
+            fault(
+                tensor,
+                format!("its shape {shape} has more elements than a computer can count"),
+            )
+        })
+}
+
+/// Bytes that the elements take in `raw_data`: packed types are rounded up to a whole byte.
+///
+/// # Errors
+/// [`OnnxError::Tensor`] on an impossible shape, or a type without fixed size.
+pub fn byte_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
+    let bits = element_bits(tensor)?;
+    element_count(tensor)?
+        .checked_mul(bits)
+        .map(|total| total.div_ceil(8))
+        .ok_or_else(|| {
+            let shape = shape_text(tensor);
+            fault(
+                tensor,
+                format!("its shape {shape} has more bytes than a computer can count"),
+            )
+        })
 }
 
 /// Whether the element type is F32, F16, BF16 or F64: what [`float_values`] takes.
-pub fn is_float(_tensor: &TensorProto) -> bool {
-    todo!()
+pub fn is_float(tensor: &TensorProto) -> bool {
+    use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
+    matches!(tensor.data_type(), FLOAT | FLOAT16 | BFLOAT16 | DOUBLE)
 }
 
 /// The elements as little-endian bytes whatever field holds them (raw or typed); no copy for raw data.
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] when element count and data do not fit, or the type has no fixed size (STRING).
-pub fn tensor_bytes(_tensor: &TensorProto) -> Result<Bytes, OnnxError> {
-    todo!()
+pub fn tensor_bytes(tensor: &TensorProto) -> Result<Bytes, OnnxError> {
+    if tensor.data_location() == EXTERNAL {
+        return Err(fault(tensor, "its elements are in another file, which was not read"));
+    }
+    let wanted = byte_count(tensor)?;
+    let bytes = match &tensor.raw_data {
+        Some(raw) if !raw.is_empty() => raw.clone(),
+        _ => Bytes::from(typed_bytes(tensor)?),
+    };
+    if bytes.len() == wanted {
+        Ok(bytes)
+    } else {
+        let (shape, has) = (shape_text(tensor), bytes.len());
+        Err(fault(
+            tensor,
+            format!("its shape {shape} needs {wanted} bytes, its data has {has}"),
+        ))
+    }
 }
 
 /// The elements of an F32, F16, BF16 or F64 tensor as f32.
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] for another element type, or when element count and data do not fit.
-pub fn float_values(_tensor: &TensorProto) -> Result<FloatData, OnnxError> {
-    todo!()
+pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
+    if !is_float(tensor) {
+        let kind = data_type_name(tensor.data_type());
+        return Err(fault(tensor, format!("its elements are {kind}, not floats")));
+    }
+    let bytes = tensor_bytes(tensor)?;
+    let values = match tensor.data_type() {
+        data_type::FLOAT16 => convert::<2>(&bytes, |b| half::f16::from_le_bytes(b).to_f32()),
+        data_type::BFLOAT16 => convert::<2>(&bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
+        data_type::DOUBLE => convert::<8>(&bytes, |b| f64::from_le_bytes(b) as f32),
+        _ => {
+            return FloatData::from_le_bytes(bytes)
+                .ok_or_else(|| fault(tensor, "the length of its data is no multiple of 4"));
+        }
+    };
+    Ok(values.into())
+}
+
+/// The name of an element type as ONNX spells it.
+pub fn data_type_name(element_type: i32) -> &'static str {
+    #[rustfmt::skip]
+    const NAMES: [&str; 29] = [
+        "UNDEFINED", "FLOAT", "UINT8", "INT8", "UINT16", "INT16", "INT32", "INT64", "STRING", "BOOL", "FLOAT16",
+        "DOUBLE", "UINT32", "UINT64", "COMPLEX64", "COMPLEX128", "BFLOAT16", "FLOAT8E4M3FN", "FLOAT8E4M3FNUZ",
+        "FLOAT8E5M2", "FLOAT8E5M2FNUZ", "UINT4", "INT4", "FLOAT4E2M1", "FLOAT8E8M0", "UINT2", "INT2", "FLOAT6E2M3",
+        "FLOAT6E3M2",
+    ];
+    usize::try_from(element_type)
+        .ok()
+        .and_then(|index| NAMES.get(index).copied())
+        .unwrap_or("of an unknown type")
+}
+
+/// Below this many bytes a thread costs more than it saves.
+const PARALLEL_BYTES: usize = 1 << 18;
+
+fn convert<const SIZE: usize>(bytes: &[u8], element: impl Fn([u8; SIZE]) -> f32 + Sync) -> Vec<f32> {
+    let (elements, _) = bytes.as_chunks::<SIZE>();
+    if bytes.len() < PARALLEL_BYTES {
+        elements.iter().map(|&b| element(b)).collect()
+    } else {
+        elements.par_iter().with_min_len(1 << 14).map(|&b| element(b)).collect()
+    }
+}
+
+/// Size of one element in bits.
+fn element_bits(tensor: &TensorProto) -> Result<usize, OnnxError> {
+    Ok(match tensor.data_type() {
+        data_type::UINT2 | data_type::INT2 => 2,
+        data_type::UINT4 | data_type::INT4 | data_type::FLOAT4E2M1 => 4,
+        data_type::FLOAT6E2M3 | data_type::FLOAT6E3M2 => 6,
+        data_type::UINT8
+        | data_type::INT8
+        | data_type::BOOL
+        | data_type::FLOAT8E4M3FN
+        | data_type::FLOAT8E4M3FNUZ
+        | data_type::FLOAT8E5M2
+        | data_type::FLOAT8E5M2FNUZ
+        | data_type::FLOAT8E8M0 => 8,
+        data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => 16,
+        data_type::FLOAT | data_type::INT32 | data_type::UINT32 => 32,
+        data_type::DOUBLE | data_type::INT64 | data_type::UINT64 | data_type::COMPLEX64 => 64,
+        data_type::COMPLEX128 => 128,
+        data_type::STRING => return Err(fault(tensor, "its elements are strings, which have no fixed size")),
+        0 => return Err(fault(tensor, "it has no element type")),
+        other => return Err(fault(tensor, format!("its element type {other} is not known to ONNX"))),
+    })
+}
+
+/// The bytes of a tensor whose elements are in the field of their type.
+fn typed_bytes(tensor: &TensorProto) -> Result<Vec<u8>, OnnxError> {
+    // The narrow types keep their bits in the low end of an int32 (signed ones extended); so do packed pairs and fours.
+    Ok(match tensor.data_type() {
+        data_type::FLOAT | data_type::COMPLEX64 => le_bytes(&tensor.float_data, f32::to_le_bytes),
+        data_type::DOUBLE | data_type::COMPLEX128 => le_bytes(&tensor.double_data, f64::to_le_bytes),
+        data_type::INT64 => le_bytes(&tensor.int64_data, i64::to_le_bytes),
+        data_type::UINT64 => le_bytes(&tensor.uint64_data, u64::to_le_bytes),
+        data_type::INT32 => le_bytes(&tensor.int32_data, i32::to_le_bytes),
+        data_type::UINT32 => tensor
+            .uint64_data
+            .iter()
+            .flat_map(|&v| (v as u32).to_le_bytes())
+            .collect(),
+        data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => tensor
+            .int32_data
+            .iter()
+            .flat_map(|&v| (v as u16).to_le_bytes())
+            .collect(),
+        data_type::FLOAT6E2M3 | data_type::FLOAT6E3M2 if !tensor.int32_data.is_empty() => {
+            return Err(fault(tensor, "6-bit floats are read from raw_data only"));
+        }
+        _ => tensor.int32_data.iter().map(|&v| v as u8).collect(),
+    })
+}
+
+/// The bytes of whole elements: one copy where the machine keeps them as the file does.
+fn le_bytes<T: bytemuck::NoUninit, const SIZE: usize>(values: &[T], bytes: impl Fn(T) -> [u8; SIZE]) -> Vec<u8> {
+    if cfg!(target_endian = "little") {
+        bytemuck::cast_slice(values).to_vec()
+    } else {
+        values.iter().flat_map(|&value| bytes(value)).collect()
+    }
+}
+
+/// The shape as it stands in messages.
+pub(super) fn shape_text(tensor: &TensorProto) -> String {
+    let sizes: Vec<String> = tensor.dims.iter().map(i64::to_string).collect();
+    format!("[{}]", sizes.join(", "))
+}
+
+/// A fault of `tensor`. Its name comes from the file and could hold anything: a message stays one line.
+pub(super) fn fault(tensor: &TensorProto, reason: impl Into<String>) -> OnnxError {
+    OnnxError::Tensor {
+        tensor: one_line(tensor.name()),
+        reason: reason.into(),
+    }
+}
+
+/// Text of a file made fit for a message: one line, of bearable length.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 120;
+    let mut line: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push('…');
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::build::{float_tensor, raw_tensor};
+
+    fn typed(element_type: i32, dims: &[i64]) -> TensorProto {
+        TensorProto {
+            name: Some("w".into()),
+            data_type: Some(element_type),
+            dims: dims.to_vec(),
+            ..TensorProto::default()
+        }
+    }
+
+    #[test]
+    fn a_scalar_has_one_element_and_an_empty_dimension_none() {
+        assert_eq!(element_count(&typed(1, &[])).unwrap(), 1);
+        assert_eq!(element_count(&typed(1, &[2, 3, 4])).unwrap(), 24);
+        assert_eq!(element_count(&typed(1, &[i64::MAX, 0, i64::MAX])).unwrap(), 0);
+    }
+
+    #[test]
+    fn impossible_shapes_are_refused_by_name() {
+        for dims in [&[-1][..], &[i64::MAX, 3], &[0, -1]] {
+            let error = element_count(&typed(1, dims)).unwrap_err().to_string();
+            assert!(error.starts_with("tensor 'w': its shape"), "{error}");
+        }
+        assert!(byte_count(&typed(data_type::DOUBLE, &[i64::MAX / 2])).is_err());
+    }
+
+    #[test]
+    fn packed_elements_round_up_to_whole_bytes() {
+        assert_eq!(byte_count(&typed(data_type::INT4, &[3])).unwrap(), 2);
+        assert_eq!(byte_count(&typed(data_type::UINT2, &[5])).unwrap(), 2);
+        assert_eq!(byte_count(&typed(data_type::FLOAT6E2M3, &[5])).unwrap(), 4);
+        let mut packed = typed(data_type::INT4, &[3]);
+        packed.int32_data = vec![0x21, 0x0f];
+        assert_eq!(&tensor_bytes(&packed).unwrap()[..], [0x21, 0x0f]);
+    }
+
+    #[test]
+    fn typed_fields_give_the_same_bytes_as_raw_data() {
+        let check = |tensor: &TensorProto, bytes: &[u8]| assert_eq!(&tensor_bytes(tensor).unwrap()[..], bytes);
+        let mut t = typed(data_type::FLOAT, &[2]);
+        t.float_data = vec![1.0, -2.0];
+        check(&t, &[0, 0, 128, 63, 0, 0, 0, 192]);
+        let mut t = typed(data_type::INT8, &[2]);
+        t.int32_data = vec![-1, 5];
+        check(&t, &[255, 5]);
+        let mut t = typed(data_type::INT16, &[1]);
+        t.int32_data = vec![-2];
+        check(&t, &[254, 255]);
+        let mut t = typed(data_type::UINT32, &[1]);
+        t.uint64_data = vec![0xffff_fffe];
+        check(&t, &[254, 255, 255, 255]);
+        let mut t = typed(data_type::INT64, &[1]);
+        t.int64_data = vec![-1];
+        check(&t, &[255; 8]);
+        let mut t = typed(data_type::BOOL, &[3]);
+        t.int32_data = vec![1, 0, 1];
+        check(&t, &[1, 0, 1]);
+    }
+
+    #[test]
+    fn every_float_type_is_read_as_f32() {
+        let values = |element_type, bytes: Vec<u8>, count: usize| {
+            float_values(&raw_tensor("w", element_type, &[count], bytes))
+                .unwrap()
+                .to_vec()
+        };
+        assert_eq!(values(data_type::FLOAT16, vec![0x00, 0x3c, 0x00, 0xc1], 2), [1.0, -2.5]);
+        assert_eq!(
+            values(data_type::BFLOAT16, vec![0x80, 0x3f, 0x20, 0xc0], 2),
+            [1.0, -2.5]
+        );
+        assert_eq!(values(data_type::DOUBLE, 0.1_f64.to_le_bytes().to_vec(), 1), [0.1_f32]);
+        let mut halves = typed(data_type::FLOAT16, &[1]);
+        halves.int32_data = vec![0xc100];
+        assert_eq!(&float_values(&halves).unwrap()[..], [-2.5]);
+    }
+
+    #[test]
+    fn large_tensors_are_converted_in_order() {
+        let count = 200_000;
+        let halves: Vec<u8> = (0..count)
+            .flat_map(|i| half::f16::from_f32((i % 1000) as f32).to_le_bytes())
+            .collect();
+        let values = float_values(&raw_tensor("w", data_type::FLOAT16, &[count], halves)).unwrap();
+        assert!(values.iter().enumerate().all(|(i, &v)| v == (i % 1000) as f32));
+        assert_eq!(values.len(), count);
+    }
+
+    #[test]
+    fn aligned_floats_are_not_copied_and_unaligned_ones_are_read_right() {
+        let words = vec![1.0_f32, -2.5, 3.25];
+        let mut shifted = vec![0_u8];
+        shifted.extend_from_slice(bytemuck::cast_slice(&words));
+        let shifted = Bytes::from(shifted);
+        for start in [0, 1] {
+            let bytes = shifted.slice(start..start + 12);
+            let values = float_values(&raw_tensor("w", data_type::FLOAT, &[3], bytes.clone())).unwrap();
+            let aligned = bytes.as_ptr().align_offset(4) == 0;
+            assert_eq!(values.as_ptr().cast::<u8>() == bytes.as_ptr(), aligned);
+            if start == 1 {
+                assert_eq!(&values[..], &words[..]);
+            }
+        }
+    }
+
+    #[test]
+    fn data_that_do_not_fit_the_shape_are_refused() {
+        let short = float_tensor("conv.weight", &[2, 2], &[1.0; 3]);
+        assert_eq!(
+            float_values(&short).unwrap_err().to_string(),
+            "tensor 'conv.weight': its shape [2, 2] needs 16 bytes, its data has 12"
+        );
+        assert!(tensor_bytes(&typed(data_type::FLOAT, &[1])).is_err());
+        assert!(tensor_bytes(&typed(data_type::STRING, &[1])).is_err());
+        assert!(tensor_bytes(&typed(99, &[1])).is_err());
+        let integers = raw_tensor("i", data_type::INT64, &[1], vec![0; 8]);
+        assert_eq!(
+            float_values(&integers).unwrap_err().to_string(),
+            "tensor 'i': its elements are INT64, not floats"
+        );
+    }
+
+    #[test]
+    fn a_name_with_line_breaks_stays_one_line() {
+        let mut tensor = typed(data_type::STRING, &[]);
+        tensor.name = Some("a\nb".repeat(100));
+        let error = tensor_bytes(&tensor).unwrap_err().to_string();
+        assert_eq!(error.lines().count(), 1);
+        assert!(error.len() < 700);
+    }
 }

@@ -3,20 +3,22 @@
 
 mod clip;
 mod grid;
-mod magnitudes;
+mod layer_error;
 mod overhead;
 mod plan;
 mod recipe;
 mod rewrite;
 mod split;
+mod weight;
 
-pub use clip::{Clip, ClipChoice, choose_threshold};
+pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, mean_squared_errors};
 pub use grid::{Bits, Grid};
 pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan, plan_layer};
+pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
-pub use rewrite::{quantized_tensors, rewrite, split_only};
-pub use split::{Split, SplitKind, split_channels, split_count};
+pub use rewrite::{RECIPE_KEY, quantized_tensors, rewrite, split_only};
+pub use split::{Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count};
+pub use weight::{plan_layer, split_weights};
 
 use crate::network::NetworkError;
 use crate::progress::Cancelled;

@@ -1,7 +1,7 @@
-//! What splitting costs (METHOD section 7).
+//! What splitting costs (METHOD section 7; Zhao et al. 2019, table 4).
 
 use super::Plan;
-use crate::network::Network;
+use crate::network::{Layer, LayerKind, Network, OutAxis};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -35,7 +35,66 @@ pub struct Overhead {
     pub layers: Vec<LayerOverhead>,
 }
 
-/// The cost of `plan` on `network`.
-pub fn overhead(_network: &Network, _plan: &Plan, _shapes: Option<&ValueShapes>) -> Overhead {
-    todo!()
+/// The cost of `plan` on `network`; `shapes` are of that same network's values.
+pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) -> Overhead {
+    let layers: Vec<LayerOverhead> = network
+        .layers
+        .iter()
+        .zip(&plan.layers)
+        .map(|(layer, planned)| {
+            // Channels before and after: everything that a layer costs is in proportion to them.
+            let before = layer.layout.channels as u64;
+            let after = planned
+                .quantized()
+                .map_or(before, |quantized| quantized.layout.channels as u64);
+            let grown = |cost: u64| (cost, if before == 0 { cost } else { cost / before * after });
+            LayerOverhead {
+                name: layer.name.clone(),
+                weights: grown(layer.parameters()),
+                activations: shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown),
+                macs: shapes.and_then(|shapes| macs(network, layer, shapes)).map(grown),
+            }
+        })
+        .collect();
+    let added: u64 = layers.iter().map(|layer| layer.weights.1 - layer.weights.0).sum();
+    let parameters = network.parameters().max(1);
+    Overhead {
+        weights: (parameters + added) as f64 / parameters as f64,
+        activations: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.activations)),
+        macs: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.macs)),
+        layers,
+    }
+}
+
+/// Sum after over sum before, of those layers whose cost is known; `None` if none is.
+fn ratio(costs: impl Iterator<Item = Option<(u64, u64)>>) -> Option<f64> {
+    let (before, after) = costs
+        .flatten()
+        .fold((0, 0), |sum, cost| (sum.0 + cost.0, sum.1 + cost.1));
+    (before > 0).then(|| after as f64 / before as f64)
+}
+
+fn input_elements(layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
+    let (input, _) = layer.input.as_ref()?;
+    Some(elements(shapes.get(input)?))
+}
+
+/// Multiply-accumulates of one sample: each weight is used once for each position of the output.
+fn macs(network: &Network, layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
+    let positions = match layer.kind {
+        LayerKind::Conv => {
+            let output = network.node(layer)?.output.first()?;
+            elements(shapes.get(output)?) / (layer.layout.out_channels() as u64).max(1)
+        }
+        LayerKind::Gemm | LayerKind::MatMul => {
+            input_elements(layer, shapes)? / (layer.layout.in_channels() as u64).max(1)
+        }
+        _ => return None,
+    };
+    debug_assert!(layer.layout.groups == 1 || layer.layout.out_axis == OutAxis::Outer);
+    Some(positions * layer.parameters())
+}
+
+fn elements(shape: &[usize]) -> u64 {
+    shape.iter().map(|size| *size as u64).product()
 }

@@ -1,9 +1,13 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
+use super::clip::choose_activation_threshold;
+use super::weight::plan_layer;
 use super::{Grid, LayerSettings, QuantizationError, Recipe};
-use crate::network::{Layout, Network};
+use crate::network::{Layer, Layout, Network, NetworkError, Support};
+use crate::onnx::FloatData;
 use crate::progress::Progress;
 use crate::statistics::{ActivationStatistics, RangeSource};
+use rayon::prelude::*;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -42,9 +46,11 @@ pub enum Outcome {
 /// A layer on its grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedLayer {
-    /// The grid of the weights.
+    /// The grid of the weights; with one scale an output channel, that of the largest.
     pub grid: Grid,
-    /// Clip threshold a of the weights.
+    /// The step of each output channel; empty with one scale for the tensor.
+    pub channel_steps: Vec<f32>,
+    /// Clip threshold a of the weights; with one scale an output channel, the largest.
     pub threshold: f32,
     /// Layout of the expanded weights.
     pub layout: Layout,
@@ -56,9 +62,9 @@ pub struct QuantizedLayer {
     pub splits: Vec<usize>,
     /// Mean squared error of the weights that the network sees: the copies of a channel added up, against the original.
     pub mse: f64,
-    /// The part of `mse` from original elements that a copy of which was clipped.
+    /// The part of `mse` from original elements of which a copy was clipped (rounded beyond the ends of the grid).
     pub clip_mse: f64,
-    /// `10 log10(sum w^2 / sum error^2)`, decibels.
+    /// `10 log10(sum w^2 / sum error^2)`, decibels; infinite when there is no error.
     pub sqnr_db: f64,
     /// The grid of the layer's input, if it is quantized.
     pub activation: Option<ActivationPlan>,
@@ -85,21 +91,122 @@ impl LayerPlan {
     }
 }
 
-/// Splits, clips and quantizes one weight tensor (no activation).
-pub fn plan_layer(_values: &[f32], _layout: &Layout, _settings: &LayerSettings) -> QuantizedLayer {
-    todo!()
-}
-
 /// Plans all layers of `network` in parallel. `network` must be folded already if the recipe folds
 /// ([`crate::network::fold_batch_norm`]). `activations` is needed when the recipe quantizes activations.
 ///
 /// # Errors
 /// [`QuantizationError::Recipe`] when the recipe is out of range or lacks activations, `Cancelled` when cancelled.
 pub fn plan(
-    _network: &Network,
-    _recipe: &Recipe,
-    _activations: Option<&Activations>,
-    _progress: &Progress,
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    progress: &Progress,
 ) -> Result<Plan, QuantizationError> {
-    todo!()
+    recipe.check(network).map_err(QuantizationError::Recipe)?;
+    if recipe.quantizes_activations() && activations.is_none() {
+        let reason = "quantized activations need calibration data; give some, or leave activation_bits at \"float\"";
+        return Err(QuantizationError::Recipe(reason.to_owned()));
+    }
+    progress.start(network.layers.len() as u64, "planning layers");
+    let layers = network
+        .layers
+        .par_iter()
+        .enumerate()
+        .map(|(index, layer)| {
+            progress.check()?;
+            let settings = recipe.settings(network, index);
+            let outcome = outcome(layer, &settings, network.weights(index), activations);
+            progress.advance(1);
+            Ok(LayerPlan {
+                name: layer.name.clone(),
+                settings,
+                outcome,
+            })
+        })
+        .collect::<Result<Vec<_>, QuantizationError>>()?;
+    Ok(Plan {
+        recipe: recipe.clone(),
+        layers,
+    })
+}
+
+fn outcome(
+    layer: &Layer,
+    settings: &LayerSettings,
+    weights: Result<FloatData, NetworkError>,
+    activations: Option<&Activations>,
+) -> Outcome {
+    if let Support::View(why) = &layer.support {
+        return Outcome::Float(why.clone());
+    }
+    if settings.weight_bits.grid().is_none() {
+        return Outcome::Float("kept float by the recipe".to_owned());
+    }
+    let weights = match weights {
+        Ok(weights) => weights,
+        Err(reason) => return Outcome::Float(reason.to_string()),
+    };
+    let not_finite = weights.iter().filter(|x| !x.is_finite()).count();
+    if not_finite > 0 {
+        return Outcome::Float(format!(
+            "{not_finite} weights are NaN or infinite: repair them in the source network"
+        ));
+    }
+    let activation = match plan_activation(layer, settings, activations) {
+        Ok(activation) => activation,
+        Err(reason) => return Outcome::Float(reason),
+    };
+    // A layer that cannot be split is quantized all the same.
+    let expand_ratio = if layer.support == Support::Split {
+        settings.expand_ratio
+    } else {
+        0.0
+    };
+    let quantized = plan_layer(
+        &weights,
+        &layer.layout,
+        &LayerSettings {
+            expand_ratio,
+            ..*settings
+        },
+    );
+    Outcome::Quantized(Arc::new(QuantizedLayer {
+        activation,
+        ..quantized
+    }))
+}
+
+/// The grid of the layer's input, `None` if it stays float.
+fn plan_activation(
+    layer: &Layer,
+    settings: &LayerSettings,
+    activations: Option<&Activations>,
+) -> Result<Option<ActivationPlan>, String> {
+    let Some(bits) = settings.activation_bits.grid() else {
+        return Ok(None);
+    };
+    let Some((input, _)) = &layer.input else {
+        return Ok(None);
+    };
+    let Some(seen) = activations.and_then(|all| all.get(input)) else {
+        return Err(format!("its input '{input}' was not seen while calibrating"));
+    };
+    if seen.not_finite > 0 {
+        return Err(format!(
+            "its input '{input}' held {} NaN or infinite values while calibrating",
+            seen.not_finite
+        ));
+    }
+    let unsigned = settings.unsigned_activations && seen.min >= 0.0;
+    let threshold = choose_activation_threshold(seen, bits, unsigned, settings.activation_clip).threshold;
+    let grid = if unsigned {
+        Grid::unsigned(bits, threshold)
+    } else {
+        Grid::symmetric(bits, threshold)
+    };
+    Ok(Some(ActivationPlan {
+        grid,
+        threshold,
+        source: seen.source,
+    }))
 }

@@ -1,7 +1,7 @@
 //! What a person chose: defaults, presets, exceptions for single layers. TOML on disk.
 
 use super::{Bits, Clip, SplitKind};
-use crate::network::Network;
+use crate::network::{Layer, Network};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -31,6 +31,10 @@ pub struct Recipe {
     pub activation_bits: Bits,
     /// How the activations' threshold is chosen.
     pub activation_clip: Clip,
+    /// Use the grid `0..2^k - 1` for activations that are never negative.
+    pub unsigned_activations: bool,
+    /// One scale for each output channel of a weight, instead of one a tensor.
+    pub per_channel: bool,
     /// Fold batch-norm into the layer before it, first of all.
     pub fold_batch_norm: bool,
     /// Leave the first layer as it is.
@@ -84,31 +88,150 @@ pub struct LayerSettings {
     pub activation_bits: Bits,
     /// How the input's threshold is chosen.
     pub activation_clip: Clip,
+    /// Use an unsigned grid where the input is never negative.
+    pub unsigned_activations: bool,
+    /// One scale for each output channel.
+    pub per_channel: bool,
+}
+
+impl Preset {
+    /// All presets, in the order of the menu.
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Deploy];
+
+    /// Name on the command line and in menus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Deploy => "deploy",
+        }
+    }
 }
 
 impl Default for Recipe {
+    /// 8-bit weights for every layer, nothing else touched.
     fn default() -> Self {
-        todo!()
+        Self {
+            weight_bits: Bits::Grid(8),
+            expand_ratio: 0.0,
+            split: SplitKind::Qa,
+            clip: Clip::None,
+            activation_bits: Bits::Float,
+            activation_clip: Clip::None,
+            unsigned_activations: false,
+            per_channel: false,
+            fold_batch_norm: false,
+            float_first_layer: false,
+            float_last_layer: false,
+            layers: BTreeMap::new(),
+        }
     }
 }
 
 impl Recipe {
     /// The recipe of a preset, at 8 bits without splitting.
-    pub fn preset(_preset: Preset) -> Self {
-        todo!()
+    pub fn preset(preset: Preset) -> Self {
+        let common = Self {
+            activation_bits: Bits::Grid(8),
+            ..Self::default()
+        };
+        match preset {
+            Preset::Paper => Self {
+                float_first_layer: true,
+                float_last_layer: true,
+                ..common
+            },
+            Preset::Deploy => Self {
+                fold_batch_norm: true,
+                unsigned_activations: true,
+                ..common
+            },
+        }
     }
 
     /// What holds for layer `index` of `network`.
-    pub fn settings(&self, _network: &Network, _index: usize) -> LayerSettings {
-        todo!()
+    pub fn settings(&self, network: &Network, index: usize) -> LayerSettings {
+        let inherited = LayerRecipe::default();
+        let layer = network.layers.get(index);
+        let own = layer
+            .and_then(|layer| self.layers.get(&layer.name))
+            .unwrap_or(&inherited);
+        let can_quantize = |layer: &Layer| layer.support.can_quantize();
+        let end = (self.float_first_layer && network.layers.iter().position(can_quantize) == Some(index))
+            || (self.float_last_layer && network.layers.iter().rposition(can_quantize) == Some(index));
+        let weight_bits = if own.float.unwrap_or(end) {
+            Bits::Float
+        } else {
+            own.weight_bits.unwrap_or(self.weight_bits)
+        };
+        LayerSettings {
+            weight_bits,
+            expand_ratio: own.expand_ratio.unwrap_or(self.expand_ratio),
+            split: own.split.unwrap_or(self.split),
+            clip: own.clip.unwrap_or(self.clip),
+            activation_bits: own.activation_bits.unwrap_or(self.activation_bits),
+            activation_clip: own.activation_clip.unwrap_or(self.activation_clip),
+            unsigned_activations: self.unsigned_activations,
+            per_channel: self.per_channel,
+        }
+    }
+
+    /// Whether any layer's input goes on a grid, so that activation ranges are needed.
+    pub fn quantizes_activations(&self) -> bool {
+        self.activation_bits != Bits::Float
+            || self
+                .layers
+                .values()
+                .any(|layer| layer.activation_bits.is_some_and(|bits| bits != Bits::Float))
     }
 
     /// Checks ranges (bits 2 to 8, ratios 0 to 1, thresholds positive) and that every exception names a layer.
     ///
     /// # Errors
     /// One sentence: which field, which value, what is allowed.
-    pub fn check(&self, _network: &Network) -> Result<(), String> {
-        todo!()
+    pub fn check(&self, network: &Network) -> Result<(), String> {
+        self.check_values()?;
+        match self.layers.keys().find(|name| network.layer_index(name).is_none()) {
+            Some(name) => Err(match closest(name, network) {
+                Some(near) => format!(
+                    "layers: there is no layer '{name}' in {}; did you mean '{near}'?",
+                    network.name
+                ),
+                None => format!("layers: there is no layer '{name}' in {}", network.name),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    /// The part of [`Recipe::check`] that needs no network.
+    fn check_values(&self) -> Result<(), String> {
+        let bits = |field: &str, bits: Bits| match bits {
+            Bits::Grid(bits) if !(Bits::MIN..=Bits::MAX).contains(&bits) => {
+                Err(format!("{field} is 2 to 8 or \"float\", not {bits}"))
+            }
+            _ => Ok(()),
+        };
+        let ratio = |field: &str, ratio: f64| match ratio {
+            0.0..=1.0 => Ok(()),
+            _ => Err(format!("{field} is 0 to 1, not {ratio}")),
+        };
+        let clip = |field: &str, clip: Clip| match clip {
+            Clip::Manual(t) if !(t > 0.0 && t.is_finite()) => Err(format!("{field}: a threshold is positive, not {t}")),
+            _ => Ok(()),
+        };
+        bits("weight_bits", self.weight_bits)?;
+        bits("activation_bits", self.activation_bits)?;
+        ratio("expand_ratio", self.expand_ratio)?;
+        clip("clip", self.clip)?;
+        clip("activation_clip", self.activation_clip)?;
+        for (name, layer) in &self.layers {
+            let field = |field: &str| format!("layers.\"{name}\".{field}");
+            bits(&field("weight_bits"), layer.weight_bits.unwrap_or(Bits::Float))?;
+            bits(&field("activation_bits"), layer.activation_bits.unwrap_or(Bits::Float))?;
+            ratio(&field("expand_ratio"), layer.expand_ratio.unwrap_or(0.0))?;
+            clip(&field("clip"), layer.clip.unwrap_or_default())?;
+            clip(&field("activation_clip"), layer.activation_clip.unwrap_or_default())?;
+        }
+        Ok(())
     }
 
     /// The recipe as TOML.
@@ -116,30 +239,56 @@ impl Recipe {
     /// # Errors
     /// Never in practice; the serializer's reason.
     pub fn to_toml(&self) -> Result<String, String> {
-        todo!()
+        toml::to_string(self).map_err(|e| e.to_string())
     }
 
-    /// A recipe from TOML; an unknown field is refused by its name.
+    /// A recipe from TOML; an unknown field is refused by its name, a missing one has its default.
     ///
     /// # Errors
     /// The line and what is wrong there.
-    pub fn from_toml(_text: &str) -> Result<Self, String> {
-        todo!()
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        let recipe: Self = toml::from_str(text).map_err(|e| match e.span() {
+            Some(span) => {
+                let line = text.get(..span.start).unwrap_or(text).matches('\n').count() + 1;
+                format!("line {line}: {}", e.message())
+            }
+            None => e.message().to_owned(),
+        })?;
+        recipe.check_values()?;
+        Ok(recipe)
     }
 
     /// Reads a recipe file.
     ///
     /// # Errors
     /// The file and what is wrong with it.
-    pub fn load(_path: &Path) -> Result<Self, String> {
-        todo!()
+    pub fn load(path: &Path) -> Result<Self, String> {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Self::from_toml(&text).map_err(|e| format!("{}: {e}", path.display()))
     }
 
     /// Writes a recipe file, beside and renamed.
     ///
     /// # Errors
     /// The file and the system's reason.
-    pub fn save(&self, _path: &Path) -> Result<(), String> {
-        todo!()
+    pub fn save(&self, path: &Path) -> Result<(), String> {
+        let text = self.to_toml()?;
+        crate::replacement::replace_file(path, text.as_bytes()).map_err(|e| format!("{}: {e}", path.display()))
     }
+}
+
+/// The layer whose name shares the longest beginning or end with `name`, if they share at least half of it.
+fn closest<'a>(name: &str, network: &'a Network) -> Option<&'a str> {
+    let shared = |other: &str| {
+        let beginning = name.chars().zip(other.chars()).take_while(|(a, b)| a == b).count();
+        let end = name
+            .chars()
+            .rev()
+            .zip(other.chars().rev())
+            .take_while(|(a, b)| a == b)
+            .count();
+        beginning.max(end)
+    };
+    let best = network.layers.iter().max_by_key(|layer| shared(&layer.name))?;
+    (2 * shared(&best.name) >= name.chars().count()).then_some(best.name.as_str())
 }

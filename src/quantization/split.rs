@@ -4,7 +4,7 @@
 //! least and greatest weight of the channel. The choice of channels therefore needs one pass over the weights and a heap
 //! over channels; the weights themselves are written once, at the end: O(weights + splits * channel size).
 
-use crate::network::Layout;
+use crate::network::{Layout, OutAxis};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -48,7 +48,24 @@ pub fn split_count(layout: &Layout, expand_ratio: f64) -> usize {
 /// The copy that keeps its place gets `(w - d/2)/2`, the new one `(w + d/2)/2`.
 pub fn split_channels(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> Split {
     let half = half_step(kind, step);
-    let groups = chosen(values, layout, count, half);
+    carry_out(values, layout, count, &chosen(values, layout, count, half), &[half])
+}
+
+/// [`split_channels`] for grids with one step an output channel: `steps` has one entry for each. The channels are chosen as
+/// for halves, since a channel's range moves by another amount in every output channel.
+pub fn split_channels_per_channel(
+    values: &[f32],
+    layout: &Layout,
+    count: usize,
+    kind: SplitKind,
+    steps: &[f32],
+) -> Split {
+    let halves: Vec<f32> = steps.iter().map(|step| half_step(kind, *step)).collect();
+    carry_out(values, layout, count, &chosen(values, layout, count, 0.0), &halves)
+}
+
+/// Writes the expanded tensor. `halves` has one entry, or one for each output channel.
+fn carry_out(values: &[f32], layout: &Layout, count: usize, groups: &[Choice], halves: &[f32]) -> Split {
     let expanded = Layout {
         channels: layout.channels + count,
         ..*layout
@@ -82,12 +99,21 @@ pub fn split_channels(values: &[f32], layout: &Layout, count: usize, kind: Split
                 }
                 let from = &from[part.source * layout.inner..][..layout.inner];
                 let to = &mut to[channel * layout.inner..][..layout.inner];
-                for (to, from) in to.iter_mut().zip(from) {
+                for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
+                    let half = halves[output_channel(layout, number, i) % halves.len()];
                     *to = part.halves.iter().fold(*from, |w, side| side.apply(w, half));
                 }
             }
         });
     split
+}
+
+/// Output channel of the element at `place` in a line of row `row` (rows of all groups counted through).
+fn output_channel(layout: &Layout, row: usize, place: usize) -> usize {
+    match layout.out_axis {
+        OutAxis::Outer => row,
+        OutAxis::Inner => place,
+    }
 }
 
 /// The largest |w| that [`split_channels`] would leave, without writing the split tensor.
@@ -284,7 +310,6 @@ fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::OutAxis;
     use crate::quantization::Grid;
     use proptest::prelude::*;
 

@@ -3,8 +3,7 @@
 //! Inside a bin the values are taken as spread evenly, so count, sum and sum of squares up to any point are known from
 //! prefix sums, and the error of a threshold costs a few look-ups a grid level instead of a pass.
 
-use crate::statistics::{ActivationStatistics, histogram};
-use rayon::prelude::*;
+use super::samples::Samples;
 
 /// Counts of |x| in equal bins over `[0, max]`, as prefix sums of 1, x and x^2.
 pub(super) struct Magnitudes {
@@ -15,7 +14,6 @@ pub(super) struct Magnitudes {
     counts: Vec<f64>,
 }
 
-const BINS: usize = 4096;
 /// Candidates of the first search; a multiple of 100, so that all hundredths of the maximum are among them.
 const CANDIDATES: usize = 500;
 /// Candidates that are measured on the values themselves.
@@ -24,27 +22,11 @@ const SHORTLIST: usize = 12;
 const SMALL: usize = 1 << 12;
 
 impl Magnitudes {
-    pub(super) fn of_values(values: &[f32]) -> Self {
-        let max_abs = values
-            .par_chunks(1 << 15)
-            .map(|chunk| {
-                chunk
-                    .iter()
-                    .fold(0.0_f32, |max, x| if x.is_finite() { max.max(x.abs()) } else { max })
-            })
-            .reduce(|| 0.0, f32::max);
-        let edge = f64::from(max_abs);
-        let both = histogram(values, -edge, edge, 2 * BINS);
-        Self::folded(max_abs, edge, &both.counts)
-    }
-
-    pub(super) fn of_activation(activation: &ActivationStatistics) -> Self {
-        let (range, counts) = activation.bins();
-        Self::folded(activation.max_abs(), f64::from(range), counts)
-    }
+    /// Bins of |x| that are counted when the values are at hand.
+    pub(super) const BINS: usize = 4096;
 
     /// From counts over `[-edge, edge]`, an even number of bins.
-    fn folded(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
+    pub(super) fn of_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
         let half = counts.len() / 2;
         let counts: Vec<f64> = (0..half)
             .map(|i| (counts[half + i] + counts[half - 1 - i]) as f64)
@@ -66,16 +48,13 @@ impl Magnitudes {
         }
     }
 
-    pub(super) fn max_abs(&self) -> f32 {
-        self.max_abs
-    }
-
-    fn total(&self) -> [f64; 3] {
+    /// Count, sum and sum of squares of all magnitudes.
+    pub(super) fn total(&self) -> [f64; 3] {
         self.below[self.counts.len()]
     }
 
     /// Count, sum and sum of squares of the magnitudes below `t`.
-    fn up_to(&self, t: f64) -> [f64; 3] {
+    pub(super) fn up_to(&self, t: f64) -> [f64; 3] {
         let bin = (t / self.width) as usize;
         if bin >= self.counts.len() {
             return self.total();
@@ -107,49 +86,72 @@ impl Magnitudes {
         error.max(0.0) / count
     }
 
-    /// The threshold of least mean squared error: a search over [`CANDIDATES`] on the histogram, a finer one around the
-    /// best, and a measurement of the best few on the values where `exact` can give it.
-    pub(super) fn least_mse(&self, levels: i32, exact: Option<&dyn Fn(&[f32]) -> Vec<f64>>) -> f32 {
-        if self.max_abs <= 0.0 {
-            return self.max_abs;
-        }
-        let part = |share: f64| (f64::from(self.max_abs) * share) as f32;
-        let mut shares: Vec<f64> = (1..=CANDIDATES).map(|i| i as f64 / CANDIDATES as f64).collect();
-        let best = |shares: &[f64], errors: &[f64], keep: usize| -> Vec<f64> {
-            let mut order: Vec<usize> = (0..shares.len()).collect();
-            order.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]));
-            order.into_iter().take(keep).map(|i| shares[i]).collect()
-        };
-        let small = self.total()[0] <= SMALL as f64;
-        let errors = |shares: &[f64]| -> Vec<f64> {
-            match exact {
-                Some(exact) if small => exact(&shares.iter().map(|s| part(*s)).collect::<Vec<_>>()),
-                _ => shares.iter().map(|s| self.expected_mse(part(*s), levels)).collect(),
-            }
-        };
-        let coarse = errors(&shares);
-        let finer: Vec<f64> = best(&shares, &coarse, 3)
-            .into_iter()
-            .flat_map(|share| (-9..=9).map(move |i| share + f64::from(i) / (10.0 * CANDIDATES as f64)))
-            .filter(|share| *share > 0.0 && *share <= 1.0)
-            .collect();
-        let mut all = coarse;
-        all.extend(errors(&finer));
-        shares.extend(finer);
-        let mut shortlist: Vec<f32> = best(&shares, &all, SHORTLIST).into_iter().map(part).collect();
-        shortlist.push(self.max_abs);
-        shortlist.dedup();
-        let measured = match exact {
-            Some(exact) => exact(&shortlist),
-            None => shortlist.iter().map(|t| self.expected_mse(*t, levels)).collect(),
-        };
-        let winner = measured
-            .iter()
-            .enumerate()
-            .min_by(|a, b| a.1.total_cmp(b.1))
-            .map_or(0, |(i, _)| i);
-        shortlist[winner]
+    /// The bin that holds the value of 0-based `rank`: its edges.
+    pub(super) fn bin_of_rank(&self, rank: usize) -> (f64, f64) {
+        let bin = self
+            .below
+            .partition_point(|sums| sums[0] <= rank as f64)
+            .clamp(1, self.counts.len())
+            - 1;
+        // A hair wider than the bin: an edge may be rounded to either side.
+        let slack = 1e-6 * self.width;
+        (bin as f64 * self.width - slack, (bin + 1) as f64 * self.width + slack)
     }
+
+    /// The magnitude below which `share` (0 to 1) of the values lie.
+    pub(super) fn quantile(&self, share: f64) -> f64 {
+        let wanted = share * self.total()[0];
+        let bin = self.below.partition_point(|sums| sums[0] < wanted).max(1) - 1;
+        let inside = match self.counts.get(bin) {
+            Some(count) if *count > 0.0 => (wanted - self.below[bin][0]) / count,
+            _ => 0.0,
+        };
+        ((bin as f64 + inside) * self.width).min(f64::from(self.max_abs))
+    }
+}
+
+/// The threshold of least mean squared error: a search over [`CANDIDATES`] on the histogram, a finer one around the best,
+/// and a measurement of the best few on the values where they are at hand.
+pub(super) fn least_mse(samples: &Samples, levels: i32) -> f32 {
+    let max_abs = samples.max_abs();
+    if max_abs <= 0.0 {
+        return max_abs;
+    }
+    let part = |share: f64| (f64::from(max_abs) * share) as f32;
+    let best = |shares: &[f64], errors: &[f64], keep: usize| -> Vec<f64> {
+        let mut order: Vec<usize> = (0..shares.len()).collect();
+        order.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]));
+        order.into_iter().take(keep).map(|i| shares[i]).collect()
+    };
+    let small = samples.values().is_some_and(|values| values.len() <= SMALL);
+    let errors = |shares: &[f64]| -> Vec<f64> {
+        if small {
+            samples.mean_squared_errors(levels, &shares.iter().map(|s| part(*s)).collect::<Vec<_>>())
+        } else {
+            shares
+                .iter()
+                .map(|s| samples.magnitudes().expected_mse(part(*s), levels))
+                .collect()
+        }
+    };
+    let mut shares: Vec<f64> = (1..=CANDIDATES).map(|i| i as f64 / CANDIDATES as f64).collect();
+    let mut all = errors(&shares);
+    let finer: Vec<f64> = best(&shares, &all, 3)
+        .into_iter()
+        .flat_map(|share| (-9..=9).map(move |i| share + f64::from(i) / (10.0 * CANDIDATES as f64)))
+        .filter(|share| *share > 0.0 && *share <= 1.0)
+        .collect();
+    all.extend(errors(&finer));
+    shares.extend(finer);
+    let mut shortlist: Vec<f32> = best(&shares, &all, SHORTLIST).into_iter().map(part).collect();
+    shortlist.push(max_abs);
+    let measured = samples.mean_squared_errors(levels, &shortlist);
+    let winner = measured
+        .iter()
+        .enumerate()
+        .min_by(|a, b| a.1.total_cmp(b.1))
+        .map_or(0, |(i, _)| i);
+    shortlist[winner]
 }
 
 /// Count, sum and sum of squares between `low` and `high` of `count` values spread evenly over `width`.
@@ -178,7 +180,8 @@ mod tests {
     #[test]
     fn evenly_spread_values_cost_a_twelfth_of_a_step_squared() {
         let values: Vec<f32> = (0..100_001).map(|i| i as f32 / 50_000.0 - 1.0).collect();
-        let magnitudes = Magnitudes::of_values(&values);
+        let samples = Samples::of_values(&values);
+        let magnitudes = samples.magnitudes();
         for levels in [1, 3, 7, 127] {
             let step = 1.0 / f64::from(levels);
             let expected = step * step / 12.0;
@@ -194,7 +197,8 @@ mod tests {
     fn values_beyond_the_threshold_cost_their_distance_squared() {
         let mut values = vec![0.0_f32; 99];
         values.push(3.0);
-        let magnitudes = Magnitudes::of_values(&values);
+        let samples = Samples::of_values(&values);
+        let magnitudes = samples.magnitudes();
         assert!((magnitudes.expected_mse(1.0, 7) - 4.0 / 100.0).abs() < 1e-3);
     }
 }

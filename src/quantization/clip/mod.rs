@@ -1,24 +1,43 @@
-//! How the clip threshold is chosen.
+//! How the clip threshold is chosen: one file a method.
 //!
-//! A new way to choose is a variant of [`Clip`] with its name, and its arm in [`Clip::choose`]: weights, activations, the
-//! window's menu, the command line and recipe files take it from here.
+//! A new way to choose is a file beside this one, a variant of [`Clip`], and a row in each of its few tables below: weights,
+//! activations, the window's menu, the command line and recipe files take it from here.
+
+mod aciq;
+mod kl;
+mod magnitudes;
+mod octav;
+mod percentile;
+mod samples;
 
 use super::grid::symmetric_levels;
-use super::magnitudes::Magnitudes;
 use crate::statistics::ActivationStatistics;
-use rayon::prelude::*;
+use samples::Samples;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
-/// A way to choose the clip threshold. Written `none`, `mse`, `manual:T` on the command line and in recipes.
+pub use samples::mean_squared_errors;
+
+/// A way to choose the clip threshold. Written `none`, `mse`, `aciq`, `aciq-2019`, `kl`, `percentile[:P]`, `octav`,
+/// `manual:T` on the command line and in recipes.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum Clip {
     /// The largest |x|.
     #[default]
     None,
-    /// The threshold with the least mean squared quantization error.
+    /// The threshold with the least mean squared quantization error (Sung et al. 2015; Shin et al. 2016).
     Mse,
+    /// The optimum of a fitted Gaussian or Laplacian (Banner et al. 2018), with the optima of this grid.
+    Aciq,
+    /// The same with the constants and the range-based deviation of the code of Zhao et al. 2019.
+    Aciq2019,
+    /// The least Kullback-Leibler divergence between the histogram before and after (Migacz 2017, TensorRT).
+    Kl,
+    /// The magnitude below which this percentage of the elements lie.
+    Percentile(f32),
+    /// The optimum of clipping and rounding noise by a fixed point (Sakr et al. 2022).
+    Octav,
     /// As given, in the units of the tensor.
     Manual(f32),
 }
@@ -33,24 +52,44 @@ pub struct ClipChoice {
 }
 
 impl Clip {
-    /// The ways without a parameter, for menus.
-    pub const CHOICES: [Self; 2] = [Self::None, Self::Mse];
+    /// The percentile that is meant when none is given.
+    pub const DEFAULT_PERCENTILE: f32 = 99.9;
+
+    /// Every way that needs no number from the user, for menus and comparisons.
+    pub const CHOICES: [Self; 7] = [
+        Self::None,
+        Self::Mse,
+        Self::Aciq,
+        Self::Aciq2019,
+        Self::Kl,
+        Self::Percentile(Self::DEFAULT_PERCENTILE),
+        Self::Octav,
+    ];
 
     /// Name for a person.
     pub fn label(&self) -> &'static str {
         match self {
             Self::None => "none",
             Self::Mse => "MSE",
+            Self::Aciq => "ACIQ",
+            Self::Aciq2019 => "ACIQ (2019)",
+            Self::Kl => "KL",
+            Self::Percentile(_) => "percentile",
+            Self::Octav => "OCTAV",
             Self::Manual(_) => "manual",
         }
     }
 
-    /// The threshold for what `magnitudes` describes on a grid whose greatest index is `levels`. `exact` measures the true
-    /// mean squared error of each of some thresholds, where the values are at hand.
-    fn choose(self, magnitudes: &Magnitudes, levels: i32, exact: Option<&dyn Fn(&[f32]) -> Vec<f64>>) -> f32 {
+    /// The threshold for `samples` on a grid of `bits` whose greatest index is `levels`.
+    fn choose(self, samples: &Samples, bits: u8, levels: i32) -> f32 {
         match self {
-            Self::None => magnitudes.max_abs(),
-            Self::Mse => magnitudes.least_mse(levels, exact),
+            Self::None => samples.max_abs(),
+            Self::Mse => magnitudes::least_mse(samples, levels),
+            Self::Aciq => aciq::threshold(samples, bits),
+            Self::Aciq2019 => aciq::threshold_2019(samples, bits),
+            Self::Kl => kl::threshold(samples, levels),
+            Self::Percentile(percent) => percentile::threshold(samples, percent),
+            Self::Octav => octav::threshold(samples, levels),
             Self::Manual(threshold) => threshold,
         }
     }
@@ -61,6 +100,11 @@ impl fmt::Display for Clip {
         match self {
             Self::None => f.write_str("none"),
             Self::Mse => f.write_str("mse"),
+            Self::Aciq => f.write_str("aciq"),
+            Self::Aciq2019 => f.write_str("aciq-2019"),
+            Self::Kl => f.write_str("kl"),
+            Self::Percentile(percent) => write!(f, "percentile:{percent}"),
+            Self::Octav => f.write_str("octav"),
             Self::Manual(threshold) => write!(f, "manual:{threshold}"),
         }
     }
@@ -69,13 +113,24 @@ impl fmt::Display for Clip {
 impl FromStr for Clip {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "none" => Ok(Self::None),
-            "mse" => Ok(Self::Mse),
-            _ => match text.strip_prefix("manual:").map(str::parse::<f32>) {
-                Some(Ok(threshold)) if threshold > 0.0 && threshold.is_finite() => Ok(Self::Manual(threshold)),
-                _ => Err(format!("clip is none, mse or manual:T with T > 0, not '{text}'")),
-            },
+        let (name, number) = match text.split_once(':') {
+            Some((name, number)) => (name, Some(number.parse::<f32>().unwrap_or(f32::NAN))),
+            None => (text, None),
+        };
+        match (name, number) {
+            ("none", None) => Ok(Self::None),
+            ("mse", None) => Ok(Self::Mse),
+            ("aciq", None) => Ok(Self::Aciq),
+            ("aciq-2019", None) => Ok(Self::Aciq2019),
+            ("kl", None) => Ok(Self::Kl),
+            ("octav", None) => Ok(Self::Octav),
+            ("percentile", None) => Ok(Self::Percentile(Self::DEFAULT_PERCENTILE)),
+            ("percentile", Some(percent)) if percent > 0.0 && percent <= 100.0 => Ok(Self::Percentile(percent)),
+            ("manual", Some(threshold)) if threshold > 0.0 && threshold.is_finite() => Ok(Self::Manual(threshold)),
+            _ => Err(format!(
+                "clip is none, mse, aciq, aciq-2019, kl, percentile[:P] with 0 < P <= 100, octav or manual:T with T > 0, \
+                 not '{text}'"
+            )),
         }
     }
 }
@@ -97,14 +152,11 @@ impl<'de> Deserialize<'de> for Clip {
 /// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`.
 pub fn choose_threshold(values: &[f32], bits: u8, clip: Clip) -> ClipChoice {
     let levels = symmetric_levels(bits);
-    let exact = |thresholds: &[f32]| mean_squared_errors(values, levels, thresholds);
-    let threshold = match clip {
-        Clip::Manual(threshold) => threshold,
-        _ => clip.choose(&Magnitudes::of_values(values), levels, Some(&exact)),
-    };
+    let samples = Samples::of_values(values);
+    let threshold = clip.choose(&samples, bits, levels);
     ClipChoice {
         threshold,
-        mse: exact(&[threshold])[0],
+        mse: samples.mean_squared_errors(levels, &[threshold])[0],
     }
 }
 
@@ -120,55 +172,12 @@ pub fn choose_activation_threshold(
     } else {
         symmetric_levels(bits)
     };
-    let magnitudes = Magnitudes::of_activation(activation);
-    let threshold = clip.choose(&magnitudes, levels, None);
+    let samples = Samples::of_activation(activation);
+    let threshold = clip.choose(&samples, bits, levels);
     ClipChoice {
         threshold,
-        mse: magnitudes.expected_mse(threshold, levels),
+        mse: samples.mean_squared_errors(levels, &[threshold])[0],
     }
-}
-
-/// The true mean squared error of `values` for each threshold, on a grid of greatest index `levels`. NaN and infinities are
-/// left out.
-pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> Vec<f64> {
-    // Adding and taking away 1.5 * 2^23 rounds an f32 to a whole number without a call; ties cost the same either way.
-    const ROUND: f32 = 12_582_912.0;
-    const BLOCK: usize = 2048;
-    let sums: Vec<Vec<f64>> = values
-        .par_chunks(1 << 15)
-        .map(|chunk| {
-            let mut sums = vec![0.0_f64; thresholds.len()];
-            for block in chunk.chunks(BLOCK) {
-                for (sum, &threshold) in sums.iter_mut().zip(thresholds) {
-                    let step = threshold / levels as f32;
-                    let (inverse, limit) = (1.0 / step, levels as f32);
-                    let mut lanes = [0.0_f32; 8];
-                    let mut add = |lane: usize, x: f32| {
-                        let q = ((x * inverse).clamp(-limit, limit) + ROUND) - ROUND;
-                        let error = x - q * step;
-                        let square = error * error;
-                        lanes[lane] += if square < f32::INFINITY { square } else { 0.0 };
-                    };
-                    let chunks = block.chunks_exact(8);
-                    let tail = chunks.remainder();
-                    for chunk in chunks {
-                        for (lane, x) in chunk.iter().enumerate() {
-                            add(lane, *x);
-                        }
-                    }
-                    for (lane, x) in tail.iter().enumerate() {
-                        add(lane, *x);
-                    }
-                    *sum += lanes.iter().map(|s| f64::from(*s)).sum::<f64>();
-                }
-            }
-            sums
-        })
-        .collect();
-    let count = values.len().max(1) as f64;
-    (0..thresholds.len())
-        .map(|i| sums.iter().map(|chunk| chunk[i]).sum::<f64>() / count)
-        .collect()
 }
 
 #[cfg(test)]
@@ -268,10 +277,23 @@ mod tests {
 
     #[test]
     fn names_read_back_as_what_was_written() {
-        for clip in [Clip::None, Clip::Mse, Clip::Manual(0.123_456_79)] {
+        for clip in Clip::CHOICES
+            .into_iter()
+            .chain([Clip::Manual(0.123_456_79), Clip::Percentile(99.99)])
+        {
             assert_eq!(clip.to_string().parse(), Ok(clip));
         }
-        for wrong in ["", "manual", "manual:-1", "manual:NaN", "manual:inf", "best"] {
+        for wrong in [
+            "",
+            "manual",
+            "manual:-1",
+            "manual:NaN",
+            "manual:inf",
+            "best",
+            "mse:3",
+            "percentile:0",
+            "percentile:101",
+        ] {
             assert!(wrong.parse::<Clip>().is_err(), "{wrong}");
         }
     }

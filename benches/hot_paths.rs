@@ -1,0 +1,120 @@
+//! The hot paths on a set of tensors shaped like ResNet-50's: 53 convolutions and the classifier, 25.5 M weights.
+//!
+//! `cargo bench --bench hot_paths` prints each time and its throughput in elements a second.
+
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
+use splitscope::network::{Layout, OutAxis};
+use splitscope::quantization::{Bits, Clip, LayerSettings, SplitKind, choose_threshold, plan_layer};
+use splitscope::statistics::{histogram, tensor_statistics};
+use std::hint::black_box;
+
+/// Weights of the 54 layers: Gaussian of He's deviation with one weight in a thousand ten times as large.
+fn resnet50() -> Vec<(Layout, Vec<f32>)> {
+    let mut layouts = Vec::new();
+    let mut conv = |outer: usize, channels: usize, inner: usize| {
+        layouts.push(Layout {
+            groups: 1,
+            outer,
+            channels,
+            inner,
+            out_axis: OutAxis::Outer,
+        });
+    };
+    conv(64, 3, 49);
+    let mut channels = 64;
+    for (width, blocks) in [(64, 3), (128, 4), (256, 6), (512, 3)] {
+        for block in 0..blocks {
+            conv(width, channels, 1);
+            conv(width, width, 9);
+            conv(4 * width, width, 1);
+            if block == 0 {
+                conv(4 * width, channels, 1);
+            }
+            channels = 4 * width;
+        }
+    }
+    conv(1000, 2048, 1);
+    let mut state = 1_u64;
+    let mut uniform = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        (state >> 40) as f32 / (1_u64 << 24) as f32
+    };
+    layouts
+        .into_iter()
+        .map(|layout| {
+            let deviation = (2.0 / (layout.channels * layout.inner) as f32).sqrt();
+            let mut weight = || {
+                let sum: f32 = (0..6).map(|_| uniform()).sum();
+                let outlier = if uniform() < 0.001 { 10.0 } else { 1.0 };
+                (sum - 3.0) * std::f32::consts::SQRT_2 * deviation * outlier
+            };
+            (layout, (0..layout.elements()).map(|_| weight()).collect())
+        })
+        .collect()
+}
+
+fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
+    LayerSettings {
+        weight_bits: Bits::Grid(bits),
+        expand_ratio,
+        split: SplitKind::Qa,
+        clip,
+        activation_bits: Bits::Float,
+        activation_clip: Clip::None,
+        unsigned_activations: false,
+        per_channel: false,
+    }
+}
+
+fn hot_paths(criterion: &mut Criterion) {
+    let tensors = resnet50();
+    let elements: u64 = tensors.iter().map(|(layout, _)| layout.elements() as u64).sum();
+    let mut group = criterion.benchmark_group("resnet50");
+    group.sample_size(10).throughput(Throughput::Elements(elements));
+    let mut bench = |name: &str, work: &dyn Fn(&Layout, &[f32])| {
+        group.bench_function(name, |bencher| {
+            bencher.iter_batched(
+                || (),
+                |()| tensors.iter().for_each(|(layout, values)| work(layout, values)),
+                BatchSize::PerIteration,
+            );
+        });
+    };
+    bench("memory: plain sum", &|_, values| {
+        use rayon::prelude::*;
+        let sum: f32 = values
+            .par_chunks(1 << 16)
+            .map(|chunk| {
+                let mut lanes = [0.0_f32; 32];
+                for part in chunk.chunks_exact(32) {
+                    lanes.iter_mut().zip(part).for_each(|(lane, x)| *lane += x);
+                }
+                lanes.iter().sum::<f32>()
+            })
+            .sum();
+        black_box(sum);
+    });
+    bench("statistics", &|layout, values| {
+        black_box(tensor_statistics(values, layout));
+    });
+    bench("histogram of 512 bins", &|_, values| {
+        black_box(histogram(values, -1.0, 1.0, 512));
+    });
+    bench("threshold by MSE, 6 bits", &|_, values| {
+        black_box(choose_threshold(values, 6, Clip::Mse));
+    });
+    for ratio in [0.0, 0.02, 0.05] {
+        bench(&format!("plan at 4 bits, ratio {ratio}"), &|layout, values| {
+            black_box(plan_layer(values, layout, &settings(4, ratio, Clip::None)));
+        });
+    }
+    bench("plan at 4 bits, ratio 0.02, MSE", &|layout, values| {
+        black_box(plan_layer(values, layout, &settings(4, 0.02, Clip::Mse)));
+    });
+    group.finish();
+}
+
+criterion_group!(benches, hot_paths);
+criterion_main!(benches);

@@ -1,0 +1,402 @@
+//! The words of the command line: subcommands, flags, and what a flag may be.
+
+use super::UsageError;
+use crate::inference::DataOptions;
+use crate::quantization::{Bits, Clip, Preset, Recipe, SplitKind};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// See the outliers of a trained network, split and clip them away, export the quantized result.
+#[derive(Debug, Parser)]
+#[command(
+    name = "splitscope",
+    version,
+    about,
+    max_term_width = 110,
+    args_conflicts_with_subcommands = true,
+    after_help = "Without a subcommand the window opens; without MODEL it shows the embedded demo.\n\
+                  demo:fashion and demo:shakespeare stand for the embedded networks and their data.\n\
+                  Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 cancelled."
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    /// Network to open: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    pub(super) model: Option<String>,
+    /// Start from the choices in this recipe file (TOML)
+    #[arg(long, value_name = "FILE")]
+    pub(super) recipe: Option<PathBuf>,
+    /// Data for the preview: images, arrays or text
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the layers of a network and how far their outliers reach
+    Inspect(InspectArguments),
+    /// Split, clip and quantize a network and write it as .onnx or .safetensors
+    Quantize(QuantizeArguments),
+    /// Run a network before and after quantization on the same data and compare
+    Evaluate(EvaluateArguments),
+    /// Try many recipes (not built yet)
+    #[command(hide = true)]
+    Sweep {
+        /// Taken in and refused.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        anything: Vec<String>,
+    },
+}
+
+/// `splitscope inspect`.
+#[derive(Debug, Args)]
+pub(super) struct InspectArguments {
+    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Run these samples too and tell the range of each layer's input
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Samples of --data to run
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    pub(super) limit: usize,
+    /// An outlier lies farther from the mean than this many standard deviations
+    #[arg(long, value_name = "S", default_value_t = 4.0, value_parser = positive)]
+    pub(super) sigma: f64,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope quantize`.
+#[derive(Debug, Args)]
+pub(super) struct QuantizeArguments {
+    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// File to write; .onnx keeps the graph, .safetensors holds the weights alone
+    #[arg(short, long, value_name = "OUT.{onnx,safetensors}")]
+    pub(super) output: PathBuf,
+    /// Write what became of each layer as JSON
+    #[arg(long, value_name = "FILE.json")]
+    pub(super) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope evaluate`.
+#[derive(Debug, Args)]
+pub(super) struct EvaluateArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Labelled images, arrays or text to compare on, or a demo's own
+    #[arg(long, value_name = "PATH", required_unless_present = "inputs")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// Where the ranges of activations come from.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Calibration")]
+pub(super) struct CalibrationArguments {
+    /// Samples that show how large activations get; a demo brings its own
+    #[arg(long, value_name = "PATH")]
+    pub(super) calibration: Option<String>,
+    /// Samples of the calibration data to run
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    pub(super) calibration_limit: usize,
+}
+
+/// A named recipe to start from.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(super) enum PresetName {
+    /// First and last layer float, batch-norm apart, as in the paper
+    Paper,
+    /// Batch-norm folded, every layer quantized
+    Deploy,
+}
+
+/// Everything that makes a recipe.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recipe")]
+pub(super) struct RecipeArguments {
+    /// Start from a recipe file (TOML); the flags below override it
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+    /// Start from a named recipe; the flags below override it
+    #[arg(long, value_enum)]
+    preset: Option<PresetName>,
+    /// Bits of each weight: 2 to 8, or float
+    #[arg(long, value_name = "K")]
+    weight_bits: Option<Bits>,
+    /// Share of input channels to duplicate in each layer: 0.02 splits 2 %, rounded up
+    #[arg(long, value_name = "R", value_parser = ratio)]
+    expand_ratio: Option<f64>,
+    /// How a weight becomes two: qa keeps their rounded sum, naive halves
+    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
+    split: Option<SplitKind>,
+    /// How the largest weight kept is chosen: none, mse (least error) or manual:T
+    #[arg(long, value_name = "HOW", value_parser = clip)]
+    clip: Option<Clip>,
+    /// Bits of each layer's input: 2 to 8 (needs calibration data), or float
+    #[arg(long, value_name = "K")]
+    activation_bits: Option<Bits>,
+    /// Share of channels of each activation to duplicate; only 0 is built so far
+    #[arg(long, value_name = "R", value_parser = ratio)]
+    activation_expand_ratio: Option<f64>,
+    /// How the largest activation kept is chosen: none, mse or manual:T
+    #[arg(long, value_name = "HOW", value_parser = clip)]
+    activation_clip: Option<Clip>,
+    /// One scale an output channel (not built yet)
+    #[arg(long, hide = true)]
+    per_channel: bool,
+    /// Write the splits without a grid (not built yet)
+    #[arg(long, hide = true)]
+    split_export: bool,
+    /// Fold each batch-norm into the layer before it, first of all
+    #[arg(long, overrides_with = "no_fold_batch_norm")]
+    fold_batch_norm: bool,
+    /// Leave batch-norms as nodes of their own
+    #[arg(long, overrides_with = "fold_batch_norm")]
+    no_fold_batch_norm: bool,
+    /// Leave this layer as it is; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(super) float_layer: Vec<String>,
+}
+
+impl RecipeArguments {
+    /// The recipe that the flags ask for, not yet checked against a network.
+    ///
+    /// # Errors
+    /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
+    pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
+        self.refuse_unbuilt()?;
+        let mut recipe = match (&self.recipe, self.preset) {
+            (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
+            (None, Some(PresetName::Paper)) => Recipe::preset(Preset::Paper),
+            (None, Some(PresetName::Deploy)) => Recipe::preset(Preset::Deploy),
+            (None, None) => Recipe::default(),
+        };
+        replace(&mut recipe.weight_bits, self.weight_bits);
+        replace(&mut recipe.expand_ratio, self.expand_ratio);
+        replace(&mut recipe.split, self.split);
+        replace(&mut recipe.clip, self.clip);
+        replace(&mut recipe.activation_bits, self.activation_bits);
+        replace(&mut recipe.activation_clip, self.activation_clip);
+        if self.fold_batch_norm || self.no_fold_batch_norm {
+            recipe.fold_batch_norm = self.fold_batch_norm;
+        }
+        for name in &self.float_layer {
+            recipe.layers.entry(name.clone()).or_default().float = Some(true);
+        }
+        Ok(recipe)
+    }
+
+    fn refuse_unbuilt(&self) -> Result<(), UsageError> {
+        let asked = [
+            (
+                "--activation-expand-ratio above 0",
+                self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0),
+            ),
+            ("--per-channel", self.per_channel),
+            ("--split-export", self.split_export),
+        ];
+        match asked.into_iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(UsageError(format!("{flag} is not built yet"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn replace<T: Copy>(field: &mut T, given: Option<T>) {
+    if let Some(value) = given {
+        *field = value;
+    }
+}
+
+/// Order of an image's axes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ImageLayout {
+    /// Channels before rows and columns.
+    Nchw,
+    /// Channels last.
+    Nhwc,
+}
+
+/// What the data files do not say of themselves.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(super) struct DataArguments {
+    /// Preprocessing by name, such as imagenet, cifar, unit (0 to 1) or raw (0 to 255)
+    #[arg(long, value_name = "NAME")]
+    preprocess: Option<String>,
+    /// Resize so that the shorter side has this many pixels
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    size: Option<usize>,
+    /// Cut this many pixels square out of the centre
+    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
+    crop: Option<usize>,
+    /// Mean to subtract from each channel, on a scale of 0 to 1
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = finite, allow_hyphen_values = true)]
+    mean: Option<Vec<f32>>,
+    /// Standard deviation to divide each channel by, on a scale of 0 to 1
+    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = positive_f32)]
+    std: Option<Vec<f32>>,
+    /// Order of an image's axes
+    #[arg(long, value_enum)]
+    layout: Option<ImageLayout>,
+    /// Labels, in a file beside the data
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// An input of the network by name, samples along its first axis; may be given again
+    #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
+    inputs: Vec<(String, PathBuf)>,
+    /// Vocabulary of a text network: {"chars": "…"}, the position is the token
+    #[arg(long, value_name = "FILE")]
+    vocab: Option<PathBuf>,
+}
+
+impl DataArguments {
+    /// The options for opening a data set.
+    pub(super) fn options(&self) -> Result<DataOptions, UsageError> {
+        if self.vocab.is_some() {
+            return Err(UsageError("--vocab is not built yet".to_owned()));
+        }
+        Ok(DataOptions {
+            preprocess: self.preprocess.clone(),
+            size: self.size,
+            crop: self.crop,
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
+            labels: self.labels.clone(),
+            inputs: self.inputs.clone(),
+        })
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a whole number from 1 on is needed".to_owned()),
+    }
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
+fn positive_f32(text: &str) -> Result<f32, String> {
+    match finite(text)? {
+        number if number > 0.0 => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
+fn finite(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("a number is needed".to_owned()),
+    }
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("a share from 0 to 1 is needed".to_owned()),
+    }
+}
+
+fn split_kind(text: &str) -> Result<SplitKind, String> {
+    match text {
+        "qa" => Ok(SplitKind::Qa),
+        "naive" => Ok(SplitKind::Naive),
+        _ => Err("a split is qa or naive".to_owned()),
+    }
+}
+
+/// Ways to clip that the method knows and this version does not build yet.
+const UNBUILT_CLIPS: [&str; 5] = ["aciq", "aciq-2019", "kl", "percentile", "octav"];
+
+fn clip(text: &str) -> Result<Clip, String> {
+    text.parse().map_err(|reason| {
+        let name = text.split(':').next().unwrap_or(text);
+        if UNBUILT_CLIPS.contains(&name) {
+            format!("clip {name} is not built yet; none, mse and manual:T are")
+        } else {
+            reason
+        }
+    })
+}
+
+fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
+        _ => Err("an input is NAME=FILE.npy".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_clip_of_a_later_version_is_refused_by_name_and_a_wrong_one_by_what_is_allowed() {
+        for name in ["aciq", "aciq-2019", "kl", "percentile", "percentile:99.9", "octav"] {
+            assert!(clip(name).unwrap_err().contains("not built yet"), "{name}");
+        }
+        assert!(clip("mes").unwrap_err().contains("manual:T"));
+        assert_eq!(clip("manual:0.5"), Ok(Clip::Manual(0.5)));
+    }
+
+    #[test]
+    fn means_may_be_negative_and_deviations_may_not() {
+        let parse = |words: &[&str]| {
+            let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
+            match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
+                Ok(Some(Command::Evaluate(arguments))) => arguments.data_flags.options().ok(),
+                _ => None,
+            }
+        };
+        let options = parse(&["--mean", "-0.5,0.25", "--std", "0.5,2", "--layout", "nhwc"]).unwrap();
+        assert_eq!(options.mean, Some(vec![-0.5, 0.25]));
+        assert_eq!(options.std, Some(vec![0.5, 2.0]));
+        assert_eq!(options.channels_last, Some(true));
+        assert!(parse(&["--std", "0.5,0"]).is_none());
+        assert!(parse(&["--std", "nan"]).is_none());
+    }
+
+    #[test]
+    fn inputs_stand_in_for_data_and_need_a_name() {
+        let parse =
+            |words: &[&str]| Arguments::try_parse_from(["splitscope", "evaluate", "m.onnx"].iter().chain(words));
+        assert!(parse(&["--input", "tokens=t.npy"]).is_ok());
+        assert!(parse(&[]).is_err());
+        assert!(parse(&["--input", "t.npy"]).is_err());
+    }
+}

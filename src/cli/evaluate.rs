@@ -1,0 +1,88 @@
+//! `splitscope evaluate`: the network before and after quantization on the same samples.
+
+use super::arguments::EvaluateArguments;
+use super::output::{Table, print, to_json};
+use super::pipeline;
+use crate::inference::{self, Dataset, Engine, Evaluation, Metrics, run_outputs};
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::rewrite;
+use anyhow::{Context, bail};
+
+/// Carries the subcommand out.
+pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<()> {
+    let planned = pipeline::plan(
+        &arguments.model,
+        &arguments.recipe_flags,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
+    let float = pipeline::engine(&planned.original)?;
+    // The very bytes that `quantize` writes.
+    let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
+    let quantized = Engine::load(exported).context("the quantized network")?;
+    let path = arguments.data.as_deref().unwrap_or_default();
+    let data = Dataset::open(path, &arguments.data_flags.options()?, float.inputs())?;
+    if data.is_empty() {
+        bail!("{path}: holds no samples");
+    }
+    let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
+    let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
+    let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
+    let evaluation = inference::evaluate(&before, &after, &data);
+    print(&if arguments.json {
+        to_json(&evaluation)?
+    } else {
+        table(&evaluation, &data)
+    })
+}
+
+fn table(evaluation: &Evaluation, data: &Dataset) -> String {
+    let samples = evaluation.samples;
+    let (float, quantized) = (&evaluation.float, &evaluation.quantized);
+    let mut rows = Table::new(&["", "float", "quantized"]);
+    let mut row = |title: &str, of: fn(&Metrics) -> Option<f64>, show: &dyn Fn(f64) -> String| {
+        if let (Some(before), Some(after)) = (of(float), of(quantized)) {
+            rows.row(vec![title.to_owned(), show(before), show(after)]);
+        }
+    };
+    let share = |share: f64| share_with_error(share, samples);
+    row("top-1", |metrics| metrics.top1, &share);
+    row("top-5", |metrics| metrics.top5, &share);
+    row("nats per token", |metrics| metrics.nats_per_token, &|nats| {
+        format!("{nats:.4}")
+    });
+    row("perplexity", |metrics| metrics.perplexity, &|perplexity| {
+        format!("{perplexity:.3}")
+    });
+    let sqnr = match evaluation.sqnr_db {
+        Some(sqnr_db) if sqnr_db.is_finite() => format!("SQNR {sqnr_db:.1} dB"),
+        _ => "outputs equal".to_owned(),
+    };
+    let unit = if data.is_text() { "tokens" } else { "samples" };
+    format!(
+        "{} · {samples} {unit} · {}\n\n{}\nsame first answer {} · {sqnr}\n",
+        data.name(),
+        data.preprocessing(),
+        rows.text(),
+        share(evaluation.agreement)
+    )
+}
+
+/// A share as percent with its standard error as a sample of `samples`.
+fn share_with_error(share: f64, samples: usize) -> String {
+    let error = (share * (1.0 - share) / samples as f64).sqrt();
+    format!("{:.2} ± {:.2} %", share * 100.0, error * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_comes_with_its_standard_error() {
+        assert_eq!(share_with_error(0.942, 1000), "94.20 ± 0.74 %");
+        assert_eq!(share_with_error(1.0, 10), "100.00 ± 0.00 %");
+    }
+}

@@ -1,0 +1,238 @@
+//! `splitscope inspect`: one row a layer.
+
+use super::arguments::InspectArguments;
+use super::output::{Table, print, three_digits, to_json};
+use super::pipeline;
+use crate::format;
+use crate::inference::{self, Dataset};
+use crate::network::{Format, Layer, Network};
+use crate::progress::Progress;
+use crate::quantization::Activations;
+use crate::statistics::{ActivationStatistics, RangeSource, outlier_count, tensor_statistics};
+use rayon::prelude::*;
+use serde::Serialize;
+use std::path::Path;
+
+/// What `--json` prints. Field names are a contract: add, never rename.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: ModelReport<'a>,
+    layers: Vec<LayerReport<'a>>,
+}
+
+#[derive(Serialize)]
+struct ModelReport<'a> {
+    path: &'a str,
+    format: &'static str,
+    parameters: u64,
+    nodes: usize,
+}
+
+#[derive(Serialize)]
+struct LayerReport<'a> {
+    name: &'a str,
+    op: &'a str,
+    weight: &'a str,
+    shape: &'a [usize],
+    parameters: u64,
+    in_channels: usize,
+    splittable: bool,
+    why_not: Option<String>,
+    #[serde(flatten)]
+    weights: WeightReport,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    activation: Option<ActivationReport>,
+}
+
+/// Statistics of the weights, null where the weights cannot be read.
+#[derive(Serialize, Default)]
+struct WeightReport {
+    min: Option<f32>,
+    max: Option<f32>,
+    max_abs: Option<f32>,
+    mean: Option<f64>,
+    std: Option<f64>,
+    kurtosis: Option<f64>,
+    outliers: Option<u64>,
+    nan: Option<u64>,
+    infinite: Option<u64>,
+    channel_max_abs: Option<Vec<f32>>,
+}
+
+/// Range of the layer's input over the samples that were run.
+#[derive(Serialize)]
+struct ActivationReport {
+    min: f32,
+    max: f32,
+    max_abs: f32,
+    count: u64,
+    not_finite: u64,
+    source: RangeSource,
+}
+
+impl From<&ActivationStatistics> for ActivationReport {
+    fn from(seen: &ActivationStatistics) -> Self {
+        Self {
+            min: seen.min,
+            max: seen.max,
+            max_abs: seen.max_abs(),
+            count: seen.count,
+            not_finite: seen.not_finite,
+            source: seen.source,
+        }
+    }
+}
+
+/// Carries the subcommand out.
+pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::Result<()> {
+    let network = format::open(Path::new(&arguments.model))?;
+    let activations = match &arguments.data {
+        Some(path) => Some(run_data(&network, path, arguments, progress)?),
+        None => None,
+    };
+    let report = Report {
+        model: ModelReport {
+            path: &arguments.model,
+            format: match network.format {
+                Format::Onnx => "onnx",
+                Format::Safetensors => "safetensors",
+            },
+            parameters: network.parameters(),
+            nodes: network.nodes(),
+        },
+        layers: layers(&network, activations.as_ref(), arguments.sigma, progress)?,
+    };
+    print(&if arguments.json {
+        to_json(&report)?
+    } else {
+        table(&report, arguments.sigma)
+    })
+}
+
+fn run_data(
+    network: &Network,
+    path: &str,
+    arguments: &InspectArguments,
+    progress: &Progress,
+) -> anyhow::Result<Activations> {
+    let engine = pipeline::engine(network)?;
+    let data = Dataset::open(path, &arguments.data_flags.options()?, engine.inputs())?;
+    Ok(inference::calibrate(network, &engine, &data, arguments.limit, progress)?.activations)
+}
+
+/// The layers' rows, computed in parallel, in the network's order.
+fn layers<'a>(
+    network: &'a Network,
+    activations: Option<&Activations>,
+    sigma: f64,
+    progress: &Progress,
+) -> anyhow::Result<Vec<LayerReport<'a>>> {
+    progress.start(network.layers.len() as u64, "Reading weights");
+    (0..network.layers.len())
+        .into_par_iter()
+        .map(|index| {
+            progress.check()?;
+            let row = layer(network, index, activations, sigma);
+            progress.advance(1);
+            Ok(row)
+        })
+        .collect()
+}
+
+fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activations>, sigma: f64) -> LayerReport<'a> {
+    let layer = &network.layers[index];
+    let (weights, fault) = match network.weights(index) {
+        Ok(values) => (weight_report(&values, layer, sigma), None),
+        Err(error) => (WeightReport::default(), Some(error.to_string())),
+    };
+    let why_not = fault.or_else(|| layer.support.why_not_split().map(str::to_owned));
+    let input = layer.input.as_ref().map(|(name, _)| name);
+    LayerReport {
+        name: &layer.name,
+        op: &layer.op,
+        weight: &layer.weight,
+        shape: &layer.shape,
+        parameters: layer.parameters(),
+        in_channels: layer.layout.in_channels(),
+        splittable: why_not.is_none(),
+        why_not,
+        weights,
+        activation: input
+            .and_then(|name| activations?.get(name))
+            .map(ActivationReport::from),
+    }
+}
+
+fn weight_report(values: &[f32], layer: &Layer, sigma: f64) -> WeightReport {
+    let seen = tensor_statistics(values, &layer.layout);
+    WeightReport {
+        min: Some(seen.min),
+        max: Some(seen.max),
+        max_abs: Some(seen.max_abs),
+        mean: Some(seen.mean),
+        std: Some(seen.std),
+        kurtosis: Some(seen.kurtosis),
+        outliers: Some(outlier_count(values, seen.mean, sigma * seen.std)),
+        nan: Some(seen.nan),
+        infinite: Some(seen.infinite),
+        channel_max_abs: Some(seen.in_channel_max_abs),
+    }
+}
+
+fn table(report: &Report, sigma: f64) -> String {
+    let mut text = format!(
+        "{} · {} · {} parameters · {} nodes · {} layers\n\n",
+        report.model.path,
+        report.model.format,
+        report.model.parameters,
+        report.model.nodes,
+        report.layers.len()
+    );
+    let outliers = format!("beyond {sigma} σ");
+    let mut titles = vec!["layer", "op", "shape", "parameters", "max|w|", "max|w|/σ", &outliers];
+    let with_inputs = report.layers.iter().any(|layer| layer.activation.is_some());
+    if with_inputs {
+        titles.push("input range");
+    }
+    let mut rows = Table::new(&titles);
+    for layer in &report.layers {
+        let weights = &layer.weights;
+        let ratio = weights
+            .max_abs
+            .zip(weights.std)
+            .map(|(max_abs, std)| f64::from(max_abs) / std);
+        let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
+        let mut cells = vec![
+            layer.name.to_owned(),
+            layer.op.to_owned(),
+            shape.join("x"),
+            layer.parameters.to_string(),
+            three_digits(weights.max_abs.map(f64::from)),
+            three_digits(ratio.filter(|ratio| ratio.is_finite())),
+            weights
+                .outliers
+                .map_or_else(|| "–".to_owned(), |count| count.to_string()),
+        ];
+        if with_inputs {
+            cells.push(layer.activation.as_ref().map_or_else(
+                || "–".to_owned(),
+                |seen| {
+                    let ends = [seen.min, seen.max].map(|end| three_digits(Some(end.into())));
+                    format!("{} to {}", ends[0], ends[1])
+                },
+            ));
+        }
+        rows.row(cells);
+    }
+    text.push_str(&rows.text());
+    for layer in &report.layers {
+        if let Some(why) = &layer.why_not {
+            text.push_str(&format!("{}: {why}\n", layer.name));
+        }
+        let (nan, infinite) = (layer.weights.nan.unwrap_or(0), layer.weights.infinite.unwrap_or(0));
+        if nan + infinite > 0 {
+            text.push_str(&format!("{}: {nan} NaN and {infinite} infinite weights\n", layer.name));
+        }
+    }
+    text
+}

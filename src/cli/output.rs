@@ -1,0 +1,147 @@
+//! How results leave the program: standard output that may close early, files that appear whole, tables in columns.
+
+use anyhow::Context;
+use serde::Serialize;
+use std::io::{self, Write};
+use std::path::Path;
+
+/// Writes `text` to standard output. A reader that has gone away (`| head`) is no fault.
+pub(super) fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
+        _ => Ok(()),
+    }
+}
+
+/// `value` as indented JSON with a newline at the end. Numbers that JSON lacks (NaN, infinities) become null.
+pub(super) fn to_json<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot write the result as JSON")?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Writes a file beside its place and renames it, so that nobody ever sees half of it. What is there already and is no
+/// plain file (a pipe, `/dev/stdout`) is written to as it stands.
+pub(super) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
+    let write = || -> io::Result<()> {
+        if path.metadata().is_ok_and(|there| !there.is_file()) {
+            return std::fs::write(path, text);
+        }
+        let mut builder = tempfile::Builder::new();
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        let mut file = builder.tempfile_in(folder_of(path))?;
+        file.write_all(text.as_bytes())?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().with_context(|| path.display().to_string())
+}
+
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    }
+}
+
+/// A table in aligned columns, the first column to the left, the others to the right.
+pub(super) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table with these column titles.
+    pub(super) fn new(titles: &[&str]) -> Self {
+        Self {
+            rows: vec![titles.iter().map(|&title| title.to_owned()).collect()],
+        }
+    }
+
+    /// Adds a row.
+    pub(super) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+
+    /// The table as text, one line a row.
+    pub(super) fn text(&self) -> String {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let widths: Vec<usize> = (0..columns)
+            .map(|column| {
+                let cells = self.rows.iter().filter_map(|row| row.get(column));
+                cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            })
+            .collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, (cell, &width)) in row.iter().zip(&widths).enumerate() {
+                if column == 0 {
+                    line.push_str(&format!("{cell:<width$}"));
+                } else {
+                    line.push_str(&format!("  {cell:>width$}"));
+                }
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// Three significant digits, or a dash for what is not known.
+pub(super) fn three_digits(value: Option<f64>) -> String {
+    match value {
+        None => "–".to_owned(),
+        Some(0.0) => "0".to_owned(),
+        Some(value) if !value.is_finite() => value.to_string(),
+        Some(value) => {
+            let magnitude = value.abs().log10().floor();
+            if (-3.0..6.0).contains(&magnitude) {
+                let decimals = (2.0 - magnitude).max(0.0) as usize;
+                format!("{value:.decimals$}")
+            } else {
+                format!("{value:.2e}")
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up_and_numbers_stand_to_the_right() {
+        let mut table = Table::new(&["layer", "max|w|"]);
+        table.row(vec!["é".to_owned(), "10".to_owned()]);
+        assert_eq!(table.text(), "layer  max|w|\né          10\n");
+    }
+
+    #[test]
+    fn numbers_have_three_significant_digits() {
+        let shown = [0.123_456, 12.345, 1234.5, -0.5, 1.5e-7, 2.5e9].map(|value| three_digits(Some(value)));
+        assert_eq!(shown, ["0.123", "12.3", "1234", "-0.500", "1.50e-7", "2.50e9"]);
+        assert_eq!(three_digits(None), "–");
+        assert_eq!(three_digits(Some(f64::INFINITY)), "inf");
+    }
+
+    #[test]
+    fn what_json_lacks_becomes_null() {
+        let text = to_json(&[1.0, f64::NAN, f64::NEG_INFINITY]).unwrap();
+        assert_eq!(text.split_whitespace().collect::<String>(), "[1.0,null,null]");
+    }
+
+    #[test]
+    fn a_file_appears_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report.json");
+        write_whole(&path, "{}").unwrap();
+        write_whole(&path, "[]").unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert!(write_whole(&folder.path().join("absent/report.json"), "{}").is_err());
+    }
+}

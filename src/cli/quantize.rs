@@ -1,0 +1,268 @@
+//! `splitscope quantize`: a network to a file, and a report of what became of each layer.
+
+use super::UsageError;
+use super::arguments::QuantizeArguments;
+use super::output::{Table, folder_of, print, three_digits, to_json, write_whole};
+use super::pipeline::{self, Planned};
+use crate::format::safetensors;
+use crate::inference::value_shapes;
+use crate::network::{Format, Network};
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::{
+    ActivationPlan, Bits, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe, overhead, quantized_tensors, rewrite,
+};
+use crate::statistics::RangeSource;
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::path::Path;
+
+/// What `--report` writes. Field names are a contract: add, never rename.
+#[derive(Serialize)]
+struct Report<'a> {
+    recipe: &'a Recipe,
+    layers: Vec<LayerReport<'a>>,
+    overhead: &'a Overhead,
+}
+
+#[derive(Serialize)]
+struct LayerReport<'a> {
+    name: &'a str,
+    weight_bits: Bits,
+    step: Option<f32>,
+    threshold: Option<f32>,
+    splits: &'a [usize],
+    mse: Option<f64>,
+    sqnr_db: Option<f64>,
+    activation: Option<ActivationReport>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why_float: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct ActivationReport {
+    bits: u8,
+    step: f32,
+    threshold: f32,
+    source: RangeSource,
+    unsigned: bool,
+}
+
+impl From<&ActivationPlan> for ActivationReport {
+    fn from(plan: &ActivationPlan) -> Self {
+        Self {
+            bits: plan.grid.bits,
+            step: plan.grid.step,
+            threshold: plan.threshold,
+            source: plan.source,
+            unsigned: plan.grid.unsigned,
+        }
+    }
+}
+
+impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
+    fn from(plan: &'a LayerPlan) -> Self {
+        match &plan.outcome {
+            Outcome::Float(why) => Self {
+                name: &plan.name,
+                weight_bits: Bits::Float,
+                step: None,
+                threshold: None,
+                splits: &[],
+                mse: None,
+                sqnr_db: None,
+                activation: None,
+                why_float: Some(why),
+            },
+            Outcome::Quantized(layer) => Self {
+                name: &plan.name,
+                weight_bits: Bits::Grid(layer.grid.bits),
+                step: Some(layer.grid.step),
+                threshold: Some(layer.threshold),
+                splits: &layer.splits,
+                mse: Some(layer.mse),
+                sqnr_db: Some(layer.sqnr_db),
+                activation: layer.activation.as_ref().map(ActivationReport::from),
+                why_float: None,
+            },
+        }
+    }
+}
+
+/// What the extension of the output asks for.
+#[derive(Clone, Copy, PartialEq)]
+enum Target {
+    Onnx,
+    Safetensors,
+}
+
+/// Carries the subcommand out.
+pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<()> {
+    let target = target(&arguments.output)?;
+    check_place(&arguments.output, &arguments.model)?;
+    if let Some(report) = &arguments.report {
+        check_place(report, &arguments.model)?;
+        if same_file(report, &arguments.output) {
+            return Err(UsageError(format!("{}: report and output are the same file", report.display())).into());
+        }
+    }
+    let planned = pipeline::plan(
+        &arguments.model,
+        &arguments.recipe_flags,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
+    write(&planned, target, &arguments.output, progress)?;
+    let cost = cost(&planned);
+    if let Some(path) = &arguments.report {
+        let report = Report {
+            recipe: &planned.plan.recipe,
+            layers: planned.plan.layers.iter().map(LayerReport::from).collect(),
+            overhead: &cost,
+        };
+        write_whole(path, &to_json(&report)?)?;
+    }
+    print(&table(&planned, &cost, &arguments.output))
+}
+
+fn target(output: &Path) -> Result<Target, UsageError> {
+    match output.extension().and_then(|extension| extension.to_str()) {
+        Some("onnx") => Ok(Target::Onnx),
+        Some("safetensors") => Ok(Target::Safetensors),
+        _ => Err(UsageError(format!(
+            "--output {}: its name must end in .onnx or .safetensors",
+            output.display()
+        ))),
+    }
+}
+
+/// Checks before any work that `path` can be written and is not the model itself.
+fn check_place(path: &Path, model: &str) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        bail!(
+            "{}: there is no folder {}; make it first",
+            path.display(),
+            folder.display()
+        );
+    }
+    if path.is_dir() {
+        bail!("{}: is a folder; name a file in it", path.display());
+    }
+    if same_file(path, Path::new(model)) {
+        bail!("{}: is the model itself; write to another file", path.display());
+    }
+    Ok(())
+}
+
+/// Whether both names lead to one file, or would if it were there.
+fn same_file(left: &Path, right: &Path) -> bool {
+    let place = |path: &Path| {
+        path.canonicalize()
+            .ok()
+            .or_else(|| Some(folder_of(path).canonicalize().ok()?.join(path.file_name()?)))
+    };
+    place(left).is_some_and(|left| place(right) == Some(left))
+}
+
+fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) -> anyhow::Result<()> {
+    match target {
+        Target::Onnx => {
+            refuse_weights_only(&planned.network)?;
+            let model = rewrite(&planned.network, &planned.plan).with_context(|| planned.network.name.clone())?;
+            progress.check()?;
+            onnx::write_file(&model, output)?;
+        }
+        Target::Safetensors => {
+            let (tensors, metadata) = quantized_tensors(&planned.network, &planned.plan)?;
+            progress.check()?;
+            safetensors::write(output, &tensors, &metadata)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_weights_only(network: &Network) -> anyhow::Result<()> {
+    if network.format == Format::Safetensors {
+        bail!(
+            "{}: holds weights only, and an .onnx file needs a graph; write a .safetensors file instead",
+            network.name
+        );
+    }
+    Ok(())
+}
+
+/// The cost of the plan. Activations and operations stay unknown when the network does not run.
+fn cost(planned: &Planned) -> Overhead {
+    let shapes = pipeline::engine(&planned.network)
+        .and_then(|engine| Ok(value_shapes(&planned.network, &engine, None)?))
+        .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))
+        .ok();
+    overhead(&planned.network, &planned.plan, shapes.as_ref())
+}
+
+fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
+    let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
+    for layer in &planned.plan.layers {
+        rows.row(match &layer.outcome {
+            Outcome::Quantized(quantized) => quantized_cells(&layer.name, quantized),
+            Outcome::Float(why) => vec![layer.name.clone(), format!("float ({why})")],
+        });
+    }
+    let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
+    format!(
+        "{}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
+        rows.text(),
+        ratio(Some(cost.weights)),
+        ratio(cost.activations),
+        ratio(cost.macs),
+        output.display()
+    )
+}
+
+fn quantized_cells(name: &str, layer: &QuantizedLayer) -> Vec<String> {
+    vec![
+        name.to_owned(),
+        layer.grid.bits.to_string(),
+        layer.splits.len().to_string(),
+        three_digits(Some(layer.threshold.into())),
+        three_digits(Some(layer.grid.step.into())),
+        three_digits(Some(layer.sqnr_db)),
+        layer
+            .activation
+            .map_or_else(|| "float".to_owned(), |activation| activation.grid.bits.to_string()),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_two_kinds_of_file_can_be_written() {
+        assert!(target(Path::new("a.onnx")).is_ok_and(|target| target == Target::Onnx));
+        assert!(target(Path::new("a.safetensors")).is_ok_and(|target| target == Target::Safetensors));
+        for wrong in ["a", "a.pt", ".onnx"] {
+            assert!(target(Path::new(wrong)).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_model_is_never_written_over_however_it_is_spelled() {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("m.onnx");
+        std::fs::write(&model, "x").unwrap();
+        let model = model.to_str().unwrap();
+        let detour = folder.path().join(".").join("m.onnx");
+        assert!(
+            check_place(&detour, model)
+                .unwrap_err()
+                .to_string()
+                .contains("the model itself")
+        );
+        assert!(check_place(&folder.path().join("absent/o.onnx"), model).is_err());
+        assert!(check_place(folder.path(), model).is_err());
+        assert!(check_place(&folder.path().join("o.onnx"), model).is_ok());
+    }
+}

@@ -1,0 +1,92 @@
+//! Conv and ConvTranspose.
+
+use super::site::{Reading, Role, Site, shape_text};
+use super::weight_source::Weight;
+use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
+
+const CONV: Role = Role {
+    kind: LayerKind::Conv,
+    weight_input: 1,
+    input: Some((0, 1)),
+    suffix: "",
+};
+
+/// A Conv with a constant weight.
+pub(super) fn conv(site: &Site<'_>) -> Option<Layer> {
+    let groups = site.int("group", 1);
+    Some(site.layer(&CONV, site.weight(1)?, |weight, sizes| read_conv(weight, sizes, groups)))
+}
+
+/// A ConvTranspose with a constant weight.
+pub(super) fn conv_transpose(site: &Site<'_>) -> Option<Layer> {
+    let role = Role {
+        kind: LayerKind::ConvTranspose,
+        ..CONV
+    };
+    let groups = site.int("group", 1);
+    Some(site.layer(&role, site.weight(1)?, |weight, sizes| {
+        read_conv_transpose(weight, sizes, groups)
+    }))
+}
+
+/// `W[O, I/g, k…]`.
+pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, String> {
+    let (outputs, channels, inner) = kernel(weight, sizes)?;
+    let groups = divisor(groups, outputs, sizes)?;
+    let layout = Layout {
+        groups,
+        outer: outputs / groups,
+        channels,
+        inner,
+        out_axis: OutAxis::Outer,
+    };
+    let support = if groups > 1 && channels == 1 {
+        Support::Quantize("depthwise: nothing to split".to_owned())
+    } else {
+        Support::Split
+    };
+    Ok(Reading { layout, support })
+}
+
+/// `W[I, O/g, k…]`: the input channels come first, so that they are the groups' rows.
+fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, String> {
+    let (inputs, outputs, kernel) = kernel(weight, sizes)?;
+    let groups = divisor(groups, inputs, sizes)?;
+    let layout = Layout {
+        groups,
+        outer: 1,
+        channels: inputs / groups,
+        inner: outputs * kernel,
+        out_axis: OutAxis::Inner,
+    };
+    Ok(Reading::view(
+        layout,
+        "transposed convolutions are looked at only, so far",
+    ))
+}
+
+/// First size, second size, and the product of the kernel's.
+fn kernel(weight: &Weight<'_>, sizes: &[usize]) -> Result<(usize, usize, usize), String> {
+    if !weight.is_in_stored_order() {
+        return Err("its weight passes a Transpose, which is followed for matrices only".to_owned());
+    }
+    match sizes {
+        [first, second, kernel @ ..] if !kernel.is_empty() => Ok((*first, *second, kernel.iter().product())),
+        _ => Err(format!(
+            "a convolution's weight has 3 or more dimensions, this one has the shape {}",
+            shape_text(sizes)
+        )),
+    }
+}
+
+fn divisor(groups: i64, size: usize, sizes: &[usize]) -> Result<usize, String> {
+    usize::try_from(groups)
+        .ok()
+        .filter(|&groups| groups > 0 && size % groups == 0)
+        .ok_or_else(|| {
+            format!(
+                "its weight of shape {} cannot be divided into {groups} groups",
+                shape_text(sizes)
+            )
+        })
+}

@@ -1,0 +1,171 @@
+//! A node that may be a layer, and the making of the layer once its weight is read.
+
+use super::scope::Scope;
+use super::weight_source::{Weight, shape, trace};
+use crate::network::layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support};
+use crate::onnx::build::{attribute_int, is_standard_domain};
+use crate::onnx::{NodeProto, is_float};
+
+/// A node in its graph.
+pub(super) struct Site<'a> {
+    pub(super) scope: &'a Scope<'a>,
+    pub(super) position: usize,
+    pub(super) node: &'a NodeProto,
+}
+
+/// How an operator reads its weight, and what can be done with it.
+pub(super) struct Reading {
+    pub(super) layout: Layout,
+    pub(super) support: Support,
+}
+
+impl Reading {
+    pub(super) fn view(layout: Layout, reason: impl Into<String>) -> Self {
+        Self {
+            layout,
+            support: Support::View(reason.into()),
+        }
+    }
+}
+
+/// What the layer is called and attached to, apart from its weight.
+pub(super) struct Role {
+    pub(super) kind: LayerKind,
+    /// Which input of the node the weight is.
+    pub(super) weight_input: usize,
+    /// Which input of the node the weights multiply, and the axis of its channels.
+    pub(super) input: Option<(usize, i64)>,
+    /// Put behind the node's name when a node has several layers.
+    pub(super) suffix: &'static str,
+}
+
+impl Site<'_> {
+    /// Whether the operator is one of the standard set.
+    pub(super) fn is_standard(&self) -> bool {
+        is_standard_domain(self.node.domain())
+    }
+
+    /// Integer attribute `name`, else `default`.
+    pub(super) fn int(&self, name: &str, default: i64) -> i64 {
+        attribute_int(self.node, name).unwrap_or(default)
+    }
+
+    /// The constant behind input `index`.
+    pub(super) fn weight(&self, index: usize) -> Option<Weight<'_>> {
+        trace(self.scope, self.input(index)?)
+    }
+
+    fn input(&self, index: usize) -> Option<&str> {
+        let name = self.node.input.get(index)?;
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// The layer of `weight`, read by `read` from the sizes of the stored tensor. What cannot be read is there to look
+    /// at, with the reason.
+    pub(super) fn layer(
+        &self,
+        role: &Role,
+        weight: Weight<'_>,
+        read: impl FnOnce(&Weight<'_>, &[usize]) -> Result<Reading, String>,
+    ) -> Layer {
+        let reading = match weight.sizes() {
+            Ok(sizes) => read(&weight, &sizes).unwrap_or_else(|reason| Reading::view(plain_layout(&sizes), reason)),
+            Err(reason) => Reading::view(NOTHING, reason),
+        };
+        let support = self.support(&weight, reading.support, reading.layout.elements() > 0);
+        let node_name = self.node.name();
+        Layer {
+            name: if node_name.is_empty() {
+                weight.name.clone()
+            } else {
+                format!("{node_name}{}", role.suffix)
+            },
+            kind: if weight.dequantized {
+                LayerKind::Quantized
+            } else {
+                role.kind
+            },
+            op: self.node.op_type().to_owned(),
+            shape: shape(weight.tensor),
+            layout: reading.layout,
+            weight_input: role.weight_input,
+            input: role
+                .input
+                .and_then(|(index, axis)| Some((self.input(index)?.to_owned(), axis))),
+            support,
+            node: Some(NodePath {
+                subgraphs: self.scope.way.clone(),
+                node: self.position,
+            }),
+            weight: weight.name,
+            source: weight.source,
+        }
+    }
+
+    /// The first of the reasons why `weight` cannot be worked on, or what its operator allows.
+    fn support(&self, weight: &Weight<'_>, by_operator: Support, readable: bool) -> Support {
+        if !readable {
+            return by_operator;
+        }
+        if weight.dequantized {
+            return Support::View(format!(
+                "quantized already: {} weights behind DequantizeLinear",
+                weight.type_name()
+            ));
+        }
+        if let Support::View(reason) = by_operator {
+            return Support::View(reason);
+        }
+        if !is_float(weight.tensor) {
+            return Support::View(format!("weights are {}, not floats", weight.type_name()));
+        }
+        if let Some(obstacle) = &weight.obstacle {
+            return Support::View(obstacle.clone());
+        }
+        match self.scope.holder {
+            Some(holder) => Support::View(inside(holder)),
+            None => by_operator,
+        }
+    }
+}
+
+/// Why a layer of a subgraph is not split.
+fn inside(holder: &str) -> String {
+    let article = if holder.starts_with(['A', 'E', 'I', 'O', 'U']) {
+        "an"
+    } else {
+        "a"
+    };
+    format!("inside {article} {holder}: layers of branches and loop bodies are looked at only")
+}
+
+/// The layout of a weight that cannot be read.
+pub(super) const NOTHING: Layout = Layout {
+    groups: 1,
+    outer: 0,
+    channels: 0,
+    inner: 0,
+    out_axis: OutAxis::Outer,
+};
+
+/// A layout for any tensor: the second axis as input channels, as torch and Conv have it. The sizes are checked: their
+/// product fits.
+pub(super) fn plain_layout(sizes: &[usize]) -> Layout {
+    let (outer, channels, inner) = match sizes {
+        [] => (1, 1, 1),
+        [single] => (1, *single, 1),
+        [outer, channels, rest @ ..] => (*outer, *channels, rest.iter().product()),
+    };
+    Layout {
+        groups: 1,
+        outer,
+        channels,
+        inner,
+        out_axis: OutAxis::Outer,
+    }
+}
+
+/// A shape as it stands in messages.
+pub(super) fn shape_text(sizes: &[usize]) -> String {
+    format!("{sizes:?}")
+}

@@ -1,0 +1,174 @@
+//! From the value that a layer reads back to the constant tensor behind it.
+
+use super::scope::{Origin, Scope};
+use crate::network::layer::{TensorPlace, WeightSource};
+use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
+use crate::onnx::schema::data_type;
+use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, tensor_bytes};
+
+/// Nodes between a tensor and its layer that are followed. Exporters write three at most; the bound ends circles.
+const LONGEST_CHAIN: usize = 32;
+
+/// A constant tensor, as a layer sees it.
+pub(super) struct Weight<'a> {
+    /// Name of the tensor, or of the value that its `Constant` node makes.
+    pub(super) name: String,
+    pub(super) tensor: &'a TensorProto,
+    pub(super) source: WeightSource,
+    /// For each axis that the layer sees, the axis of the stored tensor.
+    pub(super) axes: Vec<usize>,
+    /// The tensor is on a grid: `DequantizeLinear` stands before the layer.
+    pub(super) dequantized: bool,
+    /// What on the way stops a rewrite.
+    pub(super) obstacle: Option<String>,
+}
+
+impl Weight<'_> {
+    /// Sizes of the stored tensor, once it is known that its data fits them.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub(super) fn sizes(&self) -> Result<Vec<usize>, String> {
+        let reason = |error: OnnxError| match error {
+            OnnxError::Tensor { reason, .. } => format!("broken weight: {reason}"),
+            other => format!("broken weight: {other}"),
+        };
+        if element_count(self.tensor).map_err(reason)? == 0 {
+            return Err("the weight holds no elements".to_owned());
+        }
+        tensor_bytes(self.tensor).map_err(reason)?;
+        Ok(shape(self.tensor))
+    }
+
+    /// Whether the layer sees the tensor as it is stored.
+    pub(super) fn is_in_stored_order(&self) -> bool {
+        self.axes.iter().enumerate().all(|(seen, &stored)| seen == stored)
+    }
+
+    /// Element type as it stands in messages: `int8`, `float16`.
+    pub(super) fn type_name(&self) -> String {
+        data_type_name(self.tensor.data_type()).to_lowercase()
+    }
+}
+
+/// The shape as declared; sizes that make no sense count as 0.
+pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
+    tensor
+        .dims
+        .iter()
+        .map(|&size| usize::try_from(size).unwrap_or(0))
+        .collect()
+}
+
+/// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear; `None` if it is computed at run
+/// time.
+pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>> {
+    let mut scope = scope;
+    let mut name = value;
+    let mut steps: Vec<(usize, usize, &NodeProto)> = Vec::new();
+    while steps.len() < LONGEST_CHAIN {
+        let (home, origin) = scope.find(name)?;
+        let (place, tensor) = match origin {
+            Origin::Input => return None,
+            Origin::Initializer(position) => (
+                TensorPlace::Initializer(position),
+                home.graph.initializer.get(position)?,
+            ),
+            Origin::Node(position) => {
+                let node = home.graph.node.get(position)?;
+                if !is_passage(node) {
+                    let tensor = constant_tensor(node)?;
+                    (TensorPlace::Constant(position), tensor)
+                } else {
+                    steps.push((home.way.len(), position, node));
+                    scope = home;
+                    name = node.input.first()?;
+                    continue;
+                }
+            }
+        };
+        steps.reverse();
+        return Some(arrived(home, name, place, tensor, &steps));
+    }
+    None
+}
+
+/// The tensor that a `Constant` node makes.
+pub(in crate::network) fn constant_tensor(node: &NodeProto) -> Option<&TensorProto> {
+    (node.op_type() == "Constant" && is_standard_domain(node.domain()))
+        .then(|| attribute_tensor(node, "value"))
+        .flatten()
+}
+
+fn is_passage(node: &NodeProto) -> bool {
+    let quantizers = matches!(node.op_type(), "QuantizeLinear" | "DequantizeLinear");
+    match node.domain() {
+        "com.microsoft" => quantizers,
+        domain => {
+            is_standard_domain(domain) && (quantizers || matches!(node.op_type(), "Identity" | "Transpose" | "Cast"))
+        }
+    }
+}
+
+fn arrived<'a>(
+    home: &Scope<'a>,
+    name: &str,
+    place: TensorPlace,
+    tensor: &'a TensorProto,
+    steps: &[(usize, usize, &NodeProto)],
+) -> Weight<'a> {
+    let mut axes: Vec<usize> = (0..tensor.dims.len()).collect();
+    let mut dequantized = false;
+    let mut obstacle = None;
+    for (_, _, node) in steps {
+        match node.op_type() {
+            "Transpose" => match transposed(node, &axes) {
+                Some(turned) => axes = turned,
+                None => obstacle = Some("the Transpose of its weight does not fit the weight".to_owned()),
+            },
+            "Cast" => {
+                let to = attribute_int(node, "to")
+                    .and_then(|to| i32::try_from(to).ok())
+                    .unwrap_or(0);
+                use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
+                if !matches!(to, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE) {
+                    obstacle = Some(format!("its weight is cast to {}", data_type_name(to).to_lowercase()));
+                }
+            }
+            "DequantizeLinear" => dequantized = true,
+            _ => {}
+        }
+    }
+    // A passage inside a subgraph, before a tensor outside of it, cannot be named by a position in the tensor's graph.
+    let depth = home.way.len();
+    let chain = steps
+        .iter()
+        .filter(|(level, ..)| *level == depth)
+        .map(|&(_, position, _)| position);
+    Weight {
+        name: name.to_owned(),
+        tensor,
+        axes,
+        dequantized,
+        obstacle,
+        source: WeightSource {
+            subgraphs: home.way.clone(),
+            tensor: place,
+            chain: chain.collect(),
+        },
+    }
+}
+
+/// `axes` after a Transpose; `None` when its `perm` is no permutation of them.
+fn transposed(node: &NodeProto, axes: &[usize]) -> Option<Vec<usize>> {
+    let Some(perm) = attribute_ints(node, "perm").filter(|perm| !perm.is_empty()) else {
+        return Some(axes.iter().rev().copied().collect());
+    };
+    let turned: Option<Vec<usize>> = perm
+        .iter()
+        .map(|&axis| axes.get(usize::try_from(axis).ok()?).copied())
+        .collect();
+    let mut sorted = turned.clone()?;
+    sorted.sort_unstable();
+    sorted.iter().copied().eq(0..axes.len()).then_some(turned).flatten()
+}

@@ -1,0 +1,155 @@
+//! Tensor elements in files beside the model: found, mapped once, and made part of the tensor without a copy.
+
+use super::read::map_file;
+use super::schema::{EXTERNAL, data_type};
+use super::tensor::{byte_count, fault, one_line};
+use super::{ModelProto, OnnxError, TensorProto, visit};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::path::{Component, Path, PathBuf};
+
+/// Replaces the external data of every tensor of `model` by a slice of the mapped file in `raw_data`.
+///
+/// # Errors
+/// [`OnnxError::Tensor`] naming tensor and file.
+pub(super) fn resolve(model: &mut ModelProto, folder: Option<&Path>) -> Result<(), OnnxError> {
+    let mut files = Files {
+        folder,
+        open: HashMap::new(),
+    };
+    visit::tensors(model, &mut |tensor| {
+        if tensor.data_location() == EXTERNAL {
+            files.resolve(tensor)?;
+        }
+        Ok(())
+    })
+}
+
+struct Files<'folder> {
+    folder: Option<&'folder Path>,
+    /// By canonical path.
+    open: HashMap<PathBuf, Bytes>,
+}
+
+impl Files<'_> {
+    fn resolve(&mut self, tensor: &mut TensorProto) -> Result<(), OnnxError> {
+        let entry = |key: &str| {
+            let found = tensor.external_data.iter().find(|entry| entry.key() == key);
+            found.map(|entry| entry.value().to_owned())
+        };
+        let number = |key: &str| match entry(key) {
+            None => Ok(None),
+            Some(text) => text.trim().parse::<usize>().map(Some).map_err(|_| {
+                fault(
+                    tensor,
+                    format!("the {key} of its external data is '{}'", one_line(&text)),
+                )
+            }),
+        };
+        if tensor.data_type() == data_type::STRING {
+            return Err(fault(
+                tensor,
+                "its elements are strings, which cannot be in another file",
+            ));
+        }
+        let location =
+            entry("location").ok_or_else(|| fault(tensor, "its external data has no location, the file is unknown"))?;
+        let wanted = byte_count(tensor)?;
+        let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(wanted));
+        let shown = one_line(&location);
+        if length != wanted {
+            return Err(fault(
+                tensor,
+                format!("its shape needs {wanted} bytes, its part of '{shown}' has {length}"),
+            ));
+        }
+        let bytes = self.open(tensor, &location)?;
+        let end = offset.checked_add(length).filter(|&end| end <= bytes.len());
+        let end = end.ok_or_else(|| {
+            let has = bytes.len();
+            fault(
+                tensor,
+                format!("its {length} bytes at {offset} lie outside of '{shown}', which has {has} bytes"),
+            )
+        })?;
+        tensor.raw_data = Some(bytes.slice(offset..end));
+        tensor.external_data.clear();
+        tensor.data_location = None;
+        Ok(())
+    }
+
+    /// The file at `location`, which a model must not use to reach out of its own folder.
+    fn open(&mut self, tensor: &TensorProto, location: &str) -> Result<Bytes, OnnxError> {
+        let shown = one_line(location);
+        let folder = self.folder.ok_or_else(|| {
+            fault(
+                tensor,
+                format!("its elements are in '{shown}': open the model as a file of the folder that holds it"),
+            )
+        })?;
+        if !stays_inside(location) {
+            return Err(fault(
+                tensor,
+                format!("its file '{shown}' is not inside the model's folder; only files there are read"),
+            ));
+        }
+        let unreadable = |source: std::io::Error| fault(tensor, format!("cannot read its file '{shown}': {source}"));
+        // An empty path is the present folder to everyone but the file system.
+        let folder = if folder.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            folder
+        };
+        let folder = folder.canonicalize().map_err(unreadable)?;
+        let path = folder.join(location).canonicalize().map_err(unreadable)?;
+        if !path.starts_with(&folder) {
+            return Err(fault(
+                tensor,
+                format!("its file '{shown}' is a link out of the model's folder; copy the file there"),
+            ));
+        }
+        if let Some(bytes) = self.open.get(&path) {
+            return Ok(bytes.clone());
+        }
+        let bytes = map_file(&path).map_err(unreadable)?;
+        self.open.insert(path, bytes.clone());
+        Ok(bytes)
+    }
+}
+
+/// Whether a location names something below the folder it starts from, on this and on every other system.
+fn stays_inside(location: &str) -> bool {
+    let path = Path::new(location);
+    let ordinary = path
+        .components()
+        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+    let foreign = location.starts_with(['/', '\\'])
+        || location.as_bytes().get(1) == Some(&b':')
+        || location.split(['/', '\\']).any(|part| part == "..");
+    ordinary && !foreign && !location.is_empty() && !location.contains('\0')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::stays_inside;
+
+    #[test]
+    fn locations_outside_of_the_folder_are_recognized() {
+        for inside in ["weights.bin", "./weights.bin", "data/weights.bin", "a..b"] {
+            assert!(stays_inside(inside), "{inside}");
+        }
+        for outside in [
+            "",
+            "/etc/passwd",
+            "../w.bin",
+            "data/../../w.bin",
+            "..",
+            "..\\w.bin",
+            "\\\\host\\w.bin",
+            "C:\\w.bin",
+            "a\0b",
+        ] {
+            assert!(!stays_inside(outside), "{outside:?}");
+        }
+    }
+}

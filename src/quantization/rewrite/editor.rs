@@ -1,0 +1,277 @@
+//! Editing a graph: nodes inserted before others, inputs replaced, constants added, what nobody reads any more removed.
+
+use super::super::QuantizationError;
+use super::cast_target;
+use crate::network::{Layer, Network, TensorPlace};
+use crate::onnx::build::{int_attribute, node};
+use crate::onnx::schema::data_type;
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use std::collections::{HashMap, HashSet};
+
+/// A model being edited. Positions of nodes are those of the original graph until [`Editor::finish`].
+pub(super) struct Editor {
+    model: ModelProto,
+    /// All names of values and nodes, in subgraphs too: a new name must shadow none.
+    names: HashSet<String>,
+    /// New nodes, by the position of the node that they go before.
+    inserted: HashMap<usize, Vec<NodeProto>>,
+    added: Vec<TensorProto>,
+    /// Values that layers read before and may be dead now.
+    replaced: Vec<String>,
+    /// Values made once and shared, by what they are.
+    shared: HashMap<String, String>,
+}
+
+impl Editor {
+    pub(super) fn new(model: &ModelProto) -> Result<Self, QuantizationError> {
+        let Some(graph) = &model.graph else {
+            return Err(QuantizationError::Rewrite("the model has no graph".to_owned()));
+        };
+        let mut names = HashSet::new();
+        gather_names(graph, &mut names);
+        Ok(Self {
+            model: model.clone(),
+            names,
+            inserted: HashMap::new(),
+            added: Vec::new(),
+            replaced: Vec::new(),
+            shared: HashMap::new(),
+        })
+    }
+
+    fn graph(&mut self) -> &mut GraphProto {
+        self.model.graph.get_or_insert_default()
+    }
+
+    /// A name that no value or node has.
+    pub(super) fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.names.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        name
+    }
+
+    /// Likewise for a node.
+    pub(super) fn fresh_node(&mut self, wanted: &str) -> String {
+        self.fresh(wanted)
+    }
+
+    /// Adds a constant under a name like `wanted`, and returns that name.
+    pub(super) fn add_initializer(&mut self, wanted: &str, mut tensor: TensorProto) -> String {
+        let name = self.fresh(wanted);
+        tensor.name = Some(name.clone());
+        self.added.push(tensor);
+        name
+    }
+
+    /// Puts `node` before the node that was at position `before`.
+    pub(super) fn insert(&mut self, before: usize, node: NodeProto) {
+        self.inserted.entry(before).or_default().push(node);
+    }
+
+    /// The value that `make` makes, made once for each `key`. Readers come later in the graph than the first.
+    pub(super) fn shared(&mut self, key: String, make: impl FnOnce(&mut Self) -> String) -> String {
+        if let Some(value) = self.shared.get(&key) {
+            return value.clone();
+        }
+        let value = make(self);
+        self.shared.insert(key, value.clone());
+        value
+    }
+
+    /// Casts a value; returns the cast value's name.
+    pub(super) fn cast(&mut self, before: usize, layer: &str, value: &str, element_type: i32) -> String {
+        let to = self.fresh(&format!("{value}.cast"));
+        let name = self.fresh_node(&format!("{layer}/cast"));
+        let attributes = vec![int_attribute("to", i64::from(element_type))];
+        self.insert(before, node("Cast", name, [value.to_owned()], [to.clone()], attributes));
+        to
+    }
+
+    /// Lets input `slot` of the node at `position` read `value`.
+    pub(super) fn replace_input(
+        &mut self,
+        position: usize,
+        slot: usize,
+        value: String,
+    ) -> Result<(), QuantizationError> {
+        let input = self
+            .graph()
+            .node
+            .get_mut(position)
+            .and_then(|node| node.input.get_mut(slot));
+        let Some(input) = input else {
+            return Err(QuantizationError::Rewrite(format!(
+                "node {position} has no input {slot}"
+            )));
+        };
+        let old = std::mem::replace(input, value);
+        self.replaced.push(old);
+        Ok(())
+    }
+
+    /// The element type that the layer reads its weight as.
+    pub(super) fn element_type(&self, network: &Network, layer: &Layer) -> Result<i32, QuantizationError> {
+        let graph = self.model.graph.as_ref();
+        let cast = layer
+            .source
+            .chain
+            .iter()
+            .rev()
+            .find_map(|i| graph.and_then(|g| g.node.get(*i)).and_then(cast_target));
+        match cast {
+            Some(element_type) => Ok(element_type),
+            None => Ok(network.tensor(layer)?.data_type.unwrap_or(data_type::FLOAT)),
+        }
+    }
+
+    /// Repeats, for this layer alone, what stood between its weight tensor and the layer; casts are made good by one cast.
+    pub(super) fn repeat_chain(
+        &mut self,
+        before: usize,
+        layer: &Layer,
+        mut value: String,
+        element_type: i32,
+    ) -> Result<String, QuantizationError> {
+        for position in &layer.source.chain {
+            let Some(link) = self.graph().node.get(*position).cloned() else {
+                return Err(QuantizationError::Rewrite(format!(
+                    "layer '{}': node {position} is missing",
+                    layer.name
+                )));
+            };
+            if link.op_type() == "Transpose" {
+                let to = self.fresh(&format!("{value}.transposed"));
+                let name = self.fresh_node(&format!("{}/transpose_weight", layer.name));
+                self.insert(before, node("Transpose", name, [value], [to.clone()], link.attribute));
+                value = to;
+            }
+        }
+        Ok(if element_type == data_type::FLOAT {
+            value
+        } else {
+            self.cast(before, &layer.name, &value, element_type)
+        })
+    }
+
+    /// The edited model.
+    pub(super) fn finish(mut self) -> ModelProto {
+        let mut inserted = std::mem::take(&mut self.inserted);
+        let (added, replaced) = (std::mem::take(&mut self.added), std::mem::take(&mut self.replaced));
+        let graph = self.graph();
+        let old = std::mem::take(&mut graph.node);
+        for (position, node) in old.into_iter().enumerate() {
+            graph.node.extend(inserted.remove(&position).unwrap_or_default());
+            graph.node.push(node);
+        }
+        remove_unread(graph, replaced);
+        graph.initializer.extend(added);
+        // Before IR version 4 every initializer must be listed as an input too.
+        if self.model.ir_version.is_some_and(|version| version < 4) {
+            self.model.ir_version = Some(4);
+        }
+        self.model
+    }
+}
+
+/// Removes those of `values` that nobody reads, with the nodes and constants that only they needed.
+fn remove_unread(graph: &mut GraphProto, mut values: Vec<String>) {
+    let mut readers: HashMap<String, usize> = HashMap::new();
+    count_readers(graph, &mut readers);
+    let makers: HashMap<String, usize> = graph
+        .node
+        .iter()
+        .enumerate()
+        .flat_map(|(i, node)| node.output.iter().map(move |o| (o.clone(), i)))
+        .collect();
+    let (mut dead_nodes, mut dead_tensors) = (HashSet::new(), HashSet::new());
+    while let Some(value) = values.pop() {
+        if readers.get(&value).copied().unwrap_or(0) > 0 {
+            continue;
+        }
+        let Some(position) = makers.get(&value) else {
+            dead_tensors.insert(value);
+            continue;
+        };
+        let node = &graph.node[*position];
+        // Only what stands between a constant and a layer goes; a node of the network proper stays.
+        let passes_on =
+            matches!(node.op_type(), "Constant" | "Identity" | "Transpose" | "Cast") && node.output.len() == 1;
+        if passes_on && dead_nodes.insert(*position) {
+            for input in &node.input {
+                if let Some(count) = readers.get_mut(input) {
+                    *count -= 1;
+                }
+                values.push(input.clone());
+            }
+        }
+    }
+    let mut position = 0;
+    graph.node.retain(|_| {
+        position += 1;
+        !dead_nodes.contains(&(position - 1))
+    });
+    let before = graph.initializer.len();
+    let is_dead = |name: &str| dead_tensors.contains(name);
+    let removed: HashSet<String> = graph
+        .initializer
+        .iter()
+        .map(|t| t.name().to_owned())
+        .filter(|name| is_dead(name))
+        .collect();
+    graph.initializer.retain(|tensor| !is_dead(tensor.name()));
+    if graph.initializer.len() != before {
+        graph.input.retain(|input| !removed.contains(input.name()));
+        graph.value_info.retain(|info| !removed.contains(info.name()));
+    }
+}
+
+fn count_readers(graph: &GraphProto, readers: &mut HashMap<String, usize>) {
+    for output in &graph.output {
+        *readers.entry(output.name().to_owned()).or_default() += 1;
+    }
+    for node in &graph.node {
+        for input in &node.input {
+            *readers.entry(input.clone()).or_default() += 1;
+        }
+        for graph in subgraphs(node) {
+            count_readers(graph, readers);
+        }
+    }
+}
+
+fn gather_names(graph: &GraphProto, names: &mut HashSet<String>) {
+    names.extend(
+        graph
+            .input
+            .iter()
+            .chain(&graph.output)
+            .chain(&graph.value_info)
+            .map(|v| v.name().to_owned()),
+    );
+    names.extend(graph.initializer.iter().map(|t| t.name().to_owned()));
+    for node in &graph.node {
+        names.insert(node.name().to_owned());
+        names.extend(node.input.iter().chain(&node.output).cloned());
+        for graph in subgraphs(node) {
+            gather_names(graph, names);
+        }
+    }
+}
+
+fn subgraphs(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
+    node.attribute
+        .iter()
+        .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+}
+
+/// Whether the layer's weight is an initializer of the main graph.
+pub(super) fn initializer_of(layer: &Layer) -> Option<usize> {
+    match layer.source.tensor {
+        TensorPlace::Initializer(index) if layer.source.subgraphs.is_empty() => Some(index),
+        _ => None,
+    }
+}

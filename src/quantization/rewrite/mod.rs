@@ -1,0 +1,248 @@
+//! A plan carried out on the graph, with standard operators only.
+//!
+//! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
+//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`.
+
+mod editor;
+mod tensors;
+
+pub use tensors::quantized_tensors;
+
+use super::plan::QuantizedLayer;
+use super::{ActivationPlan, Plan, QuantizationError, split_weights};
+use crate::network::{Layer, Network};
+use crate::onnx::build::{
+    attribute_int, float_attribute, float_tensor, i8_tensor, i64_tensor, int_attribute, node, opset_version,
+    scalar_f32, scalar_i8, scalar_u8, set_metadata,
+};
+use crate::onnx::schema::data_type;
+use crate::onnx::{AttributeProto, ModelProto, TensorProto};
+use editor::Editor;
+
+/// Key of an exported model's metadata that holds the recipe as TOML.
+pub const RECIPE_KEY: &str = "splitscope.recipe";
+
+/// The quantized network: `Gather` for the splits, int8 weights behind `DequantizeLinear`, `Clip`, `QuantizeLinear` and
+/// `DequantizeLinear` on activations; the recipe in `metadata_props`.
+///
+/// # Errors
+/// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
+pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
+    let opset = opset_version(&network.model).unwrap_or(0);
+    let quantizes = plan.layers.iter().any(|layer| layer.quantized().is_some());
+    if quantizes && opset < 10 {
+        return Err(QuantizationError::Rewrite(format!(
+            "the network uses operator set {opset}, which has no QuantizeLinear; export it again with opset 13 or newer"
+        )));
+    }
+    let mut model = carry_out(network, plan, opset, |layer, quantized| {
+        let shape = expanded_shape(layer, quantized);
+        let weight = i8_tensor("", &shape, &quantized.values);
+        Ok((Weight::Grid(weight), quantized.activation))
+    })?;
+    let recipe = plan.recipe.to_toml().map_err(QuantizationError::Recipe)?;
+    set_metadata(&mut model, RECIPE_KEY, &recipe);
+    Ok(model)
+}
+
+/// The plan's splits alone, in float and without a grid: computes what the original network computes.
+///
+/// # Errors
+/// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
+pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
+    let opset = opset_version(&network.model).unwrap_or(0);
+    carry_out(network, plan, opset, |layer, quantized| {
+        let values = expanded_weights(network, layer, plan, quantized)?;
+        Ok((
+            Weight::Float(float_tensor("", &expanded_shape(layer, quantized), &values)),
+            None,
+        ))
+    })
+}
+
+/// A layer's new weight; the tensor has no name yet.
+enum Weight {
+    Grid(TensorProto),
+    Float(TensorProto),
+}
+
+fn carry_out(
+    network: &Network,
+    plan: &Plan,
+    opset: i64,
+    weight_of: impl Fn(&Layer, &QuantizedLayer) -> Result<(Weight, Option<ActivationPlan>), QuantizationError>,
+) -> Result<ModelProto, QuantizationError> {
+    if let Some(why) = &network.why_not_runnable {
+        return Err(QuantizationError::Rewrite(why.clone()));
+    }
+    let mut editor = Editor::new(&network.model)?;
+    for (layer, planned) in network.layers.iter().zip(&plan.layers) {
+        let Some(quantized) = planned.quantized() else { continue };
+        let (weight, activation) = weight_of(layer, quantized)?;
+        rewrite_layer(&mut editor, network, layer, quantized, weight, activation, opset)?;
+    }
+    Ok(editor.finish())
+}
+
+fn rewrite_layer(
+    editor: &mut Editor,
+    network: &Network,
+    layer: &Layer,
+    quantized: &QuantizedLayer,
+    weight: Weight,
+    activation: Option<ActivationPlan>,
+    opset: i64,
+) -> Result<(), QuantizationError> {
+    let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
+    let path = layer.node.as_ref().ok_or_else(|| cannot("it has no node"))?;
+    if !path.subgraphs.is_empty() {
+        return Err(cannot("it is inside a subgraph"));
+    }
+    let element_type = editor.element_type(network, layer)?;
+
+    let new_weight = match weight {
+        Weight::Grid(tensor) => {
+            let weight = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
+            let (scale, zero, axis) = weight_grid(layer, quantized);
+            let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
+            let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), zero);
+            let to = editor.fresh(&format!("{}.dequantized", layer.weight));
+            let name = editor.fresh_node(&format!("{}/dequantize_weight", layer.name));
+            let inputs = [weight, scale, zero];
+            editor.insert(path.node, node("DequantizeLinear", name, inputs, [to.clone()], axis));
+            to
+        }
+        Weight::Float(tensor) => editor.add_initializer(&format!("{}.split", layer.weight), tensor),
+    };
+    let new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
+    editor.replace_input(path.node, layer.weight_input, new_weight)?;
+
+    let Some((input, axis)) = &layer.input else {
+        return Ok(());
+    };
+    let mut input = input.clone();
+    if let Some(activation) = activation {
+        input = quantize_activation(editor, path.node, layer, &input, activation, element_type, opset);
+    }
+    if !quantized.splits.is_empty() {
+        let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
+        let key = format!("gather {input} {axis} {index:?}");
+        let before = input.clone();
+        input = editor.shared(key, |editor| {
+            let indices = editor.add_initializer(
+                &format!("{}.ocs_index", layer.weight),
+                i64_tensor("", &[index.len()], &index),
+            );
+            let to = editor.fresh(&format!("{before}.split"));
+            let name = editor.fresh_node(&format!("{}/split", layer.name));
+            let attributes = vec![int_attribute("axis", *axis)];
+            editor.insert(
+                path.node,
+                node("Gather", name, [before, indices], [to.clone()], attributes),
+            );
+            to
+        });
+    }
+    let side = 1 - layer.weight_input.min(1);
+    editor.replace_input(path.node, side, input)
+}
+
+/// Scale, zero point and `axis` of a layer's weight: one scale, or one for each output channel.
+fn weight_grid(layer: &Layer, quantized: &QuantizedLayer) -> (TensorProto, TensorProto, Vec<AttributeProto>) {
+    let steps = &quantized.channel_steps;
+    if steps.is_empty() {
+        return (scalar_f32("", quantized.grid.step), scalar_i8("", 0), vec![]);
+    }
+    let axis = vec![int_attribute("axis", layer.output_axis() as i64)];
+    let zeros = vec![0_i8; steps.len()];
+    (
+        float_tensor("", &[steps.len()], steps),
+        i8_tensor("", &[steps.len()], &zeros),
+        axis,
+    )
+}
+
+/// Puts a value on its grid; layers that read the same value on the same grid share the nodes.
+fn quantize_activation(
+    editor: &mut Editor,
+    before: usize,
+    layer: &Layer,
+    input: &str,
+    activation: ActivationPlan,
+    element_type: i32,
+    opset: i64,
+) -> String {
+    let grid = activation.grid;
+    let key = format!(
+        "quantize {input} {} {:08x} {}",
+        grid.bits,
+        grid.step.to_bits(),
+        grid.unsigned
+    );
+    editor.shared(key, |editor| {
+        let mut value = input.to_owned();
+        if element_type != data_type::FLOAT {
+            value = editor.cast(before, &layer.name, &value, data_type::FLOAT);
+        }
+        let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
+        let clipped = editor.fresh(&format!("{input}.clipped"));
+        let name = editor.fresh_node(&format!("{}/clip", layer.name));
+        let clip = if opset >= 11 {
+            let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
+            let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
+            node("Clip", name, [value, low, high], [clipped.clone()], vec![])
+        } else {
+            let attributes = vec![float_attribute("min", low), float_attribute("max", high)];
+            node("Clip", name, [value], [clipped.clone()], attributes)
+        };
+        editor.insert(before, clip);
+        let scale = editor.add_initializer(&format!("{input}.scale"), scalar_f32("", grid.step));
+        let zero = if grid.unsigned {
+            scalar_u8("", 0)
+        } else {
+            scalar_i8("", 0)
+        };
+        let zero = editor.add_initializer(&format!("{input}.zero_point"), zero);
+        let indices = editor.fresh(&format!("{input}.q"));
+        let name = editor.fresh_node(&format!("{}/quantize", layer.name));
+        let inputs = [clipped, scale.clone(), zero.clone()];
+        editor.insert(before, node("QuantizeLinear", name, inputs, [indices.clone()], vec![]));
+        let to = editor.fresh(&format!("{input}.dequantized"));
+        let name = editor.fresh_node(&format!("{}/dequantize", layer.name));
+        editor.insert(
+            before,
+            node("DequantizeLinear", name, [indices, scale, zero], [to.clone()], vec![]),
+        );
+        if element_type == data_type::FLOAT {
+            to
+        } else {
+            editor.cast(before, &layer.name, &to, element_type)
+        }
+    })
+}
+
+/// Shape of the expanded weight tensor, as stored.
+fn expanded_shape(layer: &Layer, quantized: &QuantizedLayer) -> Vec<usize> {
+    let mut shape = layer.shape.clone();
+    if let Some(size) = shape.get_mut(layer.channel_axis()) {
+        *size = quantized.layout.channels;
+    }
+    shape
+}
+
+/// The split weights of a planned layer in float, before the grid.
+fn expanded_weights(
+    network: &Network,
+    layer: &Layer,
+    plan: &Plan,
+    quantized: &QuantizedLayer,
+) -> Result<Vec<f32>, QuantizationError> {
+    let index = network.layer_index(&layer.name).unwrap_or_default();
+    let values = network.weights(index)?;
+    Ok(split_weights(&values, &layer.layout, &plan.layers[index].settings, quantized).values)
+}
+
+/// The element type that a `Cast` node makes.
+fn cast_target(node: &crate::onnx::NodeProto) -> Option<i32> {
+    attribute_int(node, "to").and_then(|to| i32::try_from(to).ok())
+}

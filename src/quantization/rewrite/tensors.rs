@@ -1,0 +1,102 @@
+//! The plan as a bag of tensors, for a safetensors export.
+
+use super::super::weight::Steps;
+use super::super::{Plan, QuantizationError, QuantizedLayer};
+use super::editor::initializer_of;
+use super::{RECIPE_KEY, expanded_shape};
+use crate::network::{Layer, Network};
+use crate::onnx::TensorProto;
+use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, scalar_f32};
+use rayon::prelude::*;
+use std::collections::HashMap;
+
+/// The tensors and metadata of a safetensors export. For each quantized layer with weight tensor `NAME`: `NAME`
+/// (dequantized, expanded), `NAME.q` (int8), `NAME.scale`, `NAME.ocs_index` (int64: the source channel of each input
+/// channel); every other constant of the main graph as it was. The recipe is in the metadata.
+///
+/// # Errors
+/// [`QuantizationError::Network`] when a tensor cannot be read.
+pub fn quantized_tensors(
+    network: &Network,
+    plan: &Plan,
+) -> Result<(Vec<TensorProto>, Vec<(String, String)>), QuantizationError> {
+    let graph = network.model.graph.as_ref();
+    let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
+    let quantized: Vec<(&Layer, &QuantizedLayer)> = network
+        .layers
+        .iter()
+        .zip(&plan.layers)
+        .filter_map(|(layer, plan)| Some((layer, plan.quantized()?)))
+        .collect();
+    let mut groups: Vec<(Option<usize>, Vec<TensorProto>)> = quantized
+        .par_iter()
+        .map(|(layer, quantized)| (initializer_of(layer), layer_tensors(layer, quantized)))
+        .collect();
+
+    // Two layers may read one tensor: the first takes its name, later ones are called after the layer.
+    let mut at: HashMap<usize, usize> = HashMap::new();
+    for (number, (place, tensors)) in groups.iter_mut().enumerate() {
+        let taken = place.is_some_and(|place| *at.entry(place).or_insert(number) != number);
+        if taken {
+            let (layer, _) = quantized[number];
+            for tensor in tensors.iter_mut() {
+                let ending = tensor
+                    .name()
+                    .strip_prefix(layer.weight.as_str())
+                    .unwrap_or_default()
+                    .to_owned();
+                tensor.name = Some(format!("{}:{}{ending}", layer.name, layer.weight));
+            }
+            *place = None;
+        }
+    }
+    let mut tensors = Vec::new();
+    for (index, tensor) in initializers.iter().enumerate() {
+        match at.get(&index) {
+            Some(number) => tensors.append(&mut groups[*number].1),
+            None => tensors.push(tensor.clone()),
+        }
+    }
+    tensors.extend(groups.into_iter().flat_map(|(_, tensors)| tensors));
+
+    let mut metadata: Vec<(String, String)> = network
+        .model
+        .metadata_props
+        .iter()
+        .map(|entry| (entry.key().to_owned(), entry.value().to_owned()))
+        .filter(|(key, _)| key != RECIPE_KEY)
+        .collect();
+    metadata.push((
+        RECIPE_KEY.to_owned(),
+        plan.recipe.to_toml().map_err(QuantizationError::Recipe)?,
+    ));
+    Ok((tensors, metadata))
+}
+
+fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {
+    let shape = expanded_shape(layer, quantized);
+    let steps = &quantized.channel_steps;
+    let (scale, steps) = if steps.is_empty() {
+        (
+            scalar_f32("", quantized.grid.step),
+            std::slice::from_ref(&quantized.grid.step),
+        )
+    } else {
+        (float_tensor("", &[steps.len()], steps), steps.as_slice())
+    };
+    let steps = Steps::new(steps, &quantized.layout);
+    let row = (quantized.layout.channels * quantized.layout.inner).max(1);
+    let value = |(i, q): (usize, &i8)| f32::from(*q) * steps.at(i / row, i % row);
+    let values: Vec<f32> = quantized.values.iter().enumerate().map(value).collect();
+    let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
+    let name = &layer.weight;
+    vec![
+        float_tensor(name.clone(), &shape, &values),
+        i8_tensor(format!("{name}.q"), &shape, &quantized.values),
+        TensorProto {
+            name: Some(format!("{name}.scale")),
+            ..scale
+        },
+        i64_tensor(format!("{name}.ocs_index"), &[index.len()], &index),
+    ]
+}

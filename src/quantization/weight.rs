@@ -1,0 +1,286 @@
+//! One weight tensor: split, given its grid, put on it.
+
+use super::clip::choose_threshold;
+use super::layer_error::{LayerError, layer_error};
+use super::split::{max_abs_after_split, split_channels_per_channel};
+use super::{Bits, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, split_channels, split_count};
+use crate::network::{Layout, OutAxis};
+use rayon::prelude::*;
+
+/// Splits, clips and quantizes one weight tensor (no activation). `settings.weight_bits` float is taken as 8.
+///
+/// The grid is found as METHOD section 2 says: the threshold is chosen on the naively split weights, the step follows from
+/// it, the split is done again on that step, and the clamp of the grid catches what the quantization-aware split moved past
+/// the end.
+pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
+    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+    let count = split_count(layout, settings.expand_ratio);
+    let (threshold, steps) = if settings.per_channel {
+        let thresholds = channel_thresholds(values, layout, count, bits, settings.clip);
+        let steps: Vec<f32> = thresholds
+            .iter()
+            .map(|threshold| Grid::symmetric(bits, *threshold).step)
+            .collect();
+        (thresholds.into_iter().fold(0.0, f32::max), steps)
+    } else {
+        let threshold = tensor_threshold(values, layout, count, bits, settings.clip);
+        (threshold, vec![Grid::symmetric(bits, threshold).step])
+    };
+    let grid = Grid::symmetric(bits, threshold);
+    let split = if settings.per_channel {
+        split_channels_per_channel(values, layout, count, settings.split, &steps)
+    } else {
+        split_channels(values, layout, count, settings.split, grid.step)
+    };
+    let steps = Steps::new(&steps, &split.layout);
+    let indices = quantize(&split, grid, &steps);
+    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, &split, &indices, grid, &steps);
+    QuantizedLayer {
+        grid,
+        channel_steps: if settings.per_channel {
+            steps.steps.to_vec()
+        } else {
+            Vec::new()
+        },
+        threshold,
+        layout: split.layout,
+        values: indices,
+        index: split.index,
+        splits: split.order,
+        mse,
+        clip_mse,
+        sqnr_db,
+        activation: None,
+    }
+}
+
+/// The split weights of a layer in float, before the grid: what [`plan_layer`] put on it.
+pub fn split_weights(values: &[f32], layout: &Layout, settings: &LayerSettings, planned: &QuantizedLayer) -> Split {
+    let count = planned.layout.channels - layout.channels;
+    if planned.channel_steps.is_empty() {
+        split_channels(values, layout, count, settings.split, planned.grid.step)
+    } else {
+        split_channels_per_channel(values, layout, count, settings.split, &planned.channel_steps)
+    }
+}
+
+/// The step at each place of a tensor: one for all, or one for each output channel.
+pub(super) struct Steps<'a> {
+    steps: &'a [f32],
+    out_axis: OutAxis,
+    inner: usize,
+}
+
+impl<'a> Steps<'a> {
+    /// `steps` has one entry, or one for each output channel of `layout`.
+    pub(super) fn new(steps: &'a [f32], layout: &Layout) -> Self {
+        Self {
+            steps,
+            out_axis: layout.out_axis,
+            inner: layout.inner.max(1),
+        }
+    }
+
+    /// The step of element `place` of row `row` (rows of all groups counted through).
+    pub(super) fn at(&self, row: usize, place: usize) -> f32 {
+        match (self.steps, self.out_axis) {
+            ([step], _) => *step,
+            (steps, OutAxis::Outer) => steps[row],
+            (steps, OutAxis::Inner) => steps[place % self.inner],
+        }
+    }
+}
+
+fn quantize(split: &Split, grid: Grid, steps: &Steps) -> Vec<i8> {
+    let mut indices = vec![0_i8; split.values.len()];
+    let row = split.layout.channels * split.layout.inner;
+    if row == 0 {
+        return indices;
+    }
+    indices
+        .par_chunks_mut(row)
+        .zip(split.values.par_chunks(row))
+        .with_min_len((1 << 14) / row + 1)
+        .enumerate()
+        .for_each(|(number, (to, from))| {
+            for (place, (to, x)) in to.iter_mut().zip(from).enumerate() {
+                *to = Grid {
+                    step: steps.at(number, place),
+                    ..grid
+                }
+                .index(*x) as i8;
+            }
+        });
+    indices
+}
+
+/// The threshold of the whole tensor, chosen on the split weights.
+fn tensor_threshold(values: &[f32], layout: &Layout, count: usize, bits: u8, clip: Clip) -> f32 {
+    match clip {
+        Clip::None => max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0),
+        Clip::Manual(threshold) => threshold,
+        clip if count == 0 => choose_threshold(values, bits, clip).threshold,
+        clip => {
+            let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
+            choose_threshold(&split.values, bits, clip).threshold
+        }
+    }
+}
+
+/// The threshold of each output channel, chosen on its split weights.
+fn channel_thresholds(values: &[f32], layout: &Layout, count: usize, bits: u8, clip: Clip) -> Vec<f32> {
+    let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
+    let row = split.layout.channels * split.layout.inner;
+    if row == 0 {
+        return vec![0.0; layout.out_channels()];
+    }
+    match layout.out_axis {
+        OutAxis::Outer => split
+            .values
+            .par_chunks(row)
+            .map(|row| choose_threshold(row, bits, clip).threshold)
+            .collect(),
+        OutAxis::Inner => (0..layout.inner)
+            .into_par_iter()
+            .map(|column| {
+                let column: Vec<f32> = split
+                    .values
+                    .iter()
+                    .skip(column)
+                    .step_by(layout.inner)
+                    .copied()
+                    .collect();
+                choose_threshold(&column, bits, clip).threshold
+            })
+            .collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(bits: u8, expand_ratio: f64, per_channel: bool) -> LayerSettings {
+        LayerSettings {
+            weight_bits: Bits::Grid(bits),
+            expand_ratio,
+            split: SplitKind::Qa,
+            clip: Clip::None,
+            activation_bits: Bits::Float,
+            activation_clip: Clip::None,
+            unsigned_activations: false,
+            per_channel,
+        }
+    }
+
+    fn noise(n: usize) -> Vec<f32> {
+        (0..n).map(|i| ((i as f32 * 0.618_034).fract() - 0.5).powi(3)).collect()
+    }
+
+    /// The error as a reader of METHOD would compute it: dequantize, add the copies up, compare.
+    #[test]
+    fn the_error_is_that_of_the_summed_copies() {
+        let layout = Layout {
+            groups: 2,
+            outer: 3,
+            channels: 4,
+            inner: 5,
+            out_axis: OutAxis::Outer,
+        };
+        let values = noise(layout.elements());
+        for per_channel in [false, true] {
+            let planned = plan_layer(&values, &layout, &settings(3, 0.5, per_channel));
+            let (mut sum, mut signal) = (0.0_f64, 0.0_f64);
+            for row in 0..6 {
+                let step = if per_channel {
+                    planned.channel_steps[row]
+                } else {
+                    planned.grid.step
+                };
+                for channel in 0..4 {
+                    for i in 0..5 {
+                        let mut seen = 0.0;
+                        for expanded in 0..planned.layout.channels {
+                            let group = row / 3;
+                            if planned.index[group * planned.layout.channels + expanded] == group * 4 + channel {
+                                let at = (row * planned.layout.channels + expanded) * 5 + i;
+                                seen += f64::from(planned.values[at]) * f64::from(step);
+                            }
+                        }
+                        let w = f64::from(values[(row * 4 + channel) * 5 + i]);
+                        sum += (seen - w).powi(2);
+                        signal += w * w;
+                    }
+                }
+            }
+            assert!(
+                (planned.mse - sum / 120.0).abs() < 1e-6 * planned.mse,
+                "{} {}",
+                planned.mse,
+                sum / 120.0
+            );
+            assert!((planned.sqnr_db - 10.0 * (signal / sum).log10()).abs() < 1e-4);
+        }
+    }
+
+    #[test]
+    fn a_scale_for_each_output_channel_reaches_that_channels_largest_weight() {
+        for out_axis in [OutAxis::Outer, OutAxis::Inner] {
+            let layout = match out_axis {
+                OutAxis::Outer => Layout {
+                    groups: 1,
+                    outer: 6,
+                    channels: 10,
+                    inner: 1,
+                    out_axis,
+                },
+                OutAxis::Inner => Layout {
+                    groups: 1,
+                    outer: 1,
+                    channels: 10,
+                    inner: 6,
+                    out_axis,
+                },
+            };
+            let values = noise(60);
+            let one = plan_layer(&values, &layout, &settings(4, 0.0, false));
+            let each = plan_layer(&values, &layout, &settings(4, 0.0, true));
+            assert_eq!(each.channel_steps.len(), 6);
+            for (channel, step) in each.channel_steps.iter().enumerate() {
+                let weight = |i: usize| {
+                    if out_axis == OutAxis::Outer {
+                        values[channel * 10 + i]
+                    } else {
+                        values[i * 6 + channel]
+                    }
+                };
+                let max = (0..10).map(|i| weight(i).abs()).fold(0.0, f32::max);
+                assert!((step * 7.0 - max).abs() < 1e-6, "channel {channel}");
+            }
+            assert!(each.mse < one.mse, "{} {}", each.mse, one.mse);
+        }
+    }
+
+    #[test]
+    fn clipping_error_is_part_of_the_error_and_zero_without_clipping() {
+        let layout = Layout {
+            groups: 1,
+            outer: 4,
+            channels: 25,
+            inner: 1,
+            out_axis: OutAxis::Outer,
+        };
+        let values = noise(100);
+        let plain = plan_layer(&values, &layout, &settings(4, 0.0, false));
+        assert_eq!(plain.clip_mse, 0.0);
+        let clipped = plan_layer(
+            &values,
+            &layout,
+            &LayerSettings {
+                clip: Clip::Manual(0.05),
+                ..settings(4, 0.0, false)
+            },
+        );
+        assert!(clipped.clip_mse > 0.0 && clipped.clip_mse < clipped.mse);
+    }
+}

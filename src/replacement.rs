@@ -1,0 +1,142 @@
+//! Files that appear whole or not at all: written beside their place, then renamed into it.
+
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
+
+/// A file being written beside its place; dropped before [`Replacement::commit`], it leaves nothing behind.
+///
+/// Whoever has the old file open or mapped keeps the old contents.
+pub struct Replacement {
+    path: PathBuf,
+    writer: BufWriter<NamedTempFile>,
+}
+
+impl Replacement {
+    /// Begins a file that is to stand at `path`.
+    ///
+    /// # Errors
+    /// The system's reason, such as a folder that is missing or may not be written to.
+    pub fn new(path: &Path) -> io::Result<Self> {
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            let reason = format!("there is no folder '{}'", folder.display());
+            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+        }
+        if path.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder, not a file"));
+        }
+        let mut builder = tempfile::Builder::new();
+        builder.prefix(".splitscope-").suffix(".part");
+        // Temporary files are private by default; this one becomes an ordinary file, for whom the umask lets.
+        #[cfg(unix)]
+        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        // The library's message would name the temporary file, which tells nobody anything.
+        let file = builder
+            .tempfile_in(folder)
+            .map_err(|error| io::Error::from(error.kind()))?;
+        Ok(Self {
+            path: path.to_owned(),
+            writer: BufWriter::with_capacity(1 << 20, file),
+        })
+    }
+
+    /// Forces all that was written to the disk: after this a rename is all that is left to do.
+    ///
+    /// # Errors
+    /// The system's reason, such as a full disk.
+    pub fn sync(&mut self) -> io::Result<()> {
+        self.writer.flush()?;
+        self.writer.get_ref().as_file().sync_all()
+    }
+
+    /// Puts the file in its place, where it replaces what was there.
+    ///
+    /// # Errors
+    /// The system's reason; what was there is then untouched.
+    pub fn commit(mut self) -> io::Result<()> {
+        self.sync()?;
+        let file = self.writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        // So that the rename itself survives a power cut. Not every file system can; the file is whole either way.
+        if let Ok(folder) = File::open(folder_of(&self.path)) {
+            folder.sync_all().ok();
+        }
+        Ok(())
+    }
+}
+
+impl Write for Replacement {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.writer.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
+    }
+}
+
+/// Writes a small file that appears whole or not at all.
+///
+/// # Errors
+/// The system's reason; what stood at `path` is then untouched.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = Replacement::new(path)?;
+    file.write_all(bytes)?;
+    file.commit()
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_abandoned_file_leaves_the_old_one_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.onnx");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = Replacement::new(&path).unwrap();
+        file.write_all(b"half of the new").unwrap();
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_committed_file_replaces_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.onnx");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = Replacement::new(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.commit().unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"new");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn the_new_file_can_be_read_by_others_as_any_file_can() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (ordinary, ours) = (folder.path().join("ordinary"), folder.path().join("ours"));
+        std::fs::write(&ordinary, "").unwrap();
+        Replacement::new(&ours).unwrap().commit().unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&ordinary));
+    }
+
+    #[test]
+    fn a_missing_folder_is_named() {
+        let error = Replacement::new(Path::new("/no/such/folder/a.onnx")).err().unwrap();
+        assert_eq!(error.to_string(), "there is no folder '/no/such/folder'");
+    }
+}

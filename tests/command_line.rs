@@ -1,0 +1,537 @@
+//! The program from outside: exit status, one line for any fault, the JSON that scripts rely on.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+const FASHION: &[u8] = include_bytes!("../assets/fashion_resnet.onnx");
+
+fn splitscope(words: &[&str]) -> Output {
+    let program = Command::new(env!("CARGO_BIN_EXE_splitscope"))
+        .args(words)
+        .env_remove("RUST_LOG")
+        .stdin(Stdio::null())
+        .output();
+    program.unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// Standard output of a run that must succeed and say nothing else.
+fn succeeds(words: &[&str]) -> String {
+    let output = splitscope(words);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+    assert_eq!(stderr(&output), "", "{words:?}");
+    stdout(&output)
+}
+
+/// The one line of a run that must fail with status 1.
+fn fails(words: &[&str]) -> String {
+    let output = splitscope(words);
+    let line = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{words:?}: {line}");
+    assert_eq!(line.lines().count(), 1, "{words:?}: {line}");
+    assert!(line.starts_with("splitscope: error: "), "{words:?}: {line}");
+    assert!(
+        !line.contains("panicked") && !line.contains("internal fault"),
+        "{words:?}: {line}"
+    );
+    assert_eq!(stdout(&output), "", "{words:?}");
+    line
+}
+
+/// What a run says that must be refused as wrong usage.
+fn refused(words: &[&str]) -> String {
+    let output = splitscope(words);
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {}", stderr(&output));
+    assert_eq!(stdout(&output), "", "{words:?}");
+    stderr(&output)
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// A folder with the demo network as a file.
+fn folder_with_model() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("model.onnx");
+    std::fs::write(&model, FASHION).unwrap();
+    (folder, model)
+}
+
+fn names_in(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<String> = entries
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    for words in [
+        &["--help"][..],
+        &["inspect", "--help"],
+        &["quantize", "--help"],
+        &["evaluate", "--help"],
+    ] {
+        assert!(succeeds(words).contains("Usage: splitscope"), "{words:?}");
+    }
+    assert!(succeeds(&["--version"]).starts_with("splitscope "));
+}
+
+#[test]
+fn flags_that_are_not_built_yet_are_refused_by_name() {
+    let evaluate = ["evaluate", "demo:fashion", "--data", "demo:fashion"];
+    let flags: [&[&str]; 9] = [
+        &["--clip", "aciq"],
+        &["--clip", "aciq-2019"],
+        &["--clip", "kl"],
+        &["--clip", "percentile:99.9"],
+        &["--clip", "octav"],
+        &["--activation-clip", "kl"],
+        &["--activation-expand-ratio", "0.05"],
+        &["--per-channel"],
+        &["--split-export"],
+    ];
+    for flag in flags {
+        let said = refused(&[&evaluate[..], flag].concat());
+        assert!(said.contains("not built yet"), "{flag:?}: {said}");
+        assert!(said.contains(flag[0]), "{flag:?}: {said}");
+    }
+    assert!(refused(&["sweep", "demo:fashion", "--weight-bits", "8,6"]).contains("not built yet"));
+}
+
+#[test]
+fn wrong_usage_is_refused_before_any_work() {
+    let lines: [&[&str]; 9] = [
+        &["inspect"],
+        &["inspect", "demo:fashion", "--sigma", "0"],
+        &["quantize", "demo:fashion"],
+        &["quantize", "demo:fashion", "-o", "out.pt"],
+        &["quantize", "demo:fashion", "-o", "out.onnx", "--weight-bits", "9"],
+        &["quantize", "demo:fashion", "-o", "out.onnx", "--expand-ratio", "1.5"],
+        &[
+            "quantize",
+            "demo:fashion",
+            "-o",
+            "out.onnx",
+            "--preset",
+            "paper",
+            "--recipe",
+            "r.toml",
+        ],
+        &["evaluate", "demo:fashion"],
+        &["evaluate", "demo:fashion", "--data", "demo:fashion", "--limit", "0"],
+    ];
+    for words in lines {
+        refused(words);
+    }
+}
+
+#[test]
+fn inspect_has_the_fields_that_scripts_rely_on() {
+    let report = json(&succeeds(&["inspect", "demo:fashion", "--json"]));
+    assert_eq!(report["model"]["path"], "demo:fashion");
+    assert_eq!(report["model"]["format"], "onnx");
+    assert!(report["model"]["parameters"].as_u64().unwrap() > 270_000);
+    assert!(report["model"]["nodes"].as_u64().unwrap() > 22);
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(
+        layers.len(),
+        22,
+        "19 convolutions of 3x3, two shortcuts, the classifier"
+    );
+    let conv = layers.iter().find(|layer| layer["name"] == "layer1.0.conv1").unwrap();
+    assert_eq!(conv["op"], "Conv");
+    assert_eq!(conv["shape"], serde_json::json!([16, 16, 3, 3]));
+    assert_eq!(conv["parameters"], 2304);
+    assert_eq!(conv["in_channels"], 16);
+    assert_eq!(conv["splittable"], true);
+    assert!(conv["why_not"].is_null());
+    assert_eq!(conv["channel_max_abs"].as_array().unwrap().len(), 16);
+    let number = |field: &str| conv[field].as_f64().unwrap();
+    assert_eq!(number("max_abs"), number("max").abs().max(number("min").abs()));
+    assert!(number("std") > 0.0 && number("mean").abs() < number("std") && number("kurtosis") > 1.0);
+    assert_eq!((conv["nan"].as_u64(), conv["infinite"].as_u64()), (Some(0), Some(0)));
+    for field in ["weight", "outliers"] {
+        assert!(!conv[field].is_null(), "{field}");
+    }
+}
+
+#[test]
+fn a_larger_sigma_leaves_fewer_outliers() {
+    let outliers = |sigma| {
+        let report = json(&succeeds(&["inspect", "demo:shakespeare", "--json", "--sigma", sigma]));
+        let layers = report["layers"].as_array().unwrap();
+        layers
+            .iter()
+            .map(|layer| layer["outliers"].as_u64().unwrap())
+            .sum::<u64>()
+    };
+    let (few, many) = (outliers("6"), outliers("3"));
+    assert!(few > 0 && many > few, "{few} {many}");
+}
+
+#[test]
+fn inspect_with_data_tells_the_range_of_each_layers_input() {
+    let words = [
+        "inspect",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "32",
+        "--json",
+    ];
+    let report = json(&succeeds(&words));
+    let layers = report["layers"].as_array().unwrap();
+    let first = layers.iter().find(|layer| layer["name"] == "conv1").unwrap();
+    let least = first["activation"]["min"].as_f64().unwrap();
+    assert!((least - (0.0 - 0.2860) / 0.3530).abs() < 1e-4, "black pixels: {least}");
+    assert!(layers.iter().all(|layer| layer["activation"]["max"].as_f64().is_some()));
+}
+
+#[test]
+fn quantize_writes_a_network_and_a_report_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let flags = [
+        "--weight-bits",
+        "4",
+        "--expand-ratio",
+        "0.05",
+        "--float-layer",
+        "conv1",
+        "--activation-bits",
+        "float",
+    ];
+    let files = ["quantize", "demo:fashion", "-o", text(&out), "--report", text(&report)];
+    succeeds(&[&files[..], &flags].concat());
+    assert_eq!(names_in(folder.path()), ["out.onnx", "report.json"]);
+
+    let report = json(&std::fs::read_to_string(&report).unwrap());
+    assert_eq!(report["recipe"]["weight_bits"], 4);
+    assert_eq!(report["recipe"]["expand_ratio"], 0.05);
+    let layer = |name: &str| {
+        let layers = report["layers"].as_array().unwrap();
+        layers.iter().find(|layer| layer["name"] == name).unwrap().clone()
+    };
+    let conv = layer("layer1.0.conv1");
+    assert_eq!(conv["weight_bits"], 4);
+    assert_eq!(conv["splits"].as_array().unwrap().len(), 1, "ceil(0.05 * 16)");
+    let (step, threshold) = (conv["step"].as_f64().unwrap(), conv["threshold"].as_f64().unwrap());
+    assert!((threshold / step - 7.0).abs() < 1e-4, "{threshold} {step}");
+    assert!(conv["mse"].as_f64().unwrap() > 0.0 && conv["sqnr_db"].as_f64().unwrap() > 10.0);
+    assert!(conv["activation"].is_null());
+    let first = layer("conv1");
+    assert_eq!(first["weight_bits"], "float");
+    assert!(first["step"].is_null() && first["splits"].as_array().unwrap().is_empty());
+    assert!(!first["why_float"].as_str().unwrap().is_empty());
+    for share in ["weights", "activations", "macs"] {
+        let ratio = report["overhead"][share].as_f64().unwrap();
+        assert!((1.01..1.2).contains(&ratio), "{share}: {ratio}");
+    }
+
+    let exported = json(&succeeds(&["inspect", text(&out), "--json"]));
+    assert_eq!(exported["model"]["format"], "onnx");
+}
+
+#[test]
+fn quantized_activations_stand_in_the_report_with_their_source() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let files = ["quantize", "demo:fashion", "-o", text(&out), "--report", text(&report)];
+    succeeds(&[&files[..], &["--activation-bits", "8", "--calibration-limit", "32"]].concat());
+    let report = json(&std::fs::read_to_string(&report).unwrap());
+    let layers = report["layers"].as_array().unwrap();
+    let activation = layers
+        .iter()
+        .map(|layer| &layer["activation"])
+        .find(|activation| !activation.is_null());
+    let activation = activation.unwrap();
+    assert_eq!(activation["bits"], 8);
+    assert_eq!(activation["source"], "calibration");
+    assert!(activation["threshold"].as_f64().unwrap() > activation["step"].as_f64().unwrap());
+}
+
+#[test]
+fn quantize_writes_safetensors_that_open_again_with_their_splits() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let flags = [
+        "--weight-bits",
+        "4",
+        "--expand-ratio",
+        "0.05",
+        "--activation-bits",
+        "float",
+    ];
+    succeeds(&[&["quantize", "demo:fashion", "-o", text(&out)][..], &flags].concat());
+    let report = json(&succeeds(&["inspect", text(&out), "--json"]));
+    assert_eq!(report["model"]["format"], "safetensors");
+    let layers = report["layers"].as_array().unwrap();
+    assert!(
+        layers
+            .iter()
+            .any(|layer| layer["shape"] == serde_json::json!([16, 17, 3, 3])),
+        "one channel more"
+    );
+
+    let again = folder.path().join("again.onnx");
+    let line = fails(&["quantize", text(&out), "-o", text(&again), "--activation-bits", "float"]);
+    assert!(line.contains("weights only"), "{line}");
+    assert_eq!(names_in(folder.path()), ["out.safetensors"]);
+}
+
+#[test]
+fn evaluate_has_the_fields_that_scripts_rely_on() {
+    let words = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "100",
+        "--weight-bits",
+        "8",
+        "--json",
+    ];
+    let report = json(&succeeds(&words));
+    assert_eq!(report["samples"], 100);
+    for network in ["float", "quantized"] {
+        let top1 = report[network]["top1"].as_f64().unwrap();
+        let top5 = report[network]["top5"].as_f64().unwrap();
+        assert!(top1 > 0.85 && top5 >= top1 && top5 <= 1.0, "{network}: {top1} {top5}");
+        assert!(report[network].get("perplexity").is_none());
+    }
+    assert!(report["agreement"].as_f64().unwrap() > 0.95);
+    assert!(report["sqnr_db"].as_f64().unwrap() > 15.0);
+}
+
+#[test]
+fn layers_left_float_one_and_all_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(&recipe, "weight_bits = \"float\"\nactivation_bits = \"float\"\n").unwrap();
+    let words = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "20",
+        "--json",
+    ];
+    let report = json(&succeeds(&[&words[..], &["--recipe", text(&recipe)]].concat()));
+    assert_eq!(report["agreement"], 1.0);
+    assert!(report["sqnr_db"].is_null(), "no error: infinite, which JSON lacks");
+}
+
+#[test]
+fn a_wrong_layer_name_is_answered_with_names_like_it() {
+    let line = fails(&[
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--float-layer",
+        "layer1.0.conv9",
+    ]);
+    assert!(
+        line.contains("layer1.0.conv9") && line.contains("layer1.0.conv1"),
+        "{line}"
+    );
+}
+
+#[test]
+fn a_recipe_file_with_an_unknown_field_is_refused_by_the_fields_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(&recipe, "weight_bits = 4\nexpand_ration = 0.1\n").unwrap();
+    let line = fails(&[
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--recipe",
+        text(&recipe),
+    ]);
+    assert!(line.contains("expand_ration") && line.contains("recipe.toml"), "{line}");
+    let absent = fails(&[
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--recipe",
+        "absent.toml",
+    ]);
+    assert!(absent.contains("absent.toml"), "{absent}");
+}
+
+#[test]
+fn activations_of_a_file_need_calibration_data() {
+    let (_folder, model) = folder_with_model();
+    let line = fails(&[
+        "evaluate",
+        text(&model),
+        "--data",
+        "demo:fashion",
+        "--activation-bits",
+        "8",
+    ]);
+    assert!(line.contains("--calibration"), "{line}");
+}
+
+#[test]
+fn places_that_cannot_be_written_are_refused_and_nothing_is_touched() {
+    let (folder, model) = folder_with_model();
+    let onto_itself = fails(&["quantize", text(&model), "-o", text(&model)]);
+    assert!(onto_itself.contains("the model itself"), "{onto_itself}");
+    let absent = folder.path().join("absent").join("out.onnx");
+    assert!(fails(&["quantize", text(&model), "-o", text(&absent)]).contains("no folder"));
+    assert_eq!(std::fs::read(&model).unwrap(), FASHION);
+    assert_eq!(names_in(folder.path()), ["model.onnx"]);
+}
+
+#[test]
+fn files_that_are_not_there_or_no_network_are_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent.onnx");
+    assert!(fails(&["inspect", text(&absent)]).contains("absent.onnx"));
+    fails(&["inspect", text(folder.path())]);
+    fails(&["inspect", "demo:nothing"]);
+    let contents: [(&str, &[u8]); 6] = [
+        ("empty.onnx", b""),
+        ("text.onnx", b"hello, I am no network\n"),
+        ("zeros.onnx", &[0; 4096]),
+        ("text.safetensors", b"hello, I am no network\n"),
+        ("huge_header.safetensors", &[0xff; 64]),
+        ("model.pt", b"PK\x03\x04"),
+    ];
+    for (name, bytes) in contents {
+        let path = folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        let line = fails(&["inspect", text(&path)]);
+        assert!(line.contains(name), "{line}");
+    }
+    assert!(fails(&["evaluate", "demo:fashion", "--data", text(&absent)]).contains("absent.onnx"));
+}
+
+#[test]
+fn a_truncated_network_is_told_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    for length in [1, 100, FASHION.len() / 2, FASHION.len() - 1] {
+        let path = folder.path().join(format!("first_{length}.onnx"));
+        std::fs::write(&path, &FASHION[..length]).unwrap();
+        fails(&["inspect", text(&path)]);
+        fails(&["evaluate", text(&path), "--data", "demo:fashion", "--limit", "1"]);
+    }
+}
+
+/// Some flipped bits spoil the file and some only a weight: whichever it is, there is one line or a result, no panic.
+#[test]
+fn a_network_with_flipped_bits_never_ends_in_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("flipped.onnx");
+    let out = folder.path().join("out.onnx");
+    let mut state = 0x2545_f491_u32;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as usize % below
+    };
+    for round in 0..24 {
+        let mut bytes = FASHION.to_vec();
+        // The graph stands before and between the weights: the first bytes and the last are mostly structure.
+        let at = match round % 3 {
+            0 => random(600),
+            1 => bytes.len() - 1 - random(600),
+            _ => random(bytes.len()),
+        };
+        bytes[at] ^= 1 << random(8);
+        std::fs::write(&path, &bytes).unwrap();
+        let words = [
+            "quantize",
+            text(&path),
+            "-o",
+            text(&out),
+            "--weight-bits",
+            "4",
+            "--activation-bits",
+            "float",
+        ];
+        let output = splitscope(&words);
+        let said = stderr(&output);
+        match output.status.code() {
+            Some(0) => assert_eq!(said, "", "byte {at}"),
+            Some(1) => {
+                assert_eq!(said.lines().count(), 1, "byte {at}: {said}");
+                assert!(!said.contains("internal fault"), "byte {at}: {said}");
+            }
+            status => panic!("byte {at}: status {status:?}: {said}"),
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_is_no_fault() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_splitscope"))
+        .args(["inspect", "demo:fashion", "--json"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(program.stdout.take());
+    let output = program.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), stderr(&output)), (Some(0), String::new()));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told() {
+    let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_splitscope"))
+        .args(["inspect", "demo:fashion"])
+        .stdout(full)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(stderr(&output).lines().count(), 1, "{}", stderr(&output));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_cancels_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.onnx");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_splitscope"))
+        .args(["quantize", "demo:fashion", "-o", text(&out), "--activation-bits", "8"])
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    // Calibration on 512 images takes longer than this on any machine that the tests run on; where it does not, the run
+    // has ended well and the file is whole.
+    std::thread::sleep(std::time::Duration::from_millis(150));
+    let id = program.id().to_string();
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    match program.wait().unwrap().code() {
+        Some(130) => assert!(names_in(folder.path()).is_empty()),
+        Some(0) => assert_eq!(names_in(folder.path()), ["out.onnx"]),
+        status => panic!("status {status:?}"),
+    }
+}
