@@ -2,7 +2,7 @@
 
 use super::analysis::Analysis;
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_channels};
+use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weights};
 use crate::statistics::{Histogram, histogram, tensor_statistics};
 use std::sync::Arc;
 
@@ -114,8 +114,7 @@ pub fn whole_range(max_abs: f32) -> (f64, f64) {
 impl After {
     fn compute(weights: &[f32], layout: crate::network::Layout, settings: &LayerSettings) -> Self {
         let quantized = plan_layer(weights, &layout, settings);
-        let splits_per_group = quantized.splits.len() / layout.groups.max(1);
-        let split = split_channels(weights, &layout, splits_per_group, settings.split, quantized.grid.step);
+        let split = split_weights(weights, &layout, settings, &quantized);
         let expanded = tensor_statistics(&split.values, &split.layout).in_channel_max_abs;
         let mut channels = vec![0.0_f32; layout.in_channels()];
         let mut copies = vec![0; layout.in_channels()];

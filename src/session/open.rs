@@ -188,10 +188,7 @@ impl OpenNetwork {
 
     /// Whether the recipe puts any activation on a grid.
     pub fn quantizes_activations(&self) -> bool {
-        let overridden = self.recipe().layers.values().any(|layer| {
-            layer.activation_bits.is_some_and(|bits| bits != Bits::Float)
-        });
-        overridden || self.recipe().activation_bits != Bits::Float
+        self.recipe().quantizes_activations()
     }
 
     /// Whether the recipe wants activations on a grid whose ranges are not known (yet).

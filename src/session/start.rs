@@ -2,7 +2,6 @@
 
 use crate::format::demo::Demo;
 use crate::quantization::{Bits, Clip, LayerRecipe, Recipe, SplitKind};
-use std::collections::BTreeMap;
 
 /// The recipe for a demo, or for a file that somebody opened.
 ///
@@ -12,15 +11,9 @@ use std::collections::BTreeMap;
 pub fn start_recipe(demo: Option<Demo>) -> Recipe {
     let mut recipe = Recipe {
         weight_bits: Bits::Grid(4),
-        expand_ratio: 0.0,
-        split: SplitKind::Qa,
-        clip: Clip::None,
         activation_bits: Bits::Float,
-        activation_clip: Clip::None,
         fold_batch_norm: true,
-        float_first_layer: false,
-        float_last_layer: false,
-        layers: BTreeMap::new(),
+        ..Recipe::default()
     };
     if demo == Some(Demo::Fashion) {
         recipe.weight_bits = Bits::Grid(3);
