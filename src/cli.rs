@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use arguments::{Arguments, Command};
 use clap::Parser;
 use std::ffi::OsString;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
@@ -49,12 +50,15 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Err(error)) => error,
         Err(_) => anyhow::anyhow!("internal fault, please report it: {}", last_panic()),
     };
-    if progress.is_cancelled() {
-        eprintln!("splitscope: cancelled");
-        return ExitCode::from(CANCELLED);
-    }
-    eprintln!("splitscope: error: {}", one_line(&error));
-    ExitCode::from(if error.is::<UsageError>() { WRONG_USAGE } else { FAILED })
+    let (status, line) = if progress.is_cancelled() {
+        (CANCELLED, "cancelled".to_owned())
+    } else {
+        let status = if error.is::<UsageError>() { WRONG_USAGE } else { FAILED };
+        (status, format!("error: {}", one_line(&error)))
+    };
+    // Nobody may be reading standard error either.
+    let _ = writeln!(std::io::stderr(), "splitscope: {line}");
+    ExitCode::from(status)
 }
 
 fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
@@ -66,13 +70,16 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         });
     };
     cancel_on_interrupt(progress);
-    let _bar = bar::Bar::start(progress);
-    match command {
-        Command::Inspect(arguments) => inspect::run(&arguments, progress),
-        Command::Quantize(arguments) => quantize::run(&arguments, progress),
-        Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
-        Command::Sweep { .. } => Err(UsageError("sweep is not built yet".to_owned()).into()),
-    }
+    // The bar is wiped before the result is printed.
+    let bar = bar::Bar::start(progress);
+    let result = match command {
+        Command::Inspect(arguments) => inspect::run(&arguments, progress)?,
+        Command::Quantize(arguments) => quantize::run(&arguments, progress)?,
+        Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
+        Command::Sweep { .. } => return Err(UsageError("sweep is not built yet".to_owned()).into()),
+    };
+    drop(bar);
+    output::print(&result)
 }
 
 /// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.

@@ -1,6 +1,8 @@
 //! Splitting and quantizing weights, bit for bit against an independent implementation in numpy
 //! (`fixtures/split_reference.py`, whose output is kept beside it).
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzReader;
 use splitscope::network::{Layout, OutAxis};
@@ -130,6 +132,7 @@ fn quantized_layers_have_the_step_and_the_indices_of_numpy() {
             clip: Clip::None,
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
+            unsigned_activations: false,
         };
         let layer = plan_layer(case.input, &case.layout, &settings);
         assert_eq!(layer.threshold.to_bits(), case.threshold.to_bits(), "{}", case.name);

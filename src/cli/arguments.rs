@@ -100,6 +100,9 @@ pub(super) struct EvaluateArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Write the quantized network's outputs too, one row a sample
+    #[arg(long, value_name = "FILE.npy")]
+    pub(super) logits: Option<PathBuf>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -123,15 +126,6 @@ pub(super) struct CalibrationArguments {
     pub(super) calibration_limit: usize,
 }
 
-/// A named recipe to start from.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum PresetName {
-    /// First and last layer float, batch-norm apart, as in the paper
-    Paper,
-    /// Batch-norm folded, every layer quantized
-    Deploy,
-}
-
 /// Everything that makes a recipe.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
@@ -140,8 +134,8 @@ pub(super) struct RecipeArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// Start from a named recipe; the flags below override it
-    #[arg(long, value_enum)]
-    preset: Option<PresetName>,
+    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
+    preset: Option<Preset>,
     /// Bits of each weight: 2 to 8, or float
     #[arg(long, value_name = "K")]
     weight_bits: Option<Bits>,
@@ -151,8 +145,8 @@ pub(super) struct RecipeArguments {
     /// How a weight becomes two: qa keeps their rounded sum, naive halves
     #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
     split: Option<SplitKind>,
-    /// How the largest weight kept is chosen: none, mse (least error) or manual:T
-    #[arg(long, value_name = "HOW", value_parser = clip)]
+    /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
+    #[arg(long, value_name = "HOW")]
     clip: Option<Clip>,
     /// Bits of each layer's input: 2 to 8 (needs calibration data), or float
     #[arg(long, value_name = "K")]
@@ -160,8 +154,8 @@ pub(super) struct RecipeArguments {
     /// Share of channels of each activation to duplicate; only 0 is built so far
     #[arg(long, value_name = "R", value_parser = ratio)]
     activation_expand_ratio: Option<f64>,
-    /// How the largest activation kept is chosen: none, mse or manual:T
-    #[arg(long, value_name = "HOW", value_parser = clip)]
+    /// How the largest activation kept is chosen, by the same names
+    #[arg(long, value_name = "HOW")]
     activation_clip: Option<Clip>,
     /// One scale an output channel (not built yet)
     #[arg(long, hide = true)]
@@ -177,7 +171,7 @@ pub(super) struct RecipeArguments {
     no_fold_batch_norm: bool,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
-    pub(super) float_layer: Vec<String>,
+    float_layer: Vec<String>,
 }
 
 impl RecipeArguments {
@@ -189,8 +183,7 @@ impl RecipeArguments {
         self.refuse_unbuilt()?;
         let mut recipe = match (&self.recipe, self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
-            (None, Some(PresetName::Paper)) => Recipe::preset(Preset::Paper),
-            (None, Some(PresetName::Deploy)) => Recipe::preset(Preset::Deploy),
+            (None, Some(preset)) => Recipe::preset(preset),
             (None, None) => Recipe::default(),
         };
         replace(&mut recipe.weight_bits, self.weight_bits);
@@ -326,26 +319,17 @@ fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
+fn preset(text: &str) -> Result<Preset, String> {
+    let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
+    found.ok_or_else(|| format!("a preset is {}", Preset::ALL.map(Preset::name).join(" or ")))
+}
+
 fn split_kind(text: &str) -> Result<SplitKind, String> {
     match text {
         "qa" => Ok(SplitKind::Qa),
         "naive" => Ok(SplitKind::Naive),
         _ => Err("a split is qa or naive".to_owned()),
     }
-}
-
-/// Ways to clip that the method knows and this version does not build yet.
-const UNBUILT_CLIPS: [&str; 5] = ["aciq", "aciq-2019", "kl", "percentile", "octav"];
-
-fn clip(text: &str) -> Result<Clip, String> {
-    text.parse().map_err(|reason| {
-        let name = text.split(':').next().unwrap_or(text);
-        if UNBUILT_CLIPS.contains(&name) {
-            format!("clip {name} is not built yet; none, mse and manual:T are")
-        } else {
-            reason
-        }
-    })
 }
 
 fn named_file(text: &str) -> Result<(String, PathBuf), String> {
@@ -363,15 +347,6 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_line_holds_together() {
         Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn a_clip_of_a_later_version_is_refused_by_name_and_a_wrong_one_by_what_is_allowed() {
-        for name in ["aciq", "aciq-2019", "kl", "percentile", "percentile:99.9", "octav"] {
-            assert!(clip(name).unwrap_err().contains("not built yet"), "{name}");
-        }
-        assert!(clip("mes").unwrap_err().contains("manual:T"));
-        assert_eq!(clip("manual:0.5"), Ok(Clip::Manual(0.5)));
     }
 
     #[test]

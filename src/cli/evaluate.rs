@@ -1,16 +1,22 @@
 //! `splitscope evaluate`: the network before and after quantization on the same samples.
 
 use super::arguments::EvaluateArguments;
-use super::output::{Table, print, to_json};
+use super::output::{Table, check_place, to_json, write_whole};
 use super::pipeline;
-use crate::inference::{self, Dataset, Engine, Evaluation, Metrics, run_outputs};
+use crate::inference::{self, Dataset, Engine, Evaluation, Metrics, Outputs, run_outputs};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::rewrite;
 use anyhow::{Context, bail};
+use ndarray::ArrayView2;
+use ndarray_npy::WriteNpyExt;
+use std::path::Path;
 
-/// Carries the subcommand out.
-pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<()> {
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<String> {
+    if let Some(path) = &arguments.logits {
+        check_place(path)?;
+    }
     let planned = pipeline::plan(
         &arguments.model,
         &arguments.recipe_flags,
@@ -30,12 +36,22 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
     let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
+    if let Some(path) = &arguments.logits {
+        write_logits(path, &after)?;
+    }
     let evaluation = inference::evaluate(&before, &after, &data);
-    print(&if arguments.json {
-        to_json(&evaluation)?
+    if arguments.json {
+        to_json(&evaluation)
     } else {
-        table(&evaluation, &data)
-    })
+        Ok(table(&evaluation, &data))
+    }
+}
+
+/// Writes outputs as a NumPy array `[samples, classes]`.
+fn write_logits(path: &Path, outputs: &Outputs) -> anyhow::Result<()> {
+    let mut bytes = Vec::new();
+    ArrayView2::from_shape((outputs.samples, outputs.classes), &outputs.logits)?.write_npy(&mut bytes)?;
+    write_whole(path, &bytes)
 }
 
 fn table(evaluation: &Evaluation, data: &Dataset) -> String {

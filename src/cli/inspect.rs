@@ -1,7 +1,7 @@
 //! `splitscope inspect`: one row a layer.
 
 use super::arguments::InspectArguments;
-use super::output::{Table, print, three_digits, to_json};
+use super::output::{Table, three_digits, to_json};
 use super::pipeline;
 use crate::format;
 use crate::inference::{self, Dataset};
@@ -83,8 +83,8 @@ impl From<&ActivationStatistics> for ActivationReport {
     }
 }
 
-/// Carries the subcommand out.
-pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::Result<()> {
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::Result<String> {
     let network = format::open(Path::new(&arguments.model))?;
     let activations = match &arguments.data {
         Some(path) => Some(run_data(&network, path, arguments, progress)?),
@@ -102,11 +102,11 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
         },
         layers: layers(&network, activations.as_ref(), arguments.sigma, progress)?,
     };
-    print(&if arguments.json {
-        to_json(&report)?
+    if arguments.json {
+        to_json(&report)
     } else {
-        table(&report, arguments.sigma)
-    })
+        Ok(table(&report, arguments.sigma))
+    }
 }
 
 fn run_data(

@@ -1,6 +1,7 @@
 //! How results leave the program: standard output that may close early, files that appear whole, tables in columns.
 
-use anyhow::Context;
+use crate::replacement::replace_file;
+use anyhow::{Context, bail};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
@@ -23,20 +24,29 @@ pub(super) fn to_json<T: Serialize>(value: &T) -> anyhow::Result<String> {
 
 /// Writes a file beside its place and renames it, so that nobody ever sees half of it. What is there already and is no
 /// plain file (a pipe, `/dev/stdout`) is written to as it stands.
-pub(super) fn write_whole(path: &Path, text: &str) -> anyhow::Result<()> {
-    let write = || -> io::Result<()> {
-        if path.metadata().is_ok_and(|there| !there.is_file()) {
-            return std::fs::write(path, text);
-        }
-        let mut builder = tempfile::Builder::new();
-        #[cfg(unix)]
-        builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-        let mut file = builder.tempfile_in(folder_of(path))?;
-        file.write_all(text.as_bytes())?;
-        file.persist(path)?;
-        Ok(())
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let written = if path.metadata().is_ok_and(|there| !there.is_file()) {
+        std::fs::write(path, bytes)
+    } else {
+        replace_file(path, bytes)
     };
-    write().with_context(|| path.display().to_string())
+    written.with_context(|| path.display().to_string())
+}
+
+/// Checks before any work that `path` can be written: its folder is there and it is no folder itself.
+pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
+    let folder = folder_of(path);
+    if !folder.is_dir() {
+        bail!(
+            "{}: there is no folder {}; make it first",
+            path.display(),
+            folder.display()
+        );
+    }
+    if path.is_dir() {
+        bail!("{}: is a folder; name a file in it", path.display());
+    }
+    Ok(())
 }
 
 /// The folder that holds `path`.
@@ -132,16 +142,5 @@ mod tests {
     fn what_json_lacks_becomes_null() {
         let text = to_json(&[1.0, f64::NAN, f64::NEG_INFINITY]).unwrap();
         assert_eq!(text.split_whitespace().collect::<String>(), "[1.0,null,null]");
-    }
-
-    #[test]
-    fn a_file_appears_whole_or_not_at_all() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("report.json");
-        write_whole(&path, "{}").unwrap();
-        write_whole(&path, "[]").unwrap();
-        assert_eq!(std::fs::read_to_string(&path).unwrap(), "[]");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-        assert!(write_whole(&folder.path().join("absent/report.json"), "{}").is_err());
     }
 }

@@ -6,7 +6,7 @@ use crate::inference::{self, DataOptions, Dataset, Engine};
 use crate::network::{Network, fold_batch_norm};
 use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Plan, Recipe};
+use crate::quantization::{self, Activations, Plan};
 use anyhow::{Context, bail};
 use std::path::Path;
 
@@ -30,7 +30,6 @@ pub(super) fn plan(
 ) -> anyhow::Result<Planned> {
     let wanted = recipe.recipe()?;
     let original = format::open(Path::new(model))?;
-    check_names(&original, &recipe.float_layer)?;
     wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
     let network = if wanted.fold_batch_norm {
         fold_batch_norm(&original).with_context(|| format!("{model}: folding batch-norm"))?
@@ -38,7 +37,7 @@ pub(super) fn plan(
         original.clone()
     };
     progress.check()?;
-    let activations = if quantizes_activations(&network, &wanted) {
+    let activations = if wanted.quantizes_activations() {
         Some(calibrate(model, &network, calibration, &data.options()?, progress)?)
     } else {
         None
@@ -60,10 +59,6 @@ pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     Engine::load(bytes).with_context(|| network.name.clone())
 }
 
-fn quantizes_activations(network: &Network, recipe: &Recipe) -> bool {
-    (0..network.layers.len()).any(|layer| recipe.settings(network, layer).activation_bits.grid().is_some())
-}
-
 fn calibrate(
     model: &str,
     network: &Network,
@@ -71,6 +66,12 @@ fn calibrate(
     options: &DataOptions,
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
+    if let Some(why) = &network.why_not_runnable {
+        bail!(
+            "{}: activations cannot be quantized (give --activation-bits float): {why}",
+            network.name
+        );
+    }
     // A demo stands for its calibration data here, never for the test data that it is judged by.
     let path = arguments.calibration.as_deref().unwrap_or(model);
     let demo = Demo::from_name(path);
@@ -86,60 +87,4 @@ fn calibrate(
     let learnt = inference::calibrate(network, &engine, &data, limit, progress)
         .with_context(|| format!("calibration on {path}"))?;
     Ok(learnt.activations)
-}
-
-/// Checks that each name is a layer's; a wrong one is answered with names like it.
-fn check_names(network: &Network, names: &[String]) -> anyhow::Result<()> {
-    let Some(wrong) = names.iter().find(|name| network.layer_index(name).is_none()) else {
-        return Ok(());
-    };
-    let known: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
-    let close = closest(wrong, &known).join(", ");
-    bail!(
-        "--float-layer {wrong}: {} has no layer of that name; close to it are: {close} (`splitscope inspect` lists all)",
-        network.name
-    );
-}
-
-/// Up to three of `known` that are likest to `wrong`: those that hold it first, then by edit distance.
-fn closest<'a>(wrong: &str, known: &[&'a str]) -> Vec<&'a str> {
-    let mut ranked: Vec<_> = known
-        .iter()
-        .map(|&name| (!name.contains(wrong), edit_distance(wrong, name), name))
-        .collect();
-    ranked.sort_unstable();
-    ranked.into_iter().take(3).map(|(_, _, name)| name).collect()
-}
-
-/// Least number of letters to insert, delete or replace (Levenshtein).
-fn edit_distance(left: &str, right: &str) -> usize {
-    let right: Vec<char> = right.chars().collect();
-    let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, &b) in right.iter().enumerate() {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[right.len()]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn edit_distance_counts_letters() {
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("abc", ""), 3);
-    }
-
-    #[test]
-    fn names_that_hold_the_wrong_one_come_first() {
-        let known = ["fc", "layer1.0.conv1", "conv2", "conv11"];
-        assert_eq!(closest("conv1", &known), ["conv11", "layer1.0.conv1", "conv2"]);
-    }
 }

@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::QuantizeArguments;
-use super::output::{Table, folder_of, print, three_digits, to_json, write_whole};
+use super::output::{Table, check_place, folder_of, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
 use crate::inference::value_shapes;
@@ -96,12 +96,12 @@ enum Target {
     Safetensors,
 }
 
-/// Carries the subcommand out.
-pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<()> {
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<String> {
     let target = target(&arguments.output)?;
-    check_place(&arguments.output, &arguments.model)?;
+    check_output(&arguments.output, &arguments.model)?;
     if let Some(report) = &arguments.report {
-        check_place(report, &arguments.model)?;
+        check_output(report, &arguments.model)?;
         if same_file(report, &arguments.output) {
             return Err(UsageError(format!("{}: report and output are the same file", report.display())).into());
         }
@@ -121,9 +121,9 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
             layers: planned.plan.layers.iter().map(LayerReport::from).collect(),
             overhead: &cost,
         };
-        write_whole(path, &to_json(&report)?)?;
+        write_whole(path, to_json(&report)?.as_bytes())?;
     }
-    print(&table(&planned, &cost, &arguments.output))
+    Ok(table(&planned, &cost, &arguments.output))
 }
 
 fn target(output: &Path) -> Result<Target, UsageError> {
@@ -138,18 +138,8 @@ fn target(output: &Path) -> Result<Target, UsageError> {
 }
 
 /// Checks before any work that `path` can be written and is not the model itself.
-fn check_place(path: &Path, model: &str) -> anyhow::Result<()> {
-    let folder = folder_of(path);
-    if !folder.is_dir() {
-        bail!(
-            "{}: there is no folder {}; make it first",
-            path.display(),
-            folder.display()
-        );
-    }
-    if path.is_dir() {
-        bail!("{}: is a folder; name a file in it", path.display());
-    }
+fn check_output(path: &Path, model: &str) -> anyhow::Result<()> {
+    check_place(path)?;
     if same_file(path, Path::new(model)) {
         bail!("{}: is the model itself; write to another file", path.display());
     }
@@ -256,13 +246,13 @@ mod tests {
         let model = model.to_str().unwrap();
         let detour = folder.path().join(".").join("m.onnx");
         assert!(
-            check_place(&detour, model)
+            check_output(&detour, model)
                 .unwrap_err()
                 .to_string()
                 .contains("the model itself")
         );
-        assert!(check_place(&folder.path().join("absent/o.onnx"), model).is_err());
-        assert!(check_place(folder.path(), model).is_err());
-        assert!(check_place(&folder.path().join("o.onnx"), model).is_ok());
+        assert!(check_output(&folder.path().join("absent/o.onnx"), model).is_err());
+        assert!(check_output(folder.path(), model).is_err());
+        assert!(check_output(&folder.path().join("o.onnx"), model).is_ok());
     }
 }

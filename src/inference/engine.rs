@@ -1,7 +1,19 @@
 //! The engine (rten): loads the bytes of an ONNX file and runs them.
+//!
+//! A model is loaded with the engine's optimizations. They fuse nodes, so that some values between nodes no longer exist;
+//! when such a value is asked for, the same bytes are loaded once more without optimizations and run instead.
+//! Every fault of the engine, a panic too, becomes an [`InferenceError`].
 
 use super::InferenceError;
-use rten::Value;
+use crate::onnx::ModelProto;
+use bytes::Bytes;
+use prost::Message as _;
+use rten::{
+    DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, Value, ValueOrView, ValueType,
+};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 /// An input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,39 +22,319 @@ pub struct Port {
     pub name: String,
     /// Sizes; `None` where the size is free.
     pub shape: Option<Vec<Option<usize>>>,
+    /// Names of the free axes, as the file gives them; `None` for a fixed or unnamed one. As long as `shape`.
+    pub axis_names: Vec<Option<String>>,
     /// Whether it takes integers (token ids).
     pub integer: bool,
 }
 
+impl Port {
+    /// Name and shape for a person: `input [batch, 3, 32, 32]`.
+    pub fn describe(&self) -> String {
+        let Some(shape) = &self.shape else {
+            return self.name.clone();
+        };
+        let name = |axis: usize| self.axis_names.get(axis).cloned().flatten();
+        let axes: Vec<String> = (shape.iter().enumerate())
+            .map(|(axis, size)| match size {
+                Some(size) => size.to_string(),
+                None => name(axis).unwrap_or_else(|| "?".to_owned()),
+            })
+            .collect();
+        format!("{} [{}]", self.name, axes.join(", "))
+    }
+}
+
 /// A loaded network. Shared between threads behind an `Arc`.
 pub struct Engine {
-    _private: (),
+    model: Model,
+    inputs: Vec<Port>,
+    outputs: Vec<Port>,
+    /// The bytes, kept for the model without optimizations; `None` when `model` is that.
+    bytes: Option<Bytes>,
+    /// The same network without optimizations, loaded when first needed.
+    plain: OnceLock<Result<Model, String>>,
 }
 
 impl Engine {
-    /// Loads the bytes of an ONNX file.
+    /// Loads the bytes of an ONNX file. They are kept, so that values which the engine's optimizations remove can still be
+    /// asked for.
     ///
     /// # Errors
     /// [`InferenceError::Load`] naming node and operator where the engine tells.
-    pub fn load(_model: Vec<u8>) -> Result<Self, InferenceError> {
-        todo!()
+    pub fn load(model: Vec<u8>) -> Result<Self, InferenceError> {
+        let model = Bytes::from(model);
+        let loaded = load(&model, true).map_err(InferenceError::Load)?;
+        Ok(Self::new(loaded, Some(model)))
     }
 
-    /// Inputs that must be given.
+    /// Loads without the engine's optimizations: every value of the graph exists as it is written.
+    ///
+    /// # Errors
+    /// As [`Engine::load`].
+    pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, InferenceError> {
+        Ok(Self::new(
+            load(&model.into(), false).map_err(InferenceError::Load)?,
+            None,
+        ))
+    }
+
+    fn new(model: Model, bytes: Option<Bytes>) -> Self {
+        Self {
+            inputs: ports(&model, model.input_ids()),
+            outputs: ports(&model, model.output_ids()),
+            model,
+            bytes,
+            plain: OnceLock::new(),
+        }
+    }
+
+    /// Inputs that must be given. Initializers that the file lists among its inputs are none.
     pub fn inputs(&self) -> &[Port] {
-        todo!()
+        &self.inputs
     }
 
     /// Outputs of the graph.
     pub fn outputs(&self) -> &[Port] {
-        todo!()
+        &self.outputs
     }
 
-    /// Runs once. `outputs` may name any value of the graph.
+    /// Runs once. `outputs` may name any value of the graph, also twice, also an input.
     ///
     /// # Errors
     /// [`InferenceError::Run`] with the engine's reason, naming the node where known.
-    pub fn run(&self, _inputs: &[(&str, Value)], _outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
-        todo!()
+    pub fn run(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
+        // The engine refuses a value twice, and an input as an output.
+        let mut wanted: Vec<&str> = Vec::new();
+        for &name in outputs {
+            if !wanted.contains(&name) && !inputs.iter().any(|(input, _)| *input == name) {
+                wanted.push(name);
+            }
+        }
+        let computed = if wanted.is_empty() {
+            Vec::new()
+        } else {
+            self.compute(inputs, &wanted)?
+        };
+        outputs
+            .iter()
+            .map(|&name| {
+                let computed = wanted.iter().position(|w| *w == name).and_then(|at| computed.get(at));
+                let given = || inputs.iter().find(|(input, _)| *input == name).map(|(_, value)| value);
+                computed.or_else(given).cloned()
+            })
+            .collect::<Option<Vec<_>>>()
+            .ok_or_else(|| InferenceError::Run("the engine gave too few outputs".to_owned()))
+    }
+
+    fn compute(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
+        if let Some(missing) = (self.inputs.iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
+            return Err(InferenceError::Run(format!(
+                "the input {} is missing",
+                missing.describe()
+            )));
+        }
+        match run(&self.model, inputs, outputs) {
+            // The optimizations may have removed the value: ask the graph as it is written.
+            Err(Fault::NoSuchValue(_)) if self.bytes.is_some() => run(self.plain()?, inputs, outputs),
+            result => result,
+        }
+        .map_err(|fault| match fault {
+            Fault::NoSuchValue(reason) | Fault::Other(reason) => InferenceError::Run(reason),
+        })
+    }
+
+    fn plain(&self) -> Result<&Model, InferenceError> {
+        self.plain
+            .get_or_init(|| load(&self.bytes.clone().unwrap_or_default(), false))
+            .as_ref()
+            .map_err(|reason| InferenceError::Load(reason.clone()))
+    }
+}
+
+/// Why a run stopped.
+enum Fault {
+    /// A value that is wanted is not in the graph, or nothing there computes it.
+    NoSuchValue(String),
+    /// Anything else.
+    Other(String),
+}
+
+fn run(model: &Model, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, Fault> {
+    let id = |name: &str| {
+        model
+            .find_node(name)
+            .ok_or_else(|| Fault::NoSuchValue(format!("the network has no value '{name}'")))
+    };
+    let wanted = outputs.iter().map(|name| id(name)).collect::<Result<Vec<_>, _>>()?;
+    let given = inputs
+        .iter()
+        .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value))))
+        .collect::<Result<Vec<_>, Fault>>()?;
+    match catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, None))) {
+        Ok(Ok(values)) => Ok(values),
+        Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
+            Err(Fault::NoSuchValue(error.to_string()))
+        }
+        Ok(Err(error)) => Err(Fault::Other(error.to_string())),
+        Err(panic) => Err(Fault::Other(format!("the engine gave up: {}", panic_text(&*panic)))),
+    }
+}
+
+/// Loads a model; the error says which kind, node and operator.
+fn load(bytes: &Bytes, optimize: bool) -> Result<Model, String> {
+    // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
+    match ModelProto::decode(bytes.clone()) {
+        Ok(model) if model.graph.is_some() => {}
+        Ok(_) => return Err("the bytes are no ONNX model: there is no graph".to_owned()),
+        Err(error) => return Err(format!("the bytes are no ONNX model: {error}")),
+    }
+    let mut options = ModelOptions::with_all_ops();
+    options.enable_optimization(optimize);
+    match catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec()))) {
+        Ok(Ok(model)) => Ok(model),
+        Ok(Err(error)) => {
+            let what = match error.kind() {
+                LoadErrorKind::ParseError | LoadErrorKind::UnknownFileType => "the bytes are no ONNX model",
+                LoadErrorKind::OperatorInvalid => "it cannot run one of the operators",
+                LoadErrorKind::ExternalDataError => "weights in other files must be read into the model first",
+                _ => "the graph does not hold together",
+            };
+            Err(format!("{what}: {error}"))
+        }
+        Err(panic) => Err(format!("the engine gave up: {}", panic_text(&*panic))),
+    }
+}
+
+/// The message of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    (panic.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
+}
+
+fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
+    ids.iter()
+        .filter_map(|&id| model.node_info(id))
+        .map(|info| {
+            let axes = info.shape();
+            Port {
+                name: info.name().unwrap_or_default().to_owned(),
+                shape: (axes.as_ref()).map(|axes| {
+                    let size = |axis: &Dimension| match axis {
+                        Dimension::Fixed(size) => Some(*size),
+                        Dimension::Symbolic(_) => None,
+                    };
+                    axes.iter().map(size).collect()
+                }),
+                axis_names: axes
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|axis| match axis {
+                        Dimension::Symbolic(name) => Some(name),
+                        Dimension::Fixed(_) => None,
+                    })
+                    .collect(),
+                integer: info.dtype() == Some(ValueType::Tensor(DataType::Int32)),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rten_tensor::prelude::*;
+
+    const FASHION: &[u8] = include_bytes!("../../assets/fashion_resnet.onnx");
+    const SHAKESPEARE: &[u8] = include_bytes!("../../assets/shakespeare_lstm.onnx");
+
+    fn images(count: usize) -> Value {
+        let pixels = (0..count * 784).map(|i| (i * 37 % 256) as f32 / 128.0 - 1.0).collect();
+        Value::from_shape([count, 1, 28, 28], pixels).unwrap()
+    }
+
+    fn floats(value: &Value) -> Vec<f32> {
+        value.as_tensor_view::<f32>().unwrap().to_vec()
+    }
+
+    #[test]
+    fn ports_have_names_shapes_and_types() {
+        let engine = Engine::load(FASHION.to_vec()).unwrap();
+        let input = &engine.inputs()[0];
+        assert_eq!(engine.inputs().len(), 1);
+        assert_eq!(input.describe(), "input [batch, 1, 28, 28]");
+        assert_eq!(input.shape, Some(vec![None, Some(1), Some(28), Some(28)]));
+        assert!(!input.integer);
+        assert_eq!(engine.outputs()[0].describe(), "logits [batch, 10]");
+        let engine = Engine::load(SHAKESPEARE.to_vec()).unwrap();
+        assert_eq!(engine.inputs()[0].describe(), "tokens [seq, batch]");
+        assert!(engine.inputs()[0].integer);
+    }
+
+    #[test]
+    fn any_value_can_be_asked_for_and_is_the_same_without_optimizations() {
+        let fast = Engine::load(FASHION.to_vec()).unwrap();
+        let plain = Engine::load_unoptimized(FASHION.to_vec()).unwrap();
+        let inputs = [("input", images(3))];
+        let outputs = [
+            "layer1.0.relu1.out",
+            "bn1.out",
+            "input",
+            "logits",
+            "logits",
+            "conv1.out",
+        ];
+        let fast = fast.run(&inputs, &outputs).unwrap();
+        let plain = plain.run(&inputs, &outputs).unwrap();
+        assert_eq!(fast.len(), 6);
+        for (name, (fast, plain)) in outputs.iter().zip(fast.iter().zip(&plain)) {
+            assert_eq!(fast, plain, "{name}");
+        }
+        assert_eq!(fast[2], inputs[0].1);
+        assert!(floats(&fast[0]).iter().all(|v| *v >= 0.0) && floats(&fast[1]).iter().any(|v| *v < 0.0));
+    }
+
+    #[test]
+    fn a_run_does_not_depend_on_the_runs_before() {
+        let engine = Engine::load(SHAKESPEARE.to_vec()).unwrap();
+        let tokens = |shift: usize| {
+            let tokens = (0..80).map(|i| ((i * 7 + shift) % 65) as i32).collect();
+            Value::from_shape([40, 2], tokens).unwrap()
+        };
+        let first = engine.run(&[("tokens", tokens(0))], &["logits"]).unwrap();
+        engine.run(&[("tokens", tokens(5))], &["rnn.l0.out", "logits"]).unwrap();
+        assert_eq!(engine.run(&[("tokens", tokens(0))], &["logits"]).unwrap(), first);
+    }
+
+    #[test]
+    fn wrong_inputs_and_outputs_are_named() {
+        let engine = Engine::load(FASHION.to_vec()).unwrap();
+        let error = |inputs: &[(&str, Value)], outputs: &[&str]| engine.run(inputs, outputs).unwrap_err().to_string();
+        assert!(error(&[("input", images(1))], &["nowhere"]).contains("'nowhere'"));
+        assert!(error(&[], &["logits"]).contains("input input [batch, 1, 28, 28] is missing"));
+        assert!(error(&[("input", images(1)), ("x", images(1))], &["logits"]).contains("'x'"));
+        let wrong = Value::from_shape([1, 3, 28, 28], vec![0.0_f32; 3 * 784]).unwrap();
+        assert!(error(&[("input", wrong)], &["logits"]).contains("dim 1 to have size 1 but got 3"));
+    }
+
+    #[test]
+    fn broken_models_are_refused_without_a_panic() {
+        for bytes in [&b""[..], b"RTEN and more bytes", b"no model at all", &[0xff; 40]] {
+            assert!(matches!(Engine::load(bytes.to_vec()), Err(InferenceError::Load(_))));
+        }
+        for cut in (0..FASHION.len()).step_by(FASHION.len() / 40) {
+            if let Ok(engine) = Engine::load(FASHION[..cut].to_vec()) {
+                let _ = engine.run(&[("input", images(1))], &["logits"]);
+            }
+        }
+        // The operator's name, changed in place.
+        let mut unknown = FASHION.to_vec();
+        let at = unknown.windows(13).position(|w| w == b"GlobalAverage").unwrap();
+        unknown[at..at + 13].copy_from_slice(b"GlobalNonsens");
+        let Err(InferenceError::Load(reason)) = Engine::load(unknown) else {
+            panic!("an unknown operator must be refused");
+        };
+        assert!(reason.contains("GlobalNonsensPool"), "{reason}");
     }
 }

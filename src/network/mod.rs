@@ -168,17 +168,4 @@ impl Network {
         }
         Ok(values)
     }
-
-    /// The node of a layer.
-    pub fn node(&self, _layer: &Layer) -> Option<&crate::onnx::NodeProto> {
-        todo!()
-    }
-
-    /// The stored weight tensor of a layer.
-    ///
-    /// # Errors
-    /// [`NetworkError::Graph`] when the layer is not of this network.
-    pub fn tensor(&self, _layer: &Layer) -> Result<&crate::onnx::TensorProto, NetworkError> {
-        todo!()
-    }
 }

@@ -1,5 +1,16 @@
 //! The range and histogram of an activation, from a stream of batches, in memory that does not grow.
 
+use rayon::prelude::*;
+
+/// Bins of the histogram: a ReLU's output fills at least a quarter of them, 8 bins a step at 8 bits.
+const BINS: usize = 8192;
+
+/// Largest range of the histogram; elements beyond it are counted in the outermost bins.
+const WIDEST: f32 = 1.7014118e38; // 2^127
+
+/// Elements that one thread takes at a time.
+const CHUNK: usize = 1 << 17;
+
 /// Where an activation's range comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -12,34 +23,89 @@ pub enum RangeSource {
     Noise,
 }
 
-/// What a stream of batches told of one value: range, histogram of |x| that grows its range, sizes of one sample.
+/// What a stream of batches told of one value: range, and a histogram that grows its range.
+///
+/// The range is the least power of two above every |element|, and doubles (neighbouring bins are merged) when a larger
+/// element comes. Because ranges and bin counts are powers of two, the result does not depend on how the stream was cut
+/// into batches, nor on their order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ActivationStatistics {
     /// Where the numbers come from.
     pub source: RangeSource,
     /// Finite elements seen.
     pub count: u64,
-    /// Elements that were NaN or infinite.
+    /// Elements that were NaN or infinite; they are in nothing else.
     pub not_finite: u64,
-    /// Least element.
+    /// Least element, 0 before the first.
     pub min: f32,
-    /// Greatest element.
+    /// Greatest element, 0 before the first.
     pub max: f32,
     /// Upper end of the histogram, 0 before the first element that is not 0.
     range: f32,
-    /// Counts of elements in equal bins over `[-range, range]`.
+    /// Counts of elements in equal bins over `[-range, range)`.
     counts: Vec<u64>,
 }
 
 impl ActivationStatistics {
     /// Nothing seen yet.
-    pub fn new(_source: RangeSource) -> Self {
-        todo!()
+    pub fn new(source: RangeSource) -> Self {
+        Self {
+            source,
+            count: 0,
+            not_finite: 0,
+            min: 0.0,
+            max: 0.0,
+            range: 0.0,
+            counts: vec![0; BINS],
+        }
     }
 
     /// Takes in a batch.
-    pub fn add(&mut self, _values: &[f32]) {
-        todo!()
+    pub fn add(&mut self, values: &[f32]) {
+        let extent = values
+            .par_chunks(CHUNK)
+            .map(Extent::of)
+            .reduce(Extent::default, Extent::join);
+        self.not_finite += extent.not_finite;
+        if extent.count == 0 {
+            return;
+        }
+        let seen_before = self.count > 0;
+        self.min = if seen_before {
+            self.min.min(extent.min)
+        } else {
+            extent.min
+        };
+        self.max = if seen_before {
+            self.max.max(extent.max)
+        } else {
+            extent.max
+        };
+        self.count += extent.count;
+        self.grow(self.max_abs());
+
+        // Exact in f64 for every finite f32: both factors of the scale are powers of two.
+        let scale = if self.range > 0.0 {
+            (BINS / 2) as f64 / f64::from(self.range)
+        } else {
+            0.0
+        };
+        let counts = values
+            .par_chunks(CHUNK)
+            .map(|chunk| {
+                let mut counts = vec![0_u64; BINS];
+                for &value in chunk.iter().filter(|value| value.is_finite()) {
+                    let bin = (f64::from(value) * scale).floor() as i64 + (BINS / 2) as i64;
+                    counts[bin.clamp(0, BINS as i64 - 1) as usize] += 1;
+                }
+                counts
+            })
+            .reduce_with(sum);
+        if let Some(counts) = counts {
+            for (mine, more) in self.counts.iter_mut().zip(counts) {
+                *mine += more;
+            }
+        }
     }
 
     /// Greatest |element| seen.
@@ -47,8 +113,154 @@ impl ActivationStatistics {
         self.max.abs().max(self.min.abs())
     }
 
-    /// The bins: `(range, counts over [-range, range])`.
+    /// The bins: `(range, counts over [-range, range))`, equally wide. The range is 0 while all elements were 0; they are
+    /// in the bin that begins at 0 then as ever.
     pub fn bins(&self) -> (f32, &[u64]) {
         (self.range, &self.counts)
+    }
+
+    /// Widens the histogram until it holds `max_abs`. Zeros stay in the bin that begins at 0 whatever the range.
+    fn grow(&mut self, max_abs: f32) {
+        if self.range == 0.0 && max_abs > 0.0 {
+            self.range = power_of_two_above(max_abs);
+        }
+        while self.range <= max_abs && self.range > 0.0 && self.range < WIDEST {
+            self.range *= 2.0;
+            let merged: Vec<u64> = self.counts.chunks_exact(2).map(|pair| pair[0] + pair[1]).collect();
+            self.counts.fill(0);
+            self.counts[BINS / 4..][..BINS / 2].copy_from_slice(&merged);
+        }
+    }
+}
+
+/// Ends of a batch.
+#[derive(Clone, Copy, Default)]
+struct Extent {
+    count: u64,
+    not_finite: u64,
+    min: f32,
+    max: f32,
+}
+
+impl Extent {
+    fn of(values: &[f32]) -> Self {
+        let (mut min, mut max, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0);
+        for &value in values.iter().filter(|value| value.is_finite()) {
+            min = min.min(value);
+            max = max.max(value);
+            count += 1;
+        }
+        let not_finite = values.len() as u64 - count;
+        if count == 0 {
+            (min, max) = (0.0, 0.0);
+        }
+        Self {
+            count,
+            not_finite,
+            min,
+            max,
+        }
+    }
+
+    fn join(self, other: Self) -> Self {
+        let not_finite = self.not_finite + other.not_finite;
+        match (self.count, other.count) {
+            (_, 0) => Self { not_finite, ..self },
+            (0, _) => Self { not_finite, ..other },
+            _ => Self {
+                count: self.count + other.count,
+                not_finite,
+                min: self.min.min(other.min),
+                max: self.max.max(other.max),
+            },
+        }
+    }
+}
+
+fn sum(mut left: Vec<u64>, right: Vec<u64>) -> Vec<u64> {
+    for (l, r) in left.iter_mut().zip(right) {
+        *l += r;
+    }
+    left
+}
+
+/// The least power of two above `value` (> 0), at most [`WIDEST`].
+fn power_of_two_above(value: f32) -> f32 {
+    let mut range = 1.0_f32;
+    while range <= value && range < WIDEST {
+        range *= 2.0;
+    }
+    // Halving stops at the least positive f32, whose half is 0.
+    while range * 0.5 > value {
+        range *= 0.5;
+    }
+    range
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn statistics_of(values: &[f32], batch: usize) -> ActivationStatistics {
+        let mut statistics = ActivationStatistics::new(RangeSource::Calibration);
+        for batch in values.chunks(batch.max(1)) {
+            statistics.add(batch);
+        }
+        statistics
+    }
+
+    #[test]
+    fn counts_are_those_of_a_naive_count() {
+        let values = [-3.0, -0.5, 0.0, 0.25, 1.0, 3.999, f32::NAN, f32::INFINITY];
+        let statistics = statistics_of(&values, 3);
+        let (range, counts) = statistics.bins();
+        assert_eq!((range, statistics.count, statistics.not_finite), (4.0, 6, 2));
+        assert_eq!((statistics.min, statistics.max), (-3.0, 3.999));
+        let width = 2.0 * f64::from(range) / counts.len() as f64;
+        for (bin, &count) in counts.iter().enumerate() {
+            let low = -f64::from(range) + bin as f64 * width;
+            let naive = values
+                .iter()
+                .filter(|v| v.is_finite() && (low..low + width).contains(&f64::from(**v)));
+            assert_eq!(count, naive.count() as u64, "bin {bin}");
+        }
+    }
+
+    #[test]
+    fn only_zeros_have_no_range_and_keep_their_bin_when_it_grows() {
+        let mut statistics = statistics_of(&[0.0; 5], 2);
+        assert_eq!(statistics.bins().0, 0.0);
+        statistics.add(&[-1.0]);
+        let (range, counts) = statistics.bins();
+        assert_eq!((range, counts[BINS / 2], counts[BINS / 4]), (2.0, 5, 1));
+    }
+
+    #[test]
+    fn the_ends_of_f32_are_counted_too() {
+        let values = [f32::MAX, f32::MIN, f32::MIN_POSITIVE, 1e-45, -1e-45, 0.0];
+        for batch in 1..=values.len() {
+            let statistics = statistics_of(&values, batch);
+            assert_eq!(statistics.bins().1.iter().sum::<u64>(), 6);
+            assert_eq!(statistics, statistics_of(&values, 6));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_result_does_not_depend_on_the_batches(
+            values in prop::collection::vec(prop_oneof![
+                any::<f32>(), -2.0_f32..2.0, Just(0.0), Just(1.0), Just(-4.0), Just(f32::NAN),
+            ], 0..200),
+            batch in 1_usize..50,
+        ) {
+            let whole = statistics_of(&values, values.len());
+            prop_assert_eq!(&statistics_of(&values, batch), &whole);
+            prop_assert_eq!(whole.bins().1.iter().sum::<u64>(), whole.count);
+            prop_assert_eq!(whole.count + whole.not_finite, values.len() as u64);
+            let mut backwards = values;
+            backwards.reverse();
+            prop_assert_eq!(&statistics_of(&backwards, batch), &whole);
+        }
     }
 }
