@@ -54,7 +54,7 @@ impl Support {
 pub enum OutAxis {
     /// `groups * outer` output channels: Conv `W[O, I/g, k…]`, Gemm with `transB`.
     Outer,
-    /// `inner` output channels: MatMul `W[I, O]`.
+    /// `inner` output channels: MatMul `W[I, O]`. (For a ConvTranspose, `inner` holds its kernel as well.)
     Inner,
 }
 
@@ -114,7 +114,7 @@ pub struct WeightSource {
     /// The tensor there.
     pub tensor: TensorPlace,
     /// Positions (in that same graph) of the Identity, Transpose and Cast nodes between the tensor and the layer,
-    /// tensor first.
+    /// tensor first; of QuantizeLinear and DequantizeLinear too, for a layer that is quantized already.
     pub chain: Vec<usize>,
 }
 

@@ -7,6 +7,8 @@ mod layer;
 mod values;
 
 #[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
 mod tests;
 
 pub use fold::fold_batch_norm;

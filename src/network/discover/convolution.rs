@@ -82,7 +82,7 @@ fn kernel(weight: &Weight<'_>, sizes: &[usize]) -> Result<(usize, usize, usize),
 fn divisor(groups: i64, size: usize, sizes: &[usize]) -> Result<usize, String> {
     usize::try_from(groups)
         .ok()
-        .filter(|&groups| groups > 0 && size % groups == 0)
+        .filter(|&groups| groups > 0 && size.is_multiple_of(groups))
         .ok_or_else(|| {
             format!(
                 "its weight of shape {} cannot be divided into {groups} groups",

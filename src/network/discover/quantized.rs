@@ -11,7 +11,7 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
     let op = site.node.op_type();
     match (site.is_standard(), site.node.domain(), op) {
         (true, _, "QLinearConv") | (_, "com.microsoft", "QLinearConv" | "NhwcQLinearConv") => {
-            found.extend(conv(site, 3))
+            found.extend(conv(site, 3));
         }
         (true, _, "ConvInteger") => found.extend(conv(site, 1)),
         (true, _, "QLinearMatMul") => found.extend(matmul(site, 3, 0)),
@@ -25,13 +25,13 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
         (_, "com.microsoft", "FusedConv") => found.extend(site.weight(1).map(|weight| {
             site.layer(&role(LayerKind::Conv, 1, (0, 1)), weight, |weight, sizes| {
                 let groups = site.int("group", 1);
-                Ok(fused(site, convolution::read_conv(weight, sizes, groups)?))
+                Ok(fused(site, &convolution::read_conv(weight, sizes, groups)?))
             })
         })),
         (_, "com.microsoft", "FusedGemm") => found.extend(site.weight(1).map(|weight| {
             site.layer(&role(LayerKind::Gemm, 1, (0, -1)), weight, |weight, sizes| {
                 let axis = usize::from(site.int("transB", 0) != 0);
-                Ok(fused(site, read_matrix(weight, sizes, axis)?))
+                Ok(fused(site, &read_matrix(weight, sizes, axis)?))
             })
         })),
         _ => {}
@@ -59,7 +59,7 @@ fn already(site: &Site<'_>, weight: &Weight<'_>, reading: &Reading) -> Reading {
     )
 }
 
-fn fused(site: &Site<'_>, reading: Reading) -> Reading {
+fn fused(site: &Site<'_>, reading: &Reading) -> Reading {
     Reading {
         layout: reading.layout,
         support: Support::View(format!(

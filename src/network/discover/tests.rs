@@ -1,1 +1,398 @@
+use super::layers;
+use crate::network::layer::TensorPlace;
+use crate::network::{Format, Layer, LayerKind, Layout, OutAxis, Support};
+use crate::onnx::build::{float_tensor, i8_tensor, int_attribute, ints_attribute, node, raw_tensor, tensor_attribute};
+use crate::onnx::schema::{attribute_type, data_type};
+use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
+fn zeros(name: &str, dims: &[usize]) -> TensorProto {
+    float_tensor(name, dims, &vec![0.0; dims.iter().product()])
+}
+
+fn found(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>) -> Vec<Layer> {
+    let graph = GraphProto {
+        node: nodes,
+        initializer: initializers,
+        input: vec![ValueInfoProto {
+            name: Some("x".into()),
+            ..ValueInfoProto::default()
+        }],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    layers(&model, Format::Onnx).unwrap()
+}
+
+fn one(node: NodeProto, initializers: Vec<TensorProto>) -> Layer {
+    let mut all = found(vec![node], initializers);
+    assert_eq!(all.len(), 1, "{all:?}");
+    all.remove(0)
+}
+
+fn layout(groups: usize, outer: usize, channels: usize, inner: usize, out_axis: OutAxis) -> Layout {
+    Layout {
+        groups,
+        outer,
+        channels,
+        inner,
+        out_axis,
+    }
+}
+
+fn why(layer: &Layer) -> &str {
+    layer.support.why_not_split().unwrap_or("")
+}
+
+#[test]
+fn a_convolution_reads_its_input_channels_from_the_second_axis() {
+    let conv = one(
+        node("Conv", "c", ["x", "w"], ["y"], vec![]),
+        vec![zeros("w", &[8, 3, 5, 5])],
+    );
+    assert_eq!(conv.layout, layout(1, 8, 3, 25, OutAxis::Outer));
+    assert_eq!((conv.kind, conv.support), (LayerKind::Conv, Support::Split));
+    assert_eq!(conv.input, Some(("x".into(), 1)));
+    assert_eq!(
+        (conv.weight_input, conv.name.as_str(), conv.weight.as_str()),
+        (1, "c", "w")
+    );
+}
+
+#[test]
+fn grouped_convolutions_split_and_depthwise_ones_do_not() {
+    let group = |count| vec![int_attribute("group", count)];
+    let grouped = one(
+        node("Conv", "", ["x", "w"], ["y"], group(2)),
+        vec![zeros("w", &[8, 3, 1, 1])],
+    );
+    assert_eq!(grouped.layout, layout(2, 4, 3, 1, OutAxis::Outer));
+    assert_eq!(grouped.support, Support::Split);
+    let depthwise = one(
+        node("Conv", "", ["x", "w"], ["y"], group(8)),
+        vec![zeros("w", &[8, 1, 3, 3])],
+    );
+    assert_eq!(
+        depthwise.support,
+        Support::Quantize("depthwise: nothing to split".into())
+    );
+    let gray = one(
+        node("Conv", "", ["x", "w"], ["y"], vec![]),
+        vec![zeros("w", &[8, 1, 3, 3])],
+    );
+    assert_eq!(gray.support, Support::Split);
+}
+
+#[test]
+fn a_convolution_that_does_not_hold_together_says_why() {
+    let conv = |dims: &[usize], group| {
+        one(
+            node("Conv", "", ["x", "w"], ["y"], vec![int_attribute("group", group)]),
+            vec![zeros("w", dims)],
+        )
+    };
+    assert!(why(&conv(&[8, 3, 1], 3)).contains("cannot be divided into 3 groups"));
+    assert!(why(&conv(&[8, 3, 1], 0)).contains("cannot be divided into 0 groups"));
+    assert!(why(&conv(&[8, 3, 1], -2)).contains("cannot be divided into -2 groups"));
+    assert!(why(&conv(&[8, 3], 1)).contains("3 or more dimensions"));
+    assert!(why(&conv(&[8, 0, 3], 1)).contains("no elements"));
+    assert!(!conv(&[8, 3], 1).support.can_quantize());
+}
+
+#[test]
+fn a_weight_whose_data_does_not_fit_its_shape_is_shown_with_the_fault() {
+    let conv = || node("Conv", "", ["x", "w"], ["y"], vec![]);
+    let short = raw_tensor("w", data_type::FLOAT, &[2, 2, 2], vec![0; 12]);
+    assert!(why(&one(conv(), vec![short.clone()])).starts_with("broken weight: "));
+    for dims in [vec![-1, 2, 2], vec![i64::MAX, i64::MAX, 4]] {
+        let broken = TensorProto { dims, ..short.clone() };
+        let layer = one(conv(), vec![broken]);
+        assert!(why(&layer).starts_with("broken weight: "), "{layer:?}");
+        assert_eq!(layer.parameters(), 0);
+    }
+}
+
+#[test]
+fn a_transposed_convolution_is_looked_at_with_its_inputs_first() {
+    let layer = one(
+        node("ConvTranspose", "", ["x", "w"], ["y"], vec![int_attribute("group", 2)]),
+        vec![zeros("w", &[4, 3, 2, 2])],
+    );
+    assert_eq!(layer.layout, layout(2, 1, 2, 12, OutAxis::Inner));
+    assert!(matches!(layer.support, Support::View(_)));
+}
+
+#[test]
+fn gemm_reads_its_channels_where_trans_b_says() {
+    let gemm = |attributes| node("Gemm", "", ["x", "w", "b"], ["y"], attributes);
+    let stored = one(gemm(vec![]), vec![zeros("w", &[4, 6])]);
+    assert_eq!(stored.layout, layout(1, 1, 4, 6, OutAxis::Inner));
+    let turned = one(gemm(vec![int_attribute("transB", 1)]), vec![zeros("w", &[4, 6])]);
+    assert_eq!(turned.layout, layout(1, 4, 6, 1, OutAxis::Outer));
+    assert_eq!(turned.input, Some(("x".into(), -1)));
+    assert_eq!(turned.support, Support::Split);
+    let on_its_side = one(gemm(vec![int_attribute("transA", 1)]), vec![zeros("w", &[4, 6])]);
+    assert!(why(&on_its_side).contains("transA"));
+}
+
+#[test]
+fn matmul_takes_its_constant_on_either_side() {
+    let right = one(node("MatMul", "", ["x", "w"], ["y"], vec![]), vec![zeros("w", &[4, 6])]);
+    assert_eq!(right.layout, layout(1, 1, 4, 6, OutAxis::Inner));
+    assert_eq!((right.weight_input, right.input), (1, Some(("x".into(), -1))));
+    let left = one(node("MatMul", "", ["w", "x"], ["y"], vec![]), vec![zeros("w", &[4, 6])]);
+    assert_eq!(left.layout, layout(1, 4, 6, 1, OutAxis::Outer));
+    assert_eq!((left.weight_input, left.input), (0, Some(("x".into(), -2))));
+    assert_eq!(left.support, Support::Split);
+}
+
+#[test]
+fn matmuls_without_one_constant_matrix_are_looked_at() {
+    let right = |dims: &[usize]| one(node("MatMul", "", ["x", "w"], ["y"], vec![]), vec![zeros("w", dims)]);
+    let batched = right(&[2, 4, 6]);
+    assert!(why(&batched).starts_with("batched weights"));
+    assert_eq!(batched.layout, layout(2, 1, 4, 6, OutAxis::Inner));
+    assert!(why(&right(&[4])).contains("vector"));
+    let both = one(
+        node("MatMul", "", ["v", "w"], ["y"], vec![]),
+        vec![zeros("v", &[2, 4]), zeros("w", &[4, 6])],
+    );
+    assert!(why(&both).contains("both sides are constant"));
+    assert!(found(vec![node("MatMul", "", ["x", "x"], ["y"], vec![])], vec![]).is_empty());
+}
+
+#[test]
+fn a_weight_is_found_through_constant_identity_cast_and_transpose() {
+    let constant = node(
+        "Constant",
+        "",
+        [""; 0],
+        ["c"],
+        vec![tensor_attribute("value", zeros("", &[6, 4]))],
+    );
+    let nodes = vec![
+        constant,
+        node("Identity", "", ["c"], ["i"], vec![]),
+        node("Transpose", "", ["i"], ["t"], vec![]),
+        node("Cast", "", ["t"], ["w"], vec![int_attribute("to", 1)]),
+        node("MatMul", "", ["x", "w"], ["y"], vec![]),
+    ];
+    let layer = &found(nodes, vec![])[0];
+    assert_eq!(layer.layout, layout(1, 6, 4, 1, OutAxis::Outer));
+    assert_eq!(layer.source.tensor, TensorPlace::Constant(0));
+    assert_eq!(layer.source.chain, [1, 2, 3]);
+    assert_eq!((layer.weight.as_str(), layer.name.as_str()), ("c", "c"));
+    assert_eq!((layer.shape.as_slice(), &layer.support), (&[6, 4][..], &Support::Split));
+}
+
+#[test]
+fn two_transposes_cancel_and_a_senseless_one_stops_the_split() {
+    let through = |perm: &[i64]| {
+        found(
+            vec![
+                node("Transpose", "", ["w"], ["t"], vec![ints_attribute("perm", perm)]),
+                node("Transpose", "", ["t"], ["u"], vec![ints_attribute("perm", [1, 0])]),
+                node("MatMul", "", ["x", "u"], ["y"], vec![]),
+            ],
+            vec![zeros("w", &[4, 6])],
+        )
+        .remove(0)
+    };
+    assert_eq!(through(&[1, 0]).layout, layout(1, 1, 4, 6, OutAxis::Inner));
+    for perm in [&[0, 0][..], &[0, 7], &[-1, 0], &[0]] {
+        assert!(why(&through(perm)).contains("Transpose"), "{perm:?}");
+    }
+}
+
+#[test]
+fn a_transposed_kernel_is_looked_at_only() {
+    let nodes = |perm: [i64; 3]| {
+        vec![
+            node("Transpose", "", ["w"], ["t"], vec![ints_attribute("perm", perm)]),
+            node("Conv", "", ["x", "t"], ["y"], vec![]),
+        ]
+    };
+    assert_eq!(
+        found(nodes([0, 1, 2]), vec![zeros("w", &[4, 3, 2])])[0].support,
+        Support::Split
+    );
+    assert!(why(&found(nodes([1, 0, 2]), vec![zeros("w", &[4, 3, 2])])[0]).contains("Transpose"));
+}
+
+#[test]
+fn a_circle_of_identities_is_no_layer() {
+    let nodes = vec![
+        node("Identity", "", ["b"], ["a"], vec![]),
+        node("Identity", "", ["a"], ["b"], vec![]),
+        node("Conv", "", ["x", "a"], ["y"], vec![]),
+    ];
+    assert!(found(nodes, vec![]).is_empty());
+}
+
+#[test]
+fn an_lstm_is_two_layers_to_look_at() {
+    let lstm = node(
+        "LSTM",
+        "rnn",
+        ["x", "w", "r"],
+        ["y"],
+        vec![int_attribute("hidden_size", 2)],
+    );
+    let layers = found(vec![lstm], vec![zeros("w", &[2, 8, 3]), zeros("r", &[2, 8, 2])]);
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["rnn/W", "rnn/R"]);
+    assert_eq!(layers[0].layout, layout(1, 16, 3, 1, OutAxis::Outer));
+    assert_eq!(layers[1].layout, layout(1, 16, 2, 1, OutAxis::Outer));
+    assert_eq!((layers[0].weight_input, layers[1].weight_input), (1, 2));
+    assert_eq!(layers[0].input, Some(("x".into(), -1)));
+    assert_eq!(layers[1].input, None);
+    assert!(layers.iter().all(|layer| !layer.support.can_quantize()));
+}
+
+#[test]
+fn layers_of_a_branch_are_found_where_their_node_stands() {
+    let branch = GraphProto {
+        node: vec![node("MatMul", "inner", ["x", "w"], ["z"], vec![])],
+        ..GraphProto::default()
+    };
+    let then = AttributeProto {
+        name: Some("then_branch".into()),
+        r#type: Some(attribute_type::GRAPH),
+        g: Some(branch),
+        ..AttributeProto::default()
+    };
+    let nodes = vec![
+        node("MatMul", "first", ["x", "w"], ["a"], vec![]),
+        node("If", "", ["condition"], ["b"], vec![then]),
+        node("MatMul", "last", ["x", "w"], ["c"], vec![]),
+    ];
+    let layers = found(nodes, vec![zeros("w", &[4, 6])]);
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["first", "inner", "last"]);
+    assert!(why(&layers[1]).starts_with("inside an If"));
+    let path = layers[1].node.clone().unwrap();
+    assert_eq!((path.subgraphs, path.node), (vec![(1, "then_branch".to_owned())], 0));
+    assert_eq!(layers[1].source.subgraphs, []);
+}
+
+#[test]
+fn repeated_names_are_numbered_without_hitting_a_name_in_use() {
+    let matmul = |name: &str| node("MatMul", name, ["x", "w"], ["y"], vec![]);
+    let nodes = vec![
+        matmul("a"),
+        matmul("a"),
+        matmul("a#2"),
+        matmul("a"),
+        matmul(""),
+        matmul(""),
+    ];
+    let layers = found(nodes, vec![zeros("w", &[2, 2])]);
+    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["a", "a#3", "a#2", "a#4", "w", "w#2"]);
+}
+
+#[test]
+fn an_initializer_listed_as_input_is_a_constant_still() {
+    let listed = found(
+        vec![node("MatMul", "", ["w", "x"], ["y"], vec![])],
+        vec![zeros("w", &[2, 2]), zeros("x", &[2, 2])],
+    );
+    assert!(why(&listed[0]).contains("both sides are constant"));
+}
+
+#[test]
+fn quantized_layers_say_that_they_are() {
+    let int8 = |dims: &[usize]| i8_tensor("w", dims, &vec![1; dims.iter().product()]);
+    let integer = one(
+        node("ConvInteger", "", ["x", "w"], ["y"], vec![]),
+        vec![int8(&[4, 3, 2])],
+    );
+    assert_eq!(why(&integer), "quantized already: ConvInteger with int8 weights");
+    assert_eq!(integer.layout, layout(1, 4, 3, 2, OutAxis::Outer));
+    let inputs = ["x", "s", "z", "w", "s", "z", "s", "z"];
+    let linear = one(node("QLinearMatMul", "", inputs, ["y"], vec![]), vec![int8(&[4, 6])]);
+    assert_eq!((linear.kind, linear.weight_input), (LayerKind::Quantized, 3));
+    let behind = found(
+        vec![
+            node("DequantizeLinear", "", ["w", "s"], ["f"], vec![]),
+            node("Conv", "", ["x", "f"], ["y"], vec![]),
+        ],
+        vec![int8(&[4, 3, 2])],
+    );
+    assert_eq!(
+        why(&behind[0]),
+        "quantized already: int8 weights behind DequantizeLinear"
+    );
+    assert_eq!(behind[0].kind, LayerKind::Quantized);
+    let plain = one(node("MatMul", "", ["x", "w"], ["y"], vec![]), vec![int8(&[4, 6])]);
+    assert_eq!(why(&plain), "weights are int8, not floats");
+}
+
+#[test]
+fn operators_of_onnx_runtime_are_known_by_their_domain() {
+    let contrib = |mut node: NodeProto| {
+        node.domain = Some("com.microsoft".into());
+        node
+    };
+    let lstm = contrib(node("DynamicQuantizeLSTM", "q", ["x", "w", "r"], ["y"], vec![]));
+    let layers = found(
+        vec![lstm],
+        vec![
+            i8_tensor("w", &[1, 3, 8], &[0; 24]),
+            i8_tensor("r", &[1, 2, 8], &[0; 16]),
+        ],
+    );
+    assert_eq!(layers[0].layout, layout(1, 1, 3, 8, OutAxis::Inner));
+    assert_eq!(layers[1].name, "q/R");
+    let packed = contrib(node(
+        "MatMulNBits",
+        "",
+        ["x", "w", "s"],
+        ["y"],
+        vec![int_attribute("K", 32), int_attribute("N", 2), int_attribute("bits", 4)],
+    ));
+    let bytes = raw_tensor("w", data_type::UINT8, &[2, 1, 16], vec![0; 32]);
+    assert_eq!(
+        why(&one(packed, vec![bytes])),
+        "quantized already: MatMulNBits with 4-bit weights"
+    );
+    let other = node("DynamicQuantizeLSTM", "", ["x", "w", "r"], ["y"], vec![]);
+    assert!(found(vec![other], vec![i8_tensor("w", &[1, 3, 8], &[0; 24])]).is_empty());
+}
+
+#[test]
+fn half_floats_split_as_floats_do() {
+    let half = raw_tensor("w", data_type::FLOAT16, &[2, 2], vec![0; 8]);
+    let layer = one(node("MatMul", "", ["x", "w"], ["y"], vec![]), vec![half]);
+    assert_eq!(layer.support, Support::Split);
+}
+
+#[test]
+fn a_file_of_tensors_has_its_float_matrices_as_layers() {
+    let graph = GraphProto {
+        initializer: vec![
+            zeros("conv", &[8, 3, 5, 5]),
+            zeros("bias", &[8]),
+            i8_tensor("int", &[2, 2], &[0; 4]),
+            zeros("none", &[2, 0]),
+        ],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    let layers = layers(&model, Format::Safetensors).unwrap();
+    assert_eq!(layers.len(), 2);
+    assert_eq!(layers[0].layout, layout(1, 8, 3, 25, OutAxis::Outer));
+    assert_eq!((layers[0].op.as_str(), &layers[0].node), ("Tensor", &None));
+    assert!(why(&layers[1]).contains("no elements"));
+}
+
+#[test]
+fn a_model_without_a_graph_is_refused() {
+    let error = layers(&ModelProto::default(), Format::Onnx).unwrap_err();
+    assert!(error.to_string().contains("no graph"), "{error}");
+}
