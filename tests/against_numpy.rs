@@ -133,6 +133,7 @@ fn quantized_layers_have_the_step_and_the_indices_of_numpy() {
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
             unsigned_activations: false,
+            per_channel: false,
         };
         let layer = plan_layer(case.input, &case.layout, &settings);
         assert_eq!(layer.threshold.to_bits(), case.threshold.to_bits(), "{}", case.name);
