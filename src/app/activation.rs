@@ -2,7 +2,7 @@
 
 use super::command::Command;
 use super::distribution::draw_grid;
-use super::plot::{Scale, Steps, swatch};
+use super::plot::{Scale, Steps, number_marks, number_text, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::ActivationPlan;
@@ -13,21 +13,43 @@ use egui_plot::{Plot, PlotBounds, VLine};
 
 /// Draws the view into the `height` that is given.
 pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: Scale, height: f32, out: &mut Outbox) {
-    let Some(layer) = open.original.network.layers.get(open.selected()) else { return };
-    let statistics = layer.input.as_ref().and_then(|(name, _)| open.calibration()?.activations.get(name));
+    let Some(layer) = open.original.network.layers.get(open.selected()) else {
+        return;
+    };
+    let statistics = layer
+        .input
+        .as_ref()
+        .and_then(|(name, _)| open.calibration()?.activations.get(name));
     let Some(statistics) = statistics else {
         missing_ui(ui, open, height, out);
         return;
     };
-    let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
+    let plan = open
+        .planned()
+        .and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
     let plan = plan.and_then(|plan| plan.quantized()?.activation);
     let top = ui.cursor().top();
     let colors = tokens(ui);
     ui.horizontal_wrapped(|ui| {
-        swatch(ui, colors.original, "input of the layer", "The numbers that the weights multiply, gathered from samples.");
+        swatch(
+            ui,
+            colors.original,
+            "input of the layer",
+            "The numbers that the weights multiply, gathered from samples.",
+        );
         if plan.is_some() {
-            swatch(ui, colors.clipped, "clipped", "Values beyond the threshold are cut down to it.");
-            swatch(ui, colors.grid, "grid", "The only values that an input can have at this number of bits.");
+            swatch(
+                ui,
+                colors.clipped,
+                "clipped",
+                "Values beyond the threshold are cut down to it.",
+            );
+            swatch(
+                ui,
+                colors.grid,
+                "grid",
+                "The only values that an input can have at this number of bits.",
+            );
         }
     });
     let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
@@ -71,6 +93,8 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
         .x_axis_label("input value")
         .y_axis_label("values in a bin")
         .y_axis_min_width(46.0)
+        .x_grid_spacer(|input| number_marks(&input, 60.0))
+        .x_axis_formatter(|mark, _| number_text(&mark))
         .y_grid_spacer(move |input| scale.marks(&input))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
         .label_formatter(|_| None)
@@ -81,7 +105,9 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
                 draw_grid(plot, plan.grid, colors.grid);
                 let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
                 for side in sides {
-                    let line = VLine::new("threshold", side * threshold).color(colors.handle).width(1.5);
+                    let line = VLine::new("threshold", side * threshold)
+                        .color(colors.handle)
+                        .width(1.5);
                     plot.vline(line.allow_hover(false));
                 }
             }
@@ -95,7 +121,11 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
 fn visible(statistics: &ActivationStatistics) -> (f64, f64) {
     let (min, max) = (f64::from(statistics.min), f64::from(statistics.max));
     let room = ((max - min) * 0.04).max(1e-12);
-    if min.is_finite() && max.is_finite() { (min.min(0.0) - room, max.max(0.0) + room) } else { (-1.0, 1.0) }
+    if min.is_finite() && max.is_finite() {
+        (min.min(0.0) - room, max.max(0.0) + room)
+    } else {
+        (-1.0, 1.0)
+    }
 }
 
 /// Says what is missing and offers what mends it.

@@ -1,6 +1,6 @@
 //! The greatest |w| of each input channel, before and after, with the split channels marked.
 
-use super::plot::swatch;
+use super::plot::{number_marks, number_text, swatch};
 use super::text;
 use super::theme::{faded, tokens};
 use crate::session::{LayerView, OpenNetwork};
@@ -60,14 +60,17 @@ impl ChannelsPanel {
     fn plot_ui(&self, ui: &mut Ui, view: &LayerView, height: f32) {
         let colors = tokens(ui);
         let channels = self.ordered(view);
-        let highest = channels.iter().map(|&channel| view.channels[channel]).fold(0.0, f32::max);
+        let highest = channels
+            .iter()
+            .map(|&channel| view.channels[channel])
+            .fold(0.0, f32::max);
         let highest = if highest > 0.0 { f64::from(highest) } else { 1.0 };
         let count = channels.len().max(1) as f64;
         let channel_at = |x: f64| (x >= -0.5).then(|| channels.get((x + 0.5) as usize).copied()).flatten();
         let before: Vec<Bar> = channels
             .iter()
             .enumerate()
-            .map(|(x, &channel)| Bar::new(x as f64, f64::from(view.channels[channel])).width(0.86))
+            .map(|(x, &channel)| bar(x, view.channels[channel], faded(colors.original, 0.6)))
             .collect();
         let x_label = match self.order {
             Order::Index => "input channel",
@@ -84,19 +87,31 @@ impl ChannelsPanel {
             .x_axis_label(x_label)
             .y_axis_label("max |w|")
             .y_axis_min_width(46.0)
+            .x_grid_spacer(|input| {
+                number_marks(&input, 40.0)
+                    .into_iter()
+                    .filter(|mark| mark.value.fract() == 0.0)
+                    .collect()
+            })
+            .x_axis_formatter(|mark, _| format!("{:.0}", mark.value))
+            .y_grid_spacer(|input| number_marks(&input, 30.0))
+            .y_axis_formatter(|mark, _| number_text(&mark))
             .label_formatter(|_| None)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([-0.7, 0.0], [count - 0.3, highest * 1.2]));
-                let chart = BarChart::new("before", before).color(faded(colors.original, 0.75));
+                let chart = BarChart::new("before", before).color(colors.original);
                 plot.bar_chart(chart.allow_hover(false));
                 if let Some(after) = view.after.as_deref() {
-                    let bar = |split: bool| -> Vec<Bar> {
-                        let of = channels.iter().enumerate().filter(|(_, channel)| (after.copies[**channel] > 1) == split);
-                        of.map(|(x, &channel)| Bar::new(x as f64, f64::from(after.channels[channel])).width(0.86)).collect()
-                    };
-                    let kept = BarChart::new("after", bar(false)).color(faded(colors.quantized, 0.6));
-                    plot.bar_chart(kept.allow_hover(false));
-                    plot.bar_chart(BarChart::new("split", bar(true)).color(colors.split).allow_hover(false));
+                    let bars = channels.iter().enumerate().map(|(x, &channel)| {
+                        let color = if after.copies[channel] > 1 {
+                            colors.split
+                        } else {
+                            faded(colors.quantized, 0.8)
+                        };
+                        bar(x, after.channels[channel], color)
+                    });
+                    let chart = BarChart::new("after", bars.collect()).color(colors.quantized);
+                    plot.bar_chart(chart.allow_hover(false));
                     let threshold = f64::from(after.quantized.threshold);
                     let line = HLine::new("threshold", threshold).color(colors.handle).width(1.5);
                     plot.hline(line.allow_hover(false));
@@ -116,6 +131,13 @@ impl ChannelsPanel {
     }
 }
 
+fn bar(x: usize, height: f32, color: egui::Color32) -> Bar {
+    Bar::new(x as f64, f64::from(height))
+        .width(0.86)
+        .fill(color)
+        .stroke(egui::Stroke::NONE)
+}
+
 /// `×2` above each split channel, where there is room for it.
 fn copies_text(plot: &mut PlotUi<'_>, view: &LayerView, channels: &[usize], color: egui::Color32) {
     let Some(after) = view.after.as_deref() else { return };
@@ -125,8 +147,12 @@ fn copies_text(plot: &mut PlotUi<'_>, view: &LayerView, channels: &[usize], colo
             let at = PlotPoint::new(x as f64, f64::from(view.channels[channel]));
             let screen = plot.screen_from_plot(at).x;
             if screen - last > 18.0 {
-                let label = egui::RichText::new(format!("×{}", after.copies[channel])).small().strong();
-                let text = Text::new("copies", at, label).color(color).anchor(egui::Align2::CENTER_BOTTOM);
+                let label = egui::RichText::new(format!("×{}", after.copies[channel]))
+                    .small()
+                    .strong();
+                let text = Text::new("copies", at, label)
+                    .color(color)
+                    .anchor(egui::Align2::CENTER_BOTTOM);
                 plot.text(text.allow_hover(false));
                 last = screen;
             }
@@ -135,13 +161,21 @@ fn copies_text(plot: &mut PlotUi<'_>, view: &LayerView, channels: &[usize], colo
 }
 
 fn hover(plot: &mut PlotUi<'_>, view: &LayerView, channel_at: impl Fn(f64) -> Option<usize>) {
-    let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else { return };
+    let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
+        return;
+    };
     let Some(channel) = channel_at(pointer.x) else { return };
-    let mut lines = format!("input channel {channel}\nmax |w| {}", text::three_digits(f64::from(view.channels[channel])));
+    let mut lines = format!(
+        "input channel {channel}\nmax |w| {}",
+        text::three_digits(f64::from(view.channels[channel]))
+    );
     if let Some(after) = view.after.as_deref() {
         let copies = after.copies[channel];
         if copies > 1 {
-            lines += &format!(", {} in each of {copies} copies", text::three_digits(f64::from(after.channels[channel])));
+            lines += &format!(
+                ", {} in each of {copies} copies",
+                text::three_digits(f64::from(after.channels[channel]))
+            );
         }
     }
     plot.response().clone().on_hover_text_at_pointer(lines);

@@ -29,7 +29,7 @@ pub(super) enum Command {
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 13] = [
+    pub(super) const WITH_SHORTCUT: [Self; 15] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -42,6 +42,8 @@ impl Command {
         Self::FocusFilter,
         Self::ResetView,
         Self::ShowMessages,
+        Self::NextLayer,
+        Self::PreviousLayer,
         Self::Quit,
     ];
 
@@ -81,10 +83,16 @@ impl Command {
             Self::OpenDataFolder => "Open a folder of images, one sub-folder a class, to run the network on.",
             Self::TypeDataPath => "Open data whose path you type or paste.",
             Self::LoadRecipe => "Apply the settings of a recipe file (TOML).",
-            Self::Demo(Demo::Fashion) => "A small image classifier with 1000 test images: its outliers cost 13 points at 3 bits.",
+            Self::Demo(Demo::Fashion) => {
+                "A small image classifier with 1000 test images: its outliers cost 13 points at 3 bits."
+            }
             Self::Demo(Demo::Shakespeare) => "A small text model with held-out text.",
-            Self::Export(ExportKind::Onnx) => "Write the quantized network as an ONNX file: exactly what the preview runs.",
-            Self::Export(ExportKind::Safetensors) => "Write integers, scales and the list of split channels of each layer.",
+            Self::Export(ExportKind::Onnx) => {
+                "Write the quantized network as an ONNX file: exactly what the preview runs."
+            }
+            Self::Export(ExportKind::Safetensors) => {
+                "Write integers, scales and the list of split channels of each layer."
+            }
             Self::Export(ExportKind::Recipe) => "Write the settings as a TOML file that the command line reads too.",
             Self::Undo => "Take the last change of the recipe back.",
             Self::Redo => "Make the change again.",
@@ -116,20 +124,23 @@ impl Command {
             Self::FocusFilter => command(Key::F),
             Self::ResetView => command(Key::Num0),
             Self::ShowMessages => command(Key::M),
+            Self::NextLayer => command(Key::ArrowDown),
+            Self::PreviousLayer => command(Key::ArrowUp),
             Self::Quit => command(Key::Q),
             Self::TypeDataPath
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
-            | Self::NextLayer
-            | Self::PreviousLayer
             | Self::Retry => None,
         }
     }
 
     /// A button with text, keys and tooltip, for a menu.
     pub(super) fn menu_entry(self, ui: &mut egui::Ui, enabled: bool) -> bool {
-        let keys = self.shortcut().map(|keys| ui.ctx().format_shortcut(&keys)).unwrap_or_default();
+        let keys = self
+            .shortcut()
+            .map(|keys| ui.ctx().format_shortcut(&keys))
+            .unwrap_or_default();
         let button = egui::Button::new(self.text()).shortcut_text(keys);
         let clicked = ui.add_enabled(enabled, button).on_hover_text(self.tooltip()).clicked();
         if clicked {
@@ -148,7 +159,10 @@ impl Command {
     pub(super) fn pressed(ctx: &egui::Context) -> Vec<Self> {
         ctx.input_mut(|input| {
             let mut pressed = |command: &Self| command.shortcut().is_some_and(|keys| input.consume_shortcut(&keys));
-            Self::WITH_SHORTCUT.into_iter().filter(|command| pressed(command)).collect()
+            Self::WITH_SHORTCUT
+                .into_iter()
+                .filter(|command| pressed(command))
+                .collect()
         })
     }
 }
@@ -159,7 +173,10 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_shortcut() {
-        let keys: Vec<_> = Command::WITH_SHORTCUT.iter().map(|command| command.shortcut()).collect();
+        let keys: Vec<_> = Command::WITH_SHORTCUT
+            .iter()
+            .map(|command| command.shortcut())
+            .collect();
         for (i, key) in keys.iter().enumerate() {
             assert!(key.is_some());
             assert!(!keys[..i].contains(key), "{:?}", Command::WITH_SHORTCUT[i]);

@@ -83,7 +83,9 @@ impl Purpose {
 
 /// What a dropped file is for, by its name.
 pub(super) fn purpose_of(path: &Path) -> Purpose {
-    let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
         Some("onnx" | "safetensors") => Purpose::Model,
         Some("toml") => Purpose::Recipe,
@@ -108,11 +110,13 @@ impl Dialogs {
         }
         let (sender, answer) = channel();
         let (ctx, name) = (ctx.clone(), suggestion.to_owned());
-        let spawned = std::thread::Builder::new().name("file dialog".to_owned()).spawn(move || {
-            // The window may be gone by now; then nobody wants the answer.
-            let _ = sender.send(native_dialog(purpose, &name));
-            ctx.request_repaint();
-        });
+        let spawned = std::thread::Builder::new()
+            .name("file dialog".to_owned())
+            .spawn(move || {
+                // The window may be gone by now; then nobody wants the answer.
+                let _ = sender.send(native_dialog(purpose, &name));
+                ctx.request_repaint();
+            });
         match spawned {
             Ok(_) => {
                 self.waiting = Some(Waiting {
@@ -156,27 +160,38 @@ impl Dialogs {
         let Some(prompt) = &mut self.prompt else { return };
         let mut open = true;
         let mut answer = None;
-        let window = egui::Window::new(prompt.purpose.title()).open(&mut open).collapsible(false).resizable(false);
-        window.anchor(egui::Align2::CENTER_CENTER, [0.0, -60.0]).show(ctx, |ui| {
-            let label = ui.label("Path");
-            let field = egui::TextEdit::singleline(&mut prompt.path).hint_text(prompt.purpose.hint()).desired_width(460.0);
-            let response = ui.add(field).labelled_by(label.id);
-            if std::mem::take(&mut prompt.fresh) {
-                response.request_focus();
-            }
-            let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
-            ui.horizontal(|ui| {
-                let path = prompt.path.trim();
-                let text = if matches!(prompt.purpose, Purpose::Export(_)) { "Write" } else { "Open" };
-                let clicked = ui.add_enabled(!path.is_empty(), egui::Button::new(text)).clicked();
-                if (clicked || entered) && !path.is_empty() {
-                    answer = Some(Some(PathBuf::from(path)));
+        let window = egui::Window::new(prompt.purpose.title())
+            .open(&mut open)
+            .collapsible(false)
+            .resizable(false);
+        window
+            .anchor(egui::Align2::CENTER_CENTER, [0.0, -60.0])
+            .show(ctx, |ui| {
+                let label = ui.label("Path");
+                let field = egui::TextEdit::singleline(&mut prompt.path)
+                    .hint_text(prompt.purpose.hint())
+                    .desired_width(460.0);
+                let response = ui.add(field).labelled_by(label.id);
+                if std::mem::take(&mut prompt.fresh) {
+                    response.request_focus();
                 }
-                if ui.button("Cancel").clicked() || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
-                    answer = Some(None);
-                }
+                let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
+                ui.horizontal(|ui| {
+                    let path = prompt.path.trim();
+                    let text = if matches!(prompt.purpose, Purpose::Export(_)) {
+                        "Write"
+                    } else {
+                        "Open"
+                    };
+                    let clicked = ui.add_enabled(!path.is_empty(), egui::Button::new(text)).clicked();
+                    if (clicked || entered) && !path.is_empty() {
+                        answer = Some(Some(PathBuf::from(path)));
+                    }
+                    if ui.button("Cancel").clicked() || ui.input(|input| input.key_pressed(egui::Key::Escape)) {
+                        answer = Some(None);
+                    }
+                });
             });
-        });
         match answer {
             Some(Some(path)) => {
                 out.actions.push(prompt.purpose.action(path));
@@ -197,9 +212,10 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
         Purpose::Data => dialog.pick_file(),
         Purpose::DataFolder => dialog.pick_folder(),
         Purpose::Recipe => dialog.add_filter("recipes", &["toml"]).pick_file(),
-        Purpose::Export(kind) => {
-            dialog.add_filter(kind.extension(), &[kind.extension()]).set_file_name(suggestion).save_file()
-        }
+        Purpose::Export(kind) => dialog
+            .add_filter(kind.extension(), &[kind.extension()])
+            .set_file_name(suggestion)
+            .save_file(),
     }
 }
 

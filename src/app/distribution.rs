@@ -1,6 +1,6 @@
 //! The selected layer's weights: histogram before and after splitting, the grid, and the clip threshold as a line to drag.
 
-use super::plot::{Scale, Steps, near, swatch};
+use super::plot::{Scale, Steps, near, number_marks, number_text, swatch};
 use super::theme::{faded, thin, tokens};
 use super::{Outbox, text};
 use crate::quantization::{Clip, Grid};
@@ -72,7 +72,7 @@ impl DistributionPanel {
             swatch(
                 ui,
                 colors.outlier,
-                &format!("outliers (> {} σ)", text::three_digits(sigma)),
+                &format!("outliers (> {} σ)", text::short_number(sigma)),
                 "Weights further from the mean than this many standard deviations. The largest of them sets how wide the grid must be.",
             );
             if let Some(after) = view.after.as_deref() {
@@ -99,12 +99,27 @@ impl DistributionPanel {
         });
     }
 
-    fn plot_ui(&self, ui: &mut Ui, open: &OpenNetwork, view: &LayerView, facts: &LayerFacts, sigma: f64, height: f32) -> Hand {
+    fn plot_ui(
+        &self,
+        ui: &mut Ui,
+        open: &OpenNetwork,
+        view: &LayerView,
+        facts: &LayerFacts,
+        sigma: f64,
+        height: f32,
+    ) -> Hand {
         let colors = tokens(ui);
         let scale = self.scale;
         let before = steps(view.range, &view.before.counts);
-        let after = view.after_histogram.as_ref().map(|histogram| steps(view.range, &histogram.counts));
-        let highest = after.as_ref().map_or(0.0, |after| after.highest(scale)).max(before.highest(scale)).max(0.3);
+        let after = view
+            .after_histogram
+            .as_ref()
+            .map(|histogram| steps(view.range, &histogram.counts));
+        let highest = after
+            .as_ref()
+            .map_or(0.0, |after| after.highest(scale))
+            .max(before.highest(scale))
+            .max(0.3);
         let statistics = facts.readable();
         let (mean, std) = statistics.map_or((0.0, 0.0), |statistics| (statistics.mean, statistics.std));
         let is_outlier = |x: f64| (x - mean).abs() > sigma * std;
@@ -124,6 +139,8 @@ impl DistributionPanel {
             .x_axis_label("weight")
             .y_axis_label("weights in a bin")
             .y_axis_min_width(46.0)
+            .x_grid_spacer(|input| number_marks(&input, 60.0))
+            .x_axis_formatter(|mark, _| number_text(&mark))
             .y_grid_spacer(move |input| scale.marks(&input))
             .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
             .label_formatter(|_| None)
@@ -132,16 +149,27 @@ impl DistributionPanel {
                 if let Some(quantized) = quantized {
                     draw_grid(plot, quantized.grid, colors.grid);
                 }
-                before.draw(plot, "before", faded(colors.original, 0.75), scale, |x| !is_outlier(x));
-                before.draw(plot, "outliers", colors.outlier, scale, is_outlier);
+                let alone = after.is_none();
+                let strength = if alone { 0.85 } else { 0.35 };
+                before.draw(plot, "before", faded(colors.original, strength), scale, |x| {
+                    !is_outlier(x)
+                });
                 let mut hand = Hand::default();
                 if let (Some(after), Some(quantized)) = (&after, quantized) {
                     let threshold = f64::from(quantized.threshold);
                     let clipped = |x: f64| x.abs() > threshold + after.width * 0.5;
-                    after.draw(plot, "after", faded(colors.quantized, 0.6), scale, |x| !clipped(x));
+                    after.draw(plot, "after", faded(colors.quantized, 0.75), scale, |x| !clipped(x));
                     after.draw(plot, "clipped", colors.clipped, scale, clipped);
+                    before.outline(plot, "before", colors.original, scale);
                     hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
                 }
+                before.draw(
+                    plot,
+                    "outliers",
+                    faded(colors.outlier, if alone { 1.0 } else { 0.8 }),
+                    scale,
+                    is_outlier,
+                );
                 self.hover(plot, &before, after.as_ref());
                 if !hand.hot {
                     hand.range = zoom_and_pan(plot, range, whole);
@@ -152,14 +180,22 @@ impl DistributionPanel {
     }
 
     /// The threshold on both sides; what the hand does with it.
-    fn threshold_line(&self, plot: &mut egui_plot::PlotUi<'_>, threshold: f64, most: f64, color: egui::Color32) -> Hand {
+    fn threshold_line(
+        &self,
+        plot: &mut egui_plot::PlotUi<'_>,
+        threshold: f64,
+        most: f64,
+        color: egui::Color32,
+    ) -> Hand {
         for x in [-threshold, threshold] {
             let width = if self.hot { 2.5 } else { 1.5 };
             plot.vline(VLine::new("threshold", x).color(color).width(width).allow_hover(false));
         }
         let near = near(plot, threshold) || near(plot, -threshold);
         let response = plot.response().clone();
-        let (pressed, down) = response.ctx.input(|input| (input.pointer.primary_pressed(), input.pointer.primary_down()));
+        let (pressed, down) = response
+            .ctx
+            .input(|input| (input.pointer.primary_pressed(), input.pointer.primary_down()));
         // Grabbed on the press: a drag is told only after the pointer has moved some way.
         let dragging = (self.dragging || (near && pressed)) && down;
         let mut hand = Hand {
@@ -170,7 +206,10 @@ impl DistributionPanel {
             ..Hand::default()
         };
         let moved = response.ctx.input(|input| input.pointer.delta().x != 0.0);
-        if dragging && moved && let Some(pointer) = plot.pointer_coordinate() {
+        if dragging
+            && moved
+            && let Some(pointer) = plot.pointer_coordinate()
+        {
             hand.threshold = Some(pointer.x.abs().clamp(most * 0.01, most));
         }
         hand
@@ -180,11 +219,17 @@ impl DistributionPanel {
         if self.dragging {
             return;
         }
-        let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else { return };
+        let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
+            return;
+        };
         let Some(bin) = before.bin(pointer.x) else { return };
         let low = before.low + before.width * bin as f64;
         let count = text::plural(before.counts[bin], "weight", "weights");
-        let mut lines = format!("{} to {}\nbefore: {count}", text::three_digits(low), text::three_digits(low + before.width));
+        let mut lines = format!(
+            "{} to {}\nbefore: {count}",
+            text::three_digits(low),
+            text::three_digits(low + before.width)
+        );
         if let Some(after) = after {
             lines += &format!("\nafter splitting: {}", text::full_count(after.counts[bin]));
         }
@@ -226,12 +271,20 @@ fn zoom_and_pan(plot: &egui_plot::PlotUi<'_>, range: (f64, f64), whole: (f64, f6
         return (delta != 0.0).then(|| limited((range.0 - delta, range.1 - delta), whole));
     }
     let pointer = plot.pointer_coordinate().filter(|_| response.hovered())?;
-    let (scroll, zoom) = response.ctx.input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
+    let (scroll, zoom) = response
+        .ctx
+        .input(|input| (input.smooth_scroll_delta().y, input.zoom_delta()));
     if scroll == 0.0 && (zoom - 1.0).abs() < f32::EPSILON {
         return None;
     }
     let factor = f64::from(zoom * (scroll / 200.0).exp());
-    Some(limited((pointer.x + (range.0 - pointer.x) / factor, pointer.x + (range.1 - pointer.x) / factor), whole))
+    Some(limited(
+        (
+            pointer.x + (range.0 - pointer.x) / factor,
+            pointer.x + (range.1 - pointer.x) / factor,
+        ),
+        whole,
+    ))
 }
 
 /// A range no wider than twice the whole, and no narrower than numbers can tell apart; `None` when it shows all.
@@ -291,7 +344,10 @@ fn crowding(after: &After) -> String {
     let share = middle as f64 / quantized.values.len().max(1) as f64;
     let values = quantized.grid.high() - quantized.grid.low() + 1;
     let reach = text::three_digits(f64::from(quantized.threshold));
-    format!("The grid's {values} values reach to ±{reach}; {} of the weights share the middle 3.", text::percent(share))
+    format!(
+        "The grid's {values} values reach to ±{reach}; {} of the weights share the middle 3.",
+        text::percent(share)
+    )
 }
 
 fn waiting_ui(ui: &mut Ui, open: &OpenNetwork, height: f32) {

@@ -33,14 +33,20 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
         ..eframe::NativeOptions::default()
     };
     let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        eframe::run_native("splitscope", native, Box::new(move |cc| Ok(Box::new(App::new(cc, &options)))))
+        eframe::run_native(
+            "splitscope",
+            native,
+            Box::new(move |cc| Ok(Box::new(App::new(cc, &options)))),
+        )
     }));
     match started {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(anyhow::anyhow!(explain(&format!("{error}")))),
         Err(panic) => {
             let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
+            let text = text
+                .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
+                .unwrap_or_default();
             Err(anyhow::anyhow!(explain(&text)))
         }
     }
@@ -48,7 +54,9 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
 
 /// Whether the environment names a display.
 fn has_display(variable: impl Fn(&str) -> Option<String>) -> bool {
-    ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"].iter().any(|name| variable(name).is_some_and(|value| !value.is_empty()))
+    ["DISPLAY", "WAYLAND_DISPLAY", "WAYLAND_SOCKET"]
+        .iter()
+        .any(|name| variable(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// One line for a person from an error of the window system.
@@ -56,11 +64,15 @@ fn explain(error: &str) -> String {
     let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
     let library = LIBRARIES.iter().find(|(library, _)| error.contains(library));
     if let Some((library, package)) = library {
-        return format!("the system library {library} is missing: install {package} (on Debian: apt install {ALL_PACKAGES}); {SUBCOMMANDS}");
+        return format!(
+            "the system library {library} is missing: install {package} (on Debian: apt install {ALL_PACKAGES}); {SUBCOMMANDS}"
+        );
     }
     let lower = error.to_lowercase();
     if lower.contains("glutin") || lower.contains("opengl") || lower.contains("egl") || lower.contains("glx") {
-        return format!("no usable OpenGL ({error}): install libgl1 and a driver for it (on Debian: apt install libgl1); {SUBCOMMANDS}");
+        return format!(
+            "no usable OpenGL ({error}): install libgl1 and a driver for it (on Debian: apt install libgl1); {SUBCOMMANDS}"
+        );
     }
     format!("the window could not be opened: {error}; {SUBCOMMANDS}")
 }

@@ -1,10 +1,10 @@
 //! The table of layers: virtual rows, sorted, filtered, coloured by error, walked with the arrow keys.
 
+use super::Outbox;
 use super::text::{self, elided_label, note};
 use super::theme::tokens;
-use super::Outbox;
-use crate::session::{Action, LayerFacts, OpenNetwork, Planned};
 use crate::quantization::{Outcome, Plan};
+use crate::session::{Action, LayerFacts, OpenNetwork, Planned};
 use egui::{Align, Key, Layout, Sense, Ui, vec2};
 use egui_extras::{Column, TableBuilder, TableRow};
 use std::sync::Arc;
@@ -21,8 +21,15 @@ enum Field {
     Sqnr,
 }
 
-const FIELDS: [Field; 7] =
-    [Field::Name, Field::Op, Field::Shape, Field::Parameters, Field::Max, Field::Outliers, Field::Sqnr];
+const FIELDS: [Field; 7] = [
+    Field::Name,
+    Field::Op,
+    Field::Shape,
+    Field::Parameters,
+    Field::Max,
+    Field::Outliers,
+    Field::Sqnr,
+];
 const ROW_HEIGHT: f32 = 20.0;
 
 impl Field {
@@ -46,7 +53,9 @@ impl Field {
             Self::Parameters => "Number of weights.",
             Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
-            Self::Sqnr => "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit.",
+            Self::Sqnr => {
+                "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
+            }
         }
     }
 }
@@ -106,7 +115,9 @@ impl LayerTable {
     pub(super) fn walk(&mut self, open: &OpenNetwork, step: isize, out: &mut Outbox) {
         let Some((_, order)) = &self.order else { return };
         let row = order.iter().position(|&layer| layer == open.selected());
-        let next = row.map_or(0, |row| row.saturating_add_signed(step).min(order.len().saturating_sub(1)));
+        let next = row.map_or(0, |row| {
+            row.saturating_add_signed(step).min(order.len().saturating_sub(1))
+        });
         if let Some(&layer) = order.get(next) {
             out.actions.push(Action::SelectLayer(layer));
             self.scroll_to = Some(next);
@@ -149,10 +160,12 @@ impl LayerTable {
                     header.col(|ui| {
                         let arrow = match (column == field, descending) {
                             (false, _) => "",
-                            (true, true) => " ⏷",
-                            (true, false) => " ⏶",
+                            (true, true) => " ▼",
+                            (true, false) => " ▲",
                         };
-                        let title = egui::RichText::new(format!("{}{arrow}", column.title())).small().strong();
+                        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
+                            .small()
+                            .strong();
                         let button = egui::Button::new(title).frame(false).sense(Sense::click());
                         let response = ui.add(button).on_hover_text(column.tooltip());
                         let label = format!("Sort by {}", column.title());
@@ -175,7 +188,11 @@ impl LayerTable {
             });
         if let Some(field) = sort {
             // Numbers are worst first at the first click, names in order.
-            self.descending = if field == self.field { !self.descending } else { !matches!(field, Field::Name | Field::Op | Field::Sqnr) };
+            self.descending = if field == self.field {
+                !self.descending
+            } else {
+                !matches!(field, Field::Name | Field::Op | Field::Sqnr)
+            };
             self.field = field;
         }
     }
@@ -187,13 +204,21 @@ impl LayerTable {
             ui.label(note(count.to_string()));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let mut value = sigma;
-                let drag = egui::DragValue::new(&mut value).range(1.0..=20.0).speed(0.05).max_decimals(1).suffix(" σ");
-                let response = ui.add(drag).on_hover_text("How many standard deviations from the mean make an outlier.");
+                let drag = egui::DragValue::new(&mut value)
+                    .range(1.0..=20.0)
+                    .speed(0.05)
+                    .max_decimals(1)
+                    .suffix(" σ");
+                let response = ui
+                    .add(drag)
+                    .on_hover_text("How many standard deviations from the mean make an outlier.");
                 let label = ui.label(note("outlier beyond"));
                 if response.labelled_by(label.id).changed() {
                     out.actions.push(Action::SetSigma(value));
                 }
-                let filter = egui::TextEdit::singleline(&mut self.filter).hint_text("filter…").desired_width(f32::INFINITY);
+                let filter = egui::TextEdit::singleline(&mut self.filter)
+                    .hint_text("filter…")
+                    .desired_width(f32::INFINITY);
                 let response = ui.add(filter);
                 response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Filter layers"));
                 if std::mem::take(&mut self.focus_filter) {
@@ -225,7 +250,11 @@ impl LayerTable {
             Field::Max => key.facts[index].max_in_sigma().unwrap_or(-1.0),
             Field::Outliers => key.facts[index].outliers as f64,
             // Layers without an error stand behind those with one.
-            Field::Sqnr => key.plan.as_ref().and_then(|plan| sqnr(plan, index)).unwrap_or(f64::INFINITY),
+            Field::Sqnr => key
+                .plan
+                .as_ref()
+                .and_then(|plan| sqnr(plan, index))
+                .unwrap_or(f64::INFINITY),
             Field::Name | Field::Op | Field::Shape => index as f64,
         };
         order.sort_by(|&a, &b| match key.field {
@@ -262,7 +291,14 @@ fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize) {
     row.col(|ui| number_cell(ui, &text::short_count(layer.parameters())));
     match &facts.statistics {
         Ok(_) => {
-            row.col(|ui| number_cell(ui, &facts.max_in_sigma().map_or_else(String::new, |max| format!("{max:.1} σ"))));
+            row.col(|ui| {
+                number_cell(
+                    ui,
+                    &facts
+                        .max_in_sigma()
+                        .map_or_else(String::new, |max| format!("{max:.1} σ")),
+                )
+            });
             row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
         }
         Err(reason) => {
@@ -283,12 +319,19 @@ fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, index: usize) {
     };
     match &plan.outcome {
         Outcome::Float(reason) => {
-            ui.add(egui::Label::new(note("float")).selectable(false)).on_hover_text(reason);
+            ui.add(egui::Label::new(note("float")).selectable(false))
+                .on_hover_text(reason);
         }
         Outcome::Quantized(quantized) => {
             let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());
             let color = tokens(ui).sqnr(quantized.sqnr_db);
-            ui.painter().rect(rect, 2.0, color, super::theme::thin(tokens(ui).grid), egui::StrokeKind::Inside);
+            ui.painter().rect(
+                rect,
+                2.0,
+                color,
+                super::theme::thin(tokens(ui).grid),
+                egui::StrokeKind::Inside,
+            );
             ui.spacing_mut().item_spacing.x = 4.0;
             number_cell(ui, &text::decibels(quantized.sqnr_db));
         }
@@ -302,6 +345,10 @@ fn cell(ui: &mut Ui, text: &str) {
 
 fn number_cell(ui: &mut Ui, text: &str) {
     ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        ui.add(egui::Label::new(egui::RichText::new(text).small()).selectable(false).extend());
+        ui.add(
+            egui::Label::new(egui::RichText::new(text).small())
+                .selectable(false)
+                .extend(),
+        );
     });
 }

@@ -5,8 +5,8 @@ mod channels;
 mod command;
 mod dialogs;
 mod distribution;
-mod layer_table;
 mod launch;
+mod layer_table;
 mod plot;
 mod preview;
 mod recipe;
@@ -23,7 +23,7 @@ use crate::quantization::{LayerRecipe, Recipe};
 use crate::session::{Action, ExportKind, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::{Dialogs, Purpose};
-use egui::{Panel, Response, ThemePreference, Ui};
+use egui::{Align, Layout, Panel, Response, ThemePreference, Ui};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -53,7 +53,9 @@ struct Outbox {
 impl Outbox {
     /// Changes the exceptions of the selected layer; those that say nothing are dropped.
     fn edit_layer(&mut self, open: &OpenNetwork, gesture: bool, edit: impl FnOnce(&mut LayerRecipe)) {
-        let Some(layer) = open.original.network.layers.get(open.selected()) else { return };
+        let Some(layer) = open.original.network.layers.get(open.selected()) else {
+            return;
+        };
         let mut recipe: Recipe = open.recipe().clone();
         let exceptions = recipe.layers.entry(layer.name.clone()).or_default();
         edit(exceptions);
@@ -90,7 +92,10 @@ impl App {
     /// The application as `options` say, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: &StartOptions) -> Self {
         theme::install(&cc.egui_ctx);
-        let saved: Saved = cc.storage.and_then(|storage| eframe::get_value(storage, SAVED_KEY)).unwrap_or_default();
+        let saved: Saved = cc
+            .storage
+            .and_then(|storage| eframe::get_value(storage, SAVED_KEY))
+            .unwrap_or_default();
         let ctx = cc.egui_ctx.clone();
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
         let model = options.model.as_deref().unwrap_or("demo:fashion");
@@ -144,7 +149,11 @@ impl App {
             Command::Redo => self.session.act(Action::Redo),
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
-                ctx.set_theme(if dark { ThemePreference::Light } else { ThemePreference::Dark });
+                ctx.set_theme(if dark {
+                    ThemePreference::Light
+                } else {
+                    ThemePreference::Dark
+                });
             }
             Command::FocusFilter => self.table.focus_filter(),
             Command::NextLayer | Command::PreviousLayer => {
@@ -164,10 +173,19 @@ impl App {
 
     /// A name for a new file: the network's, and its bits.
     fn export_name(&self, kind: ExportKind) -> String {
-        let Some(open) = self.session.open() else { return String::new() };
+        let Some(open) = self.session.open() else {
+            return String::new();
+        };
         let name = open.original.network.name.replace([':', '/', '\\'], "-");
-        let stem = name.strip_suffix(".onnx").or(name.strip_suffix(".safetensors")).unwrap_or(&name);
-        let bits = open.recipe().weight_bits.grid().map_or_else(|| "float".to_owned(), |bits| format!("{bits}bit"));
+        let stem = name
+            .strip_suffix(".onnx")
+            .or(name.strip_suffix(".safetensors"))
+            .unwrap_or(&name);
+        let bits = open
+            .recipe()
+            .weight_bits
+            .grid()
+            .map_or_else(|| "float".to_owned(), |bits| format!("{bits}bit"));
         format!("{stem}-{bits}.{}", kind.extension())
     }
 
@@ -183,19 +201,32 @@ impl App {
             return;
         };
         let sigma = self.session.saved.sigma;
-        Panel::bottom("preview").resizable(true).default_size(142.0).size_range(60.0..=320.0).show(ui, |ui| {
-            self.preview.ui(ui, &self.session, open, out);
-        });
-        Panel::left("layers").resizable(true).default_size(468.0).size_range(220.0..=900.0).show(ui, |ui| {
-            self.table.ui(ui, open, sigma, out);
-        });
-        Panel::right("recipe").resizable(true).default_size(256.0).size_range(236.0..=420.0).show(ui, |ui| {
-            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| recipe::recipe_ui(ui, open, out));
-        });
+        Panel::bottom("preview")
+            .resizable(true)
+            .default_size(142.0)
+            .size_range(60.0..=320.0)
+            .show(ui, |ui| {
+                self.preview.ui(ui, &self.session, open, out);
+            });
+        Panel::left("layers")
+            .resizable(true)
+            .default_size(468.0)
+            .size_range(220.0..=900.0)
+            .show(ui, |ui| {
+                self.table.ui(ui, open, sigma, out);
+            });
+        Panel::right("recipe")
+            .resizable(true)
+            .default_size(256.0)
+            .size_range(236.0..=420.0)
+            .show(ui, |ui| {
+                egui::ScrollArea::vertical()
+                    .auto_shrink(false)
+                    .show(ui, |ui| recipe::recipe_ui(ui, open, out));
+            });
         egui::CentralPanel::default().show(ui, |ui| {
-            let height = ui.available_height();
             centre_title_ui(ui, open, sigma, &mut self.centre);
-            let rest = height - 30.0;
+            let rest = ui.available_height();
             match self.centre {
                 Centre::Weights => {
                     self.distribution.ui(ui, open, sigma, rest * 0.64, out);
@@ -213,25 +244,35 @@ impl App {
 
 /// The selected layer, and which of its values are shown.
 fn centre_title_ui(ui: &mut Ui, open: &OpenNetwork, sigma: f64, centre: &mut Centre) {
+    let Some(layer) = open.original.network.layers.get(open.selected()) else {
+        return;
+    };
     ui.horizontal(|ui| {
-        ui.selectable_value(centre, Centre::Weights, "Weights").on_hover_text("The numbers that the layer has learnt.");
-        ui.selectable_value(centre, Centre::Activations, "Activations")
-            .on_hover_text("The numbers that flow into the layer when it runs.");
-        ui.separator();
-        let Some(layer) = open.original.network.layers.get(open.selected()) else { return };
-        let mut facts = format!("{} · {}", layer.op, text::shape(&layer.shape));
-        if let Some(known) = open.selected_facts().filter(|known| known.readable().is_some()) {
-            let outliers = text::plural(known.outliers, "outlier", "outliers");
-            facts += &format!(
-                " · max {:.1} σ · {outliers} beyond {} σ",
-                known.max_in_sigma().unwrap_or(0.0),
-                text::three_digits(sigma)
-            );
-        }
-        let room = (ui.available_width() - 300.0).max(80.0);
-        text::elided_label(ui, &layer.name, room);
-        ui.add(egui::Label::new(text::note(facts)).truncate());
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            ui.selectable_value(centre, Centre::Activations, "Activations")
+                .on_hover_text("The numbers that flow into the layer when it runs.");
+            ui.selectable_value(centre, Centre::Weights, "Weights")
+                .on_hover_text("The numbers that the layer has learnt.");
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                let width = ui.available_width();
+                ui.scope(|ui| {
+                    ui.style_mut().override_text_style = Some(egui::TextStyle::Heading);
+                    text::elided_label(ui, &layer.name, width);
+                });
+            });
+        });
     });
+    let mut facts = format!("{} {}", layer.op, text::shape(&layer.shape));
+    if let Some(known) = open.selected_facts().filter(|known| known.readable().is_some()) {
+        let outliers = text::plural(known.outliers, "outlier", "outliers");
+        facts += &format!(
+            " · largest weight {:.1} σ · {outliers} beyond {} σ",
+            known.max_in_sigma().unwrap_or(0.0),
+            text::short_number(sigma)
+        );
+    }
+    ui.add(egui::Label::new(text::note(facts)).truncate())
+        .on_hover_text("σ is the standard deviation of the layer's weights: how wide most of them lie.");
 }
 
 /// What to do when nothing is open.
@@ -254,10 +295,12 @@ fn welcome_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     });
 }
 
-/// A control with its name before it; the name is what screen readers call the control.
+/// A control with its name above it; the name is what screen readers call the control.
 fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
+        // The slider takes what its number leaves.
+        ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(60.0);
         let label = ui.label(name).on_hover_text(help);
         control(ui).labelled_by(label.id).on_hover_text(help)
     })

@@ -2,7 +2,7 @@
 
 use super::text;
 use egui::{Color32, Sense, Ui, vec2};
-use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotUi};
+use egui_plot::{FilledArea, GridInput, GridMark, Line, PlotPoint, PlotPoints, PlotUi};
 
 /// How counts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,12 +37,19 @@ impl Scale {
         match self {
             Self::Log => {
                 let decades = (0..=high.max(0.0).ceil() as i32).map(|decade| self.height(10_f64.powi(decade)));
-                std::iter::once(0.0).chain(decades).filter(|v| (low..=high).contains(v)).map(|v| mark(v, 1.0)).collect()
+                std::iter::once(0.0)
+                    .chain(decades)
+                    .filter(|v| (low..=high).contains(v))
+                    .map(|v| mark(v, 1.0))
+                    .collect()
             }
             Self::Linear => {
                 let step = 10_f64.powf((high.max(1.0) / 2.5).log10().floor()).max(1.0);
                 let count = (high / step).ceil().min(100.0) as i64;
-                (0..=count).map(|i| mark(i as f64 * step, step)).filter(|m| (low..=high).contains(&m.value)).collect()
+                (0..=count)
+                    .map(|i| mark(i as f64 * step, step))
+                    .filter(|m| (low..=high).contains(&m.value))
+                    .collect()
             }
         }
     }
@@ -80,9 +87,29 @@ impl Steps<'_> {
         scale.height(self.counts.iter().copied().max().unwrap_or(0) as f64)
     }
 
+    /// Draws the outline of the steps.
+    pub(super) fn outline(&self, plot: &mut PlotUi<'_>, name: &str, color: Color32, scale: Scale) {
+        let heights = self.counts.iter().map(|&count| scale.height(count as f64));
+        let points = heights.enumerate().flat_map(|(bin, height)| {
+            let left = self.low + self.width * bin as f64;
+            [[left, height], [left + self.width, height]]
+        });
+        let line = Line::new(name, points.collect::<PlotPoints<'_>>())
+            .color(color)
+            .width(1.2);
+        plot.line(line.allow_hover(false));
+    }
+
     /// Draws a filled step shape of those bins whose middle satisfies `of`. One shape, not a bar a bin: adjacent thin bars
     /// show stripes.
-    pub(super) fn draw(&self, plot: &mut PlotUi<'_>, name: &str, color: Color32, scale: Scale, of: impl Fn(f64) -> bool) {
+    pub(super) fn draw(
+        &self,
+        plot: &mut PlotUi<'_>,
+        name: &str,
+        color: Color32,
+        scale: Scale,
+        of: impl Fn(f64) -> bool,
+    ) {
         let mut xs = Vec::with_capacity(self.counts.len() * 2);
         let mut tops = Vec::with_capacity(self.counts.len() * 2);
         let mut any = false;
@@ -96,9 +123,42 @@ impl Steps<'_> {
         }
         if any {
             let zeros = vec![0.0; xs.len()];
-            plot.add(FilledArea::new(name, &xs, &zeros, &tops).fill_color(color).allow_hover(false));
+            plot.add(
+                FilledArea::new(name, &xs, &zeros, &tops)
+                    .fill_color(color)
+                    .allow_hover(false),
+            );
         }
     }
+}
+
+/// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
+pub(super) fn number_marks(input: &GridInput, distance: f64) -> Vec<GridMark> {
+    let (low, high) = input.bounds;
+    // egui_plot asks for steps of at least 8 points.
+    let least = input.base_step_size * distance / 8.0;
+    if !(least > 0.0 && (high - low) / least < 1000.0) {
+        return Vec::new();
+    }
+    let decade = 10_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * decade)
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(least);
+    let mark = |i: i64| GridMark {
+        value: i as f64 * step,
+        step_size: step,
+    };
+    ((low / step).ceil() as i64..=(high / step).floor() as i64)
+        .map(mark)
+        .collect()
+}
+
+/// Text of such a mark.
+pub(super) fn number_text(mark: &GridMark) -> String {
+    let decimals = (-mark.step_size.log10().floor()).clamp(0.0, 12.0) as usize;
+    format!("{:.decimals$}", mark.value).replace('-', "−")
 }
 
 /// A square of colour with its meaning, for the legend above a plot.
@@ -112,9 +172,9 @@ pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &s
 
 /// A pointer on a vertical line: near enough to grab.
 pub(super) fn near(plot: &PlotUi<'_>, x: f64) -> bool {
-    plot.response().hover_pos().is_some_and(|pointer| {
-        (plot.screen_from_plot(PlotPoint::new(x, 0.0)).x - pointer.x).abs() < 6.0
-    })
+    plot.response()
+        .hover_pos()
+        .is_some_and(|pointer| (plot.screen_from_plot(PlotPoint::new(x, 0.0)).x - pointer.x).abs() < 6.0)
 }
 
 #[cfg(test)]
@@ -129,8 +189,30 @@ mod tests {
     }
 
     #[test]
+    fn numbers_of_an_axis_are_round() {
+        let input = GridInput {
+            bounds: (-1.2, 1.2),
+            base_step_size: 0.04,
+        };
+        let marks: Vec<String> = number_marks(&input, 60.0).iter().map(number_text).collect();
+        assert_eq!(marks, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
+        let broken = GridInput {
+            bounds: (0.0, 1.0),
+            base_step_size: 0.0,
+        };
+        assert!(number_marks(&broken, 60.0).is_empty());
+    }
+
+    #[test]
     fn each_bin_holds_its_left_end() {
-        let steps = Steps { low: -1.0, width: 0.5, counts: &[1, 2, 3, 4] };
-        assert_eq!([-1.01, -1.0, -0.5, 0.99, 1.0].map(|x| steps.bin(x)), [None, Some(0), Some(1), Some(3), None]);
+        let steps = Steps {
+            low: -1.0,
+            width: 0.5,
+            counts: &[1, 2, 3, 4],
+        };
+        assert_eq!(
+            [-1.01, -1.0, -0.5, 0.99, 1.0].map(|x| steps.bin(x)),
+            [None, Some(0), Some(1), Some(3), None]
+        );
     }
 }

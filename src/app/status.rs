@@ -1,10 +1,10 @@
 //! The last line: what is under way, the last message; and the list of all messages.
 
+use super::Outbox;
 use super::command::Command;
 use super::preview::job_ui;
 use super::text::{self, note};
 use super::theme::tokens;
-use super::Outbox;
 use crate::session::{Action, Level, Message, Session};
 use egui::{Align, Layout, RichText, Ui};
 
@@ -30,14 +30,18 @@ pub(super) fn status_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let count = session.messages().len();
             let button = ui.small_button(format!("Messages ({count})"));
-            if button.on_hover_text(Command::ShowMessages.tooltip_with_keys(ui.ctx())).clicked() {
+            if button
+                .on_hover_text(Command::ShowMessages.tooltip_with_keys(ui.ctx()))
+                .clicked()
+            {
                 out.commands.push(Command::ShowMessages);
             }
             if let Some(message) = session.messages().last() {
                 copy_button(ui, message);
                 let one_line = message.text.replace('\n', " ");
                 let shown = text::elide_middle(&one_line, MOST_CHARACTERS);
-                ui.add(egui::Label::new(colored(ui, message.level, shown).small()).truncate()).on_hover_text(&message.text);
+                ui.add(egui::Label::new(colored(ui, message.level, shown).small()).truncate())
+                    .on_hover_text(&message.text);
             }
         });
     });
@@ -45,34 +49,49 @@ pub(super) fn status_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
 
 /// The window with all messages, newest first.
 pub(super) fn messages_window(ctx: &egui::Context, session: &Session, open: &mut bool, out: &mut Outbox) {
-    egui::Window::new("Messages").open(open).default_size([560.0, 320.0]).show(ctx, |ui| {
-        if session.messages().is_empty() {
-            ui.label("Nothing to report.");
-            return;
-        }
-        ui.horizontal(|ui| {
-            if ui.button("Copy all").on_hover_text("Copy all messages with their details.").clicked() {
-                let all: Vec<&str> = session.messages().iter().map(|message| message.details.as_str()).collect();
-                ui.ctx().copy_text(all.join("\n\n"));
+    egui::Window::new("Messages")
+        .open(open)
+        .default_size([560.0, 320.0])
+        .show(ctx, |ui| {
+            if session.messages().is_empty() {
+                ui.label("Nothing to report.");
+                return;
             }
-            if ui.button("Clear").on_hover_text("Empty the list.").clicked() {
-                out.actions.push(Action::ClearMessages);
-            }
+            ui.horizontal(|ui| {
+                if ui
+                    .button("Copy all")
+                    .on_hover_text("Copy all messages with their details.")
+                    .clicked()
+                {
+                    let all: Vec<&str> = session
+                        .messages()
+                        .iter()
+                        .map(|message| message.details.as_str())
+                        .collect();
+                    ui.ctx().copy_text(all.join("\n\n"));
+                }
+                if ui.button("Clear").on_hover_text("Empty the list.").clicked() {
+                    out.actions.push(Action::ClearMessages);
+                }
+            });
+            ui.separator();
+            egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+                for message in session.messages().iter().rev() {
+                    ui.horizontal_wrapped(|ui| {
+                        copy_button(ui, message);
+                        ui.add(egui::Label::new(colored(ui, message.level, message.text.clone())).wrap());
+                    });
+                }
+            });
         });
-        ui.separator();
-        egui::ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            for message in session.messages().iter().rev() {
-                ui.horizontal_wrapped(|ui| {
-                    copy_button(ui, message);
-                    ui.add(egui::Label::new(colored(ui, message.level, message.text.clone())).wrap());
-                });
-            }
-        });
-    });
 }
 
 fn copy_button(ui: &mut Ui, message: &Message) {
-    if ui.small_button("Copy").on_hover_text("Copy the message with its details.").clicked() {
+    if ui
+        .small_button("Copy")
+        .on_hover_text("Copy the message with its details.")
+        .clicked()
+    {
         ui.ctx().copy_text(message.details.clone());
     }
 }

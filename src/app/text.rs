@@ -10,7 +10,13 @@ pub(super) fn three_digits(x: f64) -> String {
         return "0".to_owned();
     }
     if !x.is_finite() {
-        return if x.is_nan() { "NaN".to_owned() } else if x > 0.0 { "∞".to_owned() } else { "−∞".to_owned() };
+        return if x.is_nan() {
+            "NaN".to_owned()
+        } else if x > 0.0 {
+            "∞".to_owned()
+        } else {
+            "−∞".to_owned()
+        };
     }
     let magnitude = x.abs().log10().floor();
     let text = if (-3.0..5.0).contains(&magnitude) {
@@ -20,6 +26,11 @@ pub(super) fn three_digits(x: f64) -> String {
         format!("{x:.2e}")
     };
     text.replace('-', "−")
+}
+
+/// A number that a person has set, without needless zeros: `4`, `2.5`.
+pub(super) fn short_number(x: f64) -> String {
+    format!("{}", (x * 100.0).round() / 100.0)
 }
 
 /// A count as `987`, `12.3 k`, `4.56 M`.
@@ -62,7 +73,11 @@ pub(super) fn added(ratio: f64) -> String {
 
 /// Decibels.
 pub(super) fn decibels(db: f64) -> String {
-    if db.is_finite() { format!("{db:.1} dB") } else { "∞ dB".to_owned() }
+    if db.is_finite() {
+        format!("{db:.1} dB")
+    } else {
+        "∞ dB".to_owned()
+    }
 }
 
 /// Sizes as `16×3×3`.
@@ -121,15 +136,26 @@ pub(super) fn elide_middle(name: &str, keep: usize) -> String {
 
 /// A label that elides in the middle to fit into what is left of the row; all of it in a tooltip and for screen readers.
 pub(super) fn elided_label(ui: &mut Ui, name: &str, width: f32) -> Response {
-    let font = egui::TextStyle::Body.resolve(ui.style());
-    let fits = |text: &str| ui.painter().layout_no_wrap(text.to_owned(), font.clone(), egui::Color32::PLACEHOLDER).size().x <= width;
+    let style = ui.style().override_text_style.clone().unwrap_or(egui::TextStyle::Body);
+    let font = style.resolve(ui.style());
+    let fits = |text: &str| {
+        ui.painter()
+            .layout_no_wrap(text.to_owned(), font.clone(), egui::Color32::PLACEHOLDER)
+            .size()
+            .x
+            <= width
+    };
     if fits(name) {
         return ui.add(egui::Label::new(name).selectable(false).extend());
     }
     let (mut low, mut high) = (1, name.chars().count());
     while low < high {
         let middle = (low + high).div_ceil(2);
-        if fits(&elide_middle(name, middle)) { low = middle } else { high = middle - 1 }
+        if fits(&elide_middle(name, middle)) {
+            low = middle
+        } else {
+            high = middle - 1
+        }
     }
     let response = ui.add(egui::Label::new(elide_middle(name, low)).selectable(false).extend());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, name));
@@ -147,7 +173,10 @@ mod tests {
 
     #[test]
     fn numbers_have_three_significant_digits() {
-        assert_eq!([0.0123, 12.34, 1234.0, 0.0, 1.0].map(three_digits), ["0.0123", "12.3", "1234", "0", "1.00"]);
+        assert_eq!(
+            [0.0123, 12.34, 1234.0, 0.0, 1.0].map(three_digits),
+            ["0.0123", "12.3", "1234", "0", "1.00"]
+        );
         assert_eq!(three_digits(1.234e-5), "1.23e−5");
         assert_eq!([999, 12_345, 4_560_000].map(short_count), ["999", "12.3 k", "4.56 M"]);
         assert_eq!(full_count(1_234_567), "1\u{202f}234\u{202f}567");

@@ -61,7 +61,7 @@ pub(super) fn tokens(ui: &egui::Ui) -> &'static Tokens {
 }
 
 /// Decibels at the bad and the good end of the error scale.
-const SQNR_RANGE_DB: (f64, f64) = (5.0, 35.0);
+const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
 
 impl Tokens {
     /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.
@@ -98,7 +98,10 @@ pub(super) fn install(ctx: &egui::Context) {
             (TextStyle::Heading, 16.0, FontFamily::Proportional),
             (TextStyle::Monospace, 12.0, FontFamily::Monospace),
         ];
-        style.text_styles = sizes.into_iter().map(|(name, size, family)| (name, FontId::new(size, family))).collect();
+        style.text_styles = sizes
+            .into_iter()
+            .map(|(name, size, family)| (name, FontId::new(size, family)))
+            .collect();
         style.spacing.item_spacing = egui::vec2(8.0, 4.0);
         style.spacing.button_padding = egui::vec2(8.0, 3.0);
         style.spacing.combo_width = 96.0;

@@ -1,8 +1,8 @@
 //! The first line: what is open, and the menus.
 
+use super::Outbox;
 use super::command::Command;
 use super::text;
-use super::Outbox;
 use crate::format::demo::Demo;
 use crate::session::{Action, ExportKind, Session};
 use egui::{Align, Layout, Ui};
@@ -10,8 +10,10 @@ use egui::{Align, Layout, Ui};
 /// The bar.
 pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     ui.horizontal(|ui| {
-        ui.menu_button("Open ⏷", |ui| open_menu(ui, session, out)).response.on_hover_text("Models, data, recipes.");
-        ui.menu_button("Demo ⏷", |ui| {
+        ui.menu_button("Open ▾", |ui| open_menu(ui, session, out))
+            .response
+            .on_hover_text("Models, data, recipes.");
+        ui.menu_button("Demo ▾", |ui| {
             for demo in Demo::ALL {
                 entry(ui, Command::Demo(demo), true, out);
             }
@@ -20,7 +22,7 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
         .on_hover_text("Small networks with their data, inside the program.");
         let something = session.open().is_some();
         ui.add_enabled_ui(something, |ui| {
-            ui.menu_button("Export ⏷", |ui| {
+            ui.menu_button("Export ▾", |ui| {
                 for kind in ExportKind::ALL {
                     entry(ui, Command::Export(kind), true, out);
                 }
@@ -32,15 +34,23 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
         ui.separator();
         let history = session.open().map(crate::session::OpenNetwork::history);
         let steps = [
-            (Command::Undo, "↶", history.is_some_and(crate::session::History::can_undo)),
-            (Command::Redo, "↷", history.is_some_and(crate::session::History::can_redo)),
+            (
+                Command::Undo,
+                "Undo",
+                history.is_some_and(crate::session::History::can_undo),
+            ),
+            (
+                Command::Redo,
+                "Redo",
+                history.is_some_and(crate::session::History::can_redo),
+            ),
         ];
         for (command, symbol, enabled) in steps {
             symbol_button(ui, command, symbol, enabled, out);
         }
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-            let symbol = if ui.visuals().dark_mode { "☀" } else { "🌙" };
+            let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
         });
@@ -49,7 +59,10 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
 
 fn title_ui(ui: &mut Ui, session: &Session) {
     let Some(open) = session.open() else {
-        let text = session.opening().map_or_else(|| "Nothing open".to_owned(), |path| format!("Opening {}…", path.display()));
+        let text = session.opening().map_or_else(
+            || "Nothing open".to_owned(),
+            |path| format!("Opening {}…", path.display()),
+        );
         ui.label(text);
         return;
     };

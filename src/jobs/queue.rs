@@ -132,7 +132,11 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
 
     /// Cancels the job of that kind; it ends as [`JobError::Cancelled`].
     pub fn cancel_kind(&mut self, kind: K) {
-        let ids: Vec<JobId> = self.visible().filter(|job| job.kind == kind).map(|job| job.id).collect();
+        let ids: Vec<JobId> = self
+            .visible()
+            .filter(|job| job.kind == kind)
+            .map(|job| job.id)
+            .collect();
         for id in ids {
             self.cancel(id);
         }
@@ -179,7 +183,11 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
             let job = self.jobs.remove(position);
             if !job.replaced {
                 // A cancelled job that got through all the same has no result: whoever cancelled it relies on that.
-                let result = if job.progress.is_cancelled() { Err(JobError::Cancelled) } else { result };
+                let result = if job.progress.is_cancelled() {
+                    Err(JobError::Cancelled)
+                } else {
+                    result
+                };
                 let elapsed = job.started.elapsed();
                 finished.push(Finished {
                     id,
@@ -244,13 +252,15 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
             let Some(work) = job.work.take() else { continue };
             let (id, progress) = (job.id, job.progress.clone());
             let (sender, waker) = (self.sender.clone(), self.waker.clone());
-            let spawned = std::thread::Builder::new().name(format!("job: {}", job.title)).spawn(move || {
-                let result = catch_unwind(AssertUnwindSafe(|| work(&progress)))
-                    .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
-                // The queue may be gone by now; then nobody wants the result.
-                let _ = sender.send((id, result));
-                waker.wake();
-            });
+            let spawned = std::thread::Builder::new()
+                .name(format!("job: {}", job.title))
+                .spawn(move || {
+                    let result = catch_unwind(AssertUnwindSafe(|| work(&progress)))
+                        .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
+                    // The queue may be gone by now; then nobody wants the result.
+                    let _ = sender.send((id, result));
+                    waker.wake();
+                });
             if let Err(error) = spawned {
                 let reason = format!("no thread could be started: {error}");
                 let _ = self.sender.send((id, Err(JobError::Failed(reason))));
@@ -331,7 +341,10 @@ mod tests {
         jobs.start(Kind::Plan, "middle", |_| Ok("middle"));
         jobs.start(Kind::Plan, "new", |_| Ok("new"));
         jobs.start(Kind::Export, "other", |_| Ok("other"));
-        assert_eq!(jobs.running().iter().map(|job| job.title.as_str()).collect::<Vec<_>>(), ["new", "other"]);
+        assert_eq!(
+            jobs.running().iter().map(|job| job.title.as_str()).collect::<Vec<_>>(),
+            ["new", "other"]
+        );
         release.send(()).unwrap();
         let mut results: Vec<&str> = wait(&mut jobs).into_iter().map(|job| job.result.unwrap()).collect();
         results.sort_unstable();
@@ -384,7 +397,10 @@ mod tests {
         release.send(()).unwrap();
         let finished = wait(&mut jobs);
         assert_eq!(finished.len(), 1);
-        assert_eq!((finished[0].id, finished[0].result.clone()), (waiting, Err(JobError::Cancelled)));
+        assert_eq!(
+            (finished[0].id, finished[0].result.clone()),
+            (waiting, Err(JobError::Cancelled))
+        );
     }
 
     #[test]
@@ -394,7 +410,11 @@ mod tests {
         let result = wait(&mut jobs).remove(0).result;
         assert_eq!(result, Err(JobError::Panicked("index 3 out of range".to_owned())));
         jobs.start(Kind::Plan, "sound", |_| Ok(()));
-        assert_eq!(wait(&mut jobs).remove(0).result, Ok(()), "the queue goes on after a panic");
+        assert_eq!(
+            wait(&mut jobs).remove(0).result,
+            Ok(()),
+            "the queue goes on after a panic"
+        );
     }
 
     #[test]
@@ -412,7 +432,10 @@ mod tests {
         told.recv().unwrap();
         jobs.poll();
         let running = jobs.running();
-        assert_eq!((running[0].stage.as_str(), running[0].fraction), ("writing", Some(0.25)));
+        assert_eq!(
+            (running[0].stage.as_str(), running[0].fraction),
+            ("writing", Some(0.25))
+        );
         release.send(()).unwrap();
         wait(&mut jobs);
         assert_eq!(time_left(0.25, Duration::from_secs(2)), Some(Duration::from_secs(6)));

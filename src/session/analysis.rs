@@ -34,7 +34,11 @@ impl LayerFacts {
     pub fn max_in_sigma(&self) -> Option<f64> {
         self.readable().map(|statistics| {
             let max = f64::from(statistics.max_abs);
-            if statistics.std > 0.0 { max / statistics.std } else { 0.0 }
+            if statistics.std > 0.0 {
+                max / statistics.std
+            } else {
+                0.0
+            }
         })
     }
 }
@@ -65,8 +69,7 @@ impl Analysis {
             progress.advance(1);
             Ok(facts)
         };
-        let layers: Result<Vec<LayerFacts>, Cancelled> =
-            (0..network.layers.len()).into_par_iter().map(facts).collect();
+        let layers: Result<Vec<LayerFacts>, Cancelled> = (0..network.layers.len()).into_par_iter().map(facts).collect();
         let layers = Arc::new(layers?);
         Ok(Self { network, layers })
     }

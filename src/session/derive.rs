@@ -48,7 +48,9 @@ fn fold(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
     if open.recipe().fold_batch_norm && open.folded.lacks(&()) {
         open.folded.begin(());
         let network = Arc::clone(&open.original.network);
-        jobs.start(Kind::Fold, "Folding batch-norm", move |progress| work::fold(&network, sigma, progress));
+        jobs.start(Kind::Fold, "Folding batch-norm", move |progress| {
+            work::fold(&network, sigma, progress)
+        });
     }
 }
 
@@ -61,7 +63,10 @@ fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
     // Folding must be through, or its counts would be lost.
     if open.recount.lacks(&key) && open.folded.running().is_none() {
         open.recount.begin(key);
-        let (original, folded) = (open.original.clone(), open.folded.latest().map(|(_, folded)| folded.clone()));
+        let (original, folded) = (
+            open.original.clone(),
+            open.folded.latest().map(|(_, folded)| folded.clone()),
+        );
         jobs.start(Kind::Recount, "Counting outliers", move |progress| {
             let folded = folded.map(|folded| folded.recount(sigma, progress)).transpose()?;
             Ok(Output::Recounted(original.recount(sigma, progress)?, folded))
@@ -70,7 +75,9 @@ fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
 }
 
 fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let Some(analysis) = open.analysis().filter(|analysis| !analysis.layers.is_empty()) else { return };
+    let Some(analysis) = open.analysis().filter(|analysis| !analysis.layers.is_empty()) else {
+        return;
+    };
     let key = open.view_key();
     if jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
         return;
@@ -81,7 +88,9 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
     open.view.begin(key.clone());
     jobs.start(Kind::LayerView, title, move |progress| {
         let previous = previous.as_ref().map(|(key, view)| (key, view));
-        Ok(Output::LayerView(LayerView::compute(&analysis, &key, previous, progress)?))
+        Ok(Output::LayerView(LayerView::compute(
+            &analysis, &key, previous, progress,
+        )?))
     });
 }
 
@@ -105,13 +114,19 @@ fn engine(open: &mut OpenNetwork, jobs: &mut Queue) {
     if open.original.network.why_not_runnable.is_none() && open.engine.lacks(&()) {
         open.engine.begin(());
         let network = Arc::clone(&open.original.network);
-        jobs.start(Kind::Engine, "Loading the engine", move |progress| work::load_engine(&network, progress));
+        jobs.start(Kind::Engine, "Loading the engine", move |progress| {
+            work::load_engine(&network, progress)
+        });
     }
 }
 
 fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let Some(engine) = open.engine.for_key(&()).cloned() else { return };
-    let Some((path, options)) = open.data_request.take() else { return };
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
+    let Some((path, options)) = open.data_request.take() else {
+        return;
+    };
     let key = open.next_generation();
     open.data.begin(key);
     let network = Arc::clone(&open.original.network);
@@ -121,9 +136,13 @@ fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
 }
 
 fn float_outputs(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    let Some((data_key, data)) = open.data_with_key() else { return };
+    let Some((data_key, data)) = open.data_with_key() else {
+        return;
+    };
     let data = Arc::clone(data);
-    let Some(engine) = open.engine.for_key(&()).cloned() else { return };
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
     let key = (data_key, limit);
     if open.float.lacks(&key) {
         open.float.begin(key);
@@ -137,8 +156,12 @@ fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {
     if !open.wants_activations && !open.quantizes_activations() {
         return;
     }
-    let Some((key, data)) = open.data_with_key() else { return };
-    let Some(engine) = open.engine.for_key(&()).cloned() else { return };
+    let Some((key, data)) = open.data_with_key() else {
+        return;
+    };
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
     if !open.calibration.lacks(&key) {
         return;
     }
@@ -149,7 +172,13 @@ fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {
     open.calibration.begin(key);
     jobs.start(Kind::Calibrate, "Measuring activations", move |progress| {
         let own = demo.map(Dataset::demo_calibration);
-        work::run_calibration(&network, &engine, own.as_ref().unwrap_or(&data), CALIBRATION_SAMPLES, progress)
+        work::run_calibration(
+            &network,
+            &engine,
+            own.as_ref().unwrap_or(&data),
+            CALIBRATION_SAMPLES,
+            progress,
+        )
     });
 }
 
@@ -191,7 +220,9 @@ fn inputs(open: &OpenNetwork, limit: usize) -> Option<EvaluationInputs> {
 }
 
 fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    let Some(present) = open.evaluation_key(limit) else { return };
+    let Some(present) = open.evaluation_key(limit) else {
+        return;
+    };
     let mut key = present.clone();
     key.recipe = plain(&present.recipe);
     if open.plain.running().is_some_and(|running| *running != key) {
@@ -199,7 +230,9 @@ fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
         open.plain.abandon();
     }
     // It comes after the evaluation that was asked for, and only where that was quick.
-    let Some(evaluated) = open.evaluation.for_key(&present).cloned() else { return };
+    let Some(evaluated) = open.evaluation.for_key(&present).cloned() else {
+        return;
+    };
     if !open.plain.lacks(&key) {
         return;
     }

@@ -6,8 +6,12 @@ use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weigh
 use crate::statistics::{Histogram, histogram, tensor_statistics};
 use std::sync::Arc;
 
-/// Bins over the visible range: odd, so that 0 lies in the middle of one.
-pub const BINS: usize = 241;
+/// Bins over the visible range for a tensor of `elements`: as many as its counts can carry, odd, so that 0 lies in the middle
+/// of one.
+fn bins(elements: u64) -> usize {
+    let wanted = 2.0 * (elements as f64).sqrt();
+    (wanted.clamp(60.0, 240.0) as usize / 2) * 2 + 1
+}
 
 /// What a [`LayerView`] is computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,15 +67,25 @@ impl LayerView {
     ) -> Result<Self, ViewError> {
         let layer = &analysis.network.layers[key.layer];
         let facts = &analysis.layers[key.layer];
-        let statistics = facts.statistics.as_ref().map_err(|reason| ViewError::Weights(reason.clone()))?;
+        let statistics = facts
+            .statistics
+            .as_ref()
+            .map_err(|reason| ViewError::Weights(reason.clone()))?;
         let weights = analysis
             .network
             .weights(key.layer)
             .map_err(|error| ViewError::Weights(error.to_string()))?;
         progress.check()?;
 
-        let same_settings = |of: &LayerViewKey| LayerViewKey { range: key.range, ..of.clone() } == *key;
-        let reusable = previous.filter(|(of, _)| same_settings(of)).map(|(_, view)| view.after.clone());
+        let same_settings = |of: &LayerViewKey| {
+            LayerViewKey {
+                range: key.range,
+                ..of.clone()
+            } == *key
+        };
+        let reusable = previous
+            .filter(|(of, _)| same_settings(of))
+            .map(|(_, view)| view.after.clone());
         let after = match reusable {
             Some(after) => after,
             None if key.settings.weight_bits.grid().is_some() && layer.support.can_quantize() => {
@@ -82,7 +96,8 @@ impl LayerView {
         progress.check()?;
 
         let range = key.range.unwrap_or_else(|| whole_range(statistics.max_abs));
-        let count = |values: &[f32]| histogram(values, range.0, range.1, BINS);
+        let bins = bins(layer.parameters());
+        let count = |values: &[f32]| histogram(values, range.0, range.1, bins);
         Ok(Self {
             range,
             before: count(&weights),

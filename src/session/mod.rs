@@ -23,7 +23,7 @@ mod tests;
 pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
-pub use layer_view::{After, BINS, LayerView, LayerViewKey, whole_range};
+pub use layer_view::{After, LayerView, LayerViewKey, whole_range};
 pub use messages::{Level, Message, Messages};
 pub use open::{EvaluationKey, OpenNetwork, PlanKey, RunState};
 pub use preview::{Preview, answers, row};
@@ -191,7 +191,8 @@ impl Session {
         let sigma = self.saved.sigma;
         let title = format!("Opening {}", display_name(&path));
         self.opening = Some(path.clone());
-        self.jobs.start(Kind::Open, title, move |progress| work::open(&path, sigma, progress));
+        self.jobs
+            .start(Kind::Open, title, move |progress| work::open(&path, sigma, progress));
     }
 
     fn start_loading_recipe(&mut self, path: PathBuf) {
@@ -221,7 +222,8 @@ impl Session {
             path,
         };
         let title = format!("Writing {}", display_name(&inputs.path));
-        self.jobs.start(Kind::Export, title, move |progress| work::export(&inputs, progress));
+        self.jobs
+            .start(Kind::Export, title, move |progress| work::export(&inputs, progress));
     }
 
     /// A network was opened: everything that belonged to the old one goes.
@@ -231,7 +233,9 @@ impl Session {
         self.jobs.replace_all();
         for (layer, nan, infinite) in analysis.not_finite() {
             let name = &analysis.network.layers[layer].name;
-            let text = format!("Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers");
+            let text = format!(
+                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
+            );
             self.messages.push(Level::Warning, text.clone(), text);
         }
         let count = analysis.network.layers.len();
@@ -292,7 +296,11 @@ impl Session {
                 }
                 let text = format!("{}: {error}", job.title);
                 let details = self.details(&text);
-                let level = if error == JobError::Cancelled { Level::Info } else { Level::Error };
+                let level = if error == JobError::Cancelled {
+                    Level::Info
+                } else {
+                    Level::Error
+                };
                 self.messages.push(level, text, details);
             }
         }
@@ -300,14 +308,27 @@ impl Session {
 
     /// A message with what a report needs besides.
     fn details(&self, text: &str) -> String {
-        let network = self.open.as_ref().map_or("nothing open", |open| open.original.network.name.as_str());
-        let recipe = self.open.as_ref().and_then(|open| open.recipe().to_toml().ok()).unwrap_or_default();
+        let network = self
+            .open
+            .as_ref()
+            .map_or("nothing open", |open| open.original.network.name.as_str());
+        let recipe = self
+            .open
+            .as_ref()
+            .and_then(|open| open.recipe().to_toml().ok())
+            .unwrap_or_default();
         let version = env!("CARGO_PKG_VERSION");
-        format!("{text}\n\nSplitscope {version} · {}\nnetwork: {network}\nrecipe:\n{recipe}", std::env::consts::OS)
+        format!(
+            "{text}\n\nSplitscope {version} · {}\nnetwork: {network}\nrecipe:\n{recipe}",
+            std::env::consts::OS
+        )
     }
 }
 
 /// The last part of a path, for a title.
 fn display_name(path: &Path) -> String {
-    path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned())
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }

@@ -201,9 +201,14 @@ impl OpenNetwork {
         let mut recipe = self.recipe().clone();
         if self.lacks_calibration() {
             recipe.activation_bits = Bits::Float;
-            recipe.layers.values_mut().for_each(|layer| layer.activation_bits = None);
+            recipe
+                .layers
+                .values_mut()
+                .for_each(|layer| layer.activation_bits = None);
         }
-        let calibrated = self.quantizes_activations().then(|| self.calibration.latest().map(|(key, _)| *key));
+        let calibrated = self
+            .quantizes_activations()
+            .then(|| self.calibration.latest().map(|(key, _)| *key));
         PlanKey {
             recipe,
             calibration: calibrated.flatten(),
@@ -236,7 +241,10 @@ impl OpenNetwork {
     /// Logits of the float network, maybe of fewer or more samples than are wanted now.
     pub fn float_outputs(&self) -> Option<&Arc<Outputs>> {
         let (data, _) = self.data_with_key()?;
-        self.float.latest().filter(|((of, _), _)| *of == data).map(|(_, outputs)| outputs)
+        self.float
+            .latest()
+            .filter(|((of, _), _)| *of == data)
+            .map(|(_, outputs)| outputs)
     }
 
     /// The newest evaluation, maybe of an older recipe.
@@ -261,7 +269,13 @@ impl OpenNetwork {
 
     /// How far the running of the present recipe has come, for `limit` samples.
     pub fn run_state(&self, limit: usize) -> RunState {
-        if let Some(reason) = self.original.network.why_not_runnable.as_deref().or_else(|| self.engine.failure(&())) {
+        if let Some(reason) = self
+            .original
+            .network
+            .why_not_runnable
+            .as_deref()
+            .or_else(|| self.engine.failure(&()))
+        {
             return RunState::CannotRun(reason.to_owned());
         }
         let Some(key) = self.evaluation_key(limit) else {
@@ -271,8 +285,13 @@ impl OpenNetwork {
         if self.evaluation.for_key(&key).is_some() {
             return RunState::Done;
         }
-        let failure = self.evaluation.failure(&key).or_else(|| self.float.failure(&(key.data, limit)));
-        let failure = failure.or_else(|| self.folded.failure(&())).or_else(|| self.plan_failure());
+        let failure = self
+            .evaluation
+            .failure(&key)
+            .or_else(|| self.float.failure(&(key.data, limit)));
+        let failure = failure
+            .or_else(|| self.folded.failure(&()))
+            .or_else(|| self.plan_failure());
         let failure = failure.or_else(|| self.calibration_failure().filter(|_| self.quantizes_activations()));
         failure.map_or(RunState::Waiting, |reason| RunState::Failed(reason.to_owned()))
     }
@@ -288,7 +307,10 @@ impl OpenNetwork {
     }
 
     pub(super) fn kept(&self, key: &EvaluationKey) -> Option<Arc<Evaluated>> {
-        self.kept.iter().find(|(of, _)| of == key).map(|(_, evaluated)| Arc::clone(evaluated))
+        self.kept
+            .iter()
+            .find(|(of, _)| of == key)
+            .map(|(_, evaluated)| Arc::clone(evaluated))
     }
 
     fn keep(&mut self, key: EvaluationKey, evaluated: Arc<Evaluated>) {

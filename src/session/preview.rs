@@ -36,7 +36,10 @@ impl Preview {
 /// The logits of one sample; empty if it was not run.
 pub fn row(outputs: &Outputs, sample: usize) -> &[f32] {
     let start = sample.saturating_mul(outputs.classes);
-    outputs.logits.get(start..start.saturating_add(outputs.classes)).unwrap_or(&[])
+    outputs
+        .logits
+        .get(start..start.saturating_add(outputs.classes))
+        .unwrap_or(&[])
 }
 
 /// The likeliest answers to one sample.
@@ -47,7 +50,8 @@ pub fn answers(outputs: &Outputs, sample: usize, k: usize) -> Vec<Prediction> {
 
 fn first_answer(outputs: &Outputs, sample: usize) -> Option<usize> {
     let row = row(outputs, sample).iter().enumerate();
-    row.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0))).map(|(class, _)| class)
+    row.max_by(|a, b| a.1.total_cmp(b.1).then(b.0.cmp(&a.0)))
+        .map(|(class, _)| class)
 }
 
 #[cfg(test)]

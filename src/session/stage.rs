@@ -73,7 +73,10 @@ impl<K: PartialEq, V> Stage<K, V> {
 
     /// Why there is no result for these inputs.
     pub fn failure(&self, key: &K) -> Option<&str> {
-        self.failed.as_ref().filter(|(of, _)| of == key).map(|(_, reason)| reason.as_str())
+        self.failed
+            .as_ref()
+            .filter(|(of, _)| of == key)
+            .map(|(_, reason)| reason.as_str())
     }
 
     /// Forgets a failure, so that it is tried again.

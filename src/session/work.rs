@@ -1,9 +1,9 @@
 //! What the session's jobs do, each as a function from its inputs to an [`Output`].
 
+use super::ExportKind;
 use super::analysis::Analysis;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
-use super::ExportKind;
 use crate::format::{self, safetensors};
 use crate::inference::{
     Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, evaluate, run_outputs,
@@ -169,14 +169,20 @@ pub(super) fn load_data(
         return Err(JobError::Failed(format!("{path}: no samples in it")));
     }
     progress.check()?;
-    let shapes = value_shapes(network, engine, Some(&data)).map_err(|error| {
-        JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name()))
-    })?;
+    let shapes = value_shapes(network, engine, Some(&data))
+        .map_err(|error| JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name())))?;
     Ok(Output::Data(Arc::new(data), Some(shapes)))
 }
 
-pub(super) fn run_float(engine: &Engine, data: &Dataset, limit: usize, progress: &Progress) -> Result<Output, JobError> {
-    Ok(Output::FloatOutputs(Arc::new(run_outputs(engine, data, limit, progress)?)))
+pub(super) fn run_float(
+    engine: &Engine,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    Ok(Output::FloatOutputs(Arc::new(run_outputs(
+        engine, data, limit, progress,
+    )?)))
 }
 
 pub(super) fn run_calibration(
@@ -186,7 +192,9 @@ pub(super) fn run_calibration(
     limit: usize,
     progress: &Progress,
 ) -> Result<Output, JobError> {
-    Ok(Output::Calibrated(Arc::new(calibrate(network, engine, data, limit, progress)?)))
+    Ok(Output::Calibrated(Arc::new(calibrate(
+        network, engine, data, limit, progress,
+    )?)))
 }
 
 /// What an evaluation needs.
@@ -235,13 +243,22 @@ pub(super) struct ExportInputs {
 }
 
 pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Output, JobError> {
-    let ExportInputs { network, recipe, kind, path, .. } = inputs;
+    let ExportInputs {
+        network,
+        recipe,
+        kind,
+        path,
+        ..
+    } = inputs;
     if *kind == ExportKind::Recipe {
         recipe.save(path).map_err(JobError::Failed)?;
         return Ok(Output::Exported(path.clone()));
     }
     recipe.check(network).map_err(JobError::Failed)?;
-    let activations = inputs.calibration.as_deref().map(|calibration| &calibration.activations);
+    let activations = inputs
+        .calibration
+        .as_deref()
+        .map(|calibration| &calibration.activations);
     let plan = plan(network, recipe, activations, progress)?;
     progress.start(0, "writing the file");
     match kind {
