@@ -8,7 +8,7 @@ mod evaluate;
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
-pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, run_outputs, top_k};
+pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};
 
 use crate::progress::Cancelled;
 

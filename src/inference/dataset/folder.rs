@@ -1,0 +1,157 @@
+//! Folders of images: class sub-folders, or one flat folder with or without labels.
+
+use super::labels::{self, Labels};
+use super::picture::Picture;
+use super::{DatasetError, fault};
+use rayon::prelude::*;
+use std::path::{Path, PathBuf};
+
+/// File names that are images.
+const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Files of labels that a flat folder is searched for.
+const LABEL_FILES: [&str; 3] = ["labels.csv", "labels.txt", "labels.tsv"];
+/// Folders up to this size are decoded once to find unreadable images, larger ones only looked at; bytes.
+const DECODE_LIMIT: u64 = 256 << 20;
+
+/// The images of a folder.
+pub(super) struct Folder {
+    /// The readable images in order.
+    pub(super) files: Vec<PathBuf>,
+    /// Width and height of each.
+    pub(super) sizes: Vec<(usize, usize)>,
+    /// Their labels, if labelled.
+    pub(super) labels: Option<Vec<usize>>,
+    /// Names of the classes, if they have names.
+    pub(super) classes: Vec<String>,
+    /// What a person should know of.
+    pub(super) notes: Vec<String>,
+}
+
+/// Whether the file's name says that it is an image.
+pub(super) fn is_image(path: &Path) -> bool {
+    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    EXTENSIONS.contains(&extension.as_str())
+}
+
+/// Lists a folder; `labels_file` is where its labels are, if not in sub-folders or a `labels.csv`.
+pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, DatasetError> {
+    let name = path.display().to_string();
+    let entries = sorted_entries(path)?;
+    let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
+    let flat: Vec<PathBuf> = entries.iter().filter(|entry| entry.is_file() && is_image(entry)).cloned().collect();
+    let (files, labels, classes) = if flat.is_empty() && !folders.is_empty() {
+        if let Some(labels) = labels_file {
+            return Err(fault(
+                &labels.display().to_string(),
+                format!("{name} has class sub-folders: a labels file cannot be given as well"),
+            ));
+        }
+        classes_of(&folders)?
+    } else {
+        let beside = LABEL_FILES.iter().map(|file| path.join(file)).find(|file| file.is_file());
+        let labels = match labels_file.map(Path::to_path_buf).or(beside) {
+            Some(file) => Some((labels::read(&file)?, file)),
+            None => None,
+        };
+        labelled(flat, labels)?
+    };
+    if files.is_empty() {
+        return Err(fault(&name, "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned()));
+    }
+    Ok(readable(files, labels, classes))
+}
+
+type Listed = (Vec<PathBuf>, Option<Vec<usize>>, Vec<String>);
+
+/// One class a sub-folder, in the order of names; folders named by numbers are those classes.
+fn classes_of(folders: &[&PathBuf]) -> Result<Listed, DatasetError> {
+    let names: Vec<String> = folders
+        .iter()
+        .map(|folder| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
+        .collect();
+    let numbers: Option<Vec<usize>> = names.iter().map(|name| name.parse().ok()).collect();
+    let (mut files, mut labels) = (Vec::new(), Vec::new());
+    for (at, folder) in folders.iter().enumerate() {
+        let class = numbers.as_ref().map_or(at, |numbers| numbers[at]);
+        for file in sorted_entries(folder)?.into_iter().filter(|file| file.is_file() && is_image(file)) {
+            files.push(file);
+            labels.push(class);
+        }
+    }
+    Ok((files, Some(labels), if numbers.is_some() { Vec::new() } else { names }))
+}
+
+fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>) -> Result<Listed, DatasetError> {
+    match labels {
+        None => Ok((files, None, Vec::new())),
+        Some((Labels::Named(named, classes), path)) => {
+            let labels = files
+                .iter()
+                .map(|file| {
+                    let name = file.file_name().unwrap_or_default().to_string_lossy();
+                    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
+                    (named.get(&*name).or_else(|| named.get(&*stem)).copied())
+                        .ok_or_else(|| fault(&path.display().to_string(), format!("there is no label for '{name}'")))
+                })
+                .collect::<Result<_, _>>()?;
+            Ok((files, Some(labels), classes))
+        }
+        Some((ordered, path)) => {
+            let labels = labels::ordered(ordered, files.len(), &path)?;
+            Ok((files, Some(labels), Vec::new()))
+        }
+    }
+}
+
+/// Leaves out what cannot be read, with a note.
+fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String>) -> Folder {
+    let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
+    let check = |file: &PathBuf| -> Result<(usize, usize), String> {
+        if bytes <= DECODE_LIMIT {
+            let content = std::fs::read(file).map_err(|error| error.to_string())?;
+            Picture::decode(&content).map(|picture| (picture.width, picture.height))
+        } else {
+            let size = image::image_dimensions(file).map_err(|error| error.to_string())?;
+            Ok((size.0 as usize, size.1 as usize))
+        }
+    };
+    let checked: Vec<Result<(usize, usize), String>> = files.par_iter().map(check).collect();
+    let mut folder = Folder {
+        files: Vec::new(),
+        sizes: Vec::new(),
+        labels: labels.as_ref().map(|_| Vec::new()),
+        classes,
+        notes: Vec::new(),
+    };
+    let mut unreadable = Vec::new();
+    for (at, (file, checked)) in files.into_iter().zip(checked).enumerate() {
+        match checked {
+            Ok(size) => {
+                folder.files.push(file);
+                folder.sizes.push(size);
+                if let (Some(kept), Some(labels)) = (&mut folder.labels, &labels) {
+                    kept.push(labels[at]);
+                }
+            }
+            Err(reason) => unreadable.push(format!("{} ({reason})", file.display())),
+        }
+    }
+    if !unreadable.is_empty() {
+        let named = unreadable.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+        let more = if unreadable.len() > 3 { ", …" } else { "" };
+        let note = format!("{} unreadable image(s) left out: {named}{more}", unreadable.len());
+        log::warn!("{note}");
+        folder.notes.push(note);
+    }
+    folder
+}
+
+fn sorted_entries(path: &Path) -> Result<Vec<PathBuf>, DatasetError> {
+    let wrong = |error: std::io::Error| fault(&path.display().to_string(), error.to_string());
+    let mut entries = (std::fs::read_dir(path).map_err(wrong)?)
+        .map(|entry| entry.map(|entry| entry.path()).map_err(wrong))
+        .collect::<Result<Vec<_>, _>>()?;
+    entries.retain(|entry| !entry.file_name().unwrap_or_default().to_string_lossy().starts_with('.'));
+    entries.sort();
+    Ok(entries)
+}

@@ -1,0 +1,122 @@
+//! Pictures as bytes, and the geometry that is done to them before they become numbers.
+
+use image::imageops::FilterType;
+use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
+
+/// Row-major pixels with 1 (grey) or 3 (R, G, B) interleaved bytes each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Picture {
+    pub(super) width: usize,
+    pub(super) height: usize,
+    pub(super) channels: usize,
+    pub(super) pixels: Vec<u8>,
+}
+
+impl Picture {
+    /// From an image file's content: grey stays grey, an alpha channel is dropped.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        let image = image::load_from_memory(bytes).map_err(|error| error.to_string())?;
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);
+        let (channels, pixels) = if grey { (1, image.into_luma8().into_raw()) } else { (3, image.into_rgb8().into_raw()) };
+        Ok(Self {
+            width,
+            height,
+            channels,
+            pixels,
+        })
+    }
+
+    /// From planes (R, then G, then B).
+    pub(super) fn from_planes(width: usize, height: usize, channels: usize, planes: &[u8]) -> Self {
+        let area = width * height;
+        let pixels = (0..area).flat_map(|at| (0..channels).map(move |c| planes[c * area + at])).collect();
+        Self {
+            width,
+            height,
+            channels,
+            pixels,
+        }
+    }
+
+    /// With `channels` (1 or 3) channels: grey is repeated; colours become ITU-R 601 luma as in Pillow's `convert("L")`.
+    pub(super) fn with_channels(self, channels: usize) -> Self {
+        let pixels = match (self.channels, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|grey| [*grey; 3]).collect(),
+            (3, 1) => (self.pixels.as_chunks::<3>().0.iter())
+                .map(|rgb| {
+                    let [r, g, b] = rgb.map(u32::from);
+                    ((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16) as u8
+                })
+                .collect(),
+            _ => return self,
+        };
+        Self {
+            channels,
+            pixels,
+            ..self
+        }
+    }
+
+    /// Resized with the antialiased bilinear (triangle) filter.
+    pub(super) fn resized(self, width: usize, height: usize) -> Self {
+        if (self.width, self.height) == (width, height) {
+            return self;
+        }
+        let pixels = if self.channels == 1 {
+            resize::<image::Luma<u8>>(&self, width, height, GrayImage::from_raw)
+        } else {
+            resize::<image::Rgb<u8>>(&self, width, height, RgbImage::from_raw)
+        };
+        Self {
+            width,
+            height,
+            pixels,
+            ..self
+        }
+    }
+
+    /// Resized so that the shorter side is `size`, the longer one rounded down (as torchvision does).
+    pub(super) fn with_shorter_side(self, size: usize) -> Self {
+        let shorter = self.width.min(self.height).max(1);
+        let longer = |side: usize| (side * size / shorter).max(1);
+        let (width, height) = (longer(self.width), longer(self.height));
+        self.resized(width, height)
+    }
+
+    /// The square of `side` pixels at the centre; enlarged first where the picture is smaller.
+    pub(super) fn cropped(self, side: usize) -> Self {
+        let picture = if self.width.min(self.height) < side { self.with_shorter_side(side) } else { self };
+        let (left, top) = (half(picture.width - side), half(picture.height - side));
+        let row = side * picture.channels;
+        let pixels = (top..top + side)
+            .flat_map(|y| &picture.pixels[(y * picture.width + left) * picture.channels..][..row])
+            .copied()
+            .collect();
+        Self {
+            width: side,
+            height: side,
+            channels: picture.channels,
+            pixels,
+        }
+    }
+}
+
+/// Half, rounded half to even: where torchvision begins a centre crop.
+fn half(margin: usize) -> usize {
+    if margin % 4 == 3 { margin / 2 + 1 } else { margin / 2 }
+}
+
+fn resize<P: Pixel<Subpixel = u8> + Send + Sync + 'static>(
+    picture: &Picture,
+    width: usize,
+    height: usize,
+    image: fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>,
+) -> Vec<u8> {
+    let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
+    match image(size(picture.width), size(picture.height), picture.pixels.clone()) {
+        Some(image) => image::imageops::resize(&image, size(width), size(height), FilterType::Triangle).into_raw(),
+        // Pixels that do not fill the picture: black instead, never out of bounds.
+        None => vec![0; width * height * picture.channels],
+    }
+}
