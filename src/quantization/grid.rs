@@ -1,5 +1,6 @@
 //! The symmetric linear grid (Zhao et al. 2019, section 3.1).
 
+use multiversion::multiversion;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
@@ -122,7 +123,12 @@ impl Grid {
 
     /// Index of the value nearest to `x`: `clamp(floor(x/d + 1/2), low, high)`. NaN becomes 0.
     pub fn index(self, x: f32) -> i32 {
-        ((x / self.step + 0.5).floor() as i32).clamp(self.low(), self.high())
+        floor_clamped(x / self.step + 0.5, self.low() as f32, self.high() as f32)
+    }
+
+    /// Indices of a run of values on a symmetric grid.
+    pub fn indices(self, values: &[f32], indices: &mut [i8]) {
+        quantize_run(values, indices, self.step, self.low() as f32, self.high() as f32);
     }
 
     /// The value of index `q`.
@@ -133,6 +139,22 @@ impl Grid {
     /// `x` on the grid.
     pub fn round(self, x: f32) -> f32 {
         self.value(self.index(x))
+    }
+}
+
+/// `clamp(floor(x), low, high)` for whole `low` and `high`, without a call: clamping first makes the cast exact.
+#[inline(always)]
+fn floor_clamped(x: f32, low: f32, high: f32) -> i32 {
+    let x = if x < low { low } else { x };
+    let x = if x > high { high } else { x };
+    let towards_zero = x as i32;
+    towards_zero - i32::from(towards_zero as f32 > x)
+}
+
+#[multiversion(targets = "simd")]
+fn quantize_run(values: &[f32], indices: &mut [i8], step: f32, low: f32, high: f32) {
+    for (index, x) in indices.iter_mut().zip(values) {
+        *index = floor_clamped(x / step + 0.5, low, high) as i8;
     }
 }
 

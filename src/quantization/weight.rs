@@ -92,25 +92,38 @@ impl<'a> Steps<'a> {
 }
 
 fn quantize(split: &Split, grid: Grid, steps: &Steps) -> Vec<i8> {
+    const TASK: usize = 1 << 14;
     let mut indices = vec![0_i8; split.values.len()];
     let row = split.layout.channels * split.layout.inner;
-    if row == 0 {
-        return indices;
-    }
-    indices
-        .par_chunks_mut(row)
-        .zip(split.values.par_chunks(row))
-        .with_min_len((1 << 14) / row + 1)
-        .enumerate()
-        .for_each(|(number, (to, from))| {
-            for (place, (to, x)) in to.iter_mut().zip(from).enumerate() {
-                *to = Grid {
-                    step: steps.at(number, place),
+    if let [step] = steps.steps {
+        let grid = Grid { step: *step, ..grid };
+        indices
+            .par_chunks_mut(TASK)
+            .zip(split.values.par_chunks(TASK))
+            .for_each(|(to, from)| grid.indices(from, to));
+    } else if row > 0 {
+        indices
+            .par_chunks_mut(row)
+            .zip(split.values.par_chunks(row))
+            .with_min_len(TASK / row + 1)
+            .enumerate()
+            .for_each(|(number, (to, from))| match steps.out_axis {
+                OutAxis::Outer => Grid {
+                    step: steps.at(number, 0),
                     ..grid
                 }
-                .index(*x) as i8;
-            }
-        });
+                .indices(from, to),
+                OutAxis::Inner => {
+                    for (place, (to, x)) in to.iter_mut().zip(from).enumerate() {
+                        *to = Grid {
+                            step: steps.at(number, place),
+                            ..grid
+                        }
+                        .index(*x) as i8;
+                    }
+                }
+            });
+    }
     indices
 }
 

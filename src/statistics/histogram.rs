@@ -1,5 +1,6 @@
 //! Exact counts over any range.
 
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Counts of elements in equal bins over `[low, high]`; the last bin holds `high` too.
@@ -45,22 +46,32 @@ impl Histogram {
     }
 
     fn count(mut self, values: &[f32]) -> Self {
-        let scale = self.counts.len() as f64 / (self.high - self.low);
-        let last = self.counts.len() - 1;
-        for x in values {
-            let x = f64::from(*x);
-            if x >= self.low && x <= self.high {
-                // A range of no width has an infinite scale: everything in it is in the first bin.
-                let bin = ((x - self.low) * scale) as usize;
-                self.counts[bin.min(last)] += 1;
-            } else if x < self.low {
-                self.below += 1;
-            } else if x > self.high {
-                self.above += 1;
-            } else {
-                self.nan += 1;
+        const BLOCK: usize = 256;
+        let bins = self.counts.len();
+        let scale = bins as f64 / (self.high - self.low);
+        // Two sets of counters in turn: neighbouring values often share a bin, and one counter would wait for itself.
+        let mut counters = vec![0_u32; 2 * (bins + 4)];
+        let (even, odd) = counters.split_at_mut(bins + 4);
+        let mut slots = [0_u32; BLOCK];
+        for block in values.chunks(BLOCK) {
+            let slots = &mut slots[..block.len()];
+            find_slots(block, self.low, self.high, scale, bins as u32, slots);
+            for pair in slots.chunks(2) {
+                even[pair[0] as usize] += 1;
+                if let [_, second] = pair {
+                    odd[*second as usize] += 1;
+                }
             }
         }
+        for ((count, a), b) in self.counts.iter_mut().zip(even.iter()).zip(odd.iter()) {
+            *count += u64::from(*a) + u64::from(*b);
+        }
+        let extra = |slot: usize| u64::from(even[bins + slot]) + u64::from(odd[bins + slot]);
+        // A slot of its own for what lands on the upper end: it belongs to the last bin.
+        self.counts[bins - 1] += extra(0);
+        self.below += extra(1);
+        self.above += extra(2);
+        self.nan += extra(3);
         self
     }
 
@@ -72,6 +83,26 @@ impl Histogram {
         self.above += other.above;
         self.nan += other.nan;
         self
+    }
+}
+
+/// Where each value is counted: its bin, or `bins` for the upper end, one more below the range, above it, NaN.
+#[multiversion(targets = "simd")]
+fn find_slots(values: &[f32], low: f64, high: f64, scale: f64, bins: u32, slots: &mut [u32]) {
+    for (slot, x) in slots.iter_mut().zip(values) {
+        let x = f64::from(*x);
+        // A range of no width has an infinite scale and makes this NaN, which the cast below turns into the first bin.
+        let place = (x - low) * scale;
+        let inside = (place as i32) as u32;
+        let inside = if inside > bins { bins } else { inside };
+        let outside = if x < low {
+            bins + 1
+        } else if x > high {
+            bins + 2
+        } else {
+            bins + 3
+        };
+        *slot = if x >= low && x <= high { inside } else { outside };
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::moments::Moments;
 use crate::network::{Layout, OutAxis};
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// What one pass over a tensor tells. NaN and infinities are counted and left out of everything else.
@@ -38,6 +39,8 @@ pub struct TensorStatistics {
 const TASK: usize = 1 << 18;
 /// Elements of a block: small enough to stay in the first-level cache between its passes.
 const BLOCK: usize = 1 << 12;
+/// Independent maxima, so that the compiler can use vector registers.
+const LANES: usize = 16;
 
 /// Statistics of `values`, read as `layout` says. Elements beyond `layout.elements()` are ignored.
 pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {
@@ -74,73 +77,51 @@ impl Part {
         }
     }
 
+    /// `chunk` begins at `offset` elements into the tensor, at the beginning of a line.
     fn of(chunk: &[f32], offset: usize, layout: &Layout) -> Self {
         let mut part = Self::empty(layout);
-        for (number, block) in chunk.chunks(BLOCK).enumerate() {
-            part.moments.merge(&Moments::of(block));
-            part.channels(block, offset + number * BLOCK, layout);
+        let (line, row) = (layout.inner.max(1), (layout.channels * layout.inner).max(1));
+        // Whole lines that fill a block, so that the second look at them finds them in the cache.
+        let piece = (BLOCK / line).max(1) * line;
+        let mut position = offset;
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            let (block, tail) = rest.split_at(piece.min(row - position % row).min(rest.len()));
+            let mut all_finite = true;
+            for block in block.chunks(BLOCK) {
+                let moments = Moments::of(block);
+                all_finite &= moments.nan + moments.infinite == 0;
+                part.moments.merge(&moments);
+            }
+            if all_finite {
+                part.channels(block, position, layout);
+            } else {
+                let block: Vec<f32> = block.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
+                part.channels(&block, position, layout);
+            }
+            position += block.len();
+            rest = tail;
         }
         part
     }
 
-    /// Walks the runs of one line each (or of whole rows where a line is a single element).
-    fn channels(&mut self, block: &[f32], offset: usize, layout: &Layout) {
-        let line = if layout.inner <= 1 {
-            layout.channels.max(1)
-        } else {
-            layout.inner
-        };
-        let mut position = offset;
-        let mut rest = block;
-        while !rest.is_empty() {
-            let (run, tail) = rest.split_at((line - position % line).min(rest.len()));
-            if layout.inner <= 1 {
-                self.row_of_single_elements(run, position, layout);
-            } else {
-                self.line(run, position, layout);
-            }
-            position += run.len();
-            rest = tail;
-        }
-    }
-
-    fn row_of_single_elements(&mut self, run: &[f32], position: usize, layout: &Layout) {
-        let row = position / layout.channels;
-        let first = row / layout.outer * layout.channels + position % layout.channels;
-        let mut row_max = 0.0_f32;
-        for (max, x) in self.in_channels[first..].iter_mut().zip(run) {
-            let x = finite_abs(*x);
-            *max = max.max(x);
-            row_max = row_max.max(x);
-        }
-        let out = match layout.out_axis {
-            OutAxis::Outer => row,
-            OutAxis::Inner => 0,
-        };
-        self.out_channels[out] = self.out_channels[out].max(row_max);
-    }
-
-    fn line(&mut self, run: &[f32], position: usize, layout: &Layout) {
-        let line = position / layout.inner;
-        let (row, channel) = (line / layout.channels, line % layout.channels);
-        let channel = row / layout.outer * layout.channels + channel;
-        let mut line_max = 0.0_f32;
+    /// Takes in lines of one row; all elements are finite.
+    fn channels(&mut self, lines: &[f32], position: usize, layout: &Layout) {
+        let row = position / (layout.channels * layout.inner).max(1);
+        let first =
+            row / layout.outer.max(1) * layout.channels + position / layout.inner.max(1) % layout.channels.max(1);
+        let in_channels = &mut self.in_channels[first..];
         match layout.out_axis {
             OutAxis::Outer => {
-                for x in run {
-                    line_max = line_max.max(finite_abs(*x));
-                }
-                self.out_channels[row] = self.out_channels[row].max(line_max);
+                let max = line_maxima(lines, layout.inner.max(1), in_channels);
+                self.out_channels[row] = self.out_channels[row].max(max);
             }
             OutAxis::Inner => {
-                for (max, x) in self.out_channels[position % layout.inner..].iter_mut().zip(run) {
-                    let x = finite_abs(*x);
-                    *max = max.max(x);
-                    line_max = line_max.max(x);
+                for (max, line) in in_channels.iter_mut().zip(lines.chunks(layout.inner.max(1))) {
+                    *max = max.max(column_maxima(line, &mut self.out_channels));
                 }
             }
         }
-        self.in_channels[channel] = self.in_channels[channel].max(line_max);
     }
 
     fn merge(&mut self, other: &Self) {
@@ -173,10 +154,56 @@ impl Part {
     }
 }
 
-/// |x|, or 0 where x is no number, so that a maximum passes it over.
-fn finite_abs(x: f32) -> f32 {
-    let x = x.abs();
-    if x < f32::INFINITY { x } else { 0.0 }
+/// Raises `maxima` to the greatest |x| of each line, and returns the greatest of all.
+#[multiversion(targets = "simd")]
+fn line_maxima(lines: &[f32], length: usize, maxima: &mut [f32]) -> f32 {
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    match length {
+        1 => {
+            let mut all = [0.0_f32; LANES];
+            for (maxima, lines) in maxima.chunks_mut(LANES).zip(lines.chunks(LANES)) {
+                for ((all, max), x) in all.iter_mut().zip(maxima).zip(lines) {
+                    *max = greater(x.abs(), *max);
+                    *all = greater(x.abs(), *all);
+                }
+            }
+            all.into_iter().fold(0.0, greater)
+        }
+        9 => fixed_line_maxima::<9>(lines, maxima),
+        25 => fixed_line_maxima::<25>(lines, maxima),
+        49 => fixed_line_maxima::<49>(lines, maxima),
+        _ => lines.chunks(length).zip(maxima).fold(0.0, |all, (line, max)| {
+            let largest = line.iter().fold(0.0, |m, x| greater(x.abs(), m));
+            *max = greater(largest, *max);
+            greater(largest, all)
+        }),
+    }
+}
+
+/// [`line_maxima`] of kernels whose size the compiler knows: 3x3, 5x5, 7x7.
+#[inline(always)]
+fn fixed_line_maxima<const N: usize>(lines: &[f32], maxima: &mut [f32]) -> f32 {
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let (lines, _) = lines.as_chunks::<N>();
+    lines.iter().zip(maxima).fold(0.0, |all, (line, max)| {
+        let largest = line.iter().fold(0.0, |m, x| greater(x.abs(), m));
+        *max = greater(largest, *max);
+        greater(largest, all)
+    })
+}
+
+/// Raises `maxima` to |x| place by place, and returns the greatest of all.
+#[multiversion(targets = "simd")]
+fn column_maxima(line: &[f32], maxima: &mut [f32]) -> f32 {
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let mut all = [0.0_f32; LANES];
+    for (maxima, line) in maxima.chunks_mut(LANES).zip(line.chunks(LANES)) {
+        for ((all, max), x) in all.iter_mut().zip(maxima).zip(line) {
+            *max = greater(x.abs(), *max);
+            *all = greater(x.abs(), *all);
+        }
+    }
+    all.into_iter().fold(0.0, greater)
 }
 
 #[cfg(test)]
