@@ -45,7 +45,7 @@ pub fn row(outputs: &Outputs, sample: usize) -> &[f32] {
 /// The likeliest answers to one sample.
 pub fn answers(outputs: &Outputs, sample: usize, k: usize) -> Vec<Prediction> {
     let row = row(outputs, sample);
-    if row.is_empty() { Vec::new() } else { top_k(row, k) }
+    if row.is_empty() || !outputs.classification { Vec::new() } else { top_k(row, k) }
 }
 
 fn first_answer(outputs: &Outputs, sample: usize) -> Option<usize> {
@@ -63,6 +63,7 @@ mod tests {
             samples: rows.len(),
             classes: 2,
             logits: rows.concat(),
+            classification: true,
         }
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 pub type Window = Harness<'static, App>;
 
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_secs(120);
 
 pub fn builder() -> HarnessBuilder<App> {
     Harness::builder()
