@@ -4,7 +4,7 @@ use super::UsageError;
 use crate::inference::DataOptions;
 use crate::quantization::{Bits, Clip, Preset, Recipe, SplitKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -157,8 +157,8 @@ pub(super) struct RecipeArguments {
     /// How the largest activation kept is chosen, by the same names
     #[arg(long, value_name = "HOW")]
     activation_clip: Option<Clip>,
-    /// One scale an output channel (not built yet)
-    #[arg(long, hide = true)]
+    /// One scale for each output channel instead of one for the tensor
+    #[arg(long)]
     per_channel: bool,
     /// Write the splits without a grid (not built yet)
     #[arg(long, hide = true)]
@@ -195,6 +195,7 @@ impl RecipeArguments {
         if self.fold_batch_norm || self.no_fold_batch_norm {
             recipe.fold_batch_norm = self.fold_batch_norm;
         }
+        recipe.per_channel |= self.per_channel;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
         }
@@ -207,7 +208,6 @@ impl RecipeArguments {
                 "--activation-expand-ratio above 0",
                 self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0),
             ),
-            ("--per-channel", self.per_channel),
             ("--split-export", self.split_export),
         ];
         match asked.into_iter().find(|(_, given)| *given) {
@@ -260,18 +260,15 @@ pub(super) struct DataArguments {
     /// An input of the network by name, samples along its first axis; may be given again
     #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
     inputs: Vec<(String, PathBuf)>,
-    /// Vocabulary of a text network: {"chars": "…"}, the position is the token
+    /// Characters of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 }
 
 impl DataArguments {
-    /// The options for opening a data set.
-    pub(super) fn options(&self) -> Result<DataOptions, UsageError> {
-        if self.vocab.is_some() {
-            return Err(UsageError("--vocab is not built yet".to_owned()));
-        }
-        Ok(DataOptions {
+    /// The options for opening a data set that is meant for `model`.
+    pub(super) fn options(&self, model: &str) -> DataOptions {
+        let options = DataOptions {
             preprocess: self.preprocess.clone(),
             size: self.size,
             crop: self.crop,
@@ -279,8 +276,10 @@ impl DataArguments {
             std: self.std.clone(),
             channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
             labels: self.labels.clone(),
+            vocabulary: self.vocab.clone(),
             inputs: self.inputs.clone(),
-        })
+        };
+        options.with_vocabulary_of(Path::new(model))
     }
 }
 
@@ -354,7 +353,7 @@ mod tests {
         let parse = |words: &[&str]| {
             let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
             match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
-                Ok(Some(Command::Evaluate(arguments))) => arguments.data_flags.options().ok(),
+                Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options("m.onnx")),
                 _ => None,
             }
         };

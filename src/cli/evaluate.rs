@@ -29,7 +29,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
     let quantized = Engine::load(exported).context("the quantized network")?;
     let path = arguments.data.as_deref().unwrap_or_default();
-    let data = Dataset::open(path, &arguments.data_flags.options()?, float.inputs())?;
+    let data = Dataset::open(path, &arguments.data_flags.options(&arguments.model), float.inputs())?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
@@ -77,8 +77,9 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         _ => "outputs equal".to_owned(),
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
+    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
     format!(
-        "{} · {samples} {unit} · {}\n\n{}\nsame first answer {} · {sqnr}\n",
+        "{} · {samples} {unit} · {}\n{notes}\n{}\nsame first answer {} · {sqnr}\n",
         data.name(),
         data.preprocessing(),
         rows.text(),

@@ -38,7 +38,7 @@ pub(super) fn plan(
     };
     progress.check()?;
     let activations = if wanted.quantizes_activations() {
-        Some(calibrate(model, &network, calibration, &data.options()?, progress)?)
+        Some(calibrate(model, &network, calibration, data, progress)?)
     } else {
         None
     };
@@ -63,7 +63,7 @@ fn calibrate(
     model: &str,
     network: &Network,
     arguments: &CalibrationArguments,
-    options: &DataOptions,
+    data: &DataArguments,
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
     if let Some(why) = &network.why_not_runnable {
@@ -81,7 +81,15 @@ fn calibrate(
     let engine = engine(network)?;
     let data = match demo {
         Some(demo) => Dataset::demo_calibration(demo),
-        None => Dataset::open(path, options, engine.inputs())?,
+        None => {
+            // Labels and inputs by name belong to the data that the network is judged on.
+            let options = DataOptions {
+                labels: None,
+                inputs: Vec::new(),
+                ..data.options(model)
+            };
+            Dataset::open(path, &options, engine.inputs())?
+        }
     };
     let limit = arguments.calibration_limit;
     let learnt = inference::calibrate(network, &engine, &data, limit, progress)

@@ -30,6 +30,9 @@ struct LayerReport<'a> {
     name: &'a str,
     weight_bits: Bits,
     step: Option<f32>,
+    /// With one scale an output channel, the step of each; `step` is then the largest.
+    #[serde(skip_serializing_if = "<[f32]>::is_empty")]
+    channel_steps: &'a [f32],
     threshold: Option<f32>,
     splits: &'a [usize],
     mse: Option<f64>,
@@ -67,6 +70,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 name: &plan.name,
                 weight_bits: Bits::Float,
                 step: None,
+                channel_steps: &[],
                 threshold: None,
                 splits: &[],
                 mse: None,
@@ -78,6 +82,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 name: &plan.name,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
+                channel_steps: &layer.channel_steps,
                 threshold: Some(layer.threshold),
                 splits: &layer.splits,
                 mse: Some(layer.mse),
@@ -194,15 +199,19 @@ fn cost(planned: &Planned) -> Overhead {
 
 fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
+    let mut reasons = String::new();
     for layer in &planned.plan.layers {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => quantized_cells(&layer.name, quantized),
-            Outcome::Float(why) => vec![layer.name.clone(), format!("float ({why})")],
+            Outcome::Float(why) => {
+                reasons.push_str(&format!("{}: {why}\n", layer.name));
+                vec![layer.name.clone(), "float".to_owned()]
+            }
         });
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
+        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
         rows.text(),
         ratio(Some(cost.weights)),
         ratio(cost.activations),

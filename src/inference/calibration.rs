@@ -1,9 +1,22 @@
 //! Ranges of layer inputs from samples run through the float network.
 
-use super::{Dataset, Engine, InferenceError};
-use crate::network::Network;
+use super::{Dataset, Engine, InferenceError, Port};
+use crate::network::{Layer, Network};
+use crate::onnx::ModelProto;
 use crate::progress::Progress;
 use crate::quantization::{Activations, ValueShapes};
+use crate::statistics::{ActivationStatistics, RangeSource};
+use rten::Value;
+use rten_tensor::prelude::*;
+
+/// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
+const BATCH: usize = 25;
+
+/// Height and width that are tried for a picture of any size, pixels.
+const PICTURE_SIDES: [usize; 2] = [224, 32];
+
+/// Steps that are tried for other free axes.
+const STEPS: usize = 1;
 
 /// What calibration learnt.
 #[derive(Debug, Clone)]
@@ -16,28 +29,207 @@ pub struct Calibration {
     pub data_name: String,
 }
 
-/// Runs up to `limit` samples through `engine` (the float network) and gathers the input of every layer.
+/// Runs up to `limit` samples through `engine` (the float network) and gathers the input of every layer that lies in the
+/// main graph. The engine's optimizations are not used, so that the ranges do not depend on them.
 ///
 /// # Errors
 /// [`InferenceError`] of data, engine, or `Cancelled`.
 pub fn calibrate(
-    _network: &Network,
-    _engine: &Engine,
-    _data: &Dataset,
-    _limit: usize,
-    _progress: &Progress,
+    network: &Network,
+    engine: &Engine,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
 ) -> Result<Calibration, InferenceError> {
-    todo!()
+    let samples = data.len().min(limit);
+    if samples == 0 {
+        return Err(InferenceError::Data(format!(
+            "{}: no samples to calibrate on",
+            data.name()
+        )));
+    }
+    let names = input_names(network);
+    let mut activations = Activations::new();
+    progress.start(samples as u64, format!("Calibrating on {}", data.name()));
+    for batch in super::evaluate::batches(engine, data, samples, BATCH)? {
+        progress.check()?;
+        // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which
+        // leaves the range as it is.
+        let inputs = data
+            .batch(batch.run.clone())
+            .map_err(|error| InferenceError::Data(error.to_string()))?;
+        let inputs: Vec<(&str, Value)> = (inputs.iter())
+            .map(|(name, value)| (name.as_str(), value.clone()))
+            .collect();
+        for (name, value) in names.iter().zip(engine.run_unoptimized(&inputs, &names)?) {
+            // Integers (already quantized, or token ids) have no range to choose.
+            if let Value::FloatTensor(value) = value {
+                let statistics = (activations.entry((*name).to_owned()))
+                    .or_insert_with(|| ActivationStatistics::new(RangeSource::Calibration));
+                match value.data() {
+                    Some(values) => statistics.add(values),
+                    None => statistics.add(&value.to_vec()),
+                }
+            }
+        }
+        progress.advance(batch.wanted.len() as u64);
+    }
+    Ok(Calibration {
+        activations,
+        samples,
+        data_name: data.name().to_owned(),
+    })
 }
 
 /// Shapes of all layer inputs and outputs for one sample (the first of `data`, or zeros of the declared shape).
 ///
 /// # Errors
 /// [`InferenceError`] when the network cannot run on it.
-pub fn value_shapes(
-    _network: &Network,
-    _engine: &Engine,
-    _data: Option<&Dataset>,
-) -> Result<ValueShapes, InferenceError> {
-    todo!()
+pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) -> Result<ValueShapes, InferenceError> {
+    let mut names = input_names(network);
+    for output in output_names(network) {
+        if !names.contains(&output) {
+            names.push(output);
+        }
+    }
+    if let Some(data) = data.filter(|data| !data.is_empty()) {
+        let one = super::evaluate::batches(engine, data, 1, 1)?.remove(0).run;
+        let inputs = data
+            .batch(one)
+            .map_err(|error| InferenceError::Data(error.to_string()))?;
+        return shapes(engine, &names, &inputs);
+    }
+    let mut result = Err(InferenceError::Data("the network has no input".to_owned()));
+    for side in PICTURE_SIDES {
+        let zeros = engine
+            .inputs()
+            .iter()
+            .map(|port| Ok((port.name.clone(), zeros(port, side)?)));
+        result = shapes(engine, &names, &zeros.collect::<Result<Vec<_>, InferenceError>>()?);
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+fn shapes(engine: &Engine, names: &[&str], inputs: &[(String, Value)]) -> Result<ValueShapes, InferenceError> {
+    let inputs: Vec<(&str, Value)> = inputs
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.clone()))
+        .collect();
+    let values = engine.run(&inputs, names)?;
+    Ok((names.iter().zip(values))
+        .map(|(name, value)| ((*name).to_owned(), value.shape().to_vec()))
+        .collect())
+}
+
+/// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
+fn zeros(port: &Port, side: usize) -> Result<Value, InferenceError> {
+    let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
+    let picture = declared.len() == 4 && !port.integer;
+    let last = declared.len() == 4 && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
+    let sides = if last { 1..3 } else { 2..4 };
+    let shape: Vec<usize> = (declared.iter().enumerate())
+        .map(|(axis, size)| size.unwrap_or(if picture && sides.contains(&axis) { side } else { STEPS }))
+        .collect();
+    let wrong = || InferenceError::Data(format!("the input {} is too large to try", port.describe()));
+    let elements = (shape
+        .iter()
+        .try_fold(1_usize, |product, size| product.checked_mul(*size)))
+    .filter(|elements| *elements <= 1 << 28)
+    .ok_or_else(wrong)?;
+    if port.integer {
+        Value::from_shape(&shape, vec![0_i32; elements]).map_err(|_| wrong())
+    } else {
+        Value::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| wrong())
+    }
+}
+
+/// Layers of the main graph: what goes on inside a subgraph cannot be asked for.
+fn main_layers(network: &Network) -> impl Iterator<Item = &Layer> {
+    let main = |layer: &&Layer| layer.node.as_ref().is_some_and(|node| node.subgraphs.is_empty());
+    network.layers.iter().filter(main)
+}
+
+/// The inputs of the layers, each once.
+fn input_names(network: &Network) -> Vec<&str> {
+    let mut names = Vec::new();
+    for (name, _) in main_layers(network).filter_map(|layer| layer.input.as_ref()) {
+        if !name.is_empty() && !names.contains(&name.as_str()) {
+            names.push(name.as_str());
+        }
+    }
+    names
+}
+
+/// The first output of each layer's node.
+fn output_names(network: &Network) -> impl Iterator<Item = &str> {
+    let model: &ModelProto = &network.model;
+    main_layers(network).filter_map(move |layer| {
+        let node = model.graph.as_ref()?.node.get(layer.node.as_ref()?.node)?;
+        (node.output.iter())
+            .find(|output| !output.is_empty())
+            .map(String::as_str)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::demo::Demo;
+
+    #[test]
+    fn every_layer_of_the_fashion_demo_gets_a_range() {
+        let network = Demo::Fashion.network().unwrap();
+        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let data = Dataset::demo_calibration(Demo::Fashion);
+        let progress = Progress::default();
+        let calibration = calibrate(&network, &engine, &data, 60, &progress).unwrap();
+        assert_eq!((calibration.samples, progress.steps()), (60, (60, 60)));
+        for layer in &network.layers {
+            let (input, _) = layer.input.as_ref().unwrap();
+            let statistics = &calibration.activations[input];
+            assert!(statistics.count > 0 && statistics.max_abs() > 0.0, "{}", layer.name);
+        }
+        let first = &calibration.activations["input"];
+        assert_eq!(first.count, 60 * 784);
+        // (0 / 255 - 0.2860) / 0.3530 and (255 / 255 - 0.2860) / 0.3530.
+        assert!((first.min + 0.8102).abs() < 1e-3 && (first.max - 2.0227).abs() < 1e-3);
+        assert_eq!(calibration.activations["layer1.0.relu1.out"].min, 0.0);
+    }
+
+    #[test]
+    fn calibration_is_the_same_without_the_engine_s_optimizations() {
+        for demo in Demo::ALL {
+            let network = demo.network().unwrap();
+            let data = Dataset::demo_calibration(demo);
+            let bytes = demo.model_bytes().to_vec();
+            let engines = [
+                Engine::load(bytes.clone()).unwrap(),
+                Engine::load_unoptimized(bytes).unwrap(),
+            ];
+            let [fast, plain] = engines.map(|engine| {
+                calibrate(&network, &engine, &data, 30, &Progress::default())
+                    .unwrap()
+                    .activations
+            });
+            assert!(fast == plain, "{}", demo.name());
+        }
+    }
+
+    #[test]
+    fn shapes_of_one_sample_are_known_with_and_without_data() {
+        let network = Demo::Fashion.network().unwrap();
+        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let with = value_shapes(&network, &engine, Some(&Dataset::demo(Demo::Fashion))).unwrap();
+        let without = value_shapes(&network, &engine, None).unwrap();
+        assert_eq!(with, without);
+        assert_eq!(with["input"], [1, 1, 28, 28]);
+        assert_eq!(with["layer1.0.conv1.out"], [1, 16, 28, 28]);
+        let network = Demo::Shakespeare.network().unwrap();
+        let engine = Engine::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+        let shapes = value_shapes(&network, &engine, Some(&Dataset::demo(Demo::Shakespeare))).unwrap();
+        assert_eq!(shapes["rnn.l0.out"], [1, 1, 128]);
+    }
 }

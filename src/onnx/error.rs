@@ -28,4 +28,7 @@ pub enum OnnxError {
     /// The model cannot be written.
     #[error("cannot write the model: {0}")]
     Encode(String),
+    /// The operators cannot be brought to a newer operator set; the text names node, operator and reason.
+    #[error("{0}")]
+    Upgrade(String),
 }

@@ -7,6 +7,7 @@ mod read;
 pub mod schema;
 mod sniff;
 mod tensor;
+mod upgrade;
 mod visit;
 mod write;
 
@@ -16,4 +17,5 @@ pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 pub use sniff::foreign_kind;
 pub(crate) use tensor::one_line;
 pub use tensor::{FloatData, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes};
+pub use upgrade::{UPGRADED_OPSET, upgrade};
 pub use write::{encode, write_file};

@@ -93,6 +93,6 @@ fn check_versions(model: &ModelProto) -> Result<(), OnnxError> {
 }
 
 #[cfg(test)]
-mod shared_tests;
+pub(super) mod shared_tests;
 #[cfg(test)]
 mod tests;

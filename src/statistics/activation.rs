@@ -28,7 +28,7 @@ pub enum RangeSource {
 /// The range is the least power of two above every |element|, and doubles (neighbouring bins are merged) when a larger
 /// element comes. Because ranges and bin counts are powers of two, the result does not depend on how the stream was cut
 /// into batches, nor on their order.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct ActivationStatistics {
     /// Where the numbers come from.
     pub source: RangeSource,
@@ -130,6 +130,20 @@ impl ActivationStatistics {
             self.counts.fill(0);
             self.counts[BINS / 4..][..BINS / 2].copy_from_slice(&merged);
         }
+    }
+}
+
+/// Without the thousands of counts.
+impl std::fmt::Debug for ActivationStatistics {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ActivationStatistics")
+            .field("source", &self.source)
+            .field("count", &self.count)
+            .field("not_finite", &self.not_finite)
+            .field("min", &self.min)
+            .field("max", &self.max)
+            .field("range", &self.range)
+            .finish_non_exhaustive()
     }
 }
 

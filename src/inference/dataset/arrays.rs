@@ -68,15 +68,25 @@ pub(super) fn parse_npy(bytes: &[u8], name: &str) -> Result<Array, DatasetError>
         return Err(fault(name, "not an .npy array".to_owned()));
     }
     let (start, length) = match bytes.get(6).copied().ok_or_else(short)? {
-        1 => (10, bytes.get(8..10).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]])))),
-        2 | 3 => (12, bytes.get(8..12).map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize)),
+        1 => (
+            10,
+            bytes.get(8..10).map(|b| usize::from(u16::from_le_bytes([b[0], b[1]]))),
+        ),
+        2 | 3 => (
+            12,
+            bytes
+                .get(8..12)
+                .map(|b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]) as usize),
+        ),
         _ => return Err(wrong("has an unknown version")),
     };
     let end = length.and_then(|length| length.checked_add(start)).ok_or_else(short)?;
     let header = bytes.get(start..end).ok_or_else(short)?;
     let header = String::from_utf8_lossy(header);
     let field = |key: &str| {
-        let after = header.split_once(&format!("'{key}':")).map(|(_, after)| after.trim_start());
+        let after = header
+            .split_once(&format!("'{key}':"))
+            .map(|(_, after)| after.trim_start());
         after.ok_or_else(|| wrong(&format!("lacks '{key}'")))
     };
     let descr = field("descr")?
@@ -85,7 +95,10 @@ pub(super) fn parse_npy(bytes: &[u8], name: &str) -> Result<Array, DatasetError>
         .map(|(descr, _)| descr)
         .ok_or_else(|| fault(name, "structured arrays are not understood".to_owned()))?;
     if field("fortran_order")?.starts_with("True") {
-        return Err(fault(name, "the array is in Fortran order: save numpy.ascontiguousarray(array)".to_owned()));
+        return Err(fault(
+            name,
+            "the array is in Fortran order: save numpy.ascontiguousarray(array)".to_owned(),
+        ));
     }
     let shape = (field("shape")?.strip_prefix('('))
         .and_then(|rest| rest.split_once(')'))
@@ -100,7 +113,10 @@ pub(super) fn parse_npy(bytes: &[u8], name: &str) -> Result<Array, DatasetError>
 
 fn elements(descr: &str, shape: &[usize], data: &[u8], name: &str) -> Result<Elements, DatasetError> {
     let unknown = || {
-        fault(name, format!("elements of type '{descr}' are not understood: save float32, float64, uint8 or int64"))
+        fault(
+            name,
+            format!("elements of type '{descr}' are not understood: save float32, float64, uint8 or int64"),
+        )
     };
     let width = match descr {
         "|u1" | "|i1" | "|b1" => 1,
@@ -109,11 +125,16 @@ fn elements(descr: &str, shape: &[usize], data: &[u8], name: &str) -> Result<Ele
         "<f8" | "<i8" | "<u8" => 8,
         _ => return Err(unknown()),
     };
-    let declared = shape.iter().try_fold(width, |product: usize, &size| product.checked_mul(size));
+    let declared = shape
+        .iter()
+        .try_fold(width, |product: usize, &size| product.checked_mul(size));
     if declared != Some(data.len()) {
         return Err(fault(
             name,
-            format!("the header declares {shape:?} elements of {width} bytes, the file holds {} bytes", data.len()),
+            format!(
+                "the header declares {shape:?} elements of {width} bytes, the file holds {} bytes",
+                data.len()
+            ),
         ));
     }
     /// Each group of bytes as one number.
@@ -142,15 +163,27 @@ impl Array {
     /// As labels: whole numbers on one axis (or `[n, 1]`).
     pub(super) fn into_labels(self, name: &str) -> Result<Vec<usize>, DatasetError> {
         if self.shape.iter().skip(1).any(|size| *size != 1) {
-            return Err(fault(name, format!("labels have one axis, these have the shape {:?}", self.shape)));
+            return Err(fault(
+                name,
+                format!("labels have one axis, these have the shape {:?}", self.shape),
+            ));
         }
         let wrong = |value: &dyn std::fmt::Display| fault(name, format!("{value} is no class number"));
         match self.elements {
             Elements::Byte(values) => Ok(values.into_iter().map(usize::from).collect()),
-            Elements::Integer(values) => values.iter().map(|v| usize::try_from(*v).map_err(|_| wrong(v))).collect(),
+            Elements::Integer(values) => values
+                .iter()
+                .map(|v| usize::try_from(*v).map_err(|_| wrong(v)))
+                .collect(),
             Elements::Float(values) => values
                 .iter()
-                .map(|v| if v.fract() == 0.0 && *v >= 0.0 && *v < 1e9 { Ok(*v as usize) } else { Err(wrong(v)) })
+                .map(|v| {
+                    if v.fract() == 0.0 && *v >= 0.0 && *v < 1e9 {
+                        Ok(*v as usize)
+                    } else {
+                        Err(wrong(v))
+                    }
+                })
                 .collect(),
         }
     }
@@ -183,7 +216,8 @@ impl InputArray {
         path: &str,
     ) -> Result<Self, DatasetError> {
         let to_i32 = |value: i64| {
-            i32::try_from(value).map_err(|_| fault(path, format!("{value} is beyond the 32-bit integers of the engine")))
+            i32::try_from(value)
+                .map_err(|_| fault(path, format!("{value} is beyond the 32-bit integers of the engine")))
         };
         let numbers = match (array.elements, integer) {
             (Elements::Float(values), false) => Numbers::Float(values),
@@ -194,7 +228,10 @@ impl InputArray {
             }
             (Elements::Byte(values), true) => Numbers::Integer(values.into_iter().map(i32::from).collect()),
             (Elements::Float(_), true) => {
-                return Err(fault(path, format!("the input '{name}' takes integers, the array holds floats")));
+                return Err(fault(
+                    path,
+                    format!("the input '{name}' takes integers, the array holds floats"),
+                ));
             }
         };
         Ok(Self {
@@ -216,11 +253,22 @@ impl InputArray {
         let indices = self.sample_axis.map(|axis| {
             let single = shape[axis] == 1;
             shape[axis] = range.len();
-            (axis, if single { vec![0; range.len()] } else { range.clone().collect::<Vec<_>>() })
+            (
+                axis,
+                if single {
+                    vec![0; range.len()]
+                } else {
+                    range.clone().collect::<Vec<_>>()
+                },
+            )
         });
         let value = match &self.numbers {
-            Numbers::Float(values) => Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string()),
-            Numbers::Integer(values) => Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string()),
+            Numbers::Float(values) => {
+                Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string())
+            }
+            Numbers::Integer(values) => {
+                Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string())
+            }
         };
         value.map_err(|reason| fault(path, reason))
     }

@@ -8,7 +8,16 @@ const PIXELS: usize = 3 * 32 * 32;
 
 /// Classes of CIFAR-10, in label order (<https://www.cs.toronto.edu/~kriz/cifar.html>).
 const CLASSES_10: [&str; 10] = [
-    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
 ];
 
 /// A CIFAR file.
@@ -34,23 +43,44 @@ pub(super) fn is_cifar(bytes: usize) -> bool {
 pub(super) fn read(path: &Path, data: Vec<u8>) -> Result<Cifar, DatasetError> {
     let name = path.display().to_string();
     let named_100 = name.to_lowercase().contains("cifar100") || name.to_lowercase().contains("cifar-100");
-    let (ten, hundred) = (data.len().is_multiple_of(PIXELS + 1), data.len().is_multiple_of(PIXELS + 2));
+    let (ten, hundred) = (
+        data.len().is_multiple_of(PIXELS + 1),
+        data.len().is_multiple_of(PIXELS + 2),
+    );
     if data.is_empty() || !(ten || hundred) {
         return Err(fault(
             &name,
-            format!("{} bytes are no whole number of CIFAR records (3073 bytes, or 3074 for CIFAR-100)", data.len()),
+            format!(
+                "{} bytes are no whole number of CIFAR records (3073 bytes, or 3074 for CIFAR-100)",
+                data.len()
+            ),
         ));
     }
-    let (offset, count) = if hundred && (named_100 || !ten) { (2, 100) } else { (1, 10) };
+    let (offset, count) = if hundred && (named_100 || !ten) {
+        (2, 100)
+    } else {
+        (1, 10)
+    };
     let record = PIXELS + offset;
-    let labels: Vec<usize> = data.chunks_exact(record).map(|bytes| usize::from(bytes[offset - 1])).collect();
+    let labels: Vec<usize> = data
+        .chunks_exact(record)
+        .map(|bytes| usize::from(bytes[offset - 1]))
+        .collect();
     if let Some(sample) = labels.iter().position(|label| *label >= count) {
         return Err(fault(
             &name,
-            format!("the label of record {sample} is {}, CIFAR-{count} has 0 to {}", labels[sample], count - 1),
+            format!(
+                "the label of record {sample} is {}, CIFAR-{count} has 0 to {}",
+                labels[sample],
+                count - 1
+            ),
         ));
     }
-    let classes = if count == 10 { CLASSES_10.map(str::to_owned).to_vec() } else { Vec::new() };
+    let classes = if count == 10 {
+        CLASSES_10.map(str::to_owned).to_vec()
+    } else {
+        Vec::new()
+    };
     Ok(Cifar {
         data,
         record,

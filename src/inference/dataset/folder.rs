@@ -29,7 +29,11 @@ pub(super) struct Folder {
 
 /// Whether the file's name says that it is an image.
 pub(super) fn is_image(path: &Path) -> bool {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_lowercase();
     EXTENSIONS.contains(&extension.as_str())
 }
 
@@ -38,7 +42,11 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
     let name = path.display().to_string();
     let entries = sorted_entries(path)?;
     let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
-    let flat: Vec<PathBuf> = entries.iter().filter(|entry| entry.is_file() && is_image(entry)).cloned().collect();
+    let flat: Vec<PathBuf> = entries
+        .iter()
+        .filter(|entry| entry.is_file() && is_image(entry))
+        .cloned()
+        .collect();
     let (files, labels, classes) = if flat.is_empty() && !folders.is_empty() {
         if let Some(labels) = labels_file {
             return Err(fault(
@@ -48,7 +56,10 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
         }
         classes_of(&folders)?
     } else {
-        let beside = LABEL_FILES.iter().map(|file| path.join(file)).find(|file| file.is_file());
+        let beside = LABEL_FILES
+            .iter()
+            .map(|file| path.join(file))
+            .find(|file| file.is_file());
         let labels = match labels_file.map(Path::to_path_buf).or(beside) {
             Some(file) => Some((labels::read(&file)?, file)),
             None => None,
@@ -56,9 +67,12 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
         labelled(flat, labels)?
     };
     if files.is_empty() {
-        return Err(fault(&name, "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned()));
+        return Err(fault(
+            &name,
+            "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned(),
+        ));
     }
-    Ok(readable(files, labels, classes))
+    Ok(readable(files, labels.as_deref(), classes))
 }
 
 type Listed = (Vec<PathBuf>, Option<Vec<usize>>, Vec<String>);
@@ -73,7 +87,10 @@ fn classes_of(folders: &[&PathBuf]) -> Result<Listed, DatasetError> {
     let (mut files, mut labels) = (Vec::new(), Vec::new());
     for (at, folder) in folders.iter().enumerate() {
         let class = numbers.as_ref().map_or(at, |numbers| numbers[at]);
-        for file in sorted_entries(folder)?.into_iter().filter(|file| file.is_file() && is_image(file)) {
+        for file in sorted_entries(folder)?
+            .into_iter()
+            .filter(|file| file.is_file() && is_image(file))
+        {
             files.push(file);
             labels.push(class);
         }
@@ -104,8 +121,12 @@ fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>) -> Result<Li
 }
 
 /// Leaves out what cannot be read, with a note.
-fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String>) -> Folder {
-    let bytes: u64 = files.iter().filter_map(|file| file.metadata().ok()).map(|meta| meta.len()).sum();
+fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>) -> Folder {
+    let bytes: u64 = files
+        .iter()
+        .filter_map(|file| file.metadata().ok())
+        .map(|meta| meta.len())
+        .sum();
     let check = |file: &PathBuf| -> Result<(usize, usize), String> {
         if bytes <= DECODE_LIMIT {
             let content = std::fs::read(file).map_err(|error| error.to_string())?;
@@ -119,7 +140,7 @@ fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String
     let mut folder = Folder {
         files: Vec::new(),
         sizes: Vec::new(),
-        labels: labels.as_ref().map(|_| Vec::new()),
+        labels: labels.map(|_| Vec::new()),
         classes,
         notes: Vec::new(),
     };
@@ -129,7 +150,7 @@ fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String
             Ok(size) => {
                 folder.files.push(file);
                 folder.sizes.push(size);
-                if let (Some(kept), Some(labels)) = (&mut folder.labels, &labels) {
+                if let (Some(kept), Some(labels)) = (&mut folder.labels, labels) {
                     kept.push(labels[at]);
                 }
             }

@@ -52,7 +52,10 @@ fn read_plain(mut bytes: impl Read, name: &str) -> Result<Idx, DatasetError> {
     let mut magic = [0; 4];
     bytes.read_exact(&mut magic).map_err(header)?;
     if !is_idx(&magic) {
-        return Err(fault(name, "no IDX file of unsigned bytes (its first bytes are not 00 00 08)".to_owned()));
+        return Err(fault(
+            name,
+            "no IDX file of unsigned bytes (its first bytes are not 00 00 08)".to_owned(),
+        ));
     }
     let mut shape = Vec::new();
     for _ in 0..magic[3] {
@@ -60,9 +63,11 @@ fn read_plain(mut bytes: impl Read, name: &str) -> Result<Idx, DatasetError> {
         bytes.read_exact(&mut size).map_err(header)?;
         shape.push(u32::from_be_bytes(size) as usize);
     }
-    let declared = (shape.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)))
-        .filter(|&declared| declared <= MAX_BYTES)
-        .ok_or_else(|| fault(name, format!("the header declares {shape:?} elements, more than 4 GiB")))?;
+    let declared = (shape
+        .iter()
+        .try_fold(1_usize, |product, &size| product.checked_mul(size)))
+    .filter(|&declared| declared <= MAX_BYTES)
+    .ok_or_else(|| fault(name, format!("the header declares {shape:?} elements, more than 4 GiB")))?;
     let mut data = Vec::new();
     (&mut bytes)
         .take(declared as u64)
@@ -71,11 +76,17 @@ fn read_plain(mut bytes: impl Read, name: &str) -> Result<Idx, DatasetError> {
     if data.len() < declared {
         return Err(fault(
             name,
-            format!("truncated: the header declares {shape:?} = {declared} elements, the file holds {}", data.len()),
+            format!(
+                "truncated: the header declares {shape:?} = {declared} elements, the file holds {}",
+                data.len()
+            ),
         ));
     }
     if bytes.read(&mut [0]).map_err(|error| fault(name, error.to_string()))? > 0 {
-        return Err(fault(name, format!("the file goes on after the {declared} elements that its header declares")));
+        return Err(fault(
+            name,
+            format!("the file goes on after the {declared} elements that its header declares"),
+        ));
     }
     Ok(Idx { shape, data })
 }
@@ -84,10 +95,14 @@ fn read_plain(mut bytes: impl Read, name: &str) -> Result<Idx, DatasetError> {
 pub(super) fn labels_beside(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_str()?;
     let plain = name.strip_suffix(".gz").unwrap_or(name);
-    let labels = [("images-idx3", "labels-idx1"), ("images.idx3", "labels.idx1"), ("images", "labels")]
-        .into_iter()
-        .find(|(images, _)| plain.contains(images))
-        .map(|(images, labels)| plain.replace(images, labels))?;
+    let labels = [
+        ("images-idx3", "labels-idx1"),
+        ("images.idx3", "labels.idx1"),
+        ("images", "labels"),
+    ]
+    .into_iter()
+    .find(|(images, _)| plain.contains(images))
+    .map(|(images, labels)| plain.replace(images, labels))?;
     [labels.clone(), format!("{labels}.gz")]
         .into_iter()
         .map(|name| images.with_file_name(name))

@@ -19,20 +19,30 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     if idx::is_idx(&bytes) || idx::is_gzip(&bytes) {
         let idx = idx::read(&bytes[..], &name)?;
         if idx.shape.len() != 1 {
-            return Err(fault(&name, format!("labels have one axis, this file has {:?}", idx.shape)));
+            return Err(fault(
+                &name,
+                format!("labels have one axis, this file has {:?}", idx.shape),
+            ));
         }
         return Ok(Labels::Ordered(idx.data.into_iter().map(usize::from).collect()));
     }
     if arrays::is_npy(&bytes) {
         return Ok(Labels::Ordered(arrays::parse_npy(&bytes, &name)?.into_labels(&name)?));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| fault(&name, "labels are IDX, .npy or text; this file is none of them".to_owned()))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        fault(
+            &name,
+            "labels are IDX, .npy or text; this file is none of them".to_owned(),
+        )
+    })?;
     read_text(&text, &name)
 }
 
 fn read_text(text: &str, name: &str) -> Result<Labels, DatasetError> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     let rows: Vec<(Option<&str>, &str)> = lines
         .map(|line| match line.rsplit_once([',', ';', '\t', ' ']) {
             Some((file, label)) => (Some(file.trim().trim_matches('"')), label.trim().trim_matches('"')),
@@ -44,25 +54,39 @@ fn read_text(text: &str, name: &str) -> Result<Labels, DatasetError> {
             .iter()
             .enumerate()
             .map(|(row, (_, label))| {
-                label.parse().map_err(|_| fault(name, format!("label {row} is '{label}', not a class number")))
+                label
+                    .parse()
+                    .map_err(|_| fault(name, format!("label {row} is '{label}', not a class number")))
             })
             .collect::<Result<_, _>>()
             .map(Labels::Ordered);
     }
     // A first line that is no number above lines that are is a heading.
     let numeric = rows.len() > 1 && rows[1..].iter().all(|(_, label)| label.parse::<usize>().is_ok());
-    let rows = if numeric && rows[0].1.parse::<usize>().is_err() { &rows[1..] } else { &rows[..] };
+    let rows = if numeric && rows[0].1.parse::<usize>().is_err() {
+        &rows[1..]
+    } else {
+        &rows[..]
+    };
     let classes: Vec<&str> = if numeric {
         Vec::new()
     } else {
-        rows.iter().map(|(_, label)| *label).collect::<BTreeSet<_>>().into_iter().collect()
+        rows.iter()
+            .map(|(_, label)| *label)
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect()
     };
     let mut named = HashMap::new();
     for (file, label) in rows {
         let Some(file) = file else {
             return Err(fault(name, format!("'{label}' is not a line of the form name,label")));
         };
-        let class = label.parse().ok().filter(|_| numeric).or_else(|| classes.iter().position(|class| class == label));
+        let class = label
+            .parse()
+            .ok()
+            .filter(|_| numeric)
+            .or_else(|| classes.iter().position(|class| class == label));
         named.insert((*file).to_owned(), class.unwrap_or_default());
     }
     Ok(Labels::Named(named, classes.into_iter().map(str::to_owned).collect()))
@@ -77,6 +101,9 @@ pub(super) fn ordered(labels: Labels, samples: usize, path: &Path) -> Result<Vec
             &name,
             format!("{} labels for {samples} samples: each sample needs one", labels.len()),
         )),
-        Labels::Named(..) => Err(fault(&name, "name,label lines need a folder of images; give one label a line".to_owned())),
+        Labels::Named(..) => Err(fault(
+            &name,
+            "name,label lines need a folder of images; give one label a line".to_owned(),
+        )),
     }
 }

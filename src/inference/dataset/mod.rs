@@ -146,7 +146,9 @@ impl Pictures {
     fn picture(&self, sample: usize) -> Result<Picture, DatasetError> {
         match self {
             Self::Files(files) => {
-                let file = files.get(sample).ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
+                let file = files
+                    .get(sample)
+                    .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
                 let wrong = |reason: String| fault(&file.display().to_string(), reason);
                 let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
                 Picture::decode(&content).map_err(wrong)
@@ -264,7 +266,12 @@ impl Dataset {
     /// [`DatasetError`] naming the sample that cannot be read.
     pub fn batch(&self, range: Range<usize>) -> Result<Vec<(String, Value)>, DatasetError> {
         if range.start >= range.end || range.end > self.len() {
-            let reason = format!("there are no samples {} to {} of {}", range.start, range.end, self.len());
+            let reason = format!(
+                "there are no samples {} to {} of {}",
+                range.start,
+                range.end,
+                self.len()
+            );
             return Err(fault(&self.name, reason));
         }
         let mut inputs = (self.arrays.iter())
@@ -282,7 +289,12 @@ impl Dataset {
         Ok(inputs)
     }
 
-    fn pictures(&self, pictures: &Pictures, preprocess: &Preprocess, range: Range<usize>) -> Result<Value, DatasetError> {
+    fn pictures(
+        &self,
+        pictures: &Pictures,
+        preprocess: &Preprocess,
+        range: Range<usize>,
+    ) -> Result<Value, DatasetError> {
         let samples = range.len();
         let decoded = range
             .into_par_iter()

@@ -39,7 +39,9 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
         let labels = labels.map(|path| Ok((labels::read(&path)?, path))).transpose()?;
         let images = idx::read_file(file)?;
         let samples = images.shape.first().copied().unwrap_or(0);
-        let labels = labels.map(|(read, path)| labels::ordered(read, samples, &path)).transpose()?;
+        let labels = labels
+            .map(|(read, path)| labels::ordered(read, samples, &path))
+            .transpose()?;
         return opening.idx(images, labels, Origin::Idx);
     }
     let bytes = std::fs::read(file).map_err(wrong)?;
@@ -49,7 +51,11 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
     if arrays::is_npy(&bytes) {
         return opening.arrays(vec![(String::new(), arrays::parse_npy(&bytes, path)?)]);
     }
-    let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_lowercase();
+    let extension = file
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_lowercase();
     if extension == "bin" || (extension != "txt" && cifar::is_cifar(bytes.len())) {
         return opening.cifar(cifar::read(file, bytes)?);
     }
@@ -70,7 +76,11 @@ pub(super) fn demo(
     ports: &[Port],
 ) -> Result<Dataset, DatasetError> {
     let name = demo.name();
-    let opening = Opening { path: name, options, ports };
+    let opening = Opening {
+        path: name,
+        options,
+        ports,
+    };
     match demo {
         Demo::Fashion => {
             let (images, labels) = if calibration {
@@ -81,7 +91,8 @@ pub(super) fn demo(
             let (images, labels) = (idx::read(images, name)?, idx::read(labels, name)?);
             let labels = labels.data.into_iter().map(usize::from).collect();
             let mut data = opening.idx(images, Some(labels), Origin::Demo)?;
-            data.classes = serde_json::from_slice(demo::classes_json()).map_err(|error| fault(name, error.to_string()))?;
+            data.classes =
+                serde_json::from_slice(demo::classes_json()).map_err(|error| fault(name, error.to_string()))?;
             Ok(data)
         }
         Demo::Shakespeare => {
@@ -108,8 +119,17 @@ impl Opening<'_> {
     }
 
     fn name(&self) -> String {
-        let file = Path::new(self.path).file_name().map(|name| name.to_string_lossy().into_owned());
-        file.unwrap_or_else(|| self.options.inputs.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", "))
+        let file = Path::new(self.path)
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
+        file.unwrap_or_else(|| {
+            self.options
+                .inputs
+                .iter()
+                .map(|(name, _)| name.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        })
     }
 
     /// The first input that takes `integer` and is not given as an array; `None` when the network is not known.
@@ -118,7 +138,11 @@ impl Opening<'_> {
         let free = |port: &&Port| !given(port) && (port.shape.as_ref().is_none_or(|shape| shape.len() > 1) || integer);
         let found = self.ports.iter().filter(free).find(|port| port.integer == integer);
         if found.is_none() && !self.ports.is_empty() {
-            let what = if integer { "text needs an input of integer tokens" } else { "images need an input of floats" };
+            let what = if integer {
+                "text needs an input of integer tokens"
+            } else {
+                "images need an input of floats"
+            };
             let all: Vec<String> = self.ports.iter().map(Port::describe).collect();
             return Err(self.fault(format!("{what}; the network has {}", all.join(", "))));
         }
@@ -129,7 +153,12 @@ impl Opening<'_> {
         let (height, width, channels) = match images.shape[..] {
             [_, height, width] => (height, width, 1),
             [_, height, width, channels @ (1 | 3)] => (height, width, channels),
-            _ => return Err(self.fault(format!("images have the axes [n, h, w], this file has {:?}", images.shape))),
+            _ => {
+                return Err(self.fault(format!(
+                    "images have the axes [n, h, w], this file has {:?}",
+                    images.shape
+                )));
+            }
         };
         let stored = Stored {
             bytes: images.data,
@@ -199,8 +228,7 @@ impl Opening<'_> {
             return Err(self.fault("there are no images in it"));
         }
         let port = self.free_port(false)?;
-        let preprocess =
-            Preprocess::new(self.options, port, origin, channels).map_err(|reason| self.fault(reason))?;
+        let preprocess = Preprocess::new(self.options, port, origin, channels).map_err(|reason| self.fault(reason))?;
         let input = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
         let arrays = self.given_arrays(std::slice::from_ref(&input), Some(pictures.len()))?;
         Ok(Dataset {
@@ -229,10 +257,15 @@ impl Opening<'_> {
         self.check_inputs(fed, &given)?;
         if let (Some(samples), Some(odd)) = (
             samples,
-            given.iter().find(|array| array.samples().is_some_and(|n| n != 1 && Some(n) != samples)),
+            given
+                .iter()
+                .find(|array| array.samples().is_some_and(|n| n != 1 && Some(n) != samples)),
         ) {
             let count = odd.samples().unwrap_or(0);
-            return Err(self.fault(format!("the input '{}' has {count} samples, the data {samples}", odd.name)));
+            return Err(self.fault(format!(
+                "the input '{}' has {count} samples, the data {samples}",
+                odd.name
+            )));
         }
         Ok(given)
     }
@@ -256,7 +289,10 @@ impl Opening<'_> {
     fn input_array(&self, name: &str, array: Array, file: &str) -> Result<InputArray, DatasetError> {
         let Some(port) = self.ports.iter().find(|port| port.name == name) else {
             let all: Vec<String> = self.ports.iter().map(Port::describe).collect();
-            return Err(fault(file, format!("the network has no input '{name}'; it takes {}", all.join(", "))));
+            return Err(fault(
+                file,
+                format!("the network has no input '{name}'; it takes {}", all.join(", ")),
+            ));
         };
         let rank = array.shape.len();
         let axis = match &port.shape {
@@ -264,14 +300,24 @@ impl Opening<'_> {
             Some(shape) if shape.len() != rank => {
                 return Err(fault(
                     file,
-                    format!("the array has the shape {:?}, the network takes {}", array.shape, port.describe()),
+                    format!(
+                        "the array has the shape {:?}, the network takes {}",
+                        array.shape,
+                        port.describe()
+                    ),
                 ));
             }
             Some(shape) => {
-                let batch = self.ports.first().and_then(|first| first.axis_names.first().cloned().flatten());
-                let named = batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
+                let batch = self
+                    .ports
+                    .first()
+                    .and_then(|first| first.axis_names.first().cloned().flatten());
+                let named =
+                    batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
                 // A fixed first size that the array exceeds is a fixed batch.
-                let first = shape.first().is_some_and(|size| size.is_none_or(|size| size != array.shape[0]));
+                let first = shape
+                    .first()
+                    .is_some_and(|size| size.is_none_or(|size| size != array.shape[0]));
                 named.or(first.then_some(0))
             }
         };
@@ -280,7 +326,13 @@ impl Opening<'_> {
                 .any(|(at, (want, have))| Some(at) != axis && want.is_some_and(|want| want != *have))
         {
             let have = &array.shape;
-            return Err(fault(file, format!("the array has the shape {have:?}, the network takes {}", port.describe())));
+            return Err(fault(
+                file,
+                format!(
+                    "the array has the shape {have:?}, the network takes {}",
+                    port.describe()
+                ),
+            ));
         }
         InputArray::new(name, array, port.integer, axis, file)
     }
@@ -289,8 +341,12 @@ impl Opening<'_> {
     /// are pictures.
     fn arrays(&self, mut arrays: Vec<(String, Array)>) -> Result<Dataset, DatasetError> {
         let is_port = |name: &str| self.ports.iter().any(|port| port.name == name);
-        let labels_at = arrays.iter().position(|(name, _)| ["labels", "y"].contains(&name.as_str()) && !is_port(name));
-        let in_file = labels_at.map(|at| arrays.remove(at).1.into_labels(self.path)).transpose()?;
+        let labels_at = arrays
+            .iter()
+            .position(|(name, _)| ["labels", "y"].contains(&name.as_str()) && !is_port(name));
+        let in_file = labels_at
+            .map(|at| arrays.remove(at).1.into_labels(self.path))
+            .transpose()?;
         let labelled = |samples: usize| match (&self.options.labels, in_file) {
             (Some(path), _) => labels::ordered(labels::read(path)?, samples, path).map(Some),
             (None, Some(labels)) if labels.len() == samples => Ok(Some(labels)),
@@ -301,7 +357,11 @@ impl Opening<'_> {
             && !is_port(name)
         {
             let free = |port: &&Port| !self.options.inputs.iter().any(|(given, _)| *given == port.name);
-            *name = self.ports.iter().find(free).map_or_else(|| "input".to_owned(), |port| port.name.clone());
+            *name = self
+                .ports
+                .iter()
+                .find(free)
+                .map_or_else(|| "input".to_owned(), |port| port.name.clone());
             if let Some(stored) = stored_pictures(array) {
                 let (samples, channels) = (array.shape[0], stored.channels);
                 let labels = labelled(samples)?;
@@ -350,12 +410,18 @@ impl Opening<'_> {
         self.tokens(content, &self.vocabulary()?)
     }
 
-    fn tokens(&self, content: &str, vocabulary: &std::collections::HashMap<char, i32>) -> Result<Dataset, DatasetError> {
+    fn tokens(
+        &self,
+        content: &str,
+        vocabulary: &std::collections::HashMap<char, i32>,
+    ) -> Result<Dataset, DatasetError> {
         if self.options.wants_pictures() || self.options.labels.is_some() {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
         let (text, notes) = Text::new(content, vocabulary, self.free_port(true)?, self.path)?;
-        let input = self.free_port(true)?.map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
+        let input = self
+            .free_port(true)?
+            .map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
         let arrays = self.given_arrays(&[input], None)?;
         let mut classes: Vec<String> = Vec::new();
         for (c, token) in vocabulary {

@@ -18,7 +18,11 @@ impl Picture {
         let image = image::load_from_memory(bytes).map_err(|error| error.to_string())?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);
-        let (channels, pixels) = if grey { (1, image.into_luma8().into_raw()) } else { (3, image.into_rgb8().into_raw()) };
+        let (channels, pixels) = if grey {
+            (1, image.into_luma8().into_raw())
+        } else {
+            (3, image.into_rgb8().into_raw())
+        };
         Ok(Self {
             width,
             height,
@@ -30,7 +34,9 @@ impl Picture {
     /// From planes (R, then G, then B).
     pub(super) fn from_planes(width: usize, height: usize, channels: usize, planes: &[u8]) -> Self {
         let area = width * height;
-        let pixels = (0..area).flat_map(|at| (0..channels).map(move |c| planes[c * area + at])).collect();
+        let pixels = (0..area)
+            .flat_map(|at| (0..channels).map(move |c| planes[c * area + at]))
+            .collect();
         Self {
             width,
             height,
@@ -86,7 +92,11 @@ impl Picture {
 
     /// The square of `side` pixels at the centre; enlarged first where the picture is smaller.
     pub(super) fn cropped(self, side: usize) -> Self {
-        let picture = if self.width.min(self.height) < side { self.with_shorter_side(side) } else { self };
+        let picture = if self.width.min(self.height) < side {
+            self.with_shorter_side(side)
+        } else {
+            self
+        };
         let (left, top) = (half(picture.width - side), half(picture.height - side));
         let row = side * picture.channels;
         let pixels = (top..top + side)
@@ -107,11 +117,14 @@ fn half(margin: usize) -> usize {
     if margin % 4 == 3 { margin / 2 + 1 } else { margin / 2 }
 }
 
+/// How an image of one pixel type is made of its size and bytes.
+type FromRaw<P> = fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>;
+
 fn resize<P: Pixel<Subpixel = u8> + Send + Sync + 'static>(
     picture: &Picture,
     width: usize,
     height: usize,
-    image: fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>,
+    image: FromRaw<P>,
 ) -> Vec<u8> {
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     match image(size(picture.width), size(picture.height), picture.pixels.clone()) {

@@ -71,7 +71,11 @@ impl Preprocess {
             "fashion" => (true, &[0.2860], &[0.3530]),
             "unit" => (true, &[0.0], &[1.0]),
             "raw" => (false, &[0.0], &[1.0]),
-            other => return Err(format!("no preprocessing is called '{other}': choose imagenet, cifar, fashion, unit or raw")),
+            other => {
+                return Err(format!(
+                    "no preprocessing is called '{other}': choose imagenet, cifar, fashion, unit or raw"
+                ));
+            }
         };
         let mean = per_channel("mean", options.mean.as_deref(), mean, target.channels, preset)?;
         let std = per_channel("std", options.std.as_deref(), std, target.channels, preset)?;
@@ -136,7 +140,9 @@ impl Preprocess {
         let channels = self.channels;
         if self.order == Order::ChannelsLast {
             let pixels = picture.pixels.iter().enumerate();
-            return pixels.map(|(at, byte)| self.table[at % channels][usize::from(*byte)]).collect();
+            return pixels
+                .map(|(at, byte)| self.table[at % channels][usize::from(*byte)])
+                .collect();
         }
         (self.table.iter().enumerate())
             .flat_map(|(channel, table)| {
@@ -161,7 +167,11 @@ impl Preprocess {
         let list = |numbers: &[f32]| numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
         let x = if self.unit { "x / 255" } else { "x, 0 to 255" };
         let plain = self.mean.iter().all(|m| *m == 0.0) && self.std.iter().all(|s| *s == 1.0);
-        steps.push(if plain { x.to_owned() } else { format!("({x} - [{}]) / [{}]", list(&self.mean), list(&self.std)) });
+        steps.push(if plain {
+            x.to_owned()
+        } else {
+            format!("({x} - [{}]) / [{}]", list(&self.mean), list(&self.std))
+        });
         steps.push(if self.channels == 3 { "RGB" } else { "grey" }.to_owned());
         steps.push(
             match self.order {
@@ -186,13 +196,22 @@ struct Target {
 
 impl Target {
     fn new(options: &DataOptions, port: Option<&Port>, channels: usize) -> Result<Self, String> {
-        let named = port.map_or_else(|| "the input".to_owned(), |port| format!("the input {}", port.describe()));
+        let named = port.map_or_else(
+            || "the input".to_owned(),
+            |port| format!("the input {}", port.describe()),
+        );
         let last = |shape: Option<&[Option<usize>]>| {
             let channel = |size: Option<usize>| matches!(size, Some(1 | 3));
             let guessed = shape.is_some_and(|s| s.len() == 4 && !channel(s[1]) && channel(s[3]));
             options.channels_last.unwrap_or(guessed)
         };
-        let ordered = |last: bool| if last { Order::ChannelsLast } else { Order::ChannelsFirst };
+        let ordered = |last: bool| {
+            if last {
+                Order::ChannelsLast
+            } else {
+                Order::ChannelsFirst
+            }
+        };
         let (order, wanted, size) = match port.and_then(|port| port.shape.as_deref()) {
             None => (ordered(last(None)), None, (None, None)),
             Some(shape @ &[_, second, third, fourth]) if last(Some(shape)) => {
@@ -205,7 +224,11 @@ impl Target {
         };
         let channels = wanted.unwrap_or(channels);
         if channels != 1 && channels != 3 {
-            let hint = if order == Order::ChannelsFirst { "; is it NHWC?" } else { "" };
+            let hint = if order == Order::ChannelsFirst {
+                "; is it NHWC?"
+            } else {
+                ""
+            };
             return Err(format!("{named} has {channels} channels, pictures have 1 or 3{hint}"));
         }
         let size = match size {
@@ -219,7 +242,9 @@ impl Target {
     }
 
     fn default_preset(&self, origin: Origin) -> &'static str {
-        let large = self.size.is_none_or(|(height, width)| height.min(width) >= IMAGENET_LEAST);
+        let large = self
+            .size
+            .is_none_or(|(height, width)| height.min(width) >= IMAGENET_LEAST);
         match origin {
             Origin::Demo => "fashion",
             Origin::Cifar if self.channels == 3 && self.size.is_none_or(|size| size == (32, 32)) => "cifar",
@@ -230,14 +255,16 @@ impl Target {
 
     /// Shorter side and crop: as chosen, else the preset's, scaled to the network's own size.
     fn sides(&self, options: &DataOptions, preset: &str) -> Result<(Option<usize>, Option<usize>), String> {
-        if let Some(side) = [options.size, options.crop].into_iter().flatten().find(|side| !(1..=LARGEST).contains(side)) {
+        if let Some(side) = [options.size, options.crop]
+            .into_iter()
+            .flatten()
+            .find(|side| !(1..=LARGEST).contains(side))
+        {
             return Err(format!("{side} pixels a side: choose 1 to {LARGEST}"));
         }
         let own = match (preset, self.size) {
             ("imagenet", None) => (Some(256), Some(224)),
-            ("imagenet", Some((height, width))) if height == width => {
-                (Some((height * 256 + 112) / 224), Some(height))
-            }
+            ("imagenet", Some((height, width))) if height == width => (Some((height * 256 + 112) / 224), Some(height)),
             ("cifar", None) => (Some(32), Some(32)),
             _ => (None, None),
         };
@@ -264,7 +291,10 @@ fn per_channel(
     match numbers {
         [number] => Ok(vec![*number; channels]),
         _ if numbers.len() == channels => Ok(numbers.to_vec()),
-        _ if chosen.is_some() => Err(format!("{} numbers for the {what} of {channels} channel(s)", numbers.len())),
+        _ if chosen.is_some() => Err(format!(
+            "{} numbers for the {what} of {channels} channel(s)",
+            numbers.len()
+        )),
         _ => Err(format!(
             "the preprocessing '{name}' is for {} channels, the network takes {channels}: choose 'unit', or give mean and std",
             numbers.len()
@@ -325,7 +355,10 @@ mod tests {
         let last = steps(&port(&[None, Some(2), Some(2), Some(3)]), &options);
         assert_eq!(last.shape(5, 2, 2), [5, 2, 2, 3]);
         let picture = last.fit(grey(2, 2, &[0, 51, 102, 255]));
-        assert_eq!(last.numbers(&picture), [0.0, 0.0, 0.0, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 1.0, 1.0, 1.0]);
+        assert_eq!(
+            last.numbers(&picture),
+            [0.0, 0.0, 0.0, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 1.0, 1.0, 1.0]
+        );
         let chosen = DataOptions {
             channels_last: Some(true),
             ..DataOptions::default()
@@ -349,18 +382,35 @@ mod tests {
     #[test]
     fn wrong_choices_are_refused_with_what_would_do() {
         let three = port(&[None, Some(3), Some(8), Some(8)]);
-        let refused = |options: DataOptions, port: &Port| {
-            Preprocess::new(&options, Some(port), Origin::Idx, 1).unwrap_err()
-        };
+        let refused =
+            |options: DataOptions, port: &Port| Preprocess::new(&options, Some(port), Origin::Idx, 1).unwrap_err();
         let options = DataOptions::default;
         let name = Some("imagnet".to_owned());
-        assert!(refused(DataOptions { preprocess: name, ..options() }, &three).contains("imagenet, cifar"));
+        assert!(
+            refused(
+                DataOptions {
+                    preprocess: name,
+                    ..options()
+                },
+                &three
+            )
+            .contains("imagenet, cifar")
+        );
         let two = Some(vec![0.5, 0.5]);
         assert!(refused(DataOptions { mean: two, ..options() }, &three).contains("2 numbers for the mean of 3"));
         let zero = Some(vec![0.0]);
         assert!(refused(DataOptions { std: zero, ..options() }, &three).contains("divides by zero"));
         let huge = Some(1 << 40);
-        assert!(refused(DataOptions { size: huge, ..options() }, &three).contains("1 to 8192"));
+        assert!(
+            refused(
+                DataOptions {
+                    size: huge,
+                    ..options()
+                },
+                &three
+            )
+            .contains("1 to 8192")
+        );
         assert!(refused(options(), &port(&[None, Some(4), Some(8), Some(8)])).contains("4 channels"));
     }
 

@@ -1,1 +1,317 @@
+//! Data sets made in temporary folders, opened, and broken.
 
+use super::*;
+use std::io::Write as _;
+use std::path::PathBuf;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.0.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self) -> &str {
+        self.0.path().to_str().unwrap()
+    }
+}
+
+fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
+    Port {
+        name: name.to_owned(),
+        shape: Some(shape.to_vec()),
+        axis_names: shape
+            .iter()
+            .map(|size| size.is_none().then(|| "n".to_owned()))
+            .collect(),
+        integer,
+    }
+}
+
+fn images(channels: usize, side: usize) -> [Port; 1] {
+    [port("x", &[None, Some(channels), Some(side), Some(side)], false)]
+}
+
+fn open(path: &str, ports: &[Port]) -> Result<Dataset, DatasetError> {
+    Dataset::open(path, &DataOptions::default(), ports)
+}
+
+fn refusal(path: &str, ports: &[Port]) -> String {
+    open(path, ports).unwrap_err().to_string()
+}
+
+fn floats(value: &Value) -> Vec<f32> {
+    use rten_tensor::prelude::*;
+    value.as_tensor_view::<f32>().unwrap().to_vec()
+}
+
+fn idx(shape: &[u32], data: &[u8]) -> Vec<u8> {
+    let sizes = shape.iter().flat_map(|size| size.to_be_bytes());
+    [0, 0, 8, shape.len() as u8]
+        .into_iter()
+        .chain(sizes)
+        .chain(data.iter().copied())
+        .collect()
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+fn le(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn png(width: u32, height: u32, rgb: [u8; 3]) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_pixel(width, height, image::Rgb(rgb))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn idx_finds_its_labels_plain_or_gzip_and_is_scaled_to_one() {
+    let folder = Folder::new();
+    let path = folder.file("t10k-images-idx3-ubyte.gz", &gzip(&idx(&[2, 1, 2], &[0, 51, 102, 255])));
+    folder.file("t10k-labels-idx1-ubyte", &idx(&[2], &[7, 3]));
+    let data = open(&path, &[port("x", &[None, Some(1), Some(1), Some(2)], false)]).unwrap();
+    assert_eq!(
+        (data.len(), data.label(0), data.label(1), data.label(2)),
+        (2, Some(7), Some(3), None)
+    );
+    let batch = data.batch(0..2).unwrap();
+    assert_eq!(
+        (batch[0].0.as_str(), floats(&batch[0].1)),
+        ("x", vec![0.0, 0.2, 0.4, 1.0])
+    );
+    assert_eq!(data.preprocessing(), "unit: 2 x 1 pixels, x / 255, grey, NCHW");
+    assert_eq!(data.thumbnail(1), Some((2, 1, vec![102, 102, 102, 255, 255, 255])));
+    assert!(data.batch(1..3).is_err() && data.batch(1..1).is_err());
+}
+
+#[test]
+fn broken_idx_files_are_refused_with_the_reason() {
+    let folder = Folder::new();
+    let refused = |bytes: &[u8]| refusal(&folder.file("a.images-idx3-ubyte", bytes), &images(1, 2));
+    assert!(refused(&idx(&[2, 2, 2], &[0; 7])).contains("truncated"));
+    assert!(refused(&idx(&[1, 2, 2], &[0; 5])).contains("goes on"));
+    assert!(refused(&idx(&[u32::MAX, u32::MAX, 9], &[])).contains("4 GiB"));
+    assert!(refused(&idx(&[4], &[0; 4])).contains("[n, h, w]"));
+    assert!(refused(&idx(&[0, 2, 2], &[])).contains("no images"));
+    assert!(refused(&idx(&[1, 2, 2], &[0; 4])[..9]).contains("header"));
+    // 1 MB of zeros behind a header that declares 4 bytes: not unpacked.
+    assert!(refused(&gzip(&idx(&[1, 2, 2], &[0; 1 << 20]))).contains("goes on"));
+    folder.file("a.labels-idx1-ubyte", &idx(&[3], &[0; 3]));
+    assert!(refused(&idx(&[1, 2, 2], &[0; 4])).contains("3 labels for 1 samples"));
+}
+
+#[test]
+fn cifar_records_are_planes_behind_a_label() {
+    let folder = Folder::new();
+    let mut record = vec![6_u8];
+    record.extend([255; 1024].iter().chain(&[0; 1024]).chain(&[51; 1024]));
+    let path = folder.file("batch.bin", &record);
+    let data = open(&path, &images(3, 32)).unwrap();
+    assert_eq!(
+        (data.len(), data.label(0), data.class_name(6)),
+        (1, Some(6), Some("frog"))
+    );
+    assert!(data.preprocessing().starts_with("cifar: ") && data.preprocessing().contains("RGB, NCHW"));
+    let values = floats(&data.batch(0..1).unwrap()[0].1);
+    let expected = [
+        (1.0 - 0.485) / 0.229,
+        (0.0 - 0.456) / 0.224,
+        (51.0_f32 / 255.0 - 0.406) / 0.225,
+    ];
+    assert_eq!([values[0], values[1024], values[3071]], expected);
+    assert_eq!(data.thumbnail(0).unwrap().2[..3], [255, 0, 51]);
+    record[0] = 10;
+    assert!(refusal(&folder.file("batch.bin", &record), &images(3, 32)).contains("record 0 is 10"));
+    assert!(refusal(&folder.file("batch.bin", &record[1..]), &images(3, 32)).contains("no whole number"));
+    record.insert(1, 99);
+    let hundred = open(&folder.file("test.bin", &record), &images(3, 32)).unwrap();
+    assert_eq!(hundred.label(0), Some(99));
+}
+
+#[test]
+fn class_folders_give_labels_and_unreadable_images_are_noted() {
+    let folder = Folder::new();
+    folder.file("cat/1.png", &png(4, 4, [255, 0, 0]));
+    folder.file("ant/2.png", &png(4, 4, [0, 255, 0]));
+    folder.file("ant/broken.png", b"no image");
+    let data = open(folder.path(), &images(3, 4)).unwrap();
+    assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(0), Some(1)));
+    assert_eq!((data.class_name(0), data.class_name(1)), (Some("ant"), Some("cat")));
+    assert!(data.notes()[0].contains("1 unreadable") && data.notes()[0].contains("broken.png"));
+    assert_eq!(
+        floats(&data.batch(1..2).unwrap()[0].1)[..17],
+        [[1.0; 16].as_slice(), &[0.0]].concat()
+    );
+    let numbered = Folder::new();
+    numbered.file("7/a.png", &png(2, 2, [0; 3]));
+    assert_eq!(open(numbered.path(), &images(3, 2)).unwrap().label(0), Some(7));
+    assert!(refusal(Folder::new().path(), &images(3, 2)).contains("no image"));
+}
+
+#[test]
+fn flat_folders_take_labels_from_a_file_or_have_none() {
+    let folder = Folder::new();
+    folder.file("b.png", &png(2, 2, [10; 3]));
+    folder.file("a.png", &png(2, 2, [20; 3]));
+    assert_eq!(open(folder.path(), &images(3, 2)).unwrap().label(0), None);
+    folder.file("labels.csv", b"file,label\na.png,4\nb.png,2\n");
+    let data = open(folder.path(), &images(3, 2)).unwrap();
+    assert_eq!((data.label(0), data.label(1)), (Some(4), Some(2)));
+    folder.file("labels.csv", b"a.png,4\n");
+    assert!(refusal(folder.path(), &images(3, 2)).contains("no label for 'b.png'"));
+    folder.file("labels.csv", b"4\n5\n6\n");
+    assert!(refusal(folder.path(), &images(3, 2)).contains("3 labels for 2"));
+    folder.file("c.png", &png(3, 2, [0; 3]));
+    let free = [port("x", &[None, Some(3), None, None], false)];
+    let options = DataOptions {
+        preprocess: Some("unit".to_owned()),
+        ..DataOptions::default()
+    };
+    let error = Dataset::open(folder.path(), &options, &free).unwrap_err();
+    assert!(error.reason.contains("different sizes"), "{error}");
+}
+
+#[test]
+fn arrays_feed_inputs_by_name_with_labels() {
+    let folder = Folder::new();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in [
+        ("a.npy", npy("<f4", "(2, 2)", &le(&[1.0, 2.0, 3.0, 4.0]))),
+        (
+            "ids.npy",
+            npy("<i8", "(2, 1)", &[5, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]),
+        ),
+        ("y.npy", npy("|u1", "(2,)", &[1, 0])),
+    ] {
+        archive
+            .start_file(name, zip::write::SimpleFileOptions::default())
+            .unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    let path = folder.file("data.npz", &archive.finish().unwrap().into_inner());
+    let ports = [port("a", &[None, Some(2)], false), port("ids", &[None, Some(1)], true)];
+    let data = open(&path, &ports).unwrap();
+    assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(1), Some(0)));
+    let batch = data.batch(1..2).unwrap();
+    assert_eq!((batch[0].0.as_str(), floats(&batch[0].1)), ("a", vec![3.0, 4.0]));
+    assert_eq!(batch[1].1, Value::from_shape([1, 1], vec![6_i32]).unwrap());
+    let more = [
+        ports[0].clone(),
+        ports[1].clone(),
+        port("state", &[Some(1), Some(4)], false),
+    ];
+    assert!(refusal(&path, &more).contains("state [1, 4]"));
+}
+
+#[test]
+fn one_array_feeds_the_only_input_and_bytes_are_pictures() {
+    let folder = Folder::new();
+    let single = [port("x", &[None, Some(3)], false)];
+    let path = folder.file(
+        "a.npy",
+        &npy("<f8", "(1, 3)", &[1.5_f64, 2.0, -1.0].map(f64::to_le_bytes).concat()),
+    );
+    let data = open(&path, &single).unwrap();
+    assert_eq!(floats(&data.batch(0..1).unwrap()[0].1), [1.5, 2.0, -1.0]);
+    assert_eq!(data.preprocessing(), "arrays, as they are");
+    let path = folder.file("b.npy", &npy("|u1", "(1, 2, 2, 3)", &[255; 12]));
+    let pictures = open(&path, &images(3, 2)).unwrap();
+    assert_eq!(floats(&pictures.batch(0..1).unwrap()[0].1), [1.0; 12]);
+    for (bytes, reason) in [
+        (npy("<f4", "(4, 3)", &[0; 8]), "the file holds 8 bytes"),
+        (
+            npy("<f4", "(99999999999, 99999999999)", &[0; 8]),
+            "the file holds 8 bytes",
+        ),
+        (npy("<c8", "(1, 1)", &[0; 8]), "'<c8'"),
+        (npy("<f4", "(1, 2)", &[0; 8]), "takes x [n, 3]"),
+        (b"\x93NUMPY\x01\x00\xff\xff{".to_vec(), "cut off"),
+        (b"PK\x03\x04 no archive".to_vec(), "archive"),
+    ] {
+        let error = refusal(&folder.file("bad.npy", &bytes), &single);
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn text_is_cut_into_streams_of_tokens() {
+    let folder = Folder::new();
+    let path = folder.file("text.txt", "abcabcabca".as_bytes());
+    let steps = [Port {
+        axis_names: vec![Some("T".to_owned()), Some("B".to_owned())],
+        ..port("ids", &[Some(3), None], true)
+    }];
+    assert!(refusal(&path, &steps).contains("vocabulary"));
+    for json in [
+        r#"{"chars":["a","b","c"]}"#,
+        r#"{"chars":"abc"}"#,
+        r#"{"a":0,"b":1,"c":2}"#,
+        r#"["a","b","c"]"#,
+    ] {
+        folder.file("text.vocab.json", json.as_bytes());
+        let data = open(&path, &steps).unwrap();
+        assert_eq!((data.len(), data.is_text()), (9, true));
+        assert_eq!((data.label(0), data.label(8), data.label(9)), (Some(1), Some(0), None));
+        let batch = data.batch(3..9).unwrap();
+        assert_eq!(
+            batch[0].1,
+            Value::from_shape([3, 2], vec![0_i32, 0, 1, 1, 2, 2]).unwrap()
+        );
+        assert_eq!(data.class_name(2), Some("c"));
+    }
+    folder.file("text.vocab.json", br#"["a"]"#);
+    assert!(refusal(&path, &steps).contains("not in the vocabulary"));
+    assert!(refusal(&path, &images(1, 2)).contains("integer tokens"));
+}
+
+#[test]
+fn the_demos_open_by_name_for_any_input_name() {
+    let fashion = open("demo:fashion", &images(1, 28)).unwrap();
+    assert_eq!(
+        (fashion.len(), fashion.label(0), fashion.class_name(9)),
+        (1000, Some(9), Some("Ankle boot"))
+    );
+    assert_eq!(fashion.batch(0..1).unwrap()[0].0, "x");
+    assert!(fashion.preprocessing().contains("(x / 255 - [0.286]) / [0.353]"));
+    assert_eq!(Dataset::demo_calibration(Demo::Fashion).len(), 512);
+    let text = Dataset::demo(Demo::Shakespeare);
+    assert_eq!(
+        text.preprocessing(),
+        "characters to tokens, 32 stream(s) of 1562 tokens, each from a zero state"
+    );
+    assert!(refusal("/no/such/file", &[]).starts_with("/no/such/file: "));
+    let given = DataOptions {
+        inputs: vec![("x".to_owned(), PathBuf::from("/no/such.npy"))],
+        ..DataOptions::default()
+    };
+    assert!(
+        Dataset::open("", &given, &images(1, 28))
+            .unwrap_err()
+            .path
+            .contains("/no/such.npy")
+    );
+}

@@ -50,7 +50,10 @@ pub(crate) struct TextLayout {
 /// Reads a vocabulary: `{"chars": […]}`, `{"chars": "…"}`, `["a", …]` or `{"a": 0, …}`.
 pub(super) fn vocabulary(json: &[u8], name: &str) -> Result<HashMap<char, i32>, DatasetError> {
     let json: Json = serde_json::from_slice(json).map_err(|error| fault(name, format!("no JSON: {error}")))?;
-    let chars = json.get("chars").filter(|chars| chars.is_array() || chars.is_string()).unwrap_or(&json);
+    let chars = json
+        .get("chars")
+        .filter(|chars| chars.is_array() || chars.is_string())
+        .unwrap_or(&json);
     let single = |text: &str| {
         let mut chars = text.chars();
         chars.next().filter(|_| chars.next().is_none())
@@ -84,9 +87,16 @@ pub(super) fn vocabulary_beside(text: &Path) -> Option<PathBuf> {
     if let Some(found) = [named, general].into_iter().find(|path| path.is_file()) {
         return Some(found);
     }
-    let folder = text.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut found = std::fs::read_dir(folder).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let mut vocabularies = found.by_ref().filter(|path| path.to_string_lossy().ends_with("vocab.json"));
+    let folder = text
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    let mut found = std::fs::read_dir(folder)
+        .ok()?
+        .filter_map(|entry| Some(entry.ok()?.path()));
+    let mut vocabularies = found
+        .by_ref()
+        .filter(|path| path.to_string_lossy().ends_with("vocab.json"));
     vocabularies.next().filter(|_| vocabularies.next().is_none())
 }
 
@@ -119,7 +129,10 @@ impl Text {
         }
         let predicted = tokens.len().saturating_sub(1);
         if predicted == 0 {
-            return Err(fault(name, "the text has no two characters of the vocabulary".to_owned()));
+            return Err(fault(
+                name,
+                "the text has no two characters of the vocabulary".to_owned(),
+            ));
         }
         let (axes, fixed) = axes(port).map_err(|reason| fault(name, reason))?;
         let streams = match (axes, fixed) {
@@ -129,7 +142,10 @@ impl Text {
         };
         let length = fixed.unwrap_or_else(|| predicted / streams.max(1));
         if streams == 0 || length == 0 {
-            return Err(fault(name, format!("the network reads {length} tokens at a time, the text has {predicted}")));
+            return Err(fault(
+                name,
+                format!("the network reads {length} tokens at a time, the text has {predicted}"),
+            ));
         }
         let input = port.map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
         let text = Self {
@@ -164,12 +180,18 @@ impl Text {
     pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<(String, Value), DatasetError> {
         let streams = range.start / self.length..range.end.div_ceil(self.length);
         let single = streams.len() == 1 && self.axes != Axes::Time;
-        let length = if single { range.end - streams.start * self.length } else { self.length };
+        let length = if single {
+            range.end - streams.start * self.length
+        } else {
+            self.length
+        };
         let at = |stream: usize, time: usize| self.tokens[stream * self.length + time];
         let (shape, tokens): (Vec<usize>, Vec<i32>) = match self.axes {
             Axes::TimeBatch => (
                 vec![length, streams.len()],
-                (0..length).flat_map(|t| streams.clone().map(move |s| at(s, t))).collect(),
+                (0..length)
+                    .flat_map(|t| streams.clone().map(move |s| at(s, t)))
+                    .collect(),
             ),
             Axes::BatchTime => (
                 vec![streams.len(), length],
@@ -194,9 +216,18 @@ fn axes(port: Option<&Port>) -> Result<(Axes, Option<usize>), String> {
     let Some((port, shape)) = port.and_then(|port| Some((port, port.shape.as_ref()?))) else {
         return Ok((Axes::TimeBatch, None));
     };
-    let name = |axis: usize| port.axis_names.get(axis).cloned().flatten().unwrap_or_default().to_lowercase();
+    let name = |axis: usize| {
+        port.axis_names
+            .get(axis)
+            .cloned()
+            .flatten()
+            .unwrap_or_default()
+            .to_lowercase()
+    };
     let batch = |axis| name(axis).starts_with("batch") || ["b", "n"].contains(&name(axis).as_str());
-    let time = |axis| name(axis).starts_with("seq") || name(axis).starts_with("time") || ["t", "l"].contains(&name(axis).as_str());
+    let time = |axis| {
+        name(axis).starts_with("seq") || name(axis).starts_with("time") || ["t", "l"].contains(&name(axis).as_str())
+    };
     match shape[..] {
         [steps] => Ok((Axes::Time, steps)),
         [steps, _] if batch(1) || (time(0) && !batch(0)) => Ok((Axes::TimeBatch, steps)),

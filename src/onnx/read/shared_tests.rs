@@ -5,7 +5,7 @@ use crate::onnx::{encode, write_file};
 use std::fs;
 use std::io::Read;
 
-const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
+pub(in crate::onnx) const SHARED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
 
 /// Reads, writes and reads again; tells whether the bytes are those of the original, too.
 ///
@@ -60,7 +60,7 @@ fn the_backend_test_models_survive_a_read_and_a_write_byte_for_byte() {
 }
 
 /// Names and contents of the files of a tar archive: 512-byte headers, size in octal at 124, contents padded to 512.
-fn tar_files(mut tar: &[u8]) -> Vec<(String, &[u8])> {
+pub(in crate::onnx) fn tar_files(mut tar: &[u8]) -> Vec<(String, &[u8])> {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim_end_matches(['\0', ' ']).to_owned();
     let mut files = Vec::new();
     while tar.len() >= 512 && tar[0] != 0 {

@@ -12,30 +12,23 @@ use super::plan::QuantizedLayer;
 use super::{ActivationPlan, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, Network};
 use crate::onnx::build::{
-    attribute_int, float_attribute, float_tensor, i8_tensor, i64_tensor, int_attribute, node, opset_version,
-    scalar_f32, scalar_i8, scalar_u8, set_metadata,
+    attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8,
+    set_metadata,
 };
 use crate::onnx::schema::data_type;
-use crate::onnx::{AttributeProto, ModelProto, TensorProto};
+use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::Editor;
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
 
-/// The quantized network: `Gather` for the splits, int8 weights behind `DequantizeLinear`, `Clip`, `QuantizeLinear` and
-/// `DequantizeLinear` on activations; the recipe in `metadata_props`.
+/// The quantized network, at operator set 13 or newer: `Gather` for the splits, int8 weights behind `DequantizeLinear`,
+/// `Clip`, `QuantizeLinear` and `DequantizeLinear` on activations; the recipe in `metadata_props`.
 ///
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    let opset = opset_version(&network.model).unwrap_or(0);
-    let quantizes = plan.layers.iter().any(|layer| layer.quantized().is_some());
-    if quantizes && opset < 10 {
-        return Err(QuantizationError::Rewrite(format!(
-            "the network uses operator set {opset}, which has no QuantizeLinear; export it again with opset 13 or newer"
-        )));
-    }
-    let mut model = carry_out(network, plan, opset, |layer, quantized| {
+    let mut model = carry_out(network, plan, |layer, quantized| {
         let shape = expanded_shape(layer, quantized);
         let weight = i8_tensor("", &shape, &quantized.values);
         Ok((Weight::Grid(weight), quantized.activation))
@@ -50,8 +43,7 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    let opset = opset_version(&network.model).unwrap_or(0);
-    carry_out(network, plan, opset, |layer, quantized| {
+    carry_out(network, plan, |layer, quantized| {
         let values = expanded_weights(network, layer, plan, quantized)?;
         Ok((
             Weight::Float(float_tensor("", &expanded_shape(layer, quantized), &values)),
@@ -69,7 +61,6 @@ enum Weight {
 fn carry_out(
     network: &Network,
     plan: &Plan,
-    opset: i64,
     weight_of: impl Fn(&Layer, &QuantizedLayer) -> Result<(Weight, Option<ActivationPlan>), QuantizationError>,
 ) -> Result<ModelProto, QuantizationError> {
     if let Some(why) = &network.why_not_runnable {
@@ -79,9 +70,12 @@ fn carry_out(
     for (layer, planned) in network.layers.iter().zip(&plan.layers) {
         let Some(quantized) = planned.quantized() else { continue };
         let (weight, activation) = weight_of(layer, quantized)?;
-        rewrite_layer(&mut editor, network, layer, quantized, weight, activation, opset)?;
+        rewrite_layer(&mut editor, network, layer, quantized, weight, activation)?;
     }
-    Ok(editor.finish())
+    // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
+    let mut model = editor.finish();
+    upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    Ok(model)
 }
 
 fn rewrite_layer(
@@ -91,7 +85,6 @@ fn rewrite_layer(
     quantized: &QuantizedLayer,
     weight: Weight,
     activation: Option<ActivationPlan>,
-    opset: i64,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
     let path = layer.node.as_ref().ok_or_else(|| cannot("it has no node"))?;
@@ -122,7 +115,7 @@ fn rewrite_layer(
     };
     let mut input = input.clone();
     if let Some(activation) = activation {
-        input = quantize_activation(editor, path.node, layer, &input, activation, element_type, opset);
+        input = quantize_activation(editor, path.node, layer, &input, activation, element_type);
     }
     if !quantized.splits.is_empty() {
         let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
@@ -170,7 +163,6 @@ fn quantize_activation(
     input: &str,
     activation: ActivationPlan,
     element_type: i32,
-    opset: i64,
 ) -> String {
     let grid = activation.grid;
     let key = format!(
@@ -187,15 +179,12 @@ fn quantize_activation(
         let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
         let clipped = editor.fresh(&format!("{input}.clipped"));
         let name = editor.fresh_node(&format!("{}/clip", layer.name));
-        let clip = if opset >= 11 {
-            let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
-            let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
-            node("Clip", name, [value, low, high], [clipped.clone()], vec![])
-        } else {
-            let attributes = vec![float_attribute("min", low), float_attribute("max", high)];
-            node("Clip", name, [value], [clipped.clone()], attributes)
-        };
-        editor.insert(before, clip);
+        let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
+        let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
+        editor.insert(
+            before,
+            node("Clip", name, [value, low, high], [clipped.clone()], vec![]),
+        );
         let scale = editor.add_initializer(&format!("{input}.scale"), scalar_f32("", grid.step));
         let zero = if grid.unsigned {
             scalar_u8("", 0)

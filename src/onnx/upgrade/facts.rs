@@ -1,0 +1,210 @@
+//! What is known of the values of a graph before it is changed: element types, shapes, constants, who is read.
+
+use super::super::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
+use super::super::schema::{data_type, tensor_shape_proto, type_proto};
+use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use std::collections::{HashMap, HashSet};
+
+/// Sizes of the axes, `None` where one is free.
+type Shape = Vec<Option<i64>>;
+
+#[derive(Clone, Default)]
+struct Fact {
+    element_type: Option<i32>,
+    shape: Option<Shape>,
+}
+
+/// Facts about the values of a graph; what a subgraph doesn't know, the graph around it may.
+pub(super) struct Facts<'outer> {
+    outer: Option<&'outer Facts<'outer>>,
+    values: HashMap<String, Fact>,
+    /// Constants that no caller can override.
+    constants: HashMap<String, TensorProto>,
+    read: HashSet<String>,
+}
+
+impl<'outer> Facts<'outer> {
+    pub(super) fn of(graph: &GraphProto, outer: Option<&'outer Facts<'outer>>) -> Self {
+        let mut facts = Self {
+            outer,
+            values: HashMap::new(),
+            constants: HashMap::new(),
+            read: HashSet::new(),
+        };
+        facts.gather_read(graph);
+        let inputs: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
+        for tensor in &graph.initializer {
+            facts.values.insert(tensor.name().to_owned(), Fact::of_tensor(tensor));
+            if !inputs.contains(tensor.name()) {
+                facts.constants.insert(tensor.name().to_owned(), tensor.clone());
+            }
+        }
+        let infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+        for info in infos {
+            facts.learn(info.name(), Fact::of_info(info));
+        }
+        for node in &graph.node {
+            facts.learn_node(node);
+        }
+        facts
+    }
+
+    /// Sizes of the axes of a value, if their number is known.
+    pub(super) fn shape(&self, name: &str) -> Option<&[Option<i64>]> {
+        let own = self.values.get(name).and_then(|fact| fact.shape.as_deref());
+        own.or_else(|| self.outer?.shape(name))
+    }
+
+    /// Number of axes of a value, if known.
+    pub(super) fn rank(&self, name: &str) -> Option<usize> {
+        self.shape(name).map(<[_]>::len)
+    }
+
+    /// Element type of a value, if known.
+    pub(super) fn element_type(&self, name: &str) -> Option<i32> {
+        let own = self.values.get(name).and_then(|fact| fact.element_type);
+        own.or_else(|| self.outer?.element_type(name))
+    }
+
+    /// The tensor of that name, if it is constant.
+    pub(super) fn constant(&self, name: &str) -> Option<&TensorProto> {
+        self.constants.get(name).or_else(|| self.outer?.constant(name))
+    }
+
+    /// Whether a node, here or in a subgraph, or the caller reads the value.
+    pub(super) fn is_read(&self, name: &str) -> bool {
+        self.read.contains(name)
+    }
+
+    fn gather_read(&mut self, graph: &GraphProto) {
+        self.read
+            .extend(graph.output.iter().map(|output| output.name().to_owned()));
+        for node in &graph.node {
+            self.read
+                .extend(node.input.iter().filter(|input| !input.is_empty()).cloned());
+            for attribute in &node.attribute {
+                for graph in attribute.g.iter().chain(&attribute.graphs) {
+                    self.gather_read(graph);
+                }
+            }
+        }
+    }
+
+    /// Adds what isn't known yet.
+    fn learn(&mut self, name: &str, fact: Fact) {
+        let known = self.values.entry(name.to_owned()).or_default();
+        known.element_type = known.element_type.or(fact.element_type);
+        if known.shape.is_none() {
+            known.shape = fact.shape;
+        }
+    }
+
+    /// Follows ranks and element types through the operators that commonly stand before one whose rule needs them.
+    fn learn_node(&mut self, node: &NodeProto) {
+        let Some(output) = node.output.first().filter(|_| is_standard_domain(node.domain())) else {
+            return;
+        };
+        if let Some(tensor) = attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant") {
+            self.constants.insert(output.clone(), tensor.clone());
+        }
+        let fact = self.infer(node);
+        self.learn(output, fact);
+    }
+
+    fn infer(&self, node: &NodeProto) -> Fact {
+        let input = |i: usize| node.input.get(i).map(String::as_str).unwrap_or_default();
+        let shape = |i: usize| self.shape(input(i)).map(<[_]>::to_vec);
+        let any = |rank: usize| vec![None; rank];
+        let rank = |i: usize| self.rank(input(i)).map(any);
+        let broadcast = || Some(any(self.rank(input(0))?.max(self.rank(input(1))?)));
+        // As many axes as a constant list has elements.
+        let rank_from_length = |i: usize| {
+            let length = self.shape(input(i))?.first().copied().flatten()?;
+            usize::try_from(length).ok().filter(|rank| *rank <= 64).map(any)
+        };
+        let same = self.element_type(input(0));
+        let (element_type, shape) = match node.op_type() {
+            "Constant" => return attribute_tensor(node, "value").map(Fact::of_tensor).unwrap_or_default(),
+            "ConstantOfShape" => {
+                let value = attribute_tensor(node, "value").and_then(|value| value.data_type);
+                (value.or(Some(data_type::FLOAT)), rank_from_length(0))
+            }
+            "Cast" => (
+                attribute_int(node, "to").and_then(|to| i32::try_from(to).ok()),
+                shape(0),
+            ),
+            "Shape" => {
+                let length = self.rank(input(0)).and_then(|rank| i64::try_from(rank).ok());
+                (Some(data_type::INT64), Some(vec![length]))
+            }
+            "Abs"
+            | "BatchNormalization"
+            | "Clip"
+            | "Dropout"
+            | "Elu"
+            | "Exp"
+            | "Identity"
+            | "InstanceNormalization"
+            | "LRN"
+            | "LeakyRelu"
+            | "Log"
+            | "Neg"
+            | "Relu"
+            | "Selu"
+            | "Sigmoid"
+            | "Softplus"
+            | "Sqrt"
+            | "Tanh"
+            | "Softmax"
+            | "LogSoftmax" => (same, shape(0)),
+            "AveragePool" | "Concat" | "Conv" | "ConvTranspose" | "MaxPool" | "Pad" | "Resize" | "Slice" | "Split"
+            | "Transpose" | "Upsample" => (same, rank(0)),
+            "GlobalAveragePool" | "GlobalMaxPool" => {
+                let mut pooled = shape(0);
+                pooled.iter_mut().flatten().skip(2).for_each(|size| *size = Some(1));
+                (same, pooled)
+            }
+            "Flatten" | "Gemm" => (same, Some(any(2))),
+            "Add" | "Sub" | "Mul" | "Div" => (same, broadcast()),
+            "MatMul" => (
+                same,
+                broadcast().filter(|_| self.rank(input(0)) > Some(1) && self.rank(input(1)) > Some(1)),
+            ),
+            "Reshape" => (same, rank_from_length(1)),
+            "Unsqueeze" => {
+                let more = attribute_ints(node, "axes").map_or(0, <[_]>::len);
+                let shape = rank(0).filter(|_| more > 0).map(|shape| any(shape.len() + more));
+                (same, shape)
+            }
+            // Types that do not follow the first input.
+            "ArgMax" | "ArgMin" | "Equal" | "Greater" | "If" | "Less" | "Loop" | "NonZero" | "OneHot" | "Scan"
+            | "Size" | "Where" | "QuantizeLinear" | "DequantizeLinear" | "SequenceAt" => (None, None),
+            _ => (same, None),
+        };
+        Fact { element_type, shape }
+    }
+}
+
+impl Fact {
+    fn of_tensor(tensor: &TensorProto) -> Self {
+        Self {
+            element_type: tensor.data_type,
+            shape: Some(tensor.dims.iter().copied().map(Some).collect()),
+        }
+    }
+
+    fn of_info(info: &ValueInfoProto) -> Self {
+        let Some(type_proto::Value::TensorType(tensor)) = info.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+        else {
+            return Self::default();
+        };
+        let size = |dimension: &tensor_shape_proto::Dimension| match dimension.value {
+            Some(tensor_shape_proto::Value::DimValue(size)) if size >= 0 => Some(size),
+            _ => None,
+        };
+        Self {
+            element_type: tensor.elem_type.filter(|kind| *kind != 0),
+            shape: tensor.shape.as_ref().map(|shape| shape.dim.iter().map(size).collect()),
+        }
+    }
+}

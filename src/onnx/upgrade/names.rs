@@ -1,0 +1,52 @@
+//! The names in use in a model, and new ones beside them.
+
+use super::super::{GraphProto, ModelProto};
+use std::collections::HashSet;
+
+/// Every name of a value or node, in all graphs: a new one must neither collide nor shadow.
+pub(super) struct Names(HashSet<String>);
+
+impl Names {
+    pub(super) fn of(model: &ModelProto) -> Self {
+        let mut names = Self(HashSet::new());
+        let training = model
+            .training_info
+            .iter()
+            .flat_map(|training| training.initialization.iter().chain(&training.algorithm));
+        for graph in model.graph.iter().chain(training) {
+            names.gather(graph);
+        }
+        names
+    }
+
+    fn gather(&mut self, graph: &GraphProto) {
+        let infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+        self.0.extend(infos.map(|info| info.name().to_owned()));
+        let sparse = graph
+            .sparse_initializer
+            .iter()
+            .filter_map(|sparse| sparse.values.as_ref());
+        let tensors = graph.initializer.iter().chain(sparse);
+        self.0.extend(tensors.map(|tensor| tensor.name().to_owned()));
+        for node in &graph.node {
+            self.0.insert(node.name().to_owned());
+            self.0.extend(node.input.iter().chain(&node.output).cloned());
+            for attribute in &node.attribute {
+                for graph in attribute.g.iter().chain(&attribute.graphs) {
+                    self.gather(graph);
+                }
+            }
+        }
+    }
+
+    /// `wanted`, with a number behind it if the name is taken.
+    pub(super) fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 2;
+        while !self.0.insert(name.clone()) {
+            name = format!("{wanted}_{number}");
+            number += 1;
+        }
+        name
+    }
+}

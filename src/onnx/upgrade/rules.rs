@@ -1,0 +1,197 @@
+//! The rules for one operator each, most of them attributes that became inputs.
+
+use super::super::build::{attribute, i64_tensor, raw_tensor, scalar_f32};
+use super::super::schema::data_type;
+use super::super::tensor::data_type_name;
+use super::super::{AttributeProto, NodeProto, TensorProto};
+use super::Site;
+
+/// The nodes that stand for a node, or why there are none.
+pub(super) type Replaced = Result<Vec<NodeProto>, String>;
+
+/// 9 removed `spatial`: with 0, every element of a feature map had statistics of its own.
+pub(super) fn batch_normalization(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let spatial = take(&mut node, "spatial").and_then(|spatial| spatial.i).unwrap_or(1);
+    let rank = node.input.first().and_then(|input| site.facts.rank(input));
+    // Without spatial axes there is no difference.
+    if spatial != 1 && rank != Some(2) {
+        return Err(format!("its attribute spatial={spatial} has no equivalent"));
+    }
+    Ok(vec![node])
+}
+
+/// 11 made the bounds inputs.
+pub(super) fn clip(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let (low, high) = (take(&mut node, "min"), take(&mut node, "max"));
+    if node.input.len() > 1 {
+        return Ok(vec![node]);
+    }
+    let element_type = node.input.first().and_then(|input| site.facts.element_type(input));
+    for (what, bound) in [("min", low), ("max", high)] {
+        let name = match bound.and_then(|bound| bound.f) {
+            Some(value) => {
+                let tensor = scalar(value, element_type)?;
+                site.constant(&node, what, tensor)
+            }
+            None => String::new(),
+        };
+        node.input.push(name);
+    }
+    drop_absent_inputs(&mut node);
+    Ok(vec![node])
+}
+
+/// 12 made the ratio an input; 10 made the mask a boolean.
+pub(super) fn dropout(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    if let Some(mask) = node.output.get(1).filter(|_| site.from < 10) {
+        if site.facts.is_read(mask) {
+            return Err(format!(
+                "its mask '{mask}' is used, which was a number and is a boolean now"
+            ));
+        }
+        site.dropped.push(mask.clone());
+        node.output.truncate(1);
+    }
+    if let Some(ratio) = take(&mut node, "ratio").and_then(|ratio| ratio.f)
+        && node.input.len() == 1
+    {
+        let name = site.constant(&node, "ratio", scalar_f32("", ratio));
+        node.input.push(name);
+    }
+    Ok(vec![node])
+}
+
+/// 9 made it a standard operator; before, it was an experiment with other attributes.
+pub(super) fn mean_variance_normalization(_: &mut Site<'_>, node: NodeProto) -> Replaced {
+    match ["across_channels", "normalize_variance"]
+        .iter()
+        .find(|name| attribute(&node, name).is_some())
+    {
+        Some(name) => Err(format!("its experimental attribute {name} has no equivalent")),
+        None => Ok(vec![node]),
+    }
+}
+
+/// 11 made the pads and their value inputs.
+pub(super) fn pad(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let (pads, value) = (take(&mut node, "pads"), take(&mut node, "value"));
+    if node.input.len() > 1 {
+        return Ok(vec![node]);
+    }
+    let Some(pads) = pads else {
+        return Err("its attribute pads is missing".to_owned());
+    };
+    let pads = site.constant(&node, "pads", ints(&pads.ints));
+    let element_type = node.input.first().and_then(|input| site.facts.element_type(input));
+    node.input.push(pads);
+    if let Some(value) = value.and_then(|value| value.f).filter(|value| *value != 0.0) {
+        let tensor = scalar(value, element_type)?;
+        let value = site.constant(&node, "value", tensor);
+        node.input.push(value);
+    }
+    Ok(vec![node])
+}
+
+/// 13 made the axes of `ReduceSum`, `Squeeze` and `Unsqueeze` an input.
+pub(super) fn axes_to_input(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let axes = take(&mut node, "axes").map(|axes| axes.ints).unwrap_or_default();
+    if node.input.len() > 1 {
+        return Ok(vec![node]);
+    }
+    // No axes meant all of them, and still does when the input is left out.
+    if !axes.is_empty() {
+        let axes = site.constant(&node, "axes", ints(&axes));
+        node.input.push(axes);
+    } else if node.op_type() == "Unsqueeze" {
+        return Err("its attribute axes is missing".to_owned());
+    }
+    Ok(vec![node])
+}
+
+/// 8 had an axis for the batch in every input and output.
+pub(super) fn scan(_: &mut Site<'_>, _: NodeProto) -> Replaced {
+    Err("it runs over every member of a batch by itself, which no later Scan does".to_owned())
+}
+
+/// 11 gave it a new name.
+pub(super) fn scatter(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    node.op_type = Some("ScatterElements".to_owned());
+    Ok(vec![node])
+}
+
+/// 10 made starts, ends and axes inputs. Without axes, the first ones were meant; since then it is all of them.
+pub(super) fn slice(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let [starts, ends, axes] = ["starts", "ends", "axes"].map(|name| take(&mut node, name).map(|values| values.ints));
+    if node.input.len() > 1 {
+        return Ok(vec![node]);
+    }
+    let starts = starts.ok_or("its attribute starts is missing")?;
+    let ends = ends.ok_or("its attribute ends is missing")?;
+    let axes = axes.unwrap_or_else(|| (0..).take(starts.len()).collect());
+    for (name, values) in [("starts", starts), ("ends", ends), ("axes", axes)] {
+        let input = site.constant(&node, name, ints(&values));
+        node.input.push(input);
+    }
+    Ok(vec![node])
+}
+
+/// 13 made the sizes an input.
+pub(super) fn split(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let sizes = take(&mut node, "split").map(|sizes| sizes.ints).unwrap_or_default();
+    if !sizes.is_empty() && node.input.len() == 1 {
+        let sizes = site.constant(&node, "split", ints(&sizes));
+        node.input.push(sizes);
+    }
+    Ok(vec![node])
+}
+
+/// 10 made k an input.
+pub(super) fn top_k(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let k = take(&mut node, "k").and_then(|k| k.i);
+    if node.input.len() == 1 {
+        let k = k.ok_or("its attribute k is missing")?;
+        let k = site.constant(&node, "k", ints(&[k]));
+        node.input.push(k);
+    }
+    Ok(vec![node])
+}
+
+/// An experimental operator that no later operator set has.
+pub(super) fn dropped(_: &mut Site<'_>, _: NodeProto) -> Replaced {
+    Err("it was an experimental operator, which later operator sets dropped".to_owned())
+}
+
+/// Removes an attribute of a node and returns it.
+pub(super) fn take(node: &mut NodeProto, name: &str) -> Option<AttributeProto> {
+    let position = node.attribute.iter().position(|attribute| attribute.name() == name)?;
+    Some(node.attribute.remove(position))
+}
+
+/// A list of INT64 without a name.
+fn ints(values: &[i64]) -> TensorProto {
+    i64_tensor("", &[values.len()], values)
+}
+
+/// Optional inputs at the end that aren't there need no empty name.
+fn drop_absent_inputs(node: &mut NodeProto) {
+    while node.input.last().is_some_and(String::is_empty) {
+        node.input.pop();
+    }
+}
+
+/// A scalar of the type of the tensor that it belongs to; where that is not known, of FLOAT, as nearly always.
+fn scalar(value: f32, element_type: Option<i32>) -> Result<TensorProto, String> {
+    let bytes = match element_type {
+        None | Some(data_type::FLOAT) => return Ok(scalar_f32("", value)),
+        Some(data_type::FLOAT16) => half::f16::from_f32(value).to_le_bytes().to_vec(),
+        Some(data_type::BFLOAT16) => half::bf16::from_f32(value).to_le_bytes().to_vec(),
+        Some(data_type::DOUBLE) => f64::from(value).to_le_bytes().to_vec(),
+        Some(other) => {
+            return Err(format!(
+                "it works on {}, which operator sets before 11 did not allow",
+                data_type_name(other)
+            ));
+        }
+    };
+    Ok(raw_tensor("", element_type.unwrap_or(data_type::FLOAT), &[], bytes))
+}
