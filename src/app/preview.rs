@@ -32,7 +32,7 @@ impl PreviewPanel {
     /// Draws the accuracy line and the samples.
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
         accuracy_ui(ui, session, open, out);
-        match open.run_state(session.saved.sample_limit) {
+        match open.run_state(session.limit()) {
             RunState::CannotRun(reason) => {
                 ui.label(format!("The network can't be run: {reason}."));
                 ui.label(note("Its weights can still be looked at, split and exported."));
@@ -171,7 +171,7 @@ fn class_name(data: &Dataset, class: usize) -> String {
 
 /// `float 94.2 % → this recipe 80.8 % ± 1.2 (plain 3 bits 80.8 %)`, with progress while it runs.
 fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
-    let state = open.run_state(session.saved.sample_limit);
+    let state = open.run_state(session.limit());
     ui.horizontal(|ui| {
         ui.heading("Preview");
         if let Some((_, evaluated)) = open.evaluated() {
@@ -324,7 +324,7 @@ pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
 }
 
 fn data_ui(ui: &mut Ui, session: &Session, data: &Dataset, out: &mut Outbox) {
-    let mut limit = session.saved.sample_limit.min(data.len());
+    let mut limit = session.limit().min(data.len());
     let drag = egui::DragValue::new(&mut limit).range(1..=data.len()).speed(10.0);
     let response = ui
         .add(drag)

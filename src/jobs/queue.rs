@@ -165,14 +165,6 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
         self.jobs.retain(|job| !(job.replaced && job.work.is_some()));
     }
 
-    /// Drops all jobs as [`Jobs::replace`] does.
-    pub fn replace_all(&mut self) {
-        let kinds: Vec<K> = self.jobs.iter().map(|job| job.kind).collect();
-        for kind in kinds {
-            self.replace(kind);
-        }
-    }
-
     /// The jobs that have ended since the last call.
     pub fn poll(&mut self) -> Vec<Finished<K, T>> {
         let mut finished = Vec::new();

@@ -26,7 +26,7 @@ impl Session {
     /// Starts the jobs for whatever is missing.
     pub(super) fn advance(&mut self) {
         let sigma = self.saved.sigma;
-        let limit = self.saved.sample_limit;
+        let limit = self.limit();
         let Some(open) = &mut self.open else { return };
         let jobs = &mut self.jobs;
         fold(open, jobs, sigma);

@@ -107,7 +107,18 @@ impl Session {
                 self.saved.sigma = sigma;
                 self.saved = std::mem::take(&mut self.saved).sane();
             }
-            Action::SetSampleLimit(limit) => self.saved.sample_limit = limit.max(1),
+            Action::SetSampleLimit(limit) => {
+                if self
+                    .open
+                    .as_ref()
+                    .and_then(OpenNetwork::data)
+                    .is_some_and(|data| data.is_text())
+                {
+                    self.saved.token_limit = limit.max(1);
+                } else {
+                    self.saved.sample_limit = limit.max(1);
+                }
+            }
             Action::Export { kind, path } => self.start_export(kind, path),
             Action::Cancel(id) => self.jobs.cancel(id),
             Action::Retry => {
@@ -159,6 +170,20 @@ impl Session {
     /// The model being opened, if one is.
     pub fn opening(&self) -> Option<&Path> {
         self.opening.as_deref()
+    }
+
+    /// Samples (of text: tokens) that are run at most.
+    pub fn limit(&self) -> usize {
+        let text = self
+            .open
+            .as_ref()
+            .and_then(OpenNetwork::data)
+            .is_some_and(|data| data.is_text());
+        if text {
+            self.saved.token_limit
+        } else {
+            self.saved.sample_limit
+        }
     }
 
     /// The jobs under way, oldest first.
@@ -230,7 +255,9 @@ impl Session {
     fn take_network(&mut self, analysis: Analysis) {
         let path = self.opening.take().unwrap_or_default();
         let demo = path.to_str().and_then(Demo::from_name);
-        self.jobs.replace_all();
+        for kind in Kind::OF_A_NETWORK {
+            self.jobs.replace(kind);
+        }
         for (layer, nan, infinite) in analysis.not_finite() {
             let name = &analysis.network.layers[layer].name;
             let text = format!(

@@ -45,7 +45,11 @@ pub fn row(outputs: &Outputs, sample: usize) -> &[f32] {
 /// The likeliest answers to one sample.
 pub fn answers(outputs: &Outputs, sample: usize, k: usize) -> Vec<Prediction> {
     let row = row(outputs, sample);
-    if row.is_empty() || !outputs.classification { Vec::new() } else { top_k(row, k) }
+    if row.is_empty() || !outputs.classification {
+        Vec::new()
+    } else {
+        top_k(row, k)
+    }
 }
 
 fn first_answer(outputs: &Outputs, sample: usize) -> Option<usize> {

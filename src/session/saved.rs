@@ -14,8 +14,10 @@ pub struct Saved {
     pub recent: Vec<PathBuf>,
     /// Standard deviations beyond which a weight is called an outlier.
     pub sigma: f64,
-    /// Samples evaluated at most.
+    /// Images or arrays evaluated at most.
     pub sample_limit: usize,
+    /// Tokens of text evaluated at most.
+    pub token_limit: usize,
 }
 
 impl Default for Saved {
@@ -24,6 +26,7 @@ impl Default for Saved {
             recent: Vec::new(),
             sigma: 4.0,
             sample_limit: 1000,
+            token_limit: 50_000,
         }
     }
 }
@@ -44,6 +47,9 @@ impl Saved {
         }
         if self.sample_limit == 0 {
             self.sample_limit = default.sample_limit;
+        }
+        if self.token_limit == 0 {
+            self.token_limit = default.token_limit;
         }
         self.recent.truncate(RECENT);
         self

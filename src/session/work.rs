@@ -51,6 +51,22 @@ pub enum Kind {
     LoadRecipe,
 }
 
+impl Kind {
+    /// Kinds whose result belongs to the open network: of no use once another one is opened.
+    pub(super) const OF_A_NETWORK: [Self; 10] = [
+        Self::Fold,
+        Self::Recount,
+        Self::LayerView,
+        Self::Plan,
+        Self::Engine,
+        Self::LoadData,
+        Self::FloatOutputs,
+        Self::Calibrate,
+        Self::Evaluate,
+        Self::EvaluatePlain,
+    ];
+}
+
 /// Results of jobs.
 pub(super) enum Output {
     Opened(Analysis),
