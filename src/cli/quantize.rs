@@ -199,15 +199,19 @@ fn cost(planned: &Planned) -> Overhead {
 
 fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
+    let mut reasons = String::new();
     for layer in &planned.plan.layers {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => quantized_cells(&layer.name, quantized),
-            Outcome::Float(why) => vec![layer.name.clone(), format!("float ({why})")],
+            Outcome::Float(why) => {
+                reasons.push_str(&format!("{}: {why}\n", layer.name));
+                vec![layer.name.clone(), "float".to_owned()]
+            }
         });
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
+        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
         rows.text(),
         ratio(Some(cost.weights)),
         ratio(cost.activations),

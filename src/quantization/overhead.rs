@@ -47,7 +47,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             let after = planned
                 .quantized()
                 .map_or(before, |quantized| quantized.layout.channels as u64);
-            let grown = |cost: u64| (cost, if before == 0 { cost } else { cost / before * after });
+            let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
             // The copies inside a recurrent cell have rows of W and R too.
             let (units, wide) = hidden_units(network, plan, layer).unwrap_or((1, 1));
             let with_rows = |(before, after): (u64, u64)| (before, after / units.max(1) * wide);

@@ -1,6 +1,7 @@
 //! Recurrent networks computed as the ONNX specification writes them down: slowly, in 64-bit floats, and all of it (the
 //! engine knows neither RNN, peepholes, sequence lengths, `layout` nor `linear_before_reset = 0`).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 use splitscope::onnx::build::{attribute_int, attribute_string};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{ModelProto, NodeProto, TensorProto, float_values, tensor_bytes};

@@ -72,7 +72,7 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
             "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned(),
         ));
     }
-    Ok(readable(files, labels, classes))
+    Ok(readable(files, labels.as_deref(), classes))
 }
 
 type Listed = (Vec<PathBuf>, Option<Vec<usize>>, Vec<String>);
@@ -121,7 +121,7 @@ fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>) -> Result<Li
 }
 
 /// Leaves out what cannot be read, with a note.
-fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String>) -> Folder {
+fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>) -> Folder {
     let bytes: u64 = files
         .iter()
         .filter_map(|file| file.metadata().ok())
@@ -140,7 +140,7 @@ fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String
     let mut folder = Folder {
         files: Vec::new(),
         sizes: Vec::new(),
-        labels: labels.as_ref().map(|_| Vec::new()),
+        labels: labels.map(|_| Vec::new()),
         classes,
         notes: Vec::new(),
     };
@@ -150,7 +150,7 @@ fn readable(files: Vec<PathBuf>, labels: Option<Vec<usize>>, classes: Vec<String
             Ok(size) => {
                 folder.files.push(file);
                 folder.sizes.push(size);
-                if let (Some(kept), Some(labels)) = (&mut folder.labels, &labels) {
+                if let (Some(kept), Some(labels)) = (&mut folder.labels, labels) {
                     kept.push(labels[at]);
                 }
             }

@@ -117,11 +117,14 @@ fn half(margin: usize) -> usize {
     if margin % 4 == 3 { margin / 2 + 1 } else { margin / 2 }
 }
 
+/// How an image of one pixel type is made of its size and bytes.
+type FromRaw<P> = fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>;
+
 fn resize<P: Pixel<Subpixel = u8> + Send + Sync + 'static>(
     picture: &Picture,
     width: usize,
     height: usize,
-    image: fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>,
+    image: FromRaw<P>,
 ) -> Vec<u8> {
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     match image(size(picture.width), size(picture.height), picture.pixels.clone()) {

@@ -119,19 +119,18 @@ pub(super) fn scatter(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     Ok(vec![node])
 }
 
-/// 10 made starts, ends and axes inputs.
+/// 10 made starts, ends and axes inputs. Without axes, the first ones were meant; since then it is all of them.
 pub(super) fn slice(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
-    let taken = ["starts", "ends", "axes"].map(|name| (name, take(&mut node, name)));
+    let [starts, ends, axes] = ["starts", "ends", "axes"].map(|name| take(&mut node, name).map(|values| values.ints));
     if node.input.len() > 1 {
         return Ok(vec![node]);
     }
-    for (name, values) in taken {
-        if let Some(values) = values {
-            let input = site.constant(&node, name, ints(&values.ints));
-            node.input.push(input);
-        } else if name != "axes" {
-            return Err(format!("its attribute {name} is missing"));
-        }
+    let starts = starts.ok_or("its attribute starts is missing")?;
+    let ends = ends.ok_or("its attribute ends is missing")?;
+    let axes = axes.unwrap_or_else(|| (0..).take(starts.len()).collect());
+    for (name, values) in [("starts", starts), ("ends", ends), ("axes", axes)] {
+        let input = site.constant(&node, name, ints(&values));
+        node.input.push(input);
     }
     Ok(vec![node])
 }

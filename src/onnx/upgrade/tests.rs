@@ -1,1 +1,453 @@
+//! Each rule on a graph of a node or two: what it becomes, and that the engine computes the same.
 
+use super::super::build::*;
+use super::super::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, attribute_type, data_type};
+use super::super::schema::{tensor_shape_proto, type_proto};
+use super::super::{AttributeProto, ValueInfoProto, encode};
+use super::*;
+use rten_tensor::Tensor;
+use rten_tensor::prelude::*;
+
+/// A value of type `element_type`; sizes below zero are free; without sizes not even their number is known.
+fn typed(name: &str, element_type: i32, sizes: Option<&[i64]>) -> ValueInfoProto {
+    let dimension = |size: &i64| tensor_shape_proto::Dimension {
+        value: (*size >= 0).then_some(tensor_shape_proto::Value::DimValue(*size)),
+        denotation: None,
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element_type),
+        shape: sizes.map(|sizes| TensorShapeProto {
+            dim: sizes.iter().map(dimension).collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
+fn float(name: &str, sizes: Option<&[i64]>) -> ValueInfoProto {
+    typed(name, data_type::FLOAT, sizes)
+}
+
+/// A model from `x` to `y`.
+fn model(opset: i64, sizes: Option<&[i64]>, nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> ModelProto {
+    ModelProto {
+        ir_version: Some(4),
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(opset),
+        }],
+        graph: Some(GraphProto {
+            name: Some("g".into()),
+            node: nodes,
+            initializer: constants,
+            input: vec![float("x", sizes)],
+            output: vec![float("y", None)],
+            ..GraphProto::default()
+        }),
+        ..ModelProto::default()
+    }
+}
+
+/// One node from `x` to `y`.
+fn one(operator: &str, attributes: Vec<AttributeProto>) -> Vec<NodeProto> {
+    vec![node(operator, "n", ["x"], ["y"], attributes)]
+}
+
+fn upgraded(model: &ModelProto) -> ModelProto {
+    let mut model = model.clone();
+    upgrade(&mut model, UPGRADED_OPSET).unwrap();
+    assert_eq!(opset_version(&model), Some(13));
+    model
+}
+
+fn refusal_of(model: &ModelProto) -> String {
+    let mut changed = model.clone();
+    let error = upgrade(&mut changed, UPGRADED_OPSET).unwrap_err();
+    assert!(changed == *model, "a refused model is left as it was");
+    error.to_string()
+}
+
+fn nodes(model: &ModelProto) -> &[NodeProto] {
+    &model.graph.as_ref().unwrap().node
+}
+
+fn operators(model: &ModelProto) -> Vec<&str> {
+    nodes(model).iter().map(NodeProto::op_type).collect()
+}
+
+fn constant<'model>(model: &'model ModelProto, name: &str) -> &'model TensorProto {
+    let graph = model.graph.as_ref().unwrap();
+    graph.initializer.iter().find(|tensor| tensor.name() == name).unwrap()
+}
+
+/// Shape and elements of `y`.
+fn run(model: &ModelProto, x: &Tensor<f32>) -> (Vec<usize>, Vec<f32>) {
+    let engine = rten::Model::load(encode(model).unwrap()).unwrap();
+    let y: Tensor<f32> = engine.run_one(x.view().into(), None).unwrap().try_into().unwrap();
+    (y.shape().to_vec(), y.to_vec())
+}
+
+/// A tensor whose elements go up and down.
+fn wave(shape: &[usize]) -> Tensor<f32> {
+    let count = shape.iter().product::<usize>();
+    let values = (0..count)
+        .map(|i| ((i * 7) % 11) as f32 / 4.0 - 1.0)
+        .collect::<Vec<_>>();
+    Tensor::from_data(shape, values)
+}
+
+#[test]
+fn attributes_that_became_inputs_mean_the_same() {
+    let float = float_attribute;
+    let ints = |name: &str, values: &[i64]| ints_attribute(name, values);
+    let cases = [
+        (10, "Clip", vec![float("min", -0.5), float("max", 0.5)], 3),
+        (10, "Clip", vec![float("min", 0.25)], 2),
+        (10, "Clip", vec![float("max", 0.25)], 3),
+        (10, "Clip", vec![], 1),
+        (
+            10,
+            "Pad",
+            vec![ints("pads", &[0, 0, 1, 0, 2, 0]), float("value", 0.75)],
+            3,
+        ),
+        (7, "Pad", vec![ints("pads", &[0, 0, 1, 0, 2, 0])], 2),
+        (
+            9,
+            "Slice",
+            vec![ints("starts", &[1]), ints("ends", &[-1]), ints("axes", &[2])],
+            4,
+        ),
+        (
+            9,
+            "Slice",
+            vec![ints("starts", &[0, 1, 0]), ints("ends", &[1, 9, -2])],
+            4,
+        ),
+        (12, "Squeeze", vec![ints("axes", &[0])], 2),
+        (12, "Squeeze", vec![], 1),
+        (12, "Unsqueeze", vec![ints("axes", &[0, 2])], 2),
+        (
+            12,
+            "ReduceSum",
+            vec![ints("axes", &[1]), int_attribute("keepdims", 0)],
+            2,
+        ),
+        (12, "ReduceSum", vec![], 1),
+        (11, "Dropout", vec![float("ratio", 0.25)], 2),
+    ];
+    let x = wave(&[1, 3, 4]);
+    for (opset, operator, attributes, inputs) in cases {
+        let case = format!("{operator} {opset} {attributes:?}");
+        let old = model(opset, Some(&[1, 3, 4]), one(operator, attributes), vec![]);
+        let new = upgraded(&old);
+        assert_eq!(operators(&new), [operator], "{case}");
+        assert_eq!(nodes(&new)[0].input.len(), inputs, "{case}");
+        assert_eq!(run(&new, &x), run(&old, &x), "{case}");
+    }
+}
+
+#[test]
+fn a_slice_without_axes_is_one_of_the_first_axes() {
+    let attributes = vec![ints_attribute("starts", [0, 1]), ints_attribute("ends", [1, 2])];
+    let new = upgraded(&model(9, None, one("Slice", attributes), vec![]));
+    let x = Tensor::from_data(&[1, 2, 2], vec![1.0, 2.0, 3.0, 4.0]);
+    assert_eq!(run(&new, &x), (vec![1, 1, 2], vec![3.0, 4.0]));
+}
+
+#[test]
+fn split_and_top_k_take_their_sizes_as_inputs() {
+    let old = |opset, operator: &str, attributes| {
+        let node = node(operator, "n", ["x"], ["y", "z"], attributes);
+        model(opset, Some(&[2, 5]), vec![node], vec![])
+    };
+    let x = Tensor::from_data(&[2, 5], vec![1.0, 5.0, 2.0, 4.0, 3.0, 9.0, 6.0, 8.0, 7.0, 0.0]);
+
+    let sizes = vec![int_attribute("axis", 1), ints_attribute("split", [2, 3])];
+    let split = upgraded(&old(7, "Split", sizes));
+    assert_eq!(nodes(&split)[0].input, ["x", "n.split"]);
+    assert_eq!(run(&split, &x), (vec![2, 2], vec![1.0, 5.0, 9.0, 6.0]));
+
+    let largest = upgraded(&old(9, "TopK", vec![int_attribute("k", 2)]));
+    assert_eq!(nodes(&largest)[0].input, ["x", "n.k"]);
+    assert_eq!(constant(&largest, "n.k").dims, [1]);
+    assert_eq!(run(&largest, &x), (vec![2, 2], vec![5.0, 4.0, 9.0, 8.0]));
+}
+
+#[test]
+fn softmax_keeps_working_over_all_axes_from_its_own_on() {
+    let x = wave(&[2, 3, 4]);
+    for (axis, rows) in [(Some(0), 1), (None, 2), (Some(1), 2), (Some(2), 6), (Some(-1), 6)] {
+        let attributes: Vec<_> = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();
+        let matrix: Vec<f32> = x.to_vec();
+        let expected: Vec<f32> = matrix
+            .chunks(24 / rows)
+            .flat_map(|row| {
+                let sum: f32 = row.iter().map(|x| x.exp()).sum();
+                row.iter().map(move |x| x.exp() / sum).collect::<Vec<_>>()
+            })
+            .collect();
+        for sizes in [None, Some(&[2, 3, 4][..]), Some(&[-1, 3, -1])] {
+            let new = upgraded(&model(11, sizes, one("Softmax", attributes.clone()), vec![]));
+            let (shape, values) = run(&new, &x);
+            assert_eq!(shape, [2, 3, 4]);
+            let close = values.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6);
+            assert!(
+                close,
+                "axis {axis:?}, sizes {sizes:?}: {values:?} instead of {expected:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn softmax_over_one_long_axis_only_gets_that_axis() {
+    let axis_of = |sizes: &[i64], axis: Option<i64>| {
+        let attributes: Vec<_> = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();
+        let new = upgraded(&model(9, Some(sizes), one("LogSoftmax", attributes), vec![]));
+        assert_eq!(nodes(&new).len(), 1, "{sizes:?}");
+        attribute_int(&nodes(&new)[0], "axis")
+    };
+    assert_eq!(axis_of(&[-1, 10], None), Some(1));
+    assert_eq!(axis_of(&[-1, 10, 1, 1], None), Some(1));
+    assert_eq!(axis_of(&[1, 1, 10], Some(0)), Some(2));
+    assert_eq!(axis_of(&[-1, -1, 10], Some(2)), Some(2));
+    assert_eq!(axis_of(&[1, 1, 1], Some(1)), Some(1));
+    assert_eq!(axis_of(&[2, 3, 4], Some(-1)), Some(-1));
+}
+
+#[test]
+fn the_rank_before_a_softmax_is_followed_through_the_graph() {
+    let after = |node: NodeProto, constants| {
+        let softmax = super::super::build::node("Softmax", "s", ["h"], ["y"], vec![]);
+        let sizes = [-1, 2, 8, 8];
+        operators(&upgraded(&model(9, Some(&sizes), vec![node, softmax], constants)))
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    let none: Vec<AttributeProto> = vec![];
+    let flatten = node("Flatten", "f", ["x"], ["h"], none.clone());
+    assert_eq!(after(flatten, vec![]), ["Flatten", "Softmax"]);
+    let pool = node("GlobalAveragePool", "p", ["x"], ["h"], none.clone());
+    assert_eq!(after(pool, vec![]), ["GlobalAveragePool", "Softmax"]);
+    let reshape = node("Reshape", "r", ["x", "shape"], ["h"], none.clone());
+    let shape = i64_tensor("shape", &[2], &[0, -1]);
+    assert_eq!(after(reshape, vec![shape]), ["Reshape", "Softmax"]);
+    let relu = node("Relu", "r", ["x"], ["h"], none);
+    assert_eq!(after(relu, vec![]), ["Relu", "Flatten", "Softmax", "Shape", "Reshape"]);
+}
+
+#[test]
+fn upsample_becomes_a_resize_that_repeats_elements() {
+    let attribute_form = vec![AttributeProto {
+        name: Some("scales".into()),
+        r#type: Some(attribute_type::FLOATS),
+        floats: vec![1.0, 1.0, 1.0, 2.0],
+        ..AttributeProto::default()
+    }];
+    let input_form = vec![node("Upsample", "n", ["x", "s"], ["y"], vec![])];
+    let scales = vec![float_tensor("s", &[4], &[1.0, 1.0, 1.0, 2.0])];
+    let old = [
+        model(7, None, one("Upsample", attribute_form), vec![]),
+        model(9, None, input_form, scales),
+    ];
+    let x = Tensor::from_data(&[1, 1, 1, 3], vec![1.0, 2.0, 3.0]);
+    for old in old {
+        let new = upgraded(&old);
+        assert_eq!(operators(&new), ["Resize"]);
+        assert_eq!(nodes(&new)[0].input[1], "");
+        assert_eq!(run(&new, &x), (vec![1, 1, 1, 6], vec![1.0, 1.0, 2.0, 2.0, 3.0, 3.0]));
+    }
+}
+
+/// Positions as onnxruntime has them for operator set 10: truncated where an axis grows, rounded up where it shrinks.
+#[test]
+fn resize_rounds_down_when_it_enlarges_and_up_when_it_shrinks() {
+    let old = |scales: &[f32], computed: bool| {
+        let resize = node("Resize", "n", ["x", "s"], ["y"], vec![]);
+        let (name, before) = if computed {
+            let identity = node("Identity", "i", ["t"], ["s"], vec![]);
+            ("t", vec![identity])
+        } else {
+            ("s", vec![])
+        };
+        let constants = vec![float_tensor(name, &[4], scales)];
+        model(10, None, before.into_iter().chain([resize]).collect(), constants)
+    };
+    let x = Tensor::from_data(&[1, 1, 2, 4], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    let cases = [
+        // 0, 1.67 rounded up
+        ([1.0_f32, 1.0, 1.0, 0.6], vec![1, 1, 2, 2], vec![1.0, 3.0, 5.0, 7.0], 1),
+        // 0, 0.67, 1.33 rounded down
+        (
+            [1.0_f32, 1.0, 1.5, 1.0],
+            vec![1, 1, 3, 4],
+            vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
+            1,
+        ),
+        (
+            [1.0_f32, 1.0, 1.5, 0.6],
+            vec![1, 1, 3, 2],
+            vec![1.0, 3.0, 1.0, 3.0, 5.0, 7.0],
+            4,
+        ),
+    ];
+    for (scales, shape, values, count) in cases {
+        let new = upgraded(&old(&scales, false));
+        assert_eq!(nodes(&new).len(), count, "{scales:?}");
+        assert_eq!(run(&new, &x), (shape.clone(), values.clone()), "{scales:?}");
+        let new = upgraded(&old(&scales, true));
+        assert_eq!(nodes(&new).len(), 5, "{scales:?}");
+        assert_eq!(run(&new, &x), (shape, values), "computed {scales:?}");
+    }
+}
+
+#[test]
+fn a_mask_that_nobody_reads_is_left_out() {
+    let dropout = node("Dropout", "n", ["x"], ["y", "mask"], vec![]);
+    let mut old = model(9, None, vec![dropout], vec![]);
+    old.graph.as_mut().unwrap().value_info = vec![float("mask", None), float("y", None)];
+    let new = upgraded(&old);
+    assert_eq!(nodes(&new)[0].output, ["y"]);
+    let infos = &new.graph.as_ref().unwrap().value_info;
+    assert_eq!(infos.iter().map(ValueInfoProto::name).collect::<Vec<_>>(), ["y"]);
+}
+
+#[test]
+fn a_bound_has_the_type_of_what_it_bounds() {
+    let half = i64::from(data_type::FLOAT16);
+    let nodes_of = || {
+        vec![
+            node("Cast", "c", ["x"], ["h"], vec![int_attribute("to", half)]),
+            node("Relu", "r", ["h"], ["r"], vec![]),
+            node("Clip", "n", ["r"], ["y"], vec![float_attribute("max", 0.5)]),
+        ]
+    };
+    let new = upgraded(&model(10, None, nodes_of(), vec![]));
+    let bound = constant(&new, "n.max");
+    assert_eq!(bound.data_type, Some(data_type::FLOAT16));
+    assert_eq!(bound.raw_data.as_deref(), Some(&[0x00, 0x38][..]));
+    assert_eq!(nodes(&new)[2].input, ["r", "", "n.max"]);
+}
+
+#[test]
+fn subgraphs_are_upgraded_and_new_names_collide_with_none() {
+    let branch = |output: &str| GraphProto {
+        name: Some(output.into()),
+        node: vec![node(
+            "Unsqueeze",
+            "n",
+            ["x"],
+            [output],
+            vec![ints_attribute("axes", [1])],
+        )],
+        output: vec![float(output, None)],
+        ..GraphProto::default()
+    };
+    let body = |name: &str, output: &str| AttributeProto {
+        name: Some(name.into()),
+        r#type: Some(attribute_type::GRAPH),
+        g: Some(branch(output)),
+        ..AttributeProto::default()
+    };
+    let branches = vec![body("then_branch", "n.axes"), body("else_branch", "b")];
+    let choose = node("If", "", ["flag"], ["u"], branches);
+    let squeeze = node("Squeeze", "n", ["u"], ["y"], vec![ints_attribute("axes", [1])]);
+    let flag = raw_tensor("flag", data_type::BOOL, &[], vec![0]);
+    let new = upgraded(&model(11, Some(&[2]), vec![choose, squeeze], vec![flag]));
+
+    let choose = &nodes(&new)[0];
+    let inner: Vec<&GraphProto> = choose.attribute.iter().filter_map(|a| a.g.as_ref()).collect();
+    let mut names = vec!["n.axes".to_owned()];
+    for graph in inner {
+        assert_eq!(graph.initializer.len(), 1);
+        assert_eq!(graph.node[0].input[1], graph.initializer[0].name());
+        assert!(graph.node[0].attribute.is_empty());
+        names.push(graph.initializer[0].name().to_owned());
+    }
+    names.push(nodes(&new)[1].input[1].clone());
+    let count = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), count, "{names:?}");
+    assert_eq!(run(&new, &wave(&[2])), (vec![2], vec![-1.0, 0.75]));
+}
+
+#[test]
+fn nodes_in_the_new_form_and_of_other_domains_stay() {
+    let clip = node("Clip", "n", ["x", "low", "high"], ["c"], vec![]);
+    let mut other = node("Clip", "m", ["c"], ["y"], vec![float_attribute("min", 0.0)]);
+    other.domain = Some("com.example".into());
+    let bounds = vec![scalar_f32("low", -1.0), scalar_f32("high", 1.0)];
+    let old = model(9, None, vec![clip, other], bounds);
+    let new = upgraded(&old);
+    assert_eq!(new.graph, old.graph);
+}
+
+#[test]
+fn a_model_that_is_new_enough_stays_as_it_is() {
+    for opset in [13, 17] {
+        let old = model(opset, None, one("Softmax", vec![]), vec![]);
+        let mut new = old.clone();
+        upgrade(&mut new, UPGRADED_OPSET).unwrap();
+        assert_eq!(new, old);
+    }
+}
+
+#[test]
+fn the_file_format_becomes_new_enough_and_never_older() {
+    let mut old = model(7, None, one("Relu", vec![]), vec![]);
+    for (before, after) in [(3, 7), (7, 7), (10, 10)] {
+        old.ir_version = Some(before);
+        assert_eq!(upgraded(&old).ir_version, Some(after));
+    }
+}
+
+#[test]
+fn what_has_no_equivalent_is_named_with_its_reason() {
+    let spatial = one("BatchNormalization", vec![int_attribute("spatial", 0)]);
+    assert_eq!(
+        refusal_of(&model(7, Some(&[2, 3, 4]), spatial, vec![])),
+        "node 'n' (BatchNormalization) cannot be upgraded from operator set 7 to 13: its attribute spatial=0 has no equivalent"
+    );
+    let mask = vec![
+        node("Dropout", "", ["x"], ["d", "mask"], vec![]),
+        node("Add", "", ["d", "mask"], ["y"], vec![]),
+    ];
+    let text = refusal_of(&model(9, None, mask, vec![]));
+    assert!(text.starts_with("node 'd' (Dropout) cannot be upgraded"), "{text}");
+    for (opset, operator, reason) in [
+        (8, "Scan", "batch"),
+        (9, "ImageScaler", "experimental"),
+        (9, "Slice", "starts is missing"),
+        (10, "Pad", "pads is missing"),
+        (9, "TopK", "k is missing"),
+        (7, "Upsample", "scales are missing"),
+        (11, "Unsqueeze", "axes is missing"),
+    ] {
+        let text = refusal_of(&model(opset, None, one(operator, vec![]), vec![]));
+        assert!(text.contains(operator) && text.contains(reason), "{text}");
+    }
+}
+
+#[test]
+fn versions_out_of_reach_are_refused() {
+    let text = refusal_of(&model(6, None, one("Relu", vec![]), vec![]));
+    assert!(
+        text.contains("operator set 6") && text.contains("export it again"),
+        "{text}"
+    );
+    let mut unknown = model(9, None, one("Relu", vec![]), vec![]);
+    unknown.opset_import[0].domain = Some("ai.onnx.ml".into());
+    assert!(refusal_of(&unknown).contains("'n' (Relu)"));
+    let mut too_far = model(12, None, one("Relu", vec![]), vec![]);
+    let error = upgrade(&mut too_far, 20).unwrap_err();
+    assert_eq!(error.to_string(), "operator set 12 can be upgraded to 13, not to 20");
+}
