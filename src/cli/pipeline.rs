@@ -55,7 +55,7 @@ pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     if let Some(why) = &network.why_not_runnable {
         bail!("{}: {why}", network.name);
     }
-    let bytes = onnx::encode(&network.model).with_context(|| network.name.clone())?;
+    let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
     Engine::load(bytes).with_context(|| network.name.clone())
 }
 

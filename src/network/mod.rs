@@ -14,7 +14,9 @@ mod tests;
 pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 
-use crate::onnx::{FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float};
+use crate::onnx::{
+    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -82,6 +84,13 @@ impl Network {
             layers,
             why_not_runnable,
         })
+    }
+
+    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
+    pub fn runnable_model(&self) -> ModelProto {
+        let mut model = (*self.model).clone();
+        spell_out_defaults(&mut model);
+        model
     }
 
     /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`

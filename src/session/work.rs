@@ -165,7 +165,7 @@ pub(super) fn make_plan(
 
 pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Output, JobError> {
     progress.start(0, "loading the engine");
-    let engine = Engine::load(onnx::encode(&network.model).map_err(failed)?)?;
+    let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
     // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
     let shapes = value_shapes(network, &engine, None).ok();

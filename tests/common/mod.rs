@@ -23,7 +23,7 @@ pub(crate) fn open(path: &str) -> Network {
 /// Folds, calibrates, plans, rewrites and runs, as the command line does.
 pub(crate) fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
     let progress = Progress::default();
-    let float = Engine::load(encode(&network.model).unwrap()).unwrap();
+    let float = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let folded = if recipe.fold_batch_norm {
         fold_batch_norm(network).unwrap()
     } else {
