@@ -263,8 +263,8 @@ mod tests {
         let expected = "
 activations float
 bits  clip none    clip mse    OCS 0.02    OCS+clip 0.02
-5        14.50      69.10*      71.90**          71.90**
-4         0.10      45.00**     36.10*               –
+5         14.50       69.10*      71.90**          71.90**
+4          0.10       45.00**     36.10*               –
 ** best of its line, * best of its kind in the line (clip, OCS, OCS + best clip)
 ";
         assert_eq!(tables(&rows, Score::Top1), expected);

@@ -27,7 +27,8 @@ fn resnet20_on_cifar_follows_the_published_pattern() {
     let path = format!("{SHARED}/data/cifar10_test_first5000.bin");
     let data = Dataset::open(&path, &DataOptions::default(), engine.inputs()).unwrap();
     let float = run_outputs(&engine, &data, 2000, &Progress::default()).unwrap();
-    assert_eq!(crate::inference::metrics(&float, &data).top1, Some(0.917));
+    // Measured as .917, of three digits.
+    assert_eq!(crate::inference::metrics(&float, &data).top1, Some(0.9165));
     let mut wrong = String::new();
     let subject = SweepSubject {
         network: &network,
