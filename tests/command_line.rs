@@ -377,7 +377,7 @@ fn a_sweep_prints_a_table_and_its_file_lets_it_go_on() {
 }
 
 #[test]
-fn a_sweep_without_data_compares_outputs_on_noise() {
+fn a_sweep_judges_text_by_perplexity_and_outputs_on_noise_without_data() {
     let words = [
         "sweep",
         "demo:shakespeare",
@@ -395,6 +395,19 @@ fn a_sweep_without_data_compares_outputs_on_noise() {
         (&Value::from("noise"), &Value::from(20))
     );
     assert!(report["rows"][0].get("top1").is_none());
+    let words = [
+        "sweep",
+        "demo:shakespeare",
+        "--data",
+        "demo:shakespeare",
+        "--limit",
+        "40",
+    ];
+    let table = succeeds(&words);
+    assert!(
+        table.contains("40 tokens") && table.contains("perplexity · float"),
+        "{table}"
+    );
     let resume = refused(&["sweep", "demo:fashion", "--resume"]);
     assert!(resume.contains("--csv"), "{resume}");
 }

@@ -7,10 +7,9 @@ use crate::inference::{Engine, InferenceError, Port};
 use crate::network::Network;
 use std::f64::consts::TAU;
 
-/// Height and width that are tried for a picture of any size, pixels.
-const PICTURE_SIDES: [usize; 2] = [224, 32];
-/// Size of every other free axis that no sample lies on.
-const FREE: usize = 1;
+/// What is tried for free sizes, one after the other: height and width of a picture in pixels, and every other free axis
+/// that no sample lies on (steps of a sequence, of a sound).
+const TRIED: [(usize, usize); 3] = [(224, 1), (32, 1), (224, 512)];
 /// Most numbers of one input: 1 GiB of floats.
 const MAX_NUMBERS: usize = 1 << 28;
 /// Tokens that every network with integers for input should know.
@@ -24,9 +23,8 @@ impl Dataset {
     /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
     pub fn noise(network: &Network, engine: &Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
         let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
-        for side in PICTURE_SIDES {
-            let mut random = Random(seed);
-            let made = made(network, engine.inputs(), samples, side, &mut random);
+        for free in TRIED {
+            let made = made(network, engine.inputs(), samples, free, &mut Random(seed));
             let data = made.map_err(|error| InferenceError::Data(error.to_string()))?;
             outcome = super::super::run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
             if outcome.is_ok() {
@@ -41,7 +39,7 @@ fn made(
     network: &Network,
     ports: &[Port],
     samples: usize,
-    side: usize,
+    free: (usize, usize),
     random: &mut Random,
 ) -> Result<Dataset, DatasetError> {
     let name = "noise";
@@ -54,7 +52,7 @@ fn made(
             0 => port.shape.as_ref().is_none_or(|shape| !shape.is_empty()).then_some(0),
             _ => port.axis_names.iter().position(named),
         };
-        let shape = shape(port, side, samples, axis);
+        let shape = shape(port, free, samples, axis);
         let numbers = (shape
             .iter()
             .try_fold(1_usize, |product, size| product.checked_mul(*size)))
@@ -78,8 +76,8 @@ fn made(
     })
 }
 
-/// The port's shape with `samples` on `axis`, a picture's free height and width `side`, other free axes 1.
-fn shape(port: &Port, side: usize, samples: usize, axis: Option<usize>) -> Vec<usize> {
+/// The port's shape with `samples` on `axis`, a picture's free height and width `side`, other free axes `steps`.
+fn shape(port: &Port, (side, steps): (usize, usize), samples: usize, axis: Option<usize>) -> Vec<usize> {
     let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
     let picture = declared.len() == 4 && !port.integer;
     let channels_last = picture && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
@@ -89,7 +87,7 @@ fn shape(port: &Port, side: usize, samples: usize, axis: Option<usize>) -> Vec<u
             _ if Some(at) == axis => samples,
             Some(size) => *size,
             None if picture && sides.contains(&at) => side,
-            None => FREE,
+            None => steps,
         })
         .collect()
 }
