@@ -6,7 +6,7 @@ use crate::inference::{self, DataOptions, Dataset, Engine};
 use crate::network::{Network, fold_batch_norm};
 use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Plan};
+use crate::quantization::{self, Activations, Plan, Recipe};
 use anyhow::{Context, bail};
 use std::path::Path;
 
@@ -31,11 +31,7 @@ pub(super) fn plan(
     let wanted = recipe.recipe()?;
     let original = format::open(Path::new(model))?;
     wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    let network = if wanted.fold_batch_norm {
-        fold_batch_norm(&original).with_context(|| format!("{model}: folding batch-norm"))?
-    } else {
-        original.clone()
-    };
+    let network = folded(model, &original, &wanted)?;
     progress.check()?;
     let activations = if wanted.quantizes_activations() {
         Some(calibrate(model, &network, calibration, data, progress)?)
@@ -50,6 +46,14 @@ pub(super) fn plan(
     })
 }
 
+/// The network that the recipe is carried out on: as opened, or with its batch-norms folded.
+pub(super) fn folded(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
+    if !recipe.fold_batch_norm {
+        return Ok(original.clone());
+    }
+    fold_batch_norm(original).with_context(|| format!("{model}: folding batch-norm"))
+}
+
 /// The engine for a network as it is.
 pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     if let Some(why) = &network.why_not_runnable {
@@ -59,7 +63,8 @@ pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     Engine::load(bytes).with_context(|| network.name.clone())
 }
 
-fn calibrate(
+/// Ranges of the inputs of `network`'s layers, from the data that the flags name or the demo's own.
+pub(super) fn calibrate(
     model: &str,
     network: &Network,
     arguments: &CalibrationArguments,
