@@ -2,8 +2,8 @@
 
 use super::super::QuantizationError;
 use super::cast_target;
-use crate::network::{Layer, Network, TensorPlace};
-use crate::onnx::build::{int_attribute, node};
+use crate::network::{Layer, LayerKind, Network, TensorPlace};
+use crate::onnx::build::{float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
 use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
 use std::collections::{HashMap, HashSet};
@@ -15,6 +15,8 @@ pub(super) struct Editor {
     names: HashSet<String>,
     /// New nodes, by the position of the node that they go before.
     inserted: HashMap<usize, Vec<NodeProto>>,
+    /// New nodes, by the position of the node that they go behind.
+    appended: HashMap<usize, Vec<NodeProto>>,
     added: Vec<TensorProto>,
     /// Values that layers read before and may be dead now.
     replaced: Vec<String>,
@@ -33,6 +35,7 @@ impl Editor {
             model: model.clone(),
             names,
             inserted: HashMap::new(),
+            appended: HashMap::new(),
             added: Vec::new(),
             replaced: Vec::new(),
             shared: HashMap::new(),
@@ -113,6 +116,31 @@ impl Editor {
         Ok(())
     }
 
+    /// Gives a layer a new bias, one number for each output channel: as the third input of a Conv or Gemm, else added behind
+    /// the node.
+    pub(super) fn set_bias(&mut self, position: usize, layer: &Layer, bias: &[f32]) -> Result<(), QuantizationError> {
+        let tensor = float_tensor("", &[bias.len()], bias);
+        let bias = self.add_initializer(&format!("{}.corrected_bias", layer.weight), tensor);
+        let missing = || QuantizationError::Rewrite(format!("layer '{}': its node is missing", layer.name));
+        let node_of = |editor: &mut Self| editor.graph().node.get(position).cloned().ok_or_else(missing);
+        let output = node_of(self)?.output.into_iter().next().ok_or_else(missing)?;
+        if layer.kind == LayerKind::MatMul {
+            let product = self.fresh(&format!("{output}.product"));
+            let name = self.fresh_node(&format!("{}/correct_bias", layer.name));
+            let add = node("Add", name, [product.clone(), bias], [output], vec![]);
+            self.appended.entry(position).or_default().push(add);
+            self.graph().node[position].output[0] = product;
+            return Ok(());
+        }
+        let inputs = &mut self.graph().node[position].input;
+        inputs.resize(inputs.len().max(3), String::new());
+        let old = std::mem::replace(&mut inputs[2], bias);
+        if !old.is_empty() {
+            self.replaced.push(old);
+        }
+        Ok(())
+    }
+
     /// The element type that the layer reads its weight as.
     pub(super) fn element_type(&self, network: &Network, layer: &Layer) -> Result<i32, QuantizationError> {
         let graph = self.model.graph.as_ref();
@@ -160,12 +188,14 @@ impl Editor {
     /// The edited model.
     pub(super) fn finish(mut self) -> ModelProto {
         let mut inserted = std::mem::take(&mut self.inserted);
+        let mut appended = std::mem::take(&mut self.appended);
         let (added, replaced) = (std::mem::take(&mut self.added), std::mem::take(&mut self.replaced));
         let graph = self.graph();
         let old = std::mem::take(&mut graph.node);
         for (position, node) in old.into_iter().enumerate() {
             graph.node.extend(inserted.remove(&position).unwrap_or_default());
             graph.node.push(node);
+            graph.node.extend(appended.remove(&position).unwrap_or_default());
         }
         remove_unread(graph, replaced);
         graph.initializer.extend(added);

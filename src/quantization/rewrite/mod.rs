@@ -1,7 +1,8 @@
 //! A plan carried out on the graph, with standard operators only.
 //!
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
-//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`.
+//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
+//! becomes the corrected one, if there is one.
 
 mod editor;
 mod tensors;
@@ -70,7 +71,11 @@ fn carry_out(
     for (layer, planned) in network.layers.iter().zip(&plan.layers) {
         let Some(quantized) = planned.quantized() else { continue };
         let (weight, activation) = weight_of(layer, quantized)?;
+        let on_grid = matches!(weight, Weight::Grid(_));
         rewrite_layer(&mut editor, network, layer, quantized, weight, activation)?;
+        if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
+            editor.set_bias(path.node, layer, bias)?;
+        }
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
     let mut model = editor.finish();
