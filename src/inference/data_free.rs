@@ -173,3 +173,58 @@ fn token_ids(network: &Network, port: &str) -> i32 {
     });
     rows.min().unwrap_or(1).max(1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::demo::Demo;
+    use crate::onnx::build::set_metadata;
+    use std::sync::Arc;
+
+    fn of(demo: Demo) -> Activations {
+        let network = demo.network().unwrap();
+        let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+        data_free_activations(&network, &engine, &Progress::default()).unwrap()
+    }
+
+    #[test]
+    fn batch_norms_come_first_and_noise_fills_the_gaps() {
+        let activations = of(Demo::Fashion);
+        let sources = |source| activations.values().filter(|seen| seen.source == source).count();
+        assert_eq!((sources(RangeSource::BatchNorm), sources(RangeSource::Noise)), (19, 1));
+        let first = &activations["input"];
+        assert_eq!((first.source, first.count), (RangeSource::Noise, SAMPLES * 784));
+        // The largest of 6272 standard normal numbers.
+        assert!((3.0..6.0).contains(&first.max_abs()), "{first:?}");
+        let mean = first.channel_means().unwrap();
+        assert!(mean.len() == 1 && mean[0].abs() < 0.05, "{mean:?}");
+        assert!(activations == of(Demo::Fashion), "the same noise each time");
+    }
+
+    #[test]
+    fn a_network_without_batch_norms_hears_noise_everywhere() {
+        let network = Demo::Shakespeare.network().unwrap();
+        let activations = of(Demo::Shakespeare);
+        for layer in &network.layers {
+            let Some((input, _)) = &layer.input else { continue };
+            assert_eq!(activations[input].source, RangeSource::Noise, "{}", layer.name);
+            assert!(activations[input].max_abs() > 0.0, "{}", layer.name);
+        }
+        assert_eq!(token_ids(&network, "tokens"), 65);
+    }
+
+    #[test]
+    fn a_declared_range_of_pixels_is_filled_with_noise() {
+        let mut network = Demo::Fashion.network().unwrap();
+        let mut model = network.model.as_ref().clone();
+        set_metadata(&mut model, "Image.NominalPixelRange", "NominalRange_0_255");
+        network.model = Arc::new(model);
+        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let activations = data_free_activations(&network, &engine, &Progress::default()).unwrap();
+        let first = &activations["input"];
+        assert!(
+            first.min >= 0.0 && first.min < 1.0 && first.max > 254.0 && first.max <= 255.0,
+            "{first:?}"
+        );
+    }
+}
