@@ -51,6 +51,7 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
         clip_mse,
         sqnr_db,
         activation: None,
+        bias: None,
     }
 }
 
