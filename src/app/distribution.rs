@@ -150,7 +150,7 @@ impl DistributionPanel {
                     draw_grid(plot, quantized.grid, colors.grid);
                 }
                 let alone = after.is_none();
-                let strength = if alone { 0.85 } else { 0.35 };
+                let strength = if alone { 0.85 } else { 0.6 };
                 before.draw(plot, "before", faded(colors.original, strength), scale, |x| {
                     !is_outlier(x)
                 });
@@ -158,9 +158,8 @@ impl DistributionPanel {
                 if let (Some(after), Some(quantized)) = (&after, quantized) {
                     let threshold = f64::from(quantized.threshold);
                     let clipped = |x: f64| x.abs() > threshold + after.width * 0.5;
-                    after.draw(plot, "after", faded(colors.quantized, 0.75), scale, |x| !clipped(x));
+                    after.draw(plot, "after", faded(colors.quantized, 0.8), scale, |x| !clipped(x));
                     after.draw(plot, "clipped", colors.clipped, scale, clipped);
-                    before.outline(plot, "before", colors.original, scale);
                     hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
                 }
                 before.draw(
