@@ -47,7 +47,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             let after = planned
                 .quantized()
                 .map_or(before, |quantized| quantized.layout.channels as u64);
-            let grown = |cost: u64| (cost, if before == 0 { cost } else { cost / before * after });
+            let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
             LayerOverhead {
                 name: layer.name.clone(),
                 weights: grown(layer.parameters()),

@@ -6,7 +6,7 @@
 mod editor;
 mod tensors;
 
-pub use tensors::quantized_tensors;
+pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
 use super::{ActivationPlan, Plan, QuantizationError, split_weights};
