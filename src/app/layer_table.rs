@@ -158,19 +158,7 @@ impl LayerTable {
             .header(ROW_HEIGHT, |mut header| {
                 for column in FIELDS {
                     header.col(|ui| {
-                        let arrow = match (column == field, descending) {
-                            (false, _) => "",
-                            (true, true) => " ▼",
-                            (true, false) => " ▲",
-                        };
-                        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
-                            .small()
-                            .strong();
-                        let button = egui::Button::new(title).frame(false).sense(Sense::click());
-                        let response = ui.add(button).on_hover_text(column.tooltip());
-                        let label = format!("Sort by {}", column.title());
-                        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
-                        if response.clicked() {
+                        if header_ui(ui, column, (column == field).then_some(descending)) {
                             sort = Some(column);
                         }
                     });
@@ -267,6 +255,33 @@ impl LayerTable {
         }
         self.order = Some((key, order));
     }
+}
+
+/// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
+fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
+    let arrow = match descending {
+        None => "",
+        Some(true) => " ▼",
+        Some(false) => " ▲",
+    };
+    let text = matches!(column, Field::Name | Field::Op | Field::Shape);
+    let layout = if text {
+        Layout::left_to_right(Align::Center)
+    } else {
+        Layout::right_to_left(Align::Center)
+    };
+    ui.with_layout(layout, |ui| {
+        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
+            .small()
+            .strong();
+        let response = ui
+            .add(egui::Button::new(title).frame(false))
+            .on_hover_text(column.tooltip());
+        let label = format!("Sort by {}", column.title());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+        response.clicked()
+    })
+    .inner
 }
 
 fn sqnr(plan: &Plan, layer: usize) -> Option<f64> {

@@ -127,6 +127,11 @@ impl App {
         self
     }
 
+    /// Carries out an action as if a panel had asked for it.
+    pub fn act(&mut self, action: Action) {
+        self.session.act(action);
+    }
+
     /// What is open.
     pub fn session(&self) -> &Session {
         &self.session
@@ -203,7 +208,7 @@ impl App {
         let sigma = self.session.saved.sigma;
         Panel::bottom("preview")
             .resizable(true)
-            .default_size(142.0)
+            .default_size(136.0)
             .size_range(60.0..=320.0)
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);

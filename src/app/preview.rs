@@ -87,6 +87,7 @@ impl PreviewPanel {
         let colors = tokens(ui);
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 1.0);
+            ui.spacing_mut().interact_size.y = 13.0;
             if let Some(texture) = self.texture(ui.ctx(), data, sample) {
                 let name = format!("Sample {sample}");
                 let image = egui::Image::new(&texture)

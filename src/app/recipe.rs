@@ -65,6 +65,10 @@ fn network_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
         &mut recipe.weight_bits
     });
     ratio_row(ui, "Expand ratio", &mut edit, |recipe| &mut recipe.expand_ratio);
+    if present.expand_ratio == 0.0 {
+        let hint = "At 0 % nothing is split. Move it up to split the channels that hold the outliers.";
+        ui.add(egui::Label::new(note(hint)).wrap());
+    }
     split_row(ui, "Split", &mut edit, |recipe| &mut recipe.split);
     clip_row(ui, "Clip", CLIP_HELP, &mut edit, |recipe| &mut recipe.clip);
     bits_row(ui, "Activation bits", ACTIVATION_HELP, &mut edit, |recipe| {

@@ -92,7 +92,11 @@ pub(super) fn thin(color: Color32) -> Stroke {
 pub(super) fn install(ctx: &egui::Context) {
     // Arrows and triangles are in the monospaced font only.
     let mut fonts = egui::FontDefinitions::default();
-    fonts.families.entry(FontFamily::Proportional).or_default().push("Hack".to_owned());
+    fonts
+        .families
+        .entry(FontFamily::Proportional)
+        .or_default()
+        .push("Hack".to_owned());
     ctx.set_fonts(fonts);
     ctx.all_styles_mut(|style| {
         let sizes = [
