@@ -146,9 +146,6 @@ impl DistributionPanel {
             .label_formatter(|_| None)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest * 1.08]));
-                if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid);
-                }
                 let alone = after.is_none();
                 let strength = if alone { 0.85 } else { 0.6 };
                 before.draw(plot, "before", faded(colors.original, strength), scale, |x| {
@@ -169,6 +166,9 @@ impl DistributionPanel {
                     scale,
                     is_outlier,
                 );
+                if let Some(quantized) = quantized {
+                    draw_grid(plot, quantized.grid, colors.grid);
+                }
                 self.hover(plot, &before, after.as_ref());
                 if !hand.hot {
                     hand.range = zoom_and_pan(plot, range, whole);

@@ -312,6 +312,18 @@ fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) 
     .inner
 }
 
+/// A choice with its name before it.
+fn choice_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
+    ui.horizontal(|ui| {
+        let label = ui.label(name).on_hover_text(help);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            control(ui).labelled_by(label.id).on_hover_text(help)
+        })
+        .inner
+    })
+    .inner
+}
+
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.session.poll();

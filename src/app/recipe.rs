@@ -2,7 +2,7 @@
 
 use super::text::{self, note};
 use super::theme::tokens;
-use super::{Outbox, label_row};
+use super::{Outbox, choice_row, label_row};
 use crate::network::Support;
 use crate::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, SplitKind};
 use crate::session::{Action, OpenNetwork};
@@ -361,7 +361,7 @@ fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -
 fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut SplitKind) {
     let value = field(&mut edit.value);
     let before = *value;
-    label_row(ui, name, SPLIT_HELP, |ui| {
+    choice_row(ui, name, SPLIT_HELP, |ui| {
         let shown = text::split(*value);
         let combo = egui::ComboBox::from_id_salt(name).selected_text(shown).width(140.0);
         combo
@@ -380,7 +380,7 @@ fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -
 fn clip_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Clip) {
     let value = field(&mut edit.value);
     let before = *value;
-    label_row(ui, name, help, |ui| {
+    choice_row(ui, name, help, |ui| {
         let combo = egui::ComboBox::from_id_salt(name)
             .selected_text(text::clip(*value))
             .width(140.0);
