@@ -157,6 +157,7 @@ impl DistributionPanel {
                     let clipped = |x: f64| x.abs() > threshold + after.width * 0.5;
                     after.draw(plot, "after", faded(colors.quantized, 0.8), scale, |x| !clipped(x));
                     after.draw(plot, "clipped", colors.clipped, scale, clipped);
+                    draw_grid(plot, quantized.grid, colors.grid);
                     hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
                 }
                 before.draw(
@@ -166,9 +167,6 @@ impl DistributionPanel {
                     scale,
                     is_outlier,
                 );
-                if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid);
-                }
                 self.hover(plot, &before, after.as_ref());
                 if !hand.hot {
                     hand.range = zoom_and_pan(plot, range, whole);
