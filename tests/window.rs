@@ -1,5 +1,11 @@
 //! The whole window, driven through its labels as a person with a screen reader would, on the embedded demos.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 #[path = "common/window.rs"]
 mod window;
 

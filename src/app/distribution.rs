@@ -284,10 +284,10 @@ fn zoom_and_pan(plot: &egui_plot::PlotUi<'_>, range: (f64, f64), whole: (f64, f6
     ))
 }
 
-/// A range no wider than twice the whole, and no narrower than numbers can tell apart; `None` when it shows all.
+/// A range narrower than the whole, and no narrower than numbers can tell apart; `None` when it shows all.
 fn limited(range: (f64, f64), whole: (f64, f64)) -> Option<(f64, f64)> {
     let (width, full) = (range.1 - range.0, whole.1 - whole.0);
-    if !(width < full * 0.999) {
+    if width.is_nan() || width >= full * 0.999 {
         return None;
     }
     let centre = (range.0 + range.1) / 2.0;

@@ -331,7 +331,7 @@ fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize, common_e
                     &facts
                         .max_in_sigma()
                         .map_or_else(String::new, |max| format!("{max:.1} σ")),
-                )
+                );
             });
             row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
         }

@@ -195,7 +195,7 @@ fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Out
         }
         if let Some(data) = open.data() {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                data_ui(ui, session, data, out)
+                data_ui(ui, session, data, out);
             });
         }
     });

@@ -25,7 +25,7 @@ pub(super) fn recipe_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     ui.horizontal(|ui| {
         ui.heading("Recipe");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            preset_ui(ui, out)
+            preset_ui(ui, out);
         });
     });
     network_ui(ui, open, out);

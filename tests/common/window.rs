@@ -1,6 +1,11 @@
 //! The window without a window: opened, driven and waited for.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
