@@ -8,12 +8,12 @@ mod window;
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
-use splitscope::app::{App, StartOptions};
+use splitscope::app::App;
 use window::{Window, click, open_with, settle};
 
-fn small() -> HarnessBuilder<App> {
+fn sized(width: f32, height: f32) -> HarnessBuilder<App> {
     Harness::builder()
-        .with_size([1280.0, 800.0])
+        .with_size([width, height])
         .renderer(cpu::CpuRenderer::default())
 }
 
@@ -27,13 +27,13 @@ fn compare(window: &mut Window, name: &str) {
 
 #[test]
 fn the_demo_as_it_opens_dark() {
-    let mut window = open_with(small().with_theme(egui::Theme::Dark), StartOptions::default());
+    let mut window = open_with(sized(1280.0, 800.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
     compare(&mut window, "demo_dark");
 }
 
 #[test]
 fn the_demo_split_light() {
-    let mut window = open_with(small().with_theme(egui::Theme::Light), StartOptions::default());
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
     window
         .get_by_role_and_label(Role::Slider, "Expand ratio")
         .set_value_accesskit(5.0);
@@ -43,7 +43,7 @@ fn the_demo_split_light() {
 
 #[test]
 fn activations_with_a_grid() {
-    let mut window = open_with(small().with_theme(egui::Theme::Dark), StartOptions::default());
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
     window
         .get_by_role_and_label(Role::Slider, "Activation bits")
         .set_value_accesskit(4.0);
@@ -54,21 +54,17 @@ fn activations_with_a_grid() {
 
 #[test]
 fn a_model_that_cannot_be_opened() {
-    let options = StartOptions {
-        model: Some("no-such-file.onnx".to_owned()),
-        ..StartOptions::default()
-    };
-    let mut window = open_with(small().with_theme(egui::Theme::Light), options);
+    let mut window = open_with(
+        sized(1000.0, 640.0).with_theme(egui::Theme::Light),
+        "no-such-file.onnx",
+        200,
+    );
     compare(&mut window, "nothing_open_light");
 }
 
 #[test]
 fn weights_without_a_graph() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.safetensors");
-    let options = StartOptions {
-        model: Some(model.to_owned()),
-        ..StartOptions::default()
-    };
-    let mut window = open_with(small().with_theme(egui::Theme::Dark), options);
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), model, 200);
     compare(&mut window, "weights_only_dark");
 }

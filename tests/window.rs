@@ -1,5 +1,11 @@
 //! The whole window, driven through its labels as a person with a screen reader would, on the embedded demos.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
 #[path = "common/window.rs"]
 mod window;
 
@@ -8,7 +14,7 @@ use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable;
 use splitscope::quantization::{Bits, Clip};
 use splitscope::session::{Kind, Level};
-use window::{Window, click, open, percent_after, session, settle, texts};
+use window::{Window, click, open, open_with, percent_after, session, settle, texts};
 
 fn set_slider(window: &mut Window, label: &str, value: f64) {
     window
@@ -24,7 +30,7 @@ fn selected_name(window: &Window) -> String {
 
 #[test]
 fn the_five_minute_path_two_sliders_and_the_accuracy_falls_and_comes_back() {
-    let mut window = open("demo:fashion");
+    let mut window = open_with(window::builder(), "demo:fashion", 1000);
     let float = percent_after(&window, "float ");
     let damaged = percent_after(&window, "this recipe ");
     assert!((0.937..0.947).contains(&float), "{float}");
@@ -104,11 +110,12 @@ fn the_threshold_is_dragged_in_the_histogram_and_a_double_click_resets_it() {
         .threshold;
     let y = 300.0;
     let mut line = None;
-    for x in 500..1020 {
+    for x in 560..1012 {
         window.hover_at(pos2(x as f32, y));
         window.step();
         if window.output().platform_output.cursor_icon == egui::CursorIcon::ResizeHorizontal {
-            line = Some(x as f32 + 3.0);
+            // The last hit is the right edge of the right line.
+            line = Some(x as f32 - 5.0);
         }
     }
     let x = line.expect("the line can be found by the cursor that it gives");

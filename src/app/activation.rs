@@ -93,7 +93,7 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
         .x_axis_label("input value")
         .y_axis_label("values in a bin")
         .y_axis_min_width(46.0)
-        .x_grid_spacer(|input| number_marks(&input, 60.0))
+        .x_grid_spacer(|input| number_marks(&input, 80.0))
         .x_axis_formatter(|mark, _| number_text(&mark))
         .y_grid_spacer(move |input| scale.marks(&input))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))

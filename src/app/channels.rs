@@ -88,7 +88,7 @@ impl ChannelsPanel {
             .y_axis_label("max |w|")
             .y_axis_min_width(46.0)
             .x_grid_spacer(|input| {
-                number_marks(&input, 40.0)
+                number_marks(&input, 80.0)
                     .into_iter()
                     .filter(|mark| mark.value.fract() == 0.0)
                     .collect()

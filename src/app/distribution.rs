@@ -139,18 +139,15 @@ impl DistributionPanel {
             .x_axis_label("weight")
             .y_axis_label("weights in a bin")
             .y_axis_min_width(46.0)
-            .x_grid_spacer(|input| number_marks(&input, 60.0))
+            .x_grid_spacer(|input| number_marks(&input, 80.0))
             .x_axis_formatter(|mark, _| number_text(&mark))
             .y_grid_spacer(move |input| scale.marks(&input))
             .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
             .label_formatter(|_| None)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest * 1.08]));
-                if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid);
-                }
                 let alone = after.is_none();
-                let strength = if alone { 0.85 } else { 0.35 };
+                let strength = if alone { 0.85 } else { 0.6 };
                 before.draw(plot, "before", faded(colors.original, strength), scale, |x| {
                     !is_outlier(x)
                 });
@@ -158,9 +155,9 @@ impl DistributionPanel {
                 if let (Some(after), Some(quantized)) = (&after, quantized) {
                     let threshold = f64::from(quantized.threshold);
                     let clipped = |x: f64| x.abs() > threshold + after.width * 0.5;
-                    after.draw(plot, "after", faded(colors.quantized, 0.75), scale, |x| !clipped(x));
+                    after.draw(plot, "after", faded(colors.quantized, 0.8), scale, |x| !clipped(x));
                     after.draw(plot, "clipped", colors.clipped, scale, clipped);
-                    before.outline(plot, "before", colors.original, scale);
+                    draw_grid(plot, quantized.grid, colors.grid);
                     hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
                 }
                 before.draw(
@@ -287,10 +284,10 @@ fn zoom_and_pan(plot: &egui_plot::PlotUi<'_>, range: (f64, f64), whole: (f64, f6
     ))
 }
 
-/// A range no wider than twice the whole, and no narrower than numbers can tell apart; `None` when it shows all.
+/// A range narrower than the whole, and no narrower than numbers can tell apart; `None` when it shows all.
 fn limited(range: (f64, f64), whole: (f64, f64)) -> Option<(f64, f64)> {
     let (width, full) = (range.1 - range.0, whole.1 - whole.0);
-    if !(width < full * 0.999) {
+    if width.is_nan() || width >= full * 0.999 {
         return None;
     }
     let centre = (range.0 + range.1) / 2.0;

@@ -87,6 +87,8 @@ pub(super) struct LayerTable {
     field: Field,
     descending: bool,
     order: Option<(OrderKey, Vec<usize>)>,
+    /// Bytes at the end of every name that tell nothing, such as `.weight`.
+    common_end: usize,
     focus_filter: bool,
     /// The selection was moved by key: bring it into sight.
     scroll_to: Option<usize>,
@@ -99,6 +101,7 @@ impl Default for LayerTable {
             field: Field::Name,
             descending: false,
             order: None,
+            common_end: 0,
             focus_filter: false,
             scroll_to: None,
         }
@@ -153,24 +156,12 @@ impl LayerTable {
         if let Some(row) = scroll_to {
             table = table.scroll_to_row(row, None);
         }
-        let (field, descending) = (self.field, self.descending);
+        let (field, descending, common_end) = (self.field, self.descending, self.common_end);
         table
             .header(ROW_HEIGHT, |mut header| {
                 for column in FIELDS {
                     header.col(|ui| {
-                        let arrow = match (column == field, descending) {
-                            (false, _) => "",
-                            (true, true) => " ▼",
-                            (true, false) => " ▲",
-                        };
-                        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
-                            .small()
-                            .strong();
-                        let button = egui::Button::new(title).frame(false).sense(Sense::click());
-                        let response = ui.add(button).on_hover_text(column.tooltip());
-                        let label = format!("Sort by {}", column.title());
-                        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
-                        if response.clicked() {
+                        if header_ui(ui, column, (column == field).then_some(descending)) {
                             sort = Some(column);
                         }
                     });
@@ -180,7 +171,7 @@ impl LayerTable {
                 body.rows(ROW_HEIGHT, order.len(), |mut row| {
                     let layer = order[row.index()];
                     row.set_selected(layer == open.selected());
-                    row_ui(&mut row, open, layer);
+                    row_ui(&mut row, open, layer, common_end);
                     if row.response().clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
@@ -240,6 +231,7 @@ impl LayerTable {
             return;
         }
         let layers = &open.shown().network.layers;
+        self.common_end = common_end(layers.iter().map(|layer| layer.name.as_str()));
         let matches = |&index: &usize| {
             let layer = &layers[index];
             layer.name.to_lowercase().contains(&key.filter) || layer.op.to_lowercase().contains(&key.filter)
@@ -269,18 +261,60 @@ impl LayerTable {
     }
 }
 
+/// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
+fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
+    let arrow = match descending {
+        None => "",
+        Some(true) => " ▼",
+        Some(false) => " ▲",
+    };
+    let text = matches!(column, Field::Name | Field::Op | Field::Shape);
+    let layout = if text {
+        Layout::left_to_right(Align::Center)
+    } else {
+        Layout::right_to_left(Align::Center)
+    };
+    ui.with_layout(layout, |ui| {
+        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
+            .small()
+            .strong();
+        let response = ui
+            .add(egui::Button::new(title).frame(false))
+            .on_hover_text(column.tooltip());
+        let label = format!("Sort by {}", column.title());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+        response.clicked()
+    })
+    .inner
+}
+
+/// Length of the last dotted part that all names share (`.weight`), 0 if they don't.
+fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
+    let mut all = names.clone();
+    let Some(end) = all.next().and_then(|name| name.rfind('.').map(|dot| &name[dot..])) else {
+        return 0;
+    };
+    let shared = names.count() > 1 && all.all(|name| name.len() > end.len() && name.ends_with(end));
+    if shared { end.len() } else { 0 }
+}
+
 fn sqnr(plan: &Plan, layer: usize) -> Option<f64> {
     plan.layers.get(layer)?.quantized().map(|quantized| quantized.sqnr_db)
 }
 
-fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize) {
+fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize, common_end: usize) {
     let layer = &open.original.network.layers[index];
     let facts = &open.shown().layers[index];
     row.col(|ui| {
         let width = ui.available_width();
         let exception = open.recipe().layers.contains_key(&layer.name);
         let mark = if exception { 12.0 } else { 0.0 };
-        elided_label(ui, &layer.name, width - mark);
+        let shown = layer.name.get(..layer.name.len() - common_end).unwrap_or(&layer.name);
+        let response = elided_label(ui, shown, width - mark);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &layer.name));
+        if common_end > 0 {
+            response.on_hover_text(&layer.name);
+        }
         if exception {
             ui.spacing_mut().item_spacing.x = 2.0;
             ui.label("•").on_hover_text("This layer has settings of its own.");
@@ -297,7 +331,7 @@ fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize) {
                     &facts
                         .max_in_sigma()
                         .map_or_else(String::new, |max| format!("{max:.1} σ")),
-                )
+                );
             });
             row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
         }
@@ -351,4 +385,21 @@ fn number_cell(ui: &mut Ui, text: &str) {
                 .extend(),
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_end;
+
+    #[test]
+    fn what_all_names_end_with_is_left_out() {
+        assert_eq!(common_end(["a.weight", "b.1.weight"].into_iter()), ".weight".len());
+        assert_eq!(common_end(["a.weight", "b.kernel"].into_iter()), 0);
+        assert_eq!(common_end(["a.weight"].into_iter()), 0);
+        assert_eq!(
+            common_end([".weight", ".weight"].into_iter()),
+            0,
+            "something of a name must stay"
+        );
+    }
 }

@@ -127,6 +127,11 @@ impl App {
         self
     }
 
+    /// Carries out an action as if a panel had asked for it.
+    pub fn act(&mut self, action: Action) {
+        self.session.act(action);
+    }
+
     /// What is open.
     pub fn session(&self) -> &Session {
         &self.session
@@ -203,7 +208,7 @@ impl App {
         let sigma = self.session.saved.sigma;
         Panel::bottom("preview")
             .resizable(true)
-            .default_size(142.0)
+            .default_size(136.0)
             .size_range(60.0..=320.0)
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);
@@ -303,6 +308,18 @@ fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) 
         ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(60.0);
         let label = ui.label(name).on_hover_text(help);
         control(ui).labelled_by(label.id).on_hover_text(help)
+    })
+    .inner
+}
+
+/// A choice with its name before it.
+fn choice_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
+    ui.horizontal(|ui| {
+        let label = ui.label(name).on_hover_text(help);
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            control(ui).labelled_by(label.id).on_hover_text(help)
+        })
+        .inner
     })
     .inner
 }

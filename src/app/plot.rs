@@ -2,7 +2,7 @@
 
 use super::text;
 use egui::{Color32, Sense, Ui, vec2};
-use egui_plot::{FilledArea, GridInput, GridMark, Line, PlotPoint, PlotPoints, PlotUi};
+use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotUi};
 
 /// How counts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,19 +85,6 @@ impl Steps<'_> {
     /// Height of the highest step.
     pub(super) fn highest(&self, scale: Scale) -> f64 {
         scale.height(self.counts.iter().copied().max().unwrap_or(0) as f64)
-    }
-
-    /// Draws the outline of the steps.
-    pub(super) fn outline(&self, plot: &mut PlotUi<'_>, name: &str, color: Color32, scale: Scale) {
-        let heights = self.counts.iter().map(|&count| scale.height(count as f64));
-        let points = heights.enumerate().flat_map(|(bin, height)| {
-            let left = self.low + self.width * bin as f64;
-            [[left, height], [left + self.width, height]]
-        });
-        let line = Line::new(name, points.collect::<PlotPoints<'_>>())
-            .color(color)
-            .width(1.2);
-        plot.line(line.allow_hover(false));
     }
 
     /// Draws a filled step shape of those bins whose middle satisfies `of`. One shape, not a bar a bin: adjacent thin bars

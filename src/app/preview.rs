@@ -87,6 +87,7 @@ impl PreviewPanel {
         let colors = tokens(ui);
         ui.horizontal_top(|ui| {
             ui.spacing_mut().item_spacing = vec2(6.0, 1.0);
+            ui.spacing_mut().interact_size.y = 13.0;
             if let Some(texture) = self.texture(ui.ctx(), data, sample) {
                 let name = format!("Sample {sample}");
                 let image = egui::Image::new(&texture)
@@ -194,7 +195,7 @@ fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Out
         }
         if let Some(data) = open.data() {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                data_ui(ui, session, data, out)
+                data_ui(ui, session, data, out);
             });
         }
     });

@@ -2,7 +2,7 @@
 
 use super::text::{self, note};
 use super::theme::tokens;
-use super::{Outbox, label_row};
+use super::{Outbox, choice_row, label_row};
 use crate::network::Support;
 use crate::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, SplitKind};
 use crate::session::{Action, OpenNetwork};
@@ -25,7 +25,7 @@ pub(super) fn recipe_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     ui.horizontal(|ui| {
         ui.heading("Recipe");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-            preset_ui(ui, out)
+            preset_ui(ui, out);
         });
     });
     network_ui(ui, open, out);
@@ -65,6 +65,10 @@ fn network_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
         &mut recipe.weight_bits
     });
     ratio_row(ui, "Expand ratio", &mut edit, |recipe| &mut recipe.expand_ratio);
+    if present.expand_ratio == 0.0 {
+        let hint = "At 0 % nothing is split. Move it up to split the channels that hold the outliers.";
+        ui.add(egui::Label::new(note(hint)).wrap());
+    }
     split_row(ui, "Split", &mut edit, |recipe| &mut recipe.split);
     clip_row(ui, "Clip", CLIP_HELP, &mut edit, |recipe| &mut recipe.clip);
     bits_row(ui, "Activation bits", ACTIVATION_HELP, &mut edit, |recipe| {
@@ -357,7 +361,7 @@ fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -
 fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut SplitKind) {
     let value = field(&mut edit.value);
     let before = *value;
-    label_row(ui, name, SPLIT_HELP, |ui| {
+    choice_row(ui, name, SPLIT_HELP, |ui| {
         let shown = text::split(*value);
         let combo = egui::ComboBox::from_id_salt(name).selected_text(shown).width(140.0);
         combo
@@ -376,7 +380,7 @@ fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -
 fn clip_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Clip) {
     let value = field(&mut edit.value);
     let before = *value;
-    label_row(ui, name, help, |ui| {
+    choice_row(ui, name, help, |ui| {
         let combo = egui::ComboBox::from_id_salt(name)
             .selected_text(text::clip(*value))
             .width(140.0);

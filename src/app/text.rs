@@ -152,9 +152,9 @@ pub(super) fn elided_label(ui: &mut Ui, name: &str, width: f32) -> Response {
     while low < high {
         let middle = (low + high).div_ceil(2);
         if fits(&elide_middle(name, middle)) {
-            low = middle
+            low = middle;
         } else {
-            high = middle - 1
+            high = middle - 1;
         }
     }
     let response = ui.add(egui::Label::new(elide_middle(name, low)).selectable(false).extend());

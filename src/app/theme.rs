@@ -90,6 +90,14 @@ pub(super) fn thin(color: Color32) -> Stroke {
 
 /// Sets type, spacing and colours for both themes.
 pub(super) fn install(ctx: &egui::Context) {
+    // Arrows and triangles are in the monospaced font only.
+    let mut fonts = egui::FontDefinitions::default();
+    fonts
+        .families
+        .entry(FontFamily::Proportional)
+        .or_default()
+        .push("Hack".to_owned());
+    ctx.set_fonts(fonts);
     ctx.all_styles_mut(|style| {
         let sizes = [
             (TextStyle::Small, 11.0, FontFamily::Proportional),

@@ -141,7 +141,7 @@ fn a_drag_is_one_step_of_undo_and_ends_with_the_numbers_of_its_end() {
     let mut session = open("demo:fashion");
     for percent in 1..=10 {
         edit(&mut session, true, |recipe| {
-            recipe.expand_ratio = f64::from(percent) / 100.0
+            recipe.expand_ratio = f64::from(percent) / 100.0;
         });
         session.poll();
     }

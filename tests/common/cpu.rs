@@ -1,6 +1,13 @@
 //! Draws the window's shapes on the CPU, for snapshots on machines without a graphics card: the same picture on every run.
 //! Blends premultiplied colours in gamma space, as egui's shaders do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(unreachable_pub, reason = "a module of test programs")]
+
 use egui::epaint::{ImageData, Primitive, Vertex};
 use egui::{Color32, ColorImage, TextureFilter, TextureId, TexturesDelta};
 use std::collections::HashMap;

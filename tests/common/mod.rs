@@ -5,10 +5,10 @@
 
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, Evaluation, calibrate, evaluate, run_outputs};
-use splitscope::network::{Network, fold_batch_norm};
+use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
-use splitscope::quantization::{Recipe, plan, rewrite};
+use splitscope::quantization::{Recipe, plan, prepare, rewrite};
 use std::path::{Path, PathBuf};
 
 /// Networks and data of other people, beside the project where there are any.
@@ -20,22 +20,19 @@ pub(crate) fn open(path: &str) -> Network {
     splitscope::format::open(Path::new(path)).unwrap()
 }
 
-/// Folds, calibrates, plans, rewrites and runs, as the command line does.
+/// Prepares, calibrates, plans, rewrites and runs, as the command line does.
 pub(crate) fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
     let progress = Progress::default();
     let float = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
-    let folded = if recipe.fold_batch_norm {
-        fold_batch_norm(network).unwrap()
-    } else {
-        network.clone()
-    };
-    let activations = recipe.quantizes_activations().then(|| {
-        calibrate(network, &float, &Dataset::demo_calibration(demo), 128, &progress)
+    let prepared = prepare(network, recipe).unwrap();
+    let activations = recipe.needs_activations().then(|| {
+        let engine = Engine::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
+        calibrate(&prepared, &engine, &Dataset::demo_calibration(demo), 128, &progress)
             .unwrap()
             .activations
     });
-    let plan = plan(&folded, recipe, activations.as_ref(), &progress).unwrap();
-    let quantized = Engine::load(encode(&rewrite(&folded, &plan).unwrap()).unwrap()).unwrap();
+    let plan = plan(&prepared, recipe, activations.as_ref(), &progress).unwrap();
+    let quantized = Engine::load(encode(&rewrite(&prepared, &plan).unwrap()).unwrap()).unwrap();
     let data = Dataset::demo(demo);
     let run = |engine: &Engine| run_outputs(engine, &data, limit, &progress).unwrap();
     evaluate(&run(&float), &run(&quantized), &data)

@@ -1,11 +1,16 @@
 //! The window without a window: opened, driven and waited for.
 
-#![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use splitscope::app::{App, StartOptions};
-use splitscope::session::Session;
+use splitscope::session::{Action, Session};
 use std::time::{Duration, Instant};
 
 pub type Window = Harness<'static, App>;
@@ -18,17 +23,21 @@ pub fn builder() -> HarnessBuilder<App> {
         .with_theme(egui::Theme::Dark)
 }
 
-/// The window with that model, once all its jobs are done.
+/// The window with that model and few samples, once all its jobs are done.
 pub fn open(model: &str) -> Window {
+    open_with(builder(), model, 60)
+}
+
+pub fn open_with(builder: HarnessBuilder<App>, model: &str, samples: usize) -> Window {
     let options = StartOptions {
         model: Some(model.to_owned()),
         ..StartOptions::default()
     };
-    open_with(builder(), options)
-}
-
-pub fn open_with(builder: HarnessBuilder<App>, options: StartOptions) -> Window {
-    let mut window = builder.build_eframe(|cc| App::new(cc, &options).without_native_dialogs());
+    let mut window = builder.build_eframe(|cc| {
+        let mut app = App::new(cc, &options).without_native_dialogs();
+        app.act(Action::SetSampleLimit(samples));
+        app
+    });
     settle(&mut window);
     window
 }

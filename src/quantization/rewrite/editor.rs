@@ -2,8 +2,8 @@
 
 use super::super::QuantizationError;
 use super::cast_target;
-use crate::network::{Layer, Network, TensorPlace};
-use crate::onnx::build::{int_attribute, node};
+use crate::network::{Layer, LayerKind, Network, TensorPlace};
+use crate::onnx::build::{float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
 use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
@@ -152,6 +152,31 @@ impl Editor {
         };
         let old = std::mem::replace(input, value);
         self.replaced.push(old);
+        Ok(())
+    }
+
+    /// Gives a layer a new bias, one number for each output channel: as the third input of a Conv or Gemm, else added behind
+    /// the node.
+    pub(super) fn set_bias(&mut self, position: usize, layer: &Layer, bias: &[f32]) -> Result<(), QuantizationError> {
+        let tensor = float_tensor("", &[bias.len()], bias);
+        let bias = self.add_initializer(&format!("{}.corrected_bias", layer.weight), tensor);
+        let missing = || QuantizationError::Rewrite(format!("layer '{}': its node is missing", layer.name));
+        let node_of = |editor: &mut Self| editor.graph().node.get(position).cloned().ok_or_else(missing);
+        let output = node_of(self)?.output.into_iter().next().ok_or_else(missing)?;
+        if layer.kind == LayerKind::MatMul {
+            let product = self.fresh(&format!("{output}.product"));
+            let name = self.fresh_node(&format!("{}/correct_bias", layer.name));
+            let add = node("Add", name, [product.clone(), bias], [output], vec![]);
+            self.appended.entry(position).or_default().push(add);
+            self.graph().node[position].output[0] = product;
+            return Ok(());
+        }
+        let inputs = &mut self.graph().node[position].input;
+        inputs.resize(inputs.len().max(3), String::new());
+        let old = std::mem::replace(&mut inputs[2], bias);
+        if !old.is_empty() {
+            self.replaced.push(old);
+        }
         Ok(())
     }
 

@@ -1,8 +1,8 @@
 //! A plan carried out on the graph, with standard operators only.
 //!
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
-//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`. Split
-//! hidden units of a recurrent layer are repeated inside of it.
+//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
+//! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it.
 
 mod editor;
 mod recurrent;
@@ -73,6 +73,7 @@ fn carry_out(
     for (layer, planned) in network.layers.iter().zip(&plan.layers) {
         let Some(quantized) = planned.quantized() else { continue };
         let (weight, activation) = weight_of(layer, quantized)?;
+        let on_grid = matches!(weight, Weight::Grid(_));
         let cell = WideCell::of(network, plan, layer);
         rewrite_layer(
             &mut editor,
@@ -85,6 +86,9 @@ fn carry_out(
         )?;
         if let Some(cell) = cell.filter(|_| layer.weight_input == Layer::RECURRENT_WEIGHT) {
             cell.widen(&mut editor, network, plan, layer)?;
+        }
+        if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
+            editor.set_bias(path.node, layer, bias)?;
         }
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
