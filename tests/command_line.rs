@@ -472,18 +472,62 @@ fn a_recipe_file_with_an_unknown_field_is_refused_by_the_fields_name() {
     assert!(absent.contains("absent.toml"), "{absent}");
 }
 
+/// Where the ranges of activations came from stands on standard error, and nothing else.
+fn succeeds_without_data(words: &[&str]) -> String {
+    let output = splitscope(words);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {said}");
+    assert_eq!(
+        said, "splitscope: no calibration data: 19 inputs from batch-norm statistics, 1 from noise\n",
+        "{words:?}"
+    );
+    stdout(&output)
+}
+
 #[test]
-fn activations_of_a_file_need_calibration_data() {
-    let (_folder, model) = folder_with_model();
-    let line = fails(&[
+fn without_calibration_data_ranges_come_from_batch_norms_and_noise() {
+    let (folder, model) = folder_with_model();
+    let evaluated = succeeds_without_data(&[
         "evaluate",
         text(&model),
         "--data",
         "demo:fashion",
-        "--activation-bits",
-        "8",
+        "--limit",
+        "100",
+        "--preset",
+        "deploy",
+        "--json",
     ]);
-    assert!(line.contains("--calibration"), "{line}");
+    assert!(json(&evaluated)["quantized"]["top1"].as_f64().unwrap() > 0.85);
+
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let files = ["quantize", "demo:fashion", "-o", text(&out), "--report", text(&report)];
+    let flags = [
+        "--preset",
+        "deploy",
+        "--data-free",
+        "--cross-layer-equalization",
+        "--bias-correction",
+    ];
+    let table = succeeds_without_data(&[&files[..], &flags].concat());
+    assert!(
+        table.contains("equalized ") && table.contains("folded 21 of 21"),
+        "{table}"
+    );
+    let report = json(&std::fs::read_to_string(&report).unwrap());
+    let layers = report["layers"].as_array().unwrap();
+    let source = |index: usize| layers[index]["activation"]["source"].as_str().unwrap();
+    assert_eq!(
+        (source(0), source(1), source(21)),
+        ("noise", "batch-norm", "batch-norm")
+    );
+    assert!(layers.iter().all(|layer| layer["bias_corrected"] == true));
+    assert_eq!(report["recipe"]["cross_layer_equalization"], true);
+    assert!(report["steps"][1].as_str().unwrap().starts_with("equalized "));
+
+    let both = ["--calibration", "demo:fashion", "--data-free"];
+    let line = refused(&[&files[..4], &both].concat());
+    assert!(line.contains("cannot be used with"), "{line}");
 }
 
 #[test]

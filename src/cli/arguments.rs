@@ -153,12 +153,16 @@ pub(super) struct SweepArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Calibration")]
 pub(super) struct CalibrationArguments {
-    /// Samples that show how large activations get; a demo brings its own
+    /// Samples that show how large activations get; a demo brings its own. Without any, batch-norm statistics tell, and
+    /// noise where there are none
     #[arg(long, value_name = "PATH")]
     pub(super) calibration: Option<String>,
     /// Samples of the calibration data to run
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     pub(super) calibration_limit: usize,
+    /// Use no calibration data, not even a demo's own
+    #[arg(long, conflicts_with = "calibration")]
+    pub(super) data_free: bool,
 }
 
 /// Everything that makes a recipe.
@@ -174,7 +178,7 @@ pub(super) struct RecipeArguments {
     /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
     #[arg(long, value_name = "HOW")]
     clip: Option<Clip>,
-    /// Bits of each layer's input: 2 to 8 (needs calibration data), or float
+    /// Bits of each layer's input: 2 to 8, or float
     #[arg(long, value_name = "K")]
     activation_bits: Option<Bits>,
     #[command(flatten)]
@@ -227,6 +231,12 @@ pub(super) struct BaseRecipeArguments {
     /// Leave batch-norms as nodes of their own
     #[arg(long, overrides_with = "fold_batch_norm")]
     no_fold_batch_norm: bool,
+    /// Scale the channels between layers so that the weights of both have the same range
+    #[arg(long)]
+    cross_layer_equalization: bool,
+    /// Take back in each bias how far rounding moves a layer's mean outputs
+    #[arg(long)]
+    bias_correction: bool,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
     float_layer: Vec<String>,
@@ -250,6 +260,8 @@ impl BaseRecipeArguments {
             recipe.fold_batch_norm = self.fold_batch_norm;
         }
         recipe.per_channel |= self.per_channel;
+        recipe.cross_layer_equalization |= self.cross_layer_equalization;
+        recipe.bias_correction |= self.bias_correction;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
         }

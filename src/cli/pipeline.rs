@@ -3,18 +3,20 @@
 use super::arguments::{CalibrationArguments, DataArguments, RecipeArguments};
 use crate::format::{self, demo::Demo};
 use crate::inference::{self, DataOptions, Dataset, Engine};
-use crate::network::{Network, fold_batch_norm};
+use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, Recipe};
+use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
+use std::io::Write;
 use std::path::Path;
 
 /// A network with its plan.
 pub(super) struct Planned {
     /// The network as opened.
     pub(super) original: Network,
-    /// What the plan is for: the original, or the original with its batch-norms folded.
+    /// What the plan is for: the original, prepared as the recipe says.
     pub(super) network: Network,
     /// What becomes of each layer.
     pub(super) plan: Plan,
@@ -31,10 +33,10 @@ pub(super) fn plan(
     let wanted = recipe.recipe()?;
     let original = format::open(Path::new(model))?;
     wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    let network = folded(model, &original, &wanted)?;
+    let network = prepared(model, &original, &wanted)?;
     progress.check()?;
-    let activations = if wanted.quantizes_activations() {
-        Some(calibrate(model, &network, calibration, data, progress)?)
+    let activations = if wanted.needs_activations() {
+        Some(activations(model, &wanted, &network, calibration, data, progress)?)
     } else {
         None
     };
@@ -46,12 +48,13 @@ pub(super) fn plan(
     })
 }
 
-/// The network that the recipe is carried out on: as opened, or with its batch-norms folded.
-pub(super) fn folded(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
-    if !recipe.fold_batch_norm {
-        return Ok(original.clone());
+/// The network that the recipe is carried out on: batch-norms folded and layers equalized, if it says so.
+pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
+    let network = quantization::prepare(original, recipe).with_context(|| format!("{model}: preparing"))?;
+    for step in &network.preparation.steps {
+        log::info!("{model}: {step}");
     }
-    fold_batch_norm(original).with_context(|| format!("{model}: folding batch-norm"))
+    Ok(network)
 }
 
 /// The engine for a network as it is.
@@ -59,31 +62,43 @@ pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     if let Some(why) = &network.why_not_runnable {
         bail!("{}: {why}", network.name);
     }
-    let bytes = onnx::encode(&network.model).with_context(|| network.name.clone())?;
+    let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
     Engine::load(bytes).with_context(|| network.name.clone())
 }
 
-/// Ranges of the inputs of `network`'s layers, from the data that the flags name or the demo's own.
-pub(super) fn calibrate(
+/// Tells on standard error what a person should know but did not ask for.
+pub(super) fn note(text: &str) {
+    // Nobody may be reading it.
+    let _ = writeln!(std::io::stderr(), "splitscope: {text}");
+}
+
+/// What is known of the layers' inputs: from calibration data, or without any.
+pub(super) fn activations(
     model: &str,
+    recipe: &Recipe,
     network: &Network,
     arguments: &CalibrationArguments,
     data: &DataArguments,
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
     if let Some(why) = &network.why_not_runnable {
-        bail!(
-            "{}: activations cannot be quantized (give --activation-bits float): {why}",
-            network.name
-        );
+        let cannot = if recipe.quantizes_activations() {
+            "activations cannot be quantized (give --activation-bits float)"
+        } else {
+            "biases cannot be corrected"
+        };
+        bail!("{}: {cannot}: {why}", network.name);
     }
     // A demo stands for its calibration data here, never for the test data that it is judged by.
     let path = arguments.calibration.as_deref().unwrap_or(model);
     let demo = Demo::from_name(path);
-    if arguments.calibration.is_none() && demo.is_none() {
-        bail!("quantized activations need calibration data: give --calibration PATH (or --activation-bits float)");
-    }
     let engine = engine(network)?;
+    if arguments.data_free || (arguments.calibration.is_none() && demo.is_none()) {
+        let learnt = inference::data_free_activations(network, &engine, progress)
+            .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
+        note(&sources(&learnt));
+        return Ok(learnt);
+    }
     let data = match demo {
         Some(demo) => Dataset::demo_calibration(demo),
         None => {
@@ -100,4 +115,14 @@ pub(super) fn calibrate(
     let learnt = inference::calibrate(network, &engine, &data, limit, progress)
         .with_context(|| format!("calibration on {path}"))?;
     Ok(learnt.activations)
+}
+
+/// Where the ranges come from, for a person: "no calibration data: 12 inputs from batch-norm statistics, 3 from noise".
+fn sources(activations: &Activations) -> String {
+    let count = |source| activations.values().filter(|seen| seen.source == source).count();
+    format!(
+        "no calibration data: {} inputs from batch-norm statistics, {} from noise",
+        count(RangeSource::BatchNorm),
+        count(RangeSource::Noise)
+    )
 }

@@ -21,6 +21,8 @@ use std::path::Path;
 #[derive(Serialize)]
 struct Report<'a> {
     recipe: &'a Recipe,
+    /// What was done to the network before its layers were split.
+    steps: &'a [String],
     layers: Vec<LayerReport<'a>>,
     overhead: &'a Overhead,
 }
@@ -38,6 +40,8 @@ struct LayerReport<'a> {
     mse: Option<f64>,
     sqnr_db: Option<f64>,
     activation: Option<ActivationReport>,
+    /// Whether the bias takes back how far rounding moves the mean outputs.
+    bias_corrected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why_float: Option<&'a str>,
 }
@@ -76,6 +80,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 mse: None,
                 sqnr_db: None,
                 activation: None,
+                bias_corrected: false,
                 why_float: Some(why),
             },
             Outcome::Quantized(layer) => Self {
@@ -88,6 +93,7 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
                 mse: Some(layer.mse),
                 sqnr_db: Some(layer.sqnr_db),
                 activation: layer.activation.as_ref().map(ActivationReport::from),
+                bias_corrected: layer.bias.is_some(),
                 why_float: None,
             },
         }
@@ -123,6 +129,7 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
     if let Some(path) = &arguments.report {
         let report = Report {
             recipe: &planned.plan.recipe,
+            steps: &planned.network.preparation.steps,
             layers: planned.plan.layers.iter().map(LayerReport::from).collect(),
             overhead: &cost,
         };
@@ -199,7 +206,9 @@ fn cost(planned: &Planned) -> Overhead {
 
 fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
-    let mut reasons = String::new();
+    let mut reasons: String = (planned.network.preparation.steps.iter())
+        .map(|step| format!("{step}\n"))
+        .collect();
     for layer in &planned.plan.layers {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => quantized_cells(&layer.name, quantized),

@@ -43,22 +43,19 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     for recipe in &recipes {
         recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
     }
-    let network = pipeline::folded(&arguments.model, &original, &base)?;
+    let network = pipeline::prepared(&arguments.model, &original, &base)?;
     let float_engine = pipeline::engine(&original)?;
     let data = data(arguments, &original, &float_engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let (mut csv, finished) = open_csv(arguments, &recipes, &data, limit)?;
-    let activations = if recipes.iter().any(Recipe::quantizes_activations) {
-        let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-        Some(pipeline::calibrate(
-            &arguments.model,
-            &network,
-            calibration,
-            flags,
-            progress,
-        )?)
-    } else {
-        None
+    // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
+    let activations = match recipes.iter().find(|recipe| recipe.needs_activations()) {
+        Some(recipe) => {
+            let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+            let model = &arguments.model;
+            Some(pipeline::activations(model, recipe, &network, calibration, flags, progress)?)
+        }
+        None => None,
     };
     let float = run_outputs(&float_engine, &data, limit, progress).context("the float network")?;
     let shapes = pipeline::engine(&network)

@@ -13,7 +13,7 @@ use rten_tensor::prelude::*;
 const BATCH: usize = 25;
 
 /// Height and width that are tried for a picture of any size, pixels.
-const PICTURE_SIDES: [usize; 2] = [224, 32];
+pub(super) const PICTURE_SIDES: [usize; 2] = [224, 32];
 
 /// Steps that are tried for other free axes.
 const STEPS: usize = 1;
@@ -61,17 +61,13 @@ pub fn calibrate(
         let inputs: Vec<(&str, Value)> = (inputs.iter())
             .map(|(name, value)| (name.as_str(), value.clone()))
             .collect();
-        for (name, value) in names.iter().zip(engine.run_unoptimized(&inputs, &names)?) {
-            // Integers (already quantized, or token ids) have no range to choose.
-            if let Value::FloatTensor(value) = value {
-                let statistics = (activations.entry((*name).to_owned()))
-                    .or_insert_with(|| ActivationStatistics::new(RangeSource::Calibration));
-                match value.data() {
-                    Some(values) => statistics.add(values),
-                    None => statistics.add(&value.to_vec()),
-                }
-            }
-        }
+        gather(
+            &mut activations,
+            &names,
+            engine.run_unoptimized(&inputs, &names)?,
+            network,
+            RangeSource::Calibration,
+        );
         progress.advance(batch.wanted.len() as u64);
     }
     Ok(Calibration {
@@ -79,6 +75,29 @@ pub fn calibrate(
         samples,
         data_name: data.name().to_owned(),
     })
+}
+
+/// Takes in the `values` of a batch, which `names` names.
+pub(super) fn gather(
+    activations: &mut Activations,
+    names: &[&str],
+    values: Vec<Value>,
+    network: &Network,
+    source: RangeSource,
+) {
+    for (name, value) in names.iter().zip(values) {
+        // Integers (already quantized, or token ids) have no range to choose.
+        let Value::FloatTensor(value) = value else { continue };
+        let statistics = (activations.entry((*name).to_owned())).or_insert_with(|| ActivationStatistics::new(source));
+        let axis = main_layers(network)
+            .filter_map(|layer| layer.input.as_ref())
+            .find(|(input, _)| input == name)
+            .map_or(1, |(_, axis)| *axis);
+        match value.data() {
+            Some(values) => statistics.add_channels(values, value.shape().as_ref(), axis),
+            None => statistics.add_channels(&value.to_vec(), value.shape().as_ref(), axis),
+        }
+    }
 }
 
 /// Shapes of all layer inputs and outputs for one sample (the first of `data`, or zeros of the declared shape).
@@ -126,24 +145,40 @@ fn shapes(engine: &Engine, names: &[&str], inputs: &[(String, Value)]) -> Result
 
 /// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
 fn zeros(port: &Port, side: usize) -> Result<Value, InferenceError> {
+    let (shape, elements) = sizes(port, side, STEPS)?;
+    if port.integer {
+        Value::from_shape(&shape, vec![0_i32; elements]).map_err(|_| too_large(port))
+    } else {
+        Value::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| too_large(port))
+    }
+}
+
+fn too_large(port: &Port) -> InferenceError {
+    InferenceError::Data(format!("the input {} is too large to try", port.describe()))
+}
+
+/// A shape for a port and the number of its elements. Free axes are `steps` long, but the height and width of a picture
+/// `side`, and its first axis 1.
+pub(super) fn sizes(port: &Port, side: usize, steps: usize) -> Result<(Vec<usize>, usize), InferenceError> {
     let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
     let picture = declared.len() == 4 && !port.integer;
     let last = declared.len() == 4 && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
     let sides = if last { 1..3 } else { 2..4 };
     let shape: Vec<usize> = (declared.iter().enumerate())
-        .map(|(axis, size)| size.unwrap_or(if picture && sides.contains(&axis) { side } else { STEPS }))
+        .map(|(axis, size)| {
+            size.unwrap_or(match picture {
+                true if sides.contains(&axis) => side,
+                true => 1,
+                false => steps,
+            })
+        })
         .collect();
-    let wrong = || InferenceError::Data(format!("the input {} is too large to try", port.describe()));
     let elements = (shape
         .iter()
         .try_fold(1_usize, |product, size| product.checked_mul(*size)))
     .filter(|elements| *elements <= 1 << 28)
-    .ok_or_else(wrong)?;
-    if port.integer {
-        Value::from_shape(&shape, vec![0_i32; elements]).map_err(|_| wrong())
-    } else {
-        Value::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| wrong())
-    }
+    .ok_or_else(|| too_large(port))?;
+    Ok((shape, elements))
 }
 
 /// Layers of the main graph: what goes on inside a subgraph cannot be asked for.
@@ -153,7 +188,7 @@ fn main_layers(network: &Network) -> impl Iterator<Item = &Layer> {
 }
 
 /// The inputs of the layers, each once.
-fn input_names(network: &Network) -> Vec<&str> {
+pub(super) fn input_names(network: &Network) -> Vec<&str> {
     let mut names = Vec::new();
     for (name, _) in main_layers(network).filter_map(|layer| layer.input.as_ref()) {
         if !name.is_empty() && !names.contains(&name.as_str()) {

@@ -1,6 +1,7 @@
 //! Running networks: the engine, data sets, calibration, metrics. Runs exactly the bytes that an export writes.
 
 mod calibration;
+mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
@@ -8,6 +9,7 @@ mod split_only;
 pub mod sweep;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
+pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};

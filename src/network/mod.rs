@@ -1,9 +1,12 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
 
 mod discover;
+mod editor;
+mod equalize;
 mod fold;
 mod graphs;
 mod layer;
+mod preparation;
 mod values;
 
 #[cfg(test)]
@@ -11,10 +14,14 @@ mod shared_tests;
 #[cfg(test)]
 mod tests;
 
+pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
+pub use preparation::Preparation;
 
-use crate::onnx::{FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float};
+use crate::onnx::{
+    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -45,6 +52,8 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Why the network cannot be run, for a file without a graph.
     pub why_not_runnable: Option<String>,
+    /// What was done to it before quantization, and what is known from then.
+    pub preparation: Arc<Preparation>,
 }
 
 /// A fault of a network, with its place.
@@ -81,7 +90,24 @@ impl Network {
             model: Arc::new(model),
             layers,
             why_not_runnable,
+            preparation: Arc::default(),
         })
+    }
+
+    /// This network with another graph, as a step of the preparation made it.
+    fn prepared(&self, model: ModelProto, preparation: Preparation) -> Result<Self, NetworkError> {
+        let network = Self::new(self.name.clone(), self.path.clone(), self.format, model)?;
+        Ok(Self {
+            preparation: Arc::new(preparation),
+            ..network
+        })
+    }
+
+    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
+    pub fn runnable_model(&self) -> ModelProto {
+        let mut model = (*self.model).clone();
+        spell_out_defaults(&mut model);
+        model
     }
 
     /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`

@@ -1,22 +1,27 @@
 //! The method: grid, clip, split; the recipe that chooses among them, the plan it gives for a network, the graph that
 //! carries the plan out, and what it costs.
 
+mod bias_correction;
 mod clip;
+mod data_free;
 mod grid;
 mod layer_error;
 mod overhead;
 mod plan;
+mod prepare;
 mod recipe;
 mod rewrite;
 mod split;
 mod weight;
 
 pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, mean_squared_errors};
+pub use data_free::batch_norm_activations;
 pub use grid::{Bits, Grid};
 pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
 pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
+pub use prepare::prepare;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
-pub use rewrite::{RECIPE_KEY, quantized_tensors, rewrite, split_only};
+pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
 pub use split::{Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count};
 pub use weight::{plan_layer, split_weights};
 

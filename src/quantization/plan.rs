@@ -1,5 +1,6 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
+use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
 use super::weight::plan_layer;
 use super::{Grid, LayerSettings, QuantizationError, Recipe};
@@ -68,6 +69,9 @@ pub struct QuantizedLayer {
     pub sqnr_db: f64,
     /// The grid of the layer's input, if it is quantized.
     pub activation: Option<ActivationPlan>,
+    /// The bias that makes good how far rounding moves the mean outputs, as the node adds it; `None` where the recipe leaves
+    /// the bias as it is, or it cannot be corrected.
+    pub bias: Option<Vec<f32>>,
 }
 
 /// The grid of a layer's input.
@@ -91,8 +95,8 @@ impl LayerPlan {
     }
 }
 
-/// Plans all layers of `network` in parallel. `network` must be folded already if the recipe folds
-/// ([`crate::network::fold_batch_norm`]). `activations` is needed when the recipe quantizes activations.
+/// Plans all layers of `network` in parallel. `network` must be prepared as the recipe says ([`super::prepare`]).
+/// `activations` is needed when [`Recipe::needs_activations`].
 ///
 /// # Errors
 /// [`QuantizationError::Recipe`] when the recipe is out of range or lacks activations, `Cancelled` when cancelled.
@@ -107,6 +111,11 @@ pub fn plan(
         let reason = "quantized activations need calibration data; give some, or leave activation_bits at \"float\"";
         return Err(QuantizationError::Recipe(reason.to_owned()));
     }
+    if recipe.bias_correction && activations.is_none() {
+        let reason = "bias correction needs the means of the layers' inputs, from calibration data or data-free; give \
+                      some, or set bias_correction = false";
+        return Err(QuantizationError::Recipe(reason.to_owned()));
+    }
     progress.start(network.layers.len() as u64, "planning layers");
     let layers = network
         .layers
@@ -114,8 +123,10 @@ pub fn plan(
         .enumerate()
         .map(|(index, layer)| {
             progress.check()?;
-            let settings = recipe.settings(network, index);
-            let outcome = outcome(layer, &settings, network.weights(index), activations);
+            let mut settings = recipe.settings(network, index);
+            settings.per_channel &= layer.takes_scales_per_channel();
+            let means = activations.filter(|_| recipe.bias_correction);
+            let outcome = outcome(network, layer, &settings, network.weights(index), activations, means);
             progress.advance(1);
             Ok(LayerPlan {
                 name: layer.name.clone(),
@@ -131,10 +142,12 @@ pub fn plan(
 }
 
 fn outcome(
+    network: &Network,
     layer: &Layer,
     settings: &LayerSettings,
     weights: Result<FloatData, NetworkError>,
     activations: Option<&Activations>,
+    means: Option<&Activations>,
 ) -> Outcome {
     if let Support::View(why) = &layer.support {
         return Outcome::Float(why.clone());
@@ -170,10 +183,27 @@ fn outcome(
             ..*settings
         },
     );
+    let bias = means.and_then(|all| correct(network, layer, &weights, &quantized, all));
     Outcome::Quantized(Arc::new(QuantizedLayer {
         activation,
+        bias,
         ..quantized
     }))
+}
+
+/// The corrected bias of a layer, `None` if it stays as it is.
+fn correct(
+    network: &Network,
+    layer: &Layer,
+    weights: &[f32],
+    quantized: &QuantizedLayer,
+    all: &Activations,
+) -> Option<Vec<f32>> {
+    let seen = layer.input.as_ref().and_then(|(input, _)| all.get(input));
+    let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
+    corrected_bias(network, layer, weights, quantized, &means)
+        .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))
+        .ok()
 }
 
 /// The grid of the layer's input, `None` if it stays float.
@@ -185,7 +215,8 @@ fn plan_activation(
     let Some(bits) = settings.activation_bits.grid() else {
         return Ok(None);
     };
-    let Some((input, _)) = &layer.input else {
+    // Recurrent layers have their weights quantized only (METHOD section 5).
+    let Some((input, _)) = layer.input.as_ref().filter(|_| !layer.kind.is_recurrent()) else {
         return Ok(None);
     };
     let Some(seen) = activations.and_then(|all| all.get(input)) else {

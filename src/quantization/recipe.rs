@@ -37,6 +37,10 @@ pub struct Recipe {
     pub per_channel: bool,
     /// Fold batch-norm into the layer before it, first of all.
     pub fold_batch_norm: bool,
+    /// Scale the channels between two layers so that both have weights of the same range, after folding.
+    pub cross_layer_equalization: bool,
+    /// Take back in the bias what rounding the weights does to a layer's mean outputs.
+    pub bias_correction: bool,
     /// Leave the first layer as it is.
     pub float_first_layer: bool,
     /// Leave the last layer (the classifier) as it is.
@@ -120,6 +124,8 @@ impl Default for Recipe {
             unsigned_activations: false,
             per_channel: false,
             fold_batch_norm: false,
+            cross_layer_equalization: false,
+            bias_correction: false,
             float_first_layer: false,
             float_last_layer: false,
             layers: BTreeMap::new(),
@@ -182,6 +188,11 @@ impl Recipe {
                 .layers
                 .values()
                 .any(|layer| layer.activation_bits.is_some_and(|bits| bits != Bits::Float))
+    }
+
+    /// Whether something must be known of the layers' inputs: their ranges, or their means.
+    pub fn needs_activations(&self) -> bool {
+        self.quantizes_activations() || self.bias_correction
     }
 
     /// Checks ranges (bits 2 to 8, ratios 0 to 1, thresholds positive) and that every exception names a layer.

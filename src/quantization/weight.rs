@@ -51,6 +51,7 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
         clip_mse,
         sqnr_db,
         activation: None,
+        bias: None,
     }
 }
 
@@ -78,6 +79,15 @@ impl<'a> Steps<'a> {
             steps,
             out_axis: layout.out_axis,
             inner: layout.inner.max(1),
+        }
+    }
+
+    /// The step of a whole row, if it has one.
+    pub(super) fn of_row(&self, row: usize) -> Option<f32> {
+        match (self.steps, self.out_axis) {
+            ([step], _) => Some(*step),
+            (steps, OutAxis::Outer) => steps.get(row).copied(),
+            (_, OutAxis::Inner) => None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The range and histogram of an activation, from a stream of batches, in memory that does not grow.
 
+use super::ChannelDistribution;
+use super::normal::cumulative;
 use rayon::prelude::*;
 
 /// Bins of the histogram: a ReLU's output fills at least a quarter of them, 8 bins a step at 8 bits.
@@ -7,6 +9,9 @@ const BINS: usize = 8192;
 
 /// Largest range of the histogram; elements beyond it are counted in the outermost bins.
 const WIDEST: f32 = 1.7014118e38; // 2^127
+
+/// Elements that stand for a distribution.
+const EXPECTED: f64 = (1_u64 << 22) as f64;
 
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 17;
@@ -44,6 +49,10 @@ pub struct ActivationStatistics {
     range: f32,
     /// Counts of elements in equal bins over `[-range, range)`.
     counts: Vec<u64>,
+    /// Sum of the finite elements of each channel; empty where channels were not told apart.
+    channel_sums: Vec<f64>,
+    /// Finite elements of each channel.
+    channel_counts: Vec<f64>,
 }
 
 impl ActivationStatistics {
@@ -57,7 +66,98 @@ impl ActivationStatistics {
             max: 0.0,
             range: 0.0,
             counts: vec![0; BINS],
+            channel_sums: Vec::new(),
+            channel_counts: Vec::new(),
         }
+    }
+
+    /// What distributions of the channels, each as frequent as the others, tell of a value without data. The range is
+    /// that of the widest channel; the histogram holds about [`EXPECTED`] elements.
+    pub fn of_channels(source: RangeSource, channels: &[ChannelDistribution]) -> Self {
+        let mut all = Self::new(source);
+        let finite: Vec<&ChannelDistribution> = channels.iter().filter(|channel| channel.is_finite()).collect();
+        all.not_finite = (channels.len() - finite.len()) as u64;
+        if finite.is_empty() {
+            return all;
+        }
+        let narrow = |x: f64| (x as f32).clamp(f32::MIN, f32::MAX);
+        all.min = narrow(finite.iter().map(|channel| channel.low()).fold(f64::INFINITY, f64::min));
+        all.max = narrow(
+            finite
+                .iter()
+                .map(|channel| channel.high())
+                .fold(f64::NEG_INFINITY, f64::max),
+        );
+        all.grow(all.max_abs());
+        let each = EXPECTED / finite.len() as f64;
+        let table = normal_table();
+        let range = f64::from(all.range);
+        let shares = finite
+            .par_iter()
+            .fold(
+                || vec![0.0_f64; BINS],
+                |mut shares, channel| {
+                    add_shares(&mut shares, channel, range, &table);
+                    shares
+                },
+            )
+            .reduce_with(|mut left, right| {
+                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
+                left
+            });
+        for (count, share) in all.counts.iter_mut().zip(shares.unwrap_or_default()) {
+            *count = (share * each).round() as u64;
+        }
+        all.count = all.counts.iter().sum();
+        all
+    }
+
+    /// Takes in a batch and tells its channels apart, which lie along `axis` (negative counts from the end) of `shape`.
+    /// Where shape and values do not fit, or the channels of the batches before were others, there are no means.
+    pub fn add_channels(&mut self, values: &[f32], shape: &[usize], axis: i64) {
+        let first = self.count == 0 && self.not_finite == 0;
+        self.add(values);
+        let rank = i64::try_from(shape.len()).unwrap_or(i64::MAX);
+        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).unwrap_or(usize::MAX);
+        let channels = shape.get(axis).copied().unwrap_or(0);
+        let fits = channels > 0 && shape.iter().product::<usize>() == values.len() && !values.is_empty();
+        if first && fits {
+            self.channel_sums = vec![0.0; channels];
+            self.channel_counts = vec![0.0; channels];
+        }
+        if !fits || self.channel_sums.len() != channels {
+            self.channel_sums.clear();
+            self.channel_counts.clear();
+            return;
+        }
+        let inner: usize = shape[axis + 1..].iter().product();
+        let sums: Vec<(f64, f64)> = (0..channels)
+            .into_par_iter()
+            .with_min_len((CHUNK * channels / values.len()).max(1))
+            .map(|channel| {
+                let rows = values.chunks_exact(inner).skip(channel).step_by(channels);
+                let finite = rows.flatten().filter(|value| value.is_finite());
+                finite.fold((0.0, 0.0), |(sum, count), &value| (sum + f64::from(value), count + 1.0))
+            })
+            .collect();
+        for (channel, (sum, count)) in sums.into_iter().enumerate() {
+            self.channel_sums[channel] += sum;
+            self.channel_counts[channel] += count;
+        }
+    }
+
+    /// Sets the mean of each channel, for who knows it without data.
+    #[must_use]
+    pub fn with_channel_means(mut self, means: Vec<f64>) -> Self {
+        self.channel_counts = vec![1.0; means.len()];
+        self.channel_sums = means;
+        self
+    }
+
+    /// The mean of each channel of the layer's input; `None` where channels were not told apart.
+    pub fn channel_means(&self) -> Option<Vec<f64>> {
+        let mean = |(sum, count): (&f64, &f64)| sum / count.max(1.0);
+        (!self.channel_sums.is_empty()).then(|| self.channel_sums.iter().zip(&self.channel_counts).map(mean).collect())
     }
 
     /// Takes in a batch.
@@ -131,6 +231,49 @@ impl ActivationStatistics {
             self.counts[BINS / 4..][..BINS / 2].copy_from_slice(&merged);
         }
     }
+}
+
+/// Steps of the table of the normal distribution for one deviation.
+const TABLE_STEPS: f64 = 256.0;
+/// Its ends, deviations.
+const TABLE_END: f64 = 7.0;
+
+/// The normal distribution at steps of 1 / 256 deviation: interpolated, it is right to 1e-6.
+fn normal_table() -> Vec<f64> {
+    let count = (2.0 * TABLE_END * TABLE_STEPS) as u32;
+    (0..=count)
+        .map(|step| cumulative(f64::from(step) / TABLE_STEPS - TABLE_END))
+        .collect()
+}
+
+fn look_up(table: &[f64], z: f64) -> f64 {
+    let place = (z + TABLE_END) * TABLE_STEPS;
+    if place < 0.0 {
+        return 0.0;
+    }
+    match (table.get(place as usize), table.get(place as usize + 1)) {
+        (Some(here), Some(next)) => here + (next - here) * place.fract(),
+        _ => 1.0,
+    }
+}
+
+/// Adds the share of a channel's elements in each bin over `[-range, range)`, 1 in all.
+fn add_shares(shares: &mut [f64], channel: &ChannelDistribution, range: f64, table: &[f64]) {
+    let bins = shares.len();
+    let width = 2.0 * range / bins as f64;
+    let bin = |x: f64| match width {
+        0.0 => bins / 2,
+        width => ((x + range) / width).clamp(0.0, bins as f64 - 1.0) as usize,
+    };
+    let (first, last) = (bin(channel.low()), bin(channel.high()));
+    let mut below = 0.0;
+    for (place, share) in shares.iter_mut().enumerate().take(last).skip(first) {
+        let edge = (place + 1) as f64 * width - range;
+        let next = channel.share_below(edge, |z| look_up(table, z));
+        *share += next - below;
+        below = next;
+    }
+    shares[last] += 1.0 - below;
 }
 
 /// Without the thousands of counts.
@@ -258,6 +401,48 @@ mod tests {
             assert_eq!(statistics.bins().1.iter().sum::<u64>(), 6);
             assert_eq!(statistics, statistics_of(&values, 6));
         }
+    }
+
+    #[test]
+    fn a_distribution_fills_the_histogram_as_its_samples_would() {
+        let channels = [
+            ChannelDistribution::gaussian(0.5, 1.0).clamped(0.0, f64::INFINITY),
+            ChannelDistribution::gaussian(-1.0, 0.1).clamped(0.0, f64::INFINITY),
+            ChannelDistribution::constant(2.0),
+        ];
+        let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &channels);
+        assert_eq!(
+            (statistics.min, statistics.max, statistics.source),
+            (0.0, 6.5, RangeSource::BatchNorm)
+        );
+        let (range, counts) = statistics.bins();
+        assert_eq!(range, 8.0);
+        let share = |low: f32, high: f32| {
+            let bin = |x: f32| ((x + range) / (2.0 * range) * BINS as f32) as usize;
+            counts[bin(low)..bin(high)].iter().sum::<u64>() as f64 / statistics.count as f64
+        };
+        assert!(
+            counts[..BINS / 2].iter().all(|count| *count == 0),
+            "nothing is negative"
+        );
+        // The constant is all in one bin; zeros are a third (the dead channel) and what is below 0 in the first.
+        let of_first = |low: f64, high: f64| (cumulative(high - 0.5) - cumulative(low - 0.5)) / 3.0;
+        assert!((share(2.0, 2.002) - 1.0 / 3.0 - of_first(2.0, 2.002)).abs() < 1e-4);
+        assert!((share(0.0, 1.0) - 1.0 / 3.0 - of_first(-9.0, 1.0)).abs() < 1e-4);
+        assert!((share(1.0, 1.5) - of_first(1.0, 1.5)).abs() < 1e-4);
+        let nothing = ActivationStatistics::of_channels(RangeSource::BatchNorm, &[ChannelDistribution::constant(0.0)]);
+        assert_eq!((nothing.max_abs(), nothing.bins().0), (0.0, 0.0));
+    }
+
+    #[test]
+    fn means_of_channels_are_those_of_all_batches() {
+        let mut statistics = ActivationStatistics::new(RangeSource::Calibration);
+        statistics.add_channels(&[1.0, 3.0, 10.0, 20.0], &[1, 2, 2], 1);
+        statistics.add_channels(&[5.0, f32::NAN, 30.0, 40.0], &[1, 2, 2], -2);
+        assert_eq!(statistics.channel_means(), Some(vec![3.0, 25.0]));
+        statistics.add_channels(&[1.0, 2.0, 3.0], &[1, 3, 1], 1);
+        assert_eq!(statistics.channel_means(), None, "other channels have no common mean");
+        assert_eq!(statistics.count, 10);
     }
 
     proptest! {

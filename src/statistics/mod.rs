@@ -1,10 +1,13 @@
 //! One pass over a tensor: moments, per-channel ranges, histograms, outliers; and the running range of an activation.
 
 mod activation;
+mod channel;
 mod histogram;
 mod moments;
+mod normal;
 mod tensor;
 
 pub use activation::{ActivationStatistics, RangeSource};
+pub use channel::ChannelDistribution;
 pub use histogram::{Histogram, histogram, outlier_count};
 pub use tensor::{TensorStatistics, tensor_statistics};

@@ -2,17 +2,16 @@
 //! it can do both with its own weight and bias.
 
 mod arithmetic;
-mod editor;
 
 #[cfg(test)]
 mod tests;
 
-use super::{Network, NetworkError};
+use super::editor::Editor;
+use super::{Network, NetworkError, Preparation};
 use crate::onnx::build::{attribute_float, attribute_int, is_standard_domain, opset_version};
 use crate::onnx::schema::data_type;
 use crate::onnx::{FloatData, ModelProto, NodeProto, TensorProto, float_values};
 use arithmetic::{Channels, Normalization};
-use editor::Editor;
 
 /// Epsilon of a `BatchNormalization` that gives none (ONNX operator set).
 const DEFAULT_EPSILON: f32 = 1e-5;
@@ -39,10 +38,14 @@ pub fn fold_batch_norm(network: &Network) -> Result<Network, NetworkError> {
     if norms.is_empty() {
         return Ok(network.clone());
     }
-    let mut editor = Editor::new(graph, network.model.ir_version());
+    let count = norms.len();
+    let mut editor = Editor::new(graph, network.model.ir_version(), "folded");
+    let mut preparation = network.preparation.as_ref().clone();
+    let mut folded = 0;
     for norm in norms {
         if let Some(fold) = Fold::find(&editor, norm)? {
-            fold.carry_out(&mut editor, network);
+            folded += 1;
+            fold.carry_out(&mut editor, network, &mut preparation);
         }
     }
     let graph = editor.finish();
@@ -50,7 +53,10 @@ pub fn fold_batch_norm(network: &Network) -> Result<Network, NetworkError> {
         graph: Some(graph),
         ..network.model.as_ref().clone()
     };
-    Network::new(network.name.clone(), network.path.clone(), network.format, model)
+    preparation
+        .steps
+        .push(format!("folded {folded} of {count} batch-norms into the layer before"));
+    network.prepared(model, preparation)
 }
 
 fn is_inference_norm(node: &NodeProto) -> bool {
@@ -69,6 +75,8 @@ struct Fold {
     weight: Vec<f32>,
     weight_dims: Vec<i64>,
     bias: Vec<f32>,
+    /// Mean and deviation of each channel behind the batch-norm, if the data are like those of its training.
+    normalized: Vec<[f32; 2]>,
 }
 
 impl Fold {
@@ -111,21 +119,19 @@ impl Fold {
             weight_dims: weight.dims.clone(),
             weight: new_weight,
             bias: new_bias,
+            normalized: shift
+                .iter()
+                .zip(gain.iter())
+                .map(|(&mean, gain)| [mean, gain.abs()])
+                .collect(),
         }))
     }
 
-    fn carry_out(self, editor: &mut Editor, network: &Network) {
-        let renamed = editor.replace_input(self.layer, 1, &self.weight_dims, &self.weight);
-        if renamed && editor.node(self.layer).name().is_empty() {
-            // A layer without a node name is called after its weight, whose name the other users keep.
-            let same = |layer: &&super::Layer| {
-                let path = layer.node.as_ref();
-                path.is_some_and(|path| path.subgraphs.is_empty() && path.node == self.layer)
-            };
-            if let Some(layer) = network.layers.iter().find(same) {
-                editor.name_node(self.layer, &layer.name);
-            }
+    fn carry_out(self, editor: &mut Editor, network: &Network, preparation: &mut Preparation) {
+        if let Some(value) = editor.node(self.norm).output.first() {
+            preparation.normalized.insert(value.clone(), self.normalized);
         }
+        editor.replace_weight(network, self.layer, &self.weight_dims, &self.weight);
         let dims = [i64::try_from(self.bias.len()).unwrap_or(i64::MAX)];
         editor.replace_input(self.layer, 2, &dims, &self.bias);
         if editor.node(self.layer).op_type() == "Gemm" {
@@ -137,7 +143,7 @@ impl Fold {
 }
 
 /// The F32 constant `name`, used as it is stored.
-fn plain_float<'a>(editor: &'a Editor, name: &str) -> Option<&'a TensorProto> {
+pub(super) fn plain_float<'a>(editor: &'a Editor, name: &str) -> Option<&'a TensorProto> {
     editor
         .constant(name)
         .filter(|tensor| tensor.data_type() == data_type::FLOAT)
@@ -198,7 +204,7 @@ fn parameters(editor: &Editor, norm: &NodeProto, count: usize) -> Result<Option<
 
 /// The bias of a layer of `count` output channels, as it is added: zeros if it has none, `None` if it is no constant or
 /// not one number a channel.
-fn bias(editor: &Editor, node: &NodeProto, count: usize) -> Result<Option<Vec<f64>>, NetworkError> {
+pub(super) fn bias(editor: &Editor, node: &NodeProto, count: usize) -> Result<Option<Vec<f64>>, NetworkError> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
         return Ok(Some(vec![0.0; count]));
     };

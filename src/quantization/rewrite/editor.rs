@@ -2,10 +2,10 @@
 
 use super::super::QuantizationError;
 use super::cast_target;
-use crate::network::{Layer, Network, TensorPlace};
-use crate::onnx::build::{int_attribute, node};
+use crate::network::{Layer, LayerKind, Network, TensorPlace};
+use crate::onnx::build::{float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
 
 /// A model being edited. Positions of nodes are those of the original graph until [`Editor::finish`].
@@ -15,6 +15,8 @@ pub(super) struct Editor {
     names: HashSet<String>,
     /// New nodes, by the position of the node that they go before.
     inserted: HashMap<usize, Vec<NodeProto>>,
+    /// New nodes, by the position of the node that they go behind.
+    appended: HashMap<usize, Vec<NodeProto>>,
     added: Vec<TensorProto>,
     /// Values that layers read before and may be dead now.
     replaced: Vec<String>,
@@ -27,12 +29,16 @@ impl Editor {
         let Some(graph) = &model.graph else {
             return Err(QuantizationError::Rewrite("the model has no graph".to_owned()));
         };
+        // While the weights are there to tell the shape of a kernel: the engine wants to know it.
+        let mut edited = model.clone();
+        spell_out_defaults(&mut edited);
         let mut names = HashSet::new();
         gather_names(graph, &mut names);
         Ok(Self {
-            model: model.clone(),
+            model: edited,
             names,
             inserted: HashMap::new(),
+            appended: HashMap::new(),
             added: Vec::new(),
             replaced: Vec::new(),
             shared: HashMap::new(),
@@ -70,6 +76,42 @@ impl Editor {
     /// Puts `node` before the node that was at position `before`.
     pub(super) fn insert(&mut self, before: usize, node: NodeProto) {
         self.inserted.entry(before).or_default().push(node);
+    }
+
+    /// The node at `position` as it is by now.
+    pub(super) fn node(&mut self, position: usize) -> Result<&mut NodeProto, QuantizationError> {
+        let node = self.graph().node.get_mut(position);
+        node.ok_or_else(|| QuantizationError::Rewrite(format!("node {position} is missing")))
+    }
+
+    /// The initializer of the main graph called `name`.
+    pub(super) fn initializer(&self, name: &str) -> Option<&TensorProto> {
+        let graph = self.model.graph.as_ref()?;
+        graph.initializer.iter().find(|tensor| tensor.name() == name)
+    }
+
+    /// Has output `slot` of the node at `position`, if it has one, go through `Gather` on its last axis: who reads it sees
+    /// the elements `index` (a constant) under the same name.
+    pub(super) fn select_from_output(
+        &mut self,
+        position: usize,
+        slot: usize,
+        layer: &str,
+        index: &str,
+    ) -> Result<(), QuantizationError> {
+        let Some(output) = self.node(position)?.output.get(slot).cloned() else {
+            return Ok(());
+        };
+        if output.is_empty() {
+            return Ok(());
+        }
+        let wide = self.fresh(&format!("{output}.wide"));
+        let name = self.fresh_node(&format!("{layer}/select"));
+        self.node(position)?.output[slot] = wide.clone();
+        let attributes = vec![int_attribute("axis", -1)];
+        let gather = node("Gather", name, [wide, index.to_owned()], [output], attributes);
+        self.appended.entry(position).or_default().push(gather);
+        Ok(())
     }
 
     /// The value that `make` makes, made once for each `key`. Readers come later in the graph than the first.
@@ -110,6 +152,31 @@ impl Editor {
         };
         let old = std::mem::replace(input, value);
         self.replaced.push(old);
+        Ok(())
+    }
+
+    /// Gives a layer a new bias, one number for each output channel: as the third input of a Conv or Gemm, else added behind
+    /// the node.
+    pub(super) fn set_bias(&mut self, position: usize, layer: &Layer, bias: &[f32]) -> Result<(), QuantizationError> {
+        let tensor = float_tensor("", &[bias.len()], bias);
+        let bias = self.add_initializer(&format!("{}.corrected_bias", layer.weight), tensor);
+        let missing = || QuantizationError::Rewrite(format!("layer '{}': its node is missing", layer.name));
+        let node_of = |editor: &mut Self| editor.graph().node.get(position).cloned().ok_or_else(missing);
+        let output = node_of(self)?.output.into_iter().next().ok_or_else(missing)?;
+        if layer.kind == LayerKind::MatMul {
+            let product = self.fresh(&format!("{output}.product"));
+            let name = self.fresh_node(&format!("{}/correct_bias", layer.name));
+            let add = node("Add", name, [product.clone(), bias], [output], vec![]);
+            self.appended.entry(position).or_default().push(add);
+            self.graph().node[position].output[0] = product;
+            return Ok(());
+        }
+        let inputs = &mut self.graph().node[position].input;
+        inputs.resize(inputs.len().max(3), String::new());
+        let old = std::mem::replace(&mut inputs[2], bias);
+        if !old.is_empty() {
+            self.replaced.push(old);
+        }
         Ok(())
     }
 
@@ -160,12 +227,14 @@ impl Editor {
     /// The edited model.
     pub(super) fn finish(mut self) -> ModelProto {
         let mut inserted = std::mem::take(&mut self.inserted);
+        let mut appended = std::mem::take(&mut self.appended);
         let (added, replaced) = (std::mem::take(&mut self.added), std::mem::take(&mut self.replaced));
         let graph = self.graph();
         let old = std::mem::take(&mut graph.node);
         for (position, node) in old.into_iter().enumerate() {
             graph.node.extend(inserted.remove(&position).unwrap_or_default());
             graph.node.push(node);
+            graph.node.extend(appended.remove(&position).unwrap_or_default());
         }
         remove_unread(graph, replaced);
         graph.initializer.extend(added);

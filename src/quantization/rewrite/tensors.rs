@@ -10,16 +10,17 @@ use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, scalar_f32};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
+/// Tensors by their names, and free text by keys: what a safetensors file holds.
+pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
+
 /// The tensors and metadata of a safetensors export. For each quantized layer with weight tensor `NAME`: `NAME`
 /// (dequantized, expanded), `NAME.q` (int8), `NAME.scale`, `NAME.ocs_index` (int64: the source channel of each input
-/// channel); every other constant of the main graph as it was. The recipe is in the metadata.
+/// channel); a corrected
+/// bias under the name it had, or `NAME.corrected_bias` where there was none; every other constant of the main graph as it was. The recipe is in the metadata.
 ///
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
-pub fn quantized_tensors(
-    network: &Network,
-    plan: &Plan,
-) -> Result<(Vec<TensorProto>, Vec<(String, String)>), QuantizationError> {
+pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors, QuantizationError> {
     let graph = network.model.graph.as_ref();
     let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
     let quantized: Vec<(&Layer, &QuantizedLayer)> = network
@@ -50,14 +51,16 @@ pub fn quantized_tensors(
             *place = None;
         }
     }
+    let (mut biases, more_biases) = corrected_biases(network, &quantized);
     let mut tensors = Vec::new();
     for (index, tensor) in initializers.iter().enumerate() {
         match at.get(&index) {
             Some(number) => tensors.append(&mut groups[*number].1),
-            None => tensors.push(tensor.clone()),
+            None => tensors.push(biases.remove(tensor.name()).unwrap_or_else(|| tensor.clone())),
         }
     }
     tensors.extend(groups.into_iter().flat_map(|(_, tensors)| tensors));
+    tensors.extend(more_biases);
 
     let mut metadata: Vec<(String, String)> = network
         .model
@@ -71,6 +74,29 @@ pub fn quantized_tensors(
         plan.recipe.to_toml().map_err(QuantizationError::Recipe)?,
     ));
     Ok((tensors, metadata))
+}
+
+/// Corrected biases: those that take the place of an initializer, by its name, and the others.
+fn corrected_biases(
+    network: &Network,
+    quantized: &[(&Layer, &QuantizedLayer)],
+) -> (HashMap<String, TensorProto>, Vec<TensorProto>) {
+    let (mut replaced, mut more) = (HashMap::new(), Vec::new());
+    for (layer, quantized) in quantized {
+        let Some(bias) = &quantized.bias else { continue };
+        let old = network.node(layer).and_then(|node| node.input.get(2));
+        let old = old.filter(|name| !name.is_empty() && !replaced.contains_key(*name));
+        let name = old
+            .cloned()
+            .unwrap_or_else(|| format!("{}.corrected_bias", layer.weight));
+        let tensor = float_tensor(name.clone(), &[bias.len()], bias);
+        if old.is_some() {
+            replaced.insert(name, tensor);
+        } else {
+            more.push(tensor);
+        }
+    }
+    (replaced, more)
 }
 
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {

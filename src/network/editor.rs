@@ -3,6 +3,7 @@
 use crate::network::discover::constant_tensor;
 use crate::network::graphs::for_each_graph;
 use crate::network::layer::TensorPlace;
+use crate::network::{Layer, Network};
 use crate::onnx::build::float_tensor;
 use crate::onnx::schema::{TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
@@ -22,10 +23,12 @@ pub(super) struct Editor {
     released: HashSet<String>,
     /// Before IR version 4 initializers are inputs too.
     lists_initializers: bool,
+    /// What is done to the constants: ends the names of new ones.
+    deed: &'static str,
 }
 
 impl Editor {
-    pub(super) fn new(graph: &GraphProto, ir_version: i64) -> Self {
+    pub(super) fn new(graph: &GraphProto, ir_version: i64, deed: &'static str) -> Self {
         let mut uses: HashMap<String, usize> = HashMap::new();
         let mut taken = HashSet::new();
         for_each_graph(graph, &mut |graph| {
@@ -69,6 +72,7 @@ impl Editor {
             removed_nodes: HashSet::new(),
             released: HashSet::new(),
             lists_initializers: ir_version < 4,
+            deed,
         }
     }
 
@@ -95,9 +99,19 @@ impl Editor {
         }
     }
 
-    /// Calls the node at `position` by `name`.
-    pub(super) fn name_node(&mut self, position: usize, name: &str) {
-        self.graph.node[position].name = Some(name.to_owned());
+    /// Gives the layer of `network` at `position` a new weight. A layer without a node name is called after its weight; if
+    /// that gets another name because others still use it, the node takes the layer's.
+    pub(super) fn replace_weight(&mut self, network: &Network, position: usize, dims: &[i64], values: &[f32]) {
+        let renamed = self.replace_input(position, 1, dims, values);
+        if renamed && self.graph.node[position].name().is_empty() {
+            let same = |layer: &&Layer| {
+                let path = layer.node.as_ref();
+                path.is_some_and(|path| path.subgraphs.is_empty() && path.node == position)
+            };
+            if let Some(layer) = network.layers.iter().find(same) {
+                self.graph.node[position].name = Some(layer.name.clone());
+            }
+        }
     }
 
     /// Removes an attribute of the node at `position`, so that its default holds.
@@ -122,7 +136,7 @@ impl Editor {
         let stem = if old.is_empty() {
             format!("{}.bias", self.graph.node[position].input[1])
         } else {
-            format!("{old}.folded")
+            format!("{old}.{}", self.deed)
         };
         let name = self.new_name(&stem);
         self.graph.node[position].input[slot].clone_from(&name);

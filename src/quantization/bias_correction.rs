@@ -1,0 +1,140 @@
+//! Bias correction (Nagel et al. 2019, arXiv 1906.04721, section 4.2): rounding moves the mean of a layer's outputs by
+//! `E[Wq x] - E[W x] = (Wq - W) E[x]`; the bias takes it back.
+
+use super::QuantizedLayer;
+use super::weight::Steps;
+use crate::network::{Layer, LayerKind, Network, OutAxis};
+use crate::onnx::build::{attribute_float, attribute_tensor};
+use crate::onnx::schema::data_type;
+use crate::onnx::{NodeProto, TensorProto, float_values};
+
+/// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
+/// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel.
+///
+/// For a convolution, pixels beside the border are taken to have the mean too. The layer is a Conv, a Gemm or a MatMul on
+/// the right of its input; its bias, if it has one, is a constant with one number a channel.
+///
+/// # Errors
+/// Why this layer cannot be corrected.
+pub(super) fn corrected_bias(
+    network: &Network,
+    layer: &Layer,
+    weights: &[f32],
+    quantized: &QuantizedLayer,
+    means: &[f64],
+) -> Result<Vec<f32>, String> {
+    let kind = matches!(layer.kind, LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul);
+    let node = network.node(layer).filter(|_| kind && layer.weight_input == 1);
+    let node = node.ok_or_else(|| format!("{} layers have no bias to correct", layer.op))?;
+    if !reads_floats(network, layer) {
+        return Err("its weight is not read as F32".to_owned());
+    }
+    if means.len() != layer.layout.in_channels() {
+        return Err("the means of its input channels are not known".to_owned());
+    }
+    let (alpha, beta) = match layer.kind {
+        LayerKind::Gemm => {
+            let factor = |name: &str| f64::from(attribute_float(node, name).unwrap_or(1.0));
+            (factor("alpha"), factor("beta"))
+        }
+        _ => (1.0, 1.0),
+    };
+    if beta == 0.0 {
+        return Err("its bias is left out by beta = 0".to_owned());
+    }
+    let shift = output_shift(layer, weights, quantized, means);
+    let bias = bias(network, node, shift.len())?;
+    let corrected = bias
+        .iter()
+        .zip(&shift)
+        .map(|(bias, shift)| (bias - alpha * shift / beta) as f32);
+    let corrected: Vec<f32> = corrected.collect();
+    if corrected.iter().all(|value| value.is_finite()) {
+        Ok(corrected)
+    } else {
+        Err("the corrected bias is not finite".to_owned())
+    }
+}
+
+/// How far the mean of each output moves: `(Wq - W) E[x]`, copies of a channel added up.
+fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, means: &[f64]) -> Vec<f64> {
+    let layout = &layer.layout;
+    let expanded = &quantized.layout;
+    let mut shift = vec![0.0_f64; layout.out_channels()];
+    let single = [quantized.grid.step];
+    let steps = match quantized.channel_steps.as_slice() {
+        [] => Steps::new(&single, expanded),
+        steps => Steps::new(steps, expanded),
+    };
+    let mut add = |row: usize, place: usize, contribution: f64| {
+        let channel = match layout.out_axis {
+            OutAxis::Outer => row,
+            OutAxis::Inner => place % layout.inner,
+        };
+        shift[channel] += contribution;
+    };
+    let length = expanded.channels * expanded.inner;
+    for (row, values) in quantized.values.chunks_exact(length.max(1)).enumerate() {
+        let first = row / expanded.outer * expanded.channels;
+        for (place, q) in values.iter().enumerate() {
+            let source = quantized.index[first + place / expanded.inner];
+            add(
+                row,
+                place,
+                f64::from(*q) * f64::from(steps.at(row, place)) * means[source],
+            );
+        }
+    }
+    let length = layout.channels * layout.inner;
+    for (row, values) in weights.chunks_exact(length.max(1)).enumerate() {
+        let first = row / layout.outer * layout.channels;
+        for (place, w) in values.iter().enumerate() {
+            add(row, place, -f64::from(*w) * means[first + place / layout.inner]);
+        }
+    }
+    shift
+}
+
+/// The bias of a node of `count` output channels, zeros if it has none.
+fn bias(network: &Network, node: &NodeProto, count: usize) -> Result<Vec<f64>, String> {
+    let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
+        return Ok(vec![0.0; count]);
+    };
+    let tensor = constant(network, name).filter(|tensor| tensor.data_type() == data_type::FLOAT);
+    let values = tensor.and_then(|tensor| Some((tensor.dims.last().copied(), float_values(tensor).ok()?)));
+    match values {
+        Some((_, values)) if values.len() == 1 && node.op_type() == "Gemm" => Ok(vec![f64::from(values[0]); count]),
+        // A bias of a Gemm may also be one for each row.
+        Some((last, values))
+            if values.len() == count && last.is_some_and(|size| usize::try_from(size) == Ok(count)) =>
+        {
+            Ok(values.iter().map(|&value| f64::from(value)).collect())
+        }
+        _ => Err("its bias is no F32 constant with one number a channel".to_owned()),
+    }
+}
+
+/// Whether the weight is F32 and goes to the layer without a Cast.
+fn reads_floats(network: &Network, layer: &Layer) -> bool {
+    let Some(graph) = &network.model.graph else {
+        return false;
+    };
+    let chain = layer.source.chain.iter().map(|position| graph.node.get(*position));
+    let mut ops = chain.map(|node| node.map_or("", NodeProto::op_type));
+    let float = network
+        .tensor(layer)
+        .is_ok_and(|tensor| tensor.data_type() == data_type::FLOAT);
+    float && layer.source.subgraphs.is_empty() && ops.all(|op| matches!(op, "Transpose" | "Identity"))
+}
+
+fn constant<'a>(network: &'a Network, name: &str) -> Option<&'a TensorProto> {
+    let graph = network.model.graph.as_ref()?;
+    let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
+    initializer.or_else(|| {
+        let node = graph
+            .node
+            .iter()
+            .find(|node| node.output.first().is_some_and(|output| output == name))?;
+        attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant")
+    })
+}

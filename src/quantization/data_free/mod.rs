@@ -1,0 +1,147 @@
+//! Ranges of layer inputs without data: what batch-norm statistics tell, carried forward through the graph.
+//!
+//! Behind a batch-norm, channel c is taken for a Gaussian of mean `bias[c]` and deviation `|scale[c]|` (data-free
+//! quantization, Nagel et al. 2019, arXiv 1906.04721), independent of the others. What a layer computes is not known, until
+//! the next batch-norm.
+
+mod operators;
+
+#[cfg(test)]
+mod tests;
+
+use super::Activations;
+use crate::network::{Layer, LayerKind, Network};
+use crate::onnx::build::{attribute_tensor, is_standard_domain};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, float_values};
+use crate::statistics::{ActivationStatistics, ChannelDistribution, RangeSource};
+use std::collections::HashMap;
+
+/// Statistics of the layer inputs of the main graph that follow from batch-norms, those still in the graph and those that
+/// were folded (see [`crate::network::Preparation`]). Inputs of which nothing is known are missing.
+pub fn batch_norm_activations(network: &Network) -> Activations {
+    let Some(graph) = &network.model.graph else {
+        return Activations::new();
+    };
+    let known = propagate(network, graph);
+    let mut activations = Activations::new();
+    for layer in &network.layers {
+        let Some((input, axis)) = &layer.input else { continue };
+        let main = layer.node.as_ref().is_some_and(|path| path.subgraphs.is_empty());
+        let Some(value) = known.get(input).filter(|_| main && !activations.contains_key(input)) else {
+            continue;
+        };
+        let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &value.channels);
+        let statistics = match value.means_for(layer, *axis) {
+            Some(means) => statistics.with_channel_means(means),
+            None => statistics,
+        };
+        activations.insert(input.clone(), statistics);
+    }
+    activations
+}
+
+/// What is known of a value.
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    /// Its channels, each as many elements as the others.
+    channels: Vec<ChannelDistribution>,
+    order: Order,
+    /// Whether the means are right; a maximum of neighbours is greater than the mean that it had.
+    means: bool,
+}
+
+/// Where the channels of a value are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    /// Along axis 1.
+    SecondAxis,
+    /// The value is `[n, channels * elements]`, each channel's elements next to each other.
+    Flat,
+    /// Somewhere: elements were moved about.
+    Mixed,
+}
+
+impl Known {
+    /// The mean of each input channel of `layer`, whose channels lie along `axis` of this value.
+    fn means_for(&self, layer: &Layer, axis: i64) -> Option<Vec<f64>> {
+        let inputs = layer.layout.in_channels();
+        let count = self.channels.len();
+        // The input of a Gemm is a matrix: its last axis is its second.
+        let second = axis == 1 || (axis == -1 && layer.kind == LayerKind::Gemm);
+        let repeats = match self.order {
+            Order::SecondAxis if second && inputs == count => 1,
+            Order::Flat if (second || axis == -1) && count > 0 && inputs.is_multiple_of(count) => inputs / count,
+            _ => return None,
+        };
+        let means = self.channels.iter().map(|channel| channel.moments().0);
+        self.means
+            .then(|| means.flat_map(|mean| std::iter::repeat_n(mean, repeats)).collect())
+    }
+}
+
+/// Everything that is known of the values of a graph.
+fn propagate(network: &Network, graph: &GraphProto) -> HashMap<String, Known> {
+    let constants = Constants::of(graph);
+    let producers: HashMap<&str, &NodeProto> = graph
+        .node
+        .iter()
+        .flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)))
+        .collect();
+    let mut known: HashMap<String, Known> = HashMap::new();
+    for node in &graph.node {
+        let Some(output) = node.output.first().filter(|output| !output.is_empty()) else {
+            continue;
+        };
+        let value = match network.preparation.normalized.get(output) {
+            Some(channels) => Some(second_axis(channels.iter().copied())),
+            None if is_standard_domain(node.domain()) => operators::output(node, &known, &constants, &producers),
+            None => None,
+        };
+        let finite = |value: &Known| !value.channels.is_empty() && value.channels.iter().all(|c| c.is_finite());
+        if let Some(value) = value.filter(finite) {
+            known.insert(output.clone(), value);
+        }
+    }
+    known
+}
+
+/// A value behind a batch-norm, from mean and deviation of its channels.
+fn second_axis(channels: impl IntoIterator<Item = [f32; 2]>) -> Known {
+    let gaussian = |[mean, deviation]: [f32; 2]| ChannelDistribution::gaussian(mean.into(), deviation.into());
+    Known {
+        channels: channels.into_iter().map(gaussian).collect(),
+        order: Order::SecondAxis,
+        means: true,
+    }
+}
+
+/// The constants of a graph, by name.
+struct Constants<'a>(HashMap<&'a str, &'a TensorProto>);
+
+impl<'a> Constants<'a> {
+    fn of(graph: &'a GraphProto) -> Self {
+        let mut constants: HashMap<&str, &TensorProto> =
+            graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+        for node in graph.node.iter().filter(|node| node.op_type() == "Constant") {
+            if let (Some(output), Some(tensor)) = (node.output.first(), attribute_tensor(node, "value")) {
+                constants.entry(output).or_insert(tensor);
+            }
+        }
+        Self(constants)
+    }
+
+    fn tensor(&self, name: &str) -> Option<&'a TensorProto> {
+        self.0.get(name).copied()
+    }
+
+    /// Shape and elements of a constant of floats.
+    fn floats(&self, name: &str) -> Option<(Vec<usize>, Vec<f64>)> {
+        let tensor = self.tensor(name)?;
+        let sizes = tensor.dims.iter().map(|&size| usize::try_from(size).ok());
+        let values = float_values(tensor).ok()?;
+        Some((
+            sizes.collect::<Option<_>>()?,
+            values.iter().map(|&x| f64::from(x)).collect(),
+        ))
+    }
+}

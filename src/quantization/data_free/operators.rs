@@ -1,0 +1,339 @@
+//! What each operator does to what is known of its inputs.
+
+use super::{Constants, Known, Order, second_axis};
+use crate::onnx::build::{attribute_float, attribute_int, attribute_ints, attribute_string};
+use crate::onnx::schema::data_type;
+use crate::onnx::{NodeProto, TensorProto, tensor_bytes};
+use crate::statistics::ChannelDistribution;
+use std::collections::HashMap;
+
+/// Everything about the graph that an operator may ask for.
+struct Site<'a> {
+    node: &'a NodeProto,
+    known: &'a HashMap<String, Known>,
+    constants: &'a Constants<'a>,
+    producers: &'a HashMap<&'a str, &'a NodeProto>,
+}
+
+/// What is known of the first output of `node`.
+pub(super) fn output(
+    node: &NodeProto,
+    known: &HashMap<String, Known>,
+    constants: &Constants,
+    producers: &HashMap<&str, &NodeProto>,
+) -> Option<Known> {
+    let site = Site {
+        node,
+        known,
+        constants,
+        producers,
+    };
+    match node.op_type() {
+        "BatchNormalization" => site.batch_norm(),
+        "Add" | "Sub" | "Mul" | "Div" | "Sum" => site.arithmetic(),
+        "Concat" => site.concat(),
+        "Pad" => site.pad(),
+        _ => site.of_one(site.input(0)?),
+    }
+}
+
+impl Site<'_> {
+    fn name(&self, slot: usize) -> Option<&str> {
+        let name = self.node.input.get(slot)?;
+        (!name.is_empty()).then_some(name.as_str())
+    }
+
+    fn input(&self, slot: usize) -> Option<&Known> {
+        self.known.get(self.name(slot)?)
+    }
+
+    /// Operators that look at one value.
+    fn of_one(&self, x: &Known) -> Option<Known> {
+        let float = |name: &str, default: f32| f64::from(attribute_float(self.node, name).unwrap_or(default));
+        match self.node.op_type() {
+            "Identity" | "Dropout" => Some(x.clone()),
+            "Relu" => Some(x.each(|channel| channel.clamped(0.0, f64::INFINITY))),
+            "Clip" => {
+                let (low, high) = self.clip_ends()?;
+                Some(x.each(|channel| channel.clamped(low, high)))
+            }
+            "LeakyRelu" => {
+                let alpha = float("alpha", 0.01);
+                Some(x.each(|channel| channel.mapped(|x| if x < 0.0 { alpha * x } else { x })))
+            }
+            "Elu" => {
+                let alpha = float("alpha", 1.0);
+                Some(x.each(|channel| channel.mapped(|x| if x < 0.0 { alpha * x.exp_m1() } else { x })))
+            }
+            "HardSigmoid" | "Sigmoid" => {
+                let gate = gate(self.node)?;
+                Some(x.each(|channel| channel.mapped(&gate)))
+            }
+            "HardSwish" => Some(x.each(|channel| channel.mapped(|x| x * (x / 6.0 + 0.5).clamp(0.0, 1.0)))),
+            "Tanh" => Some(x.each(|channel| channel.mapped(f64::tanh))),
+            "Softplus" => Some(x.each(|channel| channel.mapped(|x| x.max(0.0) + (-x.abs()).exp().ln_1p()))),
+            "Gelu" => Some(x.each(|channel| {
+                channel.mapped(|x| 0.5 * x * (1.0 + (0.797_884_56 * (x + 0.044_715 * x.powi(3))).tanh()))
+            })),
+            // A mean varies less than its elements do; how much less depends on what cannot be known.
+            "AveragePool" if attribute_int(self.node, "count_include_pad").unwrap_or(0) != 0 => Some(Known {
+                means: false,
+                ..x.each(|channel| channel.including(0.0))
+            }),
+            "AveragePool" | "GlobalAveragePool" => Some(x.clone()),
+            "ReduceMean" => self.mean_of_pictures(x),
+            "MaxPool" | "GlobalMaxPool" => Some(Known {
+                means: false,
+                ..x.clone()
+            }),
+            "Upsample" | "Resize" => {
+                (attribute_string(self.node, "mode").unwrap_or("nearest") != "cubic").then(|| x.clone())
+            }
+            "Flatten" if attribute_int(self.node, "axis").unwrap_or(1) == 1 => Some(x.flat()),
+            "Reshape" => Some(self.reshaped(x)),
+            "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" | "Split" | "Gather" | "DepthToSpace"
+            | "SpaceToDepth" | "Tile" | "Expand" => Some(x.mixed()),
+            _ => None,
+        }
+    }
+
+    /// Mean and deviation are what the batch-norm makes them, whatever comes in.
+    fn batch_norm(&self) -> Option<Known> {
+        let training = attribute_int(self.node, "training_mode").unwrap_or(0) != 0;
+        if training || self.node.input.len() != 5 {
+            return None;
+        }
+        let (_, scale) = self.constants.floats(self.name(1)?)?;
+        let (_, bias) = self.constants.floats(self.name(2)?)?;
+        let channels = bias.iter().zip(&scale);
+        (bias.len() == scale.len())
+            .then(|| second_axis(channels.map(|(&mean, &deviation)| [mean as f32, deviation.abs() as f32])))
+    }
+
+    /// `min` and `max` of a Clip, attributes before operator set 11, constants since.
+    fn clip_ends(&self) -> Option<(f64, f64)> {
+        let end = |slot: usize, attribute: &str, default: f64| match self.name(slot) {
+            Some(name) => self.constants.floats(name)?.1.first().copied(),
+            None => Some(attribute_float(self.node, attribute).map_or(default, f64::from)),
+        };
+        Some((end(1, "min", f64::NEG_INFINITY)?, end(2, "max", f64::INFINITY)?))
+    }
+
+    /// Sums and products, of values or with constants.
+    fn arithmetic(&self) -> Option<Known> {
+        let op = self.node.op_type();
+        if op == "Mul"
+            && let Some(gated) = self.gated()
+        {
+            return Some(gated);
+        }
+        let mut all = (0..self.node.input.len()).map(|slot| self.operand(slot));
+        let mut result = all.next()??;
+        for operand in all {
+            let operand = operand?;
+            result = match op {
+                "Sub" => combine(&result, &operand, |a, b| a.plus(b.scaled(-1.0, 0.0)))?,
+                "Mul" => combine(&result, &operand, ChannelDistribution::times)?,
+                "Div" => {
+                    let whole = operand.channels.iter().all(|c| c.low() == c.high() && c.low() != 0.0);
+                    combine(&result, &operand, |a, b| a.scaled(1.0 / b.low(), 0.0)).filter(|_| whole)?
+                }
+                _ => combine(&result, &operand, ChannelDistribution::plus)?,
+            };
+        }
+        Some(result)
+    }
+
+    /// A value, or a constant as channels that never change: one for all, or `[1, channels, 1, ...]`.
+    fn operand(&self, slot: usize) -> Option<Known> {
+        if let Some(known) = self.input(slot) {
+            return Some(known.clone());
+        }
+        let (sizes, values) = self.constants.floats(self.name(slot)?)?;
+        // `[channels, 1, 1]` stands beside a picture; a shorter one could be along any axis.
+        let along = match sizes.as_slice() {
+            _ if values.len() == 1 => true,
+            [1, channels, rest @ ..] => *channels == values.len() && rest.iter().all(|size| *size == 1),
+            [channels, 1, 1] => *channels == values.len(),
+            _ => false,
+        };
+        along.then(|| Known {
+            channels: values
+                .iter()
+                .map(|&value| ChannelDistribution::constant(value))
+                .collect(),
+            order: Order::SecondAxis,
+            means: true,
+        })
+    }
+
+    /// `x * sigmoid(x)` and the like, written as two nodes: not a product of independent values.
+    fn gated(&self) -> Option<Known> {
+        for (x, gated) in [(0, 1), (1, 0)] {
+            let node = *self.producers.get(self.name(gated)?)?;
+            if node.input.first().map(String::as_str) == self.name(x)
+                && let Some(gate) = gate(node)
+            {
+                return Some(self.input(x)?.each(|channel| channel.mapped(|x| x * gate(x))));
+            }
+        }
+        None
+    }
+
+    fn concat(&self) -> Option<Known> {
+        let parts = (0..self.node.input.len()).map(|slot| self.input(slot));
+        let parts: Vec<&Known> = parts.collect::<Option<_>>()?;
+        let in_order =
+            parts.iter().all(|part| part.order == Order::SecondAxis) && attribute_int(self.node, "axis") == Some(1);
+        Some(Known {
+            channels: parts.iter().flat_map(|part| part.channels.iter().copied()).collect(),
+            order: if in_order { Order::SecondAxis } else { Order::Mixed },
+            means: parts.iter().all(|part| part.means),
+        })
+    }
+
+    /// Padding with a constant, or with values that are there already.
+    fn pad(&self) -> Option<Known> {
+        let x = self.input(0)?;
+        if attribute_string(self.node, "mode").unwrap_or("constant") != "constant" {
+            return Some(x.clone());
+        }
+        let value = match self.name(2) {
+            Some(name) => *self.constants.floats(name)?.1.first()?,
+            None => f64::from(attribute_float(self.node, "value").unwrap_or(0.0)),
+        };
+        let pads = match self.name(1) {
+            Some(name) => integers(self.constants.tensor(name)?)?,
+            None => attribute_ints(self.node, "pads")?.to_vec(),
+        };
+        let padded = x.each(|channel| channel.including(value));
+        let rank = pads.len() / 2;
+        let around = |axis: usize| Some([*pads.get(axis)?, *pads.get(axis + rank)?]);
+        let pictures = self.name(3).is_none() && x.order == Order::SecondAxis && rank >= 2;
+        Some(match around(1).filter(|_| pictures) {
+            // Whole channels of the constant: what shortcuts of residual networks without weights are.
+            Some([before, after]) if (0..=1 << 20).contains(&before) && (0..=1 << 20).contains(&after) => {
+                let constant = |count: i64| vec![ChannelDistribution::constant(value); count as usize];
+                let elsewhere = (0..rank)
+                    .filter(|axis| *axis != 1)
+                    .any(|axis| around(axis) != Some([0, 0]));
+                let channels = if elsewhere { padded.channels } else { x.channels.clone() };
+                Known {
+                    channels: [constant(before), channels, constant(after)].concat(),
+                    order: Order::SecondAxis,
+                    means: x.means && !elsewhere,
+                }
+            }
+            _ => padded.mixed(),
+        })
+    }
+
+    /// A mean over rows and columns keeps channels apart; over anything else it does not.
+    fn mean_of_pictures(&self, x: &Known) -> Option<Known> {
+        let axes = match self.name(1) {
+            Some(name) => integers(self.constants.tensor(name)?)?,
+            None => attribute_ints(self.node, "axes")?.to_vec(),
+        };
+        let rows_and_columns = matches!(axes.as_slice(), [2, 3] | [-1, -2] | [-2, -1] | [3, 2]);
+        Some(if rows_and_columns && x.order == Order::SecondAxis {
+            x.clone()
+        } else {
+            // Means of several channels lie inside the ends of all.
+            let low = x.channels.iter().map(|c| c.low()).fold(f64::INFINITY, f64::min);
+            let high = x.channels.iter().map(|c| c.high()).fold(f64::NEG_INFINITY, f64::max);
+            Known {
+                channels: vec![ChannelDistribution::gaussian(0.5 * (low + high), (high - low) / 12.0)],
+                order: Order::Mixed,
+                means: false,
+            }
+        })
+    }
+
+    /// A reshape to a matrix with a row for each sample is a Flatten.
+    fn reshaped(&self, x: &Known) -> Known {
+        let shape = self.name(1).and_then(|name| integers(self.constants.tensor(name)?));
+        let count = i64::try_from(x.channels.len()).unwrap_or(i64::MAX);
+        match shape.as_deref() {
+            Some([0, -1]) => x.flat(),
+            Some([_, columns]) if *columns > 0 && columns % count == 0 => x.flat(),
+            _ => x.mixed(),
+        }
+    }
+}
+
+impl Known {
+    fn each(&self, change: impl Fn(ChannelDistribution) -> ChannelDistribution) -> Self {
+        Self {
+            channels: self.channels.iter().map(|channel| change(*channel)).collect(),
+            ..*self
+        }
+    }
+
+    fn flat(&self) -> Self {
+        let order = if self.order == Order::Mixed {
+            Order::Mixed
+        } else {
+            Order::Flat
+        };
+        Self { order, ..self.clone() }
+    }
+
+    fn mixed(&self) -> Self {
+        Self {
+            order: Order::Mixed,
+            ..self.clone()
+        }
+    }
+}
+
+/// Channel by channel; a single channel stands beside all.
+fn combine(
+    a: &Known,
+    b: &Known,
+    of: impl Fn(ChannelDistribution, ChannelDistribution) -> ChannelDistribution,
+) -> Option<Known> {
+    let count = a.channels.len().max(b.channels.len());
+    let fits =
+        |known: &Known| known.channels.len() == 1 || (known.channels.len() == count && known.order != Order::Mixed);
+    let order = if a.channels.len() == count { a.order } else { b.order };
+    let same_order = a.order == b.order || a.channels.len() == 1 || b.channels.len() == 1;
+    // One channel beside many may be of any order itself, but many of an unknown order go with one alone.
+    let one_beside_mixed = a.channels.len().min(b.channels.len()) == 1;
+    if !(one_beside_mixed || (fits(a) && fits(b) && same_order)) {
+        return None;
+    }
+    let at = |known: &Known, place: usize| known.channels.get(place).or(known.channels.first()).copied();
+    Some(Known {
+        channels: (0..count)
+            .map(|place| Some(of(at(a, place)?, at(b, place)?)))
+            .collect::<Option<_>>()?,
+        order,
+        means: a.means && b.means,
+    })
+}
+
+/// The function of a gate.
+fn gate(node: &NodeProto) -> Option<Box<dyn Fn(f64) -> f64>> {
+    match node.op_type() {
+        "Sigmoid" => Some(Box::new(|x: f64| 1.0 / (1.0 + (-x).exp()))),
+        "HardSigmoid" => {
+            let alpha = f64::from(attribute_float(node, "alpha").unwrap_or(0.2));
+            let beta = f64::from(attribute_float(node, "beta").unwrap_or(0.5));
+            Some(Box::new(move |x: f64| (alpha * x + beta).clamp(0.0, 1.0)))
+        }
+        _ => None,
+    }
+}
+
+/// The elements of a constant of INT64.
+fn integers(tensor: &TensorProto) -> Option<Vec<i64>> {
+    if tensor.data_type() != data_type::INT64 {
+        return None;
+    }
+    if !tensor.int64_data.is_empty() {
+        return Some(tensor.int64_data.clone());
+    }
+    let bytes = tensor_bytes(tensor).ok()?;
+    let (elements, _) = bytes.as_chunks::<8>();
+    Some(elements.iter().map(|&element| i64::from_le_bytes(element)).collect())
+}

@@ -1,0 +1,396 @@
+//! Quantization without any data: ranges from batch-norm statistics and noise, cross-layer equalization, bias correction
+//! (Nagel et al. 2019, arXiv 1906.04721).
+
+mod common;
+
+use common::{evaluate_recipe, open};
+use rten::Value;
+use rten_tensor::prelude::*;
+use splitscope::format::demo::Demo;
+use splitscope::inference::{Dataset, Engine, data_free_activations, evaluate, run_outputs};
+use splitscope::network::{Format, Network};
+use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, ints_attribute, node};
+use splitscope::onnx::schema::{
+    OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto,
+};
+use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, encode};
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
+
+/// Seeded numbers, uniform between -1 and 1.
+struct Noise(u64);
+
+impl Noise {
+    fn next(&mut self) -> f32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1 << 23) as f32 - 1.0
+    }
+
+    fn uniform(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.next()).collect()
+    }
+
+    /// The sum of twelve uniform numbers, as good as normal here.
+    fn normal(&mut self, count: usize) -> Vec<f32> {
+        (0..count)
+            .map(|_| 0.5 * (0..12).map(|_| self.next()).sum::<f32>())
+            .collect()
+    }
+}
+
+fn kernel(groups: i64, pad: i64) -> Vec<AttributeProto> {
+    vec![
+        int_attribute("group", groups),
+        ints_attribute("strides", [1, 1]),
+        ints_attribute("dilations", [1, 1]),
+        ints_attribute("pads", [pad; 4]),
+    ]
+}
+
+/// A batch-norm from `x` to `y` that shifts to `bias` and scales by `scale`; what comes in has mean 0 and variance 1.
+fn norm(x: &str, y: &str, scale: &[f32], bias: &[f32]) -> (NodeProto, Vec<TensorProto>) {
+    let count = scale.len();
+    let name = |part: &str| format!("{y}.{part}");
+    let inputs = [x.to_owned(), name("scale"), name("bias"), name("mean"), name("var")];
+    let tensors = vec![
+        float_tensor(inputs[1].clone(), &[count], scale),
+        float_tensor(inputs[2].clone(), &[count], bias),
+        float_tensor(inputs[3].clone(), &[count], &vec![0.0; count]),
+        float_tensor(inputs[4].clone(), &[count], &vec![1.0; count]),
+    ];
+    let epsilon = vec![float_attribute("epsilon", 1e-7)];
+    (node("BatchNormalization", "", inputs, [y], epsilon), tensors)
+}
+
+fn network(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>, x: &[i64]) -> Network {
+    let dim = |size: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::Value::DimValue(*size)),
+        ..Default::default()
+    };
+    let shape = TensorShapeProto {
+        dim: x.iter().map(dim).collect(),
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(data_type::FLOAT),
+        shape: Some(shape),
+    };
+    let input = ValueInfoProto {
+        name: Some("x".to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
+    };
+    let output = ValueInfoProto {
+        name: Some("y".to_owned()),
+        ..ValueInfoProto::default()
+    };
+    let model = ModelProto {
+        ir_version: Some(8),
+        graph: Some(GraphProto {
+            name: Some("g".to_owned()),
+            node: nodes,
+            initializer: initializers,
+            input: vec![input],
+            output: vec![output],
+            ..GraphProto::default()
+        }),
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(13),
+        }],
+        ..ModelProto::default()
+    };
+    Network::new("test", None, Format::Onnx, model).unwrap()
+}
+
+fn run(model: &ModelProto, shape: &[usize], input: &[f32]) -> Vec<f32> {
+    let engine = Engine::load(encode(model).unwrap()).unwrap();
+    let input = Value::from_shape(shape, input.to_vec()).unwrap();
+    let output = engine.run(&[("x", input)], &["y"]).unwrap().remove(0);
+    output.into_tensor::<f32>().unwrap().to_vec()
+}
+
+/// The exported model of a recipe, without any data.
+fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
+    let progress = Progress::default();
+    let prepared = prepare(network, recipe).unwrap();
+    let engine = Engine::load(encode(&prepared.model).unwrap()).unwrap();
+    let activations = recipe
+        .needs_activations()
+        .then(|| data_free_activations(&prepared, &engine, &progress).unwrap());
+    rewrite(
+        &prepared,
+        &plan(&prepared, recipe, activations.as_ref(), &progress).unwrap(),
+    )
+    .unwrap()
+}
+
+const CHANNELS: usize = 12;
+
+/// A depthwise separable block with batch-norms: pointwise, depthwise, pointwise. Channel c of the first and of the
+/// depthwise convolution's batch-norm is multiplied by `factors[c]`, and divided in the layer behind: the function is the
+/// same whatever the factors.
+fn separable(factors: &[f32]) -> Network {
+    let mut noise = Noise(5);
+    let mut constants = Vec::new();
+    let mut w1 = noise.uniform(CHANNELS * 4);
+    let mut w2 = noise.uniform(CHANNELS * 9);
+    let mut w3 = noise.uniform(6 * CHANNELS);
+    let other = |channel: usize| factors[(channel + 5) % CHANNELS];
+    for (place, weight) in w1.iter_mut().enumerate() {
+        *weight *= factors[place / 4];
+    }
+    for (place, weight) in w2.iter_mut().enumerate() {
+        *weight *= other(place / 9) / factors[place / 9];
+    }
+    for (place, weight) in w3.iter_mut().enumerate() {
+        *weight /= other(place % CHANNELS);
+    }
+    constants.push(float_tensor("w1", &[CHANNELS, 4, 1, 1], &w1));
+    constants.push(float_tensor("w2", &[CHANNELS, 1, 3, 3], &w2));
+    constants.push(float_tensor("w3", &[6, CHANNELS, 1, 1], &w3));
+    let ones = vec![1.0; CHANNELS];
+    let shift = noise.uniform(CHANNELS);
+    let scaled = |factor: &dyn Fn(usize) -> f32| -> Vec<f32> { (0..CHANNELS).map(|c| shift[c] * factor(c)).collect() };
+    let (norm1, parts1) = norm("c1", "n1", &ones, &scaled(&|c| factors[c]));
+    let (norm2, parts2) = norm("c2", "n2", &ones, &scaled(&other));
+    constants.extend(parts1.into_iter().chain(parts2));
+    let nodes = vec![
+        node("Conv", "expand", ["x", "w1"], ["c1"], kernel(1, 0)),
+        norm1,
+        node("Relu", "", ["n1"], ["r1"], vec![]),
+        node("Conv", "depthwise", ["r1", "w2"], ["c2"], kernel(CHANNELS as i64, 1)),
+        norm2,
+        node("Relu", "", ["n2"], ["r2"], vec![]),
+        node("Conv", "project", ["r2", "w3"], ["y"], kernel(1, 0)),
+    ];
+    network(nodes, constants, &[1, 4, 8, 8])
+}
+
+/// Mean squared error of the exported network's outputs over their mean square.
+fn noise_to_signal(network: &Network, recipe: &Recipe) -> f64 {
+    let shape = [1, 4, 8, 8];
+    let input = Noise(77).uniform(4 * 64);
+    let (float, quantized) = (
+        run(&network.model, &shape, &input),
+        run(&exported(network, recipe), &shape, &input),
+    );
+    let square = |x: f32| f64::from(x).powi(2);
+    let noise: f64 = float.iter().zip(&quantized).map(|(a, b)| square(a - b)).sum();
+    noise / float.iter().map(|x| square(*x)).sum::<f64>()
+}
+
+#[test]
+fn equalization_undoes_uneven_channels_of_a_depthwise_network() {
+    let factors: Vec<f32> = (0..CHANNELS)
+        .map(|c| 10.0_f32.powf(1.5 * Noise(c as u64 * 97).uniform(3)[2]))
+        .collect();
+    let (even, uneven) = (separable(&[1.0; CHANNELS]), separable(&factors));
+    for bits in [8, 6] {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(bits),
+            fold_batch_norm: true,
+            ..Recipe::default()
+        };
+        let equalized = Recipe {
+            cross_layer_equalization: true,
+            ..recipe.clone()
+        };
+        let (plain, better) = (noise_to_signal(&uneven, &recipe), noise_to_signal(&uneven, &equalized));
+        let ideal = noise_to_signal(&even, &equalized);
+        println!("{bits} bits: plain {plain:.2e}, equalized {better:.2e}, even and equalized {ideal:.2e}");
+        assert!(better < 0.1 * plain, "{bits} bits: {plain} became {better}");
+        assert!(
+            (better / ideal - 1.0).abs() < 0.2,
+            "{bits} bits: {better}, even channels {ideal}"
+        );
+    }
+}
+
+#[test]
+fn equalization_and_ranges_without_data_go_together() {
+    let factors: Vec<f32> = (0..CHANNELS)
+        .map(|c| 10.0_f32.powf(1.5 * Noise(c as u64 * 97).uniform(3)[2]))
+        .collect();
+    let network = separable(&factors);
+    let recipe = Recipe {
+        cross_layer_equalization: true,
+        activation_bits: Bits::Grid(8),
+        ..Recipe::preset(Preset::Deploy)
+    };
+    let with = noise_to_signal(&network, &recipe);
+    let without = noise_to_signal(
+        &network,
+        &Recipe {
+            cross_layer_equalization: false,
+            ..recipe
+        },
+    );
+    println!("8-bit activations: {without:.2e} became {with:.2e}");
+    assert!(with < 0.1 * without && with < 1e-2, "{without} became {with}");
+}
+
+/// `x` (normal) through a batch-norm and ReLU, then through the layer that `nodes` are.
+fn behind_a_norm(nodes: Vec<NodeProto>, weights: Vec<TensorProto>, x: &[i64], channels: usize) -> Network {
+    let mut noise = Noise(3);
+    let (scale, bias) = (noise.uniform(channels), noise.uniform(channels));
+    let (norm, mut constants) = norm("x", "n", &scale, &bias);
+    constants.extend(weights);
+    let relu = node("Relu", "", ["n"], ["r"], vec![]);
+    network([vec![norm, relu], nodes].concat(), constants, x)
+}
+
+/// Root mean square, over the output channels along `axis` 1, of how far the mean output moves.
+fn mean_shift(network: &Network, recipe: &Recipe, shape: &[usize], outputs: usize) -> f64 {
+    let input = Noise(11).normal(shape.iter().product());
+    let (float, quantized) = (
+        run(&network.model, shape, &input),
+        run(&exported(network, recipe), shape, &input),
+    );
+    let pixels = float.len() / shape[0] / outputs;
+    let mut shift = vec![0.0_f64; outputs];
+    for (place, (a, b)) in float.iter().zip(&quantized).enumerate() {
+        shift[place / pixels % outputs] += f64::from(b - a);
+    }
+    let count = (shape[0] * pixels) as f64;
+    (shift.iter().map(|sum| (sum / count).powi(2)).sum::<f64>() / outputs as f64).sqrt()
+}
+
+#[test]
+fn bias_correction_takes_back_the_shift_of_the_mean_outputs() {
+    let weight = |dims: &[usize]| float_tensor("w", dims, &Noise(9).uniform(dims.iter().product()));
+    let bias = |dims: &[usize]| float_tensor("b", dims, &Noise(8).uniform(dims.iter().product()));
+    let gemm = vec![float_attribute("alpha", 0.5), float_attribute("beta", -2.0)];
+    let turned = vec![int_attribute("transB", 1)];
+    let one = |op: &str, inputs: &[&str], attributes| vec![node(op, "layer", inputs.to_vec(), ["y"], attributes)];
+    let pictures: (&[i64], &[usize]) = (&[1, 8, 64, 64], &[1, 8, 64, 64]);
+    let rows: (&[i64], &[usize]) = (&[4096, 8], &[4096, 8]);
+    let cases = [
+        (
+            "depthwise",
+            one("Conv", &["r", "w"], kernel(8, 0)),
+            vec![weight(&[8, 1, 3, 3])],
+            pictures,
+            8,
+        ),
+        (
+            "conv",
+            one("Conv", &["r", "w", "b"], kernel(1, 0)),
+            vec![weight(&[6, 8, 3, 3]), bias(&[6])],
+            pictures,
+            6,
+        ),
+        (
+            "grouped",
+            one("Conv", &["r", "w", "b"], kernel(2, 0)),
+            vec![weight(&[6, 4, 1, 1]), bias(&[6])],
+            pictures,
+            6,
+        ),
+        (
+            "gemm",
+            one("Gemm", &["r", "w", "b"], gemm),
+            vec![weight(&[8, 5]), bias(&[1, 5])],
+            rows,
+            5,
+        ),
+        (
+            "gemm transB",
+            one("Gemm", &["r", "w"], turned),
+            vec![weight(&[5, 8])],
+            rows,
+            5,
+        ),
+        // A row of pixels each: a matrix product over the last axis of a picture turned.
+        (
+            "matmul",
+            one("MatMul", &["f", "w"], vec![]),
+            vec![weight(&[8, 5])],
+            rows,
+            5,
+        ),
+    ];
+    for (name, mut nodes, weights, (dims, shape), outputs) in cases {
+        if name == "matmul" {
+            nodes.insert(0, node("Flatten", "", ["r"], ["f"], vec![]));
+        }
+        let network = behind_a_norm(nodes, weights, dims, 8);
+        for (per_channel, expand_ratio) in [(false, 0.0), (true, 0.25)] {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(3),
+                per_channel,
+                expand_ratio,
+                ..Recipe::default()
+            };
+            let corrected = Recipe {
+                bias_correction: true,
+                ..recipe.clone()
+            };
+            let before = mean_shift(&network, &recipe, shape, outputs);
+            let after = mean_shift(&network, &corrected, shape, outputs);
+            println!("{name}: {before:.2e} became {after:.2e}");
+            assert!(before > 1e-3 && after < 0.1 * before, "{name}: {before} became {after}");
+        }
+    }
+}
+
+#[test]
+fn corrected_biases_are_among_the_tensors_of_an_export() {
+    let conv = vec![node("Conv", "layer", ["r", "w", "b"], ["y"], kernel(1, 0))];
+    let weights = vec![
+        float_tensor("w", &[2, 8, 1, 1], &Noise(9).uniform(16)),
+        float_tensor("b", &[2], &[0.5, -0.5]),
+    ];
+    let network = behind_a_norm(conv, weights, &[1, 8, 4, 4], 8);
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(3),
+        bias_correction: true,
+        ..Recipe::default()
+    };
+    let progress = Progress::default();
+    assert!(plan(&network, &recipe, None, &progress).is_err(), "means are needed");
+    let engine = Engine::load(encode(&network.model).unwrap()).unwrap();
+    let activations = data_free_activations(&network, &engine, &progress).unwrap();
+    let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
+    let corrected = plan.layers[0].quantized().unwrap().bias.clone().unwrap();
+    assert!((corrected[0] - 0.5).abs() > 1e-3);
+    let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
+    let biases: Vec<_> = tensors.iter().filter(|tensor| tensor.name() == "b").collect();
+    assert_eq!(biases.len(), 1);
+    assert_eq!(*splitscope::onnx::float_values(biases[0]).unwrap(), corrected[..]);
+}
+
+#[test]
+fn the_demo_without_data_is_nearly_as_good_as_calibrated() {
+    let network = open("demo:fashion");
+    let recipe = Recipe::preset(Preset::Deploy);
+    let calibrated = evaluate_recipe(&network, &recipe, Demo::Fashion, 1000)
+        .quantized
+        .top1
+        .unwrap();
+    let data = Dataset::demo(Demo::Fashion);
+    let progress = Progress::default();
+    let outputs = |model: &ModelProto| {
+        run_outputs(&Engine::load(encode(model).unwrap()).unwrap(), &data, 1000, &progress).unwrap()
+    };
+    let float = outputs(&network.model);
+    for (cross_layer_equalization, bias_correction) in [(false, false), (true, true)] {
+        let recipe = Recipe {
+            cross_layer_equalization,
+            bias_correction,
+            ..recipe.clone()
+        };
+        let data_free = evaluate(&float, &outputs(&exported(&network, &recipe)), &data);
+        let data_free = data_free.quantized.top1.unwrap();
+        println!("equalized and corrected {bias_correction}: data-free {data_free}, calibrated {calibrated}");
+        assert!(
+            (data_free - calibrated).abs() <= 0.02,
+            "{data_free}, calibrated {calibrated}"
+        );
+    }
+}
