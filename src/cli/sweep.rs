@@ -10,7 +10,7 @@ use crate::inference::sweep::{
 use crate::inference::{self, Dataset, Engine, Metrics, Outputs, run_outputs, value_shapes};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Recipe};
+use crate::quantization::Bits;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::path::Path;
@@ -231,6 +231,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
 mod tests {
     use super::*;
     use crate::inference::sweep::SweepOverhead;
+    use crate::quantization::Recipe;
 
     fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRow {
         SweepRow {
