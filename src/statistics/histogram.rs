@@ -89,20 +89,21 @@ impl Histogram {
 /// Where each value is counted: its bin, or `bins` for the upper end, one more below the range, above it, NaN.
 #[multiversion(targets = "simd")]
 fn find_slots(values: &[f32], low: f64, high: f64, scale: f64, bins: u32, slots: &mut [u32]) {
+    let limit = f64::from(bins);
     for (slot, x) in slots.iter_mut().zip(values) {
         let x = f64::from(*x);
         // A range of no width has an infinite scale and makes this NaN, which the cast below turns into the first bin.
         let place = (x - low) * scale;
-        let inside = (place as i32) as u32;
-        let inside = if inside > bins { bins } else { inside };
+        let inside = if place > limit { limit } else { place };
         let outside = if x < low {
-            bins + 1
+            limit + 1.0
         } else if x > high {
-            bins + 2
+            limit + 2.0
         } else {
-            bins + 3
+            limit + 3.0
         };
-        *slot = if x >= low && x <= high { inside } else { outside };
+        let place = if x >= low && x <= high { inside } else { outside };
+        *slot = (place as i32) as u32;
     }
 }
 

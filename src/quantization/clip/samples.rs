@@ -107,14 +107,20 @@ impl<'a> Samples<'a> {
     fn magnitude_counts(&self, values: &[f32], bins: usize) -> Vec<u64> {
         let scale = bins as f32 / self.max_abs();
         let scale = if scale.is_finite() { scale } else { 0.0 };
-        let empty = || vec![0_u32; bins + 1];
+        let empty = || vec![0_u32; 2 * (bins + 1)];
         let counts = values
             .par_chunks(1 << 18)
             .fold(empty, |mut counts, chunk| {
                 count_magnitudes(chunk, scale, &mut counts);
                 counts
             })
-            .map(|counts| counts.into_iter().map(u64::from).collect::<Vec<u64>>())
+            .map(|counts| {
+                let (even, odd) = counts.split_at(bins + 1);
+                even.iter()
+                    .zip(odd)
+                    .map(|(a, b)| u64::from(*a) + u64::from(*b))
+                    .collect::<Vec<u64>>()
+            })
             .reduce(
                 || vec![0; bins + 1],
                 |mut a, b| {
@@ -187,22 +193,33 @@ fn chunk_sums(chunk: &[f32]) -> [f64; 5] {
 #[multiversion(targets = "simd")]
 fn block_sums(block: &[f32]) -> [f64; 5] {
     const LANES: usize = 16;
-    let (mut abs, mut square, mut finite) = ([0.0_f32; LANES], [0.0_f32; LANES], [0_u32; LANES]);
+    let (mut abs, mut square, mut finite) = ([0.0_f32; LANES], [0.0_f32; LANES], [0.0_f32; LANES]);
     let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    for part in block.chunks(LANES) {
-        for (lane, &x) in part.iter().enumerate() {
-            let is_finite = x.abs() < f32::INFINITY;
-            let kept = if is_finite { x } else { 0.0 };
-            finite[lane] += u32::from(is_finite);
-            abs[lane] += kept.abs();
-            square[lane] += kept * kept;
-            low[lane] = if is_finite && x < low[lane] { x } else { low[lane] };
-            high[lane] = if is_finite && x > high[lane] { x } else { high[lane] };
+    let mut add = |lane: usize, x: f32| {
+        let is_finite = x.abs() < f32::INFINITY;
+        let (kept, below, above, one) = if is_finite {
+            (x, x, x, 1.0)
+        } else {
+            (0.0, f32::INFINITY, f32::NEG_INFINITY, 0.0)
+        };
+        finite[lane] += one;
+        abs[lane] += kept.abs();
+        square[lane] += kept * kept;
+        low[lane] = if below < low[lane] { below } else { low[lane] };
+        high[lane] = if above > high[lane] { above } else { high[lane] };
+    };
+    let (parts, tail) = block.as_chunks::<LANES>();
+    for part in parts {
+        for (lane, x) in part.iter().enumerate() {
+            add(lane, *x);
         }
+    }
+    for (lane, x) in tail.iter().enumerate() {
+        add(lane, *x);
     }
     let total = |lanes: [f32; LANES]| lanes.iter().map(|s| f64::from(*s)).sum::<f64>();
     [
-        finite.iter().map(|n| f64::from(*n)).sum(),
+        total(finite),
         f64::from(low.into_iter().fold(f32::INFINITY, f32::min)),
         f64::from(high.into_iter().fold(f32::NEG_INFINITY, f32::max)),
         total(abs),
@@ -239,16 +256,23 @@ fn squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
     const ROUND: f32 = 12_582_912.0;
     const LANES: usize = 16;
     let inverse = 1.0 / step;
+    let square = |x: f32| {
+        let q = x * inverse;
+        let q = if q > limit { limit } else { q };
+        let q = if q < -limit { -limit } else { q };
+        let error = x - ((q + ROUND) - ROUND) * step;
+        let square = error * error;
+        if square < f32::INFINITY { square } else { 0.0 }
+    };
     let mut lanes = [0.0_f32; LANES];
-    for part in block.chunks(LANES) {
-        for (lane, x) in lanes.iter_mut().zip(part) {
-            let q = x * inverse;
-            let q = if q > limit { limit } else { q };
-            let q = if q < -limit { -limit } else { q };
-            let error = x - ((q + ROUND) - ROUND) * step;
-            let square = error * error;
-            *lane += if square < f32::INFINITY { square } else { 0.0 };
+    let (parts, tail) = block.as_chunks::<LANES>();
+    for part in parts {
+        for lane in 0..LANES {
+            lanes[lane] += square(part[lane]);
         }
+    }
+    for (lane, x) in lanes.iter_mut().zip(tail) {
+        *lane += square(*x);
     }
     lanes.iter().map(|s| f64::from(*s)).sum()
 }
@@ -257,35 +281,50 @@ fn squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
 #[multiversion(targets = "simd")]
 fn greatest_magnitude(chunk: &[f32]) -> f32 {
     const LANES: usize = 32;
+    // What is not finite is 0 here; the comparison is written so that it becomes one instruction.
+    let magnitude = |x: f32| if x.abs() < f32::INFINITY { x.abs() } else { 0.0 };
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
     let mut lanes = [0.0_f32; LANES];
-    for part in chunk.chunks(LANES) {
-        for (lane, x) in lanes.iter_mut().zip(part) {
-            let x = x.abs();
-            *lane = if x > *lane && x < f32::INFINITY { x } else { *lane };
+    let (parts, tail) = chunk.as_chunks::<LANES>();
+    for part in parts {
+        for lane in 0..LANES {
+            lanes[lane] = greater(magnitude(part[lane]), lanes[lane]);
         }
+    }
+    for (lane, x) in lanes.iter_mut().zip(tail) {
+        *lane = greater(magnitude(*x), *lane);
     }
     lanes.into_iter().fold(0.0, f32::max)
 }
 
-/// Adds the bins of |x| over `[0, bins / scale]` to `counts`: for what is beyond or no number there is one more.
+/// Adds the bins of |x| over `[0, bins / scale]` to `counts`: for what is no number there is one more. `counts` holds two
+/// sets of counters, used in turn: neighbouring values often share a bin, and one counter would wait for itself.
 fn count_magnitudes(chunk: &[f32], scale: f32, counts: &mut [u32]) {
     const BLOCK: usize = 512;
-    let last = counts.len() as u32 - 2;
+    let (even, odd) = counts.split_at_mut(counts.len() / 2);
+    let last = even.len() as u32 - 2;
     let mut slots = [0_u32; BLOCK];
     for block in chunk.chunks(BLOCK) {
         let slots = &mut slots[..block.len()];
         magnitude_slots(block, scale, last, slots);
-        for slot in slots.iter() {
-            counts[*slot as usize] += 1;
+        let (pairs, rest) = slots.as_chunks::<2>();
+        for [a, b] in pairs {
+            even[*a as usize] += 1;
+            odd[*b as usize] += 1;
+        }
+        for slot in rest {
+            even[*slot as usize] += 1;
         }
     }
 }
 
 #[multiversion(targets = "simd")]
 fn magnitude_slots(block: &[f32], scale: f32, last: u32, slots: &mut [u32]) {
+    let limit = last as f32;
     for (slot, x) in slots.iter_mut().zip(block) {
-        let place = (x.abs() * scale) as i32 as u32;
-        let place = if place > last { last } else { place };
-        *slot = if x.abs() < f32::INFINITY { place } else { last + 1 };
+        let place = x.abs() * scale;
+        let inside = if place < limit { place } else { limit };
+        let place = if x.abs() < f32::INFINITY { inside } else { limit + 1.0 };
+        *slot = (place as i32) as u32;
     }
 }
