@@ -4,7 +4,10 @@
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::{Layout, OutAxis};
-use splitscope::quantization::{Bits, Clip, LayerSettings, SplitKind, choose_threshold, plan_layer};
+use splitscope::quantization::{
+    Bits, Clip, LayerSettings, SplitKind, choose_threshold, max_abs_after_split, plan_layer, split_channels,
+    split_count,
+};
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
 
@@ -105,6 +108,18 @@ fn hot_paths(criterion: &mut Criterion) {
     bench("threshold by MSE, 6 bits", &|_, values| {
         black_box(choose_threshold(values, 6, Clip::Mse));
     });
+    for clip in [Clip::Aciq, Clip::Kl, Clip::Octav] {
+        bench(&format!("threshold by {}, 6 bits", clip.label()), &|_, values| {
+            black_box(choose_threshold(values, 6, clip));
+        });
+    }
+    for ratio in [0.02, 0.05] {
+        bench(&format!("OCS in two passes, ratio {ratio}"), &|layout, values| {
+            let count = split_count(layout, ratio);
+            let max_abs = max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0);
+            black_box(split_channels(values, layout, count, SplitKind::Qa, max_abs / 31.0));
+        });
+    }
     for ratio in [0.0, 0.02, 0.05] {
         bench(&format!("plan at 4 bits, ratio {ratio}"), &|layout, values| {
             black_box(plan_layer(values, layout, &settings(4, ratio, Clip::None)));

@@ -9,6 +9,7 @@ mod inspect;
 mod output;
 mod pipeline;
 mod quantize;
+mod sweep;
 
 use crate::app;
 use crate::progress::Progress;
@@ -76,7 +77,7 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(&arguments, progress)?,
         Command::Quantize(arguments) => quantize::run(&arguments, progress)?,
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
-        Command::Sweep { .. } => return Err(UsageError("sweep is not built yet".to_owned()).into()),
+        Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
     };
     drop(bar);
     output::print(&result)

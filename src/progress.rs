@@ -16,7 +16,7 @@ pub struct Progress(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
-    cancelled: AtomicBool,
+    cancelled: Arc<AtomicBool>,
     done: AtomicU64,
     total: AtomicU64,
     stage: Mutex<String>,
@@ -32,10 +32,24 @@ impl Progress {
         }))
     }
 
+    /// Progress of one part of this work: its steps are its own, and it is cancelled together with this.
+    #[must_use]
+    pub fn part(&self) -> Self {
+        Self(Arc::new(Inner {
+            cancelled: Arc::clone(&self.0.cancelled),
+            ..Inner::default()
+        }))
+    }
+
     /// Begins a stage of `total` steps, named for the person who waits.
     pub fn start(&self, total: u64, stage: impl Into<String>) {
         self.0.done.store(0, Ordering::Relaxed);
         self.0.total.store(total, Ordering::Relaxed);
+        self.stage_is(stage);
+    }
+
+    /// Renames the present stage.
+    pub fn stage_is(&self, stage: impl Into<String>) {
         *self.0.stage.lock().unwrap_or_else(PoisonError::into_inner) = stage.into();
         self.notify();
     }
@@ -88,5 +102,23 @@ impl Progress {
         if let Some(notify) = &self.0.notify {
             notify();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_counts_for_itself_and_is_cancelled_with_the_whole() {
+        let whole = Progress::default();
+        whole.start(3, "rows");
+        let part = whole.part();
+        part.start(10, "samples");
+        part.advance(10);
+        assert_eq!((whole.steps(), whole.stage()), ((0, 3), "rows".to_owned()));
+        assert!(part.check().is_ok());
+        whole.cancel();
+        assert!(part.check().is_err());
     }
 }

@@ -88,6 +88,7 @@ fn help_and_version_go_to_standard_output() {
         &["inspect", "--help"],
         &["quantize", "--help"],
         &["evaluate", "--help"],
+        &["sweep", "--help"],
     ] {
         assert!(succeeds(words).contains("Usage: splitscope"), "{words:?}");
     }
@@ -103,7 +104,6 @@ fn flags_that_are_not_built_yet_are_refused_by_name() {
         assert!(said.contains("not built yet"), "{flag:?}: {said}");
         assert!(said.contains(flag[0]), "{flag:?}: {said}");
     }
-    assert!(refused(&["sweep", "demo:fashion", "--weight-bits", "8,6"]).contains("not built yet"));
 }
 
 #[test]
@@ -320,6 +320,96 @@ fn evaluate_has_the_fields_that_scripts_rely_on() {
     }
     assert!(report["agreement"].as_f64().unwrap() > 0.95);
     assert!(report["sqnr_db"].as_f64().unwrap() > 15.0);
+}
+
+#[test]
+fn evaluate_tells_an_interval_and_what_the_splits_change_by_themselves() {
+    let words = ["evaluate", "demo:fashion", "--data", "demo:fashion", "--limit", "100"];
+    let words = [&words[..], &["--weight-bits", "4", "--expand-ratio", "0.05"]].concat();
+    let report = json(&succeeds(&[&words[..], &["--json"]].concat()));
+    let top1 = report["quantized"]["top1"].as_f64().unwrap();
+    let interval = report["quantized"]["top1_interval"].as_array().unwrap();
+    assert!(interval[0].as_f64().unwrap() < top1 && top1 < interval[1].as_f64().unwrap());
+    let split = &report["split_only"];
+    assert_eq!(
+        (&split["samples"], &split["agreement"]),
+        (&Value::from(64), &Value::from(1.0))
+    );
+    assert!(split["max_abs_difference"].as_f64().unwrap() < 1e-4, "{split}");
+    assert!(split["relative_difference"].as_f64().unwrap() < 1e-5, "{split}");
+    let table = succeeds(&words);
+    assert!(
+        table.contains("splits alone") && table.contains("first 64 samples"),
+        "{table}"
+    );
+    assert!(table.contains("95 % interval"), "{table}");
+}
+
+#[test]
+fn a_sweep_prints_a_table_and_its_file_lets_it_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("rows.csv");
+    let words = ["sweep", "demo:fashion", "--data", "demo:fashion", "--limit", "50"];
+    let words = [
+        &words[..],
+        &["--expand-ratio", "0,0.05", "--clip", "none,mse", "--csv", text(&csv)],
+    ]
+    .concat();
+    let table = succeeds(&[&words[..], &["--weight-bits", "4"]].concat());
+    assert!(
+        table.contains("clip mse") && table.contains("OCS+clip 0.05") && table.contains("**"),
+        "{table}"
+    );
+    let written = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(written.lines().count(), 5);
+    let refused = fails(&[&words[..], &["--weight-bits", "4"]].concat());
+    assert!(refused.contains("--resume"), "{refused}");
+    let more = [&words[..], &["--weight-bits", "4,3", "--resume", "--json"]].concat();
+    let report = json(&succeeds(&more));
+    assert_eq!(report["rows"].as_array().unwrap().len(), 8);
+    assert_eq!(report["rows"][4]["recipe"]["weight_bits"], 3);
+    assert!(report["rows"][4]["overhead"]["macs"].as_f64().unwrap() >= 1.0);
+    assert!(!report["front"].as_array().unwrap().is_empty());
+    let grown = std::fs::read_to_string(&csv).unwrap();
+    assert!(grown.starts_with(&written) && grown.lines().count() == 9, "{grown}");
+    let other = fails(&["sweep", "demo:fashion", "--csv", text(&csv), "--resume"]);
+    assert!(other.contains("another sweep"), "{other}");
+}
+
+#[test]
+fn a_sweep_judges_text_by_perplexity_and_outputs_on_noise_without_data() {
+    let words = [
+        "sweep",
+        "demo:shakespeare",
+        "--weight-bits",
+        "8,4",
+        "--limit",
+        "20",
+        "--json",
+    ];
+    let report = json(&succeeds(&words));
+    let sqnr = |row: usize| report["rows"][row]["sqnr_db"].as_f64().unwrap();
+    assert!(sqnr(0) > sqnr(1) && sqnr(1) > 0.0, "{report}");
+    assert_eq!(
+        (&report["data"], &report["samples"]),
+        (&Value::from("noise"), &Value::from(20))
+    );
+    assert!(report["rows"][0].get("top1").is_none());
+    let words = [
+        "sweep",
+        "demo:shakespeare",
+        "--data",
+        "demo:shakespeare",
+        "--limit",
+        "40",
+    ];
+    let table = succeeds(&words);
+    assert!(
+        table.contains("40 tokens") && table.contains("perplexity · float"),
+        "{table}"
+    );
+    let resume = refused(&["sweep", "demo:fashion", "--resume"]);
+    assert!(resume.contains("--csv"), "{resume}");
 }
 
 #[test]

@@ -3,10 +3,14 @@
 mod common;
 
 use common::{evaluate_recipe, open, relative_difference};
+use rten::Value;
+use rten_tensor::prelude::*;
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, run_outputs};
-use splitscope::network::fold_batch_norm;
-use splitscope::onnx::encode;
+use splitscope::network::{Format, Network, fold_batch_norm};
+use splitscope::onnx::build::{float_tensor, ints_attribute, node};
+use splitscope::onnx::schema::OperatorSetIdProto;
+use splitscope::onnx::{GraphProto, ModelProto, ValueInfoProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, plan, rewrite, split_only};
 
@@ -80,7 +84,7 @@ fn splitting_alone_never_changes_what_the_network_computes() {
                 .unwrap()
                 .logits
         };
-        let float = outputs(encode(&network.model).unwrap());
+        let float = outputs(encode(&network.runnable_model()).unwrap());
         let split = outputs(encode(&split_only(&network, &plan).unwrap()).unwrap());
         let difference = relative_difference(&float, &split);
         assert!(difference <= 1e-5, "folded {fold}: {difference}");
@@ -138,4 +142,58 @@ fn float_everywhere_is_the_float_network() {
     let evaluation = evaluate_recipe(&network, &recipe, Demo::Fashion, 200);
     assert_eq!(evaluation.agreement, 1.0);
     assert_eq!(evaluation.float, evaluation.quantized);
+}
+
+/// ONNX lets a file leave out strides, dilations, pads and the kernel's shape; the engine does not.
+#[test]
+fn convolutions_and_pools_with_their_defaults_left_out_run() {
+    let value = |name: &str| ValueInfoProto {
+        name: Some(name.to_owned()),
+        ..ValueInfoProto::default()
+    };
+    let weights: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin()).collect();
+    let graph = GraphProto {
+        node: vec![
+            node("Conv", "conv", ["x", "w"], ["a"], vec![]),
+            node(
+                "MaxPool",
+                "pool",
+                ["a"],
+                ["y"],
+                vec![ints_attribute("kernel_shape", [2, 2])],
+            ),
+        ],
+        initializer: vec![float_tensor("w", &[3, 2, 2, 2], &weights)],
+        input: vec![value("x")],
+        output: vec![value("y")],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(13),
+        }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    let network = Network::new("bare", None, Format::Onnx, model).unwrap();
+    let run = |model: &ModelProto| -> Vec<f32> {
+        let x: Vec<f32> = (0..50).map(|i| (i as f32 * 0.3).cos()).collect();
+        let x = Value::from_shape(&[1, 2, 5, 5], x).unwrap();
+        let engine = Engine::load(encode(model).unwrap()).unwrap();
+        match engine.run(&[("x", x)], &["y"]).unwrap().remove(0) {
+            Value::FloatTensor(y) => y.to_vec(),
+            other => panic!("{other:?}"),
+        }
+    };
+    let recipe = Recipe {
+        expand_ratio: 0.5,
+        ..Recipe::default()
+    };
+    let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+    let float = run(&network.runnable_model());
+    assert_eq!(float.len(), 3 * 3 * 3);
+    assert!(relative_difference(&float, &run(&split_only(&network, &plan).unwrap())) <= 1e-5);
+    assert!(relative_difference(&float, &run(&rewrite(&network, &plan).unwrap())) <= 0.02);
 }

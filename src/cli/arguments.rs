@@ -40,13 +40,8 @@ pub(super) enum Command {
     Quantize(QuantizeArguments),
     /// Run a network before and after quantization on the same data and compare
     Evaluate(EvaluateArguments),
-    /// Try many recipes (not built yet)
-    #[command(hide = true)]
-    Sweep {
-        /// Taken in and refused.
-        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-        anything: Vec<String>,
-    },
+    /// Try a grid of recipes on the same data and show which are best
+    Sweep(SweepArguments),
 }
 
 /// `splitscope inspect`.
@@ -114,6 +109,46 @@ pub(super) struct EvaluateArguments {
     pub(super) data_flags: DataArguments,
 }
 
+/// `splitscope sweep`.
+#[derive(Debug, Args)]
+pub(super) struct SweepArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Write each row as it finishes
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+    /// Keep the rows that the CSV file has already and add those that it lacks
+    #[arg(long, requires = "csv")]
+    pub(super) resume: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Bits of each weight to try: 2 to 8, or float
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', help_heading = "Grid")]
+    pub(super) weight_bits: Vec<Bits>,
+    /// Shares of input channels to try
+    #[arg(long, value_name = "R,R,...", value_delimiter = ',', value_parser = ratio, help_heading = "Grid")]
+    pub(super) expand_ratio: Vec<f64>,
+    /// Ways to choose the largest weight kept to try: none, mse, aciq, aciq-2019, kl, percentile[:P], octav, manual:T
+    #[arg(long, value_name = "HOW,HOW,...", value_delimiter = ',', help_heading = "Grid")]
+    pub(super) clip: Vec<Clip>,
+    /// Bits of each layer's input to try: 2 to 8 (needs calibration data), or float
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', help_heading = "Grid")]
+    pub(super) activation_bits: Vec<Bits>,
+    #[command(flatten)]
+    pub(super) recipe_flags: BaseRecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
 /// Where the ranges of activations come from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Calibration")]
@@ -134,27 +169,50 @@ pub(super) struct CalibrationArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(super) struct RecipeArguments {
-    /// Start from a recipe file (TOML); the flags below override it
-    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
-    recipe: Option<PathBuf>,
-    /// Start from a named recipe; the flags below override it
-    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
-    preset: Option<Preset>,
     /// Bits of each weight: 2 to 8, or float
     #[arg(long, value_name = "K")]
     weight_bits: Option<Bits>,
     /// Share of input channels to duplicate in each layer: 0.02 splits 2 %, rounded up
     #[arg(long, value_name = "R", value_parser = ratio)]
     expand_ratio: Option<f64>,
-    /// How a weight becomes two: qa keeps their rounded sum, naive halves
-    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
-    split: Option<SplitKind>,
     /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
     #[arg(long, value_name = "HOW")]
     clip: Option<Clip>,
     /// Bits of each layer's input: 2 to 8, or float
     #[arg(long, value_name = "K")]
     activation_bits: Option<Bits>,
+    #[command(flatten)]
+    base: BaseRecipeArguments,
+}
+
+impl RecipeArguments {
+    /// The recipe that the flags ask for, not yet checked against a network.
+    ///
+    /// # Errors
+    /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
+    pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
+        let mut recipe = self.base.recipe()?;
+        replace(&mut recipe.weight_bits, self.weight_bits);
+        replace(&mut recipe.expand_ratio, self.expand_ratio);
+        replace(&mut recipe.clip, self.clip);
+        replace(&mut recipe.activation_bits, self.activation_bits);
+        Ok(recipe)
+    }
+}
+
+/// What a sweep holds fixed: everything of a recipe but the values that it tries.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recipe")]
+pub(super) struct BaseRecipeArguments {
+    /// Start from a recipe file (TOML); the flags below override it
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+    /// Start from a named recipe; the flags below override it
+    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
+    preset: Option<Preset>,
+    /// How a weight becomes two: qa keeps their rounded sum, naive halves
+    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
+    split: Option<SplitKind>,
     /// Share of channels of each activation to duplicate; only 0 is built so far
     #[arg(long, value_name = "R", value_parser = ratio)]
     activation_expand_ratio: Option<f64>,
@@ -184,7 +242,7 @@ pub(super) struct RecipeArguments {
     float_layer: Vec<String>,
 }
 
-impl RecipeArguments {
+impl BaseRecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
@@ -196,11 +254,7 @@ impl RecipeArguments {
             (None, Some(preset)) => Recipe::preset(preset),
             (None, None) => Recipe::default(),
         };
-        replace(&mut recipe.weight_bits, self.weight_bits);
-        replace(&mut recipe.expand_ratio, self.expand_ratio);
         replace(&mut recipe.split, self.split);
-        replace(&mut recipe.clip, self.clip);
-        replace(&mut recipe.activation_bits, self.activation_bits);
         replace(&mut recipe.activation_clip, self.activation_clip);
         if self.fold_batch_norm || self.no_fold_batch_norm {
             recipe.fold_batch_norm = self.fold_batch_norm;

@@ -3,7 +3,9 @@
 use super::arguments::EvaluateArguments;
 use super::output::{Table, check_place, to_json, write_whole};
 use super::pipeline;
-use crate::inference::{self, Dataset, Engine, Evaluation, Metrics, Outputs, run_outputs};
+use crate::inference::{
+    self, Dataset, Engine, Evaluation, Metrics, Outputs, SplitOnly, run_outputs, split_only_difference,
+};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::rewrite;
@@ -39,7 +41,9 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     if let Some(path) = &arguments.logits {
         write_logits(path, &after)?;
     }
-    let evaluation = inference::evaluate(&before, &after, &data);
+    let mut evaluation = inference::evaluate(&before, &after, &data);
+    evaluation.split_only = split_only_difference(&planned.network, &planned.plan, &data, &before, progress)
+        .context("the splits without a grid")?;
     if arguments.json {
         to_json(&evaluation)
     } else {
@@ -78,12 +82,39 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    let interval = interval_line(float, quantized);
+    let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));
     format!(
-        "{} · {samples} {unit} · {}\n{notes}\n{}\nsame first answer {} · {sqnr}\n",
+        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}",
         data.name(),
         data.preprocessing(),
         rows.text(),
-        share(evaluation.agreement)
+        interval.unwrap_or_default(),
+        share(evaluation.agreement),
+        split_only.unwrap_or_default()
+    )
+}
+
+/// Where the top-1 of other samples of the same kind would lie.
+fn interval_line(float: &Metrics, quantized: &Metrics) -> Option<String> {
+    let show = |[low, high]: [f64; 2]| format!("{:.2} to {:.2} %", low * 100.0, high * 100.0);
+    let (before, after) = (float.top1_interval?, quantized.top1_interval?);
+    Some(format!(
+        "top-1, 95 % interval: float {}, quantized {}\n",
+        show(before),
+        show(after)
+    ))
+}
+
+/// What the splits change by themselves, and on how many samples that was seen.
+fn split_only_line(split: &SplitOnly, unit: &str) -> String {
+    format!(
+        "splits alone, without a grid: outputs move by {:.1e} at most ({:.1e} of the largest), same first answer {:.2} % \
+         · first {} {unit}\n",
+        split.max_abs_difference,
+        split.relative_difference,
+        split.agreement * 100.0,
+        split.samples
     )
 }
 
@@ -96,6 +127,21 @@ fn share_with_error(share: f64, samples: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_splits_difference_says_on_how_many_samples_it_was_seen() {
+        let split = SplitOnly {
+            samples: 64,
+            max_abs_difference: 2.5e-6,
+            relative_difference: 1.25e-7,
+            agreement: 1.0,
+        };
+        assert_eq!(
+            split_only_line(&split, "samples"),
+            "splits alone, without a grid: outputs move by 2.5e-6 at most (1.2e-7 of the largest), same first answer \
+             100.00 % · first 64 samples\n"
+        );
+    }
 
     #[test]
     fn a_share_comes_with_its_standard_error() {

@@ -33,10 +33,7 @@ pub(super) fn plan(
     let wanted = recipe.recipe()?;
     let original = format::open(Path::new(model))?;
     wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    let network = quantization::prepare(&original, &wanted).with_context(|| format!("{model}: preparing"))?;
-    for step in &network.preparation.steps {
-        log::info!("{model}: {step}");
-    }
+    let network = prepared(model, &original, &wanted)?;
     progress.check()?;
     let activations = if wanted.needs_activations() {
         Some(activations(model, &wanted, &network, calibration, data, progress)?)
@@ -51,23 +48,32 @@ pub(super) fn plan(
     })
 }
 
+/// The network that the recipe is carried out on: batch-norms folded and layers equalized, if it says so.
+pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
+    let network = quantization::prepare(original, recipe).with_context(|| format!("{model}: preparing"))?;
+    for step in &network.preparation.steps {
+        log::info!("{model}: {step}");
+    }
+    Ok(network)
+}
+
 /// The engine for a network as it is.
 pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     if let Some(why) = &network.why_not_runnable {
         bail!("{}: {why}", network.name);
     }
-    let bytes = onnx::encode(&network.model).with_context(|| network.name.clone())?;
+    let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
     Engine::load(bytes).with_context(|| network.name.clone())
 }
 
 /// Tells on standard error what a person should know but did not ask for.
-fn note(text: &str) {
+pub(super) fn note(text: &str) {
     // Nobody may be reading it.
     let _ = writeln!(std::io::stderr(), "splitscope: {text}");
 }
 
 /// What is known of the layers' inputs: from calibration data, or without any.
-fn activations(
+pub(super) fn activations(
     model: &str,
     recipe: &Recipe,
     network: &Network,

@@ -1,7 +1,7 @@
 //! What a network answers on a data set, and how a quantized one compares with the float one.
 
 use super::dataset::TextLayout;
-use super::{Dataset, Engine, InferenceError};
+use super::{Dataset, Engine, InferenceError, SplitOnly};
 use crate::progress::Progress;
 use rten::Value;
 use rten_tensor::prelude::*;
@@ -29,6 +29,9 @@ pub struct Metrics {
     /// Fraction whose first answer is the label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top1: Option<f64>,
+    /// 95 % confidence interval of `top1` (Wilson 1927), low and high: what other samples of the same kind could give.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub top1_interval: Option<[f64; 2]>,
     /// Fraction whose first five answers hold the label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub top5: Option<f64>,
@@ -53,6 +56,9 @@ pub struct Evaluation {
     pub agreement: f64,
     /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs, decibels; infinite when equal (null in JSON).
     pub sqnr_db: Option<f64>,
+    /// What the splits alone change, if it was measured: see [`super::split_only_difference`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split_only: Option<SplitOnly>,
 }
 
 /// One answer: class and probability (softmax).
@@ -268,14 +274,21 @@ impl Outputs {
 /// Compares two runs on the same samples.
 pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluation {
     let samples = float.samples.min(quantized.samples);
-    let same = |sample: &usize| largest(float.row(*sample)) == largest(quantized.row(*sample));
     Evaluation {
         samples,
         float: metrics(float, data),
         quantized: metrics(quantized, data),
-        agreement: share((0..samples).filter(same).count(), samples),
+        agreement: agreement(float, quantized),
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
+        split_only: None,
     }
+}
+
+/// Fraction of the samples of both runs with the same first answer.
+pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
+    let samples = one.samples.min(other.samples);
+    let same = |sample: &usize| largest(one.row(*sample)) == largest(other.row(*sample));
+    share((0..samples).filter(same).count(), samples)
 }
 
 /// Metrics of one run on `data`.
@@ -305,8 +318,10 @@ pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
             .filter(|(at, label)| rank(outputs.row(*at), **label) < k)
             .count()
     };
+    let top1 = share(within(1), samples);
     Metrics {
-        top1: Some(share(within(1), samples)),
+        top1: Some(top1),
+        top1_interval: Some(wilson_interval(top1, samples)),
         top5: (outputs.classes > 5).then(|| share(within(5), samples)),
         ..Metrics::default()
     }
@@ -395,6 +410,21 @@ fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
 
 fn share(part: usize, whole: usize) -> f64 {
     if whole == 0 { 0.0 } else { part as f64 / whole as f64 }
+}
+
+/// The 95 % confidence interval of a share seen in `samples` trials (Wilson 1927): unlike the share's standard error it
+/// stays within 0 and 1 and does not vanish at them.
+pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
+    /// The standard normal distribution lies within this many deviations with probability 0.95.
+    const Z: f64 = 1.959_963_984_540_054;
+    if samples == 0 {
+        return [0.0, 1.0];
+    }
+    let n = samples as f64;
+    let shrink = 1.0 / (1.0 + Z * Z / n);
+    let centre = shrink * (share + Z * Z / (2.0 * n));
+    let half = shrink * Z * (share * (1.0 - share) / n + Z * Z / (4.0 * n * n)).sqrt();
+    [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
 /// `None` where it is undefined: nothing to compare, no signal, or a NaN.
@@ -523,6 +553,38 @@ mod tests {
             &Dataset::demo(Demo::Fashion),
         ));
         assert!(json.unwrap().contains("\"sqnr_db\":null"));
+    }
+
+    #[test]
+    fn the_confidence_interval_is_wilson_s() {
+        let near = |share: f64, samples: usize, expected: [f64; 2]| {
+            let [low, high] = wilson_interval(share, samples);
+            assert!(
+                (low - expected[0]).abs() < 1e-9 && (high - expected[1]).abs() < 1e-9,
+                "{low} {high}"
+            );
+        };
+        // At the ends it is z^2 / (n + z^2) wide, z^2 = 3.841 458 820 694.
+        let z2 = 3.841_458_820_694_124;
+        near(0.0, 10, [0.0, z2 / (10.0 + z2)]);
+        near(1.0, 10, [10.0 / (10.0 + z2), 1.0]);
+        // The roots of (p - share)^2 = z^2 p (1 - p) / n.
+        let [low, high] = wilson_interval(0.942, 1000);
+        for p in [low, high] {
+            assert!(((p - 0.942_f64).powi(2) - z2 * p * (1.0 - p) / 1000.0).abs() < 1e-12);
+        }
+        assert!(low < 0.942 && 0.942 < high);
+        near(0.5, 0, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn only_labelled_images_have_an_interval() {
+        let (data, outputs) = run(Demo::Fashion, 50);
+        let [low, high] = metrics(&outputs, &data).top1_interval.unwrap();
+        let top1 = metrics(&outputs, &data).top1.unwrap();
+        assert!(low < top1 && top1 < high, "{low} {top1} {high}");
+        let (data, outputs) = run(Demo::Shakespeare, 20);
+        assert_eq!(metrics(&outputs, &data).top1_interval, None);
     }
 
     #[test]

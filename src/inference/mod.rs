@@ -5,14 +5,19 @@ mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+mod split_only;
+pub mod sweep;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};
+pub use split_only::{SplitOnly, split_only_difference};
 
+use crate::onnx::OnnxError;
 use crate::progress::Cancelled;
+use crate::quantization::QuantizationError;
 
 /// Why a network could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +32,22 @@ pub enum InferenceError {
     /// The engine stopped while running.
     #[error("the network failed while running: {0}")]
     Run(String),
+    /// The recipe cannot be carried out on the network.
+    #[error(transparent)]
+    Quantization(QuantizationError),
+    /// The network cannot be written as the bytes that the engine loads.
+    #[error(transparent)]
+    Onnx(#[from] OnnxError),
     /// The data do not fit the network.
     #[error("{0}")]
     Data(String),
+}
+
+impl From<QuantizationError> for InferenceError {
+    fn from(error: QuantizationError) -> Self {
+        match error {
+            QuantizationError::Cancelled(cancelled) => Self::Cancelled(cancelled),
+            error => Self::Quantization(error),
+        }
+    }
 }

@@ -1,1 +1,11 @@
-//! jobs
+//! Background work: a queue that knows neither networks nor windows.
+//!
+//! A job has a kind. Of each kind the newest wins: starting one cancels the older, whose late result is dropped. At most
+//! one thread of a kind runs at a time (a cancelled one is waited for), so that a dragged slider can't pile threads up.
+//! Results are taken by [`Jobs::poll`]; a [`Waker`] tells when it is worth polling. A panic becomes an error.
+
+mod queue;
+mod waker;
+
+pub use queue::{Finished, JobError, JobId, Jobs, Running};
+pub use waker::Waker;

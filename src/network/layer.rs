@@ -23,6 +23,23 @@ pub enum LayerKind {
     Quantized,
 }
 
+impl LayerKind {
+    /// Blocks of rows, one a gate, in the weights of a recurrent layer; `None` for every other.
+    pub fn gates(self) -> Option<usize> {
+        match self {
+            Self::Lstm => Some(4),
+            Self::Gru => Some(3),
+            Self::Rnn => Some(1),
+            Self::Conv | Self::ConvTranspose | Self::Gemm | Self::MatMul | Self::Tensor | Self::Quantized => None,
+        }
+    }
+
+    /// Whether it is LSTM, GRU or RNN.
+    pub fn is_recurrent(self) -> bool {
+        self.gates().is_some()
+    }
+}
+
 /// What can be done with a layer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Support {
@@ -62,7 +79,7 @@ pub enum OutAxis {
 ///
 /// Input channel j of the layer is `group * channels + channel`. Conv `W[O, I/g, kH, kW]` has `outer = O/g`,
 /// `channels = I/g`, `inner = kH*kW`; Gemm with `transB` `W[O, I]` has `inner = 1`; MatMul `W[I, O]` has `outer = 1`,
-/// `inner = O`.
+/// `inner = O`; LSTM, GRU and RNN `W[D, gates*H, I]` and `R[D, gates*H, H]` have `outer = D*gates*H`, `inner = 1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Groups of a grouped convolution, else 1.
@@ -155,14 +172,28 @@ pub struct Layer {
 }
 
 impl Layer {
+    /// [`Layer::weight_input`] of the layer R of a recurrent node.
+    pub const RECURRENT_WEIGHT: usize = 2;
+
     /// Axis of the stored weight tensor that is the output channel.
     pub fn output_axis(&self) -> usize {
-        1 - self.channel_axis()
+        match self.layout.out_axis {
+            _ if self.kind.is_recurrent() => 1,
+            OutAxis::Outer => 0,
+            OutAxis::Inner => 1,
+        }
+    }
+
+    /// Whether [`Layer::output_axis`] alone tells the output channels apart, so that each can have a scale of its own. The
+    /// weights of a recurrent layer in both directions have theirs on two axes.
+    pub fn takes_scales_per_channel(&self) -> bool {
+        !self.kind.is_recurrent() || self.shape.first() == Some(&1)
     }
 
     /// Axis of the stored weight tensor that is the input channel (of one group).
     pub fn channel_axis(&self) -> usize {
         match self.layout.out_axis {
+            _ if self.kind.is_recurrent() => 2,
             OutAxis::Outer => 1,
             OutAxis::Inner => 0,
         }

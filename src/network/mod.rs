@@ -19,7 +19,9 @@ pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
 
-use crate::onnx::{FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float};
+use crate::onnx::{
+    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+};
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -99,6 +101,13 @@ impl Network {
             preparation: Arc::new(preparation),
             ..network
         })
+    }
+
+    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
+    pub fn runnable_model(&self) -> ModelProto {
+        let mut model = (*self.model).clone();
+        spell_out_defaults(&mut model);
+        model
     }
 
     /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`

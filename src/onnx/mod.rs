@@ -1,6 +1,7 @@
 //! ONNX files: the schema, reading, writing, tensors as floats. Knows nothing of layers or quantization.
 
 pub mod build;
+mod defaults;
 mod error;
 mod external;
 mod read;
@@ -11,6 +12,7 @@ mod upgrade;
 mod visit;
 mod write;
 
+pub use defaults::spell_out_defaults;
 pub use error::OnnxError;
 pub use read::{map_file, read_bytes, read_file};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};

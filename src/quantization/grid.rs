@@ -159,7 +159,7 @@ fn quantize_run(values: &[f32], indices: &mut [i8], step: f32, low: f32, high: f
 }
 
 /// n = 2^(k-1) - 1: the greatest index of the symmetric grid of k bits.
-pub fn symmetric_levels(bits: u8) -> i32 {
+pub(super) fn symmetric_levels(bits: u8) -> i32 {
     (1 << (bits - 1)) - 1
 }
 

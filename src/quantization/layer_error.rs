@@ -3,6 +3,7 @@
 use super::weight::Steps;
 use super::{Grid, Split};
 use crate::network::Layout;
+use multiversion::multiversion;
 use rayon::prelude::*;
 
 /// Error of a quantized layer against its original weights.
@@ -40,30 +41,13 @@ pub(super) fn layer_error(
         .with_min_len((1 << 14) / row + 1)
         .enumerate()
         .map_init(
-            || (vec![0.0_f32; row], vec![false; row]),
-            |(seen, clipped), (number, ((original, indices), expanded))| {
-                let group = number / layout.outer;
-                merge_copies(
-                    seen,
-                    clipped,
-                    layout,
-                    split,
-                    group,
-                    number,
-                    (indices, expanded),
-                    grid,
-                    steps,
-                );
-                let (mut signal, mut noise, mut clip_noise) = (0.0_f64, 0.0_f64, 0.0_f64);
-                for ((w, seen), clipped) in original.iter().zip(seen.iter()).zip(clipped.iter()) {
-                    let error = f64::from(seen - w);
-                    signal += f64::from(*w) * f64::from(*w);
-                    noise += error * error;
-                    if *clipped {
-                        clip_noise += error * error;
-                    }
-                }
-                [signal, noise, clip_noise]
+            || Seen {
+                weights: vec![0.0; row],
+                clipped: vec![0.0; row],
+            },
+            |seen, (number, ((original, indices), expanded))| {
+                seen.read(layout, split, number, indices, expanded, grid, steps);
+                error_sums(original, &seen.weights, &seen.clipped)
             },
         )
         .collect();
@@ -93,35 +77,97 @@ impl LayerError {
     }
 }
 
-/// One row as the network sees it: `seen` gets the sums over copies, `clipped` whether a copy was beyond the grid.
-#[allow(
-    clippy::too_many_arguments,
-    reason = "one row of everything; a struct would only rename them"
-)]
-fn merge_copies(
-    seen: &mut [f32],
-    clipped: &mut [bool],
-    layout: &Layout,
-    split: &Split,
-    group: usize,
-    row: usize,
-    (indices, expanded): (&[i8], &[f32]),
-    grid: Grid,
-    steps: &Steps,
-) {
-    let end = grid.high() as f32 + 0.5;
-    for i in 0..seen.len() {
-        let step = steps.at(row, i);
-        seen[i] = f32::from(indices[i]) * step;
-        clipped[i] = expanded[i].abs() > end * step;
-    }
-    for channel in layout.channels..split.layout.channels {
-        let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
-        let (to, from) = (source * layout.inner, channel * layout.inner);
-        for i in 0..layout.inner {
-            let step = steps.at(row, from + i);
-            seen[to + i] += f32::from(indices[from + i]) * step;
-            clipped[to + i] |= expanded[from + i].abs() > end * step;
+/// One row as the network sees it.
+struct Seen {
+    /// Sums over the copies of each weight.
+    weights: Vec<f32>,
+    /// 1 where a copy was beyond the grid, else 0.
+    clipped: Vec<f32>,
+}
+
+impl Seen {
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "one row of everything; a struct would only rename them"
+    )]
+    fn read(
+        &mut self,
+        layout: &Layout,
+        split: &Split,
+        row: usize,
+        indices: &[i8],
+        expanded: &[f32],
+        grid: Grid,
+        steps: &Steps,
+    ) {
+        let end = grid.high() as f32 + 0.5;
+        let width = self.weights.len();
+        match steps.of_row(row) {
+            Some(step) => dequantize(
+                &indices[..width],
+                &expanded[..width],
+                step,
+                end * step,
+                &mut self.weights,
+                &mut self.clipped,
+            ),
+            None => {
+                for i in 0..width {
+                    let step = steps.at(row, i);
+                    self.weights[i] = f32::from(indices[i]) * step;
+                    self.clipped[i] = f32::from(u8::from(expanded[i].abs() > end * step));
+                }
+            }
+        }
+        let group = row / layout.outer;
+        for channel in layout.channels..split.layout.channels {
+            let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
+            let (to, from) = (source * layout.inner, channel * layout.inner);
+            for i in 0..layout.inner {
+                let step = steps.at(row, from + i);
+                self.weights[to + i] += f32::from(indices[from + i]) * step;
+                if expanded[from + i].abs() > end * step {
+                    self.clipped[to + i] = 1.0;
+                }
+            }
         }
     }
+}
+
+#[multiversion(targets = "simd")]
+fn dequantize(indices: &[i8], expanded: &[f32], step: f32, end: f32, weights: &mut [f32], clipped: &mut [f32]) {
+    let places = weights.iter_mut().zip(clipped);
+    for ((weight, clipped), (index, x)) in places.zip(indices.iter().zip(expanded)) {
+        *weight = f32::from(*index) * step;
+        *clipped = if x.abs() > end { 1.0 } else { 0.0 };
+    }
+}
+
+/// Sums of w^2, of the squared error, and of the squared error where clipped. Blocks are summed in f32 lanes.
+#[multiversion(targets = "simd")]
+fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
+    const LANES: usize = 16;
+    const BLOCK: usize = 2048;
+    let mut total = [0.0_f64; 3];
+    let blocks = original
+        .chunks(BLOCK)
+        .zip(seen.chunks(BLOCK).zip(clipped.chunks(BLOCK)));
+    for (original, (seen, clipped)) in blocks {
+        let mut sums = [[0.0_f32; LANES]; 3];
+        let lines = original
+            .chunks(LANES)
+            .zip(seen.chunks(LANES).zip(clipped.chunks(LANES)));
+        for (original, (seen, clipped)) in lines {
+            for (lane, (w, (seen, clipped))) in original.iter().zip(seen.iter().zip(clipped)).enumerate() {
+                let error = (seen - w) * (seen - w);
+                sums[0][lane] += w * w;
+                sums[1][lane] += error;
+                sums[2][lane] += error * clipped;
+            }
+        }
+        for (total, sums) in total.iter_mut().zip(sums) {
+            *total += sums.iter().map(|s| f64::from(*s)).sum::<f64>();
+        }
+    }
+    total
 }

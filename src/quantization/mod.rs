@@ -21,7 +21,7 @@ pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
 pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
 pub use prepare::prepare;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
-pub use rewrite::{RECIPE_KEY, quantized_tensors, rewrite, split_only};
+pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
 pub use split::{Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count};
 pub use weight::{plan_layer, split_weights};
 

@@ -47,12 +47,18 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             let after = planned
                 .quantized()
                 .map_or(before, |quantized| quantized.layout.channels as u64);
-            let grown = |cost: u64| (cost, if before == 0 { cost } else { cost / before * after });
+            let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
+            // The copies inside a recurrent cell have rows of W and R too.
+            let (units, wide) = hidden_units(network, plan, layer).unwrap_or((1, 1));
+            let with_rows = |(before, after): (u64, u64)| (before, after / units.max(1) * wide);
             LayerOverhead {
                 name: layer.name.clone(),
-                weights: grown(layer.parameters()),
+                weights: with_rows(grown(layer.parameters())),
                 activations: shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown),
-                macs: shapes.and_then(|shapes| macs(network, layer, shapes)).map(grown),
+                macs: shapes
+                    .and_then(|shapes| macs(network, layer, shapes))
+                    .map(grown)
+                    .map(with_rows),
             }
         })
         .collect();
@@ -74,6 +80,17 @@ fn ratio(costs: impl Iterator<Item = Option<(u64, u64)>>) -> Option<f64> {
     (before > 0).then(|| after as f64 / before as f64)
 }
 
+/// Hidden units of the recurrent cell that `layer` belongs to, before and after.
+fn hidden_units(network: &Network, plan: &Plan, layer: &Layer) -> Option<(u64, u64)> {
+    let of_cell = |other: &Layer| {
+        other.kind.is_recurrent() && other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT
+    };
+    let place = network.layers.iter().position(of_cell)?;
+    let quantized = plan.layers.get(place)?.quantized()?;
+    let units = network.layers[place].layout.channels;
+    Some((units as u64, quantized.layout.channels as u64))
+}
+
 fn input_elements(layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
     let (input, _) = layer.input.as_ref()?;
     Some(elements(shapes.get(input)?))
@@ -89,7 +106,12 @@ fn macs(network: &Network, layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
         LayerKind::Gemm | LayerKind::MatMul => {
             input_elements(layer, shapes)? / (layer.layout.in_channels() as u64).max(1)
         }
-        _ => return None,
+        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
+            let input = shapes.get(network.node(layer)?.input.first()?)?;
+            let (_, steps) = input.split_last()?;
+            elements(steps)
+        }
+        LayerKind::ConvTranspose | LayerKind::Tensor | LayerKind::Quantized => return None,
     };
     debug_assert!(layer.layout.groups == 1 || layer.layout.out_axis == OutAxis::Outer);
     Some(positions * layer.parameters())

@@ -123,7 +123,8 @@ pub fn plan(
         .enumerate()
         .map(|(index, layer)| {
             progress.check()?;
-            let settings = recipe.settings(network, index);
+            let mut settings = recipe.settings(network, index);
+            settings.per_channel &= layer.takes_scales_per_channel();
             let means = activations.filter(|_| recipe.bias_correction);
             let outcome = outcome(network, layer, &settings, network.weights(index), activations, means);
             progress.advance(1);
@@ -214,7 +215,8 @@ fn plan_activation(
     let Some(bits) = settings.activation_bits.grid() else {
         return Ok(None);
     };
-    let Some((input, _)) = &layer.input else {
+    // Recurrent layers have their weights quantized only (METHOD section 5).
+    let Some((input, _)) = layer.input.as_ref().filter(|_| !layer.kind.is_recurrent()) else {
         return Ok(None);
     };
     let Some(seen) = activations.and_then(|all| all.get(input)) else {

@@ -5,6 +5,7 @@
 //! over channels; the weights themselves are written once, at the end: O(weights + splits * channel size).
 
 use crate::network::{Layout, OutAxis};
+use multiversion::multiversion;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::cmp::Ordering;
@@ -288,15 +289,7 @@ fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
         .with_min_len((1 << 16) / row + 1)
         .fold(start, |mut ranges, (number, row)| {
             let ranges_of_group = &mut ranges[number / layout.outer * layout.channels..][..layout.channels];
-            if layout.inner == 1 {
-                for (range, x) in ranges_of_group.iter_mut().zip(row) {
-                    widen(range, *x, *x);
-                }
-            } else {
-                for (range, line) in ranges_of_group.iter_mut().zip(row.chunks_exact(layout.inner)) {
-                    line.iter().for_each(|x| widen(range, *x, *x));
-                }
-            }
+            widen_by_lines(ranges_of_group, row, layout.inner);
             ranges
         })
         .reduce(start, |mut a, b| {
@@ -305,6 +298,35 @@ fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
             }
             a
         })
+}
+
+/// Widens each range to the values of its line.
+#[multiversion(targets = "simd")]
+fn widen_by_lines(ranges: &mut [(f32, f32)], lines: &[f32], length: usize) {
+    #[inline(always)]
+    fn widen(range: &mut (f32, f32), line: &[f32]) {
+        let (mut low, mut high) = *range;
+        for x in line {
+            low = if *x < low { *x } else { low };
+            high = if *x > high { *x } else { high };
+        }
+        *range = (low, high);
+    }
+    // A length that the compiler knows lets it unroll: 1x1 and 3x3 kernels are most of all weights.
+    match length {
+        1 => ranges
+            .iter_mut()
+            .zip(lines.as_chunks::<1>().0)
+            .for_each(|(range, line)| widen(range, line)),
+        9 => ranges
+            .iter_mut()
+            .zip(lines.as_chunks::<9>().0)
+            .for_each(|(range, line)| widen(range, line)),
+        _ => ranges
+            .iter_mut()
+            .zip(lines.chunks_exact(length))
+            .for_each(|(range, line)| widen(range, line)),
+    }
 }
 
 #[cfg(test)]

@@ -82,6 +82,15 @@ impl<'a> Steps<'a> {
         }
     }
 
+    /// The step of a whole row, if it has one.
+    pub(super) fn of_row(&self, row: usize) -> Option<f32> {
+        match (self.steps, self.out_axis) {
+            ([step], _) => Some(*step),
+            (steps, OutAxis::Outer) => steps.get(row).copied(),
+            (_, OutAxis::Inner) => None,
+        }
+    }
+
     /// The step of element `place` of row `row` (rows of all groups counted through).
     pub(super) fn at(&self, row: usize, place: usize) -> f32 {
         match (self.steps, self.out_axis) {

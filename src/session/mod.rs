@@ -1,1 +1,361 @@
-//! session
+//! What is open now and what is known of it: network, recipe, data, results; actions, undo. Knows no window.
+//!
+//! [`Session::act`] takes what a person asks for, [`Session::poll`] takes what the jobs have brought; both end in
+//! [`Session::advance`], which looks at what is missing for the present network, recipe and data and starts the jobs for it.
+//! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
+
+mod action;
+mod analysis;
+mod derive;
+mod history;
+mod layer_view;
+mod messages;
+mod open;
+mod preview;
+mod saved;
+mod stage;
+mod start;
+mod work;
+
+#[cfg(test)]
+mod tests;
+
+pub use action::{Action, ExportKind};
+pub use analysis::{Analysis, LayerFacts};
+pub use history::History;
+pub use layer_view::{After, LayerView, LayerViewKey, whole_range};
+pub use messages::{Level, Message, Messages};
+pub use open::{EvaluationKey, OpenNetwork, PlanKey, RunState};
+pub use preview::{Preview, answers, row};
+pub use saved::Saved;
+pub use stage::Stage;
+pub use start::{plain, start_recipe};
+pub use work::{Evaluated, Kind, Planned};
+
+use crate::format::demo::Demo;
+use crate::jobs::{Finished, JobError, Jobs, Running, Waker};
+use crate::quantization::Recipe;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use work::Output;
+
+/// All that is open, known and under way.
+pub struct Session {
+    jobs: Jobs<Kind, Output>,
+    /// What is remembered from one start to the next.
+    pub saved: Saved,
+    messages: Messages,
+    open: Option<OpenNetwork>,
+    /// The model being opened.
+    opening: Option<PathBuf>,
+    /// A recipe that waits for a network to be opened.
+    pending_recipe: Option<(PathBuf, Recipe)>,
+    /// Data that wait for a network to be opened.
+    pending_data: Option<(String, crate::inference::DataOptions)>,
+}
+
+impl Session {
+    /// Nothing open yet. `waker` is called from other threads when [`Session::poll`] would find something.
+    pub fn new(waker: Waker, saved: Saved) -> Self {
+        Self {
+            jobs: Jobs::new(waker),
+            saved: saved.sane(),
+            messages: Messages::default(),
+            open: None,
+            opening: None,
+            pending_recipe: None,
+            pending_data: None,
+        }
+    }
+
+    /// Carries out what a person asks for; whatever takes time goes on a job.
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Open(path) => self.start_opening(path),
+            Action::OpenData { path, options } => match &mut self.open {
+                Some(open) if self.opening.is_none() => open.request_data(path, options),
+                _ => self.pending_data = Some((path, options)),
+            },
+            Action::EditRecipe { recipe, gesture } => self.edit_recipe(|history| history.edit(*recipe, gesture)),
+            Action::EndGesture => self.edit_recipe(History::end_gesture),
+            Action::ApplyPreset(preset) => self.edit_recipe(|history| {
+                let present = history.present();
+                let mut recipe = Recipe::preset(preset);
+                recipe.weight_bits = present.weight_bits;
+                recipe.expand_ratio = present.expand_ratio;
+                history.edit(recipe, false);
+            }),
+            Action::Undo => self.edit_recipe(History::undo),
+            Action::Redo => self.edit_recipe(History::redo),
+            Action::LoadRecipe(path) => self.start_loading_recipe(path),
+            Action::SelectLayer(layer) => {
+                if let Some(open) = &mut self.open {
+                    open.select(layer);
+                }
+            }
+            Action::ShowRange(range) => {
+                if let Some(open) = &mut self.open {
+                    open.range = range;
+                }
+            }
+            Action::ShowActivations => {
+                if let Some(open) = &mut self.open {
+                    open.wants_activations = true;
+                }
+            }
+            Action::SetSigma(sigma) => {
+                self.saved.sigma = sigma;
+                self.saved = std::mem::take(&mut self.saved).sane();
+            }
+            Action::SetSampleLimit(limit) => {
+                if self
+                    .open
+                    .as_ref()
+                    .and_then(OpenNetwork::data)
+                    .is_some_and(|data| data.is_text())
+                {
+                    self.saved.token_limit = limit.max(1);
+                } else {
+                    self.saved.sample_limit = limit.max(1);
+                }
+            }
+            Action::Export { kind, path } => self.start_export(kind, path),
+            Action::Cancel(id) => self.jobs.cancel(id),
+            Action::Retry => {
+                if let Some(open) = &mut self.open {
+                    open.forgive();
+                }
+            }
+            Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::ClearMessages => self.messages.clear(),
+            Action::ClearRecent => self.saved.recent.clear(),
+        }
+        self.advance();
+    }
+
+    /// Takes the results of jobs that have ended and starts what follows from them. Call it whenever the waker was called.
+    /// Tells whether anything has changed.
+    pub fn poll(&mut self) -> bool {
+        let finished = self.jobs.poll();
+        let changed = !finished.is_empty();
+        for job in finished {
+            self.take(job);
+        }
+        if changed {
+            self.advance();
+        }
+        changed
+    }
+
+    /// Polls until no job is under way; `false` when that takes longer than `limit`. For programs without a window.
+    pub fn wait_until_idle(&mut self, limit: Duration) -> bool {
+        let started = Instant::now();
+        loop {
+            self.poll();
+            if self.is_idle() {
+                return true;
+            }
+            if started.elapsed() > limit {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    /// The open network with all that is known of it.
+    pub fn open(&self) -> Option<&OpenNetwork> {
+        self.open.as_ref()
+    }
+
+    /// The model being opened, if one is.
+    pub fn opening(&self) -> Option<&Path> {
+        self.opening.as_deref()
+    }
+
+    /// Samples (of text: tokens) that are run at most.
+    pub fn limit(&self) -> usize {
+        let text = self
+            .open
+            .as_ref()
+            .and_then(OpenNetwork::data)
+            .is_some_and(|data| data.is_text());
+        if text {
+            self.saved.token_limit
+        } else {
+            self.saved.sample_limit
+        }
+    }
+
+    /// The jobs under way, oldest first.
+    pub fn running(&self) -> Vec<Running<Kind>> {
+        self.jobs.running()
+    }
+
+    /// The job of that kind, if one is under way.
+    pub fn job(&self, kind: Kind) -> Option<Running<Kind>> {
+        self.running().into_iter().find(|job| job.kind == kind)
+    }
+
+    /// Whether no job is under way.
+    pub fn is_idle(&self) -> bool {
+        self.jobs.is_idle()
+    }
+
+    /// What the session had to say, oldest first.
+    pub fn messages(&self) -> &[Message] {
+        self.messages.all()
+    }
+
+    fn edit_recipe(&mut self, edit: impl FnOnce(&mut History<Recipe>)) {
+        if let Some(open) = &mut self.open {
+            edit(&mut open.history);
+        }
+    }
+
+    fn start_opening(&mut self, path: PathBuf) {
+        let sigma = self.saved.sigma;
+        let title = format!("Opening {}", display_name(&path));
+        self.opening = Some(path.clone());
+        self.jobs
+            .start(Kind::Open, title, move |progress| work::open(&path, sigma, progress));
+    }
+
+    fn start_loading_recipe(&mut self, path: PathBuf) {
+        let title = format!("Reading {}", display_name(&path));
+        self.jobs.start(Kind::LoadRecipe, title, move |_| {
+            let recipe = Recipe::load(&path).map_err(JobError::Failed)?;
+            Ok(Output::Recipe(path, Box::new(recipe)))
+        });
+    }
+
+    fn start_export(&mut self, kind: ExportKind, path: PathBuf) {
+        let Some(open) = &self.open else {
+            let text = "Nothing is open, so there is nothing to export: open a model first";
+            self.messages.push(Level::Warning, text, text);
+            return;
+        };
+        let Some(analysis) = open.analysis() else {
+            let text = "Batch-norm is still being folded: export again in a moment";
+            self.messages.push(Level::Warning, text, text);
+            return;
+        };
+        let inputs = work::ExportInputs {
+            network: std::sync::Arc::clone(&analysis.network),
+            recipe: open.recipe().clone(),
+            calibration: open.calibration().cloned(),
+            kind,
+            path,
+        };
+        let title = format!("Writing {}", display_name(&inputs.path));
+        self.jobs
+            .start(Kind::Export, title, move |progress| work::export(&inputs, progress));
+    }
+
+    /// A network was opened: everything that belonged to the old one goes.
+    fn take_network(&mut self, analysis: Analysis) {
+        let path = self.opening.take().unwrap_or_default();
+        let demo = path.to_str().and_then(Demo::from_name);
+        for kind in Kind::OF_A_NETWORK {
+            self.jobs.replace(kind);
+        }
+        for (layer, nan, infinite) in analysis.not_finite() {
+            let name = &analysis.network.layers[layer].name;
+            let text = format!(
+                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
+            );
+            self.messages.push(Level::Warning, text.clone(), text);
+        }
+        let count = analysis.network.layers.len();
+        let text = format!("Opened {}: {count} layers", analysis.network.name);
+        self.messages.push(Level::Info, text.clone(), text);
+        if demo.is_none() {
+            self.saved.remember(&path);
+        }
+        let mut open = OpenNetwork::new(analysis, demo);
+        if let Some((path, options)) = self.pending_data.take() {
+            open.request_data(path, options);
+        } else if let Some(demo) = demo {
+            open.request_data(demo.name().to_owned(), crate::inference::DataOptions::default());
+        }
+        self.open = Some(open);
+        if let Some((path, recipe)) = self.pending_recipe.take() {
+            self.take_recipe(path, recipe);
+        }
+    }
+
+    fn take_recipe(&mut self, path: PathBuf, recipe: Recipe) {
+        let Some(open) = self.open.as_mut().filter(|_| self.opening.is_none()) else {
+            self.pending_recipe = Some((path, recipe));
+            return;
+        };
+        match recipe.check(&open.original.network) {
+            Ok(()) => {
+                open.history.edit(recipe, false);
+                let text = format!("Recipe {} applied", display_name(&path));
+                self.messages.push(Level::Info, text.clone(), text);
+            }
+            Err(reason) => {
+                let text = format!("{}: {reason}", path.display());
+                self.messages.push(Level::Error, text.clone(), text);
+            }
+        }
+    }
+
+    fn take(&mut self, job: Finished<Kind, Output>) {
+        match job.result {
+            Ok(Output::Opened(analysis)) => self.take_network(analysis),
+            Ok(Output::Recipe(path, recipe)) => self.take_recipe(path, *recipe),
+            Ok(Output::Exported(path)) => {
+                let text = format!("Wrote {}", path.display());
+                self.messages.push(Level::Info, text.clone(), text);
+            }
+            Ok(output) => {
+                if let Some(open) = &mut self.open {
+                    open.take(job.kind, output, job.elapsed);
+                }
+            }
+            Err(error) => {
+                if job.kind == Kind::Open {
+                    self.opening = None;
+                }
+                if let Some(open) = &mut self.open {
+                    open.fail(job.kind, &error.to_string());
+                }
+                let text = format!("{}: {error}", job.title);
+                let details = self.details(&text);
+                let level = if error == JobError::Cancelled {
+                    Level::Info
+                } else {
+                    Level::Error
+                };
+                self.messages.push(level, text, details);
+            }
+        }
+    }
+
+    /// A message with what a report needs besides.
+    fn details(&self, text: &str) -> String {
+        let network = self
+            .open
+            .as_ref()
+            .map_or("nothing open", |open| open.original.network.name.as_str());
+        let recipe = self
+            .open
+            .as_ref()
+            .and_then(|open| open.recipe().to_toml().ok())
+            .unwrap_or_default();
+        let version = env!("CARGO_PKG_VERSION");
+        format!(
+            "{text}\n\nSplitscope {version} · {}\nnetwork: {network}\nrecipe:\n{recipe}",
+            std::env::consts::OS
+        )
+    }
+}
+
+/// The last part of a path, for a title.
+fn display_name(path: &Path) -> String {
+    path.file_name().map_or_else(
+        || path.display().to_string(),
+        |name| name.to_string_lossy().into_owned(),
+    )
+}

@@ -1,6 +1,7 @@
 //! What several whole-program tests need.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, Evaluation, calibrate, evaluate, run_outputs};
@@ -11,21 +12,21 @@ use splitscope::quantization::{Recipe, plan, prepare, rewrite};
 use std::path::{Path, PathBuf};
 
 /// Networks and data of other people, beside the project where there are any.
-pub fn shared(path: &str) -> PathBuf {
+pub(crate) fn shared(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared").join(path)
 }
 
-pub fn open(path: &str) -> Network {
+pub(crate) fn open(path: &str) -> Network {
     splitscope::format::open(Path::new(path)).unwrap()
 }
 
 /// Prepares, calibrates, plans, rewrites and runs, as the command line does.
-pub fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
+pub(crate) fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
     let progress = Progress::default();
-    let float = Engine::load(encode(&network.model).unwrap()).unwrap();
+    let float = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let prepared = prepare(network, recipe).unwrap();
     let activations = recipe.needs_activations().then(|| {
-        let engine = Engine::load(encode(&prepared.model).unwrap()).unwrap();
+        let engine = Engine::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
         calibrate(&prepared, &engine, &Dataset::demo_calibration(demo), 128, &progress)
             .unwrap()
             .activations
@@ -38,7 +39,7 @@ pub fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: us
 }
 
 /// Largest difference over the largest value.
-pub fn relative_difference(a: &[f32], b: &[f32]) -> f32 {
+pub(crate) fn relative_difference(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     let largest = a.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
     a.iter().zip(b).fold(0.0_f32, |m, (a, b)| m.max((a - b).abs())) / largest

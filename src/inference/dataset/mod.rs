@@ -7,6 +7,7 @@ mod cifar;
 mod folder;
 mod idx;
 mod labels;
+mod noise;
 mod open;
 mod picture;
 mod preprocess;

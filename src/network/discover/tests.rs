@@ -1,7 +1,9 @@
 use super::layers;
 use crate::network::layer::TensorPlace;
 use crate::network::{Format, Layer, LayerKind, Layout, OutAxis, Support};
-use crate::onnx::build::{float_tensor, i8_tensor, int_attribute, ints_attribute, node, raw_tensor, tensor_attribute};
+use crate::onnx::build::{
+    float_tensor, i8_tensor, int_attribute, ints_attribute, node, raw_tensor, string_attribute, tensor_attribute,
+};
 use crate::onnx::schema::{attribute_type, data_type};
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
@@ -232,15 +234,16 @@ fn a_circle_of_identities_is_no_layer() {
 }
 
 #[test]
-fn an_lstm_is_two_layers_to_look_at() {
-    let lstm = node(
-        "LSTM",
-        "rnn",
-        ["x", "w", "r"],
-        ["y"],
-        vec![int_attribute("hidden_size", 2)],
-    );
-    let layers = found(vec![lstm], vec![zeros("w", &[2, 8, 3]), zeros("r", &[2, 8, 2])]);
+fn an_lstm_is_two_layers() {
+    let lstm = |hidden| {
+        let attributes = vec![
+            int_attribute("hidden_size", hidden),
+            string_attribute("direction", "bidirectional"),
+        ];
+        node("LSTM", "rnn", ["x", "w", "r"], ["y"], attributes)
+    };
+    let weights = || vec![zeros("w", &[2, 8, 3]), zeros("r", &[2, 8, 2])];
+    let layers = found(vec![lstm(2)], weights());
     let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["rnn/W", "rnn/R"]);
     assert_eq!(layers[0].layout, layout(1, 16, 3, 1, OutAxis::Outer));
@@ -248,7 +251,25 @@ fn an_lstm_is_two_layers_to_look_at() {
     assert_eq!((layers[0].weight_input, layers[1].weight_input), (1, 2));
     assert_eq!(layers[0].input, Some(("x".into(), -1)));
     assert_eq!(layers[1].input, None);
-    assert!(layers.iter().all(|layer| !layer.support.can_quantize()));
+    assert!(layers.iter().all(|layer| layer.support == Support::Split));
+    assert_eq!((layers[0].channel_axis(), layers[0].output_axis()), (2, 1));
+    let wrong = found(vec![lstm(3)], weights());
+    assert!(
+        why(&wrong[1]).contains("do not fit LSTM of 3 hidden units"),
+        "{wrong:?}"
+    );
+}
+
+#[test]
+fn a_gru_has_three_gates_and_an_rnn_one() {
+    for (op, gates) in [("GRU", 3), ("RNN", 1)] {
+        let weights = vec![zeros("w", &[1, gates * 5, 3]), zeros("r", &[1, gates * 5, 5])];
+        let layers = found(vec![node(op, "", ["x", "w", "r"], ["y"], vec![])], weights);
+        assert!(layers.iter().all(|layer| layer.support == Support::Split), "{layers:?}");
+        let weights = vec![zeros("w", &[1, gates * 5, 3]), zeros("r", &[1, gates * 5, 4])];
+        let layers = found(vec![node(op, "", ["x", "w", "r"], ["y"], vec![])], weights);
+        assert!(why(&layers[1]).contains("[1,"), "{layers:?}");
+    }
 }
 
 #[test]

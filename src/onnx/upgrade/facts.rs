@@ -2,7 +2,7 @@
 
 use super::super::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
 use super::super::schema::{data_type, tensor_shape_proto, type_proto};
-use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
+use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto, element_count};
 use std::collections::{HashMap, HashSet};
 
 /// Sizes of the axes, `None` where one is free.
@@ -18,7 +18,7 @@ struct Fact {
 pub(super) struct Facts<'outer> {
     outer: Option<&'outer Facts<'outer>>,
     values: HashMap<String, Fact>,
-    /// Constants that no caller can override.
+    /// Small constants that no caller can override.
     constants: HashMap<String, TensorProto>,
     read: HashSet<String>,
 }
@@ -35,7 +35,7 @@ impl<'outer> Facts<'outer> {
         let inputs: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
         for tensor in &graph.initializer {
             facts.values.insert(tensor.name().to_owned(), Fact::of_tensor(tensor));
-            if !inputs.contains(tensor.name()) {
+            if !inputs.contains(tensor.name()) && is_small(tensor) {
                 facts.constants.insert(tensor.name().to_owned(), tensor.clone());
             }
         }
@@ -66,7 +66,7 @@ impl<'outer> Facts<'outer> {
         own.or_else(|| self.outer?.element_type(name))
     }
 
-    /// The tensor of that name, if it is constant.
+    /// The tensor of that name, if it is a constant of a few elements.
     pub(super) fn constant(&self, name: &str) -> Option<&TensorProto> {
         self.constants.get(name).or_else(|| self.outer?.constant(name))
     }
@@ -104,7 +104,9 @@ impl<'outer> Facts<'outer> {
         let Some(output) = node.output.first().filter(|_| is_standard_domain(node.domain())) else {
             return;
         };
-        if let Some(tensor) = attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant") {
+        if let Some(tensor) =
+            attribute_tensor(node, "value").filter(|tensor| node.op_type() == "Constant" && is_small(tensor))
+        {
             self.constants.insert(output.clone(), tensor.clone());
         }
         let fact = self.infer(node);
@@ -183,6 +185,11 @@ impl<'outer> Facts<'outer> {
         };
         Fact { element_type, shape }
     }
+}
+
+/// Whether the tensor may hold parameters of an operator rather than weights.
+fn is_small(tensor: &TensorProto) -> bool {
+    element_count(tensor).is_ok_and(|count| count <= 64)
 }
 
 impl Fact {

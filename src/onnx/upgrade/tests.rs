@@ -282,28 +282,28 @@ fn resize_rounds_down_when_it_enlarges_and_up_when_it_shrinks() {
         model(10, None, before.into_iter().chain([resize]).collect(), constants)
     };
     let x = Tensor::from_data(&[1, 1, 2, 4], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
-    let cases: [(&[f32], Vec<usize>, Vec<f32>, usize); 3] = [
+    let cases = [
         // 0, 1.67 rounded up
-        (&[1.0, 1.0, 1.0, 0.6], vec![1, 1, 2, 2], vec![1.0, 3.0, 5.0, 7.0], 1),
+        ([1.0_f32, 1.0, 1.0, 0.6], vec![1, 1, 2, 2], vec![1.0, 3.0, 5.0, 7.0], 1),
         // 0, 0.67, 1.33 rounded down
         (
-            &[1.0, 1.0, 1.5, 1.0],
+            [1.0_f32, 1.0, 1.5, 1.0],
             vec![1, 1, 3, 4],
             vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
             1,
         ),
         (
-            &[1.0, 1.0, 1.5, 0.6],
+            [1.0_f32, 1.0, 1.5, 0.6],
             vec![1, 1, 3, 2],
             vec![1.0, 3.0, 1.0, 3.0, 5.0, 7.0],
             4,
         ),
     ];
     for (scales, shape, values, count) in cases {
-        let new = upgraded(&old(scales, false));
+        let new = upgraded(&old(&scales, false));
         assert_eq!(nodes(&new).len(), count, "{scales:?}");
         assert_eq!(run(&new, &x), (shape.clone(), values.clone()), "{scales:?}");
-        let new = upgraded(&old(scales, true));
+        let new = upgraded(&old(&scales, true));
         assert_eq!(nodes(&new).len(), 5, "{scales:?}");
         assert_eq!(run(&new, &x), (shape, values), "computed {scales:?}");
     }

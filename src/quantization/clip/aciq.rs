@@ -85,9 +85,9 @@ mod tests {
         while high - low > 1e-3 {
             let (a, b) = (high - ratio * (high - low), low + ratio * (high - low));
             if mse(density, a, levels) < mse(density, b, levels) {
-                high = b
+                high = b;
             } else {
-                low = a
+                low = a;
             }
         }
         (low + high) / 2.0

@@ -17,7 +17,7 @@ pub(super) struct Magnitudes {
 /// Candidates of the first search; a multiple of 100, so that all hundredths of the maximum are among them.
 const CANDIDATES: usize = 500;
 /// Candidates that are measured on the values themselves.
-const SHORTLIST: usize = 12;
+const SHORTLIST: usize = 6;
 /// Tensors up to this size are measured at every candidate: with few values the error is too ragged for a histogram.
 const SMALL: usize = 1 << 12;
 
@@ -28,9 +28,14 @@ impl Magnitudes {
     /// From counts over `[-edge, edge]`, an even number of bins.
     pub(super) fn of_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
         let half = counts.len() / 2;
-        let counts: Vec<f64> = (0..half)
-            .map(|i| (counts[half + i] + counts[half - 1 - i]) as f64)
-            .collect();
+        let folded: Vec<u64> = (0..half).map(|i| counts[half + i] + counts[half - 1 - i]).collect();
+        Self::of_magnitude_counts(max_abs, edge, &folded)
+    }
+
+    /// From counts over `[0, edge]`.
+    pub(super) fn of_magnitude_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
+        let counts: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
+        let half = counts.len();
         let width = edge / half.max(1) as f64;
         let mut below = Vec::with_capacity(half + 1);
         let mut sums = [0.0; 3];
@@ -93,8 +98,8 @@ impl Magnitudes {
             .partition_point(|sums| sums[0] <= rank as f64)
             .clamp(1, self.counts.len())
             - 1;
-        // A hair wider than the bin: an edge may be rounded to either side.
-        let slack = 1e-6 * self.width;
+        // A hair wider than the bin: a value at an edge may have been rounded to either side.
+        let slack = 1e-3 * self.width;
         (bin as f64 * self.width - slack, (bin + 1) as f64 * self.width + slack)
     }
 

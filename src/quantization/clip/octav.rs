@@ -61,9 +61,9 @@ mod tests {
         for _ in 0..60 {
             let middle = (low + high) / 2.0;
             if excess(middle) < 0.0 {
-                low = middle
+                low = middle;
             } else {
-                high = middle
+                high = middle;
             }
         }
         low

@@ -3,6 +3,7 @@
 
 use super::magnitudes::Magnitudes;
 use crate::statistics::{ActivationStatistics, histogram};
+use multiversion::multiversion;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -55,7 +56,7 @@ impl<'a> Samples<'a> {
         *self.max_abs.get_or_init(|| match self.source {
             Source::Values(values) => values
                 .par_chunks(1 << 15)
-                .map(|chunk| chunk.iter().fold(0.0_f32, |max, x| max.max(finite_abs(*x))))
+                .map(greatest_magnitude)
                 .reduce(|| 0.0, f32::max),
             Source::Activation(activation) => activation.max_abs(),
         })
@@ -91,16 +92,37 @@ impl<'a> Samples<'a> {
     /// Histogram of |x|.
     pub(super) fn magnitudes(&self) -> &Magnitudes {
         self.magnitudes.get_or_init(|| match self.source {
-            Source::Values(_) => Magnitudes::of_counts(
-                self.max_abs(),
-                f64::from(self.max_abs()),
-                &self.signed_counts(2 * Magnitudes::BINS),
-            ),
+            Source::Values(values) => {
+                let counts = self.magnitude_counts(values, Magnitudes::BINS);
+                Magnitudes::of_magnitude_counts(self.max_abs(), f64::from(self.max_abs()), &counts)
+            }
             Source::Activation(activation) => {
                 let (range, counts) = activation.bins();
                 Magnitudes::of_counts(activation.max_abs(), f64::from(range), counts)
             }
         })
+    }
+
+    /// Counts of |x| over `[0, max_abs]`, in f32: a value within rounding of an edge may be counted beside it.
+    fn magnitude_counts(&self, values: &[f32], bins: usize) -> Vec<u64> {
+        let scale = bins as f32 / self.max_abs();
+        let scale = if scale.is_finite() { scale } else { 0.0 };
+        let empty = || vec![0_u32; bins + 1];
+        let counts = values
+            .par_chunks(1 << 18)
+            .fold(empty, |mut counts, chunk| {
+                count_magnitudes(chunk, scale, &mut counts);
+                counts
+            })
+            .map(|counts| counts.into_iter().map(u64::from).collect::<Vec<u64>>())
+            .reduce(
+                || vec![0; bins + 1],
+                |mut a, b| {
+                    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+                    a
+                },
+            );
+        counts[..bins].to_vec()
     }
 
     /// Sums for fits: exact for values, from the histogram for an activation.
@@ -150,38 +172,47 @@ impl<'a> Samples<'a> {
 
 /// Count, least, greatest, sum of |x| and sum of x^2 of the finite values of a chunk. Blocks are summed in f32 lanes.
 fn chunk_sums(chunk: &[f32]) -> [f64; 5] {
-    let (mut count, mut sum, mut squares) = (0_u64, 0.0_f64, 0.0_f64);
-    let (mut low, mut high) = (f32::INFINITY, f32::NEG_INFINITY);
-    for block in chunk.chunks(1024) {
-        let (mut abs, mut square, mut finite) = ([0.0_f32; 8], [0.0_f32; 8], [0_u32; 8]);
-        for part in block.chunks(8) {
-            for (lane, &x) in part.iter().enumerate() {
-                let is_finite = x.abs() < f32::INFINITY;
-                let x = if is_finite { x } else { 0.0 };
-                finite[lane] += u32::from(is_finite);
-                abs[lane] += x.abs();
-                square[lane] += x * x;
-                low = if is_finite && x < low { x } else { low };
-                high = if is_finite && x > high { x } else { high };
-            }
-        }
-        count += finite.iter().map(|n| u64::from(*n)).sum::<u64>();
-        sum += abs.iter().map(|s| f64::from(*s)).sum::<f64>();
-        squares += square.iter().map(|s| f64::from(*s)).sum::<f64>();
+    let mut sums = [0.0, f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0];
+    for block in chunk.chunks(2048) {
+        let block = block_sums(block);
+        sums[0] += block[0];
+        sums[1] = sums[1].min(block[1]);
+        sums[2] = sums[2].max(block[2]);
+        sums[3] += block[3];
+        sums[4] += block[4];
     }
-    [count as f64, f64::from(low), f64::from(high), sum, squares]
+    sums
 }
 
-fn finite_abs(x: f32) -> f32 {
-    let x = x.abs();
-    if x < f32::INFINITY { x } else { 0.0 }
+#[multiversion(targets = "simd")]
+fn block_sums(block: &[f32]) -> [f64; 5] {
+    const LANES: usize = 16;
+    let (mut abs, mut square, mut finite) = ([0.0_f32; LANES], [0.0_f32; LANES], [0_u32; LANES]);
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    for part in block.chunks(LANES) {
+        for (lane, &x) in part.iter().enumerate() {
+            let is_finite = x.abs() < f32::INFINITY;
+            let kept = if is_finite { x } else { 0.0 };
+            finite[lane] += u32::from(is_finite);
+            abs[lane] += kept.abs();
+            square[lane] += kept * kept;
+            low[lane] = if is_finite && x < low[lane] { x } else { low[lane] };
+            high[lane] = if is_finite && x > high[lane] { x } else { high[lane] };
+        }
+    }
+    let total = |lanes: [f32; LANES]| lanes.iter().map(|s| f64::from(*s)).sum::<f64>();
+    [
+        finite.iter().map(|n| f64::from(*n)).sum(),
+        f64::from(low.into_iter().fold(f32::INFINITY, f32::min)),
+        f64::from(high.into_iter().fold(f32::NEG_INFINITY, f32::max)),
+        total(abs),
+        total(square),
+    ]
 }
 
 /// The true mean squared error of `values` for each threshold, on a grid of greatest index `levels`. NaN and infinities are
 /// left out.
 pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> Vec<f64> {
-    // Adding and taking away 1.5 * 2^23 rounds an f32 to a whole number without a call; ties cost the same either way.
-    const ROUND: f32 = 12_582_912.0;
     const BLOCK: usize = 2048;
     let sums: Vec<Vec<f64>> = values
         .par_chunks(1 << 15)
@@ -189,26 +220,7 @@ pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> V
             let mut sums = vec![0.0_f64; thresholds.len()];
             for block in chunk.chunks(BLOCK) {
                 for (sum, &threshold) in sums.iter_mut().zip(thresholds) {
-                    let step = threshold / levels as f32;
-                    let (inverse, limit) = (1.0 / step, levels as f32);
-                    let mut lanes = [0.0_f32; 8];
-                    let mut add = |lane: usize, x: f32| {
-                        let q = ((x * inverse).clamp(-limit, limit) + ROUND) - ROUND;
-                        let error = x - q * step;
-                        let square = error * error;
-                        lanes[lane] += if square < f32::INFINITY { square } else { 0.0 };
-                    };
-                    let chunks = block.chunks_exact(8);
-                    let tail = chunks.remainder();
-                    for chunk in chunks {
-                        for (lane, x) in chunk.iter().enumerate() {
-                            add(lane, *x);
-                        }
-                    }
-                    for (lane, x) in tail.iter().enumerate() {
-                        add(lane, *x);
-                    }
-                    *sum += lanes.iter().map(|s| f64::from(*s)).sum::<f64>();
+                    *sum += squared_error(block, threshold / levels as f32, levels as f32);
                 }
             }
             sums
@@ -218,4 +230,62 @@ pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> V
     (0..thresholds.len())
         .map(|i| sums.iter().map(|chunk| chunk[i]).sum::<f64>() / count)
         .collect()
+}
+
+/// Sum of squared errors of a short block on a grid of `step` with indices up to `limit`.
+#[multiversion(targets = "simd")]
+fn squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
+    // Adding and taking away 1.5 * 2^23 rounds an f32 to a whole number without a call; ties cost the same either way.
+    const ROUND: f32 = 12_582_912.0;
+    const LANES: usize = 16;
+    let inverse = 1.0 / step;
+    let mut lanes = [0.0_f32; LANES];
+    for part in block.chunks(LANES) {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            let q = x * inverse;
+            let q = if q > limit { limit } else { q };
+            let q = if q < -limit { -limit } else { q };
+            let error = x - ((q + ROUND) - ROUND) * step;
+            let square = error * error;
+            *lane += if square < f32::INFINITY { square } else { 0.0 };
+        }
+    }
+    lanes.iter().map(|s| f64::from(*s)).sum()
+}
+
+/// Greatest finite |x| of a chunk.
+#[multiversion(targets = "simd")]
+fn greatest_magnitude(chunk: &[f32]) -> f32 {
+    const LANES: usize = 32;
+    let mut lanes = [0.0_f32; LANES];
+    for part in chunk.chunks(LANES) {
+        for (lane, x) in lanes.iter_mut().zip(part) {
+            let x = x.abs();
+            *lane = if x > *lane && x < f32::INFINITY { x } else { *lane };
+        }
+    }
+    lanes.into_iter().fold(0.0, f32::max)
+}
+
+/// Adds the bins of |x| over `[0, bins / scale]` to `counts`: for what is beyond or no number there is one more.
+fn count_magnitudes(chunk: &[f32], scale: f32, counts: &mut [u32]) {
+    const BLOCK: usize = 512;
+    let last = counts.len() as u32 - 2;
+    let mut slots = [0_u32; BLOCK];
+    for block in chunk.chunks(BLOCK) {
+        let slots = &mut slots[..block.len()];
+        magnitude_slots(block, scale, last, slots);
+        for slot in slots.iter() {
+            counts[*slot as usize] += 1;
+        }
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn magnitude_slots(block: &[f32], scale: f32, last: u32, slots: &mut [u32]) {
+    for (slot, x) in slots.iter_mut().zip(block) {
+        let place = (x.abs() * scale) as i32 as u32;
+        let place = if place > last { last } else { place };
+        *slot = if x.abs() < f32::INFINITY { place } else { last + 1 };
+    }
 }

@@ -5,7 +5,7 @@ use super::cast_target;
 use crate::network::{Layer, LayerKind, Network, TensorPlace};
 use crate::onnx::build::{float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
 
 /// A model being edited. Positions of nodes are those of the original graph until [`Editor::finish`].
@@ -29,10 +29,13 @@ impl Editor {
         let Some(graph) = &model.graph else {
             return Err(QuantizationError::Rewrite("the model has no graph".to_owned()));
         };
+        // While the weights are there to tell the shape of a kernel: the engine wants to know it.
+        let mut edited = model.clone();
+        spell_out_defaults(&mut edited);
         let mut names = HashSet::new();
         gather_names(graph, &mut names);
         Ok(Self {
-            model: model.clone(),
+            model: edited,
             names,
             inserted: HashMap::new(),
             appended: HashMap::new(),
@@ -73,6 +76,42 @@ impl Editor {
     /// Puts `node` before the node that was at position `before`.
     pub(super) fn insert(&mut self, before: usize, node: NodeProto) {
         self.inserted.entry(before).or_default().push(node);
+    }
+
+    /// The node at `position` as it is by now.
+    pub(super) fn node(&mut self, position: usize) -> Result<&mut NodeProto, QuantizationError> {
+        let node = self.graph().node.get_mut(position);
+        node.ok_or_else(|| QuantizationError::Rewrite(format!("node {position} is missing")))
+    }
+
+    /// The initializer of the main graph called `name`.
+    pub(super) fn initializer(&self, name: &str) -> Option<&TensorProto> {
+        let graph = self.model.graph.as_ref()?;
+        graph.initializer.iter().find(|tensor| tensor.name() == name)
+    }
+
+    /// Has output `slot` of the node at `position`, if it has one, go through `Gather` on its last axis: who reads it sees
+    /// the elements `index` (a constant) under the same name.
+    pub(super) fn select_from_output(
+        &mut self,
+        position: usize,
+        slot: usize,
+        layer: &str,
+        index: &str,
+    ) -> Result<(), QuantizationError> {
+        let Some(output) = self.node(position)?.output.get(slot).cloned() else {
+            return Ok(());
+        };
+        if output.is_empty() {
+            return Ok(());
+        }
+        let wide = self.fresh(&format!("{output}.wide"));
+        let name = self.fresh_node(&format!("{layer}/select"));
+        self.node(position)?.output[slot] = wide.clone();
+        let attributes = vec![int_attribute("axis", -1)];
+        let gather = node("Gather", name, [wide, index.to_owned()], [output], attributes);
+        self.appended.entry(position).or_default().push(gather);
+        Ok(())
     }
 
     /// The value that `make` makes, made once for each `key`. Readers come later in the graph than the first.

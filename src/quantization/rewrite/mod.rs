@@ -2,12 +2,13 @@
 //!
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
 //! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
-//! becomes the corrected one, if there is one.
+//! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it.
 
 mod editor;
+mod recurrent;
 mod tensors;
 
-pub use tensors::quantized_tensors;
+pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
 use super::{ActivationPlan, Plan, QuantizationError, split_weights};
@@ -19,6 +20,7 @@ use crate::onnx::build::{
 use crate::onnx::schema::data_type;
 use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::Editor;
+use recurrent::WideCell;
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
@@ -72,7 +74,19 @@ fn carry_out(
         let Some(quantized) = planned.quantized() else { continue };
         let (weight, activation) = weight_of(layer, quantized)?;
         let on_grid = matches!(weight, Weight::Grid(_));
-        rewrite_layer(&mut editor, network, layer, quantized, weight, activation)?;
+        let cell = WideCell::of(network, plan, layer);
+        rewrite_layer(
+            &mut editor,
+            network,
+            layer,
+            quantized,
+            weight,
+            activation,
+            cell.as_ref(),
+        )?;
+        if let Some(cell) = cell.filter(|_| layer.weight_input == Layer::RECURRENT_WEIGHT) {
+            cell.widen(&mut editor, network, plan, layer)?;
+        }
         if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
             editor.set_bias(path.node, layer, bias)?;
         }
@@ -90,6 +104,7 @@ fn rewrite_layer(
     quantized: &QuantizedLayer,
     weight: Weight,
     activation: Option<ActivationPlan>,
+    cell: Option<&WideCell<'_>>,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
     let path = layer.node.as_ref().ok_or_else(|| cannot("it has no node"))?;
@@ -99,9 +114,14 @@ fn rewrite_layer(
     let element_type = editor.element_type(network, layer)?;
 
     let new_weight = match weight {
-        Weight::Grid(tensor) => {
+        Weight::Grid(mut tensor) => {
+            let (mut scale, mut zero, axis) = weight_grid(layer, quantized);
+            if let Some(cell) = cell {
+                tensor = cell.rows(&tensor)?;
+                scale = cell.scales(&scale)?;
+                zero = cell.scales(&zero)?;
+            }
             let weight = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
-            let (scale, zero, axis) = weight_grid(layer, quantized);
             let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
             let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), zero);
             let to = editor.fresh(&format!("{}.dequantized", layer.weight));
@@ -110,7 +130,12 @@ fn rewrite_layer(
             editor.insert(path.node, node("DequantizeLinear", name, inputs, [to.clone()], axis));
             to
         }
-        Weight::Float(tensor) => editor.add_initializer(&format!("{}.split", layer.weight), tensor),
+        Weight::Float(mut tensor) => {
+            if let Some(cell) = cell {
+                tensor = cell.rows(&tensor)?;
+            }
+            editor.add_initializer(&format!("{}.split", layer.weight), tensor)
+        }
     };
     let new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
     editor.replace_input(path.node, layer.weight_input, new_weight)?;

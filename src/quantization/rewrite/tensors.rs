@@ -10,6 +10,9 @@ use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, scalar_f32};
 use rayon::prelude::*;
 use std::collections::HashMap;
 
+/// Tensors by their names, and free text by keys: what a safetensors file holds.
+pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
+
 /// The tensors and metadata of a safetensors export. For each quantized layer with weight tensor `NAME`: `NAME`
 /// (dequantized, expanded), `NAME.q` (int8), `NAME.scale`, `NAME.ocs_index` (int64: the source channel of each input
 /// channel); a corrected
@@ -17,10 +20,7 @@ use std::collections::HashMap;
 ///
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
-pub fn quantized_tensors(
-    network: &Network,
-    plan: &Plan,
-) -> Result<(Vec<TensorProto>, Vec<(String, String)>), QuantizationError> {
+pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors, QuantizationError> {
     let graph = network.model.graph.as_ref();
     let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
     let quantized: Vec<(&Layer, &QuantizedLayer)> = network

@@ -1,0 +1,154 @@
+//! The values that flow into the selected layer, once data was run.
+
+use super::command::Command;
+use super::distribution::draw_grid;
+use super::plot::{Scale, Steps, number_marks, number_text, swatch};
+use super::theme::{faded, tokens};
+use super::{Outbox, text};
+use crate::quantization::ActivationPlan;
+use crate::session::{Action, OpenNetwork};
+use crate::statistics::{ActivationStatistics, RangeSource};
+use egui::Ui;
+use egui_plot::{Plot, PlotBounds, VLine};
+
+/// Draws the view into the `height` that is given.
+pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: Scale, height: f32, out: &mut Outbox) {
+    let Some(layer) = open.original.network.layers.get(open.selected()) else {
+        return;
+    };
+    let statistics = layer
+        .input
+        .as_ref()
+        .and_then(|(name, _)| open.calibration()?.activations.get(name));
+    let Some(statistics) = statistics else {
+        missing_ui(ui, open, height, out);
+        return;
+    };
+    let plan = open
+        .planned()
+        .and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
+    let plan = plan.and_then(|plan| plan.quantized()?.activation);
+    let top = ui.cursor().top();
+    let colors = tokens(ui);
+    ui.horizontal_wrapped(|ui| {
+        swatch(
+            ui,
+            colors.original,
+            "input of the layer",
+            "The numbers that the weights multiply, gathered from samples.",
+        );
+        if plan.is_some() {
+            swatch(
+                ui,
+                colors.clipped,
+                "clipped",
+                "Values beyond the threshold are cut down to it.",
+            );
+            swatch(
+                ui,
+                colors.grid,
+                "grid",
+                "The only values that an input can have at this number of bits.",
+            );
+        }
+    });
+    let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
+    plot_ui(ui, statistics, plan, scale, plot_height);
+    ui.label(format!(
+        "{} to {} · {}",
+        text::three_digits(f64::from(statistics.min)),
+        text::three_digits(f64::from(statistics.max)),
+        text::plural(statistics.count, "value", "values"),
+    ));
+    let from = match (statistics.source, open.calibration()) {
+        (RangeSource::Calibration, Some(calibration)) => {
+            format!("From {} samples of {}.", calibration.samples, calibration.data_name)
+        }
+        (RangeSource::Calibration, None) => "From samples.".to_owned(),
+        (RangeSource::BatchNorm, _) => "From batch-norm statistics, without data.".to_owned(),
+        (RangeSource::Noise, _) => "From noise, without data.".to_owned(),
+    };
+    ui.label(text::note(from));
+}
+
+fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<ActivationPlan>, scale: Scale, height: f32) {
+    let colors = tokens(ui);
+    let (range, counts) = statistics.bins();
+    let range = if range > 0.0 { f64::from(range) } else { 1.0 };
+    let steps = Steps {
+        low: -range,
+        width: 2.0 * range / counts.len().max(1) as f64,
+        counts,
+    };
+    let highest = steps.highest(scale).max(0.3);
+    let (low, high) = visible(statistics);
+    Plot::new("activation histogram")
+        .height(height)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_drag(false)
+        .allow_boxed_zoom(false)
+        .allow_axis_zoom_drag(false)
+        .show_grid([false, true])
+        .x_axis_label("input value")
+        .y_axis_label("values in a bin")
+        .y_axis_min_width(46.0)
+        .x_grid_spacer(|input| number_marks(&input, 80.0))
+        .x_axis_formatter(|mark, _| number_text(&mark))
+        .y_grid_spacer(move |input| scale.marks(&input))
+        .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
+        .label_formatter(|_| None)
+        .show(ui, |plot| {
+            plot.set_plot_bounds(PlotBounds::from_min_max([low, 0.0], [high, highest * 1.08]));
+            let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
+            if let Some(plan) = plan {
+                draw_grid(plot, plan.grid, colors.grid);
+                let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
+                for side in sides {
+                    let line = VLine::new("threshold", side * threshold)
+                        .color(colors.handle)
+                        .width(1.5);
+                    plot.vline(line.allow_hover(false));
+                }
+            }
+            let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
+            steps.draw(plot, "input", faded(colors.original, 0.85), scale, |x| !clipped(x));
+            steps.draw(plot, "clipped", colors.clipped, scale, clipped);
+        });
+}
+
+/// What was seen, with a little room.
+fn visible(statistics: &ActivationStatistics) -> (f64, f64) {
+    let (min, max) = (f64::from(statistics.min), f64::from(statistics.max));
+    let room = ((max - min) * 0.04).max(1e-12);
+    if min.is_finite() && max.is_finite() {
+        (min.min(0.0) - room, max.max(0.0) + room)
+    } else {
+        (-1.0, 1.0)
+    }
+}
+
+/// Says what is missing and offers what mends it.
+fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    ui.vertical_centered(|ui| {
+        ui.add_space(height * 0.35);
+        if let Some(reason) = open.original.network.why_not_runnable.as_deref() {
+            ui.label(format!("No inputs to show: {reason}."));
+        } else if let Some(reason) = open.calibration_failure() {
+            ui.colored_label(tokens(ui).error, format!("The inputs could not be measured: {reason}"));
+            if ui.button(Command::Retry.text()).clicked() {
+                out.commands.push(Command::Retry);
+            }
+        } else if open.data().is_none() {
+            ui.label("No data yet. Open images or arrays to see what flows into this layer.");
+            if ui.button(Command::OpenData.text()).clicked() {
+                out.commands.push(Command::OpenData);
+            }
+        } else if open.calibration().is_some() {
+            ui.label("The input of this layer was not seen: it lies inside a subgraph, or is no value of the graph.");
+        } else {
+            ui.label("Measuring what flows into the layers…");
+            out.actions.push(Action::ShowActivations);
+        }
+    });
+}

@@ -1,0 +1,185 @@
+//! What can be done from menus and by shortcut: one enum gives text, tooltip and keys; one place carries it out.
+
+use crate::format::demo::Demo;
+use crate::session::ExportKind;
+use egui::{Key, KeyboardShortcut, Modifiers};
+
+/// Something that a menu entry, a button or a shortcut asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Command {
+    Open,
+    TypePath,
+    OpenData,
+    OpenDataFolder,
+    TypeDataPath,
+    LoadRecipe,
+    Demo(Demo),
+    Export(ExportKind),
+    Undo,
+    Redo,
+    ToggleTheme,
+    FocusFilter,
+    NextLayer,
+    PreviousLayer,
+    ResetView,
+    ShowMessages,
+    Retry,
+    Quit,
+}
+
+impl Command {
+    /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
+    pub(super) const WITH_SHORTCUT: [Self; 15] = [
+        Self::Redo,
+        Self::OpenData,
+        Self::TypePath,
+        Self::Open,
+        Self::LoadRecipe,
+        Self::Export(ExportKind::Onnx),
+        Self::Export(ExportKind::Recipe),
+        Self::Undo,
+        Self::ToggleTheme,
+        Self::FocusFilter,
+        Self::ResetView,
+        Self::ShowMessages,
+        Self::NextLayer,
+        Self::PreviousLayer,
+        Self::Quit,
+    ];
+
+    /// Text of a menu entry or a button; `…` where more is asked before anything happens.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Open => "Open model…",
+            Self::TypePath => "Open by path…",
+            Self::OpenData => "Open data file…",
+            Self::OpenDataFolder => "Open image folder…",
+            Self::TypeDataPath => "Open data by path…",
+            Self::LoadRecipe => "Open recipe…",
+            Self::Demo(Demo::Fashion) => "Fashion ResNet (images)",
+            Self::Demo(Demo::Shakespeare) => "Shakespeare LSTM (text)",
+            Self::Export(ExportKind::Onnx) => "ONNX graph…",
+            Self::Export(ExportKind::Safetensors) => "Safetensors…",
+            Self::Export(ExportKind::Recipe) => "Recipe…",
+            Self::Undo => "Undo",
+            Self::Redo => "Redo",
+            Self::ToggleTheme => "Dark or light",
+            Self::FocusFilter => "Filter layers",
+            Self::NextLayer => "Next layer",
+            Self::PreviousLayer => "Previous layer",
+            Self::ResetView => "Show all weights",
+            Self::ShowMessages => "Messages",
+            Self::Retry => "Try again",
+            Self::Quit => "Quit",
+        }
+    }
+
+    /// What it does, in a sentence.
+    pub(super) fn tooltip(self) -> &'static str {
+        match self {
+            Self::Open => "Open an ONNX or safetensors file. Files can also be dropped on the window.",
+            Self::TypePath => "Open a model whose path you type or paste.",
+            Self::OpenData => "Open labelled images or arrays (IDX, CIFAR, npy, npz) to run the network on.",
+            Self::OpenDataFolder => "Open a folder of images, one sub-folder a class, to run the network on.",
+            Self::TypeDataPath => "Open data whose path you type or paste.",
+            Self::LoadRecipe => "Apply the settings of a recipe file (TOML).",
+            Self::Demo(Demo::Fashion) => {
+                "A small image classifier with 1000 test images: its outliers cost 13 points at 3 bits."
+            }
+            Self::Demo(Demo::Shakespeare) => "A small text model with held-out text.",
+            Self::Export(ExportKind::Onnx) => {
+                "Write the quantized network as an ONNX file: exactly what the preview runs."
+            }
+            Self::Export(ExportKind::Safetensors) => {
+                "Write integers, scales and the list of split channels of each layer."
+            }
+            Self::Export(ExportKind::Recipe) => "Write the settings as a TOML file that the command line reads too.",
+            Self::Undo => "Take the last change of the recipe back.",
+            Self::Redo => "Make the change again.",
+            Self::ToggleTheme => "Switch between dark and light.",
+            Self::FocusFilter => "Type a part of a layer's name or operator.",
+            Self::NextLayer => "Select the next layer of the list.",
+            Self::PreviousLayer => "Select the layer before.",
+            Self::ResetView => "Zoom out to all weights of the layer.",
+            Self::ShowMessages => "List what was done and what went wrong.",
+            Self::Retry => "Try again what failed or was cancelled.",
+            Self::Quit => "Leave the program.",
+        }
+    }
+
+    /// The keys, if it has any.
+    pub(super) fn shortcut(self) -> Option<KeyboardShortcut> {
+        let command = |key| Some(KeyboardShortcut::new(Modifiers::COMMAND, key));
+        let shift = |key| Some(KeyboardShortcut::new(Modifiers::COMMAND | Modifiers::SHIFT, key));
+        match self {
+            Self::Open => command(Key::O),
+            Self::TypePath => shift(Key::O),
+            Self::OpenData => command(Key::D),
+            Self::LoadRecipe => command(Key::R),
+            Self::Export(ExportKind::Onnx) => command(Key::E),
+            Self::Export(ExportKind::Recipe) => command(Key::S),
+            Self::Undo => command(Key::Z),
+            Self::Redo => shift(Key::Z),
+            Self::ToggleTheme => command(Key::T),
+            Self::FocusFilter => command(Key::F),
+            Self::ResetView => command(Key::Num0),
+            Self::ShowMessages => command(Key::M),
+            Self::NextLayer => command(Key::ArrowDown),
+            Self::PreviousLayer => command(Key::ArrowUp),
+            Self::Quit => command(Key::Q),
+            Self::TypeDataPath
+            | Self::OpenDataFolder
+            | Self::Demo(_)
+            | Self::Export(ExportKind::Safetensors)
+            | Self::Retry => None,
+        }
+    }
+
+    /// A button with text, keys and tooltip, for a menu.
+    pub(super) fn menu_entry(self, ui: &mut egui::Ui, enabled: bool) -> bool {
+        let keys = self
+            .shortcut()
+            .map(|keys| ui.ctx().format_shortcut(&keys))
+            .unwrap_or_default();
+        let button = egui::Button::new(self.text()).shortcut_text(keys);
+        let clicked = ui.add_enabled(enabled, button).on_hover_text(self.tooltip()).clicked();
+        if clicked {
+            ui.close();
+        }
+        clicked
+    }
+
+    /// The tooltip with the keys.
+    pub(super) fn tooltip_with_keys(self, ctx: &egui::Context) -> String {
+        let keys = self.shortcut().map(|keys| format!(" ({})", ctx.format_shortcut(&keys)));
+        format!("{}{}", self.tooltip(), keys.unwrap_or_default())
+    }
+
+    /// The commands whose keys were pressed.
+    pub(super) fn pressed(ctx: &egui::Context) -> Vec<Self> {
+        ctx.input_mut(|input| {
+            let mut pressed = |command: &Self| command.shortcut().is_some_and(|keys| input.consume_shortcut(&keys));
+            Self::WITH_SHORTCUT
+                .into_iter()
+                .filter(|command| pressed(command))
+                .collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_commands_share_a_shortcut() {
+        let keys: Vec<_> = Command::WITH_SHORTCUT
+            .iter()
+            .map(|command| command.shortcut())
+            .collect();
+        for (i, key) in keys.iter().enumerate() {
+            assert!(key.is_some());
+            assert!(!keys[..i].contains(key), "{:?}", Command::WITH_SHORTCUT[i]);
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! The table of layers: virtual rows, sorted, filtered, coloured by error, walked with the arrow keys.
+
+use super::Outbox;
+use super::text::{self, elided_label, note};
+use super::theme::tokens;
+use crate::quantization::{Outcome, Plan};
+use crate::session::{Action, LayerFacts, OpenNetwork, Planned};
+use egui::{Align, Key, Layout, Sense, Ui, vec2};
+use egui_extras::{Column, TableBuilder, TableRow};
+use std::sync::Arc;
+
+/// A column of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Name,
+    Op,
+    Shape,
+    Parameters,
+    Max,
+    Outliers,
+    Sqnr,
+}
+
+const FIELDS: [Field; 7] = [
+    Field::Name,
+    Field::Op,
+    Field::Shape,
+    Field::Parameters,
+    Field::Max,
+    Field::Outliers,
+    Field::Sqnr,
+];
+const ROW_HEIGHT: f32 = 20.0;
+
+impl Field {
+    fn title(self) -> &'static str {
+        match self {
+            Self::Name => "Layer",
+            Self::Op => "Op",
+            Self::Shape => "Shape",
+            Self::Parameters => "Weights",
+            Self::Max => "Max",
+            Self::Outliers => "Outliers",
+            Self::Sqnr => "SQNR",
+        }
+    }
+
+    fn tooltip(self) -> &'static str {
+        match self {
+            Self::Name => "Name of the layer. Click to sort in the order of the network.",
+            Self::Op => "Operator.",
+            Self::Shape => "Sizes of the weight tensor, as stored.",
+            Self::Parameters => "Number of weights.",
+            Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
+            Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
+            Self::Sqnr => {
+                "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
+            }
+        }
+    }
+}
+
+/// What the order of rows was computed from.
+struct OrderKey {
+    filter: String,
+    field: Field,
+    descending: bool,
+    facts: Arc<Vec<LayerFacts>>,
+    plan: Option<Arc<Plan>>,
+}
+
+impl OrderKey {
+    fn same(&self, other: &Self) -> bool {
+        let plans = match (&self.plan, &other.plan) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        plans
+            && Arc::ptr_eq(&self.facts, &other.facts)
+            && (&self.filter, self.field, self.descending) == (&other.filter, other.field, other.descending)
+    }
+}
+
+/// State of the table between frames.
+pub(super) struct LayerTable {
+    filter: String,
+    field: Field,
+    descending: bool,
+    order: Option<(OrderKey, Vec<usize>)>,
+    /// Bytes at the end of every name that tell nothing, such as `.weight`.
+    common_end: usize,
+    focus_filter: bool,
+    /// The selection was moved by key: bring it into sight.
+    scroll_to: Option<usize>,
+}
+
+impl Default for LayerTable {
+    fn default() -> Self {
+        Self {
+            filter: String::new(),
+            field: Field::Name,
+            descending: false,
+            order: None,
+            common_end: 0,
+            focus_filter: false,
+            scroll_to: None,
+        }
+    }
+}
+
+impl LayerTable {
+    /// Puts the keyboard into the filter.
+    pub(super) fn focus_filter(&mut self) {
+        self.focus_filter = true;
+    }
+
+    /// Selects the row `step` rows further down.
+    pub(super) fn walk(&mut self, open: &OpenNetwork, step: isize, out: &mut Outbox) {
+        let Some((_, order)) = &self.order else { return };
+        let row = order.iter().position(|&layer| layer == open.selected());
+        let next = row.map_or(0, |row| {
+            row.saturating_add_signed(step).min(order.len().saturating_sub(1))
+        });
+        if let Some(&layer) = order.get(next) {
+            out.actions.push(Action::SelectLayer(layer));
+            self.scroll_to = Some(next);
+        }
+    }
+
+    /// Draws the table.
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
+        self.filter_ui(ui, open, sigma, out);
+        self.update_order(open);
+        let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
+        if (up || down) && ui.memory(|memory| memory.focused().is_none()) {
+            self.walk(open, if up { -1 } else { 1 }, out);
+        }
+        let order = self.order.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
+        if order.is_empty() && !self.filter.is_empty() {
+            ui.label(format!("No layer matches '{}'.", self.filter));
+            return;
+        }
+        let scroll_to = self.scroll_to.take();
+        let mut sort = None;
+        let mut table = TableBuilder::new(ui)
+            .id_salt("layers")
+            .striped(true)
+            .sense(Sense::click())
+            .cell_layout(Layout::left_to_right(Align::Center))
+            .column(Column::remainder().at_least(96.0).clip(true))
+            .column(Column::exact(48.0).clip(true))
+            .column(Column::exact(66.0).clip(true))
+            .columns(Column::exact(50.0).clip(true), 3)
+            .column(Column::exact(70.0).clip(true))
+            .auto_shrink(false);
+        if let Some(row) = scroll_to {
+            table = table.scroll_to_row(row, None);
+        }
+        let (field, descending, common_end) = (self.field, self.descending, self.common_end);
+        table
+            .header(ROW_HEIGHT, |mut header| {
+                for column in FIELDS {
+                    header.col(|ui| {
+                        if header_ui(ui, column, (column == field).then_some(descending)) {
+                            sort = Some(column);
+                        }
+                    });
+                }
+            })
+            .body(|body| {
+                body.rows(ROW_HEIGHT, order.len(), |mut row| {
+                    let layer = order[row.index()];
+                    row.set_selected(layer == open.selected());
+                    row_ui(&mut row, open, layer, common_end);
+                    if row.response().clicked() {
+                        out.actions.push(Action::SelectLayer(layer));
+                    }
+                });
+            });
+        if let Some(field) = sort {
+            // Numbers are worst first at the first click, names in order.
+            self.descending = if field == self.field {
+                !self.descending
+            } else {
+                !matches!(field, Field::Name | Field::Op | Field::Sqnr)
+            };
+            self.field = field;
+        }
+    }
+
+    fn filter_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
+        ui.horizontal(|ui| {
+            ui.heading("Layers");
+            let count = open.original.layers.len();
+            ui.label(note(count.to_string()));
+            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+                let mut value = sigma;
+                let drag = egui::DragValue::new(&mut value)
+                    .range(1.0..=20.0)
+                    .speed(0.05)
+                    .max_decimals(1)
+                    .suffix(" σ");
+                let response = ui
+                    .add(drag)
+                    .on_hover_text("How many standard deviations from the mean make an outlier.");
+                let label = ui.label(note("outlier beyond"));
+                if response.labelled_by(label.id).changed() {
+                    out.actions.push(Action::SetSigma(value));
+                }
+                let filter = egui::TextEdit::singleline(&mut self.filter)
+                    .hint_text("filter…")
+                    .desired_width(f32::INFINITY);
+                let response = ui.add(filter);
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::TextInput, true, "Filter layers"));
+                if std::mem::take(&mut self.focus_filter) {
+                    response.request_focus();
+                }
+            });
+        });
+    }
+
+    fn update_order(&mut self, open: &OpenNetwork) {
+        let key = OrderKey {
+            filter: self.filter.trim().to_lowercase(),
+            field: self.field,
+            descending: self.descending,
+            facts: Arc::clone(&open.shown().layers),
+            plan: open.planned().map(|(_, planned)| Arc::clone(&planned.plan)),
+        };
+        if self.order.as_ref().is_some_and(|(known, _)| known.same(&key)) {
+            return;
+        }
+        let layers = &open.shown().network.layers;
+        self.common_end = common_end(layers.iter().map(|layer| layer.name.as_str()));
+        let matches = |&index: &usize| {
+            let layer = &layers[index];
+            layer.name.to_lowercase().contains(&key.filter) || layer.op.to_lowercase().contains(&key.filter)
+        };
+        let mut order: Vec<usize> = (0..layers.len()).filter(matches).collect();
+        let number = |index: usize| match key.field {
+            Field::Parameters => layers[index].parameters() as f64,
+            Field::Max => key.facts[index].max_in_sigma().unwrap_or(-1.0),
+            Field::Outliers => key.facts[index].outliers as f64,
+            // Layers without an error stand behind those with one.
+            Field::Sqnr => key
+                .plan
+                .as_ref()
+                .and_then(|plan| sqnr(plan, index))
+                .unwrap_or(f64::INFINITY),
+            Field::Name | Field::Op | Field::Shape => index as f64,
+        };
+        order.sort_by(|&a, &b| match key.field {
+            Field::Op => layers[a].op.cmp(&layers[b].op),
+            Field::Shape => layers[a].shape.cmp(&layers[b].shape),
+            _ => number(a).total_cmp(&number(b)),
+        });
+        if key.descending {
+            order.reverse();
+        }
+        self.order = Some((key, order));
+    }
+}
+
+/// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
+fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
+    let arrow = match descending {
+        None => "",
+        Some(true) => " ▼",
+        Some(false) => " ▲",
+    };
+    let text = matches!(column, Field::Name | Field::Op | Field::Shape);
+    let layout = if text {
+        Layout::left_to_right(Align::Center)
+    } else {
+        Layout::right_to_left(Align::Center)
+    };
+    ui.with_layout(layout, |ui| {
+        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
+            .small()
+            .strong();
+        let response = ui
+            .add(egui::Button::new(title).frame(false))
+            .on_hover_text(column.tooltip());
+        let label = format!("Sort by {}", column.title());
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
+        response.clicked()
+    })
+    .inner
+}
+
+/// Length of the last dotted part that all names share (`.weight`), 0 if they don't.
+fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
+    let mut all = names.clone();
+    let Some(end) = all.next().and_then(|name| name.rfind('.').map(|dot| &name[dot..])) else {
+        return 0;
+    };
+    let shared = names.count() > 1 && all.all(|name| name.len() > end.len() && name.ends_with(end));
+    if shared { end.len() } else { 0 }
+}
+
+fn sqnr(plan: &Plan, layer: usize) -> Option<f64> {
+    plan.layers.get(layer)?.quantized().map(|quantized| quantized.sqnr_db)
+}
+
+fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize, common_end: usize) {
+    let layer = &open.original.network.layers[index];
+    let facts = &open.shown().layers[index];
+    row.col(|ui| {
+        let width = ui.available_width();
+        let exception = open.recipe().layers.contains_key(&layer.name);
+        let mark = if exception { 12.0 } else { 0.0 };
+        let shown = layer.name.get(..layer.name.len() - common_end).unwrap_or(&layer.name);
+        let response = elided_label(ui, shown, width - mark);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &layer.name));
+        if common_end > 0 {
+            response.on_hover_text(&layer.name);
+        }
+        if exception {
+            ui.spacing_mut().item_spacing.x = 2.0;
+            ui.label("•").on_hover_text("This layer has settings of its own.");
+        }
+    });
+    row.col(|ui| cell(ui, &layer.op));
+    row.col(|ui| cell(ui, &text::shape(&layer.shape)));
+    row.col(|ui| number_cell(ui, &text::short_count(layer.parameters())));
+    match &facts.statistics {
+        Ok(_) => {
+            row.col(|ui| {
+                number_cell(
+                    ui,
+                    &facts
+                        .max_in_sigma()
+                        .map_or_else(String::new, |max| format!("{max:.1} σ")),
+                );
+            });
+            row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
+        }
+        Err(reason) => {
+            for _ in 0..2 {
+                row.col(|ui| {
+                    ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
+                });
+            }
+        }
+    }
+    row.col(|ui| sqnr_ui(ui, open.planned().map(|(_, planned)| planned), index));
+}
+
+fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, index: usize) {
+    let Some(plan) = planned.and_then(|planned| planned.plan.layers.get(index)) else {
+        ui.label(note("…"));
+        return;
+    };
+    match &plan.outcome {
+        Outcome::Float(reason) => {
+            ui.add(egui::Label::new(note("float")).selectable(false))
+                .on_hover_text(reason);
+        }
+        Outcome::Quantized(quantized) => {
+            let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());
+            let color = tokens(ui).sqnr(quantized.sqnr_db);
+            ui.painter().rect(
+                rect,
+                2.0,
+                color,
+                super::theme::thin(tokens(ui).grid),
+                egui::StrokeKind::Inside,
+            );
+            ui.spacing_mut().item_spacing.x = 4.0;
+            number_cell(ui, &text::decibels(quantized.sqnr_db));
+        }
+    }
+}
+
+fn cell(ui: &mut Ui, text: &str) {
+    let response = ui.add(egui::Label::new(note(text)).selectable(false).truncate());
+    response.on_hover_text(text);
+}
+
+fn number_cell(ui: &mut Ui, text: &str) {
+    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+        ui.add(
+            egui::Label::new(egui::RichText::new(text).small())
+                .selectable(false)
+                .extend(),
+        );
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::common_end;
+
+    #[test]
+    fn what_all_names_end_with_is_left_out() {
+        assert_eq!(common_end(["a.weight", "b.1.weight"].into_iter()), ".weight".len());
+        assert_eq!(common_end(["a.weight", "b.kernel"].into_iter()), 0);
+        assert_eq!(common_end(["a.weight"].into_iter()), 0);
+        assert_eq!(
+            common_end([".weight", ".weight"].into_iter()),
+            0,
+            "something of a name must stay"
+        );
+    }
+}

@@ -1,0 +1,205 @@
+//! What the plots share: step areas of histograms, the axis of counts, a swatch of a legend.
+
+use super::text;
+use egui::{Color32, Sense, Ui, vec2};
+use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotUi};
+
+/// How counts are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scale {
+    /// As `log10(1 + n)`: a single weight is seen beside a thousand.
+    Log,
+    /// As they are.
+    Linear,
+}
+
+impl Scale {
+    /// Height of a count.
+    pub(super) fn height(self, count: f64) -> f64 {
+        match self {
+            Self::Log => (1.0 + count).log10(),
+            Self::Linear => count,
+        }
+    }
+
+    /// The count of a height.
+    fn count(self, height: f64) -> f64 {
+        match self {
+            Self::Log => 10_f64.powf(height) - 1.0,
+            Self::Linear => height,
+        }
+    }
+
+    /// Marks of the axis: 0, 1, 10, 100… on the logarithmic one, round numbers on the other.
+    pub(super) fn marks(self, input: &GridInput) -> Vec<GridMark> {
+        let (low, high) = input.bounds;
+        let mark = |value: f64, step_size: f64| GridMark { value, step_size };
+        match self {
+            Self::Log => {
+                let decades = (0..=high.max(0.0).ceil() as i32).map(|decade| self.height(10_f64.powi(decade)));
+                std::iter::once(0.0)
+                    .chain(decades)
+                    .filter(|v| (low..=high).contains(v))
+                    .map(|v| mark(v, 1.0))
+                    .collect()
+            }
+            Self::Linear => {
+                let step = 10_f64.powf((high.max(1.0) / 2.5).log10().floor()).max(1.0);
+                let count = (high / step).ceil().min(100.0) as i64;
+                (0..=count)
+                    .map(|i| mark(i as f64 * step, step))
+                    .filter(|m| (low..=high).contains(&m.value))
+                    .collect()
+            }
+        }
+    }
+
+    /// Text of a mark.
+    pub(super) fn mark_text(self, height: f64) -> String {
+        text::short_count(self.count(height).max(0.0).round() as u64)
+    }
+}
+
+/// Equal bins with the heights of their steps.
+pub(super) struct Steps<'a> {
+    /// Lower end of the first bin.
+    pub(super) low: f64,
+    /// Width of a bin.
+    pub(super) width: f64,
+    /// Elements in each.
+    pub(super) counts: &'a [u64],
+}
+
+impl Steps<'_> {
+    /// The middle of a bin.
+    pub(super) fn centre(&self, bin: usize) -> f64 {
+        self.low + self.width * (bin as f64 + 0.5)
+    }
+
+    /// The bin that holds `x`.
+    pub(super) fn bin(&self, x: f64) -> Option<usize> {
+        let bin = ((x - self.low) / self.width).floor();
+        (bin >= 0.0 && (bin as usize) < self.counts.len()).then_some(bin as usize)
+    }
+
+    /// Height of the highest step.
+    pub(super) fn highest(&self, scale: Scale) -> f64 {
+        scale.height(self.counts.iter().copied().max().unwrap_or(0) as f64)
+    }
+
+    /// Draws a filled step shape of those bins whose middle satisfies `of`. One shape, not a bar a bin: adjacent thin bars
+    /// show stripes.
+    pub(super) fn draw(
+        &self,
+        plot: &mut PlotUi<'_>,
+        name: &str,
+        color: Color32,
+        scale: Scale,
+        of: impl Fn(f64) -> bool,
+    ) {
+        let mut xs = Vec::with_capacity(self.counts.len() * 2);
+        let mut tops = Vec::with_capacity(self.counts.len() * 2);
+        let mut any = false;
+        for (bin, &count) in self.counts.iter().enumerate() {
+            let shown = if of(self.centre(bin)) { count } else { 0 };
+            any |= shown > 0;
+            let height = scale.height(shown as f64);
+            let left = self.low + self.width * bin as f64;
+            xs.extend([left, left + self.width]);
+            tops.extend([height, height]);
+        }
+        if any {
+            let zeros = vec![0.0; xs.len()];
+            plot.add(
+                FilledArea::new(name, &xs, &zeros, &tops)
+                    .fill_color(color)
+                    .allow_hover(false),
+            );
+        }
+    }
+}
+
+/// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
+pub(super) fn number_marks(input: &GridInput, distance: f64) -> Vec<GridMark> {
+    let (low, high) = input.bounds;
+    // egui_plot asks for steps of at least 8 points.
+    let least = input.base_step_size * distance / 8.0;
+    if !(least > 0.0 && (high - low) / least < 1000.0) {
+        return Vec::new();
+    }
+    let decade = 10_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * decade)
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(least);
+    let mark = |i: i64| GridMark {
+        value: i as f64 * step,
+        step_size: step,
+    };
+    ((low / step).ceil() as i64..=(high / step).floor() as i64)
+        .map(mark)
+        .collect()
+}
+
+/// Text of such a mark.
+pub(super) fn number_text(mark: &GridMark) -> String {
+    let decimals = (-mark.step_size.log10().floor()).clamp(0.0, 12.0) as usize;
+    format!("{:.decimals$}", mark.value).replace('-', "−")
+}
+
+/// A square of colour with its meaning, for the legend above a plot.
+pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &str) {
+    ui.spacing_mut().item_spacing.x = 4.0;
+    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
+    ui.painter().rect_filled(rect, 2.0, color);
+    ui.label(text::note(meaning)).on_hover_text(explanation);
+    ui.add_space(8.0);
+}
+
+/// A pointer on a vertical line: near enough to grab.
+pub(super) fn near(plot: &PlotUi<'_>, x: f64) -> bool {
+    plot.response()
+        .hover_pos()
+        .is_some_and(|pointer| (plot.screen_from_plot(PlotPoint::new(x, 0.0)).x - pointer.x).abs() < 6.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_weight_is_visible_beside_a_thousand_on_the_logarithmic_axis() {
+        assert!(Scale::Log.height(1.0) / Scale::Log.height(1000.0) > 0.05);
+        assert_eq!(Scale::Log.mark_text(Scale::Log.height(1000.0)), "1.00 k");
+        assert_eq!(Scale::Log.height(0.0), 0.0);
+    }
+
+    #[test]
+    fn numbers_of_an_axis_are_round() {
+        let input = GridInput {
+            bounds: (-1.2, 1.2),
+            base_step_size: 0.04,
+        };
+        let marks: Vec<String> = number_marks(&input, 60.0).iter().map(number_text).collect();
+        assert_eq!(marks, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
+        let broken = GridInput {
+            bounds: (0.0, 1.0),
+            base_step_size: 0.0,
+        };
+        assert!(number_marks(&broken, 60.0).is_empty());
+    }
+
+    #[test]
+    fn each_bin_holds_its_left_end() {
+        let steps = Steps {
+            low: -1.0,
+            width: 0.5,
+            counts: &[1, 2, 3, 4],
+        };
+        assert_eq!(
+            [-1.01, -1.0, -0.5, 0.99, 1.0].map(|x| steps.bin(x)),
+            [None, Some(0), Some(1), Some(3), None]
+        );
+    }
+}

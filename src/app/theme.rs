@@ -1,0 +1,148 @@
+//! Colours and type: the one file that names a colour. One colour, one meaning, everywhere.
+//!
+//! The meanings take the palette of Okabe and Ito (2008), which stays apart for colour-blind eyes, tuned for a dark and a
+//! light ground.
+
+use egui::{Color32, FontFamily, FontId, Stroke, TextStyle, Theme, Visuals};
+
+/// The meanings that have a colour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Tokens {
+    /// Float, original, before.
+    pub(super) original: Color32,
+    /// Quantized, after.
+    pub(super) quantized: Color32,
+    /// An outlier.
+    pub(super) outlier: Color32,
+    /// A channel that was split.
+    pub(super) split: Color32,
+    /// What is clipped.
+    pub(super) clipped: Color32,
+    /// The values of the grid.
+    pub(super) grid: Color32,
+    /// A line that can be dragged.
+    pub(super) handle: Color32,
+    /// A fault.
+    pub(super) error: Color32,
+    /// A doubt.
+    pub(super) warning: Color32,
+    dark: bool,
+}
+
+const DARK: Tokens = Tokens {
+    original: Color32::from_rgb(0x8d, 0x9b, 0xad),
+    quantized: Color32::from_rgb(0x3d, 0x9b, 0xe0),
+    outlier: Color32::from_rgb(0xff, 0x74, 0x33),
+    split: Color32::from_rgb(0x1f, 0xc2, 0x93),
+    clipped: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    grid: Color32::from_rgb(0x70, 0x74, 0x7a),
+    handle: Color32::from_rgb(0xe6, 0xe8, 0xea),
+    error: Color32::from_rgb(0xff, 0x7a, 0x70),
+    warning: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    dark: true,
+};
+
+const LIGHT: Tokens = Tokens {
+    original: Color32::from_rgb(0x7a, 0x8a, 0x9e),
+    quantized: Color32::from_rgb(0x00, 0x72, 0xb2),
+    outlier: Color32::from_rgb(0xd5, 0x5e, 0x00),
+    split: Color32::from_rgb(0x00, 0x8a, 0x64),
+    clipped: Color32::from_rgb(0xc9, 0x86, 0x00),
+    grid: Color32::from_rgb(0xa8, 0xac, 0xb2),
+    handle: Color32::from_rgb(0x22, 0x26, 0x2b),
+    error: Color32::from_rgb(0xb0, 0x1c, 0x12),
+    warning: Color32::from_rgb(0x8a, 0x5a, 0x00),
+    dark: false,
+};
+
+/// The colours for the theme that `ui` is drawn in.
+pub(super) fn tokens(ui: &egui::Ui) -> &'static Tokens {
+    if ui.visuals().dark_mode { &DARK } else { &LIGHT }
+}
+
+/// Decibels at the bad and the good end of the error scale.
+const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
+
+impl Tokens {
+    /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.
+    pub(super) fn sqnr(&self, sqnr_db: f64) -> Color32 {
+        let (bad, good) = SQNR_RANGE_DB;
+        let t = ((sqnr_db - bad) / (good - bad)).clamp(0.0, 1.0) as f32;
+        let (from, to): ([u8; 3], [u8; 3]) = if self.dark {
+            ([0xf3, 0xb7, 0xe4], [0x3a, 0x30, 0x4a])
+        } else {
+            ([0x5e, 0x12, 0x68], [0xe6, 0xd9, 0xec])
+        };
+        let mix = |i: usize| (f32::from(from[i]) * (1.0 - t) + f32::from(to[i]) * t).round() as u8;
+        Color32::from_rgb(mix(0), mix(1), mix(2))
+    }
+}
+
+/// The same colour, letting `share` of it through.
+pub(super) fn faded(color: Color32, share: f32) -> Color32 {
+    color.gamma_multiply(share)
+}
+
+/// A thin line.
+pub(super) fn thin(color: Color32) -> Stroke {
+    Stroke::new(1.0, color)
+}
+
+/// Sets type, spacing and colours for both themes.
+pub(super) fn install(ctx: &egui::Context) {
+    // Arrows and triangles are in the monospaced font only.
+    let mut fonts = egui::FontDefinitions::default();
+    fonts
+        .families
+        .entry(FontFamily::Proportional)
+        .or_default()
+        .push("Hack".to_owned());
+    ctx.set_fonts(fonts);
+    ctx.all_styles_mut(|style| {
+        let sizes = [
+            (TextStyle::Small, 11.0, FontFamily::Proportional),
+            (TextStyle::Body, 13.0, FontFamily::Proportional),
+            (TextStyle::Button, 13.0, FontFamily::Proportional),
+            (TextStyle::Heading, 16.0, FontFamily::Proportional),
+            (TextStyle::Monospace, 12.0, FontFamily::Monospace),
+        ];
+        style.text_styles = sizes
+            .into_iter()
+            .map(|(name, size, family)| (name, FontId::new(size, family)))
+            .collect();
+        style.spacing.item_spacing = egui::vec2(8.0, 4.0);
+        style.spacing.button_padding = egui::vec2(8.0, 3.0);
+        style.spacing.combo_width = 96.0;
+    });
+    for (theme, mut visuals) in [(Theme::Dark, Visuals::dark()), (Theme::Light, Visuals::light())] {
+        let tokens = if theme == Theme::Dark { &DARK } else { &LIGHT };
+        visuals.error_fg_color = tokens.error;
+        visuals.warn_fg_color = tokens.warning;
+        visuals.slider_trailing_fill = true;
+        // Text as dark as text should be: egui's greys are too faint on a projector.
+        let (text, panel) = match theme {
+            Theme::Dark => (Color32::from_gray(0xd4), Color32::from_rgb(0x1b, 0x1d, 0x20)),
+            Theme::Light => (Color32::from_gray(0x26), Color32::from_rgb(0xf7, 0xf8, 0xf9)),
+        };
+        visuals.widgets.noninteractive.fg_stroke.color = text;
+        visuals.widgets.inactive.fg_stroke.color = text;
+        visuals.panel_fill = panel;
+        ctx.set_visuals_of(theme, visuals);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lightness(color: Color32) -> u32 {
+        u32::from(color.r()) + u32::from(color.g()) + u32::from(color.b())
+    }
+
+    #[test]
+    fn a_bad_layer_stands_out_in_both_themes() {
+        assert!(lightness(DARK.sqnr(3.0)) > lightness(DARK.sqnr(40.0)));
+        assert!(lightness(LIGHT.sqnr(3.0)) < lightness(LIGHT.sqnr(40.0)));
+        assert_eq!(LIGHT.sqnr(f64::INFINITY), LIGHT.sqnr(100.0));
+    }
+}

@@ -1,0 +1,123 @@
+//! The first line: what is open, and the menus.
+
+use super::Outbox;
+use super::command::Command;
+use super::text;
+use crate::format::demo::Demo;
+use crate::session::{Action, ExportKind, Session};
+use egui::{Align, Layout, Ui};
+
+/// The bar.
+pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+    ui.horizontal(|ui| {
+        ui.menu_button("Open ▾", |ui| open_menu(ui, session, out))
+            .response
+            .on_hover_text("Models, data, recipes.");
+        ui.menu_button("Demo ▾", |ui| {
+            for demo in Demo::ALL {
+                entry(ui, Command::Demo(demo), true, out);
+            }
+        })
+        .response
+        .on_hover_text("Small networks with their data, inside the program.");
+        let something = session.open().is_some();
+        ui.add_enabled_ui(something, |ui| {
+            ui.menu_button("Export ▾", |ui| {
+                for kind in ExportKind::ALL {
+                    entry(ui, Command::Export(kind), true, out);
+                }
+            })
+            .response
+            .on_hover_text("Write the network as the recipe makes it.")
+            .on_disabled_hover_text("Open a model first.");
+        });
+        ui.separator();
+        let history = session.open().map(crate::session::OpenNetwork::history);
+        let steps = [
+            (
+                Command::Undo,
+                "Undo",
+                history.is_some_and(crate::session::History::can_undo),
+            ),
+            (
+                Command::Redo,
+                "Redo",
+                history.is_some_and(crate::session::History::can_redo),
+            ),
+        ];
+        for (command, symbol, enabled) in steps {
+            symbol_button(ui, command, symbol, enabled, out);
+        }
+        ui.separator();
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };
+            symbol_button(ui, Command::ToggleTheme, symbol, true, out);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
+        });
+    });
+}
+
+fn title_ui(ui: &mut Ui, session: &Session) {
+    let Some(open) = session.open() else {
+        let text = session.opening().map_or_else(
+            || "Nothing open".to_owned(),
+            |path| format!("Opening {}…", path.display()),
+        );
+        ui.label(text);
+        return;
+    };
+    let network = &open.original.network;
+    let layers = text::plural(network.layers.len() as u64, "layer", "layers");
+    let facts = format!("· {} parameters · {layers}", text::short_count(network.parameters()));
+    let room = (ui.available_width() - 190.0).max(60.0);
+    let response = text::elided_label(ui, &network.name, room);
+    if let Some(path) = &network.path {
+        response.on_hover_text(path.display().to_string());
+    }
+    ui.label(facts);
+}
+
+fn open_menu(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+    let something = session.open().is_some();
+    entry(ui, Command::Open, true, out);
+    entry(ui, Command::TypePath, true, out);
+    if !session.saved.recent.is_empty() {
+        ui.menu_button("Recent", |ui| {
+            for path in &session.saved.recent {
+                let shown = text::elide_middle(&path.display().to_string(), 60);
+                if ui.button(shown).on_hover_text(path.display().to_string()).clicked() {
+                    out.actions.push(Action::Open(path.clone()));
+                    ui.close();
+                }
+            }
+            ui.separator();
+            if ui.button("Forget these").clicked() {
+                out.actions.push(Action::ClearRecent);
+                ui.close();
+            }
+        });
+    }
+    ui.separator();
+    entry(ui, Command::OpenData, something, out);
+    entry(ui, Command::OpenDataFolder, something, out);
+    entry(ui, Command::TypeDataPath, something, out);
+    ui.separator();
+    entry(ui, Command::LoadRecipe, something, out);
+    ui.separator();
+    entry(ui, Command::Quit, true, out);
+}
+
+fn entry(ui: &mut Ui, command: Command, enabled: bool, out: &mut Outbox) {
+    if command.menu_entry(ui, enabled) {
+        out.commands.push(command);
+    }
+}
+
+/// A button with a symbol; its name for screen readers is the command's.
+fn symbol_button(ui: &mut Ui, command: Command, symbol: &str, enabled: bool, out: &mut Outbox) {
+    let response = ui.add_enabled(enabled, egui::Button::new(symbol));
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, command.text()));
+    if response.on_hover_text(command.tooltip_with_keys(ui.ctx())).clicked() {
+        out.commands.push(command);
+    }
+}

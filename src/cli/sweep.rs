@@ -1,0 +1,279 @@
+//! `splitscope sweep`: a grid of recipes on the same samples, a row each.
+
+use super::arguments::SweepArguments;
+use super::output::{Table, check_place, to_json};
+use super::pipeline;
+use crate::format;
+use crate::inference::sweep::{
+    Mark, PaperTable, Score, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, sweep,
+};
+use crate::inference::{self, Dataset, Engine, Metrics, Outputs, run_outputs, value_shapes};
+use crate::network::Network;
+use crate::progress::Progress;
+use crate::quantization::{Bits, Recipe};
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::path::Path;
+
+/// Samples of noise when there is no data and no limit.
+const NOISE_SAMPLES: usize = 64;
+/// The noise is the same in every run, so that runs can be compared and resumed.
+const NOISE_SEED: u64 = 1;
+
+/// What `--json` prints. Field names are a contract: add, never rename.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    data: &'a str,
+    samples: usize,
+    float: &'a Metrics,
+    rows: &'a [SweepRow],
+    /// Places in `rows` that no other row beats in both score and size, smallest first.
+    front: &'a [usize],
+}
+
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Result<String> {
+    if let Some(path) = &arguments.csv {
+        check_place(path)?;
+    }
+    let base = arguments.recipe_flags.recipe()?;
+    let recipes = grid(arguments).recipes(&base);
+    let original = format::open(Path::new(&arguments.model))?;
+    for recipe in &recipes {
+        recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
+    }
+    let network = pipeline::prepared(&arguments.model, &original, &base)?;
+    let float_engine = pipeline::engine(&original)?;
+    let data = data(arguments, &original, &float_engine)?;
+    let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
+    let (mut csv, finished) = open_csv(arguments, &recipes, &data, limit)?;
+    // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
+    let activations = match recipes.iter().find(|recipe| recipe.needs_activations()) {
+        Some(recipe) => {
+            let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+            let model = &arguments.model;
+            Some(pipeline::activations(model, recipe, &network, calibration, flags, progress)?)
+        }
+        None => None,
+    };
+    let float = run_outputs(&float_engine, &data, limit, progress).context("the float network")?;
+    let shapes = pipeline::engine(&network)
+        .and_then(|engine| Ok(value_shapes(&network, &engine, Some(&data))?))
+        .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))
+        .ok();
+    let subject = SweepSubject {
+        network: &network,
+        activations: activations.as_ref(),
+        shapes: shapes.as_ref(),
+        data: &data,
+        float: &float,
+    };
+    let rows = sweep(&subject, &recipes, &finished, progress, &mut |row| {
+        csv.as_mut().map_or(Ok(()), |csv| csv.append(row))
+    })?;
+    let score = Score::of_rows(&rows);
+    let front = pareto_front(&rows, score, |row| row.overhead.size);
+    if arguments.json {
+        return to_json(&Report {
+            model: &arguments.model,
+            data: data.name(),
+            samples: limit,
+            float: &inference::metrics(&float, &data),
+            rows: &rows,
+            front: &front,
+        });
+    }
+    let mut text = heading(&data, &float, score);
+    text.push_str(&tables(&rows, score));
+    text.push_str(&front_table(&rows, &front, score));
+    Ok(text)
+}
+
+fn grid(arguments: &SweepArguments) -> SweepGrid {
+    SweepGrid {
+        weight_bits: arguments.weight_bits.clone(),
+        expand_ratios: arguments.expand_ratio.clone(),
+        clips: arguments.clip.clone(),
+        activation_bits: arguments.activation_bits.clone(),
+    }
+}
+
+/// The data that rows are judged on; noise when none are given.
+fn data(arguments: &SweepArguments, network: &Network, engine: &Engine) -> anyhow::Result<Dataset> {
+    let options = arguments.data_flags.options(&arguments.model);
+    let data = match &arguments.data {
+        None if options.inputs.is_empty() => {
+            let samples = arguments.limit.unwrap_or(NOISE_SAMPLES);
+            return Ok(Dataset::noise(network, engine, samples, NOISE_SEED)?);
+        }
+        path => Dataset::open(path.as_deref().unwrap_or_default(), &options, engine.inputs())?,
+    };
+    if data.is_empty() {
+        bail!("{}: holds no samples", data.name());
+    }
+    Ok(data)
+}
+
+/// The file for the rows, if one is wanted, and the rows that it has already.
+fn open_csv(
+    arguments: &SweepArguments,
+    recipes: &[Recipe],
+    data: &Dataset,
+    samples: usize,
+) -> anyhow::Result<(Option<SweepCsv>, Vec<SweepRow>)> {
+    let Some(path) = &arguments.csv else {
+        return Ok((None, Vec::new()));
+    };
+    let calibration = if recipes.iter().any(Recipe::quantizes_activations) {
+        let path = arguments.calibration.calibration.as_deref().unwrap_or(&arguments.model);
+        format!("{path}, up to {} samples", arguments.calibration.calibration_limit)
+    } else {
+        "none".to_owned()
+    };
+    let setting = SweepSetting {
+        model: arguments.model.clone(),
+        data: format!("{} · {}", data.name(), data.preprocessing()),
+        calibration,
+        samples,
+    };
+    if arguments.resume {
+        let (csv, rows) = SweepCsv::resume(path, setting)?;
+        Ok((Some(csv), rows))
+    } else {
+        Ok((Some(SweepCsv::create(path, setting)?), Vec::new()))
+    }
+}
+
+fn heading(data: &Dataset, float: &Outputs, score: Score) -> String {
+    let metrics = inference::metrics(float, data);
+    let float_score = match score {
+        Score::Top1 => metrics.top1,
+        Score::Perplexity => metrics.perplexity,
+        Score::Sqnr => None,
+    };
+    let unit = if data.is_text() { "tokens" } else { "samples" };
+    let float_score = float_score.map_or_else(String::new, |value| format!(" · float {}", score.show(value)));
+    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    format!(
+        "{} · {} {unit} · {}\n{notes}{}{float_score}\n",
+        data.name(),
+        float.samples,
+        data.preprocessing(),
+        score.label()
+    )
+}
+
+/// The rows as in table 2 of the paper, a table for each number of activation bits.
+fn tables(rows: &[SweepRow], score: Score) -> String {
+    let mut text = String::new();
+    for table in PaperTable::of_rows(rows, score) {
+        let mut titles = vec!["bits".to_owned()];
+        titles.extend(table.columns.iter().map(|title| marked(title, Mark::Plain)));
+        let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+        let mut shown = Table::new(&titles);
+        for (bits, cells) in &table.lines {
+            let mut line = vec![bits.to_string()];
+            line.extend(cells.iter().map(|cell| match cell {
+                Some(cell) => marked(&score.show(cell.value), cell.mark),
+                None => marked("–", Mark::Plain),
+            }));
+            shown.row(line);
+        }
+        let activations = match table.activation_bits {
+            Bits::Float => "activations float".to_owned(),
+            Bits::Grid(bits) => format!("activations {bits} bits"),
+        };
+        text.push_str(&format!("\n{activations}\n{}", shown.text()));
+    }
+    text.push_str("** best of its line, * best of its kind in the line (clip, OCS, OCS + best clip)\n");
+    text
+}
+
+/// A cell with room for a mark, so that the numbers stay in line.
+fn marked(text: &str, mark: Mark) -> String {
+    let mark = match mark {
+        Mark::Plain => "",
+        Mark::BestOfGroup => "*",
+        Mark::BestOfLine => "**",
+    };
+    format!("{text}{mark:<2}")
+}
+
+fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
+    let mut shown = Table::new(&["size", "weights", "bits", "input bits", "ratio", "clip", score.label()]);
+    for row in front.iter().filter_map(|place| rows.get(*place)) {
+        shown.row(vec![
+            format!("x{:.3}", row.overhead.size),
+            format!("x{:.3}", row.overhead.weights),
+            row.recipe.weight_bits.to_string(),
+            row.recipe.activation_bits.to_string(),
+            row.recipe.expand_ratio.to_string(),
+            row.recipe.clip.to_string(),
+            score.value(row).map(|value| score.show(value)).unwrap_or_default(),
+        ]);
+    }
+    format!("\nno other row is both as small and better\n{}", shown.text())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inference::sweep::SweepOverhead;
+
+    fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRow {
+        SweepRow {
+            recipe: Recipe {
+                weight_bits: Bits::Grid(bits),
+                expand_ratio,
+                clip: clip.parse().unwrap(),
+                ..Recipe::default()
+            },
+            samples: 1000,
+            metrics: Metrics {
+                top1: Some(top1),
+                ..Metrics::default()
+            },
+            agreement: 1.0,
+            sqnr_db: None,
+            overhead: SweepOverhead {
+                weights: 1.0 + expand_ratio,
+                activations: None,
+                macs: None,
+                size: f64::from(bits) / 32.0 * (1.0 + expand_ratio),
+            },
+        }
+    }
+
+    #[test]
+    fn the_table_has_the_columns_of_the_papers_and_marks_the_best() {
+        let rows = [
+            row(5, 0.0, "none", 0.145),
+            row(5, 0.0, "mse", 0.691),
+            row(5, 0.02, "none", 0.719),
+            row(5, 0.02, "mse", 0.719),
+            row(5, 0.02, "kl", 0.7),
+            row(4, 0.0, "none", 0.001),
+            row(4, 0.0, "mse", 0.45),
+            row(4, 0.02, "none", 0.361),
+        ];
+        let expected = "
+activations float
+bits  clip none    clip mse    OCS 0.02    OCS+clip 0.02
+5         14.50       69.10*      71.90**          71.90**
+4          0.10       45.00**     36.10*               –
+** best of its line, * best of its kind in the line (clip, OCS, OCS + best clip)
+";
+        assert_eq!(tables(&rows, Score::Top1), expected);
+        let front = pareto_front(&rows, Score::Top1, |row| row.overhead.size);
+        let expected = "
+no other row is both as small and better
+size    weights  bits  input bits  ratio  clip  top-1 %
+x0.125   x1.000     4       float      0   mse    45.00
+x0.156   x1.000     5       float      0   mse    69.10
+x0.159   x1.020     5       float   0.02  none    71.90
+x0.159   x1.020     5       float   0.02   mse    71.90
+";
+        assert_eq!(front_table(&rows, &front, Score::Top1), expected);
+    }
+}

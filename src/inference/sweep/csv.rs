@@ -1,0 +1,369 @@
+//! Rows of a sweep as CSV (RFC 4180): one line a row, written whole as the row finishes, read back to go on from there.
+//!
+//! The last column holds the whole recipe as JSON, which has no line break, so that a line is always a whole row.
+
+use super::{SweepOverhead, SweepRow};
+use crate::inference::evaluate::wilson_interval;
+use crate::inference::{InferenceError, Metrics};
+use crate::quantization::Recipe;
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Columns, in order. A contract with whoever reads the files.
+const HEADER: [&str; 18] = [
+    "model",
+    "data",
+    "calibration",
+    "samples",
+    "weight_bits",
+    "activation_bits",
+    "expand_ratio",
+    "clip",
+    "top1",
+    "top5",
+    "nats_per_token",
+    "perplexity",
+    "agreement",
+    "sqnr_db",
+    "weights_overhead",
+    "activations_overhead",
+    "macs_overhead",
+    "size",
+];
+
+/// Title of the column after those of [`HEADER`].
+const RECIPE: &str = "recipe";
+
+/// What all rows of a file must have in common to be compared; written into every one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweepSetting {
+    /// The network, as the person named it.
+    pub model: String,
+    /// The data and their preprocessing.
+    pub data: String,
+    /// Where the ranges of activations come from; `none` without.
+    pub calibration: String,
+    /// Samples (images) or tokens (text).
+    pub samples: usize,
+}
+
+/// A CSV file that grows by one line a row.
+#[derive(Debug)]
+pub struct SweepCsv {
+    file: File,
+    path: PathBuf,
+    setting: SweepSetting,
+}
+
+impl SweepCsv {
+    /// Begins a file. A file with contents is not overwritten: it may hold hours of work.
+    ///
+    /// # Errors
+    /// [`InferenceError::Data`] naming the file and what to do.
+    pub fn create(path: &Path, setting: SweepSetting) -> Result<Self, InferenceError> {
+        let fault = |reason: String| fault(path, &reason);
+        if path.metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
+            return Err(fault(
+                "there already; remove it, or give --resume to go on with it".to_owned(),
+            ));
+        }
+        let mut options = OpenOptions::new();
+        let file = options.append(true).create(true).open(path);
+        let mut csv = Self {
+            file: file.map_err(|error| fault(error.to_string()))?,
+            path: path.to_owned(),
+            setting,
+        };
+        csv.write_line(&[&HEADER[..], &[RECIPE]].concat())?;
+        Ok(csv)
+    }
+
+    /// Goes on with a file and gives the rows in it; begins it if it is not there. A last line without its end, of a run
+    /// that was killed, is cut off.
+    ///
+    /// # Errors
+    /// [`InferenceError::Data`] naming the line that is no row, or what differs between the file's setting and this one.
+    pub fn resume(path: &Path, setting: SweepSetting) -> Result<(Self, Vec<SweepRow>), InferenceError> {
+        let fault = |reason: String| fault(path, &reason);
+        let io = |error: std::io::Error| fault(error.to_string());
+        if !path.metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
+            return Ok((Self::create(path, setting)?, Vec::new()));
+        }
+        let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(io)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io)?;
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| fault("is no text".to_owned()))?;
+        let rows = read(text, &setting).map_err(fault)?;
+        if whole < bytes.len() {
+            file.set_len(whole as u64).map_err(io)?;
+        }
+        let csv = Self {
+            file,
+            path: path.to_owned(),
+            setting,
+        };
+        Ok((csv, rows))
+    }
+
+    /// Adds a row as one whole line.
+    ///
+    /// # Errors
+    /// [`InferenceError::Data`] naming the file and the system's reason, such as a full disk.
+    pub fn append(&mut self, row: &SweepRow) -> Result<(), InferenceError> {
+        let recipe = serde_json::to_string(&row.recipe).map_err(|error| fault(&self.path, &error.to_string()))?;
+        let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let fields = [
+            self.setting.model.clone(),
+            self.setting.data.clone(),
+            self.setting.calibration.clone(),
+            row.samples.to_string(),
+            row.recipe.weight_bits.to_string(),
+            row.recipe.activation_bits.to_string(),
+            row.recipe.expand_ratio.to_string(),
+            row.recipe.clip.to_string(),
+            number(row.metrics.top1),
+            number(row.metrics.top5),
+            number(row.metrics.nats_per_token),
+            number(row.metrics.perplexity),
+            row.agreement.to_string(),
+            number(row.sqnr_db),
+            row.overhead.weights.to_string(),
+            number(row.overhead.activations),
+            number(row.overhead.macs),
+            row.overhead.size.to_string(),
+            recipe,
+        ];
+        self.write_line(&fields.each_ref().map(String::as_str))
+    }
+
+    fn write_line(&mut self, fields: &[&str]) -> Result<(), InferenceError> {
+        let mut line = fields.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",");
+        line.push('\n');
+        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush());
+        written.map_err(|error| fault(&self.path, &error.to_string()))
+    }
+}
+
+fn fault(path: &Path, reason: &str) -> InferenceError {
+    InferenceError::Data(format!("{}: {reason}", path.display()))
+}
+
+/// A field as it stands in a line: in quotes where it must be. A line break becomes a space.
+fn quoted(field: &str) -> String {
+    let field = field.replace(['\n', '\r'], " ");
+    if field.contains([',', '"']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}
+
+/// The fields of a line; `None` when a quote does not end.
+fn fields(line: &str) -> Option<Vec<String>> {
+    let mut fields = vec![String::new()];
+    let (mut inside, mut chars) = (false, line.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if inside && chars.peek() == Some(&'"') => {
+                chars.next();
+                fields.last_mut()?.push('"');
+            }
+            '"' => inside = !inside,
+            ',' if !inside => fields.push(String::new()),
+            c => fields.last_mut()?.push(c),
+        }
+    }
+    (!inside).then_some(fields)
+}
+
+/// The rows of a whole file.
+fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, String> {
+    let mut lines = text.lines().enumerate();
+    let header = lines.next().and_then(|(_, line)| fields(line)).unwrap_or_default();
+    if header.iter().ne([&HEADER[..], &[RECIPE]].concat()) {
+        return Err("line 1: these are not the columns of a sweep by this version; write to another file".to_owned());
+    }
+    let rows = lines.map(|(at, line)| {
+        let row = fields(line).ok_or_else(|| "a quote does not end".to_owned());
+        row.and_then(|fields| read_row(&fields, setting))
+            .map_err(|reason| format!("line {}: {reason}", at + 1))
+    });
+    rows.collect()
+}
+
+fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, String> {
+    let [columns @ .., recipe] = fields else {
+        return Err("is empty".to_owned());
+    };
+    if columns.len() != HEADER.len() {
+        return Err(format!("{} columns instead of {}", fields.len(), HEADER.len() + 1));
+    }
+    let text = |name: &str| -> &str {
+        let at = HEADER.iter().position(|column| *column == name);
+        at.and_then(|at| columns.get(at)).map_or("", String::as_str)
+    };
+    let samples = setting.samples.to_string();
+    for (name, own) in [
+        ("model", &setting.model),
+        ("data", &setting.data),
+        ("calibration", &setting.calibration),
+        ("samples", &samples),
+    ] {
+        if text(name) != quoted_away(own) {
+            return Err(format!(
+                "is of another sweep: {name} is '{}', not '{own}'; write to another file",
+                text(name)
+            ));
+        }
+    }
+    let mut recipe: Recipe = serde_json::from_str(recipe).map_err(|error| format!("recipe: {error}"))?;
+    // JSON may lose the last digit of a number; its own column does not.
+    recipe.expand_ratio = number(&text, "expand_ratio")?;
+    let samples = setting.samples;
+    let top1 = optional(&text, "top1")?;
+    Ok(SweepRow {
+        recipe,
+        samples,
+        metrics: Metrics {
+            top1,
+            top1_interval: top1.map(|share| wilson_interval(share, samples)),
+            top5: optional(&text, "top5")?,
+            nats_per_token: optional(&text, "nats_per_token")?,
+            perplexity: optional(&text, "perplexity")?,
+        },
+        agreement: number(&text, "agreement")?,
+        sqnr_db: optional(&text, "sqnr_db")?,
+        overhead: SweepOverhead {
+            weights: number(&text, "weights_overhead")?,
+            activations: optional(&text, "activations_overhead")?,
+            macs: optional(&text, "macs_overhead")?,
+            size: number(&text, "size")?,
+        },
+    })
+}
+
+/// What a field reads back as.
+fn quoted_away(field: &str) -> String {
+    field.replace(['\n', '\r'], " ")
+}
+
+fn number<'a>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<f64, String> {
+    f64::from_str(text(column)).map_err(|_| format!("{column} is no number: '{}'", text(column)))
+}
+
+fn optional<'a>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<Option<f64>, String> {
+    if text(column).is_empty() {
+        return Ok(None);
+    }
+    number(text, column).map(Some)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::row;
+    use super::*;
+    use crate::quantization::LayerRecipe;
+
+    fn setting() -> SweepSetting {
+        SweepSetting {
+            model: "nets/a, \"b\".onnx".to_owned(),
+            data: "noise".to_owned(),
+            calibration: "none".to_owned(),
+            samples: 100,
+        }
+    }
+
+    fn rows() -> Vec<SweepRow> {
+        let mut rows = vec![row(4, 0.1, "percentile:99.99", 0.5), row(3, 1.0 / 3.0, "mse", 0.7)];
+        let strange = "a \"name\",\nof two lines".to_owned();
+        rows[0].recipe.layers.insert(
+            strange,
+            LayerRecipe {
+                float: Some(true),
+                ..LayerRecipe::default()
+            },
+        );
+        rows[1].sqnr_db = Some(f64::INFINITY);
+        rows[1].metrics = Metrics {
+            nats_per_token: Some(1.5),
+            perplexity: Some(1.5_f64.exp()),
+            ..Metrics::default()
+        };
+        rows[1].overhead.macs = None;
+        rows
+    }
+
+    #[test]
+    fn rows_read_back_as_they_were_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        let rows = rows();
+        let mut csv = SweepCsv::create(&path, setting()).unwrap();
+        csv.append(&rows[0]).unwrap();
+        drop(csv);
+        let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
+        assert_eq!(first, rows[..1]);
+        csv.append(&rows[1]).unwrap();
+        assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 3);
+        assert!(
+            text.starts_with("model,data,calibration,samples,weight_bits,"),
+            "{text}"
+        );
+        assert!(text.contains("\"nets/a, \"\"b\"\".onnx\",noise,none,100,4,float,0.1,percentile:99.99,0.5,,"));
+    }
+
+    #[test]
+    fn a_line_that_was_cut_off_is_removed_before_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        let rows = rows();
+        let mut csv = SweepCsv::create(&path, setting()).unwrap();
+        csv.append(&rows[0]).unwrap();
+        csv.append(&rows[1]).unwrap();
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+        let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
+        assert_eq!(first, rows[..1]);
+        csv.append(&rows[1]).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), whole);
+    }
+
+    #[test]
+    fn what_is_no_row_of_this_sweep_is_refused_by_its_line_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        SweepCsv::create(&path, setting()).unwrap().append(&rows()[0]).unwrap();
+        let before = std::fs::read_to_string(&path).unwrap();
+        let again = SweepCsv::create(&path, setting()).unwrap_err().to_string();
+        assert!(again.contains("rows.csv") && again.contains("--resume"), "{again}");
+        let other = SweepSetting {
+            samples: 50,
+            ..setting()
+        };
+        let other = SweepCsv::resume(&path, other).unwrap_err().to_string();
+        assert!(
+            other.contains("line 2") && other.contains("samples is '100', not '50'"),
+            "{other}"
+        );
+        for (change, said) in [
+            (before.replace(",0.1,", ",x,"), "expand_ratio is no number"),
+            (
+                before.replace("weight_bits\"\":4", "weight_bits\"\":9"),
+                "recipe: bits are 2 to 8",
+            ),
+            (before.replace("samples,", ""), "line 1"),
+            (before.clone() + "a,b\n", "line 3: 2 columns"),
+            (before.clone() + "\"a\n", "line 3: a quote"),
+        ] {
+            std::fs::write(&path, &change).unwrap();
+            let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
+            assert!(refused.contains(said), "{refused}");
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), change);
+        }
+    }
+}

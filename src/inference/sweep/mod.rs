@@ -1,0 +1,146 @@
+//! Many recipes on one network and one data set: bits x expand ratio x clip (x activation bits).
+//!
+//! What the rows share is computed once and given in: the float outputs, the ranges of activations, the folded network.
+//! Planning is done for every row: against running the network it costs nothing.
+
+mod csv;
+mod pareto;
+mod row;
+mod table;
+
+#[cfg(test)]
+mod shared_tests;
+#[cfg(test)]
+mod tests;
+
+pub use csv::{SweepCsv, SweepSetting};
+pub use pareto::{Score, pareto_front};
+pub use row::{SweepOverhead, SweepRow};
+pub use table::{Mark, PaperTable, TableCell};
+
+use super::{Dataset, Engine, InferenceError, Outputs, evaluate, run_outputs};
+use crate::network::Network;
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::{self, Activations, Bits, Clip, Recipe, ValueShapes, rewrite};
+
+/// The values to try. An empty axis stands for the base recipe's own value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct SweepGrid {
+    /// Bits of the weights.
+    pub weight_bits: Vec<Bits>,
+    /// Shares of input channels to add.
+    pub expand_ratios: Vec<f64>,
+    /// Ways to choose the weights' threshold.
+    pub clips: Vec<Clip>,
+    /// Bits of the layers' inputs.
+    pub activation_bits: Vec<Bits>,
+}
+
+impl SweepGrid {
+    /// `base` with each combination of the values, each once; activation bits vary slowest, clips fastest.
+    pub fn recipes(&self, base: &Recipe) -> Vec<Recipe> {
+        let or = |axis: &[Bits], own: Bits| if axis.is_empty() { vec![own] } else { axis.to_vec() };
+        let ratios = if self.expand_ratios.is_empty() {
+            vec![base.expand_ratio]
+        } else {
+            self.expand_ratios.clone()
+        };
+        let clips = if self.clips.is_empty() {
+            vec![base.clip]
+        } else {
+            self.clips.clone()
+        };
+        let mut recipes: Vec<Recipe> = Vec::new();
+        for activation_bits in or(&self.activation_bits, base.activation_bits) {
+            for weight_bits in or(&self.weight_bits, base.weight_bits) {
+                for &expand_ratio in &ratios {
+                    for &clip in &clips {
+                        let recipe = Recipe {
+                            weight_bits,
+                            expand_ratio,
+                            clip,
+                            activation_bits,
+                            ..base.clone()
+                        };
+                        if !recipes.contains(&recipe) {
+                            recipes.push(recipe);
+                        }
+                    }
+                }
+            }
+        }
+        recipes
+    }
+}
+
+/// What all rows of a sweep share.
+#[derive(Clone, Copy)]
+pub struct SweepSubject<'a> {
+    /// The network that recipes are carried out on, its batch-norms folded already if the recipes fold.
+    pub network: &'a Network,
+    /// Ranges of its layers' inputs; needed when a recipe quantizes activations.
+    pub activations: Option<&'a Activations>,
+    /// Shapes of its values for one sample, for the overhead of activations and operations.
+    pub shapes: Option<&'a ValueShapes>,
+    /// The samples; without labels rows are judged by their output SQNR alone.
+    pub data: &'a Dataset,
+    /// What the original network answers on the first samples; each row is run on as many.
+    pub float: &'a Outputs,
+}
+
+/// Runs the recipes one after the other and gives their rows in the same order. `on_row` sees each new row as it finishes
+/// and may stop the sweep with an error. A recipe that one of the `finished` rows has on as many samples is not run again.
+///
+/// # Errors
+/// [`InferenceError`] of recipe, graph, engine, data, of `on_row`, or `Cancelled`; rows that were seen by then are good.
+pub fn sweep(
+    subject: &SweepSubject,
+    recipes: &[Recipe],
+    finished: &[SweepRow],
+    progress: &Progress,
+    on_row: &mut dyn FnMut(&SweepRow) -> Result<(), InferenceError>,
+) -> Result<Vec<SweepRow>, InferenceError> {
+    progress.start(recipes.len() as u64, "Sweeping");
+    let mut rows = Vec::with_capacity(recipes.len());
+    for (number, recipe) in recipes.iter().enumerate() {
+        progress.check()?;
+        let known = |row: &&SweepRow| row.recipe == *recipe && row.samples == subject.float.samples;
+        if let Some(row) = finished.iter().find(known) {
+            rows.push(row.clone());
+            progress.advance(1);
+            continue;
+        }
+        progress.stage_is(format!("Row {} of {}: {}", number + 1, recipes.len(), describe(recipe)));
+        let row = run_row(subject, recipe, &progress.part())?;
+        on_row(&row)?;
+        rows.push(row);
+        progress.advance(1);
+    }
+    Ok(rows)
+}
+
+/// The row's own values for a person.
+fn describe(recipe: &Recipe) -> String {
+    format!(
+        "{} bits, ratio {}, clip {}",
+        recipe.weight_bits, recipe.expand_ratio, recipe.clip
+    )
+}
+
+fn run_row(subject: &SweepSubject, recipe: &Recipe, progress: &Progress) -> Result<SweepRow, InferenceError> {
+    let network = subject.network;
+    let plan = quantization::plan(network, recipe, subject.activations, progress)?;
+    // The very bytes that an export writes.
+    let engine = Engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+    let outputs = run_outputs(&engine, subject.data, subject.float.samples, progress)?;
+    let evaluation = evaluate(subject.float, &outputs, subject.data);
+    Ok(SweepRow {
+        recipe: recipe.clone(),
+        samples: evaluation.samples,
+        metrics: evaluation.quantized,
+        agreement: evaluation.agreement,
+        sqnr_db: evaluation.sqnr_db,
+        overhead: SweepOverhead::of(network, &plan, subject.shapes),
+    })
+}

@@ -1,0 +1,135 @@
+//! Which rows are worth a look: the score they are judged by, and the front of score against cost.
+
+use super::SweepRow;
+
+/// What rows are judged by: the best that the data can tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Score {
+    /// Fraction whose first answer is the label; more is better.
+    Top1,
+    /// Perplexity of a text; less is better.
+    Perplexity,
+    /// Output SQNR in decibels; more is better.
+    Sqnr,
+}
+
+impl Score {
+    /// The score that all `rows` have.
+    pub fn of_rows(rows: &[SweepRow]) -> Self {
+        let all = |score: &Self| !rows.is_empty() && rows.iter().all(|row| score.value(row).is_some());
+        [Self::Top1, Self::Perplexity]
+            .into_iter()
+            .find(all)
+            .unwrap_or(Self::Sqnr)
+    }
+
+    /// Name for a person, with the unit in which [`Score::show`] writes.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Top1 => "top-1 %",
+            Self::Perplexity => "perplexity",
+            Self::Sqnr => "SQNR dB",
+        }
+    }
+
+    /// The score of a row; `None` where it is not known or no number.
+    pub fn value(self, row: &SweepRow) -> Option<f64> {
+        let value = match self {
+            Self::Top1 => row.metrics.top1,
+            Self::Perplexity => row.metrics.perplexity,
+            Self::Sqnr => row.sqnr_db,
+        };
+        value.filter(|value| !value.is_nan())
+    }
+
+    /// Whether `one` is truly better than `other`.
+    pub fn better(self, one: f64, other: f64) -> bool {
+        match self {
+            Self::Perplexity => one < other,
+            Self::Top1 | Self::Sqnr => one > other,
+        }
+    }
+
+    /// A value of this score as written in tables.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Top1 => format!("{:.2}", value * 100.0),
+            Self::Perplexity => format!("{value:.3}"),
+            Self::Sqnr => format!("{value:.1}"),
+        }
+    }
+}
+
+/// The rows that no other row beats: none costs as little and scores better, or costs less and scores as well. Places in
+/// `rows`, cheapest first. Rows without a score or a cost are on no front. Cost by `cost`, such as
+/// `|row| row.overhead.weights`.
+pub fn pareto_front(rows: &[SweepRow], score: Score, cost: impl Fn(&SweepRow) -> f64) -> Vec<usize> {
+    let mut known: Vec<(usize, f64, f64)> = (rows.iter().enumerate())
+        .filter_map(|(place, row)| Some((place, cost(row), score.value(row)?)))
+        .filter(|(_, cost, _)| !cost.is_nan())
+        .collect();
+    // Cheapest first, of equals the best; then a row is on the front if it is better than all before it.
+    known.sort_by(|a, b| {
+        let by_score = if score.better(a.2, b.2) {
+            std::cmp::Ordering::Less
+        } else if score.better(b.2, a.2) {
+            std::cmp::Ordering::Greater
+        } else {
+            a.0.cmp(&b.0)
+        };
+        a.1.total_cmp(&b.1).then(by_score)
+    });
+    let mut front: Vec<usize> = Vec::new();
+    let mut best: Option<(f64, f64)> = None;
+    for (place, cost, value) in known {
+        if best.is_none_or(|(at, best)| score.better(value, best) || (value == best && cost == at)) {
+            best = Some((cost, value));
+            front.push(place);
+        }
+    }
+    front
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::row;
+    use super::*;
+    use proptest::prelude::*;
+
+    fn beats(score: Score, one: (f64, f64), other: (f64, f64)) -> bool {
+        let no_worse = one.0 <= other.0 && !score.better(other.1, one.1);
+        no_worse && (one.0 < other.0 || score.better(one.1, other.1))
+    }
+
+    proptest! {
+        #[test]
+        fn the_front_is_what_comparing_all_pairs_leaves(points in proptest::collection::vec((0_u8..8, 0_u8..8), 0..30), less in any::<bool>()) {
+            let score = if less { Score::Perplexity } else { Score::Top1 };
+            let rows: Vec<SweepRow> = points.iter().map(|(cost, value)| {
+                let mut row = row(4, 0.0, "none", f64::from(*value));
+                row.metrics.perplexity = row.metrics.top1;
+                row.overhead.weights = f64::from(*cost);
+                row
+            }).collect();
+            let mut front = pareto_front(&rows, score, |row| row.overhead.weights);
+            prop_assert!(front.is_sorted_by_key(|place| points[*place].0));
+            front.sort_unstable();
+            let point = |place: usize| (f64::from(points[place].0), f64::from(points[place].1));
+            let naive: Vec<usize> = (0..points.len())
+                .filter(|place| !(0..points.len()).any(|other| beats(score, point(other), point(*place))))
+                .collect();
+            prop_assert_eq!(front, naive);
+        }
+    }
+
+    #[test]
+    fn rows_are_judged_by_the_best_that_all_of_them_have() {
+        let mut rows = vec![row(4, 0.0, "none", 0.5), row(4, 0.0, "mse", 0.6)];
+        assert_eq!(Score::of_rows(&rows), Score::Top1);
+        rows[1].metrics.top1 = None;
+        assert_eq!(Score::of_rows(&rows), Score::Sqnr);
+        assert_eq!(Score::of_rows(&[]), Score::Sqnr);
+        rows[0].sqnr_db = Some(f64::NAN);
+        assert_eq!(pareto_front(&rows, Score::Sqnr, |row| row.overhead.weights), [1]);
+    }
+}

@@ -1,0 +1,451 @@
+//! The queue: starts, replaces, cancels and collects jobs.
+
+use super::Waker;
+use crate::progress::{Cancelled, Progress};
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Names one job for as long as the queue lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct JobId(u64);
+
+/// Why a job has no result.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JobError {
+    /// Somebody cancelled it.
+    #[error("cancelled")]
+    Cancelled,
+    /// It failed, with the reason.
+    #[error("{0}")]
+    Failed(String),
+    /// A fault of the program itself, with the panic's message.
+    #[error("internal error (please report it): {0}")]
+    Panicked(String),
+}
+
+impl From<Cancelled> for JobError {
+    fn from(_: Cancelled) -> Self {
+        Self::Cancelled
+    }
+}
+
+/// A job that has ended and was not replaced by a newer one.
+#[derive(Debug)]
+pub struct Finished<K, T> {
+    /// Which job.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: K,
+    /// Its title.
+    pub title: String,
+    /// How long its thread ran.
+    pub elapsed: Duration,
+    /// What came of it.
+    pub result: Result<T, JobError>,
+}
+
+/// What to show of a job under way.
+#[derive(Debug, Clone)]
+pub struct Running<K> {
+    /// Which job.
+    pub id: JobId,
+    /// Its kind.
+    pub kind: K,
+    /// Its title.
+    pub title: String,
+    /// Name of its present stage, empty before the first.
+    pub stage: String,
+    /// Share done of the present stage, 0 to 1.
+    pub fraction: Option<f32>,
+    /// Time since it was started.
+    pub elapsed: Duration,
+    /// Estimated time left in the present stage, once there is something to estimate from.
+    pub left: Option<Duration>,
+}
+
+type Work<T> = Box<dyn FnOnce(&Progress) -> Result<T, JobError> + Send>;
+
+struct Job<K, T> {
+    id: JobId,
+    kind: K,
+    title: String,
+    progress: Progress,
+    started: Instant,
+    /// The present stage and when it was first seen, for the time left.
+    stage: (String, Instant),
+    /// A newer one of its kind was started: the result is dropped.
+    replaced: bool,
+    /// The work, until a thread has taken it.
+    work: Option<Work<T>>,
+}
+
+/// A queue of jobs of kinds `K` with results `T`.
+pub struct Jobs<K, T> {
+    waker: Waker,
+    sender: Sender<(JobId, Result<T, JobError>)>,
+    receiver: Receiver<(JobId, Result<T, JobError>)>,
+    jobs: Vec<Job<K, T>>,
+    next_id: u64,
+}
+
+impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
+    /// An empty queue.
+    pub fn new(waker: Waker) -> Self {
+        let (sender, receiver) = channel();
+        Self {
+            waker,
+            sender,
+            receiver,
+            jobs: Vec::new(),
+            next_id: 0,
+        }
+    }
+
+    /// Starts `work` on a thread of its own; an older job of the same kind is cancelled and its result dropped. The work
+    /// asks its [`Progress`] now and then whether to go on.
+    pub fn start(
+        &mut self,
+        kind: K,
+        title: impl Into<String>,
+        work: impl FnOnce(&Progress) -> Result<T, JobError> + Send + 'static,
+    ) -> JobId {
+        self.replace(kind);
+        let id = JobId(self.next_id);
+        self.next_id += 1;
+        let waker = self.waker.clone();
+        let now = Instant::now();
+        self.jobs.push(Job {
+            id,
+            kind,
+            title: title.into(),
+            progress: Progress::with_notify(move || waker.wake_for_progress()),
+            started: now,
+            stage: (String::new(), now),
+            replaced: false,
+            work: Some(Box::new(work)),
+        });
+        self.launch_waiting();
+        id
+    }
+
+    /// Cancels the job of that kind; it ends as [`JobError::Cancelled`].
+    pub fn cancel_kind(&mut self, kind: K) {
+        let ids: Vec<JobId> = self
+            .visible()
+            .filter(|job| job.kind == kind)
+            .map(|job| job.id)
+            .collect();
+        for id in ids {
+            self.cancel(id);
+        }
+    }
+
+    /// Cancels one job; it ends as [`JobError::Cancelled`].
+    pub fn cancel(&mut self, id: JobId) {
+        let Some(position) = self.jobs.iter().position(|job| job.id == id) else {
+            return;
+        };
+        self.jobs[position].progress.cancel();
+        if self.jobs[position].work.take().is_some() {
+            // No thread of its own has it yet: its end is reported here.
+            let _ = self.sender.send((id, Err(JobError::Cancelled)));
+            self.waker.wake();
+        }
+    }
+
+    /// Drops the job of that kind, if any: it is cancelled and nothing more is heard of it.
+    pub fn replace(&mut self, kind: K) {
+        for job in self.jobs.iter_mut().filter(|job| job.kind == kind) {
+            job.replaced = true;
+            job.progress.cancel();
+        }
+        // One that never got a thread simply disappears.
+        self.jobs.retain(|job| !(job.replaced && job.work.is_some()));
+    }
+
+    /// The jobs that have ended since the last call.
+    pub fn poll(&mut self) -> Vec<Finished<K, T>> {
+        let mut finished = Vec::new();
+        while let Ok((id, result)) = self.receiver.try_recv() {
+            let Some(position) = self.jobs.iter().position(|job| job.id == id) else {
+                continue;
+            };
+            let job = self.jobs.remove(position);
+            if !job.replaced {
+                // A cancelled job that got through all the same has no result: whoever cancelled it relies on that.
+                let result = if job.progress.is_cancelled() {
+                    Err(JobError::Cancelled)
+                } else {
+                    result
+                };
+                let elapsed = job.started.elapsed();
+                finished.push(Finished {
+                    id,
+                    kind: job.kind,
+                    title: job.title,
+                    elapsed,
+                    result,
+                });
+            }
+        }
+        self.launch_waiting();
+        for job in &mut self.jobs {
+            let stage = job.progress.stage();
+            if stage != job.stage.0 {
+                job.stage = (stage, Instant::now());
+            }
+        }
+        finished
+    }
+
+    /// The jobs under way, oldest first.
+    pub fn running(&self) -> Vec<Running<K>> {
+        self.visible()
+            .map(|job| {
+                let fraction = job.progress.fraction();
+                Running {
+                    id: job.id,
+                    kind: job.kind,
+                    title: job.title.clone(),
+                    stage: job.progress.stage(),
+                    fraction,
+                    elapsed: job.started.elapsed(),
+                    left: fraction.and_then(|fraction| time_left(fraction, job.stage.1.elapsed())),
+                }
+            })
+            .collect()
+    }
+
+    /// Whether a job of that kind is under way.
+    pub fn is_running(&self, kind: K) -> bool {
+        self.visible().any(|job| job.kind == kind)
+    }
+
+    /// Whether nothing is under way.
+    pub fn is_idle(&self) -> bool {
+        self.visible().next().is_none()
+    }
+
+    fn visible(&self) -> impl Iterator<Item = &Job<K, T>> {
+        self.jobs.iter().filter(|job| !job.replaced)
+    }
+
+    /// Gives a thread to each job whose kind has none.
+    fn launch_waiting(&mut self) {
+        for position in 0..self.jobs.len() {
+            let kind = self.jobs[position].kind;
+            let occupied = self.jobs.iter().any(|job| job.kind == kind && job.work.is_none());
+            if occupied {
+                continue;
+            }
+            let job = &mut self.jobs[position];
+            let Some(work) = job.work.take() else { continue };
+            let (id, progress) = (job.id, job.progress.clone());
+            let (sender, waker) = (self.sender.clone(), self.waker.clone());
+            let spawned = std::thread::Builder::new()
+                .name(format!("job: {}", job.title))
+                .spawn(move || {
+                    let result = catch_unwind(AssertUnwindSafe(|| work(&progress)))
+                        .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
+                    // The queue may be gone by now; then nobody wants the result.
+                    let _ = sender.send((id, result));
+                    waker.wake();
+                });
+            if let Err(error) = spawned {
+                let reason = format!("no thread could be started: {error}");
+                let _ = self.sender.send((id, Err(JobError::Failed(reason))));
+                self.waker.wake();
+            }
+        }
+    }
+}
+
+impl<K, T> Drop for Jobs<K, T> {
+    fn drop(&mut self) {
+        for job in &self.jobs {
+            job.progress.cancel();
+        }
+    }
+}
+
+/// Time left of a stage that has come to `fraction` in `elapsed`; `None` when it is too early to tell.
+fn time_left(fraction: f32, elapsed: Duration) -> Option<Duration> {
+    (fraction >= 0.02 && elapsed >= Duration::from_millis(300))
+        .then(|| elapsed.mul_f32(((1.0 - fraction) / fraction).max(0.0)))
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without a message".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Kind {
+        Plan,
+        Export,
+    }
+
+    fn wait<T: Send + 'static>(jobs: &mut Jobs<Kind, T>) -> Vec<Finished<Kind, T>> {
+        let started = Instant::now();
+        let mut all = Vec::new();
+        while !jobs.jobs.is_empty() {
+            all.extend(jobs.poll());
+            assert!(started.elapsed() < Duration::from_secs(20), "a job is stuck");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        all
+    }
+
+    #[test]
+    fn a_result_arrives_and_the_owner_is_woken() {
+        let woken = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&woken);
+        let mut jobs = Jobs::new(Waker::new(move || {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }));
+        let id = jobs.start(Kind::Plan, "plan", |_| Ok(7));
+        let finished = wait(&mut jobs);
+        assert_eq!(finished.len(), 1);
+        assert_eq!((finished[0].id, finished[0].result.clone()), (id, Ok(7)));
+        assert!(woken.load(Ordering::Relaxed) >= 1);
+        assert!(jobs.is_idle());
+    }
+
+    #[test]
+    fn the_newest_of_a_kind_wins_and_the_late_result_of_the_older_is_dropped() {
+        let mut jobs = Jobs::new(Waker::none());
+        let (release, gate) = mpsc::channel::<()>();
+        // Stubborn: does not ask whether it is cancelled.
+        jobs.start(Kind::Plan, "old", move |_| {
+            let _ = gate.recv();
+            Ok("old")
+        });
+        jobs.start(Kind::Plan, "middle", |_| Ok("middle"));
+        jobs.start(Kind::Plan, "new", |_| Ok("new"));
+        jobs.start(Kind::Export, "other", |_| Ok("other"));
+        assert_eq!(
+            jobs.running().iter().map(|job| job.title.as_str()).collect::<Vec<_>>(),
+            ["new", "other"]
+        );
+        release.send(()).unwrap();
+        let mut results: Vec<&str> = wait(&mut jobs).into_iter().map(|job| job.result.unwrap()).collect();
+        results.sort_unstable();
+        assert_eq!(results, ["new", "other"]);
+    }
+
+    #[test]
+    fn only_one_thread_of_a_kind_runs_at_a_time() {
+        let mut jobs = Jobs::new(Waker::none());
+        let alive = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        for _ in 0..20 {
+            let (alive, most) = (Arc::clone(&alive), Arc::clone(&most));
+            jobs.start(Kind::Plan, "plan", move |_| {
+                most.fetch_max(alive.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                std::thread::sleep(Duration::from_millis(3));
+                alive.fetch_sub(1, Ordering::SeqCst);
+                Ok(())
+            });
+            jobs.poll();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        wait(&mut jobs);
+        assert_eq!(most.load(Ordering::SeqCst), 1);
+    }
+
+    #[test]
+    fn a_cancelled_job_stops_at_its_next_check_and_says_so() {
+        let mut jobs: Jobs<Kind, ()> = Jobs::new(Waker::none());
+        let id = jobs.start(Kind::Plan, "endless", |progress| {
+            loop {
+                progress.check()?;
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        jobs.cancel(id);
+        assert_eq!(wait(&mut jobs)[0].result, Err(JobError::Cancelled));
+    }
+
+    #[test]
+    fn a_job_cancelled_before_it_got_a_thread_ends_as_cancelled() {
+        let mut jobs = Jobs::new(Waker::none());
+        let (release, gate) = mpsc::channel::<()>();
+        jobs.start(Kind::Plan, "old", move |_| {
+            let _ = gate.recv();
+            Ok(1)
+        });
+        let waiting = jobs.start(Kind::Plan, "new", |_| Ok(2));
+        jobs.cancel(waiting);
+        release.send(()).unwrap();
+        let finished = wait(&mut jobs);
+        assert_eq!(finished.len(), 1);
+        assert_eq!(
+            (finished[0].id, finished[0].result.clone()),
+            (waiting, Err(JobError::Cancelled))
+        );
+    }
+
+    #[test]
+    fn a_panic_becomes_an_error_with_its_message() {
+        let mut jobs: Jobs<Kind, ()> = Jobs::new(Waker::none());
+        jobs.start(Kind::Plan, "faulty", |_| panic!("index {} out of range", 3));
+        let result = wait(&mut jobs).remove(0).result;
+        assert_eq!(result, Err(JobError::Panicked("index 3 out of range".to_owned())));
+        jobs.start(Kind::Plan, "sound", |_| Ok(()));
+        assert_eq!(
+            wait(&mut jobs).remove(0).result,
+            Ok(()),
+            "the queue goes on after a panic"
+        );
+    }
+
+    #[test]
+    fn the_list_of_jobs_tells_stage_share_and_time_left() {
+        let mut jobs = Jobs::new(Waker::none());
+        let (release, gate) = mpsc::channel::<()>();
+        let (tell, told) = mpsc::channel::<()>();
+        jobs.start(Kind::Export, "export", move |progress| {
+            progress.start(4, "writing");
+            progress.advance(1);
+            tell.send(()).unwrap();
+            let _ = gate.recv();
+            Ok(())
+        });
+        told.recv().unwrap();
+        jobs.poll();
+        let running = jobs.running();
+        assert_eq!(
+            (running[0].stage.as_str(), running[0].fraction),
+            ("writing", Some(0.25))
+        );
+        release.send(()).unwrap();
+        wait(&mut jobs);
+        assert_eq!(time_left(0.25, Duration::from_secs(2)), Some(Duration::from_secs(6)));
+        assert_eq!(time_left(0.0, Duration::from_secs(2)), None);
+    }
+
+    #[test]
+    fn dropping_the_queue_cancels_what_runs() {
+        let mut jobs: Jobs<Kind, ()> = Jobs::new(Waker::none());
+        let (tell, told) = mpsc::channel::<()>();
+        jobs.start(Kind::Plan, "endless", move |progress| {
+            while progress.check().is_ok() {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            tell.send(()).unwrap();
+            Err(JobError::Cancelled)
+        });
+        drop(jobs);
+        assert!(told.recv_timeout(Duration::from_secs(10)).is_ok());
+    }
+}

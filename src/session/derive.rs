@@ -1,0 +1,270 @@
+//! What follows from what: which result is missing, and the job that makes it.
+//!
+//! The selected layer and the plan are coalesced: a running job ends first, then the newest values are taken, so that a
+//! dragged slider shows results on its way. Evaluations take longer: the newest wins and older ones are cancelled.
+
+use super::Session;
+use super::layer_view::LayerView;
+use super::open::OpenNetwork;
+use super::start::plain;
+use super::work::{self, EvaluationInputs, Kind, Output};
+use crate::format::demo::Demo;
+use crate::inference::Dataset;
+use crate::jobs::{JobError, Jobs};
+use crate::quantization::Bits;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Rest of the hand before an evaluation begins.
+const SETTLE: Duration = Duration::from_millis(120);
+/// Samples that calibration runs at most: what the paper takes.
+const CALIBRATION_SAMPLES: usize = 512;
+/// An evaluation that takes longer is not repeated for the plain bits.
+const CHEAP: Duration = Duration::from_secs(30);
+
+impl Session {
+    /// Starts the jobs for whatever is missing.
+    pub(super) fn advance(&mut self) {
+        let sigma = self.saved.sigma;
+        let limit = self.limit();
+        let Some(open) = &mut self.open else { return };
+        let jobs = &mut self.jobs;
+        fold(open, jobs, sigma);
+        recount(open, jobs, sigma);
+        view(open, jobs);
+        plan(open, jobs);
+        engine(open, jobs);
+        data(open, jobs);
+        float_outputs(open, jobs, limit);
+        calibrate(open, jobs);
+        evaluate(open, jobs, limit);
+        evaluate_plain(open, jobs, limit);
+    }
+}
+
+type Queue = Jobs<Kind, Output>;
+
+fn fold(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
+    if open.recipe().fold_batch_norm && open.folded.lacks(&()) {
+        open.folded.begin(());
+        let network = Arc::clone(&open.original.network);
+        jobs.start(Kind::Fold, "Folding batch-norm", move |progress| {
+            work::fold(&network, sigma, progress)
+        });
+    }
+}
+
+fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
+    let key = sigma.to_bits();
+    if open.recount.latest().is_none() && open.recount.running().is_none() {
+        // The counts that came with the opening are for the sigma of that moment.
+        open.recount.put(key, ());
+    }
+    // Folding must be through, or its counts would be lost.
+    if open.recount.lacks(&key) && open.folded.running().is_none() {
+        open.recount.begin(key);
+        let (original, folded) = (
+            open.original.clone(),
+            open.folded.latest().map(|(_, folded)| folded.clone()),
+        );
+        jobs.start(Kind::Recount, "Counting outliers", move |progress| {
+            let folded = folded.map(|folded| folded.recount(sigma, progress)).transpose()?;
+            Ok(Output::Recounted(original.recount(sigma, progress)?, folded))
+        });
+    }
+}
+
+fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
+    let Some(analysis) = open.analysis().filter(|analysis| !analysis.layers.is_empty()) else {
+        return;
+    };
+    let key = open.view_key();
+    if jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
+        return;
+    }
+    let analysis = analysis.clone();
+    let previous = open.view.latest().map(|(key, view)| (key.clone(), view.clone()));
+    let title = format!("Looking at {}", analysis.network.layers[key.layer].name);
+    open.view.begin(key.clone());
+    jobs.start(Kind::LayerView, title, move |progress| {
+        let previous = previous.as_ref().map(|(key, view)| (key, view));
+        Ok(Output::LayerView(LayerView::compute(
+            &analysis, &key, previous, progress,
+        )?))
+    });
+}
+
+fn plan(open: &mut OpenNetwork, jobs: &mut Queue) {
+    let key = open.plan_key();
+    let Some(analysis) = open.analysis() else { return };
+    if jobs.is_running(Kind::Plan) || !open.plan.lacks(&key) {
+        return;
+    }
+    let network = Arc::clone(&analysis.network);
+    let calibration = open.calibration().cloned();
+    let shapes = open.shapes.as_ref().map(|(_, shapes)| Arc::clone(shapes));
+    open.plan.begin(key.clone());
+    jobs.start(Kind::Plan, "Planning all layers", move |progress| {
+        let activations = calibration.as_deref().map(|calibration| &calibration.activations);
+        work::make_plan(&network, &key.recipe, activations, shapes.as_deref(), progress)
+    });
+}
+
+fn engine(open: &mut OpenNetwork, jobs: &mut Queue) {
+    if open.original.network.why_not_runnable.is_none() && open.engine.lacks(&()) {
+        open.engine.begin(());
+        let network = Arc::clone(&open.original.network);
+        jobs.start(Kind::Engine, "Loading the engine", move |progress| {
+            work::load_engine(&network, progress)
+        });
+    }
+}
+
+fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
+    let Some((path, options)) = open.data_request.take() else {
+        return;
+    };
+    let key = open.next_generation();
+    open.data.begin(key);
+    let network = Arc::clone(&open.original.network);
+    jobs.start(Kind::LoadData, format!("Opening {path}"), move |progress| {
+        work::load_data(&path, &options, &network, &engine, progress)
+    });
+}
+
+fn float_outputs(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let Some((data_key, data)) = open.data_with_key() else {
+        return;
+    };
+    let data = Arc::clone(data);
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
+    let key = (data_key, limit);
+    if open.float.lacks(&key) {
+        open.float.begin(key);
+        jobs.start(Kind::FloatOutputs, "Running the float network", move |progress| {
+            work::run_float(&engine, &data, limit, progress)
+        });
+    }
+}
+
+fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {
+    if !open.wants_activations && !open.quantizes_activations() {
+        return;
+    }
+    let Some((key, data)) = open.data_with_key() else {
+        return;
+    };
+    let Some(engine) = open.engine.for_key(&()).cloned() else {
+        return;
+    };
+    if !open.calibration.lacks(&key) {
+        return;
+    }
+    // A demo brings samples of its own for this, so that the test data stay unseen.
+    let demo = Demo::from_name(data.name()).or(open.demo.filter(|demo| data.name().starts_with(demo.name())));
+    let data = Arc::clone(data);
+    let network = Arc::clone(&open.original.network);
+    open.calibration.begin(key);
+    jobs.start(Kind::Calibrate, "Measuring activations", move |progress| {
+        let own = demo.map(Dataset::demo_calibration);
+        work::run_calibration(
+            &network,
+            &engine,
+            own.as_ref().unwrap_or(&data),
+            CALIBRATION_SAMPLES,
+            progress,
+        )
+    });
+}
+
+fn evaluate(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let Some(key) = open.evaluation_key(limit) else { return };
+    if open.evaluation.running().is_some_and(|running| *running != key) {
+        jobs.replace(Kind::Evaluate);
+        open.evaluation.abandon();
+    }
+    if !open.evaluation.lacks(&key) {
+        return;
+    }
+    if let Some(evaluated) = open.kept(&key) {
+        open.evaluation.put(key, evaluated);
+        return;
+    }
+    let Some(inputs) = inputs(open, limit) else { return };
+    let title = format!("Evaluating {}", bits_title(key.recipe.weight_bits));
+    open.evaluation.begin(key);
+    jobs.start(Kind::Evaluate, title, move |progress| {
+        work::settle(progress, SETTLE)?;
+        work::run_quantized(&inputs, progress)
+    });
+}
+
+/// What an evaluation of the present recipe needs, once it is all there.
+fn inputs(open: &OpenNetwork, limit: usize) -> Option<EvaluationInputs> {
+    if open.lacks_calibration() {
+        return None;
+    }
+    let (data_key, data) = open.data_with_key()?;
+    Some(EvaluationInputs {
+        network: Arc::clone(&open.analysis()?.network),
+        plan: Arc::clone(&open.plan.for_key(&open.plan_key())?.plan),
+        data: Arc::clone(data),
+        float: Arc::clone(open.float.for_key(&(data_key, limit))?),
+        limit,
+    })
+}
+
+fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let Some(present) = open.evaluation_key(limit) else {
+        return;
+    };
+    let mut key = present.clone();
+    key.recipe = plain(&present.recipe);
+    if open.plain.running().is_some_and(|running| *running != key) {
+        jobs.replace(Kind::EvaluatePlain);
+        open.plain.abandon();
+    }
+    // It comes after the evaluation that was asked for, and only where that was quick.
+    let Some(evaluated) = open.evaluation.for_key(&present).cloned() else {
+        return;
+    };
+    if !open.plain.lacks(&key) {
+        return;
+    }
+    if key == present {
+        open.plain.put(key, evaluated);
+        return;
+    }
+    if let Some(evaluated) = open.kept(&key) {
+        open.plain.put(key, evaluated);
+        return;
+    }
+    if open.evaluation_time > CHEAP {
+        return;
+    }
+    let Some(mut inputs) = inputs(open, limit) else { return };
+    let calibration = open.calibration().cloned();
+    let title = format!("Evaluating plain {}", bits_title(key.recipe.weight_bits));
+    open.plain.begin(key.clone());
+    jobs.start(Kind::EvaluatePlain, title, move |progress| {
+        work::settle(progress, SETTLE)?;
+        let activations = calibration.as_deref().map(|calibration| &calibration.activations);
+        match work::make_plan(&inputs.network, &key.recipe, activations, None, progress)? {
+            Output::Planned(planned) => inputs.plan = planned.plan,
+            _ => return Err(JobError::Failed("no plan".to_owned())),
+        }
+        work::run_quantized(&inputs, progress)
+    });
+}
+
+fn bits_title(bits: Bits) -> String {
+    match bits {
+        Bits::Grid(bits) => format!("{bits} bits"),
+        Bits::Float => "float weights".to_owned(),
+    }
+}

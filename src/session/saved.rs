@@ -1,0 +1,77 @@
+//! What a session remembers from one start of the program to the next.
+
+use serde::{Deserialize, Serialize};
+use std::path::{Path, PathBuf};
+
+/// Files kept in the list of recent ones.
+const RECENT: usize = 10;
+
+/// The remembered part of a session. Fields may be added freely: what is missing takes its default.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Saved {
+    /// Model files opened lately, newest first.
+    pub recent: Vec<PathBuf>,
+    /// Standard deviations beyond which a weight is called an outlier.
+    pub sigma: f64,
+    /// Images or arrays evaluated at most.
+    pub sample_limit: usize,
+    /// Tokens of text evaluated at most.
+    pub token_limit: usize,
+}
+
+impl Default for Saved {
+    fn default() -> Self {
+        Self {
+            recent: Vec::new(),
+            sigma: 4.0,
+            sample_limit: 1000,
+            token_limit: 50_000,
+        }
+    }
+}
+
+impl Saved {
+    /// Puts a file at the head of the recent ones.
+    pub fn remember(&mut self, path: &Path) {
+        self.recent.retain(|known| known != path);
+        self.recent.insert(0, path.to_owned());
+        self.recent.truncate(RECENT);
+    }
+
+    /// The same with every number in its range, whatever a file of settings said.
+    pub fn sane(mut self) -> Self {
+        let default = Self::default();
+        if !(self.sigma.is_finite() && (1.0..=20.0).contains(&self.sigma)) {
+            self.sigma = default.sigma;
+        }
+        if self.sample_limit == 0 {
+            self.sample_limit = default.sample_limit;
+        }
+        if self.token_limit == 0 {
+            self.token_limit = default.token_limit;
+        }
+        self.recent.truncate(RECENT);
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_opened_again_moves_to_the_head() {
+        let mut saved = Saved::default();
+        for name in ["a", "b", "a"] {
+            saved.remember(Path::new(name));
+        }
+        assert_eq!(saved.recent, [PathBuf::from("a"), PathBuf::from("b")]);
+    }
+
+    #[test]
+    fn settings_of_an_older_or_damaged_file_take_their_defaults() {
+        let saved: Saved = serde_json::from_str(r#"{"sigma": -3.0, "sample_limit": 0}"#).unwrap();
+        assert_eq!(saved.sane(), Saved::default());
+    }
+}

@@ -1,0 +1,298 @@
+//! What the session's jobs do, each as a function from its inputs to an [`Output`].
+
+use super::ExportKind;
+use super::analysis::Analysis;
+use super::layer_view::{LayerView, ViewError};
+use super::preview::Preview;
+use crate::format::{self, safetensors};
+use crate::inference::{
+    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, evaluate, run_outputs,
+    value_shapes,
+};
+use crate::jobs::JobError;
+use crate::network::{Network, fold_batch_norm};
+use crate::onnx;
+use crate::progress::{Cancelled, Progress};
+use crate::quantization::{
+    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, quantized_tensors, rewrite,
+};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Kinds of jobs; of each the newest wins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Opening a model.
+    Open,
+    /// Folding batch-norm.
+    Fold,
+    /// Counting outliers anew.
+    Recount,
+    /// The selected layer.
+    LayerView,
+    /// The whole network under the recipe.
+    Plan,
+    /// Loading the float network into the engine.
+    Engine,
+    /// Opening data.
+    LoadData,
+    /// Running the float network.
+    FloatOutputs,
+    /// Gathering the ranges of layer inputs.
+    Calibrate,
+    /// Running the network under the recipe.
+    Evaluate,
+    /// Running the same bits without split and clip.
+    EvaluatePlain,
+    /// Writing a file.
+    Export,
+    /// Reading a recipe.
+    LoadRecipe,
+}
+
+impl Kind {
+    /// Kinds whose result belongs to the open network: of no use once another one is opened.
+    pub(super) const OF_A_NETWORK: [Self; 10] = [
+        Self::Fold,
+        Self::Recount,
+        Self::LayerView,
+        Self::Plan,
+        Self::Engine,
+        Self::LoadData,
+        Self::FloatOutputs,
+        Self::Calibrate,
+        Self::Evaluate,
+        Self::EvaluatePlain,
+    ];
+}
+
+/// Results of jobs.
+pub(super) enum Output {
+    Opened(Analysis),
+    Folded(Analysis),
+    Recounted(Analysis, Option<Analysis>),
+    LayerView(LayerView),
+    Planned(Planned),
+    Engine(Arc<Engine>, Option<ValueShapes>),
+    Data(Arc<Dataset>, Option<ValueShapes>),
+    FloatOutputs(Arc<Outputs>),
+    Calibrated(Arc<Calibration>),
+    Evaluated(Arc<Evaluated>),
+    Exported(PathBuf),
+    Recipe(PathBuf, Box<Recipe>),
+}
+
+/// A plan and its cost.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// What it costs.
+    pub overhead: Arc<Overhead>,
+}
+
+/// What running the network under a recipe told.
+#[derive(Debug, Clone)]
+pub struct Evaluated {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// The numbers.
+    pub evaluation: Evaluation,
+    /// Samples to look at.
+    pub preview: Preview,
+}
+
+impl From<InferenceError> for JobError {
+    fn from(error: InferenceError) -> Self {
+        match error {
+            InferenceError::Cancelled(_) => Self::Cancelled,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<QuantizationError> for JobError {
+    fn from(error: QuantizationError) -> Self {
+        match error {
+            QuantizationError::Cancelled(_) => Self::Cancelled,
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<ViewError> for JobError {
+    fn from(error: ViewError) -> Self {
+        match error {
+            ViewError::Cancelled(_) => Self::Cancelled,
+            ViewError::Weights(reason) => Self::Failed(reason),
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> JobError {
+    JobError::Failed(error.to_string())
+}
+
+pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
+    progress.start(0, "reading the file");
+    let network = format::open(path).map_err(failed)?;
+    Ok(Output::Opened(Analysis::new(Arc::new(network), sigma, progress)?))
+}
+
+pub(super) fn fold(network: &Network, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
+    progress.start(0, "folding batch-norm");
+    let folded = fold_batch_norm(network).map_err(failed)?;
+    progress.check()?;
+    Ok(Output::Folded(Analysis::new(Arc::new(folded), sigma, progress)?))
+}
+
+pub(super) fn make_plan(
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    shapes: Option<&ValueShapes>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    recipe.check(network).map_err(JobError::Failed)?;
+    let plan = plan(network, recipe, activations, progress)?;
+    let overhead = overhead(network, &plan, shapes);
+    Ok(Output::Planned(Planned {
+        plan: Arc::new(plan),
+        overhead: Arc::new(overhead),
+    }))
+}
+
+pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Output, JobError> {
+    progress.start(0, "loading the engine");
+    let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    progress.check()?;
+    // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
+    let shapes = value_shapes(network, &engine, None).ok();
+    Ok(Output::Engine(Arc::new(engine), shapes))
+}
+
+pub(super) fn load_data(
+    path: &str,
+    options: &DataOptions,
+    network: &Network,
+    engine: &Engine,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    progress.start(0, "reading the data");
+    let mut options = options.clone();
+    if let Some(model) = &network.path {
+        options = options.with_vocabulary_of(model);
+    }
+    let data = Dataset::open(path, &options, engine.inputs()).map_err(failed)?;
+    if data.is_empty() {
+        return Err(JobError::Failed(format!("{path}: no samples in it")));
+    }
+    progress.check()?;
+    let shapes = value_shapes(network, engine, Some(&data))
+        .map_err(|error| JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name())))?;
+    Ok(Output::Data(Arc::new(data), Some(shapes)))
+}
+
+pub(super) fn run_float(
+    engine: &Engine,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    Ok(Output::FloatOutputs(Arc::new(run_outputs(
+        engine, data, limit, progress,
+    )?)))
+}
+
+pub(super) fn run_calibration(
+    network: &Network,
+    engine: &Engine,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    Ok(Output::Calibrated(Arc::new(calibrate(
+        network, engine, data, limit, progress,
+    )?)))
+}
+
+/// What an evaluation needs.
+pub(super) struct EvaluationInputs {
+    pub(super) network: Arc<Network>,
+    pub(super) plan: Arc<Plan>,
+    pub(super) data: Arc<Dataset>,
+    pub(super) float: Arc<Outputs>,
+    pub(super) limit: usize,
+}
+
+/// Waits a moment before the work begins, so that a hand on a slider doesn't start it for every value on the way.
+pub(super) fn settle(progress: &Progress, duration: Duration) -> Result<(), Cancelled> {
+    let slice = Duration::from_millis(10);
+    for _ in 0..duration.as_millis() / slice.as_millis() {
+        progress.check()?;
+        std::thread::sleep(slice);
+    }
+    progress.check()
+}
+
+/// Runs the bytes that an export would write.
+pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> Result<Output, JobError> {
+    progress.start(0, "writing the quantized graph");
+    let model = rewrite(&inputs.network, &inputs.plan)?;
+    progress.check()?;
+    let bytes = onnx::encode(&model).map_err(failed)?;
+    drop(model);
+    let engine = Engine::load(bytes)?;
+    progress.check()?;
+    let outputs = Arc::new(run_outputs(&engine, &inputs.data, inputs.limit, progress)?);
+    Ok(Output::Evaluated(Arc::new(Evaluated {
+        recipe: inputs.plan.recipe.clone(),
+        evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
+        preview: Preview::new(&inputs.float, outputs),
+    })))
+}
+
+/// What an export needs. The network is the one that the recipe asks for (folded or not).
+pub(super) struct ExportInputs {
+    pub(super) network: Arc<Network>,
+    pub(super) recipe: Recipe,
+    pub(super) calibration: Option<Arc<Calibration>>,
+    pub(super) kind: ExportKind,
+    pub(super) path: PathBuf,
+}
+
+pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Output, JobError> {
+    let ExportInputs {
+        network,
+        recipe,
+        kind,
+        path,
+        ..
+    } = inputs;
+    if *kind == ExportKind::Recipe {
+        recipe.save(path).map_err(JobError::Failed)?;
+        return Ok(Output::Exported(path.clone()));
+    }
+    recipe.check(network).map_err(JobError::Failed)?;
+    let activations = inputs
+        .calibration
+        .as_deref()
+        .map(|calibration| &calibration.activations);
+    let plan = plan(network, recipe, activations, progress)?;
+    progress.start(0, "writing the file");
+    match kind {
+        ExportKind::Onnx => {
+            let model = rewrite(network, &plan)?;
+            progress.check()?;
+            onnx::write_file(&model, path).map_err(failed)?;
+        }
+        ExportKind::Safetensors => {
+            let (tensors, metadata) = quantized_tensors(network, &plan)?;
+            progress.check()?;
+            safetensors::write(path, &tensors, &metadata).map_err(failed)?;
+        }
+        ExportKind::Recipe => {}
+    }
+    Ok(Output::Exported(path.clone()))
+}

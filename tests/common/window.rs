@@ -1,0 +1,90 @@
+//! The window without a window: opened, driven and waited for.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
+
+use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::{Harness, HarnessBuilder};
+use splitscope::app::{App, StartOptions};
+use splitscope::session::{Action, Session};
+use std::time::{Duration, Instant};
+
+pub type Window = Harness<'static, App>;
+
+const LIMIT: Duration = Duration::from_secs(120);
+
+pub fn builder() -> HarnessBuilder<App> {
+    Harness::builder()
+        .with_size([1280.0, 800.0])
+        .with_theme(egui::Theme::Dark)
+}
+
+/// The window with that model and few samples, once all its jobs are done.
+pub fn open(model: &str) -> Window {
+    open_with(builder(), model, 60)
+}
+
+pub fn open_with(builder: HarnessBuilder<App>, model: &str, samples: usize) -> Window {
+    let options = StartOptions {
+        model: Some(model.to_owned()),
+        ..StartOptions::default()
+    };
+    let mut window = builder.build_eframe(|cc| {
+        let mut app = App::new(cc, &options).without_native_dialogs();
+        app.act(Action::SetSampleLimit(samples));
+        app
+    });
+    settle(&mut window);
+    window
+}
+
+/// Draws frames until no job is under way and nothing moves.
+pub fn settle(window: &mut Window) {
+    let started = Instant::now();
+    window.run_steps(2);
+    while !session(window).is_idle() {
+        assert!(started.elapsed() < LIMIT, "stuck: {:?}", session(window).running());
+        std::thread::sleep(Duration::from_millis(3));
+        window.step();
+    }
+    window.run_steps(4);
+}
+
+pub fn session(window: &Window) -> &Session {
+    window.state().session()
+}
+
+/// Clicks what carries that label.
+pub fn click(window: &mut Window, label: &str) {
+    window.get_by_label(label).click();
+    settle(window);
+}
+
+/// The texts of all labels that contain `part`.
+pub fn texts(window: &Window, part: &str) -> Vec<String> {
+    let text = |node: egui_kittest::Node<'_>| {
+        let node = node.accesskit_node();
+        node.value().or_else(|| node.label()).unwrap_or_default()
+    };
+    window.query_all_by_label_contains(part).map(text).collect()
+}
+
+/// The first number in percent after `part`, as a fraction.
+pub fn percent_after(window: &Window, part: &str) -> f64 {
+    let found = texts(window, part);
+    let text = found.first().unwrap_or_else(|| panic!("no label contains '{part}'"));
+    let rest = &text[text.find(part).unwrap_or(0) + part.len()..];
+    let number: String = rest
+        .trim_start()
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || *c == '.')
+        .collect();
+    number
+        .parse::<f64>()
+        .unwrap_or_else(|_| panic!("no number in '{text}'"))
+        / 100.0
+}

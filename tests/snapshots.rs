@@ -1,0 +1,70 @@
+//! Pictures of the window, drawn on the CPU. `UPDATE_SNAPSHOTS=1 cargo test --test snapshots` writes them anew.
+
+#[path = "common/cpu.rs"]
+mod cpu;
+#[path = "common/window.rs"]
+mod window;
+
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
+use splitscope::app::App;
+use window::{Window, click, open_with, settle};
+
+fn sized(width: f32, height: f32) -> HarnessBuilder<App> {
+    Harness::builder()
+        .with_size([width, height])
+        .renderer(cpu::CpuRenderer::default())
+}
+
+/// Another processor may round a curve's edge to another shade; a picture that shows something else differs in thousands.
+fn compare(window: &mut Window, name: &str) {
+    window.remove_cursor();
+    window.run_steps(4);
+    let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(400_usize);
+    window.snapshot_options(name, &options);
+}
+
+#[test]
+fn the_demo_as_it_opens_dark() {
+    let mut window = open_with(sized(1280.0, 800.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
+    compare(&mut window, "demo_dark");
+}
+
+#[test]
+fn the_demo_split_light() {
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
+    window
+        .get_by_role_and_label(Role::Slider, "Expand ratio")
+        .set_value_accesskit(5.0);
+    settle(&mut window);
+    compare(&mut window, "demo_split_light");
+}
+
+#[test]
+fn activations_with_a_grid() {
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
+    window
+        .get_by_role_and_label(Role::Slider, "Activation bits")
+        .set_value_accesskit(4.0);
+    settle(&mut window);
+    click(&mut window, "Activations");
+    compare(&mut window, "activations_dark");
+}
+
+#[test]
+fn a_model_that_cannot_be_opened() {
+    let mut window = open_with(
+        sized(1000.0, 640.0).with_theme(egui::Theme::Light),
+        "no-such-file.onnx",
+        200,
+    );
+    compare(&mut window, "nothing_open_light");
+}
+
+#[test]
+fn weights_without_a_graph() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.safetensors");
+    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), model, 200);
+    compare(&mut window, "weights_only_dark");
+}

@@ -1,0 +1,305 @@
+//! The whole window, driven through its labels as a person with a screen reader would, on the embedded demos.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "common/window.rs"]
+mod window;
+
+use egui::accesskit::Role;
+use egui::{Key, Modifiers, pos2};
+use egui_kittest::kittest::Queryable;
+use splitscope::quantization::{Bits, Clip};
+use splitscope::session::{Kind, Level};
+use window::{Window, click, open, open_with, percent_after, session, settle, texts};
+
+fn set_slider(window: &mut Window, label: &str, value: f64) {
+    window
+        .get_by_role_and_label(Role::Slider, label)
+        .set_value_accesskit(value);
+    settle(window);
+}
+
+fn selected_name(window: &Window) -> String {
+    let open = session(window).open().unwrap();
+    open.original.network.layers[open.selected()].name.clone()
+}
+
+#[test]
+fn the_five_minute_path_two_sliders_and_the_accuracy_falls_and_comes_back() {
+    let mut window = open_with(window::builder(), "demo:fashion", 1000);
+    let float = percent_after(&window, "float ");
+    let damaged = percent_after(&window, "this recipe ");
+    assert!((0.937..0.947).contains(&float), "{float}");
+    assert!((0.79..0.83).contains(&damaged), "{damaged}");
+
+    set_slider(&mut window, "Expand ratio", 5.0);
+    let cured = percent_after(&window, "this recipe ");
+    assert!((0.905..0.935).contains(&cured), "{cured}");
+    assert!((percent_after(&window, "(plain 3 bits ") - damaged).abs() < 1e-9);
+    assert!(texts(&window, "Overhead ")[0].contains('%'));
+
+    set_slider(&mut window, "Weight bits", 8.0);
+    assert!(percent_after(&window, "this recipe ") > 0.93);
+    set_slider(&mut window, "Weight bits", 9.0);
+    assert_eq!(session(&window).open().unwrap().recipe().weight_bits, Bits::Float);
+
+    for _ in 0..3 {
+        click(&mut window, "Undo");
+    }
+    assert!((percent_after(&window, "this recipe ") - damaged).abs() < 1e-9);
+}
+
+#[test]
+fn the_table_selects_sorts_filters_and_walks() {
+    let mut window = open("demo:fashion");
+    click(&mut window, "layer2.1.conv2");
+    assert_eq!(selected_name(&window), "layer2.1.conv2");
+    window.key_press(Key::ArrowDown);
+    settle(&mut window);
+    assert_eq!(selected_name(&window), "layer2.2.conv1");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::ArrowUp);
+    settle(&mut window);
+    assert_eq!(selected_name(&window), "layer2.1.conv2");
+
+    click(&mut window, "Sort by SQNR");
+    window.key_press(Key::ArrowUp);
+    settle(&mut window);
+    let plan = session(&window).open().unwrap().planned().unwrap().1.plan.clone();
+    let sqnr = |name: &str| {
+        plan.layers
+            .iter()
+            .find(|layer| layer.name == name)
+            .unwrap()
+            .quantized()
+            .unwrap()
+            .sqnr_db
+    };
+    assert!(
+        sqnr(&selected_name(&window)) <= sqnr("layer2.1.conv2"),
+        "the row above is worse"
+    );
+
+    window.get_by_role_and_label(Role::TextInput, "Filter layers").focus();
+    window.run_steps(2);
+    window
+        .get_by_role_and_label(Role::TextInput, "Filter layers")
+        .type_text("gemm");
+    settle(&mut window);
+    assert!(window.query_by_label("layer3.0.conv1").is_none());
+    click(&mut window, "fc");
+    assert_eq!(selected_name(&window), "fc");
+}
+
+#[test]
+fn the_threshold_is_dragged_in_the_histogram_and_a_double_click_resets_it() {
+    let mut window = open("demo:fashion");
+    let before = session(&window)
+        .open()
+        .unwrap()
+        .view()
+        .unwrap()
+        .1
+        .after
+        .clone()
+        .unwrap()
+        .quantized
+        .threshold;
+    let y = 300.0;
+    let mut line = None;
+    for x in 560..1012 {
+        window.hover_at(pos2(x as f32, y));
+        window.step();
+        if window.output().platform_output.cursor_icon == egui::CursorIcon::ResizeHorizontal {
+            // The last hit is the right edge of the right line.
+            line = Some(x as f32 - 5.0);
+        }
+    }
+    let x = line.expect("the line can be found by the cursor that it gives");
+    window.hover_at(pos2(x, y));
+    window.step();
+    window.drag_at(pos2(x, y));
+    window.step();
+    for step in 1..=8 {
+        window.hover_at(pos2(x - 8.0 * step as f32, y));
+        window.step();
+    }
+    window.drop_at(pos2(x - 64.0, y));
+    settle(&mut window);
+    let name = selected_name(&window);
+    let recipe = session(&window).open().unwrap().recipe().clone();
+    let Some(Clip::Manual(threshold)) = recipe.layers[&name].clip else {
+        panic!("{:?}", recipe.layers)
+    };
+    assert!(threshold < before * 0.95, "{threshold} against {before}");
+    assert!(texts(&window, "clipping")[0].contains("SQNR"));
+    click(&mut window, "Undo");
+    assert!(
+        !session(&window).open().unwrap().recipe().layers.contains_key(&name),
+        "the drag was one step"
+    );
+
+    click(&mut window, "linear");
+    click(&mut window, "log");
+}
+
+#[test]
+fn channels_tell_the_splits_and_can_be_sorted() {
+    let mut window = open("demo:fashion");
+    window.get_by_label_contains("split (0 copies added)");
+    set_slider(&mut window, "Expand ratio", 10.0);
+    window.get_by_label_contains("split (2 copies added)");
+    click(&mut window, "by size");
+    click(&mut window, "by index");
+}
+
+#[test]
+fn activations_are_measured_when_they_are_looked_at() {
+    let mut window = open("demo:fashion");
+    assert!(session(&window).open().unwrap().calibration().is_none());
+    click(&mut window, "Activations");
+    settle(&mut window);
+    window.get_by_label_contains("From 512 samples");
+}
+
+#[test]
+fn an_exception_for_a_layer_is_shown_and_reset() {
+    let mut window = open("demo:fashion");
+    let name = selected_name(&window);
+    set_slider(&mut window, "Layer weight bits", 6.0);
+    assert_eq!(
+        session(&window).open().unwrap().recipe().layers[&name].weight_bits,
+        Some(Bits::Grid(6))
+    );
+    click(&mut window, "Reset Layer weight bits");
+    assert!(!session(&window).open().unwrap().recipe().layers.contains_key(&name));
+    click(&mut window, "Keep this layer float");
+    window.get_by_label_contains("stays float");
+    click(&mut window, "Reset Keep this layer float");
+    assert!(!session(&window).open().unwrap().recipe().layers.contains_key(&name));
+}
+
+#[test]
+fn the_preview_shows_samples_with_the_changed_ones_first() {
+    let window = open("demo:fashion");
+    assert!(!texts(&window, "· changed").is_empty());
+    window.get_by_label_contains("answers changed of");
+}
+
+#[test]
+fn a_path_is_typed_a_fault_is_told_and_can_be_copied() {
+    let mut window = open("demo:fashion");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::O);
+    window.run_steps(3);
+    window
+        .get_by_role_and_label(Role::TextInput, "Path")
+        .type_text("/no/such/network.onnx");
+    window.run_steps(2);
+    click(&mut window, "Open");
+    let last = session(&window).messages().last().unwrap().clone();
+    assert_eq!(last.level, Level::Error);
+    assert!(last.text.contains("network.onnx"));
+    assert!(!texts(&window, "network.onnx").is_empty());
+    window.get_by_label("Copy").click();
+    window.step();
+    let copied = window.output().platform_output.commands.iter().any(|command| {
+        matches!(command, egui::OutputCommand::CopyText(text) if text.contains("network.onnx") && text.contains("weight_bits"))
+    });
+    assert!(copied, "the message with its details is on the clipboard");
+    assert!(session(&window).open().is_some(), "what was open stays open");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::M);
+    window.run_steps(3);
+    click(&mut window, "Clear");
+    assert!(session(&window).messages().is_empty());
+}
+
+#[test]
+fn an_export_is_written_where_the_person_says() {
+    let mut window = open("demo:fashion");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("three.onnx");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::E);
+    window.run_steps(3);
+    window.key_press_modifiers(Modifiers::COMMAND, Key::A);
+    window
+        .get_by_role_and_label(Role::TextInput, "Path")
+        .type_text(path.to_str().unwrap());
+    window.run_steps(2);
+    click(&mut window, "Write");
+    assert!(
+        session(&window).messages().last().unwrap().text.starts_with("Wrote "),
+        "{:?}",
+        session(&window).messages()
+    );
+    assert!(splitscope::format::open(&path).is_ok());
+}
+
+#[test]
+fn the_menu_opens_the_other_demo() {
+    let mut window = open("demo:fashion");
+    click(&mut window, "Demo ▾");
+    window.get_by_label_contains("Shakespeare").click();
+    settle(&mut window);
+    assert_eq!(
+        session(&window).open().unwrap().original.network.name,
+        "demo:shakespeare"
+    );
+    let shown = texts(&window, "float perplexity ");
+    assert!(shown[0].starts_with("float perplexity 4."), "{shown:?}");
+}
+
+#[test]
+fn dark_becomes_light() {
+    let mut window = open("demo:fashion");
+    assert_eq!(window.ctx.theme(), egui::Theme::Dark);
+    click(&mut window, "Dark or light");
+    assert_eq!(window.ctx.theme(), egui::Theme::Light);
+}
+
+#[test]
+fn a_dropped_file_is_opened() {
+    let mut window = open("demo:fashion");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("recipe.toml");
+    std::fs::write(&path, "weight_bits = 5\n").unwrap();
+    window.input_mut().dropped_files.push(dropped(&path));
+    settle(&mut window);
+    assert_eq!(session(&window).open().unwrap().recipe().weight_bits, Bits::Grid(5));
+}
+
+#[test]
+fn nothing_moves_when_nothing_is_done() {
+    let mut window = open("demo:fashion");
+    window.run_steps(30);
+    window.step();
+    let delay = window
+        .output()
+        .viewport_output
+        .values()
+        .map(|viewport| viewport.repaint_delay)
+        .min()
+        .unwrap();
+    assert!(
+        delay > std::time::Duration::from_secs(5),
+        "an idle window asks for no frame: {delay:?}"
+    );
+    assert!(session(&window).job(Kind::Evaluate).is_none());
+}
+
+/// A file as the window system hands it over.
+fn dropped(path: &std::path::Path) -> std::sync::Arc<dyn egui::DroppedFile + Send + Sync> {
+    #[derive(Debug)]
+    struct File(std::path::PathBuf);
+    impl egui::DroppedFile for File {
+        fn path(&self) -> &std::path::Path {
+            &self.0
+        }
+        fn bytes(&self) -> Result<Vec<u8>, String> {
+            std::fs::read(&self.0).map_err(|error| error.to_string())
+        }
+    }
+    std::sync::Arc::new(File(path.to_owned()))
+}
