@@ -1,6 +1,8 @@
 //! Quantization without any data: ranges from batch-norm statistics and noise, cross-layer equalization, bias correction
 //! (Nagel et al. 2019, arXiv 1906.04721).
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod common;
 
 use common::{evaluate_recipe, open};
