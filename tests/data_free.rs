@@ -366,7 +366,7 @@ fn corrected_biases_are_among_the_tensors_of_an_export() {
     };
     let progress = Progress::default();
     assert!(plan(&network, &recipe, None, &progress).is_err(), "means are needed");
-    let engine = Engine::load(encode(&network.model).unwrap()).unwrap();
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let activations = data_free_activations(&network, &engine, &progress).unwrap();
     let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
     let corrected = plan.layers[0].quantized().unwrap().bias.clone().unwrap();

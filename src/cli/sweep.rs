@@ -3,14 +3,14 @@
 use super::arguments::SweepArguments;
 use super::output::{Table, check_place, to_json};
 use super::pipeline;
-use crate::format;
+use crate::format::{self, demo::Demo};
 use crate::inference::sweep::{
     Mark, PaperTable, Score, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, sweep,
 };
 use crate::inference::{self, Dataset, Engine, Metrics, Outputs, run_outputs, value_shapes};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Recipe};
+use crate::quantization::Bits;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::path::Path;
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     let float_engine = pipeline::engine(&original)?;
     let data = data(arguments, &original, &float_engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
-    let (mut csv, finished) = open_csv(arguments, &recipes, &data, limit)?;
+    let (mut csv, finished) = open_csv(arguments, &data, limit)?;
     // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
     let activations = match recipes.iter().find(|recipe| recipe.needs_activations()) {
         Some(recipe) => {
@@ -125,23 +125,16 @@ fn data(arguments: &SweepArguments, network: &Network, engine: &Engine) -> anyho
 /// The file for the rows, if one is wanted, and the rows that it has already.
 fn open_csv(
     arguments: &SweepArguments,
-    recipes: &[Recipe],
     data: &Dataset,
     samples: usize,
 ) -> anyhow::Result<(Option<SweepCsv>, Vec<SweepRow>)> {
     let Some(path) = &arguments.csv else {
         return Ok((None, Vec::new()));
     };
-    let calibration = if recipes.iter().any(Recipe::quantizes_activations) {
-        let path = arguments.calibration.calibration.as_deref().unwrap_or(&arguments.model);
-        format!("{path}, up to {} samples", arguments.calibration.calibration_limit)
-    } else {
-        "none".to_owned()
-    };
     let setting = SweepSetting {
         model: arguments.model.clone(),
         data: format!("{} · {}", data.name(), data.preprocessing()),
-        calibration,
+        calibration: calibration_name(arguments),
         samples,
     };
     if arguments.resume {
@@ -149,6 +142,17 @@ fn open_csv(
         Ok((Some(csv), rows))
     } else {
         Ok((Some(SweepCsv::create(path, setting)?), Vec::new()))
+    }
+}
+
+/// Where [`pipeline::activations`] takes the ranges from.
+fn calibration_name(arguments: &SweepArguments) -> String {
+    let flags = &arguments.calibration;
+    let path = flags.calibration.as_deref().unwrap_or(&arguments.model);
+    if flags.data_free || (flags.calibration.is_none() && Demo::from_name(path).is_none()) {
+        "data-free".to_owned()
+    } else {
+        format!("{path}, up to {} samples", flags.calibration_limit)
     }
 }
 
@@ -227,6 +231,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
 mod tests {
     use super::*;
     use crate::inference::sweep::SweepOverhead;
+    use crate::quantization::Recipe;
 
     fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRow {
         SweepRow {

@@ -2,6 +2,7 @@
 //! engine knows neither RNN, peepholes, sequence lengths, `layout` nor `linear_before_reset = 0`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use splitscope::onnx::build::{attribute_int, attribute_string};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{ModelProto, NodeProto, TensorProto, float_values, tensor_bytes};
@@ -9,20 +10,20 @@ use std::collections::HashMap;
 
 /// A tensor, row-major.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub values: Vec<f64>,
+pub(crate) struct Tensor {
+    pub(crate) shape: Vec<usize>,
+    pub(crate) values: Vec<f64>,
 }
 
 impl Tensor {
-    pub fn zeros(shape: &[usize]) -> Self {
+    pub(crate) fn zeros(shape: &[usize]) -> Self {
         Self {
             shape: shape.to_vec(),
             values: vec![0.0; shape.iter().product()],
         }
     }
 
-    pub fn of(tensor: &TensorProto) -> Self {
+    pub(crate) fn of(tensor: &TensorProto) -> Self {
         let bytes = tensor_bytes(tensor).unwrap();
         let values = match tensor.data_type() {
             data_type::INT8 => bytes.iter().map(|byte| f64::from(*byte as i8)).collect(),
@@ -55,7 +56,7 @@ impl Tensor {
 }
 
 /// Runs the graph of `model`; all its values by name.
-pub fn run(model: &ModelProto, inputs: &[(&str, Tensor)]) -> HashMap<String, Tensor> {
+pub(crate) fn run(model: &ModelProto, inputs: &[(&str, Tensor)]) -> HashMap<String, Tensor> {
     let graph = model.graph.as_ref().unwrap();
     let mut values: HashMap<String, Tensor> = graph
         .initializer

@@ -43,10 +43,21 @@ pub struct SweepSetting {
     pub model: String,
     /// The data and their preprocessing.
     pub data: String,
-    /// Where the ranges of activations come from; `none` without.
+    /// Where the ranges of activations come from, for the recipes that need them; the others' rows say `none`.
     pub calibration: String,
     /// Samples (images) or tokens (text).
     pub samples: usize,
+}
+
+impl SweepSetting {
+    /// A row without ranges of activations does not depend on them, so that a grid may gain activation bits later.
+    fn calibration_of(&self, recipe: &Recipe) -> &str {
+        if recipe.needs_activations() {
+            &self.calibration
+        } else {
+            "none"
+        }
+    }
 }
 
 /// A CSV file that grows by one line a row.
@@ -118,7 +129,7 @@ impl SweepCsv {
         let fields = [
             self.setting.model.clone(),
             self.setting.data.clone(),
-            self.setting.calibration.clone(),
+            self.setting.calibration_of(&row.recipe).to_owned(),
             row.samples.to_string(),
             row.recipe.weight_bits.to_string(),
             row.recipe.activation_bits.to_string(),
@@ -205,12 +216,13 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
         let at = HEADER.iter().position(|column| *column == name);
         at.and_then(|at| columns.get(at)).map_or("", String::as_str)
     };
+    let mut recipe: Recipe = serde_json::from_str(recipe).map_err(|error| format!("recipe: {error}"))?;
     let samples = setting.samples.to_string();
     for (name, own) in [
-        ("model", &setting.model),
-        ("data", &setting.data),
-        ("calibration", &setting.calibration),
-        ("samples", &samples),
+        ("model", setting.model.as_str()),
+        ("data", setting.data.as_str()),
+        ("calibration", setting.calibration_of(&recipe)),
+        ("samples", samples.as_str()),
     ] {
         if text(name) != quoted_away(own) {
             return Err(format!(
@@ -219,7 +231,6 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
             ));
         }
     }
-    let mut recipe: Recipe = serde_json::from_str(recipe).map_err(|error| format!("recipe: {error}"))?;
     // JSON may lose the last digit of a number; its own column does not.
     recipe.expand_ratio = number(&text, "expand_ratio")?;
     let samples = setting.samples;
@@ -271,7 +282,7 @@ mod tests {
         SweepSetting {
             model: "nets/a, \"b\".onnx".to_owned(),
             data: "noise".to_owned(),
-            calibration: "none".to_owned(),
+            calibration: "pictures, 50".to_owned(),
             samples: 100,
         }
     }
@@ -315,6 +326,28 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("\"nets/a, \"\"b\"\".onnx\",noise,none,100,4,float,0.1,percentile:99.99,0.5,,"));
+    }
+
+    #[test]
+    fn only_rows_that_need_ranges_depend_on_where_they_come_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("rows.csv");
+        let mut rows = rows();
+        let mut csv = SweepCsv::create(&path, setting()).unwrap();
+        csv.append(&rows[0]).unwrap();
+        let other = SweepSetting {
+            calibration: "noise".to_owned(),
+            ..setting()
+        };
+        let (mut csv, finished) = SweepCsv::resume(&path, other).unwrap();
+        assert_eq!(finished, rows[..1]);
+        rows[1].recipe.activation_bits = crate::quantization::Bits::Grid(8);
+        csv.append(&rows[1]).unwrap();
+        let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
+        assert!(
+            refused.contains("calibration is 'noise', not 'pictures, 50'"),
+            "{refused}"
+        );
     }
 
     #[test]

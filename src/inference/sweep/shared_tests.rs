@@ -23,7 +23,7 @@ const MEASURED: [(u8, SplitKind, Clip, [f64; 5]); 6] = [
 #[ignore = "needs ../shared"]
 fn resnet20_on_cifar_follows_the_published_pattern() {
     let network = crate::format::open(Path::new(&format!("{SHARED}/models/cifar10_resnet20.onnx"))).unwrap();
-    let engine = Engine::load(onnx::encode(&network.model).unwrap()).unwrap();
+    let engine = Engine::load(onnx::encode(&network.runnable_model()).unwrap()).unwrap();
     let path = format!("{SHARED}/data/cifar10_test_first5000.bin");
     let data = Dataset::open(&path, &DataOptions::default(), engine.inputs()).unwrap();
     let float = run_outputs(&engine, &data, 2000, &Progress::default()).unwrap();

@@ -12,7 +12,7 @@ pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
 use super::{ActivationPlan, Plan, QuantizationError, split_weights};
-use crate::network::{Layer, Network};
+use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8,
     set_metadata,
@@ -113,6 +113,7 @@ fn rewrite_layer(
     }
     let element_type = editor.element_type(network, layer)?;
 
+    let on_grid = matches!(weight, Weight::Grid(_));
     let new_weight = match weight {
         Weight::Grid(mut tensor) => {
             let (mut scale, mut zero, axis) = weight_grid(layer, quantized);
@@ -137,7 +138,10 @@ fn rewrite_layer(
             editor.add_initializer(&format!("{}.split", layer.weight), tensor)
         }
     };
-    let new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
+    let mut new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
+    if on_grid && activation.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
+        new_weight = keep_float_product(editor, path.node, layer, new_weight);
+    }
     editor.replace_input(path.node, layer.weight_input, new_weight)?;
 
     let Some((input, axis)) = &layer.input else {
@@ -168,6 +172,20 @@ fn rewrite_layer(
     }
     let side = 1 - layer.weight_input.min(1);
     editor.replace_input(path.node, side, input)
+}
+
+/// Passes a dequantized matrix through a `Reshape` to its own shape. Without it, onnxruntime fuses `DequantizeLinear` and the
+/// product into one operator that also rounds the input to 8 bits: not what the plan says for a float input, and not what
+/// the preview shows.
+fn keep_float_product(editor: &mut Editor, before: usize, layer: &Layer, weight: String) -> String {
+    // 0 stands for the size that is there.
+    let shape = editor.shared("same shape".to_owned(), |editor| {
+        editor.add_initializer("splitscope.same_shape", i64_tensor("", &[2], &[0, 0]))
+    });
+    let to = editor.fresh(&format!("{weight}.float"));
+    let name = editor.fresh_node(&format!("{}/keep_float", layer.name));
+    editor.insert(before, node("Reshape", name, [weight, shape], [to.clone()], vec![]));
+    to
 }
 
 /// Scale, zero point and `axis` of a layer's weight: one scale, or one for each output channel.
