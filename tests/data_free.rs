@@ -1,6 +1,8 @@
 //! Quantization without any data: ranges from batch-norm statistics and noise, cross-layer equalization, bias correction
 //! (Nagel et al. 2019, arXiv 1906.04721).
 
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
 mod common;
 
 use common::{evaluate_recipe, open};
@@ -16,6 +18,7 @@ use splitscope::onnx::schema::{
 use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
+use splitscope::statistics::ChannelDistribution;
 
 /// Seeded numbers, uniform between -1 and 1.
 struct Noise(u64);
@@ -50,19 +53,14 @@ fn kernel(groups: i64, pad: i64) -> Vec<AttributeProto> {
     ]
 }
 
-/// A batch-norm from `x` to `y` that shifts to `bias` and scales by `scale`; what comes in has mean 0 and variance 1.
-fn norm(x: &str, y: &str, scale: &[f32], bias: &[f32]) -> (NodeProto, Vec<TensorProto>) {
-    let count = scale.len();
+/// A batch-norm from `x` to `y` that gives scale and bias to what has this mean and variance.
+fn norm(x: &str, y: &str, [scale, bias, mean, variance]: [&[f32]; 4]) -> (NodeProto, Vec<TensorProto>) {
+    let parts = [("scale", scale), ("bias", bias), ("mean", mean), ("var", variance)];
     let name = |part: &str| format!("{y}.{part}");
-    let inputs = [x.to_owned(), name("scale"), name("bias"), name("mean"), name("var")];
-    let tensors = vec![
-        float_tensor(inputs[1].clone(), &[count], scale),
-        float_tensor(inputs[2].clone(), &[count], bias),
-        float_tensor(inputs[3].clone(), &[count], &vec![0.0; count]),
-        float_tensor(inputs[4].clone(), &[count], &vec![1.0; count]),
-    ];
+    let inputs = [x.to_owned()].into_iter().chain(parts.map(|(part, _)| name(part)));
+    let tensors = parts.map(|(part, values)| float_tensor(name(part), &[values.len()], values));
     let epsilon = vec![float_attribute("epsilon", 1e-7)];
-    (node("BatchNormalization", "", inputs, [y], epsilon), tensors)
+    (node("BatchNormalization", "", inputs, [y], epsilon), tensors.to_vec())
 }
 
 fn network(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>, x: &[i64]) -> Network {
@@ -132,33 +130,46 @@ fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
 
 const CHANNELS: usize = 12;
 
-/// A depthwise separable block with batch-norms: pointwise, depthwise, pointwise. Channel c of the first and of the
-/// depthwise convolution's batch-norm is multiplied by `factors[c]`, and divided in the layer behind: the function is the
-/// same whatever the factors.
+/// A depthwise separable block with batch-norms: pointwise, depthwise, pointwise. What the batch-norms make of channel c is
+/// multiplied by a factor, and divided by it in the layer behind: the function is the same whatever the factors. The
+/// batch-norms' means and variances are those of uniform noise.
 fn separable(factors: &[f32]) -> Network {
     let mut noise = Noise(5);
-    let mut constants = Vec::new();
-    let mut w1 = noise.uniform(CHANNELS * 4);
+    let w1 = noise.uniform(CHANNELS * 4);
     let mut w2 = noise.uniform(CHANNELS * 9);
     let mut w3 = noise.uniform(6 * CHANNELS);
-    let other = |channel: usize| factors[(channel + 5) % CHANNELS];
-    for (place, weight) in w1.iter_mut().enumerate() {
-        *weight *= factors[place / 4];
+    let shift = noise.uniform(CHANNELS);
+    let others: Vec<f32> = (0..CHANNELS).map(|c| factors[(c + 5) % CHANNELS]).collect();
+
+    let sum = |weights: &[f32], of: fn(f32) -> f32| weights.iter().map(|w| of(*w)).sum::<f32>();
+    let var1: Vec<f32> = w1.chunks(4).map(|row| sum(row, |w| w * w) / 3.0).collect();
+    let (mut mean2, mut var2) = (Vec::new(), Vec::new());
+    for (shift, row) in shift.iter().zip(w2.chunks(9)) {
+        let gaussian = ChannelDistribution::gaussian(f64::from(*shift), 1.0);
+        let (mean, deviation) = gaussian.clamped(0.0, f64::INFINITY).moments();
+        mean2.push(mean as f32 * sum(row, |w| w));
+        var2.push((deviation * deviation) as f32 * sum(row, |w| w * w));
     }
     for (place, weight) in w2.iter_mut().enumerate() {
-        *weight *= other(place / 9) / factors[place / 9];
+        *weight /= factors[place / 9];
     }
     for (place, weight) in w3.iter_mut().enumerate() {
-        *weight /= other(place % CHANNELS);
+        *weight /= others[place % CHANNELS];
     }
-    constants.push(float_tensor("w1", &[CHANNELS, 4, 1, 1], &w1));
-    constants.push(float_tensor("w2", &[CHANNELS, 1, 3, 3], &w2));
-    constants.push(float_tensor("w3", &[6, CHANNELS, 1, 1], &w3));
-    let ones = vec![1.0; CHANNELS];
-    let shift = noise.uniform(CHANNELS);
-    let scaled = |factor: &dyn Fn(usize) -> f32| -> Vec<f32> { (0..CHANNELS).map(|c| shift[c] * factor(c)).collect() };
-    let (norm1, parts1) = norm("c1", "n1", &ones, &scaled(&|c| factors[c]));
-    let (norm2, parts2) = norm("c2", "n2", &ones, &scaled(&other));
+    let scaled = |factors: &[f32]| -> Vec<f32> {
+        shift
+            .iter()
+            .zip(factors)
+            .map(|(shift, factor)| shift * factor)
+            .collect()
+    };
+    let (norm1, parts1) = norm("c1", "n1", [factors, &scaled(factors), &[0.0; CHANNELS], &var1]);
+    let (norm2, parts2) = norm("c2", "n2", [&others, &scaled(&others), &mean2, &var2]);
+    let mut constants = vec![
+        float_tensor("w1", &[CHANNELS, 4, 1, 1], &w1),
+        float_tensor("w2", &[CHANNELS, 1, 3, 3], &w2),
+        float_tensor("w3", &[6, CHANNELS, 1, 1], &w3),
+    ];
     constants.extend(parts1.into_iter().chain(parts2));
     let nodes = vec![
         node("Conv", "expand", ["x", "w1"], ["c1"], kernel(1, 0)),
@@ -239,7 +250,8 @@ fn equalization_and_ranges_without_data_go_together() {
 fn behind_a_norm(nodes: Vec<NodeProto>, weights: Vec<TensorProto>, x: &[i64], channels: usize) -> Network {
     let mut noise = Noise(3);
     let (scale, bias) = (noise.uniform(channels), noise.uniform(channels));
-    let (norm, mut constants) = norm("x", "n", &scale, &bias);
+    let (zeros, ones) = (vec![0.0; channels], vec![1.0; channels]);
+    let (norm, mut constants) = norm("x", "n", [&scale, &bias, &zeros, &ones]);
     constants.extend(weights);
     let relu = node("Relu", "", ["n"], ["r"], vec![]);
     network([vec![norm, relu], nodes].concat(), constants, x)

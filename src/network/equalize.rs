@@ -10,7 +10,7 @@ mod tests;
 use super::editor::Editor;
 use super::{Layer, Layout, Network, NetworkError, OutAxis};
 use crate::onnx::ModelProto;
-use pairs::{Pair, find_pairs};
+use pairs::{Found, Pair, find_pairs};
 use std::collections::BTreeMap;
 
 /// Sweeps over all pairs at most; chains of layers settle in a few.
@@ -38,19 +38,15 @@ pub struct Equalization {
 /// # Errors
 /// [`NetworkError`] when a weight or a bias cannot be read.
 pub fn equalize(network: &Network) -> Result<Equalization, NetworkError> {
-    let unchanged = |skipped| Equalization {
-        network: network.clone(),
-        pairs: Vec::new(),
-        skipped,
-    };
     let Some(graph) = &network.model.graph else {
-        return Ok(unchanged(Vec::new()));
+        return Ok(Equalization {
+            network: network.clone(),
+            pairs: Vec::new(),
+            skipped: Vec::new(),
+        });
     };
     let mut editor = Editor::new(graph, network.model.ir_version(), "equalized");
-    let (pairs, skipped) = find_pairs(network, graph, &editor)?;
-    if pairs.is_empty() {
-        return Ok(unchanged(skipped));
-    }
+    let Found { pairs, skipped } = find_pairs(network, graph, &editor)?;
     let mut weights: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for index in pairs.iter().flat_map(|pair| [pair.first, pair.second]) {
         if let std::collections::btree_map::Entry::Vacant(place) = weights.entry(index) {

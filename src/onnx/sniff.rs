@@ -8,6 +8,10 @@ pub fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
         "a PyTorch file (.pt, .pth): export the network with torch.onnx.export, or its weights as safetensors";
     let text = bytes.trim_ascii_start();
     let at_four = bytes.get(4..8).unwrap_or_default();
+    // Safetensors: the length of the header may look like anything, the header begins with a brace.
+    if at_four == [0; 4] && bytes.get(8) == Some(&b'{') {
+        return None;
+    }
     Some(match bytes {
         [] => "empty",
         _ if bytes.starts_with(b"version https://git-lfs") => {
@@ -59,5 +63,9 @@ mod tests {
     fn networks_are_not_foreign() {
         assert_eq!(foreign_kind(b"\x08\x08\x12\x07pytorch"), None);
         assert_eq!(foreign_kind(b"\x40\0\0\0\0\0\0\0{\"a\":"), None);
+        // Lengths of the header that read like a page, a JSON text or a pickle.
+        for length in [b"\x20<", b"\x20{", b"\x80\x02"] {
+            assert_eq!(foreign_kind(&[&length[..], b"\0\0\0\0\0\0{\"a\":"].concat()), None);
+        }
     }
 }

@@ -20,12 +20,14 @@ pub(super) struct Pair {
     pub(super) values: Vec<String>,
 }
 
+/// The pairs, and the layers that end none: name and reason.
+pub(super) struct Found {
+    pub(super) pairs: Vec<Pair>,
+    pub(super) skipped: Vec<(String, String)>,
+}
+
 /// All pairs, and for each layer that ends none the reason. The last layer needs no reason.
-pub(super) fn find_pairs(
-    network: &Network,
-    graph: &GraphProto,
-    editor: &Editor,
-) -> Result<(Vec<Pair>, Vec<(String, String)>), NetworkError> {
+pub(super) fn find_pairs(network: &Network, graph: &GraphProto, editor: &Editor) -> Result<Found, NetworkError> {
     let mut readers: HashMap<&str, usize> = HashMap::new();
     for (position, node) in graph.node.iter().enumerate() {
         readers.extend(node.input.iter().map(|input| (input.as_str(), position)));
@@ -54,7 +56,7 @@ pub(super) fn find_pairs(
             Err(None) => {}
         }
     }
-    Ok((pairs, skipped))
+    Ok(Found { pairs, skipped })
 }
 
 /// What is needed to walk from layer to layer.

@@ -97,7 +97,8 @@ fn propagate(network: &Network, graph: &GraphProto) -> HashMap<String, Known> {
             None if is_standard_domain(node.domain()) => operators::output(node, &known, &constants, &producers),
             None => None,
         };
-        let finite = |value: &Known| !value.channels.is_empty() && value.channels.iter().all(|c| c.is_finite());
+        let finite =
+            |value: &Known| !value.channels.is_empty() && value.channels.iter().all(ChannelDistribution::is_finite);
         if let Some(value) = value.filter(finite) {
             known.insert(output.clone(), value);
         }

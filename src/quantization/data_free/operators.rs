@@ -239,8 +239,16 @@ impl Site<'_> {
             x.clone()
         } else {
             // Means of several channels lie inside the ends of all.
-            let low = x.channels.iter().map(|c| c.low()).fold(f64::INFINITY, f64::min);
-            let high = x.channels.iter().map(|c| c.high()).fold(f64::NEG_INFINITY, f64::max);
+            let low = x
+                .channels
+                .iter()
+                .map(ChannelDistribution::low)
+                .fold(f64::INFINITY, f64::min);
+            let high = x
+                .channels
+                .iter()
+                .map(ChannelDistribution::high)
+                .fold(f64::NEG_INFINITY, f64::max);
             Known {
                 channels: vec![ChannelDistribution::gaussian(0.5 * (low + high), (high - low) / 12.0)],
                 order: Order::Mixed,
