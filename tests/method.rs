@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{evaluate_recipe, open, relative_difference};
+use common::{evaluate_against, evaluate_recipe, float_outputs, open, relative_difference};
 use rten::Value;
 use rten_tensor::prelude::*;
 use splitscope::format::demo::Demo;
@@ -38,6 +38,7 @@ fn fashion(bits: u8, expand_ratio: f64, clip: Clip, fold_batch_norm: bool) -> Re
 #[test]
 fn accuracies_on_the_demo_are_those_of_an_independent_simulation() {
     let network = open("demo:fashion");
+    let float = float_outputs(&network, Demo::Fashion, 1000);
     for (fold, bits, ratio, published) in [
         (false, 5, 0.0, 941),
         (false, 4, 0.0, 934),
@@ -51,7 +52,8 @@ fn accuracies_on_the_demo_are_those_of_an_independent_simulation() {
         (true, 3, 0.05, 920),
         (true, 3, 0.2, 925),
     ] {
-        let evaluation = evaluate_recipe(&network, &fashion(bits, ratio, Clip::None, fold), Demo::Fashion, 1000);
+        let recipe = fashion(bits, ratio, Clip::None, fold);
+        let evaluation = evaluate_against(&float, &network, &recipe, Demo::Fashion);
         assert_eq!(evaluation.float.top1, Some(0.942));
         let measured = evaluation.quantized.top1.unwrap() * 1000.0;
         assert!(

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, Evaluation, calibrate, evaluate, run_outputs};
+use splitscope::inference::{Dataset, Engine, Evaluation, Outputs, calibrate, evaluate, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
@@ -22,20 +22,35 @@ pub(crate) fn open(path: &str) -> Network {
 
 /// Prepares, calibrates, plans, rewrites and runs, as the command line does.
 pub(crate) fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, limit: usize) -> Evaluation {
+    let float = float_outputs(network, demo, limit);
+    evaluate_against(&float, network, recipe, demo)
+}
+
+/// The float network on the first samples of a demo's data.
+pub(crate) fn float_outputs(network: &Network, demo: Demo, limit: usize) -> Outputs {
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    run_outputs(&engine, &Dataset::demo(demo), limit, &Progress::default()).unwrap()
+}
+
+/// [`evaluate_recipe`] when the float network has been run already.
+pub(crate) fn evaluate_against(float: &Outputs, network: &Network, recipe: &Recipe, demo: Demo) -> Evaluation {
     let progress = Progress::default();
-    let float = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let prepared = prepare(network, recipe).unwrap();
     let activations = recipe.needs_activations().then(|| {
         let engine = Engine::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
-        calibrate(&prepared, &engine, &Dataset::demo_calibration(demo), 128, &progress)
+        let data = Dataset::demo_calibration(demo);
+        calibrate(&prepared, &engine, &data, 128, &progress)
             .unwrap()
             .activations
     });
     let plan = plan(&prepared, recipe, activations.as_ref(), &progress).unwrap();
     let quantized = Engine::load(encode(&rewrite(&prepared, &plan).unwrap()).unwrap()).unwrap();
     let data = Dataset::demo(demo);
-    let run = |engine: &Engine| run_outputs(engine, &data, limit, &progress).unwrap();
-    evaluate(&run(&float), &run(&quantized), &data)
+    evaluate(
+        float,
+        &run_outputs(&quantized, &data, float.samples, &progress).unwrap(),
+        &data,
+    )
 }
 
 /// Largest difference over the largest value.
