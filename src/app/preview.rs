@@ -290,7 +290,7 @@ fn waiting_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
         Kind::LoadData,
         Kind::Engine,
         Kind::Plan,
-        Kind::Fold,
+        Kind::Prepare,
     ];
     let running = session.running();
     let job = order

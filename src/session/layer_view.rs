@@ -1,6 +1,7 @@
 //! The selected layer in detail: what the slider changes within a frame or two.
 
 use super::analysis::Analysis;
+use super::open::PrepareKey;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weights};
 use crate::statistics::{Histogram, histogram, tensor_statistics};
@@ -18,8 +19,8 @@ fn bins(elements: u64) -> usize {
 pub struct LayerViewKey {
     /// Position of the layer.
     pub layer: usize,
-    /// Whether batch-norm is folded into it.
-    pub folded: bool,
+    /// What is done to the network first.
+    pub prepared: PrepareKey,
     /// What the recipe says for it.
     pub settings: LayerSettings,
     /// The visible range, if it is not all.
