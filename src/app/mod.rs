@@ -208,7 +208,7 @@ impl App {
         let sigma = self.session.saved.sigma;
         Panel::bottom("preview")
             .resizable(true)
-            .default_size(136.0)
+            .default_size(122.0)
             .size_range(60.0..=320.0)
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);
@@ -240,7 +240,7 @@ impl App {
                     self.channels.ui(ui, open, left);
                 }
                 Centre::Activations => {
-                    activation::activation_ui(ui, open, self.distribution.scale, rest, out);
+                    activation::activation_ui(ui, open, &mut self.distribution.scale, rest, out);
                 }
             }
         });

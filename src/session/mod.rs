@@ -23,7 +23,7 @@ mod tests;
 pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
-pub use layer_view::{After, LayerView, LayerViewKey, whole_range};
+pub use layer_view::{After, LayerView, LayerViewKey, Members, whole_range};
 pub use messages::{Level, Message, Messages};
 pub use open::{CalibrationKey, CalibrationSource, EvaluationKey, OpenNetwork, PlanKey, PrepareKey, RunState};
 pub use preview::{Preview, answers, row};

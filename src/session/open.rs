@@ -307,6 +307,11 @@ impl OpenNetwork {
         self.calibration.for_key(&self.calibration_key())
     }
 
+    /// Why the engine cannot run the network.
+    pub fn engine_failure(&self) -> Option<&str> {
+        self.engine.failure(&())
+    }
+
     /// Whether histograms of layer inputs were asked for.
     pub fn wants_activations(&self) -> bool {
         self.wants_activations
@@ -353,7 +358,7 @@ impl OpenNetwork {
             .network
             .why_not_runnable
             .as_deref()
-            .or_else(|| self.engine.failure(&()))
+            .or_else(|| self.engine_failure())
         {
             return RunState::CannotRun(reason.to_owned());
         }
