@@ -75,7 +75,10 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, 
         ui.label(text::note(from));
         if statistics.source != RangeSource::Calibration && open.data().is_some() {
             let response = ui.small_button("Measure on the open data");
-            if response.on_hover_text("Run the network on the open data to see what really flows here.").clicked() {
+            if response
+                .on_hover_text("Run the network on the open data to see what really flows here.")
+                .clicked()
+            {
                 out.actions.push(Action::CalibrateOnData(true));
             }
         }
@@ -169,7 +172,9 @@ fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
                 out.commands.push(Command::Retry);
             }
         } else if let Some(reason) = open.engine_failure() {
-            ui.label(format!("No inputs to show, because the network can't be run: {reason}."));
+            ui.label(format!(
+                "No inputs to show, because the network can't be run: {reason}."
+            ));
         } else if open.calibration().is_some() {
             ui.label("The input of this layer was not seen: it lies inside a subgraph, or is no value of the graph.");
         } else {

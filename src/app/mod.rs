@@ -215,15 +215,15 @@ impl App {
             });
         Panel::left("layers")
             .resizable(true)
-            .default_size(468.0)
+            .default_size(462.0)
             .size_range(220.0..=900.0)
             .show(ui, |ui| {
                 self.table.ui(ui, open, sigma, out);
             });
         Panel::right("recipe")
             .resizable(true)
-            .default_size(256.0)
-            .size_range(236.0..=420.0)
+            .default_size(272.0)
+            .size_range(256.0..=420.0)
             .show(ui, |ui| {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)

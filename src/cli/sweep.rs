@@ -53,7 +53,14 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         Some(recipe) => {
             let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
             let model = &arguments.model;
-            Some(pipeline::activations(model, recipe, &network, calibration, flags, progress)?)
+            Some(pipeline::activations(
+                model,
+                recipe,
+                &network,
+                calibration,
+                flags,
+                progress,
+            )?)
         }
         None => None,
     };

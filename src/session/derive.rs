@@ -4,8 +4,9 @@
 //! dragged slider shows results on its way. Evaluations take longer: the newest wins and older ones are cancelled.
 
 use super::Session;
+use super::keys::CalibrationSource;
 use super::layer_view::LayerView;
-use super::open::{CalibrationSource, OpenNetwork};
+use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
 use crate::inference::Dataset;

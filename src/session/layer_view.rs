@@ -1,7 +1,7 @@
 //! The selected layer in detail: what the slider changes within a frame or two.
 
 use super::analysis::Analysis;
-use super::open::PrepareKey;
+use super::keys::PrepareKey;
 use crate::network::Layout;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weights};
@@ -143,7 +143,12 @@ fn members(weights: &[f32], layout: Layout, bins: &Histogram) -> BTreeMap<usize,
     for (place, &weight) in weights.iter().enumerate() {
         let bin = ((f64::from(weight) - bins.low) / width).floor();
         // Also false for NaN.
-        if !(bin >= 0.0 && bins.counts.get(bin as usize).is_some_and(|count| (1..=FEW).contains(count))) {
+        if !(bin >= 0.0
+            && bins
+                .counts
+                .get(bin as usize)
+                .is_some_and(|count| (1..=FEW).contains(count)))
+        {
             continue;
         }
         let channel = place / group.max(1) * layout.channels + place / layout.inner.max(1) % layout.channels.max(1);
@@ -213,7 +218,11 @@ mod tests {
         };
         let weights = [0.1, 0.1, 0.1, 0.9, 0.1, 0.9, 0.1, f32::NAN];
         let found = members(&weights, layout, &histogram(&weights, 0.0, 1.0, 2));
-        assert_eq!(found[&1].channels, [1, 2], "the second of the first group, the first of the second");
+        assert_eq!(
+            found[&1].channels,
+            [1, 2],
+            "the second of the first group, the first of the second"
+        );
         assert_eq!(found[&0].channels, [0, 1, 2, 3]);
         assert!(!found[&1].more);
     }

@@ -8,10 +8,12 @@ mod action;
 mod analysis;
 mod derive;
 mod history;
+mod keys;
 mod layer_view;
 mod messages;
 mod open;
 mod preview;
+mod results;
 mod saved;
 mod stage;
 mod start;
@@ -23,9 +25,10 @@ mod tests;
 pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
+pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 pub use layer_view::{After, LayerView, LayerViewKey, Members, whole_range};
 pub use messages::{Level, Message, Messages};
-pub use open::{CalibrationKey, CalibrationSource, EvaluationKey, OpenNetwork, PlanKey, PrepareKey, RunState};
+pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
 pub use saved::Saved;
 pub use stage::Stage;
@@ -245,7 +248,10 @@ impl Session {
             return;
         };
         if open.lacks_calibration() && kind != ExportKind::Recipe {
-            let text = match open.calibration_failure().or(open.original.network.why_not_runnable.as_deref()) {
+            let text = match open
+                .calibration_failure()
+                .or(open.original.network.why_not_runnable.as_deref())
+            {
                 Some(reason) => format!("Activations cannot be measured, so set them to float to export: {reason}"),
                 None => "Activations are still being measured: export again in a moment".to_owned(),
             };

@@ -2,98 +2,16 @@
 
 use super::analysis::{Analysis, LayerFacts};
 use super::history::History;
+use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 use super::layer_view::{LayerView, LayerViewKey};
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
-use super::work::{Evaluated, Kind, Output, Planned};
+use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{Calibration, DataOptions, Dataset, Engine, Outputs};
 use crate::quantization::{Bits, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What is done to the network before its layers are looked at and split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PrepareKey {
-    /// Batch-norms are folded.
-    pub fold: bool,
-    /// Layers are equalized with each other.
-    pub equalize: bool,
-}
-
-impl PrepareKey {
-    /// What `recipe` asks for.
-    pub fn of(recipe: &Recipe) -> Self {
-        Self {
-            fold: recipe.fold_batch_norm,
-            equalize: recipe.cross_layer_equalization,
-        }
-    }
-
-    fn is_nothing(self) -> bool {
-        !self.fold && !self.equalize
-    }
-}
-
-/// Where the ranges of layer inputs come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CalibrationSource {
-    /// The calibration data that come with a demo.
-    Demo(Demo),
-    /// The open data, by the number of their request.
-    Data(u64),
-    /// No data: batch-norm statistics where there are some, noise where not.
-    DataFree,
-}
-
-/// What the ranges of layer inputs are computed from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct CalibrationKey {
-    /// The network that is run.
-    pub prepared: PrepareKey,
-    /// On what.
-    pub source: CalibrationSource,
-}
-
-/// What a plan is computed from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlanKey {
-    /// The recipe; with float activations while their ranges are unknown.
-    pub recipe: Recipe,
-    /// Which calibration.
-    pub calibration: Option<CalibrationKey>,
-    /// Whether shapes are known, and from which data.
-    pub shapes: Option<u64>,
-}
-
-/// What an evaluation is computed from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EvaluationKey {
-    /// The recipe.
-    pub recipe: Recipe,
-    /// Which data.
-    pub data: u64,
-    /// Samples at most.
-    pub limit: usize,
-}
-
-/// Results of evaluations kept, so that undo shows its numbers at once.
-const KEPT: usize = 8;
-
-/// How far the running of the network has come.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RunState {
-    /// It can't be run; the reason.
-    CannotRun(String),
-    /// No data are open.
-    NoData,
-    /// Something is under way that must come first.
-    Waiting,
-    /// The present recipe could not be run; the reason.
-    Failed(String),
-    /// The result for the present recipe is there.
-    Done,
-}
 
 /// The open network with all that is known of it.
 pub struct OpenNetwork {
@@ -388,91 +306,5 @@ impl OpenNetwork {
     pub(super) fn next_generation(&mut self) -> u64 {
         self.generation += 1;
         self.generation
-    }
-
-    pub(super) fn kept(&self, key: &EvaluationKey) -> Option<Arc<Evaluated>> {
-        self.kept
-            .iter()
-            .find(|(of, _)| of == key)
-            .map(|(_, evaluated)| Arc::clone(evaluated))
-    }
-
-    fn keep(&mut self, key: EvaluationKey, evaluated: Arc<Evaluated>) {
-        self.kept.retain(|(of, _)| *of != key);
-        self.kept.push((key, evaluated));
-        if self.kept.len() > KEPT {
-            self.kept.remove(0);
-        }
-    }
-
-    /// Takes the result of a job.
-    pub(super) fn take(&mut self, kind: Kind, output: Output, elapsed: Duration) {
-        match output {
-            Output::Prepared(analysis) => self.prepared.finish(analysis),
-            Output::Recounted(original, prepared) => {
-                self.original = original;
-                if let Some((key, analysis)) = prepared {
-                    self.prepared.put(key, analysis);
-                }
-                self.recount.finish(());
-            }
-            Output::LayerView(view) => self.view.finish(view),
-            Output::Planned(planned) => self.plan.finish(planned),
-            Output::Engine(engine, shapes) => {
-                self.engine.finish(engine);
-                self.shapes = shapes.map(|shapes| (0, Arc::new(shapes)));
-            }
-            Output::Data(data, shapes) => {
-                if let (Some(shapes), Some(&key)) = (shapes, self.data.running()) {
-                    self.shapes = Some((key, Arc::new(shapes)));
-                }
-                self.data.finish(data);
-            }
-            Output::FloatOutputs(outputs) => self.float.finish(outputs),
-            Output::Calibrated(calibration) => self.calibration.finish(calibration),
-            Output::Evaluated(evaluated) => {
-                let plain = kind == Kind::EvaluatePlain;
-                let stage = if plain { &mut self.plain } else { &mut self.evaluation };
-                let key = stage.running().cloned();
-                stage.finish(Arc::clone(&evaluated));
-                if !plain {
-                    self.evaluation_time = elapsed;
-                }
-                if let Some(key) = key {
-                    self.keep(key, evaluated);
-                }
-            }
-            Output::Opened(_) | Output::Exported(_) | Output::Recipe(..) => {}
-        }
-    }
-
-    /// A job has failed.
-    pub(super) fn fail(&mut self, kind: Kind, reason: &str) {
-        let reason = reason.to_owned();
-        match kind {
-            Kind::Prepare => self.prepared.fail(reason),
-            Kind::Recount => self.recount.fail(reason),
-            Kind::LayerView => self.view.fail(reason),
-            Kind::Plan => self.plan.fail(reason),
-            Kind::Engine => self.engine.fail(reason),
-            Kind::LoadData => self.data.fail(reason),
-            Kind::FloatOutputs => self.float.fail(reason),
-            Kind::Calibrate => self.calibration.fail(reason),
-            Kind::Evaluate => self.evaluation.fail(reason),
-            Kind::EvaluatePlain => self.plain.fail(reason),
-            Kind::Open | Kind::Export | Kind::LoadRecipe => {}
-        }
-    }
-
-    /// Lets everything that failed be tried again.
-    pub(super) fn forgive(&mut self) {
-        self.prepared.forgive();
-        self.view.forgive();
-        self.plan.forgive();
-        self.engine.forgive();
-        self.float.forgive();
-        self.calibration.forgive();
-        self.evaluation.forgive();
-        self.plain.forgive();
     }
 }

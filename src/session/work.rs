@@ -2,21 +2,21 @@
 
 use super::ExportKind;
 use super::analysis::Analysis;
+use super::keys::PrepareKey;
 use super::layer_view::{LayerView, ViewError};
-use super::open::PrepareKey;
 use super::preview::Preview;
 use crate::format::{self, safetensors};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, data_free_activations, evaluate,
-    run_outputs, value_shapes,
+    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, data_free_activations,
+    evaluate, run_outputs, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare,
-    quantized_tensors, rewrite,
+    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare, quantized_tensors,
+    rewrite,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -264,7 +264,11 @@ pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> R
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
-        preview: Preview::new(&inputs.float, outputs),
+        preview: Preview::new(
+            &inputs.float,
+            outputs,
+            inputs.data.text_layout().map(|layout| layout.length),
+        ),
     })))
 }
 

@@ -1,7 +1,7 @@
 //! The recipe's exceptions for the selected layer, each with the value that holds and a reset.
 
-use super::super::text::{self, note};
 use super::super::Outbox;
+use super::super::text::{self, note};
 use super::rows::{
     ACTIVATION_CLIP_HELP, ACTIVATION_HELP, BITS_HELP, CLIP_HELP, Edit, bits_row, clip_row, ratio_row, split_row,
 };

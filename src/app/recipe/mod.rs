@@ -9,7 +9,9 @@ use super::{Outbox, choice_row};
 use crate::quantization::{Preset, Recipe};
 use crate::session::{Action, CalibrationSource, OpenNetwork};
 use egui::Ui;
-use rows::{ACTIVATION_CLIP_HELP, ACTIVATION_HELP, BITS_HELP, CLIP_HELP, Edit, bits_row, clip_row, ratio_row, split_row};
+use rows::{
+    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, BITS_HELP, CLIP_HELP, Edit, bits_row, clip_row, ratio_row, split_row,
+};
 
 /// The panel.
 pub(super) fn recipe_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
@@ -190,4 +192,3 @@ fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
         ui.colored_label(tokens(ui).error, reason);
     }
 }
-

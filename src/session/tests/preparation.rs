@@ -85,7 +85,10 @@ fn the_text_demo_falls_at_four_bits_and_clip_and_splits_bring_it_back() {
         let open = session.open().unwrap();
         assert_eq!(open.run_state(session.limit()), RunState::Done);
         let evaluation = &open.evaluated().unwrap().1.evaluation;
-        [evaluation.float.perplexity.unwrap(), evaluation.quantized.perplexity.unwrap()]
+        [
+            evaluation.float.perplexity.unwrap(),
+            evaluation.quantized.perplexity.unwrap(),
+        ]
     };
     let [float, plain] = perplexity(&session);
     assert!(float < 6.0 && plain > 1.6 * float, "{float} {plain}");
@@ -107,7 +110,11 @@ fn the_text_demo_falls_at_four_bits_and_clip_and_splits_bring_it_back() {
     assert_eq!(context.chars().count(), 40);
     let text = std::str::from_utf8(crate::format::demo::text()).unwrap();
     assert!(text.starts_with(&context));
-    assert_eq!(data.context(3, 40).unwrap().chars().count(), 4, "a stream begins with nothing before it");
+    assert_eq!(
+        data.context(3, 40).unwrap().chars().count(),
+        4,
+        "a stream begins with nothing before it"
+    );
     let next = text.chars().nth(40).unwrap().to_string();
     assert_eq!(data.class_name(data.label(39).unwrap()), Some(next.as_str()));
 }
