@@ -2,17 +2,17 @@
 
 use super::command::Command;
 use super::distribution::draw_grid;
-use super::plot::{Scale, Steps, number_marks, number_text, swatch};
+use super::plot::{Scale, Steps, number_marks, number_text, scale_ui, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::ActivationPlan;
 use crate::session::{Action, OpenNetwork};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::Ui;
-use egui_plot::{Plot, PlotBounds, VLine};
+use egui_plot::{Plot, PlotBounds, PlotUi, VLine};
 
 /// Draws the view into the `height` that is given.
-pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: Scale, height: f32, out: &mut Outbox) {
+pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, height: f32, out: &mut Outbox) {
     let Some(layer) = open.original.network.layers.get(open.selected()) else {
         return;
     };
@@ -51,9 +51,10 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: Scale, heigh
                 "The only values that an input can have at this number of bits.",
             );
         }
+        scale_ui(ui, scale);
     });
     let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
-    plot_ui(ui, statistics, plan, scale, plot_height);
+    plot_ui(ui, statistics, plan, *scale, plot_height);
     ui.label(format!(
         "{} to {} · {}",
         text::three_digits(f64::from(statistics.min)),
@@ -65,10 +66,23 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: Scale, heigh
             format!("From {} samples of {}.", calibration.samples, calibration.data_name)
         }
         (RangeSource::Calibration, None) => "From samples.".to_owned(),
-        (RangeSource::BatchNorm, _) => "From batch-norm statistics, without data.".to_owned(),
-        (RangeSource::Noise, _) => "From noise, without data.".to_owned(),
+        (RangeSource::BatchNorm, _) => {
+            "Range from batch-norm statistics, without data: what the layer before was trained to give.".to_owned()
+        }
+        (RangeSource::Noise, _) => "Range from noise that was run through the network, without data.".to_owned(),
     };
-    ui.label(text::note(from));
+    ui.horizontal_wrapped(|ui| {
+        ui.label(text::note(from));
+        if statistics.source != RangeSource::Calibration && open.data().is_some() {
+            let response = ui.small_button("Measure on the open data");
+            if response
+                .on_hover_text("Run the network on the open data to see what really flows here.")
+                .clicked()
+            {
+                out.actions.push(Action::CalibrateOnData(true));
+            }
+        }
+    });
 }
 
 fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<ActivationPlan>, scale: Scale, height: f32) {
@@ -82,7 +96,9 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
     };
     let highest = steps.highest(scale).max(0.3);
     let (low, high) = visible(statistics);
-    Plot::new("activation histogram")
+    let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
+    let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
+    let shown = Plot::new("activation histogram")
         .height(height)
         .allow_zoom(false)
         .allow_scroll(false)
@@ -100,7 +116,7 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
         .label_formatter(|_| None)
         .show(ui, |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max([low, 0.0], [high, highest * 1.08]));
-            let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
+            steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
             if let Some(plan) = plan {
                 draw_grid(plot, plan.grid, colors.grid);
                 let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
@@ -111,10 +127,26 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
                     plot.vline(line.allow_hover(false));
                 }
             }
-            let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
-            steps.draw(plot, "input", faded(colors.original, 0.85), scale, |x| !clipped(x));
-            steps.draw(plot, "clipped", colors.clipped, scale, clipped);
+            hover(plot, &steps);
         });
+    let painter = ui.painter().with_clip_rect(*shown.transform.frame());
+    steps.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
+}
+
+/// The bin under the pointer.
+fn hover(plot: &mut PlotUi<'_>, steps: &Steps<'_>) {
+    let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());
+    let Some(bin) = pointer.and_then(|pointer| steps.bin(pointer.x)) else {
+        return;
+    };
+    let low = steps.low + steps.width * bin as f64;
+    let lines = format!(
+        "{} to {}\n{}",
+        text::three_digits(low),
+        text::three_digits(low + steps.width),
+        text::plural(steps.counts[bin], "value", "values")
+    );
+    plot.response().clone().on_hover_text_at_pointer(lines);
 }
 
 /// What was seen, with a little room.
@@ -139,16 +171,17 @@ fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
             if ui.button(Command::Retry.text()).clicked() {
                 out.commands.push(Command::Retry);
             }
-        } else if open.data().is_none() {
-            ui.label("No data yet. Open images or arrays to see what flows into this layer.");
-            if ui.button(Command::OpenData.text()).clicked() {
-                out.commands.push(Command::OpenData);
-            }
+        } else if let Some(reason) = open.engine_failure() {
+            ui.label(format!(
+                "No inputs to show, because the network can't be run: {reason}."
+            ));
         } else if open.calibration().is_some() {
             ui.label("The input of this layer was not seen: it lies inside a subgraph, or is no value of the graph.");
         } else {
             ui.label("Measuring what flows into the layers…");
-            out.actions.push(Action::ShowActivations);
+            if !open.wants_activations() {
+                out.actions.push(Action::ShowActivations);
+            }
         }
     });
 }

@@ -1,10 +1,10 @@
 //! The selected layer's weights: histogram before and after splitting, the grid, and the clip threshold as a line to drag.
 
-use super::plot::{Scale, Steps, near, number_marks, number_text, swatch};
+use super::plot::{Scale, Steps, near, number_marks, number_text, scale_ui, swatch};
 use super::theme::{faded, thin, tokens};
 use super::{Outbox, text};
 use crate::quantization::{Clip, Grid};
-use crate::session::{Action, After, LayerFacts, LayerView, OpenNetwork, whole_range};
+use crate::session::{Action, After, LayerFacts, LayerView, Members, OpenNetwork, whole_range};
 use egui::{CursorIcon, Ui};
 use egui_plot::{Plot, PlotBounds, PlotPoint, VLine};
 
@@ -89,13 +89,7 @@ impl DistributionPanel {
                     "The only values that a weight can have at this number of bits. Drag one of the two outer lines to clip, double-click it to undo that.",
                 );
             }
-            ui.spacing_mut().item_spacing.x = 4.0;
-            for (scale, name, why) in [
-                (Scale::Log, "log", "Counts on a logarithmic axis: a single weight stays visible."),
-                (Scale::Linear, "linear", "Counts on a linear axis: true proportions."),
-            ] {
-                ui.selectable_value(&mut self.scale, scale, name).on_hover_text(why);
-            }
+            scale_ui(ui, &mut self.scale);
         });
     }
 
@@ -127,7 +121,9 @@ impl DistributionPanel {
         let whole = statistics.map_or((-1.0, 1.0), |statistics| whole_range(statistics.max_abs));
         let range = open.view_key().range.unwrap_or(whole);
 
-        Plot::new("weight histogram")
+        let threshold = quantized.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
+        let clipped = |x: f64| x.abs() > threshold + before.width * 0.5;
+        let shown = Plot::new("weight histogram")
             .height(height)
             .allow_zoom(false)
             .allow_scroll(false)
@@ -153,10 +149,7 @@ impl DistributionPanel {
                 });
                 let mut hand = Hand::default();
                 if let (Some(after), Some(quantized)) = (&after, quantized) {
-                    let threshold = f64::from(quantized.threshold);
-                    let clipped = |x: f64| x.abs() > threshold + after.width * 0.5;
                     after.draw(plot, "after", faded(colors.quantized, 0.8), scale, |x| !clipped(x));
-                    after.draw(plot, "clipped", colors.clipped, scale, clipped);
                     draw_grid(plot, quantized.grid, colors.grid);
                     hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
                 }
@@ -167,13 +160,17 @@ impl DistributionPanel {
                     scale,
                     is_outlier,
                 );
-                self.hover(plot, &before, after.as_ref());
+                self.hover(plot, view, &before, after.as_ref());
                 if !hand.hot {
                     hand.range = zoom_and_pan(plot, range, whole);
                 }
                 hand
-            })
-            .inner
+            });
+        if let Some(after) = &after {
+            let painter = ui.painter().with_clip_rect(*shown.transform.frame());
+            after.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
+        }
+        shown.inner
     }
 
     /// The threshold on both sides; what the hand does with it.
@@ -212,7 +209,7 @@ impl DistributionPanel {
         hand
     }
 
-    fn hover(&self, plot: &mut egui_plot::PlotUi<'_>, before: &Steps<'_>, after: Option<&Steps<'_>>) {
+    fn hover(&self, plot: &mut egui_plot::PlotUi<'_>, view: &LayerView, before: &Steps<'_>, after: Option<&Steps<'_>>) {
         if self.dragging {
             return;
         }
@@ -227,11 +224,25 @@ impl DistributionPanel {
             text::three_digits(low),
             text::three_digits(low + before.width)
         );
+        if let Some(members) = view.members.get(&bin) {
+            lines += &channels_text(members);
+        }
         if let Some(after) = after {
             lines += &format!("\nafter splitting: {}", text::full_count(after.counts[bin]));
         }
         plot.response().clone().on_hover_text_at_pointer(lines);
     }
+}
+
+/// `, input channels 3, 7`.
+fn channels_text(members: &Members) -> String {
+    let names: Vec<String> = members.channels.iter().map(usize::to_string).collect();
+    let (what, more) = match (members.channels.len(), members.more) {
+        (1, false) => ("channel", ""),
+        (_, false) => ("channels", ""),
+        (_, true) => ("channels", ", …"),
+    };
+    format!(", input {what} {}{more}", names.join(", "))
 }
 
 fn max_abs(channels: &[f32]) -> f64 {

@@ -27,6 +27,7 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
     let native = eframe::NativeOptions {
         viewport: egui::ViewportBuilder::default()
             .with_app_id("splitscope")
+            .with_icon(icon())
             .with_title("Splitscope")
             .with_inner_size([1280.0, 800.0])
             .with_min_inner_size([900.0, 560.0]),
@@ -48,6 +49,24 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
                 .or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()))
                 .unwrap_or_default();
             Err(anyhow::anyhow!(explain(&text)))
+        }
+    }
+}
+
+/// The application's icon; an empty one, so the system's own, if the picture were damaged.
+fn icon() -> egui::IconData {
+    match image::load_from_memory(include_bytes!("../../assets/icon.png")) {
+        Ok(picture) => {
+            let picture = picture.into_rgba8();
+            egui::IconData {
+                width: picture.width(),
+                height: picture.height(),
+                rgba: picture.into_raw(),
+            }
+        }
+        Err(error) => {
+            log::error!("the icon: {error}");
+            egui::IconData::default()
         }
     }
 }
@@ -80,6 +99,13 @@ fn explain(error: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_icon_is_square_and_not_empty() {
+        let icon = icon();
+        assert_eq!((icon.width, icon.height), (256, 256));
+        assert!(icon.rgba.iter().any(|byte| *byte != 0));
+    }
 
     #[test]
     fn a_display_is_known_by_its_variable() {

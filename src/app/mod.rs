@@ -208,22 +208,22 @@ impl App {
         let sigma = self.session.saved.sigma;
         Panel::bottom("preview")
             .resizable(true)
-            .default_size(136.0)
+            .default_size(122.0)
             .size_range(60.0..=320.0)
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);
             });
         Panel::left("layers")
             .resizable(true)
-            .default_size(468.0)
+            .default_size(462.0)
             .size_range(220.0..=900.0)
             .show(ui, |ui| {
                 self.table.ui(ui, open, sigma, out);
             });
         Panel::right("recipe")
             .resizable(true)
-            .default_size(256.0)
-            .size_range(236.0..=420.0)
+            .default_size(272.0)
+            .size_range(256.0..=420.0)
             .show(ui, |ui| {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)
@@ -240,7 +240,7 @@ impl App {
                     self.channels.ui(ui, open, left);
                 }
                 Centre::Activations => {
-                    activation::activation_ui(ui, open, self.distribution.scale, rest, out);
+                    activation::activation_ui(ui, open, &mut self.distribution.scale, rest, out);
                 }
             }
         });

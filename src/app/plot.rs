@@ -1,8 +1,8 @@
 //! What the plots share: step areas of histograms, the axis of counts, a swatch of a legend.
 
 use super::text;
-use egui::{Color32, Sense, Ui, vec2};
-use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotUi};
+use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
+use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotTransform, PlotUi};
 
 /// How counts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,21 @@ impl Scale {
     /// Text of a mark.
     pub(super) fn mark_text(self, height: f64) -> String {
         text::short_count(self.count(height).max(0.0).round() as u64)
+    }
+}
+
+/// The choice of the scale, for the line above a histogram.
+pub(super) fn scale_ui(ui: &mut Ui, scale: &mut Scale) {
+    ui.spacing_mut().item_spacing.x = 4.0;
+    for (value, name, why) in [
+        (
+            Scale::Log,
+            "log",
+            "Counts on a logarithmic axis: a single one stays visible.",
+        ),
+        (Scale::Linear, "linear", "Counts on a linear axis: true proportions."),
+    ] {
+        ui.selectable_value(scale, value, name).on_hover_text(why);
     }
 }
 
@@ -117,6 +132,50 @@ impl Steps<'_> {
             );
         }
     }
+}
+
+/// Points between the lines of a hatch.
+const HATCH: f32 = 5.0;
+
+impl Steps<'_> {
+    /// Hatches those bins whose middle satisfies `of`, over what is drawn already.
+    pub(super) fn hatch(
+        &self,
+        painter: &Painter,
+        transform: &PlotTransform,
+        color: Color32,
+        scale: Scale,
+        of: impl Fn(f64) -> bool,
+    ) {
+        let at = |x: f64, y: f64| transform.position_from_point(&PlotPoint::new(x, y));
+        for (bin, &count) in self.counts.iter().enumerate() {
+            if count == 0 || !of(self.centre(bin)) {
+                continue;
+            }
+            let left = self.low + self.width * bin as f64;
+            let top = at(left, scale.height(count as f64));
+            let rect = Rect::from_two_pos(top, at(left + self.width, 0.0));
+            painter.rect_filled(rect, 0.0, color.gamma_multiply(0.35));
+            for line in hatch_lines(rect) {
+                painter.line_segment(line, Stroke::new(1.5, color));
+            }
+        }
+    }
+}
+
+/// Rising diagonals inside of a rectangle, in step with those of its neighbours.
+fn hatch_lines(rect: Rect) -> Vec<[egui::Pos2; 2]> {
+    // Along such a line x + y is the same.
+    let first = ((rect.min.x + rect.min.y) / HATCH).ceil() as i64;
+    let last = ((rect.max.x + rect.max.y) / HATCH).floor() as i64;
+    (first..=last)
+        .map(|k| {
+            let sum = k as f32 * HATCH;
+            let low = (sum - rect.max.y).max(rect.min.x);
+            let high = (sum - rect.min.y).min(rect.max.x);
+            [pos2(low, sum - low), pos2(high, sum - high)]
+        })
+        .collect()
 }
 
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
@@ -188,6 +247,15 @@ mod tests {
             base_step_size: 0.0,
         };
         assert!(number_marks(&broken, 60.0).is_empty());
+    }
+
+    #[test]
+    fn the_lines_of_a_hatch_stay_inside() {
+        let rect = Rect::from_min_max(pos2(3.0, 7.0), pos2(9.0, 40.0));
+        let lines = hatch_lines(rect);
+        assert_eq!(lines.len(), 8, "sums 10, 15 … 45");
+        let inside = |p: &egui::Pos2| rect.expand(1e-3).contains(*p);
+        assert!(lines.iter().flatten().all(inside), "{lines:?}");
     }
 
     #[test]

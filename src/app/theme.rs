@@ -113,6 +113,8 @@ pub(super) fn install(ctx: &egui::Context) {
         style.spacing.item_spacing = egui::vec2(8.0, 4.0);
         style.spacing.button_padding = egui::vec2(8.0, 3.0);
         style.spacing.combo_width = 96.0;
+        // Always seen: what does not fit must show that it goes on.
+        style.spacing.scroll = egui::style::ScrollStyle::thin();
     });
     for (theme, mut visuals) in [(Theme::Dark, Visuals::dark()), (Theme::Light, Visuals::light())] {
         let tokens = if theme == Theme::Dark { &DARK } else { &LIGHT };

@@ -40,6 +40,8 @@ pub enum Action {
     ShowRange(Option<(f64, f64)>),
     /// Asks for the histograms of layer inputs (runs calibration if data is open).
     ShowActivations,
+    /// Takes the ranges of layer inputs from the open data, instead of the demo's calibration data or none.
+    CalibrateOnData(bool),
     /// Counts as outliers what lies beyond that many standard deviations.
     SetSigma(f64),
     /// Evaluates that many samples at most.

@@ -4,11 +4,11 @@
 //! dragged slider shows results on its way. Evaluations take longer: the newest wins and older ones are cancelled.
 
 use super::Session;
+use super::keys::CalibrationSource;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use crate::format::demo::Demo;
 use crate::inference::Dataset;
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
@@ -29,7 +29,7 @@ impl Session {
         let limit = self.limit();
         let Some(open) = &mut self.open else { return };
         let jobs = &mut self.jobs;
-        fold(open, jobs, sigma);
+        prepare(open, jobs, sigma);
         recount(open, jobs, sigma);
         view(open, jobs);
         plan(open, jobs);
@@ -44,12 +44,18 @@ impl Session {
 
 type Queue = Jobs<Kind, Output>;
 
-fn fold(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
-    if open.recipe().fold_batch_norm && open.folded.lacks(&()) {
-        open.folded.begin(());
+fn prepare(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
+    if let Some(key) = open.lacks_preparation() {
+        open.prepared.begin(key);
         let network = Arc::clone(&open.original.network);
-        jobs.start(Kind::Fold, "Folding batch-norm", move |progress| {
-            work::fold(&network, sigma, progress)
+        let recipe = open.recipe().clone();
+        let title = if key.equalize {
+            "Equalizing layers"
+        } else {
+            "Folding batch-norm"
+        };
+        jobs.start(Kind::Prepare, title, move |progress| {
+            work::prepare_network(&network, &recipe, sigma, progress)
         });
     }
 }
@@ -60,16 +66,17 @@ fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
         // The counts that came with the opening are for the sigma of that moment.
         open.recount.put(key, ());
     }
-    // Folding must be through, or its counts would be lost.
-    if open.recount.lacks(&key) && open.folded.running().is_none() {
+    // The preparation must be through, or its counts would be lost.
+    if open.recount.lacks(&key) && open.prepared.running().is_none() {
         open.recount.begin(key);
-        let (original, folded) = (
-            open.original.clone(),
-            open.folded.latest().map(|(_, folded)| folded.clone()),
-        );
+        let original = open.original.clone();
+        let prepared = open.prepared.latest().map(|(key, analysis)| (*key, analysis.clone()));
         jobs.start(Kind::Recount, "Counting outliers", move |progress| {
-            let folded = folded.map(|folded| folded.recount(sigma, progress)).transpose()?;
-            Ok(Output::Recounted(original.recount(sigma, progress)?, folded))
+            let prepared = match prepared {
+                Some((key, analysis)) => Some((key, analysis.recount(sigma, progress)?)),
+                None => None,
+            };
+            Ok(Output::Recounted(original.recount(sigma, progress)?, prepared))
         });
     }
 }
@@ -127,6 +134,7 @@ fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
     let Some((path, options)) = open.data_request.take() else {
         return;
     };
+    open.data_opened = Some((path.clone(), options.clone()));
     let key = open.next_generation();
     open.data.begin(key);
     let network = Arc::clone(&open.original.network);
@@ -153,32 +161,32 @@ fn float_outputs(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
 }
 
 fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {
-    if !open.wants_activations && !open.quantizes_activations() {
+    if !open.wants_activations && !open.recipe().needs_activations() {
         return;
     }
-    let Some((key, data)) = open.data_with_key() else {
-        return;
-    };
-    let Some(engine) = open.engine.for_key(&()).cloned() else {
-        return;
-    };
-    if !open.calibration.lacks(&key) {
+    // Without the engine's word that it can run the network nothing else is tried; and data that are on their way may be
+    // what is wanted.
+    if open.engine.for_key(&()).is_none() || open.data_request.is_some() || open.data.running().is_some() {
         return;
     }
-    // A demo brings samples of its own for this, so that the test data stay unseen.
-    let demo = Demo::from_name(data.name()).or(open.demo.filter(|demo| data.name().starts_with(demo.name())));
-    let data = Arc::clone(data);
-    let network = Arc::clone(&open.original.network);
+    let key = open.calibration_key();
+    let Some(analysis) = open.analysis().filter(|_| open.calibration.lacks(&key)) else {
+        return;
+    };
+    let network = Arc::clone(&analysis.network);
+    let data = open.data().cloned();
     open.calibration.begin(key);
     jobs.start(Kind::Calibrate, "Measuring activations", move |progress| {
-        let own = demo.map(Dataset::demo_calibration);
-        work::run_calibration(
-            &network,
-            &engine,
-            own.as_ref().unwrap_or(&data),
-            CALIBRATION_SAMPLES,
-            progress,
-        )
+        let own;
+        let data = match key.source {
+            CalibrationSource::Demo(demo) => {
+                own = Dataset::demo_calibration(demo);
+                Some(&own)
+            }
+            CalibrationSource::Data(_) => data.as_deref(),
+            CalibrationSource::DataFree => None,
+        };
+        work::run_calibration(&network, data, CALIBRATION_SAMPLES, progress)
     });
 }
 

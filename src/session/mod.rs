@@ -8,10 +8,12 @@ mod action;
 mod analysis;
 mod derive;
 mod history;
+mod keys;
 mod layer_view;
 mod messages;
 mod open;
 mod preview;
+mod results;
 mod saved;
 mod stage;
 mod start;
@@ -23,9 +25,10 @@ mod tests;
 pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
-pub use layer_view::{After, LayerView, LayerViewKey, whole_range};
+pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+pub use layer_view::{After, LayerView, LayerViewKey, Members, whole_range};
 pub use messages::{Level, Message, Messages};
-pub use open::{EvaluationKey, OpenNetwork, PlanKey, RunState};
+pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
 pub use saved::Saved;
 pub use stage::Stage;
@@ -101,6 +104,11 @@ impl Session {
             Action::ShowActivations => {
                 if let Some(open) = &mut self.open {
                     open.wants_activations = true;
+                }
+            }
+            Action::CalibrateOnData(wanted) => {
+                if let Some(open) = &mut self.open {
+                    open.calibrate_on_data = wanted;
                 }
             }
             Action::SetSigma(sigma) => {
@@ -235,10 +243,21 @@ impl Session {
             return;
         };
         let Some(analysis) = open.analysis() else {
-            let text = "Batch-norm is still being folded: export again in a moment";
+            let text = "The network is still being prepared: export again in a moment";
             self.messages.push(Level::Warning, text, text);
             return;
         };
+        if open.lacks_calibration() && kind != ExportKind::Recipe {
+            let text = match open
+                .calibration_failure()
+                .or(open.original.network.why_not_runnable.as_deref())
+            {
+                Some(reason) => format!("Activations cannot be measured, so set them to float to export: {reason}"),
+                None => "Activations are still being measured: export again in a moment".to_owned(),
+            };
+            self.messages.push(Level::Warning, text.clone(), text);
+            return;
+        }
         let inputs = work::ExportInputs {
             network: std::sync::Arc::clone(&analysis.network),
             recipe: open.recipe().clone(),
@@ -310,6 +329,12 @@ impl Session {
                 self.messages.push(Level::Info, text.clone(), text);
             }
             Ok(output) => {
+                if let Output::Data(data, _) = &output {
+                    for note in data.notes() {
+                        let text = format!("{}: {note}", data.name());
+                        self.messages.push(Level::Warning, text.clone(), text);
+                    }
+                }
                 if let Some(open) = &mut self.open {
                     open.take(job.kind, output, job.elapsed);
                 }

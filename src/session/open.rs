@@ -2,55 +2,16 @@
 
 use super::analysis::{Analysis, LayerFacts};
 use super::history::History;
+use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 use super::layer_view::{LayerView, LayerViewKey};
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
-use super::work::{Evaluated, Kind, Output, Planned};
+use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{Calibration, DataOptions, Dataset, Engine, Outputs};
 use crate::quantization::{Bits, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// What a plan is computed from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PlanKey {
-    /// The recipe; with float activations while their ranges are unknown.
-    pub recipe: Recipe,
-    /// Which calibration.
-    pub calibration: Option<u64>,
-    /// Whether shapes are known, and from which data.
-    pub shapes: Option<u64>,
-}
-
-/// What an evaluation is computed from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EvaluationKey {
-    /// The recipe.
-    pub recipe: Recipe,
-    /// Which data.
-    pub data: u64,
-    /// Samples at most.
-    pub limit: usize,
-}
-
-/// Results of evaluations kept, so that undo shows its numbers at once.
-const KEPT: usize = 8;
-
-/// How far the running of the network has come.
-#[derive(Debug, Clone, PartialEq)]
-pub enum RunState {
-    /// It can't be run; the reason.
-    CannotRun(String),
-    /// No data are open.
-    NoData,
-    /// Something is under way that must come first.
-    Waiting,
-    /// The present recipe could not be run; the reason.
-    Failed(String),
-    /// The result for the present recipe is there.
-    Done,
-}
 
 /// The open network with all that is known of it.
 pub struct OpenNetwork {
@@ -58,7 +19,7 @@ pub struct OpenNetwork {
     pub original: Analysis,
     /// The demo, if it is one.
     pub demo: Option<Demo>,
-    pub(super) folded: Stage<(), Analysis>,
+    pub(super) prepared: Stage<PrepareKey, Analysis>,
     pub(super) recount: Stage<u64, ()>,
     pub(super) history: History<Recipe>,
     pub(super) selected: usize,
@@ -68,10 +29,12 @@ pub struct OpenNetwork {
     pub(super) engine: Stage<(), Arc<Engine>>,
     pub(super) shapes: Option<(u64, Arc<ValueShapes>)>,
     pub(super) data_request: Option<(String, DataOptions)>,
+    pub(super) data_opened: Option<(String, DataOptions)>,
     pub(super) data: Stage<u64, Arc<Dataset>>,
     pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
     pub(super) wants_activations: bool,
-    pub(super) calibration: Stage<u64, Arc<Calibration>>,
+    pub(super) calibrate_on_data: bool,
+    pub(super) calibration: Stage<CalibrationKey, Arc<Calibration>>,
     pub(super) evaluation: Stage<EvaluationKey, Arc<Evaluated>>,
     pub(super) plain: Stage<EvaluationKey, Arc<Evaluated>>,
     pub(super) kept: Vec<(EvaluationKey, Arc<Evaluated>)>,
@@ -87,7 +50,7 @@ impl OpenNetwork {
         Self {
             original,
             demo,
-            folded: Stage::default(),
+            prepared: Stage::default(),
             recount: Stage::default(),
             history: History::new(start_recipe(demo)),
             selected,
@@ -97,9 +60,11 @@ impl OpenNetwork {
             engine: Stage::default(),
             shapes: None,
             data_request: None,
+            data_opened: None,
             data: Stage::default(),
             float: Stage::default(),
             wants_activations: false,
+            calibrate_on_data: false,
             calibration: Stage::default(),
             evaluation: Stage::default(),
             plain: Stage::default(),
@@ -119,16 +84,23 @@ impl OpenNetwork {
         &self.history
     }
 
-    /// The network that the recipe asks for: batch-norm folded or not. `None` while it is being folded.
+    /// The network prepared as the recipe says: folded, equalized. `None` while that is under way.
     pub fn analysis(&self) -> Option<&Analysis> {
-        if self.recipe().fold_batch_norm {
-            self.folded.for_key(&())
-        } else {
+        let key = PrepareKey::of(self.recipe());
+        if key.is_nothing() {
             Some(&self.original)
+        } else {
+            self.prepared.for_key(&key)
         }
     }
 
-    /// The same, or the network as it was opened while it is being folded.
+    /// What the network still lacks of its preparation.
+    pub(super) fn lacks_preparation(&self) -> Option<PrepareKey> {
+        let key = PrepareKey::of(self.recipe());
+        (!key.is_nothing() && self.prepared.lacks(&key)).then_some(key)
+    }
+
+    /// The same, or the network as it was opened while it is being prepared.
     pub fn shown(&self) -> &Analysis {
         self.analysis().unwrap_or(&self.original)
     }
@@ -160,7 +132,7 @@ impl OpenNetwork {
     pub fn view_key(&self) -> LayerViewKey {
         LayerViewKey {
             layer: self.selected,
-            folded: self.recipe().fold_batch_norm,
+            prepared: PrepareKey::of(self.recipe()),
             settings: self.settings(self.selected),
             range: self.range,
         }
@@ -191,27 +163,27 @@ impl OpenNetwork {
         self.recipe().quantizes_activations()
     }
 
-    /// Whether the recipe wants activations on a grid whose ranges are not known (yet).
+    /// Whether the recipe needs to know layer inputs (their ranges or means) that are not known (yet).
     pub fn lacks_calibration(&self) -> bool {
-        self.quantizes_activations() && self.calibration().is_none()
+        self.recipe().needs_activations() && self.calibration().is_none()
     }
 
-    /// What the plan should be computed from now: with float activations as long as their ranges are unknown.
+    /// What the plan should be computed from now: with float activations and biases as they are, as long as nothing is known
+    /// of the layers' inputs.
     pub fn plan_key(&self) -> PlanKey {
         let mut recipe = self.recipe().clone();
         if self.lacks_calibration() {
             recipe.activation_bits = Bits::Float;
+            recipe.bias_correction = false;
             recipe
                 .layers
                 .values_mut()
                 .for_each(|layer| layer.activation_bits = None);
         }
-        let calibrated = self
-            .quantizes_activations()
-            .then(|| self.calibration.latest().map(|(key, _)| *key));
+        let known = self.recipe().needs_activations() && self.calibration().is_some();
         PlanKey {
             recipe,
-            calibration: calibrated.flatten(),
+            calibration: known.then(|| self.calibration_key()),
             shapes: self.shapes.as_ref().map(|(of, _)| *of),
         }
     }
@@ -221,21 +193,51 @@ impl OpenNetwork {
         self.data.latest().map(|(key, data)| (*key, data))
     }
 
+    /// Where the newest data were asked for, and how they are read.
+    pub fn data_opened(&self) -> Option<&(String, DataOptions)> {
+        self.data_opened.as_ref()
+    }
+
     /// The open data.
     pub fn data(&self) -> Option<&Arc<Dataset>> {
         self.data_with_key().map(|(_, data)| data)
     }
 
-    /// Ranges and histograms of layer inputs, for the open data.
+    /// Where the ranges of layer inputs come from now: from the calibration data of a demo, else without data, as on the
+    /// command line; or from the open data, if a person wants that.
+    pub fn calibration_source(&self) -> CalibrationSource {
+        match (self.data_with_key(), self.demo) {
+            (Some((data, _)), _) if self.calibrate_on_data => CalibrationSource::Data(data),
+            (_, Some(demo)) => CalibrationSource::Demo(demo),
+            (_, None) => CalibrationSource::DataFree,
+        }
+    }
+
+    pub(super) fn calibration_key(&self) -> CalibrationKey {
+        CalibrationKey {
+            prepared: PrepareKey::of(self.recipe()),
+            source: self.calibration_source(),
+        }
+    }
+
+    /// Ranges and histograms of layer inputs.
     pub fn calibration(&self) -> Option<&Arc<Calibration>> {
-        let (key, _) = self.data_with_key()?;
-        self.calibration.for_key(&key)
+        self.calibration.for_key(&self.calibration_key())
+    }
+
+    /// Why the engine cannot run the network.
+    pub fn engine_failure(&self) -> Option<&str> {
+        self.engine.failure(&())
+    }
+
+    /// Whether histograms of layer inputs were asked for.
+    pub fn wants_activations(&self) -> bool {
+        self.wants_activations
     }
 
     /// Why there are none.
     pub fn calibration_failure(&self) -> Option<&str> {
-        let (key, _) = self.data_with_key()?;
-        self.calibration.failure(&key)
+        self.calibration.failure(&self.calibration_key())
     }
 
     /// Logits of the float network, maybe of fewer or more samples than are wanted now.
@@ -274,7 +276,7 @@ impl OpenNetwork {
             .network
             .why_not_runnable
             .as_deref()
-            .or_else(|| self.engine.failure(&()))
+            .or_else(|| self.engine_failure())
         {
             return RunState::CannotRun(reason.to_owned());
         }
@@ -290,9 +292,9 @@ impl OpenNetwork {
             .failure(&key)
             .or_else(|| self.float.failure(&(key.data, limit)));
         let failure = failure
-            .or_else(|| self.folded.failure(&()))
+            .or_else(|| self.prepared.failure(&PrepareKey::of(self.recipe())))
             .or_else(|| self.plan_failure());
-        let failure = failure.or_else(|| self.calibration_failure().filter(|_| self.quantizes_activations()));
+        let failure = failure.or_else(|| self.calibration_failure().filter(|_| self.recipe().needs_activations()));
         failure.map_or(RunState::Waiting, |reason| RunState::Failed(reason.to_owned()))
     }
 
@@ -304,91 +306,5 @@ impl OpenNetwork {
     pub(super) fn next_generation(&mut self) -> u64 {
         self.generation += 1;
         self.generation
-    }
-
-    pub(super) fn kept(&self, key: &EvaluationKey) -> Option<Arc<Evaluated>> {
-        self.kept
-            .iter()
-            .find(|(of, _)| of == key)
-            .map(|(_, evaluated)| Arc::clone(evaluated))
-    }
-
-    fn keep(&mut self, key: EvaluationKey, evaluated: Arc<Evaluated>) {
-        self.kept.retain(|(of, _)| *of != key);
-        self.kept.push((key, evaluated));
-        if self.kept.len() > KEPT {
-            self.kept.remove(0);
-        }
-    }
-
-    /// Takes the result of a job.
-    pub(super) fn take(&mut self, kind: Kind, output: Output, elapsed: Duration) {
-        match output {
-            Output::Folded(analysis) => self.folded.finish(analysis),
-            Output::Recounted(original, folded) => {
-                self.original = original;
-                if let Some(folded) = folded {
-                    self.folded.put((), folded);
-                }
-                self.recount.finish(());
-            }
-            Output::LayerView(view) => self.view.finish(view),
-            Output::Planned(planned) => self.plan.finish(planned),
-            Output::Engine(engine, shapes) => {
-                self.engine.finish(engine);
-                self.shapes = shapes.map(|shapes| (0, Arc::new(shapes)));
-            }
-            Output::Data(data, shapes) => {
-                if let (Some(shapes), Some(&key)) = (shapes, self.data.running()) {
-                    self.shapes = Some((key, Arc::new(shapes)));
-                }
-                self.data.finish(data);
-            }
-            Output::FloatOutputs(outputs) => self.float.finish(outputs),
-            Output::Calibrated(calibration) => self.calibration.finish(calibration),
-            Output::Evaluated(evaluated) => {
-                let plain = kind == Kind::EvaluatePlain;
-                let stage = if plain { &mut self.plain } else { &mut self.evaluation };
-                let key = stage.running().cloned();
-                stage.finish(Arc::clone(&evaluated));
-                if !plain {
-                    self.evaluation_time = elapsed;
-                }
-                if let Some(key) = key {
-                    self.keep(key, evaluated);
-                }
-            }
-            Output::Opened(_) | Output::Exported(_) | Output::Recipe(..) => {}
-        }
-    }
-
-    /// A job has failed.
-    pub(super) fn fail(&mut self, kind: Kind, reason: &str) {
-        let reason = reason.to_owned();
-        match kind {
-            Kind::Fold => self.folded.fail(reason),
-            Kind::Recount => self.recount.fail(reason),
-            Kind::LayerView => self.view.fail(reason),
-            Kind::Plan => self.plan.fail(reason),
-            Kind::Engine => self.engine.fail(reason),
-            Kind::LoadData => self.data.fail(reason),
-            Kind::FloatOutputs => self.float.fail(reason),
-            Kind::Calibrate => self.calibration.fail(reason),
-            Kind::Evaluate => self.evaluation.fail(reason),
-            Kind::EvaluatePlain => self.plain.fail(reason),
-            Kind::Open | Kind::Export | Kind::LoadRecipe => {}
-        }
-    }
-
-    /// Lets everything that failed be tried again.
-    pub(super) fn forgive(&mut self) {
-        self.folded.forgive();
-        self.view.forgive();
-        self.plan.forgive();
-        self.engine.forgive();
-        self.float.forgive();
-        self.calibration.forgive();
-        self.evaluation.forgive();
-        self.plain.forgive();
     }
 }

@@ -5,6 +5,8 @@ use crate::quantization::{Bits, Clip};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod preparation;
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// A session that runs few samples: most tests don't look at the numbers.

@@ -2,19 +2,21 @@
 
 use super::ExportKind;
 use super::analysis::Analysis;
+use super::keys::PrepareKey;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, evaluate, run_outputs,
-    value_shapes,
+    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, data_free_activations,
+    evaluate, run_outputs, value_shapes,
 };
 use crate::jobs::JobError;
-use crate::network::{Network, fold_batch_norm};
+use crate::network::Network;
 use crate::onnx;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, quantized_tensors, rewrite,
+    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare, quantized_tensors,
+    rewrite,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,8 +27,8 @@ use std::time::Duration;
 pub enum Kind {
     /// Opening a model.
     Open,
-    /// Folding batch-norm.
-    Fold,
+    /// Folding batch-norm, equalizing layers.
+    Prepare,
     /// Counting outliers anew.
     Recount,
     /// The selected layer.
@@ -54,7 +56,7 @@ pub enum Kind {
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
     pub(super) const OF_A_NETWORK: [Self; 10] = [
-        Self::Fold,
+        Self::Prepare,
         Self::Recount,
         Self::LayerView,
         Self::Plan,
@@ -70,8 +72,8 @@ impl Kind {
 /// Results of jobs.
 pub(super) enum Output {
     Opened(Analysis),
-    Folded(Analysis),
-    Recounted(Analysis, Option<Analysis>),
+    Prepared(Analysis),
+    Recounted(Analysis, Option<(PrepareKey, Analysis)>),
     LayerView(LayerView),
     Planned(Planned),
     Engine(Arc<Engine>, Option<ValueShapes>),
@@ -140,11 +142,16 @@ pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Outpu
     Ok(Output::Opened(Analysis::new(Arc::new(network), sigma, progress)?))
 }
 
-pub(super) fn fold(network: &Network, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
-    progress.start(0, "folding batch-norm");
-    let folded = fold_batch_norm(network).map_err(failed)?;
+pub(super) fn prepare_network(
+    network: &Network,
+    recipe: &Recipe,
+    sigma: f64,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    progress.start(0, "preparing the network");
+    let prepared = prepare(network, recipe).map_err(failed)?;
     progress.check()?;
-    Ok(Output::Folded(Analysis::new(Arc::new(folded), sigma, progress)?))
+    Ok(Output::Prepared(Analysis::new(Arc::new(prepared), sigma, progress)?))
 }
 
 pub(super) fn make_plan(
@@ -205,16 +212,24 @@ pub(super) fn run_float(
     )?)))
 }
 
+/// Runs the prepared network on up to `limit` samples, or learns what can be known without data.
 pub(super) fn run_calibration(
     network: &Network,
-    engine: &Engine,
-    data: &Dataset,
+    data: Option<&Dataset>,
     limit: usize,
     progress: &Progress,
 ) -> Result<Output, JobError> {
-    Ok(Output::Calibrated(Arc::new(calibrate(
-        network, engine, data, limit, progress,
-    )?)))
+    let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    progress.check()?;
+    let calibration = match data {
+        Some(data) => calibrate(network, &engine, data, limit, progress)?,
+        None => Calibration {
+            activations: data_free_activations(network, &engine, progress)?,
+            samples: 0,
+            data_name: "no data".to_owned(),
+        },
+    };
+    Ok(Output::Calibrated(Arc::new(calibration)))
 }
 
 /// What an evaluation needs.
@@ -249,11 +264,15 @@ pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> R
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
-        preview: Preview::new(&inputs.float, outputs),
+        preview: Preview::new(
+            &inputs.float,
+            outputs,
+            inputs.data.text_layout().map(|layout| layout.length),
+        ),
     })))
 }
 
-/// What an export needs. The network is the one that the recipe asks for (folded or not).
+/// What an export needs. The network is the one that the recipe asks for (folded, equalized).
 pub(super) struct ExportInputs {
     pub(super) network: Arc<Network>,
     pub(super) recipe: Recipe,

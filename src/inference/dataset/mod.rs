@@ -236,6 +236,18 @@ impl Dataset {
         }
     }
 
+    /// What a language model has read of a text when it answers a sample: the last `most` tokens, from the beginning of
+    /// their stream on. `None` for other data, or where a token has no name.
+    pub fn context(&self, sample: usize, most: usize) -> Option<String> {
+        let Samples::Text(text) = &self.samples else {
+            return None;
+        };
+        let tokens = text.before(sample, most).iter();
+        tokens
+            .map(|token| self.class_name(usize::try_from(*token).ok()?))
+            .collect()
+    }
+
     /// Name of a class, if known.
     pub fn class_name(&self, class: usize) -> Option<&str> {
         self.classes.get(class).map(String::as_str)

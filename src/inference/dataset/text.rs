@@ -169,6 +169,13 @@ impl Text {
         usize::try_from(*token).ok()
     }
 
+    /// Up to `most` tokens of the stream that the network has read when it answers `sample`, that token included.
+    pub(super) fn before(&self, sample: usize, most: usize) -> &[i32] {
+        let start = sample - sample % self.length.max(1);
+        let from = start.max((sample + 1).saturating_sub(most));
+        self.tokens.get(from..=sample).unwrap_or(&[])
+    }
+
     pub(super) fn layout(&self) -> TextLayout {
         TextLayout {
             length: self.length,

@@ -1,64 +1,17 @@
 //! The table of layers: virtual rows, sorted, filtered, coloured by error, walked with the arrow keys.
 
+mod cells;
+
 use super::Outbox;
-use super::text::{self, elided_label, note};
-use super::theme::tokens;
-use crate::quantization::{Outcome, Plan};
-use crate::session::{Action, LayerFacts, OpenNetwork, Planned};
-use egui::{Align, Key, Layout, Sense, Ui, vec2};
-use egui_extras::{Column, TableBuilder, TableRow};
+use super::text::note;
+use crate::quantization::Plan;
+use crate::session::{Action, LayerFacts, OpenNetwork};
+use cells::{FIELDS, Field, header_ui, row_ui};
+use egui::{Align, Key, Layout, Sense, Ui};
+use egui_extras::{Column, TableBuilder};
 use std::sync::Arc;
 
-/// A column of the table.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Field {
-    Name,
-    Op,
-    Shape,
-    Parameters,
-    Max,
-    Outliers,
-    Sqnr,
-}
-
-const FIELDS: [Field; 7] = [
-    Field::Name,
-    Field::Op,
-    Field::Shape,
-    Field::Parameters,
-    Field::Max,
-    Field::Outliers,
-    Field::Sqnr,
-];
 const ROW_HEIGHT: f32 = 20.0;
-
-impl Field {
-    fn title(self) -> &'static str {
-        match self {
-            Self::Name => "Layer",
-            Self::Op => "Op",
-            Self::Shape => "Shape",
-            Self::Parameters => "Weights",
-            Self::Max => "Max",
-            Self::Outliers => "Outliers",
-            Self::Sqnr => "SQNR",
-        }
-    }
-
-    fn tooltip(self) -> &'static str {
-        match self {
-            Self::Name => "Name of the layer. Click to sort in the order of the network.",
-            Self::Op => "Operator.",
-            Self::Shape => "Sizes of the weight tensor, as stored.",
-            Self::Parameters => "Number of weights.",
-            Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
-            Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
-            Self::Sqnr => {
-                "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
-            }
-        }
-    }
-}
 
 /// What the order of rows was computed from.
 struct OrderKey {
@@ -261,33 +214,6 @@ impl LayerTable {
     }
 }
 
-/// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
-fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
-    let arrow = match descending {
-        None => "",
-        Some(true) => " ▼",
-        Some(false) => " ▲",
-    };
-    let text = matches!(column, Field::Name | Field::Op | Field::Shape);
-    let layout = if text {
-        Layout::left_to_right(Align::Center)
-    } else {
-        Layout::right_to_left(Align::Center)
-    };
-    ui.with_layout(layout, |ui| {
-        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
-            .small()
-            .strong();
-        let response = ui
-            .add(egui::Button::new(title).frame(false))
-            .on_hover_text(column.tooltip());
-        let label = format!("Sort by {}", column.title());
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
-        response.clicked()
-    })
-    .inner
-}
-
 /// Length of the last dotted part that all names share (`.weight`), 0 if they don't.
 fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
     let mut all = names.clone();
@@ -300,91 +226,6 @@ fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
 
 fn sqnr(plan: &Plan, layer: usize) -> Option<f64> {
     plan.layers.get(layer)?.quantized().map(|quantized| quantized.sqnr_db)
-}
-
-fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize, common_end: usize) {
-    let layer = &open.original.network.layers[index];
-    let facts = &open.shown().layers[index];
-    row.col(|ui| {
-        let width = ui.available_width();
-        let exception = open.recipe().layers.contains_key(&layer.name);
-        let mark = if exception { 12.0 } else { 0.0 };
-        let shown = layer.name.get(..layer.name.len() - common_end).unwrap_or(&layer.name);
-        let response = elided_label(ui, shown, width - mark);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &layer.name));
-        if common_end > 0 {
-            response.on_hover_text(&layer.name);
-        }
-        if exception {
-            ui.spacing_mut().item_spacing.x = 2.0;
-            ui.label("•").on_hover_text("This layer has settings of its own.");
-        }
-    });
-    row.col(|ui| cell(ui, &layer.op));
-    row.col(|ui| cell(ui, &text::shape(&layer.shape)));
-    row.col(|ui| number_cell(ui, &text::short_count(layer.parameters())));
-    match &facts.statistics {
-        Ok(_) => {
-            row.col(|ui| {
-                number_cell(
-                    ui,
-                    &facts
-                        .max_in_sigma()
-                        .map_or_else(String::new, |max| format!("{max:.1} σ")),
-                );
-            });
-            row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
-        }
-        Err(reason) => {
-            for _ in 0..2 {
-                row.col(|ui| {
-                    ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
-                });
-            }
-        }
-    }
-    row.col(|ui| sqnr_ui(ui, open.planned().map(|(_, planned)| planned), index));
-}
-
-fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, index: usize) {
-    let Some(plan) = planned.and_then(|planned| planned.plan.layers.get(index)) else {
-        ui.label(note("…"));
-        return;
-    };
-    match &plan.outcome {
-        Outcome::Float(reason) => {
-            ui.add(egui::Label::new(note("float")).selectable(false))
-                .on_hover_text(reason);
-        }
-        Outcome::Quantized(quantized) => {
-            let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());
-            let color = tokens(ui).sqnr(quantized.sqnr_db);
-            ui.painter().rect(
-                rect,
-                2.0,
-                color,
-                super::theme::thin(tokens(ui).grid),
-                egui::StrokeKind::Inside,
-            );
-            ui.spacing_mut().item_spacing.x = 4.0;
-            number_cell(ui, &text::decibels(quantized.sqnr_db));
-        }
-    }
-}
-
-fn cell(ui: &mut Ui, text: &str) {
-    let response = ui.add(egui::Label::new(note(text)).selectable(false).truncate());
-    response.on_hover_text(text);
-}
-
-fn number_cell(ui: &mut Ui, text: &str) {
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        ui.add(
-            egui::Label::new(egui::RichText::new(text).small())
-                .selectable(false)
-                .extend(),
-        );
-    });
 }
 
 #[cfg(test)]

@@ -1,0 +1,201 @@
+//! What the recipe does to the answers: accuracy before and after, and samples with both networks' answers.
+
+mod data;
+mod samples;
+
+use super::Outbox;
+use super::command::Command;
+use super::text::{self, note};
+use super::theme::tokens;
+use crate::inference::Metrics;
+use crate::jobs::Running;
+use crate::session::{Action, Evaluated, Kind, OpenNetwork, RunState, Session};
+use egui::{RichText, Ui};
+
+/// State of the view between frames.
+#[derive(Default)]
+pub(super) struct PreviewPanel {
+    samples: samples::Samples,
+}
+
+impl PreviewPanel {
+    /// Draws the accuracy line and the samples.
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        // The height that was chosen, whatever there is to show: the plots above must not jump.
+        ui.set_min_height(ui.available_height());
+        accuracy_ui(ui, session, open, out);
+        match open.run_state(session.limit()) {
+            RunState::CannotRun(reason) => {
+                ui.add(egui::Label::new(format!("The network can't be run: {reason}.")).wrap());
+                ui.label(note("Its weights can still be looked at, split and exported."));
+            }
+            RunState::NoData => no_data_ui(ui, out),
+            _ => self.samples.ui(ui, open),
+        }
+    }
+}
+
+/// `float 94.2 % → this recipe 80.8 % ± 1.2 (plain 3 bits 80.8 %)`, with progress while it runs.
+fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+    let state = open.run_state(session.limit());
+    ui.horizontal(|ui| {
+        ui.heading("Preview");
+        if let Some((_, evaluated)) = open.evaluated() {
+            numbers_ui(ui, open, evaluated, state == RunState::Done);
+        }
+        match &state {
+            RunState::Waiting => waiting_ui(ui, session, out),
+            RunState::Failed(reason) => {
+                ui.colored_label(tokens(ui).error, text::elide_middle(reason, 70))
+                    .on_hover_text(reason);
+                if ui
+                    .button(Command::Retry.text())
+                    .on_hover_text(Command::Retry.tooltip())
+                    .clicked()
+                {
+                    out.commands.push(Command::Retry);
+                }
+            }
+            RunState::CannotRun(_) | RunState::NoData | RunState::Done => {}
+        }
+        if let Some(data) = open.data() {
+            ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                data::data_ui(ui, session, open, data, out);
+            });
+        }
+    });
+}
+
+fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: bool) {
+    let colors = tokens(ui);
+    let evaluation = &evaluated.evaluation;
+    let weak = |text: RichText| if current { text } else { text.weak() };
+    let float = metric(&evaluation.float, evaluation.samples);
+    let quantized = metric(&evaluation.quantized, evaluation.samples);
+    let (what, explanation) = if evaluation.float.perplexity.is_some() {
+        (
+            "perplexity ",
+            "Perplexity: between how many characters the network hesitates, on average. Less is better.",
+        )
+    } else if evaluation.float.top1.is_some() {
+        (
+            "",
+            "Share of samples whose first answer is right. ± is one standard error for this number of samples.",
+        )
+    } else {
+        (
+            "",
+            "The data have no labels: agreement is the share of samples with the same first answer as the float network.",
+        )
+    };
+    match (float, quantized) {
+        (Some(float), Some(quantized)) => {
+            ui.label(weak(
+                RichText::new(format!("float {what}{}", float.value))
+                    .color(colors.original)
+                    .strong(),
+            ));
+            ui.label("→");
+            let shown = format!("this recipe {}{}", quantized.value, quantized.spread);
+            ui.label(weak(RichText::new(shown).color(colors.quantized).strong()))
+                .on_hover_text(explanation);
+            if let Some(plain) = open
+                .plain_evaluated()
+                .and_then(|plain| metric(&plain.evaluation.quantized, plain.evaluation.samples))
+            {
+                let shown = format!("(plain {} {})", text::bits(open.recipe().weight_bits), plain.value);
+                ui.label(shown)
+                    .on_hover_text("The same bits without splitting or clipping: the thing to beat.");
+            }
+        }
+        _ => {
+            ui.label(weak(
+                RichText::new(format!("agreement {}", text::percent(evaluation.agreement))).strong(),
+            ))
+            .on_hover_text(explanation);
+        }
+    }
+    let changed = text::plural(evaluated.preview.changed as u64, "answer changed", "answers changed");
+    let sqnr = evaluation.sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels);
+    let more = format!("agreement {} · output SQNR {sqnr}", text::percent(evaluation.agreement));
+    ui.label(note(format!(
+        "{changed} of {}",
+        text::full_count(evaluation.samples as u64)
+    )))
+    .on_hover_text(more);
+}
+
+/// One number for a network: accuracy or perplexity.
+struct Metric {
+    value: String,
+    /// ` ± 1.2`, empty where it is not known.
+    spread: String,
+}
+
+fn metric(metrics: &Metrics, samples: usize) -> Option<Metric> {
+    if let Some(top1) = metrics.top1 {
+        let error = (top1 * (1.0 - top1) / samples.max(1) as f64).sqrt() * 100.0;
+        return Some(Metric {
+            value: text::percent(top1),
+            spread: format!(" ± {error:.1}"),
+        });
+    }
+    metrics.perplexity.map(|perplexity| Metric {
+        value: format!("{perplexity:.2}"),
+        spread: String::new(),
+    })
+}
+
+/// What is under way before the numbers come, with its progress and a way to stop it.
+fn waiting_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+    let order = [
+        Kind::Evaluate,
+        Kind::FloatOutputs,
+        Kind::Calibrate,
+        Kind::LoadData,
+        Kind::Engine,
+        Kind::Plan,
+        Kind::Prepare,
+    ];
+    let running = session.running();
+    let job = order
+        .iter()
+        .find_map(|kind| running.iter().find(|job| job.kind == *kind));
+    match job {
+        Some(job) => job_ui(ui, job, out),
+        None => {
+            ui.label(note("waiting…"));
+        }
+    }
+}
+
+/// A job's title, bar, time left and cancel button.
+pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
+    let left = job
+        .left
+        .map(|left| format!(", {} left", text::duration(left)))
+        .unwrap_or_default();
+    ui.label(note(format!("{}{left}", job.title))).on_hover_text(&job.stage);
+    if let Some(fraction) = job.fraction {
+        ui.add(
+            egui::ProgressBar::new(fraction)
+                .desired_width(90.0)
+                .desired_height(10.0),
+        );
+    }
+    let cancel = ui.small_button("Cancel").on_hover_text(format!("Stop: {}", job.title));
+    if cancel.clicked() {
+        out.actions.push(Action::Cancel(job.id));
+    }
+}
+
+fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
+    ui.label("No data yet. Open images or arrays to see what the recipe does to the network's answers.");
+    ui.horizontal(|ui| {
+        for command in [Command::OpenData, Command::OpenDataFolder] {
+            if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
+                out.commands.push(command);
+            }
+        }
+    });
+}

@@ -1,0 +1,172 @@
+//! The recipe's exceptions for the selected layer, each with the value that holds and a reset.
+
+use super::super::Outbox;
+use super::super::text::{self, note};
+use super::rows::{
+    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, BITS_HELP, CLIP_HELP, Edit, bits_row, clip_row, ratio_row, split_row,
+};
+use crate::network::Support;
+use crate::quantization::{Bits, LayerRecipe};
+use crate::session::{Action, OpenNetwork};
+use egui::Ui;
+
+/// The part of the panel that is for the selected layer.
+pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
+    let index = open.selected();
+    let Some(layer) = open.original.network.layers.get(index) else {
+        return;
+    };
+    ui.horizontal(|ui| {
+        ui.label("Only for");
+        let width = ui.available_width();
+        text::elided_label(ui, &layer.name, width);
+    });
+    match &layer.support {
+        Support::View(reason) => {
+            ui.add(egui::Label::new(format!("Look only: {reason}.")).wrap());
+            return;
+        }
+        Support::Quantize(reason) => {
+            ui.add(egui::Label::new(note(format!("Not split: {reason}."))).wrap());
+        }
+        Support::Split => {}
+    }
+    let settings = open.settings(index);
+    let present = open.recipe().layers.get(&layer.name).cloned().unwrap_or_default();
+    let mut edit = Edit::new(present);
+    float_row(ui, open, &mut edit);
+    if settings.weight_bits != Bits::Float || edit.value.weight_bits.is_some() {
+        let splits = matches!(layer.support, Support::Split);
+        overriding(
+            ui,
+            "Layer weight bits",
+            &mut edit,
+            |layer| &mut layer.weight_bits,
+            settings.weight_bits,
+            |ui, name, edit| {
+                bits_row(ui, name, BITS_HELP, edit, |value| value);
+            },
+        );
+        if splits {
+            overriding(
+                ui,
+                "Layer expand ratio",
+                &mut edit,
+                |layer| &mut layer.expand_ratio,
+                settings.expand_ratio,
+                |ui, name, edit| {
+                    ratio_row(ui, name, edit, |value| value);
+                },
+            );
+            overriding(
+                ui,
+                "Layer split",
+                &mut edit,
+                |layer| &mut layer.split,
+                settings.split,
+                |ui, name, edit| {
+                    split_row(ui, name, edit, |value| value);
+                },
+            );
+        }
+        overriding(
+            ui,
+            "Layer clip",
+            &mut edit,
+            |layer| &mut layer.clip,
+            settings.clip,
+            |ui, name, edit| {
+                clip_row(ui, name, CLIP_HELP, edit, |value| value);
+            },
+        );
+        overriding(
+            ui,
+            "Layer activation bits",
+            &mut edit,
+            |layer| &mut layer.activation_bits,
+            settings.activation_bits,
+            |ui, name, edit| {
+                bits_row(ui, name, ACTIVATION_HELP, edit, |value| value);
+            },
+        );
+        if settings.activation_bits != Bits::Float || edit.value.activation_clip.is_some() {
+            overriding(
+                ui,
+                "Layer activation clip",
+                &mut edit,
+                |layer| &mut layer.activation_clip,
+                settings.activation_clip,
+                |ui, name, edit| {
+                    clip_row(ui, name, ACTIVATION_CLIP_HELP, edit, |value| value);
+                },
+            );
+        }
+    }
+    if let Some(gesture) = edit.changed {
+        let value = edit.value;
+        out.edit_layer(open, gesture, |layer| *layer = value);
+    }
+    if edit.released {
+        out.actions.push(Action::EndGesture);
+    }
+}
+
+/// Whether this layer is left as it is: an exception in both directions.
+fn float_row(ui: &mut Ui, open: &OpenNetwork, edit: &mut Edit<LayerRecipe>) {
+    let settings = open.settings(open.selected());
+    let mut float = edit.value.float.unwrap_or(settings.weight_bits == Bits::Float);
+    ui.horizontal(|ui| {
+        let help = "Leave this layer as it is, whatever the recipe says for the whole network.";
+        let response = ui.checkbox(&mut float, "Keep this layer float").on_hover_text(help);
+        if response.changed() {
+            edit.value.float = Some(float);
+        }
+        edit.seen(&response);
+        reset_button(ui, "Keep this layer float", edit, |layer| &mut layer.float);
+    });
+}
+
+/// One exception: shows the value that holds, marks it when it is an exception, and resets it.
+fn overriding<T: Clone>(
+    ui: &mut Ui,
+    name: &str,
+    edit: &mut Edit<LayerRecipe>,
+    field: fn(&mut LayerRecipe) -> &mut Option<T>,
+    effective: T,
+    row: impl FnOnce(&mut Ui, &str, &mut Edit<T>),
+) {
+    ui.horizontal(|ui| {
+        let mut inner = Edit::new(field(&mut edit.value).clone().unwrap_or(effective));
+        let width = ui.available_width() - 30.0;
+        ui.scope(|ui| {
+            ui.set_max_width(width);
+            row(ui, name, &mut inner);
+        });
+        if inner.changed.is_some() {
+            *field(&mut edit.value) = Some(inner.value);
+            edit.changed = inner.changed;
+        }
+        edit.released |= inner.released;
+        reset_button(ui, name, edit, field);
+    });
+}
+
+/// A button that drops an exception; nothing where there is none.
+fn reset_button<T>(
+    ui: &mut Ui,
+    name: &str,
+    edit: &mut Edit<LayerRecipe>,
+    field: fn(&mut LayerRecipe) -> &mut Option<T>,
+) {
+    if field(&mut edit.value).is_none() {
+        return;
+    }
+    let response = ui
+        .small_button("↺")
+        .on_hover_text("An exception for this layer. Click to take the whole network's value again.");
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Reset {name}")));
+    if response.clicked() {
+        *field(&mut edit.value) = None;
+        edit.changed = Some(false);
+    }
+}

@@ -1,0 +1,162 @@
+//! The controls of the recipe: one row each, for the whole network and for a layer alike.
+
+use super::super::{choice_row, label_row, text};
+use crate::quantization::{Bits, Clip, SplitKind};
+use egui::{DragValue, Response, Slider, Ui};
+
+/// Stands for float at the end of the slider of bits.
+const FLOAT_STEP: u8 = Bits::MAX + 1;
+/// Percent of added channels at the end of the slider.
+const MOST_PERCENT: f64 = 20.0;
+/// Width of a choice, points.
+const CHOICE: f32 = 136.0;
+
+pub(super) const BITS_HELP: &str =
+    "How many bits a weight has. k bits give 2^k − 1 values, the same distance apart, the largest weight at the end.";
+pub(super) const ACTIVATION_HELP: &str = "Bits of the numbers that flow between layers. Their ranges are measured on data, or guessed from the network where there is none.";
+pub(super) const CLIP_HELP: &str = "Where the grid ends. None: at the largest weight, so that nothing is cut; the others trade a few large weights that are cut for a finer grid under all the rest.";
+pub(super) const ACTIVATION_CLIP_HELP: &str = "Where the grid of the layers' inputs ends. None: at the largest value that was seen; the others cut the largest values for a finer grid under the rest.";
+const RATIO_HELP: &str = "How many input channels may be added, as a share of those there are. Each split halves the largest weight of the layer, so the grid gets finer for all others.";
+const SPLIT_HELP: &str = "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.";
+
+/// A value under edit: whether it changed in this frame, and whether the hand is still on the control.
+pub(super) struct Edit<T> {
+    pub(super) value: T,
+    /// Changed; `true` while dragging.
+    pub(super) changed: Option<bool>,
+    pub(super) released: bool,
+}
+
+impl<T> Edit<T> {
+    pub(super) fn new(value: T) -> Self {
+        Self {
+            value,
+            changed: None,
+            released: false,
+        }
+    }
+
+    pub(super) fn seen(&mut self, response: &Response) {
+        if response.changed() {
+            self.changed = Some(response.dragged());
+        }
+        self.released |= response.drag_stopped();
+    }
+}
+
+pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Bits) {
+    let mut step = field(&mut edit.value).grid().unwrap_or(FLOAT_STEP);
+    let response = label_row(ui, name, help, |ui| {
+        let slider = Slider::new(&mut step, Bits::MIN..=FLOAT_STEP)
+            .custom_formatter(|step, _| {
+                if step as u8 >= FLOAT_STEP {
+                    "float".to_owned()
+                } else {
+                    format!("{step}")
+                }
+            })
+            .custom_parser(|text| match text.trim() {
+                "float" => Some(f64::from(FLOAT_STEP)),
+                number => number.parse().ok(),
+            });
+        ui.add(slider)
+    });
+    if response.changed() {
+        *field(&mut edit.value) = if step >= FLOAT_STEP {
+            Bits::Float
+        } else {
+            Bits::Grid(step)
+        };
+    }
+    edit.seen(&response);
+}
+
+pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut f64) {
+    let mut percent = *field(&mut edit.value) * 100.0;
+    let most = MOST_PERCENT.max(percent);
+    let response = label_row(ui, name, RATIO_HELP, |ui| {
+        ui.add(
+            Slider::new(&mut percent, 0.0..=most)
+                .step_by(0.5)
+                .suffix(" %")
+                .max_decimals(1),
+        )
+    });
+    if response.changed() {
+        // Whole hundredths of a percent: 0.05, not 0.05000000000000001.
+        *field(&mut edit.value) = (percent * 100.0).round() / 1e4;
+    }
+    edit.seen(&response);
+}
+
+pub(super) fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut SplitKind) {
+    let value = field(&mut edit.value);
+    let before = *value;
+    choice_row(ui, name, SPLIT_HELP, |ui| {
+        let shown = text::split(*value);
+        let combo = egui::ComboBox::from_id_salt(name).selected_text(shown).width(CHOICE);
+        combo
+            .show_ui(ui, |ui| {
+                for kind in [SplitKind::Qa, SplitKind::Naive] {
+                    ui.selectable_value(value, kind, text::split(kind));
+                }
+            })
+            .response
+    });
+    if *value != before {
+        edit.changed = Some(false);
+    }
+}
+
+pub(super) fn clip_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Clip) {
+    let value = field(&mut edit.value);
+    let before = *value;
+    choice_row(ui, name, help, |ui| {
+        let combo = egui::ComboBox::from_id_salt(name)
+            .selected_text(text::clip(*value))
+            .width(CHOICE);
+        combo
+            .show_ui(ui, |ui| {
+                for clip in Clip::CHOICES {
+                    let chosen = std::mem::discriminant(&clip) == std::mem::discriminant(value);
+                    let response = ui.selectable_label(chosen, text::clip(clip));
+                    if response.on_hover_text(clip_help(clip)).clicked() && !chosen {
+                        *value = clip;
+                    }
+                }
+            })
+            .response
+    });
+    if *value != before {
+        edit.changed = Some(false);
+    }
+    let Clip::Percentile(percent) = *field(&mut edit.value) else {
+        return;
+    };
+    let mut shown = f64::from(percent);
+    let name = format!("{name} percentile");
+    let what = "The threshold lies where this share of the numbers is smaller. 100 % cuts nothing.";
+    let response = choice_row(ui, "  keep", what, |ui| {
+        let drag = DragValue::new(&mut shown).range(50.0..=100.0).speed(0.01).suffix(" %");
+        ui.add(drag.max_decimals(3))
+    });
+    response.widget_info(|| egui::WidgetInfo::slider(true, shown, &name));
+    if response.changed() {
+        *field(&mut edit.value) = Clip::Percentile(shown as f32);
+    }
+    edit.seen(&response);
+}
+
+/// What a way to clip does, in a sentence.
+fn clip_help(clip: Clip) -> &'static str {
+    match clip {
+        Clip::None => "The largest number; nothing is cut.",
+        Clip::Mse => "Where the mean squared error is least.",
+        Clip::Aciq => "The best threshold for a bell curve or a Laplacian, whichever fits better (Banner et al. 2018).",
+        Clip::Aciq2019 => "The same with the constants of the paper on channel splitting (Zhao et al. 2019).",
+        Clip::Kl => "Where the histogram loses least information (as TensorRT does).",
+        Clip::Percentile(_) => "Where a chosen share of the numbers is smaller.",
+        Clip::Octav => "Where clipping noise and rounding noise balance (Sakr et al. 2022).",
+        Clip::Manual(_) => "Where you put it.",
+    }
+}

@@ -1,0 +1,84 @@
+//! What results are computed from, so that it is known which result belongs to the present recipe and data.
+
+use crate::format::demo::Demo;
+use crate::quantization::Recipe;
+
+/// What is done to the network before its layers are looked at and split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PrepareKey {
+    /// Batch-norms are folded.
+    pub fold: bool,
+    /// Layers are equalized with each other.
+    pub equalize: bool,
+}
+
+impl PrepareKey {
+    /// What `recipe` asks for.
+    pub fn of(recipe: &Recipe) -> Self {
+        Self {
+            fold: recipe.fold_batch_norm,
+            equalize: recipe.cross_layer_equalization,
+        }
+    }
+
+    pub(super) fn is_nothing(self) -> bool {
+        !self.fold && !self.equalize
+    }
+}
+
+/// Where the ranges of layer inputs come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CalibrationSource {
+    /// The calibration data that come with a demo.
+    Demo(Demo),
+    /// The open data, by the number of their request.
+    Data(u64),
+    /// No data: batch-norm statistics where there are some, noise where not.
+    DataFree,
+}
+
+/// What the ranges of layer inputs are computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CalibrationKey {
+    /// The network that is run.
+    pub prepared: PrepareKey,
+    /// On what.
+    pub source: CalibrationSource,
+}
+
+/// What a plan is computed from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlanKey {
+    /// The recipe; with float activations while their ranges are unknown.
+    pub recipe: Recipe,
+    /// Which calibration.
+    pub calibration: Option<CalibrationKey>,
+    /// Whether shapes are known, and from which data.
+    pub shapes: Option<u64>,
+}
+
+/// What an evaluation is computed from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EvaluationKey {
+    /// The recipe.
+    pub recipe: Recipe,
+    /// Which data.
+    pub data: u64,
+    /// Samples at most.
+    pub limit: usize,
+}
+
+/// How far the running of the network has come.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunState {
+    /// It can't be run; the reason.
+    CannotRun(String),
+    /// No data are open.
+    NoData,
+    /// Something is under way that must come first.
+    Waiting,
+    /// The present recipe could not be run; the reason.
+    Failed(String),
+    /// The result for the present recipe is there.
+    Done,
+}

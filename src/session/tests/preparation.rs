@@ -1,0 +1,120 @@
+//! What is done before the splits, as the command line does it; where ranges come from; the text demo.
+
+use super::*;
+use crate::format::demo::Demo;
+use crate::inference::{DataOptions, Dataset, Engine, calibrate, evaluate, run_outputs};
+use crate::onnx::encode;
+use crate::progress::Progress;
+use crate::quantization::{plan, prepare, rewrite};
+use crate::statistics::RangeSource;
+
+#[test]
+fn equalization_and_bias_correction_give_what_the_command_line_gives() {
+    let mut session = open("demo:fashion");
+    edit(&mut session, false, |recipe| {
+        recipe.cross_layer_equalization = true;
+        recipe.bias_correction = true;
+        recipe.activation_bits = Bits::Grid(6);
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    let shown = session.open().unwrap();
+    assert_eq!(shown.run_state(session.limit()), RunState::Done);
+
+    let progress = Progress::default();
+    let recipe = shown.recipe();
+    let original = Demo::Fashion.network().unwrap();
+    let network = prepare(&original, recipe).unwrap();
+    let engine = |network: &crate::network::Network| Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let calibration = Dataset::demo_calibration(Demo::Fashion);
+    let learnt = calibrate(&network, &engine(&network), &calibration, 512, &progress).unwrap();
+    let plan = plan(&network, recipe, Some(&learnt.activations), &progress).unwrap();
+    let quantized = Engine::load(encode(&rewrite(&network, &plan).unwrap()).unwrap()).unwrap();
+    let data = Dataset::demo(Demo::Fashion);
+    let run = |engine: &Engine| run_outputs(engine, &data, session.limit(), &progress).unwrap();
+    let expected = evaluate(&run(&engine(&original)), &run(&quantized), &data);
+    assert_eq!(shown.evaluated().unwrap().1.evaluation, expected);
+
+    let plan = &shown.planned().unwrap().1.plan;
+    let corrected = plan.layers.iter().filter_map(|layer| layer.quantized());
+    assert!(corrected.filter(|layer| layer.bias.is_some()).count() > 15);
+}
+
+#[test]
+fn without_data_the_ranges_come_from_batch_norms_and_noise() {
+    let mut session = open(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.onnx"));
+    edit(&mut session, false, |recipe| recipe.activation_bits = Bits::Grid(8));
+    assert!(session.wait_until_idle(LIMIT));
+    let open = session.open().unwrap();
+    assert!(open.data().is_none() && !open.lacks_calibration());
+    assert_eq!(open.calibration_source(), CalibrationSource::DataFree);
+    let sources: Vec<RangeSource> = open
+        .planned()
+        .unwrap()
+        .1
+        .plan
+        .layers
+        .iter()
+        .filter_map(|layer| Some(layer.quantized()?.activation?.source))
+        .collect();
+    assert_eq!(sources.len(), open.original.layers.len());
+    assert!(sources.contains(&RangeSource::BatchNorm) && sources.contains(&RangeSource::Noise));
+
+    session.act(Action::OpenData {
+        path: "demo:fashion".to_owned(),
+        options: DataOptions::default(),
+    });
+    session.act(Action::CalibrateOnData(true));
+    assert!(session.wait_until_idle(LIMIT), "{:?}", session.running());
+    let open = session.open().unwrap();
+    let CalibrationSource::Data(_) = open.calibration_source() else {
+        panic!("{:?}", open.calibration_source())
+    };
+    let activations = &open.calibration().unwrap().activations;
+    assert!(activations.values().all(|seen| seen.source == RangeSource::Calibration));
+    assert_eq!(open.run_state(session.limit()), RunState::Done);
+}
+
+#[test]
+fn the_text_demo_falls_at_four_bits_and_clip_and_splits_bring_it_back() {
+    let saved = Saved {
+        token_limit: 1500,
+        ..Saved::default()
+    };
+    let mut session = open_in(Session::new(Waker::none(), saved), "demo:shakespeare");
+    let perplexity = |session: &Session| {
+        let open = session.open().unwrap();
+        assert_eq!(open.run_state(session.limit()), RunState::Done);
+        let evaluation = &open.evaluated().unwrap().1.evaluation;
+        [
+            evaluation.float.perplexity.unwrap(),
+            evaluation.quantized.perplexity.unwrap(),
+        ]
+    };
+    let [float, plain] = perplexity(&session);
+    assert!(float < 6.0 && plain > 1.6 * float, "{float} {plain}");
+    edit(&mut session, false, |recipe| recipe.expand_ratio = 0.05);
+    assert!(session.wait_until_idle(LIMIT));
+    let [_, split] = perplexity(&session);
+    assert!(split < 0.8 * plain, "{plain} {split}");
+    edit(&mut session, false, |recipe| recipe.clip = Clip::Mse);
+    assert!(session.wait_until_idle(LIMIT));
+    let [_, clipped] = perplexity(&session);
+    assert!(clipped < split && clipped < 1.2 * float, "{float} {split} {clipped}");
+    edit(&mut session, false, |recipe| recipe.weight_bits = Bits::Grid(8));
+    assert!(session.wait_until_idle(LIMIT));
+    let [_, eight] = perplexity(&session);
+    assert!(eight < clipped && eight < 1.02 * float, "{eight}");
+
+    let data = session.open().unwrap().data().unwrap();
+    let context = data.context(39, 40).unwrap();
+    assert_eq!(context.chars().count(), 40);
+    let text = std::str::from_utf8(crate::format::demo::text()).unwrap();
+    assert!(text.starts_with(&context));
+    assert_eq!(
+        data.context(3, 40).unwrap().chars().count(),
+        4,
+        "a stream begins with nothing before it"
+    );
+    let next = text.chars().nth(40).unwrap().to_string();
+    assert_eq!(data.class_name(data.label(39).unwrap()), Some(next.as_str()));
+}
