@@ -232,6 +232,12 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
     let clip = |window: &Window| session(window).open().unwrap().recipe().clip;
     assert_eq!(clip(&window), Clip::Percentile(Clip::DEFAULT_PERCENTILE));
     window.get_by_label("Clip percentile");
+    let layer = window.get_by_label("Layer clip percentile").rect();
+    let bits = window.get_by_role_and_label(Role::Slider, "Weight bits").rect();
+    assert!(
+        layer.right() < 1280.0 && bits.left() > 990.0,
+        "the panel stays as wide as it was: {layer} {bits}"
+    );
     set_slider(&mut window, "Activation bits", 6.0);
     window.get_by_role_and_label(Role::ComboBox, "Activation clip");
     window.get_by_role_and_label(Role::ComboBox, "Layer activation clip");

@@ -30,11 +30,15 @@ pub fn open(model: &str) -> Window {
 
 /// The text demo, with few tokens.
 pub fn open_text(tokens: usize) -> Window {
+    open_text_in(builder(), tokens)
+}
+
+pub fn open_text_in(builder: HarnessBuilder<App>, tokens: usize) -> Window {
     let options = StartOptions {
         model: Some("demo:shakespeare".to_owned()),
         ..StartOptions::default()
     };
-    let mut window = builder().build_eframe(|cc| App::new(cc, &options).without_native_dialogs());
+    let mut window = builder.build_eframe(|cc| App::new(cc, &options).without_native_dialogs());
     while session(&window).open().and_then(|open| open.data()).is_none() {
         window.step();
     }

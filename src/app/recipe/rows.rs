@@ -79,7 +79,7 @@ pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: f
     let response = label_row(ui, name, RATIO_HELP, |ui| {
         // A number from a file is shown as it is; only what the hand sets goes in steps.
         let slider = Slider::new(&mut percent, 0.0..=most).clamping(SliderClamping::Edits);
-        ui.add(slider.step_by(0.5).suffix(" %").max_decimals(2))
+        ui.add(slider.step_by(0.5).suffix(" %").max_decimals(1))
     });
     let ratio = hundredths(percent * 100.0) / 1e4;
     if response.changed() && (ratio - before).abs() > 1e-9 {
