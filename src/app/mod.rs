@@ -44,6 +44,9 @@ const SAVED_KEY: &str = "session";
 /// While something runs, the times shown are renewed that often.
 const TICK: Duration = Duration::from_millis(500);
 
+/// Width that recipe and plots need beside the table of layers, points.
+const NEEDED_BESIDE_TABLE: f32 = 660.0;
+
 /// What the panels ask for in one frame.
 #[derive(Default)]
 struct Outbox {
@@ -214,10 +217,12 @@ impl App {
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);
             });
+        // In a narrow window the table yields, not the plots.
+        let most = (ui.ctx().content_rect().width() - NEEDED_BESIDE_TABLE).clamp(220.0, 900.0);
         Panel::left("layers")
             .resizable(true)
             .default_size(462.0)
-            .size_range(220.0..=900.0)
+            .size_range(220.0..=most)
             .show(ui, |ui| {
                 self.table.ui(ui, open, sigma, out);
             });
