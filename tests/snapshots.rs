@@ -1,5 +1,7 @@
 //! Pictures of the window, drawn on the CPU. `UPDATE_SNAPSHOTS=1 cargo test --test snapshots` writes them anew.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 #[path = "common/cpu.rs"]
 mod cpu;
 #[path = "common/window.rs"]
@@ -9,7 +11,9 @@ use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use egui_kittest::{Harness, HarnessBuilder, SnapshotOptions};
 use splitscope::app::App;
-use window::{Window, click, open_with, settle};
+use splitscope::quantization::Clip;
+use splitscope::session::Action;
+use window::{Window, click, open_text_in, open_with, settle};
 
 fn sized(width: f32, height: f32) -> HarnessBuilder<App> {
     Harness::builder()
@@ -26,14 +30,8 @@ fn compare(window: &mut Window, name: &str) {
 }
 
 #[test]
-fn the_demo_as_it_opens_dark() {
-    let mut window = open_with(sized(1280.0, 800.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
-    compare(&mut window, "demo_dark");
-}
-
-#[test]
 fn the_demo_split_light() {
-    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
+    let mut window = open_with(sized(960.0, 600.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
     window
         .get_by_role_and_label(Role::Slider, "Expand ratio")
         .set_value_accesskit(5.0);
@@ -43,7 +41,7 @@ fn the_demo_split_light() {
 
 #[test]
 fn activations_with_a_grid() {
-    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
+    let mut window = open_with(sized(960.0, 600.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
     window
         .get_by_role_and_label(Role::Slider, "Activation bits")
         .set_value_accesskit(4.0);
@@ -55,7 +53,7 @@ fn activations_with_a_grid() {
 #[test]
 fn a_model_that_cannot_be_opened() {
     let mut window = open_with(
-        sized(1000.0, 640.0).with_theme(egui::Theme::Light),
+        sized(960.0, 600.0).with_theme(egui::Theme::Light),
         "no-such-file.onnx",
         200,
     );
@@ -65,6 +63,20 @@ fn a_model_that_cannot_be_opened() {
 #[test]
 fn weights_without_a_graph() {
     let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.safetensors");
-    let mut window = open_with(sized(1000.0, 640.0).with_theme(egui::Theme::Dark), model, 200);
+    let mut window = open_with(sized(960.0, 600.0).with_theme(egui::Theme::Dark), model, 200);
     compare(&mut window, "weights_only_dark");
+}
+
+#[test]
+fn text_with_clipped_weights() {
+    let mut window = open_text_in(sized(960.0, 600.0).with_theme(egui::Theme::Light), 200);
+    let mut recipe = window.state().session().open().unwrap().recipe().clone();
+    recipe.clip = Clip::Mse;
+    recipe.expand_ratio = 0.05;
+    window.state_mut().act(Action::EditRecipe {
+        recipe: Box::new(recipe),
+        gesture: false,
+    });
+    settle(&mut window);
+    compare(&mut window, "text_clipped_light");
 }

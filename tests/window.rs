@@ -13,8 +13,8 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable;
 use splitscope::quantization::{Bits, Clip};
-use splitscope::session::{Kind, Level};
-use window::{Window, click, open, open_with, percent_after, session, settle, texts};
+use splitscope::session::{Action, Kind, Level};
+use window::{Window, click, open, open_text, open_with, percent_after, session, settle, texts};
 
 fn set_slider(window: &mut Window, label: &str, value: f64) {
     window
@@ -30,20 +30,29 @@ fn selected_name(window: &Window) -> String {
 
 #[test]
 fn the_five_minute_path_two_sliders_and_the_accuracy_falls_and_comes_back() {
-    let mut window = open_with(window::builder(), "demo:fashion", 1000);
+    let mut window = open_with(window::builder(), "demo:fashion", 200);
     let float = percent_after(&window, "float ");
     let damaged = percent_after(&window, "this recipe ");
-    assert!((0.937..0.947).contains(&float), "{float}");
-    assert!((0.79..0.83).contains(&damaged), "{damaged}");
+    assert!(float > 0.9, "{float}");
+    assert!((0.7..0.9).contains(&damaged), "{damaged}");
 
     set_slider(&mut window, "Expand ratio", 5.0);
     let cured = percent_after(&window, "this recipe ");
-    assert!((0.905..0.935).contains(&cured), "{cured}");
+    assert!(cured > damaged + 0.05, "{damaged} {cured}");
+    assert!(
+        !session(&window)
+            .open()
+            .unwrap()
+            .recipe()
+            .layers
+            .contains_key(&selected_name(&window)),
+        "the layer's own slider has only followed"
+    );
     assert!((percent_after(&window, "(plain 3 bits ") - damaged).abs() < 1e-9);
     assert!(texts(&window, "Overhead ")[0].contains('%'));
 
     set_slider(&mut window, "Weight bits", 8.0);
-    assert!(percent_after(&window, "this recipe ") > 0.93);
+    assert!(percent_after(&window, "this recipe ") > 0.9);
     set_slider(&mut window, "Weight bits", 9.0);
     assert_eq!(session(&window).open().unwrap().recipe().weight_bits, Bits::Float);
 
@@ -110,7 +119,7 @@ fn the_threshold_is_dragged_in_the_histogram_and_a_double_click_resets_it() {
         .threshold;
     let y = 300.0;
     let mut line = None;
-    for x in 560..1012 {
+    for x in 560..1000 {
         window.hover_at(pos2(x as f32, y));
         window.step();
         if window.output().platform_output.cursor_icon == egui::CursorIcon::ResizeHorizontal {
@@ -169,6 +178,19 @@ fn activations_are_measured_when_they_are_looked_at() {
 fn an_exception_for_a_layer_is_shown_and_reset() {
     let mut window = open("demo:fashion");
     let name = selected_name(&window);
+    let layers = session(&window).open().unwrap().recipe().layers.clone();
+    // 3.5 % is no exact number, and 1.3 % no step of the slider: neither may count as a hand on the control.
+    for ratio in [0.035, 0.013] {
+        let mut recipe = session(&window).open().unwrap().recipe().clone();
+        recipe.expand_ratio = ratio;
+        window.state_mut().act(Action::EditRecipe {
+            recipe: Box::new(recipe),
+            gesture: false,
+        });
+        settle(&mut window);
+        let recipe = session(&window).open().unwrap().recipe();
+        assert_eq!((recipe.expand_ratio, &recipe.layers), (ratio, &layers));
+    }
     set_slider(&mut window, "Layer weight bits", 6.0);
     assert_eq!(
         session(&window).open().unwrap().recipe().layers[&name].weight_bits,
@@ -180,6 +202,94 @@ fn an_exception_for_a_layer_is_shown_and_reset() {
     window.get_by_label_contains("stays float");
     click(&mut window, "Reset Keep this layer float");
     assert!(!session(&window).open().unwrap().recipe().layers.contains_key(&name));
+}
+
+#[test]
+fn every_choice_of_a_recipe_is_on_the_panel() {
+    let mut window = open("demo:fashion");
+    let switches = [
+        "Fold batch-norm",
+        "Equalize layers",
+        "Correct biases",
+        "One scale a channel",
+        "Unsigned activations",
+        "Keep first layer float",
+        "Keep last layer float",
+    ];
+    let before = session(&window).open().unwrap().recipe().clone();
+    for name in switches {
+        click(&mut window, name);
+    }
+    let recipe = session(&window).open().unwrap().recipe().clone();
+    assert!(recipe.cross_layer_equalization && recipe.bias_correction && recipe.per_channel);
+    assert!(recipe.unsigned_activations && recipe.float_first_layer && recipe.float_last_layer);
+    assert_ne!(recipe.fold_batch_norm, before.fold_batch_norm);
+    window.get_by_role_and_label(Role::ComboBox, "Ranges from");
+
+    window.get_by_role_and_label(Role::ComboBox, "Clip").click();
+    window.run_steps(3);
+    click(&mut window, "percentile");
+    let clip = |window: &Window| session(window).open().unwrap().recipe().clip;
+    assert_eq!(clip(&window), Clip::Percentile(Clip::DEFAULT_PERCENTILE));
+    window.get_by_label("Clip percentile");
+    let layer = window.get_by_label("Layer clip percentile").rect();
+    let bits = window.get_by_role_and_label(Role::Slider, "Weight bits").rect();
+    assert!(
+        layer.right() < 1280.0 && bits.left() > 990.0,
+        "the panel stays as wide as it was: {layer} {bits}"
+    );
+    set_slider(&mut window, "Activation bits", 6.0);
+    window.get_by_role_and_label(Role::ComboBox, "Activation clip");
+    window.get_by_role_and_label(Role::ComboBox, "Layer activation clip");
+    for _ in 0..switches.len() + 2 {
+        click(&mut window, "Undo");
+    }
+    assert_eq!(*session(&window).open().unwrap().recipe(), before);
+}
+
+#[test]
+fn pictures_are_read_again_with_another_preset() {
+    let mut window = open("demo:fashion");
+    let right = percent_after(&window, "float ");
+    click(&mut window, "Data");
+    window.get_by_label_contains("0.286");
+    click(&mut window, "raw");
+    assert_eq!(
+        session(&window)
+            .messages()
+            .iter()
+            .filter(|m| m.level == Level::Error)
+            .count(),
+        0
+    );
+    assert!(
+        session(&window)
+            .open()
+            .unwrap()
+            .data()
+            .unwrap()
+            .preprocessing()
+            .starts_with("raw")
+    );
+    assert!(
+        percent_after(&window, "float ") < right,
+        "the network was trained on other numbers"
+    );
+}
+
+#[test]
+fn text_is_shown_with_what_comes_before() {
+    let mut window = open_text(200);
+    let shown = texts(&window, "▸");
+    assert!(!shown.is_empty());
+    for text in shown {
+        let (before, next) = text.split_once('▸').unwrap();
+        assert_eq!(before.chars().count(), 40, "{text:?}");
+        assert!(next.chars().count() == 1 || next == "space", "{text:?}");
+    }
+    assert!(!texts(&window, "this recipe: ").is_empty());
+    set_slider(&mut window, "Expand ratio", 5.0);
+    assert!(texts(&window, "float perplexity ")[0].contains('.'));
 }
 
 #[test]

@@ -17,10 +17,11 @@ mod top_bar;
 
 pub use launch::run;
 
+use crate::format::demo::Demo;
 use crate::inference::DataOptions;
 use crate::jobs::Waker;
 use crate::quantization::{LayerRecipe, Recipe};
-use crate::session::{Action, ExportKind, OpenNetwork, Saved, Session};
+use crate::session::{Action, ExportKind, Level, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::{Dialogs, Purpose};
 use egui::{Align, Layout, Panel, Response, ThemePreference, Ui};
@@ -42,6 +43,9 @@ pub struct StartOptions {
 const SAVED_KEY: &str = "session";
 /// While something runs, the times shown are renewed that often.
 const TICK: Duration = Duration::from_millis(500);
+
+/// Width that recipe and plots need beside the table of layers, points.
+const NEEDED_BESIDE_TABLE: f32 = 660.0;
 
 /// What the panels ask for in one frame.
 #[derive(Default)]
@@ -208,15 +212,17 @@ impl App {
         let sigma = self.session.saved.sigma;
         Panel::bottom("preview")
             .resizable(true)
-            .default_size(122.0)
+            .default_size(106.0)
             .size_range(60.0..=320.0)
             .show(ui, |ui| {
                 self.preview.ui(ui, &self.session, open, out);
             });
+        // In a narrow window the table yields, not the plots.
+        let most = (ui.ctx().content_rect().width() - NEEDED_BESIDE_TABLE).clamp(220.0, 900.0);
         Panel::left("layers")
             .resizable(true)
             .default_size(462.0)
-            .size_range(220.0..=900.0)
+            .size_range(220.0..=most)
             .show(ui, |ui| {
                 self.table.ui(ui, open, sigma, out);
             });
@@ -289,10 +295,15 @@ fn welcome_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
             return;
         }
         ui.heading("Nothing is open");
+        let messages = session.messages().iter();
+        if let Some(fault) = messages.rev().find(|message| message.level == Level::Error) {
+            ui.colored_label(theme::tokens(ui).error, &fault.text);
+            ui.add_space(8.0);
+        }
         ui.label("Open a trained network (ONNX or safetensors) to see its outliers, or drop a file here.");
         ui.add_space(8.0);
-        let demo = Command::Demo(crate::format::demo::Demo::Fashion);
-        for command in [Command::Open, demo] {
+        let demos = Demo::ALL.map(Command::Demo);
+        for command in std::iter::once(Command::Open).chain(demos) {
             if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
                 out.commands.push(command);
             }

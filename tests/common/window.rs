@@ -28,6 +28,25 @@ pub fn open(model: &str) -> Window {
     open_with(builder(), model, 60)
 }
 
+/// The text demo, with few tokens.
+pub fn open_text(tokens: usize) -> Window {
+    open_text_in(builder(), tokens)
+}
+
+pub fn open_text_in(builder: HarnessBuilder<App>, tokens: usize) -> Window {
+    let options = StartOptions {
+        model: Some("demo:shakespeare".to_owned()),
+        ..StartOptions::default()
+    };
+    let mut window = builder.build_eframe(|cc| App::new(cc, &options).without_native_dialogs());
+    while session(&window).open().and_then(|open| open.data()).is_none() {
+        window.step();
+    }
+    window.state_mut().act(Action::SetSampleLimit(tokens));
+    settle(&mut window);
+    window
+}
+
 pub fn open_with(builder: HarnessBuilder<App>, model: &str, samples: usize) -> Window {
     let options = StartOptions {
         model: Some(model.to_owned()),

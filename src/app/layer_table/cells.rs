@@ -2,10 +2,10 @@
 
 use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
+use crate::network::Layer;
 use crate::quantization::Outcome;
 use crate::session::{OpenNetwork, Planned};
 use egui::{Align, Layout, Sense, Ui, vec2};
-use egui_extras::TableRow;
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub(super) enum Field {
     Sqnr,
 }
 
-pub(super) const FIELDS: [Field; 7] = [
+const FIELDS: [Field; 7] = [
     Field::Name,
     Field::Op,
     Field::Shape,
@@ -30,6 +30,17 @@ pub(super) const FIELDS: [Field; 7] = [
 ];
 
 impl Field {
+    /// Width of the column, points; the name takes what is left.
+    pub(super) fn width(self) -> Option<f32> {
+        match self {
+            Self::Name => None,
+            Self::Op => Some(48.0),
+            Self::Shape => Some(66.0),
+            Self::Parameters | Self::Max | Self::Outliers => Some(50.0),
+            Self::Sqnr => Some(70.0),
+        }
+    }
+
     fn title(self) -> &'static str {
         match self {
             Self::Name => "Layer",
@@ -84,48 +95,50 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) ->
     .inner
 }
 
-pub(super) fn row_ui(row: &mut TableRow<'_, '_>, open: &OpenNetwork, index: usize, common_end: usize) {
+/// The columns that fit into `width` points: the least telling ones go first.
+pub(super) fn fields(width: f32) -> &'static [Field] {
+    const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Outliers, Field::Sqnr];
+    if width < 400.0 { &NARROW } else { &FIELDS }
+}
+
+/// One cell of the row of layer `index`; names lack the end that all share.
+pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize, common_end: usize) {
     let layer = &open.original.network.layers[index];
     let facts = &open.shown().layers[index];
-    row.col(|ui| {
-        let width = ui.available_width();
-        let exception = open.recipe().layers.contains_key(&layer.name);
-        let mark = if exception { 12.0 } else { 0.0 };
-        let shown = layer.name.get(..layer.name.len() - common_end).unwrap_or(&layer.name);
-        let response = elided_label(ui, shown, width - mark);
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &layer.name));
-        if common_end > 0 {
-            response.on_hover_text(&layer.name);
-        }
-        if exception {
-            ui.spacing_mut().item_spacing.x = 2.0;
-            ui.label("•").on_hover_text("This layer has settings of its own.");
-        }
-    });
-    row.col(|ui| cell(ui, &layer.op));
-    row.col(|ui| cell(ui, &text::shape(&layer.shape)));
-    row.col(|ui| number_cell(ui, &text::short_count(layer.parameters())));
-    match &facts.statistics {
-        Ok(_) => {
-            row.col(|ui| {
-                number_cell(
-                    ui,
-                    &facts
-                        .max_in_sigma()
-                        .map_or_else(String::new, |max| format!("{max:.1} σ")),
-                );
-            });
-            row.col(|ui| number_cell(ui, &text::short_count(facts.outliers)));
-        }
+    let known = |ui: &mut Ui, number: String| match &facts.statistics {
+        Ok(_) => number_cell(ui, &number),
         Err(reason) => {
-            for _ in 0..2 {
-                row.col(|ui| {
-                    ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
-                });
-            }
+            ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
         }
+    };
+    match field {
+        Field::Name => name_ui(ui, open, layer, common_end),
+        Field::Op => cell(ui, &layer.op),
+        Field::Shape => cell(ui, &text::shape(&layer.shape)),
+        Field::Parameters => number_cell(ui, &text::short_count(layer.parameters())),
+        Field::Max => {
+            let max = facts.max_in_sigma();
+            known(ui, max.map_or_else(String::new, |max| format!("{max:.1} σ")));
+        }
+        Field::Outliers => known(ui, text::short_count(facts.outliers)),
+        Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), index),
     }
-    row.col(|ui| sqnr_ui(ui, open.planned().map(|(_, planned)| planned), index));
+}
+
+fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
+    let width = ui.available_width();
+    let exception = open.recipe().layers.contains_key(&layer.name);
+    let mark = if exception { 12.0 } else { 0.0 };
+    let shown = layer.name.get(..layer.name.len() - common_end).unwrap_or(&layer.name);
+    let response = elided_label(ui, shown, width - mark);
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &layer.name));
+    if common_end > 0 {
+        response.on_hover_text(&layer.name);
+    }
+    if exception {
+        ui.spacing_mut().item_spacing.x = 2.0;
+        ui.label("•").on_hover_text("This layer has settings of its own.");
+    }
 }
 
 fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, index: usize) {

@@ -6,7 +6,7 @@ use super::Outbox;
 use super::text::note;
 use crate::quantization::Plan;
 use crate::session::{Action, LayerFacts, OpenNetwork};
-use cells::{FIELDS, Field, header_ui, row_ui};
+use cells::{Field, cell_ui, fields, header_ui};
 use egui::{Align, Key, Layout, Sense, Ui};
 use egui_extras::{Column, TableBuilder};
 use std::sync::Arc;
@@ -95,24 +95,26 @@ impl LayerTable {
         }
         let scroll_to = self.scroll_to.take();
         let mut sort = None;
+        let fields = fields(ui.available_width());
         let mut table = TableBuilder::new(ui)
-            .id_salt("layers")
+            .id_salt(("layers", fields.len()))
             .striped(true)
             .sense(Sense::click())
             .cell_layout(Layout::left_to_right(Align::Center))
-            .column(Column::remainder().at_least(96.0).clip(true))
-            .column(Column::exact(48.0).clip(true))
-            .column(Column::exact(66.0).clip(true))
-            .columns(Column::exact(50.0).clip(true), 3)
-            .column(Column::exact(70.0).clip(true))
             .auto_shrink(false);
+        for field in fields {
+            table = table.column(match field.width() {
+                None => Column::remainder().at_least(64.0).clip(true),
+                Some(width) => Column::exact(width).clip(true),
+            });
+        }
         if let Some(row) = scroll_to {
             table = table.scroll_to_row(row, None);
         }
         let (field, descending, common_end) = (self.field, self.descending, self.common_end);
         table
             .header(ROW_HEIGHT, |mut header| {
-                for column in FIELDS {
+                for &column in fields {
                     header.col(|ui| {
                         if header_ui(ui, column, (column == field).then_some(descending)) {
                             sort = Some(column);
@@ -124,7 +126,9 @@ impl LayerTable {
                 body.rows(ROW_HEIGHT, order.len(), |mut row| {
                     let layer = order[row.index()];
                     row.set_selected(layer == open.selected());
-                    row_ui(&mut row, open, layer, common_end);
+                    for &field in fields {
+                        row.col(|ui| cell_ui(ui, field, open, layer, common_end));
+                    }
                     if row.response().clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }

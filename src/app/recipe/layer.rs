@@ -138,7 +138,7 @@ fn overriding<T: Clone>(
     ui.horizontal(|ui| {
         let mut inner = Edit::new(field(&mut edit.value).clone().unwrap_or(effective));
         let width = ui.available_width() - 30.0;
-        ui.scope(|ui| {
+        ui.vertical(|ui| {
             ui.set_max_width(width);
             row(ui, name, &mut inner);
         });

@@ -2,7 +2,7 @@
 
 use super::super::{choice_row, label_row, text};
 use crate::quantization::{Bits, Clip, SplitKind};
-use egui::{DragValue, Response, Slider, Ui};
+use egui::{DragValue, Response, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
 const FLOAT_STEP: u8 = Bits::MAX + 1;
@@ -72,21 +72,26 @@ pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T
 }
 
 pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut f64) {
-    let mut percent = *field(&mut edit.value) * 100.0;
+    let before = *field(&mut edit.value);
+    // Without the digits that only the multiplication brings.
+    let mut percent = hundredths(before * 100.0);
     let most = MOST_PERCENT.max(percent);
     let response = label_row(ui, name, RATIO_HELP, |ui| {
-        ui.add(
-            Slider::new(&mut percent, 0.0..=most)
-                .step_by(0.5)
-                .suffix(" %")
-                .max_decimals(1),
-        )
+        // A number from a file is shown as it is; only what the hand sets goes in steps.
+        let slider = Slider::new(&mut percent, 0.0..=most).clamping(SliderClamping::Edits);
+        ui.add(slider.step_by(0.5).suffix(" %").max_decimals(1))
     });
-    if response.changed() {
-        // Whole hundredths of a percent: 0.05, not 0.05000000000000001.
-        *field(&mut edit.value) = (percent * 100.0).round() / 1e4;
+    let ratio = hundredths(percent * 100.0) / 1e4;
+    if response.changed() && (ratio - before).abs() > 1e-9 {
+        *field(&mut edit.value) = ratio;
+        edit.changed = Some(response.dragged());
     }
-    edit.seen(&response);
+    edit.released |= response.drag_stopped();
+}
+
+/// Rounded to two decimals.
+fn hundredths(x: f64) -> f64 {
+    (x * 100.0).round() / 100.0
 }
 
 pub(super) fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut SplitKind) {
