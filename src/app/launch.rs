@@ -14,7 +14,7 @@ const LIBRARIES: [(&str, &str); 8] = [
     ("libGL", "libgl1"),
 ];
 const ALL_PACKAGES: &str = "libx11-6 libx11-xcb1 libxcursor1 libxi6 libxkbcommon-x11-0 libgl1";
-const SUBCOMMANDS: &str = "the subcommands inspect, quantize and evaluate need no window";
+const SUBCOMMANDS: &str = "the subcommands inspect, quantize, evaluate and sweep need no window";
 
 /// Opens the window and stays until it is closed.
 ///
@@ -88,6 +88,11 @@ fn explain(error: &str) -> String {
         );
     }
     let lower = error.to_lowercase();
+    if lower.contains("open connection") || lower.contains("opendisplay") {
+        return format!(
+            "the display that DISPLAY or WAYLAND_DISPLAY names does not answer: start it or name another; {SUBCOMMANDS}"
+        );
+    }
     if lower.contains("glutin") || lower.contains("opengl") || lower.contains("egl") || lower.contains("glx") {
         return format!(
             "no usable OpenGL ({error}): install libgl1 and a driver for it (on Debian: apt install libgl1); {SUBCOMMANDS}"
@@ -118,8 +123,15 @@ mod tests {
     fn a_missing_library_is_named_with_its_package_in_one_line() {
         let text = explain("Library libxkbcommon-x11.so could not be\nloaded.");
         assert!(text.contains("install libxkbcommon-x11-0"), "{text}");
-        assert!(text.contains("inspect, quantize and evaluate"));
+        assert!(text.contains("inspect, quantize, evaluate and sweep"));
         assert!(!text.contains('\n'));
         assert!(explain("NoGlutinConfigs").contains("libgl1"));
+    }
+
+    #[test]
+    fn a_display_that_does_not_answer_is_said_without_the_window_systems_words() {
+        let text = explain("EventLoopError: os error at linux/mod.rs:788: Failed to open connection to X server");
+        assert!(text.starts_with("the display that DISPLAY"), "{text}");
+        assert!(!text.contains("mod.rs"));
     }
 }
