@@ -4,11 +4,13 @@
 
 mod arguments;
 mod bar;
+mod curves;
 mod evaluate;
 mod inspect;
 mod output;
 mod pipeline;
 mod quantize;
+mod sensitivity;
 mod sweep;
 
 use crate::app;
@@ -77,6 +79,7 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Inspect(arguments) => inspect::run(&arguments, progress)?,
         Command::Quantize(arguments) => quantize::run(&arguments, progress)?,
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
+        Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
     };
     drop(bar);

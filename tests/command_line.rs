@@ -88,6 +88,7 @@ fn help_and_version_go_to_standard_output() {
         &["inspect", "--help"],
         &["quantize", "--help"],
         &["evaluate", "--help"],
+        &["sensitivity", "--help"],
         &["sweep", "--help"],
     ] {
         assert!(succeeds(words).contains("Usage: splitscope"), "{words:?}");
@@ -108,9 +109,11 @@ fn flags_that_are_not_built_yet_are_refused_by_name() {
 
 #[test]
 fn wrong_usage_is_refused_before_any_work() {
-    let lines: [&[&str]; 11] = [
+    let lines: [&[&str]; 13] = [
         &["inspect"],
         &["inspect", "demo:fashion", "--sigma", "0"],
+        &["inspect", "demo:fashion", "--weight-bits", "4"],
+        &["inspect", "demo:fashion", "--curves", "conv1", "--data", "demo:fashion"],
         &["quantize", "demo:fashion"],
         &["quantize", "demo:fashion", "-o", "out.pt"],
         &["quantize", "demo:fashion", "-o", "out.onnx", "--weight-bits", "9"],
@@ -241,6 +244,20 @@ fn quantize_writes_a_network_and_a_report_and_nothing_else() {
     assert_eq!(first["weight_bits"], "float");
     assert!(first["step"].is_null() && first["splits"].as_array().unwrap().is_empty());
     assert!(!first["why_float"].as_str().unwrap().is_empty());
+    let bytes = |side: &str| report["overhead"]["bytes"][side].as_u64().unwrap();
+    assert!(
+        bytes("float") / 8 < bytes("quantized") && bytes("quantized") < bytes("float") / 6,
+        "{report}"
+    );
+    assert_eq!(
+        conv["parameters"],
+        serde_json::json!({"float": 2304, "quantized": 2304 / 16 * 17})
+    );
+    assert_eq!(
+        conv["bytes"],
+        serde_json::json!({"float": 4 * 2304, "quantized": 2304 / 16 * 17 / 2})
+    );
+    assert_eq!(first["bytes"]["float"], first["bytes"]["quantized"]);
     for share in ["weights", "activations", "macs"] {
         let ratio = report["overhead"][share].as_f64().unwrap();
         assert!((1.01..1.2).contains(&ratio), "{share}: {ratio}");
@@ -410,6 +427,112 @@ fn a_sweep_judges_text_by_perplexity_and_outputs_on_noise_without_data() {
     );
     let resume = refused(&["sweep", "demo:fashion", "--resume"]);
     assert!(resume.contains("--csv"), "{resume}");
+}
+
+#[test]
+fn curves_of_a_layer_hold_its_error_for_every_clip() {
+    let words = [
+        "inspect",
+        "demo:fashion",
+        "--curves",
+        "layer3.2.conv1",
+        "--weight-bits",
+        "3",
+        "--expand-ratio",
+        "0.05",
+    ];
+    let report = json(&succeeds(&[&words[..], &["--json"]].concat()));
+    assert_eq!(
+        (&report["layer"], &report["bits"]),
+        (&Value::from("layer3.2.conv1"), &Value::from(3))
+    );
+    let curve = |axis: &str, clip: &str| -> Vec<(u64, f64)> {
+        let curves = report[axis].as_array().unwrap();
+        assert_eq!(curves.len(), 7);
+        let curve = curves.iter().find(|curve| curve["clip"] == clip).unwrap();
+        let points = curve["points"].as_array().unwrap().iter();
+        let x = if axis == "by_bits" { "bits" } else { "splits" };
+        points
+            .map(|point| (point[x].as_u64().unwrap(), point["sqnr_db"].as_f64().unwrap()))
+            .collect()
+    };
+    let (none, mse) = (curve("by_splits", "none"), curve("by_splits", "mse"));
+    assert_eq!(none.len(), 14, "0 to ceil(0.2 * 64)");
+    assert!(none[13].1 > none[0].1 && mse[0].1 > none[0].1, "{none:?} {mse:?}");
+    let bits = curve("by_bits", "none");
+    assert_eq!(
+        bits.iter().map(|(bits, _)| *bits).collect::<Vec<_>>(),
+        (2..=8).collect::<Vec<_>>()
+    );
+    assert!(
+        (bits[1].1 - none[4].1).abs() < 1e-9,
+        "3 bits and ceil(0.05 * 64) splits are on both curves"
+    );
+    assert!(succeeds(&words).contains("percentile:99.9"));
+    assert!(fails(&["inspect", "demo:fashion", "--curves", "nowhere"]).contains("no layer 'nowhere'"));
+}
+
+#[test]
+fn sensitivity_has_a_row_for_each_layer_that_the_recipe_quantizes() {
+    let words = [
+        "sensitivity",
+        "demo:fashion",
+        "--weight-bits",
+        "3",
+        "--float-layer",
+        "conv1",
+    ];
+    let data = ["--data", "demo:fashion", "--limit", "20"];
+    let report = json(&succeeds(&[&words[..], &data, &["--json"]].concat()));
+    assert_eq!(
+        (&report["samples"], &report["recipe"]["weight_bits"]),
+        (&Value::from(20), &Value::from(3))
+    );
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 21);
+    assert!(
+        layers
+            .iter()
+            .all(|layer| layer["top1"].is_number() && layer["sqnr_db"].as_f64().unwrap() > 0.0)
+    );
+    let table = succeeds(&[&words[..], &["--limit", "2"]].concat());
+    assert!(
+        table.starts_with("noise") && table.contains("outputs dB") && !table.contains("top-1"),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_recipe_saved_by_name_is_a_preset_from_then_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.safetensors");
+    let run = |words: &[&str]| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_splitscope"));
+        let quantize = ["quantize", "demo:fashion", "-o", text(&out)];
+        program
+            .args([&quantize[..], words].concat())
+            .env("XDG_CONFIG_HOME", folder.path());
+        program.env_remove("RUST_LOG").stdin(Stdio::null()).output().unwrap()
+    };
+    let saved = run(&["--weight-bits", "4", "--expand-ratio", "0.02", "--save-preset", "mine"]);
+    assert_eq!(saved.status.code(), Some(0), "{}", stderr(&saved));
+    let file = folder.path().join("splitscope/recipes/mine.toml");
+    assert!(std::fs::read_to_string(&file).unwrap().contains("weight_bits = 4"));
+    let used = run(&["--preset", "mine", "--weight-bits", "5"]);
+    assert_eq!(
+        stdout(&used).lines().nth(1).unwrap().split_whitespace().nth(1),
+        Some("5")
+    );
+    for (words, reason) in [
+        (["--preset", "other"], "there are paper, deploy, mine"),
+        (["--preset", "../mine"], "cannot name a preset"),
+        (["--save-preset", "a/b"], "cannot name a preset"),
+        (["--save-preset", "paper"], "built in"),
+    ] {
+        let refused = run(&words);
+        assert_eq!(refused.status.code(), Some(1), "{words:?}");
+        assert!(stderr(&refused).contains(reason), "{words:?}: {}", stderr(&refused));
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ use reference::Tensor;
 use rten::Value;
 use rten_tensor::prelude::*;
 use splitscope::format::demo::Demo;
+use splitscope::inference::sweep::{SweepSubject, sweep};
 use splitscope::inference::{Dataset, Engine, metrics, run_outputs};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::build::{float_tensor, i32_tensor, int_attribute, node, string_attribute};
@@ -544,6 +545,44 @@ fn perplexities_of_the_shakespeare_demo_are_those_of_an_independent_simulation()
 }
 
 /// Numbers for every input: integers below 60, floats between -1 and 1; free axes are 7 long, but a batch 1.
+/// The pattern of the table in `assets/README.md` at 4 bits, as in table 6 of Zhao et al. 2019: perplexity falls with the
+/// share of channels that are split, and splitting with the threshold of least squared error is best of all.
+#[test]
+fn perplexity_falls_with_splits_and_is_least_with_clipping_too() {
+    let network = open("demo:shakespeare");
+    let data = Dataset::demo(Demo::Shakespeare);
+    let progress = Progress::default();
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let float = run_outputs(&engine, &data, 16_000, &progress).unwrap();
+    let subject = SweepSubject {
+        network: &network,
+        activations: None,
+        shapes: None,
+        data: &data,
+        float: &float,
+    };
+    let setting = |ratio: f64, clip: Clip| recipe(4, ratio, clip);
+    let splits = [0.0, 0.02, 0.05, 0.1, 0.2].map(|ratio| setting(ratio, Clip::None));
+    let clipped = [0.0, 0.02, 0.05].map(|ratio| setting(ratio, Clip::Mse));
+    let recipes = [&splits[..], &clipped[..]].concat();
+    let rows = sweep(&subject, &recipes, &[], &progress, &mut |_| Ok(())).unwrap();
+    let float = metrics(&float, &data).perplexity.unwrap();
+    let perplexities: Vec<f64> = rows.iter().map(|row| row.metrics.perplexity.unwrap()).collect();
+    let (split, clipped) = perplexities.split_at(splits.len());
+    println!("float {float:.3}, r = 0, .02, .05, .1, .2: {split:.3?}; with mse, r = 0, .02, .05: {clipped:.3?}");
+    assert!(split.windows(2).all(|pair| pair[1] < pair[0]), "{split:?}");
+    assert!(split[0] > 2.0 * float && split[4] < 1.3 * float, "{split:?}");
+    assert!(
+        clipped[0] < split[0] && clipped[1..].iter().all(|both| *both < clipped[0]),
+        "{clipped:?}"
+    );
+    let best = clipped[1].min(clipped[2]);
+    assert!(
+        perplexities.iter().all(|other| best <= *other) && best > float,
+        "{perplexities:?}"
+    );
+}
+
 fn inputs_for(engine: &Engine, batch_axis: &[&str]) -> Vec<(String, Value)> {
     engine
         .inputs()

@@ -40,6 +40,8 @@ pub(super) enum Command {
     Quantize(QuantizeArguments),
     /// Run a network before and after quantization on the same data and compare
     Evaluate(EvaluateArguments),
+    /// Quantize one layer at a time and show which layers the outputs are sensitive about
+    Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
 }
@@ -58,9 +60,15 @@ pub(super) struct InspectArguments {
     /// An outlier lies farther from the mean than this many standard deviations
     #[arg(long, value_name = "S", default_value_t = 4.0, value_parser = positive)]
     pub(super) sigma: f64,
+    /// Show one layer's error against splits and against bits instead, for each way of clipping; the recipe flags say at
+    /// which bits and expand ratio
+    #[arg(long, value_name = "LAYER", conflicts_with = "data")]
+    pub(super) curves: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
 }
@@ -98,6 +106,28 @@ pub(super) struct EvaluateArguments {
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope sensitivity`.
+#[derive(Debug, Args)]
+pub(super) struct SensitivityArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,
@@ -181,6 +211,9 @@ pub(super) struct RecipeArguments {
     /// Bits of each layer's input: 2 to 8, or float
     #[arg(long, value_name = "K")]
     activation_bits: Option<Bits>,
+    /// Save the recipe by this name in the configuration folder, for --preset NAME
+    #[arg(long, value_name = "NAME")]
+    save_preset: Option<String>,
     #[command(flatten)]
     base: BaseRecipeArguments,
 }
@@ -198,6 +231,15 @@ impl RecipeArguments {
         replace(&mut recipe.activation_bits, self.activation_bits);
         Ok(recipe)
     }
+
+    /// Saves the recipe, found good for a network by now, if a name for it was given.
+    pub(super) fn save(&self, recipe: &Recipe) -> anyhow::Result<()> {
+        if let Some(name) = &self.save_preset {
+            let path = recipe.save_preset(name).map_err(anyhow::Error::msg)?;
+            log::info!("{}: the recipe is saved", path.display());
+        }
+        Ok(())
+    }
 }
 
 /// What a sweep holds fixed: everything of a recipe but the values that it tries.
@@ -207,9 +249,9 @@ pub(super) struct BaseRecipeArguments {
     /// Start from a recipe file (TOML); the flags below override it
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
-    /// Start from a named recipe; the flags below override it
-    #[arg(long, value_name = "paper|deploy", value_parser = preset)]
-    preset: Option<Preset>,
+    /// Start from a named recipe, one of the two built in or one that was saved; the flags below override it
+    #[arg(long, value_name = "paper|deploy|NAME")]
+    preset: Option<String>,
     /// How a weight becomes two: qa keeps their rounded sum, naive halves
     #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
     split: Option<SplitKind>,
@@ -249,9 +291,9 @@ impl BaseRecipeArguments {
     /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
         self.refuse_unbuilt()?;
-        let mut recipe = match (&self.recipe, self.preset) {
+        let mut recipe = match (&self.recipe, &self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
-            (None, Some(preset)) => Recipe::preset(preset),
+            (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
             (None, None) => Recipe::default(),
         };
         replace(&mut recipe.split, self.split);
@@ -384,9 +426,12 @@ fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-fn preset(text: &str) -> Result<Preset, String> {
-    let found = Preset::ALL.into_iter().find(|preset| preset.name() == text);
-    found.ok_or_else(|| format!("a preset is {}", Preset::ALL.map(Preset::name).join(" or ")))
+/// The preset of this name: built in, or saved by the user.
+fn preset(name: &str) -> Result<Recipe, String> {
+    match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
+        Some(preset) => Ok(Recipe::preset(preset)),
+        None => Recipe::load_preset(name),
+    }
 }
 
 fn split_kind(text: &str) -> Result<SplitKind, String> {

@@ -1,13 +1,15 @@
 //! `splitscope inspect`: one row a layer.
 
+use super::UsageError;
 use super::arguments::InspectArguments;
+use super::curves;
 use super::output::{Table, three_digits, to_json};
 use super::pipeline;
 use crate::format;
 use crate::inference::{self, Dataset};
 use crate::network::{Format, Layer, Network};
 use crate::progress::Progress;
-use crate::quantization::Activations;
+use crate::quantization::{Activations, Recipe};
 use crate::statistics::{ActivationStatistics, RangeSource, outlier_count, tensor_statistics};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -85,6 +87,13 @@ impl From<&ActivationStatistics> for ActivationReport {
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::Result<String> {
+    let recipe = arguments.recipe_flags.recipe()?;
+    if let Some(layer) = &arguments.curves {
+        return curves::run(arguments, layer, &recipe, progress);
+    }
+    if recipe != Recipe::default() {
+        return Err(UsageError("inspect takes recipe flags together with --curves LAYER only".to_owned()).into());
+    }
     let network = format::open(Path::new(&arguments.model))?;
     let activations = match &arguments.data {
         Some(path) => Some(run_data(&network, path, arguments, progress)?),

@@ -33,6 +33,7 @@ pub(super) fn plan(
     let wanted = recipe.recipe()?;
     let original = format::open(Path::new(model))?;
     wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
+    recipe.save(&wanted)?;
     let network = prepared(model, &original, &wanted)?;
     progress.check()?;
     let activations = if wanted.needs_activations() {
@@ -64,6 +65,34 @@ pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
     }
     let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
     Engine::load(bytes).with_context(|| network.name.clone())
+}
+
+/// Samples of noise when there is no data and no limit.
+const NOISE_SAMPLES: usize = 64;
+/// The noise is the same in every run, so that runs can be compared and resumed.
+const NOISE_SEED: u64 = 1;
+
+/// The data that a network is judged on; noise when none are given.
+pub(super) fn data_or_noise(
+    model: &str,
+    data: Option<&str>,
+    limit: Option<usize>,
+    flags: &DataArguments,
+    network: &Network,
+    engine: &Engine,
+) -> anyhow::Result<Dataset> {
+    let options = flags.options(model);
+    let data = match data {
+        None if options.inputs.is_empty() => {
+            let samples = limit.unwrap_or(NOISE_SAMPLES);
+            return Ok(Dataset::noise(network, engine, samples, NOISE_SEED)?);
+        }
+        path => Dataset::open(path.unwrap_or_default(), &options, engine.inputs())?,
+    };
+    if data.is_empty() {
+        bail!("{}: holds no samples", data.name());
+    }
+    Ok(data)
 }
 
 /// Tells on standard error what a person should know but did not ask for.

@@ -10,7 +10,8 @@ use crate::network::{Format, Network};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{
-    ActivationPlan, Bits, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe, overhead, quantized_tensors, rewrite,
+    ActivationPlan, Bits, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe, overhead,
+    quantized_tensors, rewrite,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -30,6 +31,9 @@ struct Report<'a> {
 #[derive(Serialize)]
 struct LayerReport<'a> {
     name: &'a str,
+    /// What the layer's weights cost, before and after.
+    parameters: Growth,
+    bytes: Growth,
     weight_bits: Bits,
     step: Option<f32>,
     /// With one scale an output channel, the step of each; `step` is then the largest.
@@ -44,6 +48,19 @@ struct LayerReport<'a> {
     bias_corrected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     why_float: Option<&'a str>,
+}
+
+/// A count before and after.
+#[derive(Serialize)]
+struct Growth {
+    float: u64,
+    quantized: u64,
+}
+
+impl From<(u64, u64)> for Growth {
+    fn from((float, quantized): (u64, u64)) -> Self {
+        Self { float, quantized }
+    }
 }
 
 #[derive(Serialize)]
@@ -67,11 +84,14 @@ impl From<&ActivationPlan> for ActivationReport {
     }
 }
 
-impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
-    fn from(plan: &'a LayerPlan) -> Self {
+impl<'a> LayerReport<'a> {
+    fn new(plan: &'a LayerPlan, cost: &LayerOverhead) -> Self {
+        let (parameters, bytes) = (cost.weights.into(), cost.bytes.into());
         match &plan.outcome {
             Outcome::Float(why) => Self {
                 name: &plan.name,
+                parameters,
+                bytes,
                 weight_bits: Bits::Float,
                 step: None,
                 channel_steps: &[],
@@ -85,6 +105,8 @@ impl<'a> From<&'a LayerPlan> for LayerReport<'a> {
             },
             Outcome::Quantized(layer) => Self {
                 name: &plan.name,
+                parameters,
+                bytes,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
                 channel_steps: &layer.channel_steps,
@@ -130,7 +152,9 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         let report = Report {
             recipe: &planned.plan.recipe,
             steps: &planned.network.preparation.steps,
-            layers: planned.plan.layers.iter().map(LayerReport::from).collect(),
+            layers: (planned.plan.layers.iter().zip(&cost.layers))
+                .map(|(plan, cost)| LayerReport::new(plan, cost))
+                .collect(),
             overhead: &cost,
         };
         write_whole(path, to_json(&report)?.as_bytes())?;
@@ -220,11 +244,14 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\nwrote {}\n",
+        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\n{} bytes of parameters become {} at these bits\nwrote \
+         {}\n",
         rows.text(),
         ratio(Some(cost.weights)),
         ratio(cost.activations),
         ratio(cost.macs),
+        cost.bytes.float,
+        cost.bytes.quantized,
         output.display()
     )
 }

@@ -7,18 +7,12 @@ use crate::format::{self, demo::Demo};
 use crate::inference::sweep::{
     Mark, PaperTable, Score, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, sweep,
 };
-use crate::inference::{self, Dataset, Engine, Metrics, Outputs, run_outputs, value_shapes};
-use crate::network::Network;
+use crate::inference::{self, Dataset, Metrics, Outputs, run_outputs, value_shapes};
 use crate::progress::Progress;
 use crate::quantization::Bits;
-use anyhow::{Context, bail};
+use anyhow::Context;
 use serde::Serialize;
 use std::path::Path;
-
-/// Samples of noise when there is no data and no limit.
-const NOISE_SAMPLES: usize = 64;
-/// The noise is the same in every run, so that runs can be compared and resumed.
-const NOISE_SEED: u64 = 1;
 
 /// What `--json` prints. Field names are a contract: add, never rename.
 #[derive(Serialize)]
@@ -45,7 +39,14 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     }
     let network = pipeline::prepared(&arguments.model, &original, &base)?;
     let float_engine = pipeline::engine(&original)?;
-    let data = data(arguments, &original, &float_engine)?;
+    let data = pipeline::data_or_noise(
+        &arguments.model,
+        arguments.data.as_deref(),
+        arguments.limit,
+        &arguments.data_flags,
+        &original,
+        &float_engine,
+    )?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let (mut csv, finished) = open_csv(arguments, &data, limit)?;
     // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
@@ -104,22 +105,6 @@ fn grid(arguments: &SweepArguments) -> SweepGrid {
         clips: arguments.clip.clone(),
         activation_bits: arguments.activation_bits.clone(),
     }
-}
-
-/// The data that rows are judged on; noise when none are given.
-fn data(arguments: &SweepArguments, network: &Network, engine: &Engine) -> anyhow::Result<Dataset> {
-    let options = arguments.data_flags.options(&arguments.model);
-    let data = match &arguments.data {
-        None if options.inputs.is_empty() => {
-            let samples = arguments.limit.unwrap_or(NOISE_SAMPLES);
-            return Ok(Dataset::noise(network, engine, samples, NOISE_SEED)?);
-        }
-        path => Dataset::open(path.as_deref().unwrap_or_default(), &options, engine.inputs())?,
-    };
-    if data.is_empty() {
-        bail!("{}: holds no samples", data.name());
-    }
-    Ok(data)
 }
 
 /// The file for the rows, if one is wanted, and the rows that it has already.

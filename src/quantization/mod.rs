@@ -4,11 +4,13 @@
 mod bias_correction;
 mod clip;
 mod data_free;
+mod error_curves;
 mod grid;
 mod layer_error;
 mod overhead;
 mod plan;
 mod prepare;
+mod presets;
 mod recipe;
 mod rewrite;
 mod split;
@@ -16,8 +18,9 @@ mod weight;
 
 pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, mean_squared_errors};
 pub use data_free::batch_norm_activations;
+pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
-pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
+pub use overhead::{Bytes, LayerOverhead, Overhead, ValueShapes, overhead};
 pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
 pub use prepare::prepare;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};

@@ -15,10 +15,22 @@ pub struct LayerOverhead {
     pub name: String,
     /// Weights before and after.
     pub weights: (u64, u64),
+    /// Bytes of the weights before and after; see [`Bytes`].
+    pub bytes: (u64, u64),
     /// Input elements of one sample before and after, if shapes are known.
     pub activations: Option<(u64, u64)>,
     /// Multiply-accumulates of one sample before and after, if shapes are known.
     pub macs: Option<(u64, u64)>,
+}
+
+/// Room that the parameters take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Bytes {
+    /// All parameters at 32 bits.
+    pub float: u64,
+    /// Quantized weights at the bits of their grid and everything else at 32, each layer rounded up to whole bytes. Steps of
+    /// grids are not counted. (An exported file holds every quantized weight as 8 bits.)
+    pub quantized: u64,
 }
 
 /// Cost of a plan as ratios to the original network (1 = nothing added).
@@ -30,6 +42,8 @@ pub struct Overhead {
     pub activations: Option<f64>,
     /// Multiply-accumulates over all layers; `None` while shapes are unknown.
     pub macs: Option<f64>,
+    /// Bytes of all parameters.
+    pub bytes: Bytes,
     /// The layers.
     #[serde(skip)]
     pub layers: Vec<LayerOverhead>,
@@ -51,9 +65,11 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             // The copies inside a recurrent cell have rows of W and R too.
             let (units, wide) = hidden_units(network, plan, layer).unwrap_or((1, 1));
             let with_rows = |(before, after): (u64, u64)| (before, after / units.max(1) * wide);
+            let weights = with_rows(grown(layer.parameters()));
             LayerOverhead {
                 name: layer.name.clone(),
-                weights: with_rows(grown(layer.parameters())),
+                weights,
+                bytes: bytes(weights, planned.quantized().map(|quantized| quantized.grid.bits)),
                 activations: shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown),
                 macs: shapes
                     .and_then(|shapes| macs(network, layer, shapes))
@@ -64,12 +80,32 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
         .collect();
     let added: u64 = layers.iter().map(|layer| layer.weights.1 - layer.weights.0).sum();
     let parameters = network.parameters().max(1);
+    let float = network.parameters().saturating_mul(FLOAT_BYTES);
+    let (before, after) = (layers.iter()).fold((0_u64, 0_u64), |sum, layer| {
+        (sum.0.saturating_add(layer.bytes.0), sum.1.saturating_add(layer.bytes.1))
+    });
     Overhead {
         weights: (parameters + added) as f64 / parameters as f64,
         activations: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.activations)),
         macs: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.macs)),
+        bytes: Bytes {
+            float,
+            quantized: float.saturating_sub(before).saturating_add(after),
+        },
         layers,
     }
+}
+
+/// Bytes of a parameter that is on no grid.
+const FLOAT_BYTES: u64 = 4;
+
+/// Bytes of weights before and after, on a grid of `bits` if they are on one.
+fn bytes((before, after): (u64, u64), bits: Option<u8>) -> (u64, u64) {
+    let after = match bits {
+        Some(bits) => after.saturating_mul(bits.into()).div_ceil(8),
+        None => after.saturating_mul(FLOAT_BYTES),
+    };
+    (before.saturating_mul(FLOAT_BYTES), after)
 }
 
 /// Sum after over sum before, of those layers whose cost is known; `None` if none is.

@@ -210,8 +210,40 @@ impl PartialEq for Candidate {
 
 impl Eq for Candidate {}
 
-fn chosen(values: &[f32], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
+/// The channels of the layer that a naive split takes, group by group in their order, and the range of every channel.
+pub(super) fn split_orders(values: &[f32], layout: &Layout, count: usize) -> (Vec<Vec<usize>>, Vec<(f32, f32)>) {
     let ranges = channel_ranges(values, layout);
+    let groups = chosen_by_range(&ranges, layout, count, 0.0).into_iter().enumerate();
+    let orders = groups.map(|(group, choice)| {
+        let first = group * layout.channels;
+        choice.order.iter().map(|source| first + source).collect()
+    });
+    (orders.collect(), ranges)
+}
+
+/// How often each channel of the layer is split by [`split_channels`], from the ranges of its channels.
+pub(super) fn split_times(
+    ranges: &[(f32, f32)],
+    layout: &Layout,
+    count: usize,
+    kind: SplitKind,
+    step: f32,
+) -> Vec<usize> {
+    let mut times = vec![0; layout.in_channels()];
+    let choices = chosen_by_range(ranges, layout, count, half_step(kind, step));
+    for (group, choice) in choices.iter().enumerate() {
+        for source in &choice.order {
+            times[group * layout.channels + source] += 1;
+        }
+    }
+    times
+}
+
+fn chosen(values: &[f32], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
+    chosen_by_range(&channel_ranges(values, layout), layout, count, half)
+}
+
+fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
     (0..layout.groups)
         .map(|group| {
             let ranges = &ranges[group * layout.channels..][..layout.channels];

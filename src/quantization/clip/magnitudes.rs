@@ -6,7 +6,7 @@
 use super::samples::Samples;
 
 /// Counts of |x| in equal bins over `[0, max]`, as prefix sums of 1, x and x^2.
-pub(super) struct Magnitudes {
+pub(in crate::quantization) struct Magnitudes {
     max_abs: f32,
     width: f64,
     /// At each bin's lower edge: count, sum, and sum of squares of what lies below.
@@ -33,7 +33,7 @@ impl Magnitudes {
     }
 
     /// From counts over `[0, edge]`.
-    pub(super) fn of_magnitude_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
+    pub(in crate::quantization) fn of_magnitude_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
         let counts: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
         let half = counts.len();
         let width = edge / half.max(1) as f64;
@@ -54,7 +54,7 @@ impl Magnitudes {
     }
 
     /// Count, sum and sum of squares of all magnitudes.
-    pub(super) fn total(&self) -> [f64; 3] {
+    pub(in crate::quantization) fn total(&self) -> [f64; 3] {
         self.below[self.counts.len()]
     }
 
@@ -69,7 +69,7 @@ impl Magnitudes {
     }
 
     /// Expected mean squared error on a grid with greatest index `levels` and outermost value `threshold`.
-    pub(super) fn expected_mse(&self, threshold: f32, levels: i32) -> f64 {
+    pub(in crate::quantization) fn expected_mse(&self, threshold: f32, levels: i32) -> f64 {
         let count = self.total()[0];
         if count == 0.0 || threshold <= 0.0 {
             return 0.0;

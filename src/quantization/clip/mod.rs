@@ -17,6 +17,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use magnitudes::Magnitudes;
+pub(super) use samples::Counted;
 pub use samples::mean_squared_errors;
 
 /// A way to choose the clip threshold. Written `none`, `mse`, `aciq`, `aciq-2019`, `kl`, `percentile[:P]`, `octav`,
@@ -177,6 +179,21 @@ pub fn choose_activation_threshold(
     ClipChoice {
         threshold,
         mse: samples.mean_squared_errors(levels, &[threshold])[0],
+    }
+}
+
+/// Thresholds for values that were counted: what the ways to choose share is computed once.
+pub(super) struct CountedThresholds<'a>(Samples<'a>);
+
+impl<'a> CountedThresholds<'a> {
+    /// For these counts.
+    pub(super) fn new(counted: &'a Counted) -> Self {
+        Self(Samples::of_counted(counted))
+    }
+
+    /// The threshold that `clip` chooses on the symmetric grid of `bits`.
+    pub(super) fn choose(&self, bits: u8, clip: Clip) -> f32 {
+        clip.choose(&self.0, bits, symmetric_levels(bits))
     }
 }
 

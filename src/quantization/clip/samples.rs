@@ -17,6 +17,26 @@ pub(super) struct Samples<'a> {
 enum Source<'a> {
     Values(&'a [f32]),
     Activation(&'a ActivationStatistics),
+    Counted(&'a Counted),
+}
+
+/// Values that were counted: what is known of a split tensor that nobody wrote.
+#[derive(Debug, Clone)]
+pub(in crate::quantization) struct Counted {
+    /// Least value.
+    pub(in crate::quantization) min: f32,
+    /// Greatest value.
+    pub(in crate::quantization) max: f32,
+    /// The bins cover `[-edge, edge]`.
+    pub(in crate::quantization) edge: f64,
+    /// Counts of an even number of equal bins.
+    pub(in crate::quantization) counts: Vec<u64>,
+}
+
+impl Counted {
+    fn max_abs(&self) -> f32 {
+        self.min.abs().max(self.max.abs())
+    }
 }
 
 /// The few sums that fits of distributions need.
@@ -51,6 +71,14 @@ impl<'a> Samples<'a> {
         }
     }
 
+    pub(super) fn of_counted(counted: &'a Counted) -> Self {
+        Self {
+            source: Source::Counted(counted),
+            max_abs: OnceLock::new(),
+            magnitudes: OnceLock::new(),
+        }
+    }
+
     /// Greatest finite |x|.
     pub(super) fn max_abs(&self) -> f32 {
         *self.max_abs.get_or_init(|| match self.source {
@@ -59,6 +87,7 @@ impl<'a> Samples<'a> {
                 .map(greatest_magnitude)
                 .reduce(|| 0.0, f32::max),
             Source::Activation(activation) => activation.max_abs(),
+            Source::Counted(counted) => counted.max_abs(),
         })
     }
 
@@ -66,7 +95,7 @@ impl<'a> Samples<'a> {
     pub(super) fn values(&self) -> Option<&'a [f32]> {
         match self.source {
             Source::Values(values) => Some(values),
-            Source::Activation(_) => None,
+            Source::Activation(_) | Source::Counted(_) => None,
         }
     }
 
@@ -77,15 +106,9 @@ impl<'a> Samples<'a> {
             Source::Values(values) => histogram(values, -edge, edge, bins).counts,
             Source::Activation(activation) => {
                 let (range, counts) = activation.bins();
-                let mut rebinned = vec![0; bins];
-                let width = 2.0 * f64::from(range) / counts.len().max(1) as f64;
-                for (i, count) in counts.iter().enumerate() {
-                    let center = (i as f64 + 0.5) * width - f64::from(range);
-                    let bin = ((center + edge) / (2.0 * edge) * bins as f64).clamp(0.0, bins as f64 - 1.0) as usize;
-                    rebinned[bin] += count;
-                }
-                rebinned
+                rebinned(f64::from(range), counts, edge, bins)
             }
+            Source::Counted(counted) => rebinned(counted.edge, &counted.counts, edge, bins),
         }
     }
 
@@ -100,6 +123,7 @@ impl<'a> Samples<'a> {
                 let (range, counts) = activation.bins();
                 Magnitudes::of_counts(activation.max_abs(), f64::from(range), counts)
             }
+            Source::Counted(counted) => Magnitudes::of_counts(counted.max_abs(), counted.edge, &counted.counts),
         })
     }
 
@@ -150,17 +174,21 @@ impl<'a> Samples<'a> {
                     mean_square: sums[4] / count,
                 }
             }
-            Source::Activation(activation) => {
-                let [count, sum, squares] = self.magnitudes().total();
-                let at_least_one = count.max(1.0);
-                Moments {
-                    count,
-                    min: f64::from(activation.min),
-                    max: f64::from(activation.max),
-                    mean_abs: sum / at_least_one,
-                    mean_square: squares / at_least_one,
-                }
-            }
+            Source::Activation(activation) => self.counted_moments(activation.min, activation.max),
+            Source::Counted(counted) => self.counted_moments(counted.min, counted.max),
+        }
+    }
+
+    /// Sums from the histogram, between known ends.
+    fn counted_moments(&self, min: f32, max: f32) -> Moments {
+        let [count, sum, squares] = self.magnitudes().total();
+        let at_least_one = count.max(1.0);
+        Moments {
+            count,
+            min: f64::from(min),
+            max: f64::from(max),
+            mean_abs: sum / at_least_one,
+            mean_square: squares / at_least_one,
         }
     }
 
@@ -168,12 +196,24 @@ impl<'a> Samples<'a> {
     pub(super) fn mean_squared_errors(&self, levels: i32, thresholds: &[f32]) -> Vec<f64> {
         match self.source {
             Source::Values(values) => mean_squared_errors(values, levels, thresholds),
-            Source::Activation(_) => thresholds
+            Source::Activation(_) | Source::Counted(_) => thresholds
                 .iter()
                 .map(|t| self.magnitudes().expected_mse(*t, levels))
                 .collect(),
         }
     }
+}
+
+/// Counts over `[-range, range]` as `bins` counts over `[-edge, edge]`, each old bin in that of its centre.
+fn rebinned(range: f64, counts: &[u64], edge: f64, bins: usize) -> Vec<u64> {
+    let mut rebinned = vec![0; bins];
+    let width = 2.0 * range / counts.len().max(1) as f64;
+    for (i, count) in counts.iter().enumerate() {
+        let center = (i as f64 + 0.5) * width - range;
+        let bin = ((center + edge) / (2.0 * edge) * bins as f64).clamp(0.0, bins as f64 - 1.0) as usize;
+        rebinned[bin] += count;
+    }
+    rebinned
 }
 
 /// Count, least, greatest, sum of |x| and sum of x^2 of the finite values of a chunk. Blocks are summed in f32 lanes.

@@ -1,0 +1,126 @@
+//! `splitscope sensitivity`: the outputs with one layer quantized at a time.
+
+use super::arguments::SensitivityArguments;
+use super::output::{Table, to_json};
+use super::pipeline;
+use crate::format;
+use crate::inference::sweep::SweepSubject;
+use crate::inference::{self, Dataset, LayerSensitivity, Metrics, run_outputs, sensitivity};
+use crate::progress::Progress;
+use crate::quantization::Recipe;
+use anyhow::Context;
+use serde::Serialize;
+use std::path::Path;
+
+/// What `--json` prints. Field names are a contract: add, never rename.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    data: &'a str,
+    samples: usize,
+    recipe: &'a Recipe,
+    float: &'a Metrics,
+    /// In the network's order; layers that stay float are left out.
+    layers: &'a [LayerSensitivity],
+}
+
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyhow::Result<String> {
+    let model = &arguments.model;
+    let recipe = arguments.recipe_flags.recipe()?;
+    let original = format::open(Path::new(model))?;
+    recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
+    arguments.recipe_flags.save(&recipe)?;
+    let network = pipeline::prepared(model, &original, &recipe)?;
+    let engine = pipeline::engine(&original)?;
+    let data = pipeline::data_or_noise(
+        model,
+        arguments.data.as_deref(),
+        arguments.limit,
+        &arguments.data_flags,
+        &original,
+        &engine,
+    )?;
+    let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
+    let activations = if recipe.needs_activations() {
+        let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+        Some(pipeline::activations(
+            model,
+            &recipe,
+            &network,
+            calibration,
+            flags,
+            progress,
+        )?)
+    } else {
+        None
+    };
+    let float = run_outputs(&engine, &data, limit, progress).context("the float network")?;
+    let subject = SweepSubject {
+        network: &network,
+        activations: activations.as_ref(),
+        shapes: None,
+        data: &data,
+        float: &float,
+    };
+    let rows = sensitivity(&subject, &recipe, progress, &mut |_| Ok(()))?;
+    let metrics = inference::metrics(&float, &data);
+    if arguments.json {
+        return to_json(&Report {
+            model,
+            data: data.name(),
+            samples: float.samples,
+            recipe: &recipe,
+            float: &metrics,
+            layers: &rows,
+        });
+    }
+    Ok(table(&rows, &metrics, &data, float.samples))
+}
+
+/// The layers, the one that costs the outputs most first.
+fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: usize) -> String {
+    let (score, show) = if float.perplexity.is_some() {
+        ("perplexity", perplexity as fn(&Metrics) -> Option<String>)
+    } else {
+        ("top-1", top1 as fn(&Metrics) -> Option<String>)
+    };
+    let decibels = |db: f64| format!("{db:.1}");
+    let mut worst_first: Vec<&LayerSensitivity> = rows.iter().collect();
+    let noise = |row: &LayerSensitivity| row.sqnr_db.unwrap_or(f64::INFINITY);
+    worst_first.sort_by(|a, b| noise(a).total_cmp(&noise(b)));
+    let mut titles = vec!["layer", "bits", "splits", "weights dB", "outputs dB", "same answer"];
+    if show(float).is_some() {
+        titles.push(score);
+    }
+    let mut shown = Table::new(&titles);
+    for row in worst_first {
+        let mut cells = vec![
+            row.name.clone(),
+            row.weight_bits.to_string(),
+            row.splits.to_string(),
+            decibels(row.weight_sqnr_db),
+            decibels(noise(row)),
+            format!("{:.2} %", row.agreement * 100.0),
+        ];
+        cells.extend(show(&row.metrics));
+        shown.row(cells);
+    }
+    let unit = if data.is_text() { "tokens" } else { "samples" };
+    let float = show(float).map_or_else(String::new, |value| format!(" · {score} · float {value}"));
+    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    format!(
+        "{} · {samples} {unit} · {}{float}\n{notes}\none layer quantized at a time, the costliest first\n{}",
+        data.name(),
+        data.preprocessing(),
+        shown.text()
+    )
+}
+
+fn top1(metrics: &Metrics) -> Option<String> {
+    metrics.top1.map(|share| format!("{:.2} %", share * 100.0))
+}
+
+fn perplexity(metrics: &Metrics) -> Option<String> {
+    metrics.perplexity.map(|perplexity| format!("{perplexity:.3}"))
+}

@@ -1,0 +1,207 @@
+//! Which layers a network is sensitive about: its outputs with one layer quantized at a time.
+
+use super::sweep::SweepSubject;
+use super::{Engine, InferenceError, Metrics, evaluate, run_outputs};
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::{self, Bits, Outcome, Plan, Recipe, rewrite};
+use serde::Serialize;
+
+/// The network with only this layer quantized.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerSensitivity {
+    /// Name of the layer.
+    pub name: String,
+    /// Bits of its weights.
+    pub weight_bits: Bits,
+    /// Bits of its input.
+    pub activation_bits: Bits,
+    /// Channels that were split.
+    pub splits: usize,
+    /// Signal to noise of its weights, decibels; infinite (null in JSON) without error.
+    pub weight_sqnr_db: f64,
+    /// Samples (images) or tokens (text) that were run.
+    pub samples: usize,
+    /// Metrics of the network; empty without labels.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// Fraction of samples with the same first answer as the float network.
+    pub agreement: f64,
+    /// Signal to noise of the outputs against the float network, decibels; see [`super::Evaluation::sqnr_db`].
+    pub sqnr_db: Option<f64>,
+}
+
+/// Carries `recipe` out on one layer at a time and runs the network on the subject's samples, labelled or not; `on_row` sees
+/// each layer as it is finished and may stop the work with an error. Layers that the recipe leaves as they are have no row.
+/// The float outputs and the ranges of inputs are those of the subject, and the plan is made once.
+///
+/// # Errors
+/// [`InferenceError`] of recipe, graph, engine, data, of `on_row`, or `Cancelled`; rows that were seen by then are good.
+pub fn sensitivity(
+    subject: &SweepSubject,
+    recipe: &Recipe,
+    progress: &Progress,
+    on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
+) -> Result<Vec<LayerSensitivity>, InferenceError> {
+    let whole = quantization::plan(subject.network, recipe, subject.activations, &progress.part())?;
+    let quantized: Vec<usize> = (0..whole.layers.len())
+        .filter(|place| whole.layers[*place].quantized().is_some())
+        .collect();
+    progress.start(quantized.len() as u64, "Quantizing one layer at a time");
+    let mut rows = Vec::with_capacity(quantized.len());
+    for place in quantized {
+        progress.check()?;
+        progress.stage_is(format!("Only {}", whole.layers[place].name));
+        if let Some(row) = run_one(subject, &whole, place, &progress.part())? {
+            on_row(&row)?;
+            rows.push(row);
+        }
+        progress.advance(1);
+    }
+    Ok(rows)
+}
+
+/// The row of layer `place`, `None` if it stays float.
+fn run_one(
+    subject: &SweepSubject,
+    whole: &Plan,
+    place: usize,
+    progress: &Progress,
+) -> Result<Option<LayerSensitivity>, InferenceError> {
+    let Some(quantized) = whole.layers[place].quantized() else {
+        return Ok(None);
+    };
+    let mut plan = whole.clone();
+    for (other, layer) in plan.layers.iter_mut().enumerate() {
+        if other != place && layer.quantized().is_some() {
+            layer.outcome = Outcome::Float("another layer is looked at".to_owned());
+        }
+    }
+    let engine = Engine::load(onnx::encode(&rewrite(subject.network, &plan)?)?)?;
+    let outputs = run_outputs(&engine, subject.data, subject.float.samples, progress)?;
+    let evaluation = evaluate(subject.float, &outputs, subject.data);
+    Ok(Some(LayerSensitivity {
+        name: whole.layers[place].name.clone(),
+        weight_bits: Bits::Grid(quantized.grid.bits),
+        activation_bits: (quantized.activation.as_ref())
+            .map_or(Bits::Float, |activation| Bits::Grid(activation.grid.bits)),
+        splits: quantized.splits.len(),
+        weight_sqnr_db: quantized.sqnr_db,
+        samples: evaluation.samples,
+        metrics: evaluation.quantized,
+        agreement: evaluation.agreement,
+        sqnr_db: evaluation.sqnr_db,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::demo::Demo;
+    use crate::inference::Dataset;
+    use crate::quantization::LayerRecipe;
+
+    /// Runs `recipe` layer by layer on `samples` of `data`.
+    fn rows(demo: Demo, data: &Dataset, samples: usize, recipe: &Recipe) -> Vec<LayerSensitivity> {
+        let network = demo.network().unwrap();
+        let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+        let float = run_outputs(&engine, data, samples, &Progress::default()).unwrap();
+        let subject = SweepSubject {
+            network: &network,
+            activations: None,
+            shapes: None,
+            data,
+            float: &float,
+        };
+        let (mut seen, progress) = (Vec::new(), Progress::default());
+        let rows = sensitivity(&subject, recipe, &progress, &mut |row| {
+            seen.push(row.clone());
+            Ok(())
+        });
+        let rows = rows.unwrap();
+        assert_eq!(seen, rows);
+        assert_eq!(progress.steps(), (rows.len() as u64, rows.len() as u64));
+        rows
+    }
+
+    fn four_bits_but(float: &str) -> Recipe {
+        let mut recipe = Recipe {
+            weight_bits: Bits::Grid(4),
+            expand_ratio: 0.02,
+            ..Recipe::default()
+        };
+        let own = LayerRecipe {
+            float: Some(true),
+            ..LayerRecipe::default()
+        };
+        recipe.layers.insert(float.to_owned(), own);
+        recipe
+    }
+
+    /// A row is what the recipe gives when every other layer is left float by name.
+    #[test]
+    fn a_row_is_the_network_with_all_other_layers_float() {
+        let data = Dataset::demo(Demo::Fashion);
+        let recipe = four_bits_but("conv1");
+        let rows = rows(Demo::Fashion, &data, 20, &recipe);
+        assert_eq!(rows.len(), 21, "all layers but conv1");
+        assert!(
+            rows.iter()
+                .all(|row| row.metrics.top1.is_some() && row.sqnr_db.is_some_and(|db| db > 0.0))
+        );
+        let network = Demo::Fashion.network().unwrap();
+        let mut alone = recipe.clone();
+        for layer in network.layers.iter().filter(|layer| layer.name != rows[3].name) {
+            alone.layers.entry(layer.name.clone()).or_default().float = Some(true);
+        }
+        let plan = quantization::plan(&network, &alone, None, &Progress::default()).unwrap();
+        let run = |model: &crate::onnx::ModelProto| {
+            let engine = Engine::load(onnx::encode(model).unwrap()).unwrap();
+            run_outputs(&engine, &data, 20, &Progress::default()).unwrap()
+        };
+        let (float, quantized) = (run(&network.runnable_model()), run(&rewrite(&network, &plan).unwrap()));
+        let evaluation = evaluate(&float, &quantized, &data);
+        assert_eq!(rows[3].sqnr_db, evaluation.sqnr_db);
+        assert_eq!(rows[3].metrics, evaluation.quantized);
+    }
+
+    #[test]
+    fn text_is_judged_by_perplexity_and_noise_by_the_outputs_alone() {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(3),
+            ..Recipe::default()
+        };
+        let text = rows(Demo::Shakespeare, &Dataset::demo(Demo::Shakespeare), 64, &recipe);
+        assert!(text.len() >= 5 && text.iter().all(|row| row.metrics.perplexity.is_some()));
+        let network = Demo::Fashion.network().unwrap();
+        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let noise = Dataset::noise(&network, &engine, 4, 1).unwrap();
+        let rows = rows(Demo::Fashion, &noise, 4, &recipe);
+        assert!(
+            rows.iter()
+                .all(|row| row.metrics == Metrics::default() && row.sqnr_db.is_some())
+        );
+    }
+
+    #[test]
+    fn a_cancelled_run_ends_and_keeps_no_rows() {
+        let (network, data) = (Demo::Fashion.network().unwrap(), Dataset::demo(Demo::Fashion));
+        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let float = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
+        let subject = SweepSubject {
+            network: &network,
+            activations: None,
+            shapes: None,
+            data: &data,
+            float: &float,
+        };
+        let (mut seen, progress) = (0, Progress::default());
+        let outcome = sensitivity(&subject, &Recipe::default(), &progress, &mut |_| {
+            seen += 1;
+            progress.cancel();
+            Ok(())
+        });
+        assert!(matches!(outcome, Err(InferenceError::Cancelled(_))));
+        assert_eq!(seen, 1);
+    }
+}
