@@ -129,6 +129,30 @@ fn activations_are_split_only_where_they_are_on_a_grid() {
         text(&report),
     ];
     succeeds(&[&words[..], &more].concat());
+    let evaluate = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "50",
+        "--oracle-ocs",
+        "--json",
+    ];
+    assert!(refused(&[&evaluate[..], &["--activation-bits", "4"]].concat()).contains("--activation-expand-ratio"));
+    let split = [
+        "--activation-bits",
+        "4",
+        "--activation-expand-ratio",
+        "0.1",
+        "--calibration-limit",
+        "50",
+    ];
+    let evaluation = json(&succeeds(&[&evaluate[..], &split].concat()));
+    // Grids that fit each batch beat those of the calibration.
+    let sqnr = |of: &Value| of["sqnr_db"].as_f64().unwrap();
+    assert!(sqnr(&evaluation["oracle"]) > sqnr(&evaluation), "{evaluation}");
+    assert!(evaluation["oracle"]["top1"].as_f64().unwrap() > 0.8, "{evaluation}");
     let report = json(&std::fs::read_to_string(&report).unwrap());
     assert_eq!(report["recipe"]["activation_expand_ratio"], 0.05);
     // ceil(0.05 * 64) channels of the last layer, each once.

@@ -95,6 +95,9 @@ pub(super) struct EvaluateArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Also choose the activations' splits for each batch by itself: a bound for --activation-expand-ratio; slow
+    #[arg(long)]
+    pub(super) oracle_ocs: bool,
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,

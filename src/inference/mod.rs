@@ -5,6 +5,7 @@ mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+mod oracle;
 mod split_only;
 pub mod sweep;
 
@@ -13,6 +14,7 @@ pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};
+pub use oracle::{OracleMetrics, run_oracle};
 pub use split_only::{SplitOnly, split_only_difference};
 
 use crate::onnx::OnnxError;

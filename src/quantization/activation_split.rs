@@ -137,24 +137,41 @@ impl Expansion {
     }
 }
 
+/// A way to choose `count` channels of each group; `None` when the channels were not told apart.
+pub(super) type Chooser = fn(&ActivationStatistics, &Layout, usize) -> Option<Vec<usize>>;
+
+/// The `count` channels of each group with the largest |x|, the largest first; of equals the lowest. What Oracle OCS splits.
+pub(super) fn largest_channels(seen: &ActivationStatistics, layout: &Layout, count: usize) -> Option<Vec<usize>> {
+    let reach: Vec<f32> = seen.channel_outliers()?.into_iter().map(|(_, reach)| reach).collect();
+    choose(layout, count, reach.len(), |a, b| reach[b].total_cmp(&reach[a]))
+}
+
 /// The `count` channels of each group with the most values above the 99th percentile of the layer's |x|, those with most
 /// first; of equals the one with the largest |x|, then the lowest. `None` when the channels were not told apart.
 pub(super) fn outlier_channels(seen: &ActivationStatistics, layout: &Layout, count: usize) -> Option<Vec<usize>> {
     let outliers = seen.channel_outliers()?;
-    if outliers.len() != layout.in_channels() {
+    choose(layout, count, outliers.len(), |a, b| {
+        let ((more_a, reach_a), (more_b, reach_b)) = (outliers[a], outliers[b]);
+        more_b.total_cmp(&more_a).then(reach_b.total_cmp(&reach_a))
+    })
+}
+
+/// The first `count` channels of each group in the order that `compare` says, of equals the lowest index; `known` is how many
+/// channels are known.
+fn choose(
+    layout: &Layout,
+    count: usize,
+    known: usize,
+    compare: impl Fn(usize, usize) -> Ordering,
+) -> Option<Vec<usize>> {
+    if known != layout.in_channels() {
         return None;
     }
     let mut chosen = Vec::with_capacity(count * layout.groups);
     for group in 0..layout.groups {
         let mut channels: Vec<usize> = (group * layout.channels..(group + 1) * layout.channels).collect();
-        let order = |a: &usize, b: &usize| -> Ordering {
-            let ((more_a, reach_a), (more_b, reach_b)) = (outliers[*a], outliers[*b]);
-            more_b
-                .total_cmp(&more_a)
-                .then(reach_b.total_cmp(&reach_a))
-                .then(a.cmp(b))
-        };
-        channels.sort_by(order);
+        // The sort is stable.
+        channels.sort_by(|a, b| compare(*a, *b));
         chosen.extend(channels.into_iter().take(count));
     }
     Some(chosen)
@@ -254,5 +271,6 @@ mod tests {
             ..grouped()
         };
         assert_eq!(outlier_channels(&seen, &other, 1), None);
+        assert_eq!(largest_channels(&seen, &grouped(), 2), Some(vec![1, 2, 5, 3]));
     }
 }

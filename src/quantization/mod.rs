@@ -20,7 +20,7 @@ pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, 
 pub use data_free::batch_norm_activations;
 pub use grid::{Bits, Grid};
 pub use overhead::{LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
+pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan};
 pub use prepare::prepare;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};

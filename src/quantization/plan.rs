@@ -1,6 +1,6 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
-use super::activation_split::outlier_channels;
+use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
 use super::weight::plan_layer;
@@ -146,6 +146,26 @@ pub fn plan(
     })
 }
 
+/// `plan` with the grids and splits of the layers' inputs for those samples alone that `activations` was gathered from, the
+/// channels with the largest |x| split: Oracle OCS (Zhao et al. 2019), which no exported network can do. A layer
+/// whose input was not seen, or was not finite, stays as planned.
+pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) -> Plan {
+    let replan = |(layer, planned): (&Layer, &LayerPlan)| {
+        let mut planned = planned.clone();
+        let chosen = plan_activation(layer, &planned.settings, Some(activations), largest_channels);
+        if let (Outcome::Quantized(quantized), Ok(Some((activation, splits)))) = (&mut planned.outcome, chosen) {
+            let quantized = Arc::make_mut(quantized);
+            quantized.activation = Some(activation);
+            quantized.activation_splits = splits;
+        }
+        planned
+    };
+    Plan {
+        recipe: plan.recipe.clone(),
+        layers: network.layers.iter().zip(&plan.layers).map(replan).collect(),
+    }
+}
+
 fn outcome(
     network: &Network,
     layer: &Layer,
@@ -170,7 +190,7 @@ fn outcome(
             "{not_finite} weights are NaN or infinite: repair them in the source network"
         ));
     }
-    let (activation, activation_splits) = match plan_activation(layer, settings, activations) {
+    let (activation, activation_splits) = match plan_activation(layer, settings, activations, outlier_channels) {
         Ok(Some((activation, splits))) => (Some(activation), splits),
         Ok(None) => (None, Vec::new()),
         Err(reason) => return Outcome::Float(reason),
@@ -218,6 +238,7 @@ fn plan_activation(
     layer: &Layer,
     settings: &LayerSettings,
     activations: Option<&Activations>,
+    choose: Chooser,
 ) -> Result<Option<(ActivationPlan, Vec<usize>)>, String> {
     let Some(bits) = settings.activation_bits.grid() else {
         return Ok(None);
@@ -235,7 +256,7 @@ fn plan_activation(
             seen.not_finite
         ));
     }
-    let (splits, seen) = split_activation(layer, settings, seen);
+    let (splits, seen) = split_activation(layer, settings, seen, choose);
     let unsigned = settings.unsigned_activations && seen.min >= 0.0;
     let threshold = choose_activation_threshold(&seen, bits, unsigned, settings.activation_clip).threshold;
     let grid = if unsigned {
@@ -256,13 +277,14 @@ fn split_activation<'a>(
     layer: &Layer,
     settings: &LayerSettings,
     seen: &'a ActivationStatistics,
+    choose: Chooser,
 ) -> (Vec<usize>, Cow<'a, ActivationStatistics>) {
     let whole = (Vec::new(), Cow::Borrowed(seen));
     let count = split_count(&layer.layout, settings.activation_expand_ratio);
     if count == 0 || layer.support != Support::Split {
         return whole;
     }
-    let splits = outlier_channels(seen, &layer.layout, count);
+    let splits = choose(seen, &layer.layout, count);
     match splits.and_then(|splits| Some((seen.halving(&splits)?, splits))) {
         Some((halved, splits)) => (splits, Cow::Owned(halved)),
         None => {

@@ -209,6 +209,12 @@ impl Recipe {
                 .any(|layer| layer.activation_bits.is_some_and(|bits| bits != Bits::Float))
     }
 
+    /// Whether any layer's activations are split, where they are on a grid.
+    pub fn splits_activations(&self) -> bool {
+        let layers = self.layers.values().filter_map(|layer| layer.activation_expand_ratio);
+        self.quantizes_activations() && layers.chain([self.activation_expand_ratio]).any(|ratio| ratio > 0.0)
+    }
+
     /// Whether something must be known of the layers' inputs: their ranges, or their means.
     pub fn needs_activations(&self) -> bool {
         self.quantizes_activations() || self.bias_correction
