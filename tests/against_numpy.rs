@@ -132,6 +132,8 @@ fn quantized_layers_have_the_step_and_the_indices_of_numpy() {
             clip: Clip::None,
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
+            activation_expand_ratio: 0.0,
+            activation_split: SplitKind::Qa,
             unsigned_activations: false,
             per_channel: false,
         };

@@ -99,11 +99,75 @@ fn help_and_version_go_to_standard_output() {
 #[test]
 fn flags_that_are_not_built_yet_are_refused_by_name() {
     let evaluate = ["evaluate", "demo:fashion", "--data", "demo:fashion"];
-    let flags: [&[&str]; 2] = [&["--activation-expand-ratio", "0.05"], &["--split-export"]];
-    for flag in flags {
-        let said = refused(&[&evaluate[..], flag].concat());
-        assert!(said.contains("not built yet"), "{flag:?}: {said}");
-        assert!(said.contains(flag[0]), "{flag:?}: {said}");
+    let said = refused(&[&evaluate[..], &["--split-export"]].concat());
+    assert!(
+        said.contains("not built yet") && said.contains("--split-export"),
+        "{said}"
+    );
+}
+
+#[test]
+fn activations_are_split_only_where_they_are_on_a_grid() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let words = [
+        "quantize",
+        "demo:fashion",
+        "-o",
+        text(&out),
+        "--activation-expand-ratio",
+        "0.05",
+    ];
+    let said = refused(&words);
+    assert!(said.contains("--activation-bits"), "{said}");
+    assert!(names_in(folder.path()).is_empty());
+    let more = [
+        "--activation-bits",
+        "5",
+        "--calibration-limit",
+        "50",
+        "--report",
+        text(&report),
+    ];
+    succeeds(&[&words[..], &more].concat());
+    let evaluate = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "50",
+        "--oracle-ocs",
+        "--json",
+    ];
+    assert!(refused(&[&evaluate[..], &["--activation-bits", "4"]].concat()).contains("--activation-expand-ratio"));
+    let split = [
+        "--activation-bits",
+        "4",
+        "--activation-expand-ratio",
+        "0.1",
+        "--calibration-limit",
+        "50",
+    ];
+    let evaluation = json(&succeeds(&[&evaluate[..], &split].concat()));
+    // Grids that fit each batch beat those of the calibration.
+    let sqnr = |of: &Value| of["sqnr_db"].as_f64().unwrap();
+    assert!(sqnr(&evaluation["oracle"]) > sqnr(&evaluation), "{evaluation}");
+    assert!(evaluation["oracle"]["top1"].as_f64().unwrap() > 0.8, "{evaluation}");
+    let report = json(&std::fs::read_to_string(&report).unwrap());
+    assert_eq!(report["recipe"]["activation_expand_ratio"], 0.05);
+    // ceil(0.05 * 64) channels of the last layer, each once.
+    let last = report["layers"].as_array().unwrap().last().unwrap();
+    let mut splits: Vec<u64> = (last["activation"]["splits"].as_array().unwrap().iter())
+        .map(|channel| channel.as_u64().unwrap())
+        .collect();
+    splits.sort_unstable();
+    splits.dedup();
+    assert!(splits.len() == 4 && splits[3] < 64, "{splits:?}");
+    assert_eq!(last["splits"].as_array().unwrap().len(), 0);
+    for cost in ["weights", "activations", "macs"] {
+        let ratio = report["overhead"][cost].as_f64().unwrap();
+        assert!((1.05..1.2).contains(&ratio), "{cost}: {ratio}");
     }
 }
 

@@ -103,6 +103,9 @@ pub(super) struct EvaluateArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Also choose the activations' splits for each batch by itself: a bound for --activation-expand-ratio; slow
+    #[arg(long)]
+    pub(super) oracle_ocs: bool,
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,
@@ -211,6 +214,12 @@ pub(super) struct RecipeArguments {
     /// Bits of each layer's input: 2 to 8, or float
     #[arg(long, value_name = "K")]
     activation_bits: Option<Bits>,
+    /// Share of channels of each layer's input to halve and send twice; needs --activation-bits
+    #[arg(long, value_name = "R", value_parser = ratio)]
+    activation_expand_ratio: Option<f64>,
+    /// How an activation becomes two: qa keeps their rounded sum, naive halves
+    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
+    activation_split: Option<SplitKind>,
     /// Save the recipe by this name in the configuration folder, for --preset NAME
     #[arg(long, value_name = "NAME")]
     save_preset: Option<String>,
@@ -222,13 +231,19 @@ impl RecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
-    /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
+    /// [`UsageError`] on a flag that is not built yet or lacks another; the recipe file's fault otherwise.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
         let mut recipe = self.base.recipe()?;
         replace(&mut recipe.weight_bits, self.weight_bits);
         replace(&mut recipe.expand_ratio, self.expand_ratio);
         replace(&mut recipe.clip, self.clip);
         replace(&mut recipe.activation_bits, self.activation_bits);
+        replace(&mut recipe.activation_expand_ratio, self.activation_expand_ratio);
+        replace(&mut recipe.activation_split, self.activation_split);
+        if self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0) && !recipe.quantizes_activations() {
+            let why = "--activation-expand-ratio: inputs stay float, so there is nothing to split; give --activation-bits too";
+            return Err(UsageError(why.to_owned()).into());
+        }
         Ok(recipe)
     }
 
@@ -255,9 +270,6 @@ pub(super) struct BaseRecipeArguments {
     /// How a weight becomes two: qa keeps their rounded sum, naive halves
     #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
     split: Option<SplitKind>,
-    /// Share of channels of each activation to duplicate; only 0 is built so far
-    #[arg(long, value_name = "R", value_parser = ratio)]
-    activation_expand_ratio: Option<f64>,
     /// How the largest activation kept is chosen, by the same names
     #[arg(long, value_name = "HOW")]
     activation_clip: Option<Clip>,
@@ -311,17 +323,10 @@ impl BaseRecipeArguments {
     }
 
     fn refuse_unbuilt(&self) -> Result<(), UsageError> {
-        let asked = [
-            (
-                "--activation-expand-ratio above 0",
-                self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0),
-            ),
-            ("--split-export", self.split_export),
-        ];
-        match asked.into_iter().find(|(_, given)| *given) {
-            Some((flag, _)) => Err(UsageError(format!("{flag} is not built yet"))),
-            None => Ok(()),
+        if self.split_export {
+            return Err(UsageError("--split-export is not built yet".to_owned()));
         }
+        Ok(())
     }
 }
 

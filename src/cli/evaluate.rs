@@ -1,10 +1,12 @@
 //! `splitscope evaluate`: the network before and after quantization on the same samples.
 
+use super::UsageError;
 use super::arguments::EvaluateArguments;
 use super::output::{Table, check_place, to_json, write_whole};
 use super::pipeline;
 use crate::inference::{
-    self, Dataset, Engine, Evaluation, Metrics, Outputs, SplitOnly, run_outputs, split_only_difference,
+    self, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, SplitOnly, run_oracle, run_outputs,
+    split_only_difference,
 };
 use crate::onnx;
 use crate::progress::Progress;
@@ -18,6 +20,10 @@ use std::path::Path;
 pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<String> {
     if let Some(path) = &arguments.logits {
         check_place(path)?;
+    }
+    if arguments.oracle_ocs && !arguments.recipe_flags.recipe()?.splits_activations() {
+        let why = "--oracle-ocs: no activations are split; give --activation-bits and --activation-expand-ratio too";
+        return Err(UsageError(why.to_owned()).into());
     }
     let planned = pipeline::plan(
         &arguments.model,
@@ -44,6 +50,12 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let mut evaluation = inference::evaluate(&before, &after, &data);
     evaluation.split_only = split_only_difference(&planned.network, &planned.plan, &data, &before, progress)
         .context("the splits without a grid")?;
+    if arguments.oracle_ocs {
+        let engine = pipeline::engine(&planned.network)?;
+        let outputs = run_oracle(&planned.network, &engine, &planned.plan, &data, limit, progress)
+            .context("the network of a batch (Oracle OCS)")?;
+        evaluation.oracle = Some(inference::evaluate(&before, &outputs, &data).into());
+    }
     if arguments.json {
         to_json(&evaluation)
     } else {
@@ -83,15 +95,32 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
     let interval = interval_line(float, quantized);
+    let oracle = evaluation.oracle.as_ref().map(oracle_line);
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));
     format!(
-        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}",
+        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}{}",
         data.name(),
         data.preprocessing(),
         rows.text(),
         interval.unwrap_or_default(),
         share(evaluation.agreement),
-        split_only.unwrap_or_default()
+        split_only.unwrap_or_default(),
+        oracle.unwrap_or_default()
+    )
+}
+
+/// What Oracle OCS reaches.
+fn oracle_line(oracle: &OracleMetrics) -> String {
+    let metrics = &oracle.metrics;
+    let top1 = metrics.top1.map(|top1| format!("top-1 {:.2} %, ", top1 * 100.0));
+    let perplexity = metrics
+        .perplexity
+        .map(|perplexity| format!("perplexity {perplexity:.3}, "));
+    format!(
+        "Oracle OCS, splits chosen for each batch (a bound): {}{}same first answer {:.2} %\n",
+        top1.unwrap_or_default(),
+        perplexity.unwrap_or_default(),
+        oracle.agreement * 100.0
     )
 }
 

@@ -43,7 +43,7 @@ struct LayerReport<'a> {
     splits: &'a [usize],
     mse: Option<f64>,
     sqnr_db: Option<f64>,
-    activation: Option<ActivationReport>,
+    activation: Option<ActivationReport<'a>>,
     /// Whether the bias takes back how far rounding moves the mean outputs.
     bias_corrected: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -64,17 +64,20 @@ impl From<(u64, u64)> for Growth {
 }
 
 #[derive(Serialize)]
-struct ActivationReport {
+struct ActivationReport<'a> {
     bits: u8,
     step: f32,
     threshold: f32,
     source: RangeSource,
     unsigned: bool,
+    /// Input channels whose activation is split.
+    splits: &'a [usize],
 }
 
-impl From<&ActivationPlan> for ActivationReport {
-    fn from(plan: &ActivationPlan) -> Self {
+impl<'a> ActivationReport<'a> {
+    fn new(plan: &ActivationPlan, splits: &'a [usize]) -> Self {
         Self {
+            splits,
             bits: plan.grid.bits,
             step: plan.grid.step,
             threshold: plan.threshold,
@@ -114,7 +117,8 @@ impl<'a> LayerReport<'a> {
                 splits: &layer.splits,
                 mse: Some(layer.mse),
                 sqnr_db: Some(layer.sqnr_db),
-                activation: layer.activation.as_ref().map(ActivationReport::from),
+                activation: (layer.activation.as_ref())
+                    .map(|plan| ActivationReport::new(plan, &layer.activation_splits)),
                 bias_corrected: layer.bias.is_some(),
                 why_float: None,
             },

@@ -1,7 +1,7 @@
 //! What a network answers on a data set, and how a quantized one compares with the float one.
 
 use super::dataset::TextLayout;
-use super::{Dataset, Engine, InferenceError, SplitOnly};
+use super::{Dataset, Engine, InferenceError, OracleMetrics, SplitOnly};
 use crate::progress::Progress;
 use rten::Value;
 use rten_tensor::prelude::*;
@@ -59,6 +59,9 @@ pub struct Evaluation {
     /// What the splits alone change, if it was measured: see [`super::split_only_difference`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_only: Option<SplitOnly>,
+    /// What Oracle OCS would reach, if it was asked for: see [`super::run_oracle`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oracle: Option<OracleMetrics>,
 }
 
 /// One answer: class and probability (softmax).
@@ -79,6 +82,20 @@ pub fn run_outputs(
     data: &Dataset,
     limit: usize,
     progress: &Progress,
+) -> Result<Outputs, InferenceError> {
+    run_batches(engine, data, limit, progress, |inputs, output| {
+        Ok(engine.run(inputs, &[output])?.pop())
+    })
+}
+
+/// [`run_outputs`] with the output of each batch from `answer`, which gets the inputs and the output's name; `engine` tells
+/// what the network takes.
+pub(super) fn run_batches(
+    engine: &Engine,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
+    mut answer: impl FnMut(&[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
 ) -> Result<Outputs, InferenceError> {
     let samples = data.len().min(limit);
     if samples == 0 {
@@ -102,7 +119,7 @@ pub fn run_outputs(
             .iter()
             .map(|(name, value)| (name.as_str(), value.clone()))
             .collect();
-        let value = engine.run(&inputs, &[&output])?.pop();
+        let value = answer(&inputs, &output)?;
         let Some(Value::FloatTensor(value)) = value else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
@@ -281,6 +298,7 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         agreement: agreement(float, quantized),
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
         split_only: None,
+        oracle: None,
     }
 }
 

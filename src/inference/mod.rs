@@ -5,6 +5,7 @@ mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+mod oracle;
 mod sensitivity;
 mod split_only;
 pub mod sweep;
@@ -14,6 +15,7 @@ pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};
+pub use oracle::{OracleMetrics, run_oracle};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 

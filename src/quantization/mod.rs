@@ -1,6 +1,7 @@
 //! The method: grid, clip, split; the recipe that chooses among them, the plan it gives for a network, the graph that
 //! carries the plan out, and what it costs.
 
+mod activation_split;
 mod bias_correction;
 mod clip;
 mod data_free;
@@ -16,12 +17,13 @@ mod rewrite;
 mod split;
 mod weight;
 
+pub use activation_split::{Copied, Expansion, Share};
 pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, mean_squared_errors};
 pub use data_free::batch_norm_activations;
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use overhead::{Bytes, LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, plan};
+pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan};
 pub use prepare::prepare;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};

@@ -1,6 +1,6 @@
 //! What splitting costs (METHOD section 7; Zhao et al. 2019, table 4).
 
-use super::Plan;
+use super::{Expansion, Plan};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use serde::Serialize;
 use std::collections::HashMap;
@@ -60,7 +60,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             let before = layer.layout.channels as u64;
             let after = planned
                 .quantized()
-                .map_or(before, |quantized| quantized.layout.channels as u64);
+                .map_or(before, |quantized| Expansion::of(quantized).channels as u64);
             let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
             // The copies inside a recurrent cell have rows of W and R too.
             let (units, wide) = hidden_units(network, plan, layer).unwrap_or((1, 1));

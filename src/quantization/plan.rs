@@ -1,14 +1,16 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
+use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
 use super::weight::plan_layer;
-use super::{Grid, LayerSettings, QuantizationError, Recipe};
+use super::{Grid, LayerSettings, QuantizationError, Recipe, split_count};
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
 use crate::progress::Progress;
 use crate::statistics::{ActivationStatistics, RangeSource};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -69,6 +71,9 @@ pub struct QuantizedLayer {
     pub sqnr_db: f64,
     /// The grid of the layer's input, if it is quantized.
     pub activation: Option<ActivationPlan>,
+    /// Input channels whose activation is halved and sent twice (activation OCS), those with the most outliers first, group by
+    /// group. The copies are in none of the fields above: see [`super::Expansion`].
+    pub activation_splits: Vec<usize>,
     /// The bias that makes good how far rounding moves the mean outputs, as the node adds it; `None` where the recipe leaves
     /// the bias as it is, or it cannot be corrected.
     pub bias: Option<Vec<f32>>,
@@ -141,6 +146,26 @@ pub fn plan(
     })
 }
 
+/// `plan` with the grids and splits of the layers' inputs for those samples alone that `activations` was gathered from, the
+/// channels with the largest |x| split: Oracle OCS (Zhao et al. 2019), which no exported network can do. A layer
+/// whose input was not seen, or was not finite, stays as planned.
+pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) -> Plan {
+    let replan = |(layer, planned): (&Layer, &LayerPlan)| {
+        let mut planned = planned.clone();
+        let chosen = plan_activation(layer, &planned.settings, Some(activations), largest_channels);
+        if let (Outcome::Quantized(quantized), Ok(Some((activation, splits)))) = (&mut planned.outcome, chosen) {
+            let quantized = Arc::make_mut(quantized);
+            quantized.activation = Some(activation);
+            quantized.activation_splits = splits;
+        }
+        planned
+    };
+    Plan {
+        recipe: plan.recipe.clone(),
+        layers: network.layers.iter().zip(&plan.layers).map(replan).collect(),
+    }
+}
+
 fn outcome(
     network: &Network,
     layer: &Layer,
@@ -165,8 +190,9 @@ fn outcome(
             "{not_finite} weights are NaN or infinite: repair them in the source network"
         ));
     }
-    let activation = match plan_activation(layer, settings, activations) {
-        Ok(activation) => activation,
+    let (activation, activation_splits) = match plan_activation(layer, settings, activations, outlier_channels) {
+        Ok(Some((activation, splits))) => (Some(activation), splits),
+        Ok(None) => (None, Vec::new()),
         Err(reason) => return Outcome::Float(reason),
     };
     // A layer that cannot be split is quantized all the same.
@@ -186,6 +212,7 @@ fn outcome(
     let bias = means.and_then(|all| correct(network, layer, &weights, &quantized, all));
     Outcome::Quantized(Arc::new(QuantizedLayer {
         activation,
+        activation_splits,
         bias,
         ..quantized
     }))
@@ -206,12 +233,13 @@ fn correct(
         .ok()
 }
 
-/// The grid of the layer's input, `None` if it stays float.
+/// The grid of the layer's input and the channels whose activation is split; `None` if it stays float.
 fn plan_activation(
     layer: &Layer,
     settings: &LayerSettings,
     activations: Option<&Activations>,
-) -> Result<Option<ActivationPlan>, String> {
+    choose: Chooser,
+) -> Result<Option<(ActivationPlan, Vec<usize>)>, String> {
     let Some(bits) = settings.activation_bits.grid() else {
         return Ok(None);
     };
@@ -228,16 +256,43 @@ fn plan_activation(
             seen.not_finite
         ));
     }
+    let (splits, seen) = split_activation(layer, settings, seen, choose);
     let unsigned = settings.unsigned_activations && seen.min >= 0.0;
-    let threshold = choose_activation_threshold(seen, bits, unsigned, settings.activation_clip).threshold;
+    let threshold = choose_activation_threshold(&seen, bits, unsigned, settings.activation_clip).threshold;
     let grid = if unsigned {
         Grid::unsigned(bits, threshold)
     } else {
         Grid::symmetric(bits, threshold)
     };
-    Ok(Some(ActivationPlan {
+    let plan = ActivationPlan {
         grid,
         threshold,
         source: seen.source,
-    }))
+    };
+    Ok(Some((plan, splits)))
+}
+
+/// The channels whose activation is split, and what was seen of the input as it is then: the grid follows from that.
+fn split_activation<'a>(
+    layer: &Layer,
+    settings: &LayerSettings,
+    seen: &'a ActivationStatistics,
+    choose: Chooser,
+) -> (Vec<usize>, Cow<'a, ActivationStatistics>) {
+    let whole = (Vec::new(), Cow::Borrowed(seen));
+    let count = split_count(&layer.layout, settings.activation_expand_ratio);
+    if count == 0 || layer.support != Support::Split {
+        return whole;
+    }
+    let splits = choose(seen, &layer.layout, count);
+    match splits.and_then(|splits| Some((seen.halving(&splits)?, splits))) {
+        Some((halved, splits)) => (splits, Cow::Owned(halved)),
+        None => {
+            log::info!(
+                "{}: its activation is not split: its input channels cannot be told apart",
+                layer.name
+            );
+            whole
+        }
+    }
 }

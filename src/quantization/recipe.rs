@@ -31,6 +31,11 @@ pub struct Recipe {
     pub activation_bits: Bits,
     /// How the activations' threshold is chosen.
     pub activation_clip: Clip,
+    /// Share of input channels whose activation is halved and sent twice (activation OCS), 0 to 1; only where the input is
+    /// on a grid.
+    pub activation_expand_ratio: f64,
+    /// How an activation is split.
+    pub activation_split: SplitKind,
     /// Use the grid `0..2^k - 1` for activations that are never negative.
     pub unsigned_activations: bool,
     /// One scale for each output channel of a weight, instead of one a tensor.
@@ -75,6 +80,12 @@ pub struct LayerRecipe {
     /// See [`Recipe::activation_clip`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_clip: Option<Clip>,
+    /// See [`Recipe::activation_expand_ratio`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_expand_ratio: Option<f64>,
+    /// See [`Recipe::activation_split`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_split: Option<SplitKind>,
 }
 
 /// What holds for one layer once exceptions are applied. `weight_bits` is [`Bits::Float`] for a layer left as it is.
@@ -92,6 +103,10 @@ pub struct LayerSettings {
     pub activation_bits: Bits,
     /// How the input's threshold is chosen.
     pub activation_clip: Clip,
+    /// Share of input channels whose activation is split.
+    pub activation_expand_ratio: f64,
+    /// How an activation is split.
+    pub activation_split: SplitKind,
     /// Use an unsigned grid where the input is never negative.
     pub unsigned_activations: bool,
     /// One scale for each output channel.
@@ -121,6 +136,8 @@ impl Default for Recipe {
             clip: Clip::None,
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
+            activation_expand_ratio: 0.0,
+            activation_split: SplitKind::Qa,
             unsigned_activations: false,
             per_channel: false,
             fold_batch_norm: false,
@@ -176,6 +193,8 @@ impl Recipe {
             clip: own.clip.unwrap_or(self.clip),
             activation_bits: own.activation_bits.unwrap_or(self.activation_bits),
             activation_clip: own.activation_clip.unwrap_or(self.activation_clip),
+            activation_expand_ratio: own.activation_expand_ratio.unwrap_or(self.activation_expand_ratio),
+            activation_split: own.activation_split.unwrap_or(self.activation_split),
             unsigned_activations: self.unsigned_activations,
             per_channel: self.per_channel,
         }
@@ -188,6 +207,12 @@ impl Recipe {
                 .layers
                 .values()
                 .any(|layer| layer.activation_bits.is_some_and(|bits| bits != Bits::Float))
+    }
+
+    /// Whether any layer's activations are split, where they are on a grid.
+    pub fn splits_activations(&self) -> bool {
+        let layers = self.layers.values().filter_map(|layer| layer.activation_expand_ratio);
+        self.quantizes_activations() && layers.chain([self.activation_expand_ratio]).any(|ratio| ratio > 0.0)
     }
 
     /// Whether something must be known of the layers' inputs: their ranges, or their means.
@@ -232,6 +257,7 @@ impl Recipe {
         bits("weight_bits", self.weight_bits)?;
         bits("activation_bits", self.activation_bits)?;
         ratio("expand_ratio", self.expand_ratio)?;
+        ratio("activation_expand_ratio", self.activation_expand_ratio)?;
         clip("clip", self.clip)?;
         clip("activation_clip", self.activation_clip)?;
         for (name, layer) in &self.layers {
@@ -239,6 +265,8 @@ impl Recipe {
             bits(&field("weight_bits"), layer.weight_bits.unwrap_or(Bits::Float))?;
             bits(&field("activation_bits"), layer.activation_bits.unwrap_or(Bits::Float))?;
             ratio(&field("expand_ratio"), layer.expand_ratio.unwrap_or(0.0))?;
+            let activations = layer.activation_expand_ratio.unwrap_or(0.0);
+            ratio(&field("activation_expand_ratio"), activations)?;
             clip(&field("clip"), layer.clip.unwrap_or_default())?;
             clip(&field("activation_clip"), layer.activation_clip.unwrap_or_default())?;
         }

@@ -51,6 +51,7 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
         clip_mse,
         sqnr_db,
         activation: None,
+        activation_splits: Vec::new(),
         bias: None,
     }
 }
@@ -191,6 +192,8 @@ mod tests {
             clip: Clip::None,
             activation_bits: Bits::Float,
             activation_clip: Clip::None,
+            activation_expand_ratio: 0.0,
+            activation_split: SplitKind::Qa,
             unsigned_activations: false,
             per_channel,
         }

@@ -2,6 +2,7 @@
 
 use super::ChannelDistribution;
 use super::normal::cumulative;
+use super::tails::{ChannelTails, Tail, tail_bin};
 use rayon::prelude::*;
 
 /// Bins of the histogram: a ReLU's output fills at least a quarter of them, 8 bins a step at 8 bits.
@@ -53,6 +54,8 @@ pub struct ActivationStatistics {
     channel_sums: Vec<f64>,
     /// Finite elements of each channel.
     channel_counts: Vec<f64>,
+    /// How far each channel reaches; `None` where channels were not told apart.
+    tails: Option<ChannelTails>,
 }
 
 impl ActivationStatistics {
@@ -68,6 +71,7 @@ impl ActivationStatistics {
             counts: vec![0; BINS],
             channel_sums: Vec::new(),
             channel_counts: Vec::new(),
+            tails: None,
         }
     }
 
@@ -124,26 +128,90 @@ impl ActivationStatistics {
         if first && fits {
             self.channel_sums = vec![0.0; channels];
             self.channel_counts = vec![0.0; channels];
+            self.tails = Some(ChannelTails::new(channels));
         }
         if !fits || self.channel_sums.len() != channels {
             self.channel_sums.clear();
             self.channel_counts.clear();
+            self.tails = None;
             return;
         }
         let inner: usize = shape[axis + 1..].iter().product();
-        let sums: Vec<(f64, f64)> = (0..channels)
+        let end = self.range;
+        let (sums, seen): (Vec<(f64, f64)>, Vec<Tail>) = (0..channels)
             .into_par_iter()
             .with_min_len((CHUNK * channels / values.len()).max(1))
             .map(|channel| {
-                let rows = values.chunks_exact(inner).skip(channel).step_by(channels);
-                let finite = rows.flatten().filter(|value| value.is_finite());
-                finite.fold((0.0, 0.0), |(sum, count), &value| (sum + f64::from(value), count + 1.0))
+                let (mut sum, mut count, mut tail) = (0.0, 0.0, Tail::EMPTY);
+                for row in values.chunks_exact(inner).skip(channel).step_by(channels) {
+                    for &value in row.iter().filter(|value| value.is_finite()) {
+                        sum += f64::from(value);
+                        count += 1.0;
+                        tail.add(value, end);
+                    }
+                }
+                ((sum, count), tail)
             })
-            .collect();
+            .unzip();
         for (channel, (sum, count)) in sums.into_iter().enumerate() {
             self.channel_sums[channel] += sum;
             self.channel_counts[channel] += count;
         }
+        if let Some(tails) = &mut self.tails {
+            tails.add(seen, end);
+        }
+    }
+
+    /// Sets how far each channel of the layer's input reaches, for who knows it without data.
+    #[must_use]
+    pub fn with_channels(mut self, channels: &[ChannelDistribution]) -> Self {
+        let table = normal_table();
+        let tails = ChannelTails::of_distributions(channels, self.range, |z| look_up(&table, z));
+        self.tails = Some(tails);
+        self
+    }
+
+    /// For each channel of the layer's input, how many elements lie above the 99th percentile of all |x|, and the largest
+    /// |x|; `None` where channels were not told apart. Without data, the counts are of as many elements as stand for a
+    /// channel. From bins 9 to 12 % wide.
+    pub fn channel_outliers(&self) -> Option<Vec<(f64, f32)>> {
+        self.tails.as_ref().map(ChannelTails::outliers)
+    }
+
+    /// What would have been seen if each of `channels` came twice, at half its size (activation OCS, Zhao et al. 2019,
+    /// section 3.4). The ends are exact; in the histogram, bins of the channels decide how many elements move. `None` where
+    /// channels were not told apart.
+    pub fn halving(&self, channels: &[usize]) -> Option<Self> {
+        let tails = self.tails.as_ref()?;
+        let mut chosen = vec![false; tails.len()];
+        for channel in channels {
+            *chosen.get_mut(*channel)? = true;
+        }
+        let shares = tails.shares(&chosen);
+        let mut halved = Self {
+            range: self.range,
+            not_finite: self.not_finite,
+            ..Self::new(self.source)
+        };
+        (halved.min, halved.max) = tails.ends_after_halving(&chosen);
+        let max_abs = f64::from(halved.max_abs());
+        let width = 2.0 * f64::from(self.range) / BINS as f64;
+        for (bin, &count) in self.counts.iter().enumerate() {
+            let center = (bin as f64 + 0.5 - (BINS / 2) as f64) * width;
+            let share = shares[tail_bin(center.abs() as f32, tails.end())];
+            // Only what was halved can have lain beyond the new ends.
+            let moved = if center.abs() - width > max_abs {
+                count
+            } else {
+                (share * count as f64).round() as u64
+            };
+            // A bin half as far out: the bins on either side of 0 stay where they are.
+            let half = (bin + BINS / 2) / 2;
+            halved.counts[half] += 2 * moved;
+            halved.counts[bin] += count - moved;
+            halved.count += count + moved;
+        }
+        Some(halved)
     }
 
     /// Sets the mean of each channel, for who knows it without data.
@@ -443,6 +511,100 @@ mod tests {
         statistics.add_channels(&[1.0, 2.0, 3.0], &[1, 3, 1], 1);
         assert_eq!(statistics.channel_means(), None, "other channels have no common mean");
         assert_eq!(statistics.count, 10);
+    }
+
+    /// Channels of very different reach, the second with few large values.
+    fn channels(count: usize) -> Vec<f32> {
+        let number = |i: usize| ((i as f32 * 0.618_034).fract() - 0.5) * 2.0;
+        let channel = |c: usize| {
+            move |i: usize| match c {
+                0 => number(i),
+                1 => number(i) * if i.is_multiple_of(50) { 20.0 } else { 0.2 },
+                _ => number(i).powi(3) * 6.0,
+            }
+        };
+        (0..3).flat_map(|c| (0..count).map(channel(c))).collect()
+    }
+
+    #[test]
+    fn outliers_of_channels_are_those_of_a_naive_count_whatever_the_batches() {
+        let values = channels(4000);
+        let mut whole = ActivationStatistics::new(RangeSource::Calibration);
+        whole.add_channels(&values, &[1, 3, 4000], 1);
+        let mut parts = ActivationStatistics::new(RangeSource::Calibration);
+        // Small ranges first, so that the bins grow.
+        for start in (0..4000).step_by(1000) {
+            let part = |channel: &[f32]| channel[start..start + 1000].to_vec();
+            let batch: Vec<f32> = values.chunks(4000).flat_map(part).collect();
+            parts.add_channels(&batch, &[3, 1000], 0);
+        }
+        assert_eq!(parts.tails, whole.tails);
+        let mut sorted: Vec<f32> = values.iter().map(|x| x.abs()).collect();
+        sorted.sort_by(f32::total_cmp);
+        let percentile = sorted[sorted.len() * 99 / 100];
+        for (channel, (count, reach)) in values.chunks(4000).zip(whole.channel_outliers().unwrap()) {
+            let naive = channel.iter().filter(|x| x.abs() >= percentile).count() as f64;
+            // 120 elements are above it; a bin may hold some on either side.
+            assert!((count - naive).abs() <= 12.0, "{count} {naive}");
+            assert_eq!(reach, channel.iter().fold(0.0, |m: f32, x| m.max(x.abs())));
+        }
+    }
+
+    #[test]
+    fn halving_channels_gives_what_halved_channels_would_have() {
+        let values = channels(4000);
+        let mut whole = ActivationStatistics::new(RangeSource::Calibration);
+        whole.add_channels(&values, &[3, 4000], 0);
+        let halved = whole.halving(&[1]).unwrap();
+        let mut really = values.clone();
+        really[4000..8000].iter_mut().for_each(|x| *x *= 0.5);
+        really.extend_from_within(4000..8000);
+        let really = statistics_of(&really, 1000);
+        assert_eq!((halved.min, halved.max), (really.min, really.max));
+        assert!(
+            halved.count.abs_diff(really.count) < 40,
+            "{} {}",
+            halved.count,
+            really.count
+        );
+        // Above any magnitude there are as many elements, but for what a bin 12 % wide blurs, and the first, which ends at
+        // 32 / 256 = 0.125.
+        let above = |statistics: &ActivationStatistics, x: f32| {
+            let (range, counts) = statistics.bins();
+            let bin = (x / range * (BINS / 2) as f32) as usize;
+            let beyond = counts[BINS / 2 + bin..].iter().chain(&counts[..BINS / 2 - bin]);
+            beyond.sum::<u64>() as f64 / statistics.count as f64
+        };
+        for x in [0.125, 0.3, 1.0, 3.0, 5.0, 8.0, 9.5] {
+            let (mine, wanted) = (above(&halved, x), above(&really, x));
+            assert!((mine - wanted).abs() < 0.02, "{x}: {mine} {wanted}");
+        }
+        assert_eq!(above(&halved, 10.01), 0.0);
+        assert!(whole.halving(&[3]).is_none(), "there is no channel 3");
+        assert!(
+            statistics_of(&values, 100).halving(&[1]).is_none(),
+            "channels were not told apart"
+        );
+    }
+
+    #[test]
+    fn channels_known_without_data_have_the_outliers_of_their_distributions() {
+        let relu = |mean, deviation| ChannelDistribution::gaussian(mean, deviation).clamped(0.0, f64::INFINITY);
+        let channels = [
+            relu(0.0, 1.0),
+            relu(0.0, 3.0),
+            relu(-9.0, 3.0),
+            ChannelDistribution::constant(2.0),
+        ];
+        let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &channels).with_channels(&channels);
+        let outliers = statistics.channel_outliers().unwrap();
+        let all: f64 = outliers.iter().map(|(count, _)| count).sum();
+        // A hundredth of four channels: the wide one has 4 % of its values beyond 1.75 deviations.
+        assert!((all / EXPECTED - 0.04).abs() < 1e-3, "{all}");
+        assert!(outliers[1].0 > 0.95 * all, "{outliers:?}");
+        assert_eq!(outliers[3], (0.0, 2.0));
+        let halved = statistics.halving(&[1]).unwrap();
+        assert_eq!((halved.min, halved.max), (0.0, 9.0));
     }
 
     proptest! {

@@ -5,6 +5,7 @@ mod channel;
 mod histogram;
 mod moments;
 mod normal;
+mod tails;
 mod tensor;
 
 pub use activation::{ActivationStatistics, RangeSource};

@@ -31,8 +31,12 @@ pub fn batch_norm_activations(network: &Network) -> Activations {
             continue;
         };
         let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &value.channels);
-        let statistics = match value.means_for(layer, *axis) {
-            Some(means) => statistics.with_channel_means(means),
+        let statistics = match value.channels_for(layer, *axis) {
+            Some(channels) if value.means => {
+                let means = channels.iter().map(|channel| channel.moments().0);
+                statistics.with_channel_means(means.collect()).with_channels(&channels)
+            }
+            Some(channels) => statistics.with_channels(&channels),
             None => statistics,
         };
         activations.insert(input.clone(), statistics);
@@ -62,8 +66,8 @@ enum Order {
 }
 
 impl Known {
-    /// The mean of each input channel of `layer`, whose channels lie along `axis` of this value.
-    fn means_for(&self, layer: &Layer, axis: i64) -> Option<Vec<f64>> {
+    /// The input channels of `layer`, which lie along `axis` of this value.
+    fn channels_for(&self, layer: &Layer, axis: i64) -> Option<Vec<ChannelDistribution>> {
         let inputs = layer.layout.in_channels();
         let count = self.channels.len();
         // The input of a Gemm is a matrix: its last axis is its second.
@@ -73,9 +77,8 @@ impl Known {
             Order::Flat if (second || axis == -1) && count > 0 && inputs.is_multiple_of(count) => inputs / count,
             _ => return None,
         };
-        let means = self.channels.iter().map(|channel| channel.moments().0);
-        self.means
-            .then(|| means.flat_map(|mean| std::iter::repeat_n(mean, repeats)).collect())
+        let repeated = |channel| std::iter::repeat_n(channel, repeats);
+        Some(self.channels.iter().copied().flat_map(repeated).collect())
     }
 }
 

@@ -1,25 +1,26 @@
 //! A plan carried out on the graph, with standard operators only.
 //!
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
-//! through a `Gather` that repeats the split channels; its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
+//! through a `Gather` that repeats the split channels. Where activations are split the `Gather` comes first, and `Mul` and
+//! `Add` make the halves that then go on the grid. Its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
 //! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it.
 
 mod editor;
+mod input;
 mod recurrent;
 mod tensors;
 
 pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
-use super::{ActivationPlan, Plan, QuantizationError, split_weights};
+use super::{Expansion, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{
-    attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8,
-    set_metadata,
+    attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::schema::data_type;
 use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::Editor;
+use input::{Input, Site};
 use recurrent::WideCell;
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
@@ -31,10 +32,10 @@ pub const RECIPE_KEY: &str = "splitscope.recipe";
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    let mut model = carry_out(network, plan, |layer, quantized| {
-        let shape = expanded_shape(layer, quantized);
-        let weight = i8_tensor("", &shape, &quantized.values);
-        Ok((Weight::Grid(weight), quantized.activation))
+    let mut model = carry_out(network, plan, |layer, quantized, expansion| {
+        let shape = expanded_shape(layer, expansion.channels);
+        let values = expansion.columns(&quantized.values, &quantized.layout);
+        Ok(Weight::Grid(i8_tensor("", &shape, &values)))
     })?;
     let recipe = plan.recipe.to_toml().map_err(QuantizationError::Recipe)?;
     set_metadata(&mut model, RECIPE_KEY, &recipe);
@@ -46,12 +47,11 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    carry_out(network, plan, |layer, quantized| {
+    carry_out(network, plan, |layer, quantized, expansion| {
         let values = expanded_weights(network, layer, plan, quantized)?;
-        Ok((
-            Weight::Float(float_tensor("", &expanded_shape(layer, quantized), &values)),
-            None,
-        ))
+        let values = expansion.columns(&values, &quantized.layout);
+        let shape = expanded_shape(layer, expansion.channels);
+        Ok(Weight::Float(float_tensor("", &shape, &values)))
     })
 }
 
@@ -64,7 +64,7 @@ enum Weight {
 fn carry_out(
     network: &Network,
     plan: &Plan,
-    weight_of: impl Fn(&Layer, &QuantizedLayer) -> Result<(Weight, Option<ActivationPlan>), QuantizationError>,
+    weight_of: impl Fn(&Layer, &QuantizedLayer, &Expansion) -> Result<Weight, QuantizationError>,
 ) -> Result<ModelProto, QuantizationError> {
     if let Some(why) = &network.why_not_runnable {
         return Err(QuantizationError::Rewrite(why.clone()));
@@ -72,18 +72,17 @@ fn carry_out(
     let mut editor = Editor::new(&network.model)?;
     for (layer, planned) in network.layers.iter().zip(&plan.layers) {
         let Some(quantized) = planned.quantized() else { continue };
-        let (weight, activation) = weight_of(layer, quantized)?;
+        let expansion = Expansion::of(quantized);
+        let weight = weight_of(layer, quantized, &expansion)?;
         let on_grid = matches!(weight, Weight::Grid(_));
         let cell = WideCell::of(network, plan, layer);
-        rewrite_layer(
-            &mut editor,
-            network,
-            layer,
-            quantized,
-            weight,
-            activation,
-            cell.as_ref(),
-        )?;
+        let input = Input {
+            grid: quantized.activation.filter(|_| on_grid),
+            split: planned.settings.activation_split,
+            expansion: &expansion,
+            is_split: !quantized.splits.is_empty() || expansion.splits_activations(),
+        };
+        rewrite_layer(&mut editor, network, layer, quantized, weight, &input, cell.as_ref())?;
         if let Some(cell) = cell.filter(|_| layer.weight_input == Layer::RECURRENT_WEIGHT) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
@@ -103,7 +102,7 @@ fn rewrite_layer(
     layer: &Layer,
     quantized: &QuantizedLayer,
     weight: Weight,
-    activation: Option<ActivationPlan>,
+    input: &Input<'_>,
     cell: Option<&WideCell<'_>>,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
@@ -139,39 +138,24 @@ fn rewrite_layer(
         }
     };
     let mut new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
-    if on_grid && activation.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
+    if on_grid && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
         new_weight = keep_float_product(editor, path.node, layer, new_weight);
     }
     editor.replace_input(path.node, layer.weight_input, new_weight)?;
 
-    let Some((input, axis)) = &layer.input else {
+    let Some((value, axis)) = &layer.input else {
         return Ok(());
     };
-    let mut input = input.clone();
-    if let Some(activation) = activation {
-        input = quantize_activation(editor, path.node, layer, &input, activation, element_type);
-    }
-    if !quantized.splits.is_empty() {
-        let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
-        let key = format!("gather {input} {axis} {index:?}");
-        let before = input.clone();
-        input = editor.shared(key, |editor| {
-            let indices = editor.add_initializer(
-                &format!("{}.ocs_index", layer.weight),
-                i64_tensor("", &[index.len()], &index),
-            );
-            let to = editor.fresh(&format!("{before}.split"));
-            let name = editor.fresh_node(&format!("{}/split", layer.name));
-            let attributes = vec![int_attribute("axis", *axis)];
-            editor.insert(
-                path.node,
-                node("Gather", name, [before, indices], [to.clone()], attributes),
-            );
-            to
-        });
-    }
+    let mut site = Site {
+        editor,
+        before: path.node,
+        layer,
+        axis: *axis,
+        element_type,
+    };
+    let value = input.rewrite(&mut site, value.clone());
     let side = 1 - layer.weight_input.min(1);
-    editor.replace_input(path.node, side, input)
+    editor.replace_input(path.node, side, value)
 }
 
 /// Passes a dequantized matrix through a `Reshape` to its own shape. Without it, onnxruntime fuses `DequantizeLinear` and the
@@ -203,66 +187,11 @@ fn weight_grid(layer: &Layer, quantized: &QuantizedLayer) -> (TensorProto, Tenso
     )
 }
 
-/// Puts a value on its grid; layers that read the same value on the same grid share the nodes.
-fn quantize_activation(
-    editor: &mut Editor,
-    before: usize,
-    layer: &Layer,
-    input: &str,
-    activation: ActivationPlan,
-    element_type: i32,
-) -> String {
-    let grid = activation.grid;
-    let key = format!(
-        "quantize {input} {} {:08x} {}",
-        grid.bits,
-        grid.step.to_bits(),
-        grid.unsigned
-    );
-    editor.shared(key, |editor| {
-        let mut value = input.to_owned();
-        if element_type != data_type::FLOAT {
-            value = editor.cast(before, &layer.name, &value, data_type::FLOAT);
-        }
-        let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
-        let clipped = editor.fresh(&format!("{input}.clipped"));
-        let name = editor.fresh_node(&format!("{}/clip", layer.name));
-        let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
-        let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
-        editor.insert(
-            before,
-            node("Clip", name, [value, low, high], [clipped.clone()], vec![]),
-        );
-        let scale = editor.add_initializer(&format!("{input}.scale"), scalar_f32("", grid.step));
-        let zero = if grid.unsigned {
-            scalar_u8("", 0)
-        } else {
-            scalar_i8("", 0)
-        };
-        let zero = editor.add_initializer(&format!("{input}.zero_point"), zero);
-        let indices = editor.fresh(&format!("{input}.q"));
-        let name = editor.fresh_node(&format!("{}/quantize", layer.name));
-        let inputs = [clipped, scale.clone(), zero.clone()];
-        editor.insert(before, node("QuantizeLinear", name, inputs, [indices.clone()], vec![]));
-        let to = editor.fresh(&format!("{input}.dequantized"));
-        let name = editor.fresh_node(&format!("{}/dequantize", layer.name));
-        editor.insert(
-            before,
-            node("DequantizeLinear", name, [indices, scale, zero], [to.clone()], vec![]),
-        );
-        if element_type == data_type::FLOAT {
-            to
-        } else {
-            editor.cast(before, &layer.name, &to, element_type)
-        }
-    })
-}
-
 /// Shape of the expanded weight tensor, as stored.
-fn expanded_shape(layer: &Layer, quantized: &QuantizedLayer) -> Vec<usize> {
+fn expanded_shape(layer: &Layer, channels: usize) -> Vec<usize> {
     let mut shape = layer.shape.clone();
     if let Some(size) = shape.get_mut(layer.channel_axis()) {
-        *size = quantized.layout.channels;
+        *size = channels;
     }
     shape
 }

@@ -17,6 +17,7 @@ pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 /// (dequantized, expanded), `NAME.q` (int8), `NAME.scale`, `NAME.ocs_index` (int64: the source channel of each input
 /// channel); a corrected
 /// bias under the name it had, or `NAME.corrected_bias` where there was none; every other constant of the main graph as it was. The recipe is in the metadata.
+/// Nothing of the activations is in it: neither their grids nor the copies of activation OCS.
 ///
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
@@ -100,7 +101,7 @@ fn corrected_biases(
 }
 
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {
-    let shape = expanded_shape(layer, quantized);
+    let shape = expanded_shape(layer, quantized.layout.channels);
     let steps = &quantized.channel_steps;
     let (scale, steps) = if steps.is_empty() {
         (

@@ -1,0 +1,59 @@
+//! Oracle OCS (Zhao et al. 2019): activation OCS that knows each batch before it runs. A bound, not a network.
+
+use super::calibration::{gather, input_names};
+use super::evaluate::run_batches;
+use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs};
+use crate::network::Network;
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::{Activations, Plan, oracle_plan, rewrite};
+use crate::statistics::RangeSource;
+use serde::Serialize;
+
+/// How Oracle OCS compares with the float network.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct OracleMetrics {
+    /// Metrics of its outputs.
+    #[serde(flatten)]
+    pub metrics: Metrics,
+    /// As [`Evaluation::agreement`].
+    pub agreement: f64,
+    /// As [`Evaluation::sqnr_db`].
+    pub sqnr_db: Option<f64>,
+}
+
+impl From<Evaluation> for OracleMetrics {
+    /// What an evaluation with Oracle OCS for the quantized network says of it.
+    fn from(evaluation: Evaluation) -> Self {
+        Self {
+            metrics: evaluation.quantized,
+            agreement: evaluation.agreement,
+            sqnr_db: evaluation.sqnr_db,
+        }
+    }
+}
+
+/// Runs the first `limit` samples, each batch through a network of its own: the inputs of all layers are looked at in float,
+/// and their grids and splits are chosen for that very batch, the channels with the largest |x| first. `engine` runs
+/// `network`, which `plan` is for. Slow: twice the work, and a network is built for each batch.
+///
+/// # Errors
+/// [`InferenceError`] of graph, data, engine, or `Cancelled`.
+pub fn run_oracle(
+    network: &Network,
+    engine: &Engine,
+    plan: &Plan,
+    data: &Dataset,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Outputs, InferenceError> {
+    let names = input_names(network);
+    run_batches(engine, data, limit, progress, |inputs, output| {
+        let mut seen = Activations::new();
+        let values = engine.run_unoptimized(inputs, &names)?;
+        gather(&mut seen, &names, values, network, RangeSource::Calibration);
+        let plan = oracle_plan(network, plan, &seen);
+        let quantized = Engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+        Ok(quantized.run(inputs, &[output])?.pop())
+    })
+}
