@@ -374,7 +374,7 @@ mod tests {
     fn zooming_out_ends_at_all_weights_and_zooming_in_ends_somewhere() {
         let whole = (-1.0, 1.0);
         assert_eq!(limited((-1.5, 1.5), whole), None);
-        assert_eq!(limited((0.2, 0.4), whole), Some((0.2, 0.4)));
+        assert_eq!(limited((0.25, 0.5), whole), Some((0.25, 0.5)));
         let (low, high) = limited((0.5, 0.5), whole).unwrap();
         assert!(high > low);
         let (low, high) = limited((5.0, 5.5), whole).unwrap();
