@@ -77,7 +77,7 @@ impl DistributionPanel {
             );
             if let Some(after) = view.after.as_deref() {
                 swatch(ui, colors.quantized, "after splitting", "The weights once the channels with the largest ones are split in two: each half carries half of the weight.");
-                if f64::from(after.quantized.threshold) < max_abs(&after.channels) {
+                if after.quantized.clip_mse > 0.0 {
                     swatch(ui, colors.clipped, "clipped", "Weights beyond the threshold are cut down to it.");
                 }
                 let grid = after.quantized.grid;
@@ -121,7 +121,9 @@ impl DistributionPanel {
         let whole = statistics.map_or((-1.0, 1.0), |statistics| whole_range(statistics.max_abs));
         let range = open.view_key().range.unwrap_or(whole);
 
-        let threshold = quantized.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
+        // Halves of a split may lie a little beyond the threshold and still round to the end of the grid: no error from that.
+        let clips = quantized.filter(|quantized| quantized.clip_mse > 0.0);
+        let threshold = clips.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
         let clipped = |x: f64| x.abs() > threshold + before.width * 0.5;
         let shown = Plot::new("weight histogram")
             .height(height)
@@ -151,7 +153,7 @@ impl DistributionPanel {
                 if let (Some(after), Some(quantized)) = (&after, quantized) {
                     after.draw(plot, "after", faded(colors.quantized, 0.8), scale, |x| !clipped(x));
                     draw_grid(plot, quantized.grid, colors.grid);
-                    hand = self.threshold_line(plot, threshold, whole.1, colors.handle);
+                    hand = self.threshold_line(plot, f64::from(quantized.threshold), whole.1, colors.handle);
                 }
                 before.draw(
                     plot,
@@ -243,10 +245,6 @@ fn channels_text(members: &Members) -> String {
         (_, true) => ("channels", ", …"),
     };
     format!(", input {what} {}{more}", names.join(", "))
-}
-
-fn max_abs(channels: &[f32]) -> f64 {
-    f64::from(channels.iter().copied().fold(0.0, f32::max))
 }
 
 fn steps(range: (f64, f64), counts: &[u64]) -> Steps<'_> {
@@ -376,7 +374,7 @@ mod tests {
     fn zooming_out_ends_at_all_weights_and_zooming_in_ends_somewhere() {
         let whole = (-1.0, 1.0);
         assert_eq!(limited((-1.5, 1.5), whole), None);
-        assert_eq!(limited((0.2, 0.4), whole), Some((0.2, 0.4)));
+        assert_eq!(limited((0.25, 0.5), whole), Some((0.25, 0.5)));
         let (low, high) = limited((0.5, 0.5), whole).unwrap();
         assert!(high > low);
         let (low, high) = limited((5.0, 5.5), whole).unwrap();

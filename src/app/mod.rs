@@ -221,7 +221,7 @@ impl App {
         let most = (ui.ctx().content_rect().width() - NEEDED_BESIDE_TABLE).clamp(220.0, 900.0);
         Panel::left("layers")
             .resizable(true)
-            .default_size(462.0)
+            .default_size(496.0)
             .size_range(220.0..=most)
             .show(ui, |ui| {
                 self.table.ui(ui, open, sigma, out);

@@ -1,7 +1,7 @@
 //! What is open now and what is known of it: network, recipe, data, results; actions, undo. Knows no window.
 //!
 //! [`Session::act`] takes what a person asks for, [`Session::poll`] takes what the jobs have brought; both end in
-//! [`Session::advance`], which looks at what is missing for the present network, recipe and data and starts the jobs for it.
+//! `Session::advance`, which looks at what is missing for the present network, recipe and data and starts the jobs for it.
 //! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
 
 mod action;
@@ -26,7 +26,7 @@ pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
-pub use layer_view::{After, LayerView, LayerViewKey, Members, whole_range};
+pub use layer_view::{After, LayerView, LayerViewKey, Members, ViewError, whole_range};
 pub use messages::{Level, Message, Messages};
 pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};

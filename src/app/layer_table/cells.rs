@@ -98,7 +98,7 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) ->
 /// The columns that fit into `width` points: the least telling ones go first.
 pub(super) fn fields(width: f32) -> &'static [Field] {
     const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Outliers, Field::Sqnr];
-    if width < 400.0 { &NARROW } else { &FIELDS }
+    if width < 460.0 { &NARROW } else { &FIELDS }
 }
 
 /// One cell of the row of layer `index`; names lack the end that all share.

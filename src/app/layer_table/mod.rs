@@ -104,7 +104,7 @@ impl LayerTable {
             .auto_shrink(false);
         for field in fields {
             table = table.column(match field.width() {
-                None => Column::remainder().at_least(64.0).clip(true),
+                None => Column::remainder().at_least(88.0).clip(true),
                 Some(width) => Column::exact(width).clip(true),
             });
         }

@@ -41,7 +41,7 @@ pub(super) fn data_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, data: 
         None => format!("{} ▾", text::elide_middle(data.name(), NAME)),
     };
     let menu = ui.menu_button(egui::RichText::new(shown).small(), |ui| {
-        menu_ui(ui, open, data, preset, out)
+        menu_ui(ui, open, data, preset, out);
     });
     let what = format!("{}\n{}", data.name(), data.preprocessing());
     let response = menu.response.on_hover_text(what);
