@@ -14,6 +14,8 @@ fn settings(bits: u8, expand_ratio: f64, split: SplitKind) -> LayerSettings {
         clip: Clip::None,
         activation_bits: Bits::Float,
         activation_clip: Clip::None,
+        activation_expand_ratio: 0.0,
+        activation_split: SplitKind::Qa,
         unsigned_activations: false,
         per_channel: false,
     }
