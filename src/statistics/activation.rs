@@ -76,7 +76,7 @@ impl ActivationStatistics {
     }
 
     /// What distributions of the channels, each as frequent as the others, tell of a value without data. The range is
-    /// that of the widest channel; the histogram holds about [`EXPECTED`] elements.
+    /// that of the widest channel; the histogram holds about four million elements.
     pub fn of_channels(source: RangeSource, channels: &[ChannelDistribution]) -> Self {
         let mut all = Self::new(source);
         let finite: Vec<&ChannelDistribution> = channels.iter().filter(|channel| channel.is_finite()).collect();
