@@ -23,7 +23,7 @@ const SMALL: usize = 1 << 12;
 
 impl Magnitudes {
     /// Bins of |x| that are counted when the values are at hand.
-    pub(super) const BINS: usize = 2048;
+    pub(super) const BINS: usize = 4096;
 
     /// From counts over `[-edge, edge]`, an even number of bins.
     pub(super) fn of_counts(max_abs: f32, edge: f64, counts: &[u64]) -> Self {
