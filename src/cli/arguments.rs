@@ -455,38 +455,4 @@ fn named_file(text: &str) -> Result<(String, PathBuf), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use clap::CommandFactory;
-
-    #[test]
-    fn the_definition_of_the_command_line_holds_together() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn means_may_be_negative_and_deviations_may_not() {
-        let parse = |words: &[&str]| {
-            let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
-            match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
-                Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options("m.onnx")),
-                _ => None,
-            }
-        };
-        let options = parse(&["--mean", "-0.5,0.25", "--std", "0.5,2", "--layout", "nhwc"]).unwrap();
-        assert_eq!(options.mean, Some(vec![-0.5, 0.25]));
-        assert_eq!(options.std, Some(vec![0.5, 2.0]));
-        assert_eq!(options.channels_last, Some(true));
-        assert!(parse(&["--std", "0.5,0"]).is_none());
-        assert!(parse(&["--std", "nan"]).is_none());
-    }
-
-    #[test]
-    fn inputs_stand_in_for_data_and_need_a_name() {
-        let parse =
-            |words: &[&str]| Arguments::try_parse_from(["splitscope", "evaluate", "m.onnx"].iter().chain(words));
-        assert!(parse(&["--input", "tokens=t.npy"]).is_ok());
-        assert!(parse(&[]).is_err());
-        assert!(parse(&["--input", "t.npy"]).is_err());
-    }
-}
+mod tests;
