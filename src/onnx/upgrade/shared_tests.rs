@@ -62,7 +62,7 @@ fn files_of_older_operator_sets_are_upgraded_or_the_node_is_named() {
             refused.push(format!("{name}: {error}"));
             continue;
         }
-        upgraded += 1;
+        upgraded += usize::from(!name.starts_with("made/"));
         assert_eq!(opset_version(&model), Some(UPGRADED_OPSET));
         let written = encode(&model).unwrap();
         let again = read_bytes(written.clone().into(), None).unwrap();
@@ -75,7 +75,8 @@ fn files_of_older_operator_sets_are_upgraded_or_the_node_is_named() {
         fs::write(Path::new(FOLDER).join("after").join(&flat), written).unwrap();
     }
     fs::write(Path::new(FOLDER).join("refused.txt"), refused.join("\n")).unwrap();
-    assert!(upgraded > 150, "{upgraded}");
+    // Those of the archive and of ../shared/models; the made ones are there only after the script has run.
+    assert_eq!(upgraded, 146);
     // One model of the backend tests has Scan 8.
     let unexpected: Vec<_> = refused.iter().filter(|line| !line.starts_with("made/")).collect();
     assert!(
