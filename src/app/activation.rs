@@ -2,14 +2,14 @@
 
 use super::command::Command;
 use super::distribution::draw_grid;
-use super::plot::{Scale, Steps, number_marks, number_text, scale_ui, swatch};
+use super::plot::{Scale, Steps, histogram_plot, scale_ui, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::ActivationPlan;
 use crate::session::{Action, OpenNetwork};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::Ui;
-use egui_plot::{Plot, PlotBounds, PlotUi, VLine};
+use egui_plot::{PlotBounds, PlotUi, VLine};
 
 /// Draws the view into the `height` that is given.
 pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, height: f32, out: &mut Outbox) {
@@ -98,23 +98,8 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
     let (low, high) = visible(statistics);
     let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
     let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
-    let shown = Plot::new("activation histogram")
-        .height(height)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_drag(false)
-        .allow_boxed_zoom(false)
-        .allow_axis_zoom_drag(false)
-        .show_grid([false, true])
-        .x_axis_label("input value")
-        .y_axis_label("values in a bin")
-        .y_axis_min_width(46.0)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(move |input| scale.marks(&input))
-        .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
-        .label_formatter(|_| None)
-        .show(ui, |plot| {
+    let shown =
+        histogram_plot("activation histogram", "input value", "values in a bin", height, scale).show(ui, |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max([low, 0.0], [high, highest * 1.08]));
             steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
             if let Some(plan) = plan {

@@ -1,12 +1,12 @@
 //! The selected layer's weights: histogram before and after splitting, the grid, and the clip threshold as a line to drag.
 
-use super::plot::{Scale, Steps, near, number_marks, number_text, scale_ui, swatch};
+use super::plot::{Scale, Steps, histogram_plot, near, scale_ui, swatch};
 use super::theme::{faded, thin, tokens};
 use super::{Outbox, text};
 use crate::quantization::{Clip, Grid};
 use crate::session::{Action, After, LayerFacts, LayerView, Members, OpenNetwork, whole_range};
 use egui::{CursorIcon, Ui};
-use egui_plot::{Plot, PlotBounds, PlotPoint, VLine};
+use egui_plot::{PlotBounds, PlotPoint, VLine};
 
 /// Grid values closer than that many points are not drawn one by one.
 const LEAST_TICK_DISTANCE: f32 = 3.0;
@@ -125,23 +125,8 @@ impl DistributionPanel {
         let clips = quantized.filter(|quantized| quantized.clip_mse > 0.0);
         let threshold = clips.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
         let clipped = |x: f64| x.abs() > threshold + before.width * 0.5;
-        let shown = Plot::new("weight histogram")
-            .height(height)
-            .allow_zoom(false)
-            .allow_scroll(false)
-            .allow_drag(false)
-            .allow_boxed_zoom(false)
-            .allow_axis_zoom_drag(false)
+        let shown = histogram_plot("weight histogram", "weight", "weights in a bin", height, scale)
             .allow_double_click_reset(false)
-            .show_grid([false, true])
-            .x_axis_label("weight")
-            .y_axis_label("weights in a bin")
-            .y_axis_min_width(46.0)
-            .x_grid_spacer(|input| number_marks(&input, 80.0))
-            .x_axis_formatter(|mark, _| number_text(&mark))
-            .y_grid_spacer(move |input| scale.marks(&input))
-            .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
-            .label_formatter(|_| None)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest * 1.08]));
                 let alone = after.is_none();

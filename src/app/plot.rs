@@ -2,7 +2,7 @@
 
 use super::text;
 use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
-use egui_plot::{FilledArea, GridInput, GridMark, PlotPoint, PlotTransform, PlotUi};
+use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};
 
 /// How counts are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,6 +176,27 @@ fn hatch_lines(rect: Rect) -> Vec<[egui::Pos2; 2]> {
             [pos2(low, sum - low), pos2(high, sum - high)]
         })
         .collect()
+}
+
+/// An empty plot for a histogram: values to the right with round marks, counts upwards in `scale`. It stays where it is put;
+/// whoever shows it sets the bounds.
+pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height: f32, scale: Scale) -> Plot<'a> {
+    Plot::new(id)
+        .height(height)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_drag(false)
+        .allow_boxed_zoom(false)
+        .allow_axis_zoom_drag(false)
+        .show_grid([false, true])
+        .x_axis_label(x_label)
+        .y_axis_label(y_label)
+        .y_axis_min_width(46.0)
+        .x_grid_spacer(|input| number_marks(&input, 80.0))
+        .x_axis_formatter(|mark, _| number_text(&mark))
+        .y_grid_spacer(move |input| scale.marks(&input))
+        .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
+        .label_formatter(|_| None)
 }
 
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
