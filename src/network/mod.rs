@@ -7,7 +7,6 @@ mod fold;
 mod graphs;
 mod layer;
 mod preparation;
-mod values;
 
 #[cfg(test)]
 mod shared_tests;
@@ -20,7 +19,8 @@ pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlac
 pub use preparation::Preparation;
 
 use crate::onnx::{
-    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+    Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
+    numbers, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -178,22 +178,39 @@ impl Network {
     /// [`OnnxError::Tensor`] when the tensor's description and data do not fit; [`NetworkError::Graph`] when there is no
     /// such layer, or its weights are empty or packed, so that the layout does not fit them.
     pub fn weights(&self, index: usize) -> Result<FloatData, NetworkError> {
-        let layer = self
-            .layers
-            .get(index)
-            .ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))?;
-        let values = values::numbers(self.tensor(layer)?)?;
-        let name = &layer.name;
-        if values.is_empty() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': the weight holds no elements"
-            )));
-        }
-        if values.len() != layer.layout.elements() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': its weights are packed in a way that cannot be shown"
-            )));
-        }
+        let layer = self.layer(index)?;
+        let values = numbers(self.tensor(layer)?)?;
+        readable(layer, values.len())?;
         Ok(values)
     }
+
+    /// The same weights to be read piece by piece, so that they are never held whole.
+    ///
+    /// # Errors
+    /// As [`Network::weights`].
+    pub fn weight_elements(&self, index: usize) -> Result<Elements, NetworkError> {
+        let layer = self.layer(index)?;
+        let elements = Elements::of(self.tensor(layer)?)?;
+        readable(layer, elements.count())?;
+        Ok(elements)
+    }
+
+    fn layer(&self, index: usize) -> Result<&Layer, NetworkError> {
+        let layer = self.layers.get(index);
+        layer.ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))
+    }
+}
+
+/// Whether `count` numbers are what the layer's layout reads.
+fn readable(layer: &Layer, count: usize) -> Result<(), NetworkError> {
+    let name = &layer.name;
+    if count == 0 {
+        let reason = format!("layer '{name}': the weight holds no elements");
+        return Err(NetworkError::Graph(reason));
+    }
+    if count != layer.layout.elements() {
+        let reason = format!("layer '{name}': its weights are packed in a way that cannot be shown");
+        return Err(NetworkError::Graph(reason));
+    }
+    Ok(())
 }
