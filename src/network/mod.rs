@@ -7,6 +7,7 @@ mod fold;
 mod graphs;
 mod layer;
 mod preparation;
+mod preprocess_hint;
 
 #[cfg(test)]
 mod shared_tests;
@@ -17,6 +18,7 @@ pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
+pub use preprocess_hint::{Interpolation, PreprocessHint};
 
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
@@ -52,6 +54,10 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Why the network cannot be run, for a file without a graph.
     pub why_not_runnable: Option<String>,
+    /// The architecture that a weights-only file was recognised as: its graph is made from this and the names.
+    pub architecture: Option<String>,
+    /// How its pictures are to be made ready, where something tells.
+    pub preprocess: Option<Arc<PreprocessHint>>,
     /// What was done to it before quantization, and what is known from then.
     pub preparation: Arc<Preparation>,
 }
@@ -80,7 +86,8 @@ impl Network {
         model: ModelProto,
     ) -> Result<Self, NetworkError> {
         let layers = discover::layers(&model, format)?;
-        let why_not_runnable = (format == Format::Safetensors).then(|| {
+        let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
+        let why_not_runnable = (format == Format::Safetensors && !has_graph).then(|| {
             "this file holds weights only, no graph: open the ONNX export of the network to run it".to_owned()
         });
         Ok(Self {
@@ -90,6 +97,8 @@ impl Network {
             model: Arc::new(model),
             layers,
             why_not_runnable,
+            architecture: None,
+            preprocess: None,
             preparation: Arc::default(),
         })
     }
@@ -99,6 +108,9 @@ impl Network {
         let network = Self::new(self.name.clone(), self.path.clone(), self.format, model)?;
         Ok(Self {
             preparation: Arc::new(preparation),
+            why_not_runnable: self.why_not_runnable.clone(),
+            architecture: self.architecture.clone(),
+            preprocess: self.preprocess.clone(),
             ..network
         })
     }
