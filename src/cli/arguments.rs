@@ -294,6 +294,9 @@ pub(super) struct BaseRecipeArguments {
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
     float_layer: Vec<String>,
+    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
+    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
+    channel_axis: Vec<(String, usize)>,
 }
 
 impl BaseRecipeArguments {
@@ -318,6 +321,9 @@ impl BaseRecipeArguments {
         recipe.bias_correction |= self.bias_correction;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
+        }
+        for (name, axis) in &self.channel_axis {
+            recipe.layers.entry(name.clone()).or_default().channel_axis = Some(*axis);
         }
         Ok(recipe)
     }
@@ -444,6 +450,16 @@ fn split_kind(text: &str) -> Result<SplitKind, String> {
         "qa" => Ok(SplitKind::Qa),
         "naive" => Ok(SplitKind::Naive),
         _ => Err("a split is qa or naive".to_owned()),
+    }
+}
+
+fn named_axis(text: &str) -> Result<(String, usize), String> {
+    let parsed = text
+        .rsplit_once('=')
+        .and_then(|(name, axis)| Some((name, axis.parse().ok()?)));
+    match parsed {
+        Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
+        _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
     }
 }
 

@@ -115,6 +115,31 @@ impl Network {
         })
     }
 
+    /// This network with other axes taken as input channels, by layer name. Only a file without a graph leaves that open;
+    /// torch's order, the second axis, is what is taken without a choice.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] naming the layer: there is none of that name, its operator decides, or it has no such axis.
+    pub fn with_channel_axes<'a>(
+        &self,
+        axes: impl IntoIterator<Item = (&'a str, usize)>,
+    ) -> Result<Self, NetworkError> {
+        let mut network = self.clone();
+        for (name, axis) in axes {
+            let fault = |reason: String| NetworkError::Graph(format!("layer '{name}': {reason}"));
+            let index = network
+                .layer_index(name)
+                .ok_or_else(|| fault("there is none".to_owned()))?;
+            let layer = &mut network.layers[index];
+            layer.check_channel_axis(axis).map_err(fault)?;
+            if layer.layout.elements() > 0 {
+                layer.layout = discover::axis_layout(&layer.shape, axis);
+                layer.chosen_axis = Some(axis);
+            }
+        }
+        Ok(network)
+    }
+
     /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
