@@ -9,6 +9,7 @@ mod oracle;
 mod sensitivity;
 mod split_only;
 pub mod sweep;
+mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use data_free::data_free_activations;
