@@ -44,6 +44,32 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Write the completions of a shell, or the manual page, to standard output
+    Generate(GenerateArguments),
+}
+
+/// `splitscope generate`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArguments {
+    /// What to write
+    pub(super) what: Generated,
+}
+
+/// What is made from the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Generated {
+    /// The manual pages, one after another (roff)
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for elvish
+    Elvish,
+    /// Completions for fish
+    Fish,
+    /// Completions for PowerShell
+    Powershell,
+    /// Completions for zsh
+    Zsh,
 }
 
 /// `splitscope inspect`.
