@@ -10,6 +10,7 @@ mod launch;
 mod layer_table;
 mod layer_title;
 mod layout;
+mod learn;
 mod plot;
 mod preview;
 mod recipe;

@@ -3,7 +3,7 @@
 //! A new view is a file of its own, a variant here, its state in [`Views`] and a line in [`Views::ui`].
 
 use super::Outbox;
-use super::activation::activation_ui;
+use super::activation::ActivationPanel;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
 use super::layer_table::LayerTable;
@@ -91,6 +91,7 @@ pub(super) struct Views {
     /// Below the distribution.
     channel_strip: ChannelsPanel,
     channels: ChannelsPanel,
+    activations: ActivationPanel,
     preview: PreviewPanel,
 }
 
@@ -114,10 +115,10 @@ impl Views {
                 self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
                 ui.separator();
                 let left = ui.available_height();
-                self.channel_strip.ui(ui, open, left);
+                self.channel_strip.strip_ui(ui, open, left, out);
             }
-            View::Channels => self.channels.ui(ui, open, height),
-            View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
+            View::Channels => self.channels.ui(ui, open, height, out),
+            View::Activations => self.activations.ui(ui, open, height, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)
