@@ -63,16 +63,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Repeats output channels of a layer that stays float.
+/// Repeats output channels of layer `index`, which stays float.
 pub(super) fn widen_float_layer(
     editor: &mut Editor,
     network: &Network,
-    layer: &Layer,
+    index: usize,
     rows: &Rows<'_>,
 ) -> Result<(), QuantizationError> {
+    let layer = &network.layers[index];
     let Some(path) = &layer.node else { return Ok(()) };
     let element_type = editor.element_type(network, layer)?;
-    let values = network.weights(network.layer_index(&layer.name).unwrap_or_default())?;
+    let values = network.weights(index)?;
     let weight = rows.weight(&float_tensor("", &layer.shape, &values))?;
     let weight = editor.add_initializer(&format!("{}.wide", layer.weight), weight);
     let weight = editor.repeat_chain(path.node, layer, weight, element_type)?;
