@@ -7,12 +7,20 @@
 //! tells which family is the nearest when none fits. A family fits when every tensor that it asked for was there and no
 //! tensor of the file was left over.
 
+mod alexnet;
 mod config;
+mod densenet;
+mod efficientnet;
 mod image;
+mod inception;
+mod inverted_residual;
 mod misfit;
+mod mobilenet_v2;
 mod net;
 mod resnet;
+mod squeezenet;
 mod state_dict;
+mod vgg;
 
 pub use config::Config;
 pub use misfit::{Fault, Misfit};
@@ -31,7 +39,17 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 1] = [resnet::FAMILY];
+const FAMILIES: [Family; 9] = [
+    resnet::FAMILY,
+    vgg::FAMILY,
+    densenet::FAMILY,
+    inception::FAMILY,
+    mobilenet_v2::FAMILY,
+    efficientnet::TORCHVISION,
+    efficientnet::TIMM,
+    squeezenet::FAMILY,
+    alexnet::FAMILY,
+];
 
 /// A state dict as a graph.
 #[derive(Debug)]
