@@ -8,9 +8,10 @@ use super::pipeline;
 use crate::format;
 use crate::inference::{self, Dataset};
 use crate::network::{Format, Layer, Network};
+use crate::onnx::Elements;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Recipe};
-use crate::statistics::{ActivationStatistics, RangeSource, outlier_count, tensor_statistics};
+use crate::statistics::{ActivationStatistics, RangeSource, streamed_outlier_count, streamed_statistics};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -156,7 +157,7 @@ fn layers<'a>(
 
 fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activations>, sigma: f64) -> LayerReport<'a> {
     let layer = &network.layers[index];
-    let (weights, fault) = match network.weights(index) {
+    let (weights, fault) = match network.weight_elements(index) {
         Ok(values) => (weight_report(&values, layer, sigma), None),
         Err(error) => (WeightReport::default(), Some(error.to_string())),
     };
@@ -178,8 +179,8 @@ fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activation
     }
 }
 
-fn weight_report(values: &[f32], layer: &Layer, sigma: f64) -> WeightReport {
-    let seen = tensor_statistics(values, &layer.layout);
+fn weight_report(values: &Elements, layer: &Layer, sigma: f64) -> WeightReport {
+    let seen = streamed_statistics(values, &layer.layout);
     WeightReport {
         min: Some(seen.min),
         max: Some(seen.max),
@@ -187,7 +188,7 @@ fn weight_report(values: &[f32], layer: &Layer, sigma: f64) -> WeightReport {
         mean: Some(seen.mean),
         std: Some(seen.std),
         kurtosis: Some(seen.kurtosis),
-        outliers: Some(outlier_count(values, seen.mean, sigma * seen.std)),
+        outliers: Some(streamed_outlier_count(values, seen.mean, sigma * seen.std)),
         nan: Some(seen.nan),
         infinite: Some(seen.infinite),
         channel_max_abs: Some(seen.in_channel_max_abs),

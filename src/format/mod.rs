@@ -8,6 +8,7 @@ use crate::network::{Format, Network, NetworkError};
 use crate::onnx::{self, ModelProto, OnnxError, one_line};
 use architecture::Config;
 use demo::Demo;
+use safetensors::shards;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -106,6 +107,9 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         reason,
     };
     let bytes = onnx::map_file(path).map_err(|error| refuse(open_reason(&error)))?;
+    if shards::is_index(path, &bytes) {
+        return Ok((Format::Safetensors, shards::read_all(path, &bytes)?));
+    }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));
     }
@@ -117,9 +121,16 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         ));
     }
     if is_safetensors || extension == "safetensors" {
-        return Ok((Format::Safetensors, safetensors::read(bytes, &file)?));
+        let model = match shards::index_of(path)? {
+            Some(index) => {
+                let listed = onnx::map_file(&index).map_err(|error| refuse(open_reason(&error)))?;
+                shards::read_all(&index, &listed)?
+            }
+            None => safetensors::read(bytes, &file)?,
+        };
+        return Ok((Format::Safetensors, model));
     }
-    match onnx::read_bytes(bytes, path.parent()) {
+    match onnx::read_bytes(bytes, Some(path)) {
         Ok(model) => Ok((Format::Onnx, model)),
         // Without the extension nobody claimed that it was one.
         Err(OnnxError::Decode(_)) if extension != "onnx" => Err(refuse(format!("no network was found in it. {OPENS}"))),

@@ -51,7 +51,7 @@ pub fn calibrate(
     let names = input_names(network);
     let mut activations = Activations::new();
     progress.start(samples as u64, format!("Calibrating on {}", data.name()));
-    for batch in super::evaluate::batches(engine, data, samples, BATCH)? {
+    for batch in super::outputs::batches(engine, data, samples, BATCH)? {
         progress.check()?;
         // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which
         // leaves the range as it is.
@@ -112,7 +112,7 @@ pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) 
         }
     }
     if let Some(data) = data.filter(|data| !data.is_empty()) {
-        let one = super::evaluate::batches(engine, data, 1, 1)?.remove(0).run;
+        let one = super::outputs::batches(engine, data, 1, 1)?.remove(0).run;
         let inputs = data
             .batch(one)
             .map_err(|error| InferenceError::Data(error.to_string()))?;

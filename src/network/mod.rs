@@ -8,7 +8,6 @@ mod graphs;
 mod layer;
 mod preparation;
 mod preprocess_hint;
-mod values;
 
 #[cfg(test)]
 mod shared_tests;
@@ -22,7 +21,8 @@ pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 
 use crate::onnx::{
-    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+    Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
+    numbers, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -115,6 +115,31 @@ impl Network {
         })
     }
 
+    /// This network with other axes taken as input channels, by layer name. Only a file without a graph leaves that open;
+    /// torch's order, the second axis, is what is taken without a choice.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] naming the layer: there is none of that name, its operator decides, or it has no such axis.
+    pub fn with_channel_axes<'a>(
+        &self,
+        axes: impl IntoIterator<Item = (&'a str, usize)>,
+    ) -> Result<Self, NetworkError> {
+        let mut network = self.clone();
+        for (name, axis) in axes {
+            let fault = |reason: String| NetworkError::Graph(format!("layer '{name}': {reason}"));
+            let index = network
+                .layer_index(name)
+                .ok_or_else(|| fault("there is none".to_owned()))?;
+            let layer = &mut network.layers[index];
+            layer.check_channel_axis(axis).map_err(fault)?;
+            if layer.layout.elements() > 0 {
+                layer.layout = discover::axis_layout(&layer.shape, axis);
+                layer.chosen_axis = Some(axis);
+            }
+        }
+        Ok(network)
+    }
+
     /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
@@ -190,22 +215,39 @@ impl Network {
     /// [`OnnxError::Tensor`] when the tensor's description and data do not fit; [`NetworkError::Graph`] when there is no
     /// such layer, or its weights are empty or packed, so that the layout does not fit them.
     pub fn weights(&self, index: usize) -> Result<FloatData, NetworkError> {
-        let layer = self
-            .layers
-            .get(index)
-            .ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))?;
-        let values = values::numbers(self.tensor(layer)?)?;
-        let name = &layer.name;
-        if values.is_empty() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': the weight holds no elements"
-            )));
-        }
-        if values.len() != layer.layout.elements() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': its weights are packed in a way that cannot be shown"
-            )));
-        }
+        let layer = self.layer(index)?;
+        let values = numbers(self.tensor(layer)?)?;
+        readable(layer, values.len())?;
         Ok(values)
     }
+
+    /// The same weights to be read piece by piece, so that they are never held whole.
+    ///
+    /// # Errors
+    /// As [`Network::weights`].
+    pub fn weight_elements(&self, index: usize) -> Result<Elements, NetworkError> {
+        let layer = self.layer(index)?;
+        let elements = Elements::of(self.tensor(layer)?)?;
+        readable(layer, elements.count())?;
+        Ok(elements)
+    }
+
+    fn layer(&self, index: usize) -> Result<&Layer, NetworkError> {
+        let layer = self.layers.get(index);
+        layer.ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))
+    }
+}
+
+/// Whether `count` numbers are what the layer's layout reads.
+fn readable(layer: &Layer, count: usize) -> Result<(), NetworkError> {
+    let name = &layer.name;
+    if count == 0 {
+        let reason = format!("layer '{name}': the weight holds no elements");
+        return Err(NetworkError::Graph(reason));
+    }
+    if count != layer.layout.elements() {
+        let reason = format!("layer '{name}': its weights are packed in a way that cannot be shown");
+        return Err(NetworkError::Graph(reason));
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@
 
 use super::moments::Moments;
 use crate::network::{Layout, OutAxis};
+use crate::onnx::FloatSource;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -37,6 +38,8 @@ pub struct TensorStatistics {
 
 /// Elements of a task: large enough that its channel arrays do not matter.
 const TASK: usize = 1 << 18;
+/// Tasks whose channel arrays are held at a time.
+const GROUP: usize = 64;
 /// Elements of a block: small enough to stay in the first-level cache between its passes.
 const BLOCK: usize = 1 << 12;
 /// Independent maxima, so that the compiler can use vector registers.
@@ -44,20 +47,27 @@ const LANES: usize = 16;
 
 /// Statistics of `values`, read as `layout` says. Elements beyond `layout.elements()` are ignored.
 pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {
-    let values = &values[..values.len().min(layout.elements())];
+    streamed_statistics(values, layout)
+}
+
+/// [`tensor_statistics`] of numbers that are read piece by piece: the memory that it takes does not grow with the tensor.
+pub fn streamed_statistics(values: &(impl FloatSource + ?Sized), layout: &Layout) -> TensorStatistics {
+    let count = values.count().min(layout.elements());
     // A line is the run of elements of one input channel in one row.
     let line = layout.inner.max(1);
     let row = (layout.channels * line).max(1);
     let unit = if row > TASK { line } else { row };
     let task = (TASK.max(8 * (layout.in_channels() + layout.out_channels())) / unit).max(1) * unit;
-    let parts: Vec<Part> = values
-        .par_chunks(task)
-        .enumerate()
-        .map(|(number, chunk)| Part::of(chunk, number * task, layout))
-        .collect();
     let mut total = Part::empty(layout);
-    for part in &parts {
-        total.merge(part);
+    for group in (0..count.div_ceil(task)).collect::<Vec<_>>().chunks(GROUP) {
+        let of_task = |scratch: &mut Vec<f32>, &number: &usize| {
+            let start = number * task;
+            Part::of(values.piece(start..count.min(start + task), scratch), start, layout)
+        };
+        let parts: Vec<Part> = group.par_iter().map_init(Vec::new, of_task).collect();
+        for part in &parts {
+            total.merge(part);
+        }
     }
     total.finish()
 }

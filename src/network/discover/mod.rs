@@ -13,6 +13,7 @@ mod weight_source;
 #[cfg(test)]
 mod tests;
 
+pub(super) use site::axis_layout;
 pub(super) use weight_source::constant_tensor;
 
 use super::{Format, Layer, NetworkError};
