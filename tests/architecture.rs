@@ -87,9 +87,10 @@ impl Fixture {
 
     /// The network's outputs on the fixture's input.
     fn run(&self, network: &Network) -> Vec<f32> {
-        let pixels = uniform("input", self.input.iter().product())
-            .into_iter()
-            .map(|u| u as f32);
+        let plane: usize = self.input[2..].iter().product();
+        let colours = uniform("colours", self.input[0] * self.input[1]);
+        let noise = uniform("input", self.input.iter().product());
+        let pixels = (noise.iter().enumerate()).map(|(at, u)| (0.5 * u + colours[at / plane]) as f32);
         run(network, &self.input, pixels.collect())
     }
 }
@@ -170,6 +171,21 @@ fn assert_like_torch(families: &[&str]) {
 #[test]
 fn resnets_of_all_kinds_compute_what_torch_computes() {
     assert_like_torch(&["resnet", "resnext", "wide_resnet"]);
+}
+
+#[test]
+fn plain_networks_compute_what_torch_computes() {
+    assert_like_torch(&["vgg", "alexnet", "squeezenet"]);
+}
+
+#[test]
+fn networks_that_join_channels_compute_what_torch_computes() {
+    assert_like_torch(&["densenet", "inception"]);
+}
+
+#[test]
+fn networks_for_phones_compute_what_torch_computes_in_both_names() {
+    assert_like_torch(&["mobilenet", "efficientnet"]);
 }
 
 #[test]

@@ -180,7 +180,6 @@ impl Window {
 /// What stands behind a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {
-    None,
     Relu,
     /// `min(max(x, 0), 6)`
     Relu6,
@@ -283,7 +282,6 @@ impl Net<'_> {
     /// [`Net::activate`] for a value of any shape.
     pub(super) fn activate_value(&mut self, value: &str, name: &str, activation: Activation) -> String {
         match activation {
-            Activation::None => value.to_owned(),
             Activation::Relu => self.node("Relu", name, [value], vec![]),
             Activation::Relu6 => {
                 let bounds = [("min", 0.0), ("max", 6.0)];
@@ -332,6 +330,21 @@ impl Net<'_> {
             value: self.node(operator, name, [x.value.as_str()], attributes),
             channels: x.channels,
         }
+    }
+
+    /// The means of windows that divide the picture into `side` x `side`; `tensor` is blamed if they do not.
+    pub(super) fn adaptive_pool(&mut self, x: &Map, name: &str, side: usize, tensor: &str) -> Map {
+        let [height, width] = x.size;
+        if [height, width] == [side; 2] {
+            return x.clone();
+        }
+        if side == 0 || height != width || !height.is_multiple_of(side) {
+            let reason = format!("reads {side} x {side} pixels, into which {height} x {width} do not divide");
+            self.fail(tensor, Fault::Other(reason));
+            return x.clone();
+        }
+        let window = Window::new(height / side, height / side, 0);
+        self.average_pool(x, name, window, false)
     }
 
     /// The mean of each channel.
