@@ -4,7 +4,7 @@ use super::super::{Plan, QuantizationError};
 use super::editor::Editor;
 use super::gather::gather;
 use super::recurrent::WideCell;
-use crate::network::{Layer, Network};
+use crate::network::Network;
 use crate::onnx::TensorProto;
 use crate::onnx::build::{float_tensor, int_attribute};
 use crate::quantization::widen::{Way, Widening};
