@@ -96,6 +96,8 @@ pub(super) struct Views {
 
 /// Share of the height that the distribution takes; the strip of channels has the rest.
 const DISTRIBUTION: f32 = 0.64;
+/// Height below which there is no room for the strip, points.
+const LEAST_WITH_STRIP: f32 = 400.0;
 
 impl Views {
     /// Draws a view into all that is left of `ui`.
@@ -107,6 +109,7 @@ impl Views {
         let height = ui.available_height();
         match view {
             View::Layers => self.table.ui(ui, open, sigma, out),
+            View::Weights if height < LEAST_WITH_STRIP => self.distribution.ui(ui, open, sigma, height, out),
             View::Weights => {
                 self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
                 ui.separator();

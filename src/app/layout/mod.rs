@@ -8,7 +8,7 @@ mod tab;
 
 pub(super) use saved::SavedLayout;
 
-use super::Outbox;
+use super::{Outbox, theme};
 use super::view::{View, Views};
 use crate::session::{OpenNetwork, Session};
 use egui::{Color32, Id, Margin, Response, Ui, Vec2, Visuals, WidgetText, vec2};
@@ -140,6 +140,7 @@ struct Drawing<'a> {
 
 impl Behavior<View> for Drawing<'_> {
     fn pane_ui(&mut self, ui: &mut Ui, _: TileId, view: &mut View) -> UiResponse {
+        ui.painter().rect_filled(ui.max_rect(), 0.0, ui.visuals().panel_fill);
         let frame = egui::Frame::new().inner_margin(Margin::symmetric(8, 6));
         frame.show(ui, |ui| {
             self.views.ui(ui, *view, self.session, self.open, self.out);
@@ -181,9 +182,7 @@ impl Behavior<View> for Drawing<'_> {
     }
 
     fn tab_bar_color(&self, visuals: &Visuals) -> Color32 {
-        visuals
-            .faint_bg_color
-            .blend(visuals.extreme_bg_color.gamma_multiply(0.6))
+        theme::behind_tabs(visuals)
     }
 
     fn simplification_options(&self) -> SimplificationOptions {
