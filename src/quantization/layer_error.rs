@@ -174,8 +174,8 @@ fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
         let (seen, seen_tail) = seen.as_chunks::<LANES>();
         let (clipped, clipped_tail) = clipped.as_chunks::<LANES>();
         for (original, (seen, clipped)) in original.iter().zip(seen.iter().zip(clipped)) {
-            for lane in 0..LANES {
-                add(lane, original[lane], seen[lane], clipped[lane]);
+            for (lane, (w, (seen, clipped))) in original.iter().zip(seen.iter().zip(clipped)).enumerate() {
+                add(lane, *w, *seen, *clipped);
             }
         }
         let tails = original_tail.iter().zip(seen_tail.iter().zip(clipped_tail));

@@ -317,7 +317,10 @@ fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
                 places
             },
         )
-        .reduce(|| Places::empty(layout.groups * row), Places::merged);
+        .reduce(
+            || Places::empty(layout.groups * row),
+            |mine, theirs| mine.take_in(&theirs),
+        );
     let lines = places.low.chunks(layout.inner).zip(places.high.chunks(layout.inner));
     lines.map(|(low, high)| (range(low).0, range(high).1)).collect()
 }
@@ -341,7 +344,7 @@ impl Places {
         widen_places(&mut self.low[first..], &mut self.high[first..], row, row);
     }
 
-    fn merged(mut self, other: Self) -> Self {
+    fn take_in(mut self, other: &Self) -> Self {
         widen_places(&mut self.low, &mut self.high, &other.low, &other.high);
         self
     }
@@ -366,8 +369,8 @@ fn range(line: &[f32]) -> (f32, f32) {
     };
     let (parts, tail) = line.as_chunks::<LANES>();
     for part in parts {
-        for lane in 0..LANES {
-            widen(lane, part[lane]);
+        for (lane, x) in part.iter().enumerate() {
+            widen(lane, *x);
         }
     }
     for (lane, x) in tail.iter().enumerate() {

@@ -189,8 +189,13 @@ fn power_sums_and_maxima(block: &[f32], centre: f32, places: &mut [f32]) -> Sums
 }
 
 /// Raises `places` to |x| place by place.
+#[multiversion(targets = "simd")]
+pub(super) fn raise_all(places: &mut [f32], values: &[f32]) {
+    raise(places, values);
+}
+
 #[inline(always)]
-pub(super) fn raise(places: &mut [f32], values: &[f32]) {
+fn raise(places: &mut [f32], values: &[f32]) {
     for (place, x) in places.iter_mut().zip(values) {
         *place = if x.abs() > *place { x.abs() } else { *place };
     }
@@ -226,8 +231,8 @@ impl Lanes {
 
     #[inline(always)]
     fn add(&mut self, chunk: &[f32; LANES], centre: f32) {
-        for lane in 0..LANES {
-            self.add_to_lane(lane, chunk[lane], centre);
+        for (lane, x) in chunk.iter().enumerate() {
+            self.add_to_lane(lane, *x, centre);
         }
     }
 
@@ -242,11 +247,7 @@ impl Lanes {
     fn total(&self) -> Sums {
         let mut powers = [0.0; 4];
         for (total, lanes) in powers.iter_mut().zip(&self.powers) {
-            let mut wide = [0.0_f64; LANES];
-            for lane in 0..LANES {
-                wide[lane] = f64::from(lanes[lane]);
-            }
-            *total = folded(wide, |a, b| a + b);
+            *total = folded(lanes.map(f64::from), |a, b| a + b);
         }
         Sums {
             powers,

@@ -3,7 +3,7 @@
 //! The tensor is cut into tasks; a task walks blocks that fit the first-level cache and reads each block from memory once.
 //! Blocks are merged in order, so the result does not depend on the number of threads.
 
-use super::moments::{Moments, raise};
+use super::moments::{Moments, raise_all};
 use crate::network::{Layout, OutAxis};
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -35,8 +35,9 @@ pub struct TensorStatistics {
     pub out_channel_max_abs: Vec<f32>,
 }
 
-/// Elements of a task: large enough that its channel arrays do not matter.
+/// Elements of a task at most, but for tensors of very many channels: large enough that its channel arrays do not matter.
 const TASK: usize = 1 << 18;
+const LEAST_TASK: usize = 1 << 15;
 /// Elements of a block: small enough for its f32 sums, and for what is known of its places to stay in the cache.
 const BLOCK: usize = 1 << 12;
 /// Runs from this length on are read once for everything; the blocks of shorter ones hold many of them and are read again,
@@ -86,12 +87,14 @@ impl Runs {
     }
 
     fn read(&self, values: &[f32]) -> Part {
+        // A number of tasks that two or four threads share evenly.
+        let tasks = values.len().div_ceil(TASK).next_multiple_of(4);
         let arrays = self.count + self.groups * self.length;
-        let task = TASK.max(8 * arrays);
+        let task = values.len().div_ceil(tasks.max(1)).max(LEAST_TASK).max(8 * arrays);
         let task = if self.length > task {
             task
         } else {
-            task / self.length * self.length
+            task.next_multiple_of(self.length)
         };
         let parts: Vec<Part> = values
             .par_chunks(task)
@@ -164,8 +167,8 @@ struct Part {
 impl Part {
     fn merge(&mut self, other: &Self) {
         self.moments.merge(&other.moments);
-        raise(&mut self.places, &other.places);
-        raise(&mut self.runs, &other.runs);
+        raise_all(&mut self.places, &other.places);
+        raise_all(&mut self.runs, &other.runs);
     }
 
     fn finish(self, layout: &Layout) -> TensorStatistics {
@@ -182,7 +185,7 @@ impl Part {
                 // Rows of one group hold the same channels.
                 let mut channels = vec![0.0; layout.in_channels()];
                 for (row, lines) in self.runs.chunks(layout.channels.max(1)).enumerate() {
-                    raise(&mut channels[row / layout.outer.max(1) * layout.channels..], lines);
+                    raise_all(&mut channels[row / layout.outer.max(1) * layout.channels..], lines);
                 }
                 (channels, self.places)
             }
