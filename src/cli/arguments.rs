@@ -44,6 +44,32 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Write the completions of a shell, or the manual page, to standard output
+    Generate(GenerateArguments),
+}
+
+/// `splitscope generate`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArguments {
+    /// What to write
+    pub(super) what: Generated,
+}
+
+/// What is made from the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Generated {
+    /// The manual pages, one after another (roff)
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for elvish
+    Elvish,
+    /// Completions for fish
+    Fish,
+    /// Completions for PowerShell
+    Powershell,
+    /// Completions for zsh
+    Zsh,
 }
 
 /// `splitscope inspect`.
@@ -295,6 +321,9 @@ pub(super) struct BaseRecipeArguments {
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
     float_layer: Vec<String>,
+    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
+    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
+    channel_axis: Vec<(String, usize)>,
 }
 
 impl BaseRecipeArguments {
@@ -319,6 +348,9 @@ impl BaseRecipeArguments {
         recipe.bias_correction |= self.bias_correction;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
+        }
+        for (name, axis) in &self.channel_axis {
+            recipe.layers.entry(name.clone()).or_default().channel_axis = Some(*axis);
         }
         Ok(recipe)
     }
@@ -438,6 +470,16 @@ fn split_kind(text: &str) -> Result<SplitKind, String> {
         "qa" => Ok(SplitKind::Qa),
         "naive" => Ok(SplitKind::Naive),
         _ => Err("a split is qa or naive".to_owned()),
+    }
+}
+
+fn named_axis(text: &str) -> Result<(String, usize), String> {
+    let parsed = text
+        .rsplit_once('=')
+        .and_then(|(name, axis)| Some((name, axis.parse().ok()?)));
+    match parsed {
+        Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
+        _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
     }
 }
 

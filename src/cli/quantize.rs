@@ -6,7 +6,7 @@ use super::output::{Table, check_place, folder_of, three_digits, to_json, write_
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
 use crate::inference::value_shapes;
-use crate::network::{Format, Network};
+use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{
@@ -223,7 +223,7 @@ fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) 
 }
 
 fn refuse_weights_only(network: &Network) -> anyhow::Result<()> {
-    if network.format == Format::Safetensors {
+    if network.why_not_runnable.is_some() {
         bail!(
             "{}: holds weights only, and an .onnx file needs a graph; write a .safetensors file instead",
             network.name

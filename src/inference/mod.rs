@@ -10,6 +10,7 @@ mod outputs;
 mod sensitivity;
 mod split_only;
 pub mod sweep;
+mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use data_free::data_free_activations;

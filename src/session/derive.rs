@@ -13,6 +13,7 @@ use crate::inference::Dataset;
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Rest of the hand before an evaluation begins.
@@ -29,6 +30,7 @@ impl Session {
         let limit = self.limit();
         let Some(open) = &mut self.open else { return };
         let jobs = &mut self.jobs;
+        measure(open, jobs, sigma);
         prepare(open, jobs, sigma);
         recount(open, jobs, sigma);
         view(open, jobs);
@@ -44,10 +46,26 @@ impl Session {
 
 type Queue = Jobs<Kind, Output>;
 
+/// Reads the weights of a network that was too large to do so before it was shown; facts come by a channel as they are
+/// known.
+fn measure(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
+    if open.original.is_complete() || !open.measured.lacks(&()) {
+        return;
+    }
+    open.measured.begin(());
+    let (sender, receiver) = channel();
+    open.arriving = Some(receiver);
+    let (analysis, selected) = (open.original.clone(), Arc::clone(&open.wanted));
+    jobs.start(Kind::Measure, "Reading weights", move |progress| {
+        analysis.stream(sigma, &selected, &sender, progress)?;
+        Ok(Output::Measured)
+    });
+}
+
 fn prepare(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
     if let Some(key) = open.lacks_preparation() {
         open.prepared.begin(key);
-        let network = Arc::clone(&open.original.network);
+        let original = open.original.clone();
         let recipe = open.recipe().clone();
         let title = if key.equalize {
             "Equalizing layers"
@@ -55,7 +73,7 @@ fn prepare(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
             "Folding batch-norm"
         };
         jobs.start(Kind::Prepare, title, move |progress| {
-            work::prepare_network(&network, &recipe, sigma, progress)
+            work::prepare_network(&original, &recipe, sigma, progress)
         });
     }
 }
@@ -66,8 +84,9 @@ fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
         // The counts that came with the opening are for the sigma of that moment.
         open.recount.put(key, ());
     }
-    // The preparation must be through, or its counts would be lost.
-    if open.recount.lacks(&key) && open.prepared.running().is_none() {
+    // Reading and preparation must be through, or their counts would be lost.
+    let settled = open.prepared.running().is_none() && open.measured.running().is_none();
+    if open.recount.lacks(&key) && settled {
         open.recount.begin(key);
         let original = open.original.clone();
         let prepared = open.prepared.latest().map(|(key, analysis)| (*key, analysis.clone()));
@@ -86,7 +105,8 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
         return;
     };
     let key = open.view_key();
-    if jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
+    let pending = analysis.layers.get(key.layer).is_some_and(|facts| facts.pending);
+    if pending || jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
         return;
     }
     let analysis = analysis.clone();
@@ -104,7 +124,7 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
 fn plan(open: &mut OpenNetwork, jobs: &mut Queue) {
     let key = open.plan_key();
     let Some(analysis) = open.analysis() else { return };
-    if jobs.is_running(Kind::Plan) || !open.plan.lacks(&key) {
+    if open.is_too_large_to_plan() || jobs.is_running(Kind::Plan) || !open.plan.lacks(&key) {
         return;
     }
     let network = Arc::clone(&analysis.network);

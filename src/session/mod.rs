@@ -145,7 +145,9 @@ impl Session {
     /// Tells whether anything has changed.
     pub fn poll(&mut self) -> bool {
         let finished = self.jobs.poll();
-        let changed = !finished.is_empty();
+        // Before the end of their job is taken: by then all facts were sent.
+        let arrived = self.open.as_mut().is_some_and(OpenNetwork::take_arrived);
+        let changed = arrived || !finished.is_empty();
         for job in finished {
             self.take(job);
         }
@@ -277,13 +279,7 @@ impl Session {
         for kind in Kind::OF_A_NETWORK {
             self.jobs.replace(kind);
         }
-        for (layer, nan, infinite) in analysis.not_finite() {
-            let name = &analysis.network.layers[layer].name;
-            let text = format!(
-                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
-            );
-            self.messages.push(Level::Warning, text.clone(), text);
-        }
+        self.warn_of_not_finite(&analysis);
         let count = analysis.network.layers.len();
         let text = format!("Opened {}: {count} layers", analysis.network.name);
         self.messages.push(Level::Info, text.clone(), text);
@@ -291,6 +287,10 @@ impl Session {
             self.saved.remember(&path);
         }
         let mut open = OpenNetwork::new(analysis, demo);
+        if open.is_too_large_to_plan() {
+            let text = "The network is large: the selected layer follows the recipe, all others do when you export";
+            self.messages.push(Level::Info, text, text);
+        }
         if let Some((path, options)) = self.pending_data.take() {
             open.request_data(path, options);
         } else if let Some(demo) = demo {
@@ -299,6 +299,16 @@ impl Session {
         self.open = Some(open);
         if let Some((path, recipe)) = self.pending_recipe.take() {
             self.take_recipe(path, recipe);
+        }
+    }
+
+    fn warn_of_not_finite(&mut self, analysis: &Analysis) {
+        for (layer, nan, infinite) in analysis.not_finite() {
+            let name = &analysis.network.layers[layer].name;
+            let text = format!(
+                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
+            );
+            self.messages.push(Level::Warning, text.clone(), text);
         }
     }
 
@@ -334,6 +344,11 @@ impl Session {
                         let text = format!("{}: {note}", data.name());
                         self.messages.push(Level::Warning, text.clone(), text);
                     }
+                }
+                if matches!(output, Output::Measured)
+                    && let Some(analysis) = self.open.as_ref().map(|open| open.original.clone())
+                {
+                    self.warn_of_not_finite(&analysis);
                 }
                 if let Some(open) = &mut self.open {
                     open.take(job.kind, output, job.elapsed);

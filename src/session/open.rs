@@ -9,14 +9,26 @@ use super::start::{plain, start_recipe};
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{Calibration, DataOptions, Dataset, Engine, Outputs};
+use crate::network::Layer;
 use crate::quantization::{Bits, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
+
+/// Weights of a network whose layers are all planned while a person edits the recipe. A plan holds a byte or more of each.
+const MOST_PLANNED: u64 = 1 << 28;
 
 /// The open network with all that is known of it.
 pub struct OpenNetwork {
     /// As it was opened.
     pub original: Analysis,
+    /// Reading of the weights that were not read while opening.
+    pub(super) measured: Stage<(), ()>,
+    /// What that brings, layer by layer.
+    pub(super) arriving: Option<Receiver<(usize, LayerFacts)>>,
+    /// The layer to read first: the selected one.
+    pub(super) wanted: Arc<AtomicUsize>,
     /// The demo, if it is one.
     pub demo: Option<Demo>,
     pub(super) prepared: Stage<PrepareKey, Analysis>,
@@ -49,6 +61,9 @@ impl OpenNetwork {
         let selected = original.worst_layer().unwrap_or(0);
         Self {
             original,
+            measured: Stage::default(),
+            arriving: None,
+            wanted: Arc::new(AtomicUsize::new(selected)),
             demo,
             prepared: Stage::default(),
             recount: Stage::default(),
@@ -110,6 +125,29 @@ impl OpenNetwork {
         self.selected
     }
 
+    /// Whether the weights are so many that a plan of all layers would take more memory than a person expects of looking at
+    /// a file: then only an export plans them.
+    pub fn is_too_large_to_plan(&self) -> bool {
+        let weights = self.original.network.layers.iter().map(Layer::parameters);
+        weights.fold(0, u64::saturating_add) > MOST_PLANNED
+    }
+
+    /// Takes the facts that have arrived. Tells whether there were any.
+    pub(super) fn take_arrived(&mut self) -> bool {
+        let Some(receiver) = &self.arriving else { return false };
+        let arrived: Vec<(usize, LayerFacts)> = receiver.try_iter().collect();
+        if arrived.is_empty() {
+            return false;
+        }
+        for (index, facts) in arrived {
+            self.original.put(index, facts);
+        }
+        if let Some(prepared) = self.prepared.latest_mut() {
+            prepared.inherit(&self.original);
+        }
+        true
+    }
+
     /// Facts of the selected layer.
     pub fn selected_facts(&self) -> Option<&LayerFacts> {
         self.shown().layers.get(self.selected)
@@ -124,6 +162,7 @@ impl OpenNetwork {
         let layer = layer.min(self.original.layers.len().saturating_sub(1));
         if layer != self.selected {
             self.selected = layer;
+            self.wanted.store(layer, Ordering::Relaxed);
             self.range = None;
         }
     }

@@ -28,7 +28,15 @@ impl OpenNetwork {
     /// Takes the result of a job.
     pub(super) fn take(&mut self, kind: Kind, output: Output, elapsed: Duration) {
         match output {
-            Output::Prepared(analysis) => self.prepared.finish(analysis),
+            Output::Measured => {
+                self.measured.finish(());
+                self.arriving = None;
+            }
+            Output::Prepared(mut analysis) => {
+                // Weights may have been read while this was on its way.
+                analysis.inherit(&self.original);
+                self.prepared.finish(analysis);
+            }
             Output::Recounted(original, prepared) => {
                 self.original = original;
                 if let Some((key, analysis)) = prepared {
@@ -70,6 +78,7 @@ impl OpenNetwork {
     pub(super) fn fail(&mut self, kind: Kind, reason: &str) {
         let reason = reason.to_owned();
         match kind {
+            Kind::Measure => self.measured.fail(reason),
             Kind::Prepare => self.prepared.fail(reason),
             Kind::Recount => self.recount.fail(reason),
             Kind::LayerView => self.view.fail(reason),
@@ -86,6 +95,7 @@ impl OpenNetwork {
 
     /// Lets everything that failed be tried again.
     pub(super) fn forgive(&mut self) {
+        self.measured.forgive();
         self.prepared.forgive();
         self.view.forgive();
         self.plan.forgive();

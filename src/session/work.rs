@@ -27,6 +27,8 @@ use std::time::Duration;
 pub enum Kind {
     /// Opening a model.
     Open,
+    /// Reading the weights of a large network.
+    Measure,
     /// Folding batch-norm, equalizing layers.
     Prepare,
     /// Counting outliers anew.
@@ -55,7 +57,8 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 10] = [
+    pub(super) const OF_A_NETWORK: [Self; 11] = [
+        Self::Measure,
         Self::Prepare,
         Self::Recount,
         Self::LayerView,
@@ -72,6 +75,8 @@ impl Kind {
 /// Results of jobs.
 pub(super) enum Output {
     Opened(Analysis),
+    /// All facts that were to come have been sent.
+    Measured,
     Prepared(Analysis),
     Recounted(Analysis, Option<(PrepareKey, Analysis)>),
     LayerView(LayerView),
@@ -139,19 +144,20 @@ fn failed(error: impl std::fmt::Display) -> JobError {
 pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
     progress.start(0, "reading the file");
     let network = format::open(path).map_err(failed)?;
-    Ok(Output::Opened(Analysis::new(Arc::new(network), sigma, progress)?))
+    Ok(Output::Opened(Analysis::opened(Arc::new(network), sigma, progress)?))
 }
 
 pub(super) fn prepare_network(
-    network: &Network,
+    original: &Analysis,
     recipe: &Recipe,
     sigma: f64,
     progress: &Progress,
 ) -> Result<Output, JobError> {
     progress.start(0, "preparing the network");
-    let prepared = prepare(network, recipe).map_err(failed)?;
+    let prepared = prepare(&original.network, recipe).map_err(failed)?;
     progress.check()?;
-    Ok(Output::Prepared(Analysis::new(Arc::new(prepared), sigma, progress)?))
+    let analysis = original.of_prepared(Arc::new(prepared), sigma, progress)?;
+    Ok(Output::Prepared(analysis))
 }
 
 pub(super) fn make_plan(

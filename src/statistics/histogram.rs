@@ -1,6 +1,7 @@
 //! Exact counts over any range.
 
 use super::Counters;
+use crate::onnx::FloatSource;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -118,13 +119,19 @@ pub fn histogram(values: &[f32], low: f64, high: f64, bins: usize) -> Histogram 
 
 /// Number of elements with `|x - mean| > threshold`.
 pub fn outlier_count(values: &[f32], mean: f64, threshold: f64) -> u64 {
-    values
-        .par_chunks(TASK)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .filter(|x| (f64::from(**x) - mean).abs() > threshold)
-                .count() as u64
+    streamed_outlier_count(values, mean, threshold)
+}
+
+/// [`outlier_count`] of numbers that are read piece by piece.
+pub fn streamed_outlier_count(values: &(impl FloatSource + ?Sized), mean: f64, threshold: f64) -> u64 {
+    let count = values.count();
+    (0..count.div_ceil(TASK))
+        .into_par_iter()
+        .map_init(Vec::new, |scratch, task| {
+            let start = task * TASK;
+            let values = values.piece(start..count.min(start + TASK), scratch).iter();
+            let beyond = |x: &&f32| (f64::from(**x) - mean).abs() > threshold;
+            values.filter(beyond).count() as u64
         })
         .sum()
 }

@@ -12,5 +12,5 @@ mod tensor;
 pub use activation::{ActivationStatistics, RangeSource};
 pub use channel::ChannelDistribution;
 pub(crate) use counters::Counters;
-pub use histogram::{Histogram, histogram, outlier_count};
-pub use tensor::{TensorStatistics, tensor_statistics};
+pub use histogram::{Histogram, histogram, outlier_count, streamed_outlier_count};
+pub use tensor::{TensorStatistics, streamed_statistics, tensor_statistics};

@@ -5,6 +5,7 @@
 
 use super::moments::{Moments, raise_all};
 use crate::network::{Layout, OutAxis};
+use crate::onnx::FloatSource;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -38,6 +39,8 @@ pub struct TensorStatistics {
 /// Elements of a task at most, but for tensors of very many channels: large enough that its channel arrays do not matter.
 const TASK: usize = 1 << 18;
 const LEAST_TASK: usize = 1 << 15;
+/// Tasks whose channel arrays are held at a time.
+const GROUP: usize = 64;
 /// Elements of a block: small enough for its f32 sums, and for what is known of its places to stay in the cache.
 const BLOCK: usize = 1 << 12;
 /// Runs from this length on are read once for everything; the blocks of shorter ones hold many of them and are read again,
@@ -46,16 +49,27 @@ const LONG: usize = 1 << 8;
 
 /// Statistics of `values`, read as `layout` says. Elements beyond `layout.elements()` are ignored.
 pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {
-    let values = &values[..values.len().min(layout.elements())];
+    streamed_statistics(values, layout)
+}
+
+/// [`tensor_statistics`] of numbers that are read piece by piece: the memory that it takes does not grow with the tensor.
+pub fn streamed_statistics(values: &(impl FloatSource + ?Sized), layout: &Layout) -> TensorStatistics {
+    let count = values.count().min(layout.elements());
     let runs = Runs::of(layout);
-    let mut total = runs.read(values);
+    let mut total = runs.read(values, count, Infinities::AsTheyAre);
     if total.moments.infinite > 0 {
-        // An infinity has raised the maxima of its channels.
-        let finite: Vec<f32> = values.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
-        let Part { places, runs, .. } = runs.read(&finite);
+        // They have raised the maxima of their channels.
+        let Part { places, runs, .. } = runs.read(values, count, Infinities::Zero);
         total = Part { places, runs, ..total };
     }
     total.finish(layout)
+}
+
+/// What infinities are taken for.
+#[derive(Clone, Copy, PartialEq)]
+enum Infinities {
+    AsTheyAre,
+    Zero,
 }
 
 /// A tensor as runs of neighbouring elements that share one channel and differ in the other: rows `[I/g, k…]` of one output
@@ -86,25 +100,37 @@ impl Runs {
         }
     }
 
-    fn read(&self, values: &[f32]) -> Part {
+    /// The first `count` numbers of `values`.
+    fn read(&self, values: &(impl FloatSource + ?Sized), count: usize, infinities: Infinities) -> Part {
         // A number of tasks that two or four threads share evenly.
-        let tasks = values.len().div_ceil(TASK).next_multiple_of(4);
+        let tasks = count.div_ceil(TASK).next_multiple_of(4);
         let arrays = self.count + self.groups * self.length;
-        let task = values.len().div_ceil(tasks.max(1)).max(LEAST_TASK).max(8 * arrays);
+        let task = count.div_ceil(tasks.max(1)).max(LEAST_TASK).max(8 * arrays);
         let task = if self.length > task {
             task
         } else {
             task.next_multiple_of(self.length)
         };
-        let parts: Vec<Part> = values
-            .par_chunks(task)
-            .enumerate()
-            .map(|(number, chunk)| self.part(chunk, number * task))
-            .collect();
-        let mut parts = parts.into_iter();
-        let mut total = parts.next().unwrap_or_else(|| self.empty());
-        parts.for_each(|part| total.merge(&part));
-        total
+        let of_task = |scratch: &mut Vec<f32>, &number: &usize| {
+            let start = number * task;
+            let chunk = values.piece(start..count.min(start + task), scratch);
+            if infinities == Infinities::Zero {
+                let finite: Vec<f32> = chunk.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
+                return self.part(&finite, start);
+            }
+            self.part(chunk, start)
+        };
+        let mut total: Option<Part> = None;
+        for group in (0..count.div_ceil(task)).collect::<Vec<_>>().chunks(GROUP) {
+            let parts: Vec<Part> = group.par_iter().map_init(Vec::new, of_task).collect();
+            for part in parts {
+                match &mut total {
+                    Some(total) => total.merge(&part),
+                    None => total = Some(part),
+                }
+            }
+        }
+        total.unwrap_or_else(|| self.empty())
     }
 
     fn empty(&self) -> Part {

@@ -132,7 +132,7 @@ impl<'a> Samples<'a> {
         let scale = bins as f32 / self.max_abs();
         let scale = if scale.is_finite() { scale } else { 0.0 };
         let counts = values
-            .par_chunks(1 << 18)
+            .par_chunks(1 << 15)
             .fold(
                 || Counters::new(bins),
                 |mut counters, chunk| {

@@ -80,8 +80,9 @@ fn carry_out(
     for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
         let rows = Rows::of(network, plan, &widening, number);
         let Some(quantized) = planned.quantized() else {
-            if let Some(rows) = &rows {
-                widen_float_layer(&mut editor, network, layer, rows)?;
+            // A cell widens its float matrices itself, with all else that belongs to it.
+            if let Some(rows @ Rows::Way { .. }) = &rows {
+                widen_float_layer(&mut editor, network, number, rows)?;
             }
             continue;
         };
