@@ -193,10 +193,7 @@ pub(super) fn load_data(
     progress: &Progress,
 ) -> Result<Output, JobError> {
     progress.start(0, "reading the data");
-    let mut options = options.clone();
-    if let Some(model) = &network.path {
-        options = options.with_vocabulary_of(model);
-    }
+    let options = options.clone().for_network(network);
     let data = Dataset::open(path, &options, engine.inputs()).map_err(failed)?;
     if data.is_empty() {
         return Err(JobError::Failed(format!("{path}: no samples in it")));
