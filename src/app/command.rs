@@ -1,6 +1,8 @@
 //! What can be done from menus and by shortcut: one enum gives text, tooltip and keys; one place carries it out.
 
+use super::view::View;
 use crate::format::demo::Demo;
+use crate::quantization::Preset;
 use crate::session::ExportKind;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
@@ -24,12 +26,19 @@ pub(super) enum Command {
     ResetView,
     ShowMessages,
     Retry,
+    Preset(Preset),
+    ShowView(View),
+    CloseView(View),
+    ResetLayout,
+    ZoomIn,
+    ZoomOut,
+    ZoomReset,
     Quit,
 }
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 15] = [
+    pub(super) const WITH_SHORTCUT: [Self; 18] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -44,6 +53,9 @@ impl Command {
         Self::ShowMessages,
         Self::NextLayer,
         Self::PreviousLayer,
+        Self::ZoomIn,
+        Self::ZoomOut,
+        Self::ZoomReset,
         Self::Quit,
     ];
 
@@ -70,6 +82,13 @@ impl Command {
             Self::ResetView => "Show all weights",
             Self::ShowMessages => "Messages",
             Self::Retry => "Try again",
+            Self::Preset(Preset::Deploy) => "Deploy",
+            Self::Preset(Preset::Paper) => "Paper",
+            Self::ShowView(view) | Self::CloseView(view) => view.title(),
+            Self::ResetLayout => "Reset layout",
+            Self::ZoomIn => "Zoom in",
+            Self::ZoomOut => "Zoom out",
+            Self::ZoomReset => "Normal size",
             Self::Quit => "Quit",
         }
     }
@@ -103,6 +122,19 @@ impl Command {
             Self::ResetView => "Zoom out to all weights of the layer.",
             Self::ShowMessages => "List what was done and what went wrong.",
             Self::Retry => "Try again what failed or was cancelled.",
+            Self::Preset(Preset::Deploy) => {
+                "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay."
+            }
+            Self::Preset(Preset::Paper) => {
+                "As in the paper: first layer and classifier stay float, batch-norm is not folded, 8-bit activations. \
+                 Bits and ratio stay."
+            }
+            Self::ShowView(view) => view.tooltip(),
+            Self::CloseView(_) => "Close the view. The menu View opens it again where it was.",
+            Self::ResetLayout => "Open all views and put them where they were at first.",
+            Self::ZoomIn => "Make everything larger.",
+            Self::ZoomOut => "Make everything smaller.",
+            Self::ZoomReset => "Give everything its normal size.",
             Self::Quit => "Leave the program.",
         }
     }
@@ -122,7 +154,10 @@ impl Command {
             Self::Redo => shift(Key::Z),
             Self::ToggleTheme => command(Key::T),
             Self::FocusFilter => command(Key::F),
-            Self::ResetView => command(Key::Num0),
+            Self::ResetView => command(Key::Home),
+            Self::ZoomIn => command(Key::Plus),
+            Self::ZoomOut => command(Key::Minus),
+            Self::ZoomReset => command(Key::Num0),
             Self::ShowMessages => command(Key::M),
             Self::NextLayer => command(Key::ArrowDown),
             Self::PreviousLayer => command(Key::ArrowUp),
@@ -131,7 +166,11 @@ impl Command {
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
-            | Self::Retry => None,
+            | Self::Retry
+            | Self::Preset(_)
+            | Self::ShowView(_)
+            | Self::CloseView(_)
+            | Self::ResetLayout => None,
         }
     }
 

@@ -78,6 +78,15 @@ impl Tokens {
     }
 }
 
+/// The ground behind the tabs of views and between views: a shade off the views' own.
+pub(super) fn behind_tabs(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode {
+        Color32::from_rgb(0x10, 0x12, 0x14)
+    } else {
+        Color32::from_rgb(0xe3, 0xe6, 0xe9)
+    }
+}
+
 /// The same colour, letting `share` of it through.
 pub(super) fn faded(color: Color32, share: f32) -> Color32 {
     color.gamma_multiply(share)

@@ -3,7 +3,7 @@
 use super::UsageError;
 use crate::inference::DataOptions;
 use crate::network::{Interpolation, Network};
-use crate::quantization::{Bits, Clip, Preset, Recipe, SplitKind};
+use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -45,6 +45,32 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Write the completions of a shell, or the manual page, to standard output
+    Generate(GenerateArguments),
+}
+
+/// `splitscope generate`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArguments {
+    /// What to write
+    pub(super) what: Generated,
+}
+
+/// What is made from the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Generated {
+    /// The manual pages, one after another (roff)
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for elvish
+    Elvish,
+    /// Completions for fish
+    Fish,
+    /// Completions for PowerShell
+    Powershell,
+    /// Completions for zsh
+    Zsh,
 }
 
 /// `splitscope inspect`.
@@ -232,7 +258,7 @@ impl RecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
-    /// [`UsageError`] on a flag that is not built yet or lacks another; the recipe file's fault otherwise.
+    /// [`UsageError`] on a flag that lacks another; the recipe file's fault otherwise.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
         let mut recipe = self.base.recipe()?;
         replace(&mut recipe.weight_bits, self.weight_bits);
@@ -277,9 +303,10 @@ pub(super) struct BaseRecipeArguments {
     /// One scale for each output channel instead of one for the tensor
     #[arg(long)]
     per_channel: bool,
-    /// Write the splits without a grid (not built yet)
-    #[arg(long, hide = true)]
-    split_export: bool,
+    /// How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the
+    /// layer before compute them where it can
+    #[arg(long, value_name = "gather|widen", value_parser = split_export)]
+    split_export: Option<SplitExport>,
     /// Fold each batch-norm into the layer before it, first of all
     #[arg(long, overrides_with = "no_fold_batch_norm")]
     fold_batch_norm: bool,
@@ -304,9 +331,8 @@ impl BaseRecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
-    /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
+    /// The recipe file's fault.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
-        self.refuse_unbuilt()?;
         let mut recipe = match (&self.recipe, &self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
             (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
@@ -314,6 +340,7 @@ impl BaseRecipeArguments {
         };
         replace(&mut recipe.split, self.split);
         replace(&mut recipe.activation_clip, self.activation_clip);
+        replace(&mut recipe.split_export, self.split_export);
         if self.fold_batch_norm || self.no_fold_batch_norm {
             recipe.fold_batch_norm = self.fold_batch_norm;
         }
@@ -327,13 +354,6 @@ impl BaseRecipeArguments {
             recipe.layers.entry(name.clone()).or_default().channel_axis = Some(*axis);
         }
         Ok(recipe)
-    }
-
-    fn refuse_unbuilt(&self) -> Result<(), UsageError> {
-        if self.split_export {
-            return Err(UsageError("--split-export is not built yet".to_owned()));
-        }
-        Ok(())
     }
 }
 
@@ -508,6 +528,14 @@ fn named_axis(text: &str) -> Result<(String, usize), String> {
     match parsed {
         Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
         _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
+    }
+}
+
+fn split_export(text: &str) -> Result<SplitExport, String> {
+    match text {
+        "gather" => Ok(SplitExport::Gather),
+        "widen" => Ok(SplitExport::Widen),
+        _ => Err("copies are made by gather or widen".to_owned()),
     }
 }
 

@@ -12,6 +12,7 @@ mod sensitivity;
 mod split_only;
 mod suggest;
 pub mod sweep;
+mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use data_free::data_free_activations;

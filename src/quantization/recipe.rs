@@ -1,6 +1,6 @@
 //! What a person chose: defaults, presets, exceptions for single layers. TOML on disk.
 
-use super::{Bits, Clip, SplitKind};
+use super::{Bits, Clip, SplitExport, SplitKind};
 use crate::network::{Layer, Network};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ pub struct Recipe {
     pub cross_layer_equalization: bool,
     /// Take back in the bias what rounding the weights does to a layer's mean outputs.
     pub bias_correction: bool,
+    /// How an exported graph makes the copies of split channels.
+    pub split_export: SplitExport,
     /// Leave the first layer as it is.
     pub float_first_layer: bool,
     /// Leave the last layer (the classifier) as it is.
@@ -146,6 +148,7 @@ impl Default for Recipe {
             fold_batch_norm: false,
             cross_layer_equalization: false,
             bias_correction: false,
+            split_export: SplitExport::Gather,
             float_first_layer: false,
             float_last_layer: false,
             layers: BTreeMap::new(),

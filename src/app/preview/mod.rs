@@ -39,7 +39,6 @@ impl PreviewPanel {
 fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
     let state = open.run_state(session.limit());
     ui.horizontal(|ui| {
-        ui.heading("Preview");
         if let Some((_, evaluated)) = open.evaluated() {
             numbers_ui(ui, open, evaluated, state == RunState::Done);
         }

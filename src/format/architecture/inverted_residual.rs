@@ -1,0 +1,74 @@
+//! The block that MobileNet-V2 (Sandler et al. 2018) brought and the EfficientNets (Tan and Le 2019) share: widen, filter each
+//! channel, gate, narrow; added to its input where the shapes agree.
+
+use super::image::{Activation, Conv, Map};
+use super::net::Net;
+
+/// Strides of the stages, the same in all these networks.
+pub(super) const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
+
+/// How all the blocks of a network compute.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Style {
+    pub(super) activation: Activation,
+    pub(super) epsilon: f32,
+    /// Whether convolutions pad as TensorFlow does.
+    pub(super) tensorflow: bool,
+}
+
+impl Style {
+    /// A convolution, its batch-norm, and the activation, if the latter is wanted.
+    pub(super) fn layer(
+        self,
+        net: &mut Net<'_>,
+        x: &Map,
+        [conv, norm]: &[String; 2],
+        how: Conv,
+        activate: bool,
+    ) -> Map {
+        let y = net.conv(x, conv, how.tensorflow(self.tensorflow));
+        let y = net.batch_norm(&y, norm, self.epsilon);
+        if activate {
+            net.activate(&y, &format!("{norm}.act"), self.activation)
+        } else {
+            y
+        }
+    }
+}
+
+/// Names of a block's modules: convolution and batch-norm of each layer.
+#[derive(Debug, Clone)]
+pub(super) struct Names {
+    pub(super) module: String,
+    pub(super) expand: Option<[String; 2]>,
+    pub(super) depthwise: [String; 2],
+    /// The gate's module and its two convolutions.
+    pub(super) gate: Option<(String, [&'static str; 2])>,
+    pub(super) project: [String; 2],
+}
+
+/// One block. A depthwise kernel of another size than `kernel` does not fit; `None` takes any.
+pub(super) fn block(
+    net: &mut Net<'_>,
+    x: &Map,
+    names: &Names,
+    stride: usize,
+    kernel: Option<usize>,
+    style: Style,
+) -> Map {
+    let mut y = x.clone();
+    if let Some(expand) = &names.expand {
+        y = style.layer(net, &y, expand, Conv::square(1), true);
+    }
+    let filter = kernel.map_or(Conv::any(), Conv::square);
+    y = style.layer(net, &y, &names.depthwise, filter.depthwise().stride(stride), true);
+    if let Some((gate, parts)) = &names.gate {
+        y = net.squeeze_excite(&y, gate, *parts, style.activation);
+    }
+    y = style.layer(net, &y, &names.project, Conv::square(1), false);
+    if stride == 1 && y.channels == x.channels {
+        let tensor = format!("{}.weight", names.project[0]);
+        y = net.add(&y, x, &format!("{}.add", names.module), &tensor);
+    }
+    y
+}
