@@ -197,7 +197,9 @@ fn weight_report(values: &Elements, layer: &Layer, sigma: f64) -> WeightReport {
 
 /// The file in one line, and why it cannot be run in another.
 fn heading(model: &ModelReport, layers: usize) -> String {
-    let recognised = model.architecture.map_or_else(String::new, |name| format!(" of {name}"));
+    let recognised = model
+        .architecture
+        .map_or_else(String::new, |name| format!(" of {name}"));
     let mut text = format!(
         "{} · {}{recognised} · {} parameters · {} nodes · {layers} layers\n",
         model.path, model.format, model.parameters, model.nodes

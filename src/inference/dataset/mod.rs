@@ -87,6 +87,15 @@ impl DataOptions {
         }
     }
 
+    /// Whether the same files are read as with `other`, so that pictures need not be opened anew for these options.
+    pub fn reads_the_same_files(&self, other: &Self) -> bool {
+        let files = |options: &Self| {
+            let (labels, vocabulary) = (options.labels.clone(), options.vocabulary.clone());
+            (labels, vocabulary, options.inputs.clone(), options.classes.clone())
+        };
+        files(self) == files(other)
+    }
+
     /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`), if there is one and none was chosen.
     #[must_use]
     pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
