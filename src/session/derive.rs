@@ -5,6 +5,7 @@
 
 use super::Session;
 use super::keys::CalibrationSource;
+use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
@@ -34,6 +35,7 @@ impl Session {
         prepare(open, jobs, sigma);
         recount(open, jobs, sigma);
         view(open, jobs);
+        layer_details::start(open, jobs);
         plan(open, jobs);
         engine(open, jobs);
         data(open, jobs);
@@ -45,7 +47,7 @@ impl Session {
     }
 }
 
-type Queue = Jobs<Kind, Output>;
+pub(super) type Queue = Jobs<Kind, Output>;
 
 /// Reads the weights of a network that was too large to do so before it was shown; facts come by a channel as they are
 /// known.

@@ -3,6 +3,7 @@
 use super::analysis::{Analysis, LayerFacts};
 use super::history::History;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+use super::layer_details::{LayerDetails, LayerDetailsKey};
 use super::layer_view::{LayerView, LayerViewKey};
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
@@ -37,6 +38,7 @@ pub struct OpenNetwork {
     pub(super) selected: usize,
     pub(super) range: Option<(f64, f64)>,
     pub(super) view: Stage<LayerViewKey, LayerView>,
+    pub(super) details: Stage<LayerDetailsKey, LayerDetails>,
     pub(super) plan: Stage<PlanKey, Planned>,
     pub(super) engine: Stage<(), Arc<Engine>>,
     pub(super) shapes: Option<(u64, Arc<ValueShapes>)>,
@@ -72,6 +74,7 @@ impl OpenNetwork {
             selected,
             range: None,
             view: Stage::default(),
+            details: Stage::default(),
             plan: Stage::default(),
             engine: Stage::default(),
             shapes: None,

@@ -45,6 +45,7 @@ impl OpenNetwork {
                 self.recount.finish(());
             }
             Output::LayerView(view) => self.view.finish(view),
+            Output::LayerDetails(details) => self.details.finish(details),
             Output::Planned(planned) => self.plan.finish(planned),
             Output::Engine(engine, shapes) => {
                 self.engine.finish(engine);
@@ -83,6 +84,7 @@ impl OpenNetwork {
             Kind::Prepare => self.prepared.fail(reason),
             Kind::Recount => self.recount.fail(reason),
             Kind::LayerView => self.view.fail(reason),
+            Kind::LayerDetails => self.details.fail(reason),
             Kind::Plan => self.plan.fail(reason),
             Kind::Engine => self.engine.fail(reason),
             Kind::LoadData => self.data.fail(reason),
@@ -100,6 +102,7 @@ impl OpenNetwork {
         self.measured.forgive();
         self.prepared.forgive();
         self.view.forgive();
+        self.details.forgive();
         self.plan.forgive();
         self.engine.forgive();
         self.float.forgive();

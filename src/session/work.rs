@@ -3,6 +3,7 @@
 use super::ExportKind;
 use super::analysis::Analysis;
 use super::keys::PrepareKey;
+use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
@@ -35,6 +36,8 @@ pub enum Kind {
     Recount,
     /// The selected layer.
     LayerView,
+    /// More of it.
+    LayerDetails,
     /// The whole network under the recipe.
     Plan,
     /// Loading the float network into the engine.
@@ -59,12 +62,13 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 12] = [
+    pub(super) const OF_A_NETWORK: [Self; 13] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
         Self::Recount,
         Self::LayerView,
+        Self::LayerDetails,
         Self::Plan,
         Self::Engine,
         Self::LoadData,
@@ -83,6 +87,7 @@ pub(super) enum Output {
     Prepared(Analysis),
     Recounted(Analysis, Option<(PrepareKey, Analysis)>),
     LayerView(LayerView),
+    LayerDetails(LayerDetails),
     Planned(Planned),
     Engine(Arc<Engine>, Option<ValueShapes>),
     Data(Arc<Dataset>, Option<ValueShapes>),
