@@ -7,6 +7,10 @@ use std::path::PathBuf;
 
 /// A request to a session. Views send these; [`super::Session::act`] is the one place that carries them out.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few actions a frame at most, and the large one is what a person opened"
+)]
 pub enum Action {
     /// Opens a model: a file, or `demo:fashion`, `demo:shakespeare` (with recipe and data).
     Open(PathBuf),
