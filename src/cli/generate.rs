@@ -45,7 +45,11 @@ mod tests {
         for what in Generated::value_variants() {
             let text = run(&GenerateArguments { what: *what }).unwrap();
             for subcommand in Arguments::command().get_subcommands() {
-                assert!(text.contains(subcommand.get_name()), "{what:?}: no {}", subcommand.get_name());
+                assert!(
+                    text.contains(subcommand.get_name()),
+                    "{what:?}: no {}",
+                    subcommand.get_name()
+                );
             }
             // roff escapes the hyphen.
             let flags = text.replace("\\-", "-");
