@@ -8,8 +8,8 @@ mod tab;
 
 pub(super) use saved::SavedLayout;
 
-use super::{Outbox, theme};
 use super::view::{View, Views};
+use super::{Outbox, theme};
 use crate::session::{OpenNetwork, Session};
 use egui::{Color32, Id, Margin, Response, Ui, Vec2, Visuals, WidgetText, vec2};
 use egui_tiles::{
