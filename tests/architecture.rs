@@ -322,6 +322,23 @@ fn splitting_alone_changes_nothing_and_halves_are_quantized_too() {
 }
 
 #[test]
+fn tensors_that_serve_training_stay_in_the_file_and_out_of_the_graph() {
+    let fixture = Fixture::named("inception");
+    let network = fixture.open(&fixture.tensors());
+    let holds = |model: &ModelProto, part: &str| {
+        let tensors = &model.graph.as_ref().unwrap().initializer;
+        tensors.iter().any(|tensor| tensor.name().contains(part))
+    };
+    let recipe = Recipe::default();
+    let planned = plan(&network, &recipe, None, &Progress::default()).unwrap();
+    let exported = rewrite(&network, &planned).unwrap();
+    for part in ["AuxLogits", "num_batches_tracked"] {
+        assert!(holds(&network.model, part));
+        assert!(!holds(&network.runnable_model(), part) && !holds(&exported, part));
+    }
+}
+
+#[test]
 fn both_formats_of_the_demo_give_the_same_answers() {
     let weights = open("assets/fashion_resnet.safetensors");
     assert_eq!(weights.architecture.as_deref(), Some("ResNet-20 for small pictures"));

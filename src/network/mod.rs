@@ -23,7 +23,7 @@ pub use preprocess_hint::{Interpolation, PreprocessHint};
 
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
-    numbers, rewrite_lacking, spell_out_defaults,
+    numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -143,12 +143,22 @@ impl Network {
     }
 
     /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]), operators
-    /// that it lacks are written with others ([`rewrite_lacking`]).
+    /// that it lacks are written with others ([`rewrite_lacking`]), and tensors that served training only are left out
+    /// ([`Network::leave_out_unread`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
         rewrite_lacking(&mut model);
         spell_out_defaults(&mut model);
+        self.leave_out_unread(&mut model);
         model
+    }
+
+    /// Takes those tensors out of a graph made from this network that no node reads, if it came as a file of weights: counters
+    /// and auxiliary heads, which served training. The initializers of an ONNX file stay as they are.
+    pub fn leave_out_unread(&self, model: &mut ModelProto) {
+        if self.format == Format::Safetensors && self.why_not_runnable.is_none() {
+            remove_unread_initializers(model);
+        }
     }
 
     /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`

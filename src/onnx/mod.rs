@@ -12,6 +12,7 @@ pub mod schema;
 mod small_floats;
 mod sniff;
 mod tensor;
+mod unread;
 mod upgrade;
 mod visit;
 mod write;
@@ -26,5 +27,6 @@ pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto,
 pub use sniff::foreign_kind;
 pub(crate) use tensor::one_line;
 pub use tensor::{FloatData, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes};
+pub use unread::remove_unread_initializers;
 pub use upgrade::{UPGRADED_OPSET, upgrade};
 pub use write::{encode, write_file};

@@ -286,7 +286,12 @@ impl Session {
         }
         self.warn_of_not_finite(&analysis);
         let count = analysis.network.layers.len();
-        let text = format!("Opened {}: {count} layers", analysis.network.name);
+        let network = &analysis.network;
+        let recognised = network
+            .architecture
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", as {name}"));
+        let text = format!("Opened {}{recognised}: {count} layers", network.name);
         self.messages.push(Level::Info, text.clone(), text);
         if demo.is_none() {
             self.saved.remember(&path);

@@ -63,7 +63,7 @@ pub(super) fn timm_names(net: &Net<'_>, module: String, inner: Activation, hard:
     Names {
         expand: expands.then(|| pair("conv_pw", "bn1")),
         depthwise: pair("conv_dw", if expands { "bn2" } else { "bn1" }),
-        gate: net.dict.has(&gate).then(|| Gate {
+        gate: net.dict.has(&gate).then_some(Gate {
             module: gate,
             parts: ["conv_reduce", "conv_expand"],
             inner,

@@ -111,6 +111,7 @@ fn carry_out(
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
     let mut model = editor.finish();
+    network.leave_out_unread(&mut model);
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
     // Also in the export: what is previewed is what is exported.
     rewrite_lacking(&mut model);
