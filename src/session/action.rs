@@ -63,6 +63,8 @@ pub enum Action {
     Retry,
     /// A fault that happened outside of the session, for the list of messages.
     Report(String),
+    /// Something that was done outside of the session, likewise.
+    Note(String),
     /// Empties the list of messages.
     ClearMessages,
     /// Forgets the recently opened files.

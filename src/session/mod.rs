@@ -139,6 +139,7 @@ impl Session {
                 }
             }
             Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }

@@ -158,6 +158,12 @@ impl OpenNetwork {
         self.shown().layers.get(self.selected)
     }
 
+    /// Name of the selected layer; empty where there is none.
+    pub fn selected_name(&self) -> &str {
+        let layer = self.original.network.layers.get(self.selected);
+        layer.map_or("", |layer| layer.name.as_str())
+    }
+
     /// What the recipe says for a layer.
     pub fn settings(&self, layer: usize) -> LayerSettings {
         self.recipe().settings(&self.shown().network, layer)
