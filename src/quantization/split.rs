@@ -180,6 +180,8 @@ struct Choice {
     parts: Vec<Part>,
     /// Source channels in the order they were split.
     order: Vec<usize>,
+    /// The largest |w| before each of these splits.
+    levels: Vec<f32>,
 }
 
 /// Heap entry: the largest |w| first, of equals the lowest index.
@@ -219,6 +221,24 @@ pub(super) fn split_orders(values: &[f32], layout: &Layout, count: usize) -> (Ve
         choice.order.iter().map(|source| first + source).collect()
     });
     (orders.collect(), ranges)
+}
+
+/// The largest |w| that halving leaves after 0, 1, … `most` splits in each group, from the largest |w| of each channel: the
+/// level above which channels are split. Ends earlier when nothing is left to halve.
+pub fn split_levels(channel_max_abs: &[f32], layout: &Layout, most: usize) -> Vec<f32> {
+    let ranges: Vec<(f32, f32)> = channel_max_abs.iter().map(|max| (-max, *max)).collect();
+    if ranges.len() < layout.in_channels() {
+        return Vec::new();
+    }
+    let groups = chosen_by_range(&ranges, layout, most, 0.0);
+    let left = |choice: &Choice| choice.parts.iter().fold(0.0, |max: f32, part| max.max(part.max_abs()));
+    let last = groups.iter().map(left).fold(0.0, f32::max);
+    let longest = groups.iter().map(|choice| choice.levels.len()).max().unwrap_or(0);
+    let level = |splits: usize| {
+        let of_group = |choice: &Choice| choice.levels.get(splits).copied().unwrap_or(0.0);
+        groups.iter().map(of_group).fold(0.0, f32::max)
+    };
+    (0..longest).map(level).chain([last]).collect()
 }
 
 /// How often each channel of the layer is split by [`split_channels`], from the ranges of its channels.
@@ -269,11 +289,12 @@ fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f
                     })
                     .collect()
             };
-            let mut order = Vec::with_capacity(count);
+            let (mut order, mut levels) = (Vec::with_capacity(count), Vec::with_capacity(count));
             for _ in 0..count {
-                let Some(Candidate { index, .. }) = heap.pop() else {
+                let Some(Candidate { index, max_abs }) = heap.pop() else {
                     break;
                 };
+                levels.push(max_abs);
                 order.push(parts[index].source);
                 let upper = parts[index].half(Side::Upper, half);
                 parts[index] = parts[index].half(Side::Lower, half);
@@ -287,7 +308,7 @@ fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f
                 });
                 parts.push(upper);
             }
-            Choice { parts, order }
+            Choice { parts, order, levels }
         })
         .collect()
 }

@@ -1,6 +1,6 @@
 //! One weight tensor: split, given its grid, put on it.
 
-use super::clip::threshold_of;
+use super::clip::{choose_thresholds, threshold_of};
 use super::layer_error::{Expanded, LayerError, layer_error};
 use super::split::{max_abs_after_split, split_channels_per_channel};
 use super::{Bits, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, split_channels, split_count};
@@ -169,6 +169,25 @@ fn tensor_threshold(values: &[f32], layout: &Layout, count: usize, bits: u8, cli
     }
 }
 
+/// The threshold that [`plan_layer`] would take with each of `clips` in place of `settings.clip`; with one scale an output
+/// channel, the largest of them.
+pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &LayerSettings, clips: &[Clip]) -> Vec<f32> {
+    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+    let count = split_count(layout, settings.expand_ratio);
+    if settings.per_channel {
+        let of = |clip: &Clip| channel_thresholds(values, layout, count, bits, *clip);
+        return clips
+            .iter()
+            .map(|clip| of(clip).into_iter().fold(0.0, f32::max))
+            .collect();
+    }
+    if count == 0 {
+        return choose_thresholds(values, bits, clips);
+    }
+    let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
+    choose_thresholds(&split.values, bits, clips)
+}
+
 /// The threshold of each output channel, chosen on its split weights.
 fn channel_thresholds(values: &[f32], layout: &Layout, count: usize, bits: u8, clip: Clip) -> Vec<f32> {
     let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
@@ -302,6 +321,29 @@ mod tests {
                 assert!((step * 7.0 - max).abs() < 1e-6, "channel {channel}");
             }
             assert!(each.mse < one.mse, "{} {}", each.mse, one.mse);
+        }
+    }
+
+    #[test]
+    fn each_way_to_clip_is_told_the_threshold_that_the_plan_takes() {
+        let layout = Layout {
+            groups: 1,
+            outer: 6,
+            channels: 10,
+            inner: 4,
+            out_axis: OutAxis::Outer,
+        };
+        let values = noise(layout.elements());
+        for (per_channel, expand_ratio) in [(false, 0.0), (false, 0.2), (true, 0.2)] {
+            let settings = settings(4, expand_ratio, per_channel);
+            let told = clip_thresholds(&values, &layout, &settings, &Clip::CHOICES);
+            for (clip, told) in Clip::CHOICES.into_iter().zip(told) {
+                let planned = plan_layer(&values, &layout, &LayerSettings { clip, ..settings });
+                assert_eq!(
+                    planned.threshold, told,
+                    "{clip}, ratio {expand_ratio}, per channel {per_channel}"
+                );
+            }
         }
     }
 

@@ -4,8 +4,8 @@
 //! timm's `tf_…` weights pad as TensorFlow does and have another epsilon: only `config.json` tells.
 
 use super::Family;
-use super::image::{Activation, Conv, EPSILON, Usual};
-use super::inverted_residual::{Names, STRIDES, Style, block};
+use super::image::{Activation, Conv, EPSILON, Gate, Usual};
+use super::inverted_residual::{Names, STRIDES, Style, WIDE_EPSILON, block, from_tensorflow, timm_names};
 use super::net::{Net, Output};
 use crate::network::Interpolation;
 
@@ -18,9 +18,6 @@ pub(super) const TIMM: Family = Family {
     name: "EfficientNet",
     build: build_timm,
 };
-
-/// Epsilon of weights that come from TensorFlow, and of torchvision's larger networks.
-const WIDE_EPSILON: f32 = 1e-3;
 
 /// Depthwise kernels of the stages.
 const KERNELS: [usize; 7] = [3, 3, 5, 3, 5, 5, 3];
@@ -163,14 +160,19 @@ fn build_torchvision(net: &mut Net<'_>) -> Output {
         Names {
             expand: expands.then(|| pair(&part(0))),
             depthwise: pair(&part(first)),
-            gate: Some((part(first + 1), ["fc1", "fc2"])),
+            gate: Some(Gate {
+                module: part(first + 1),
+                parts: ["fc1", "fc2"],
+                inner: Activation::Silu,
+                hard: false,
+            }),
             project: pair(&part(first + 2)),
             module,
         }
     })
 }
 
-/// Stages are `blocks.0` to `blocks.6`; a block that does not widen calls its last convolution `conv_pw`.
+/// Stages are `blocks.0` to `blocks.6`.
 fn build_timm(net: &mut Net<'_>) -> Output {
     let stages: Vec<usize> = (0..STRIDES.len())
         .map(|stage| net.dict.count(&format!("blocks.{stage}")).max(1))
@@ -184,7 +186,7 @@ fn build_timm(net: &mut Net<'_>) -> Output {
         gated,
         "blocks.2.0.conv_dw",
     );
-    let tensorflow = net.config.architecture().is_some_and(|name| name.starts_with("tf_"));
+    let tensorflow = from_tensorflow(net);
     let style = Style {
         activation: variant.activation(),
         epsilon: if tensorflow { WIDE_EPSILON } else { EPSILON },
@@ -196,19 +198,6 @@ fn build_timm(net: &mut Net<'_>) -> Output {
         classifier: "classifier",
     };
     build(net, &variant, style, &stages, &ends, |net, stage, number| {
-        let module = format!("blocks.{stage}.{number}");
-        let pair = |conv: &str, norm: &str| [format!("{module}.{conv}"), format!("{module}.{norm}")];
-        let expands = net.dict.has(&format!("{module}.conv_pwl"));
-        Names {
-            expand: expands.then(|| pair("conv_pw", "bn1")),
-            depthwise: pair("conv_dw", if expands { "bn2" } else { "bn1" }),
-            gate: gated.then(|| (format!("{module}.se"), ["conv_reduce", "conv_expand"])),
-            project: if expands {
-                pair("conv_pwl", "bn3")
-            } else {
-                pair("conv_pw", "bn2")
-            },
-            module,
-        }
+        timm_names(net, format!("blocks.{stage}.{number}"), Activation::Silu, false)
     })
 }

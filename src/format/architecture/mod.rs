@@ -16,6 +16,7 @@ mod inception;
 mod inverted_residual;
 mod misfit;
 mod mobilenet_v2;
+mod mobilenet_v3;
 mod net;
 mod resnet;
 mod squeezenet;
@@ -39,7 +40,7 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 9] = [
+const FAMILIES: [Family; 11] = [
     resnet::FAMILY,
     vgg::FAMILY,
     densenet::FAMILY,
@@ -47,6 +48,8 @@ const FAMILIES: [Family; 9] = [
     mobilenet_v2::FAMILY,
     efficientnet::TORCHVISION,
     efficientnet::TIMM,
+    mobilenet_v3::TORCHVISION,
+    mobilenet_v3::TIMM,
     squeezenet::FAMILY,
     alexnet::FAMILY,
 ];

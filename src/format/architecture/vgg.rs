@@ -9,9 +9,6 @@ use super::net::{Net, Output};
 
 pub(super) const FAMILY: Family = Family { name: "VGG", build };
 
-/// Largest module number that is believed.
-const MOST_MODULES: usize = 500;
-
 fn build(net: &mut Net<'_>) -> Output {
     let usual = if reads_one_pixel(net) {
         Usual::small(32)
@@ -49,8 +46,7 @@ fn reads_one_pixel(net: &Net<'_>) -> bool {
 fn features(net: &mut Net<'_>, mut x: Map) -> (Map, usize) {
     let mut convolutions = 0;
     let mut expected = 0;
-    let numbers = net.dict.numbers("features");
-    for number in numbers.into_iter().filter(|number| *number < MOST_MODULES) {
+    for number in net.dict.numbers("features") {
         let module = format!("features.{number}");
         if net
             .dict

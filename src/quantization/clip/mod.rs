@@ -4,6 +4,8 @@
 //! activations, the window's menu, the command line and recipe files take it from here.
 
 mod aciq;
+mod expected;
+mod fit;
 mod kl;
 mod magnitudes;
 mod octav;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+pub use expected::{ExpectedError, expected_error};
+pub use fit::CentredFits;
 pub(super) use magnitudes::Magnitudes;
 pub(super) use samples::Counted;
 pub use samples::mean_squared_errors;
@@ -172,6 +176,13 @@ fn chosen(samples: &Samples, bits: u8, levels: i32, clip: Clip) -> ClipChoice {
         threshold,
         mse: mse.unwrap_or_else(|| samples.mean_squared_errors(levels, &[threshold])[0]),
     }
+}
+
+/// The threshold that each of `clips` chooses for `values` on the symmetric grid of `bits`: what they share is computed once.
+pub(super) fn choose_thresholds(values: &[f32], bits: u8, clips: &[Clip]) -> Vec<f32> {
+    let samples = Samples::of_values(values);
+    let levels = symmetric_levels(bits);
+    clips.iter().map(|clip| clip.choose(&samples, bits, levels).0).collect()
 }
 
 /// The threshold that `clip` chooses for an activation, from the histogram gathered while it was seen.
