@@ -133,6 +133,7 @@ impl<'a> Samples<'a> {
         let scale = if scale.is_finite() { scale } else { 0.0 };
         let counts = values
             .par_chunks(1 << 15)
+            .with_min_len(2)
             .fold(
                 || Counters::new(bins),
                 |mut counters, chunk| {
