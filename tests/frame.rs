@@ -287,3 +287,20 @@ fn a_plot_is_copied_and_saved_as_numbers_drawing_and_picture() {
     assert_eq!(last.level, splitscope::session::Level::Error);
     assert!(last.text.contains("missing"), "{}", last.text);
 }
+
+#[test]
+fn what_was_open_is_offered_at_the_next_start() {
+    let mut disk = Disk::default();
+    let mut window = start(&disk);
+    assert!(window.query_by_label_contains("Continue with").is_none());
+    by_palette(&mut window, "preset paper");
+    by_palette(&mut window, "layer 3.2 conv2");
+    window.state_mut().save(&mut disk);
+
+    let mut again = start(&disk);
+    assert!(!session(&again).open().unwrap().recipe().float_last_layer);
+    click(&mut again, "Continue with demo:fashion");
+    assert!(session(&again).open().unwrap().recipe().float_last_layer);
+    assert_eq!(selected_name(&again), "layer3.2.conv2");
+    assert!(again.query_by_label_contains("Continue with").is_none());
+}

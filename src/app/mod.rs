@@ -16,6 +16,7 @@ mod palette;
 mod plot;
 mod preview;
 mod recipe;
+mod resume;
 mod settings;
 mod status;
 mod text;
@@ -30,7 +31,7 @@ pub use launch::run;
 use crate::inference::DataOptions;
 use crate::jobs::Waker;
 use crate::quantization::{LayerRecipe, Recipe};
-use crate::session::{Action, Level, Message, OpenNetwork, Saved, Session};
+use crate::session::{Action, Last, Level, Message, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::Dialogs;
 use egui::{Align, CentralPanel, Panel, Response, Ui};
@@ -96,6 +97,8 @@ pub struct App {
     palette: palette::Palette,
     corner: toasts::Corner,
     exporter: Exporter,
+    /// What was open the last time, until that is taken or refused.
+    offer: Option<Last>,
     messages_open: bool,
     settings_open: bool,
 }
@@ -113,6 +116,7 @@ impl App {
             .and_then(|storage| eframe::get_value::<SavedLayout>(storage, LAYOUT_KEY))
             .and_then(Layout::from_saved);
         let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
+        let offer = saved.last.clone().filter(|_| options.model.is_none());
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
         let model = options.model.as_deref().unwrap_or("demo:fashion");
         session.act(Action::Open(PathBuf::from(model)));
@@ -133,6 +137,7 @@ impl App {
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
             exporter: Exporter::new(Waker::new(move || painted.request_repaint())),
+            offer,
             messages_open: false,
             settings_open: false,
         }
@@ -165,6 +170,7 @@ impl App {
             top_bar::top_bar_ui(ui, &self.session, &self.layout, out);
             ui.add_space(1.0);
         });
+        resume::resume_ui(ui, &self.session, &mut self.offer, out);
         Panel::bottom("status").show(ui, |ui| status::status_ui(ui, &self.session, out));
         let Some(open) = self.session.open() else {
             CentralPanel::default().show(ui, |ui| welcome::welcome_ui(ui, &self.session, out));
@@ -245,7 +251,7 @@ impl eframe::App for App {
     }
 
     fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        eframe::set_value(storage, SAVED_KEY, &self.session.saved);
+        eframe::set_value(storage, SAVED_KEY, &self.session.to_saved());
         eframe::set_value(storage, LAYOUT_KEY, &self.layout.to_saved());
     }
 }

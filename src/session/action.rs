@@ -1,5 +1,6 @@
 //! What a person can ask of a session.
 
+use super::resume::Last;
 use crate::inference::DataOptions;
 use crate::jobs::JobId;
 use crate::quantization::{Preset, Recipe};
@@ -14,6 +15,8 @@ use std::path::PathBuf;
 pub enum Action {
     /// Opens a model: a file, or `demo:fashion`, `demo:shakespeare` (with recipe and data).
     Open(PathBuf),
+    /// Opens what was open the last time.
+    Resume(Box<Last>),
     /// Opens data for the open network: a file, a folder, or the data of a demo.
     OpenData {
         /// Where it is.
