@@ -1,6 +1,12 @@
 //! The hot paths on a set of tensors shaped like ResNet-50's: 53 convolutions and the classifier, 25.5 M weights.
 //!
 //! `cargo bench --bench hot_paths` prints each time and its throughput in elements a second.
+//!
+//! Where the time goes (2 cores of a Zen 4, AVX-512): the statistics pass waits for memory, at six tenths of the plain sum's
+//! bandwidth; neither fused multiply-adds nor more accumulators change that. Histograms and threshold searches are bound by
+//! counting, one load and one store an element (half of the histogram's time; the other half finds the slots in f64). After
+//! that the MSE search measures three candidates on all weights, and a plan with splits waits for the pages of the expanded
+//! tensor, which it writes once for the threshold and once for the grid: a buffer that is kept would be next.
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::{Layout, OutAxis};

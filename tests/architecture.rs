@@ -4,18 +4,21 @@
 
 mod common;
 
-use common::{relative_difference, shared};
+use common::{float_outputs, open, relative_difference, shared};
 use flate2::read::GzDecoder;
 use half::{bf16, f16};
 use rten::Value;
 use rten_tensor::prelude::*;
 use serde::Deserialize;
-use splitscope::format;
+use splitscope::format::architecture::{Config, recognise};
+use splitscope::format::{self, demo::Demo};
 use splitscope::inference::Engine;
-use splitscope::network::Network;
+use splitscope::network::{Format, Interpolation, Network};
 use splitscope::onnx::build::{i64_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{TensorProto, encode};
+use splitscope::onnx::{GraphProto, ModelProto, TensorProto, encode};
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Recipe, plan, rewrite, split_only};
 use std::path::{Path, PathBuf};
 
 /// What the script wrote.
@@ -87,9 +90,10 @@ impl Fixture {
 
     /// The network's outputs on the fixture's input.
     fn run(&self, network: &Network) -> Vec<f32> {
-        let pixels = uniform("input", self.input.iter().product())
-            .into_iter()
-            .map(|u| u as f32);
+        let plane: usize = self.input[2..].iter().product();
+        let colours = uniform("colours", self.input[0] * self.input[1]);
+        let noise = uniform("input", self.input.iter().product());
+        let pixels = (noise.iter().enumerate()).map(|(at, u)| (0.5 * u + colours[at / plane]) as f32);
         run(network, &self.input, pixels.collect())
     }
 }
@@ -173,6 +177,21 @@ fn resnets_of_all_kinds_compute_what_torch_computes() {
 }
 
 #[test]
+fn plain_networks_compute_what_torch_computes() {
+    assert_like_torch(&["vgg", "alexnet", "squeezenet"]);
+}
+
+#[test]
+fn networks_that_join_channels_compute_what_torch_computes() {
+    assert_like_torch(&["densenet", "inception"]);
+}
+
+#[test]
+fn networks_for_phones_compute_what_torch_computes_in_both_names() {
+    assert_like_torch(&["mobilenet", "efficientnet"]);
+}
+
+#[test]
 fn layers_are_called_by_the_names_of_their_modules_and_can_be_split() {
     let fixture = Fixture::named("resnet50");
     let network = fixture.open(&fixture.tensors());
@@ -234,6 +253,152 @@ fn a_file_of_unknown_names_says_so_and_shows_its_weights() {
     more.push(fixture.tensor("layer2.0.gate.weight", &[16, 1]));
     let text = why(&more);
     assert!(text.contains("'layer2.0.gate.weight' is no part of it"), "{text}");
+}
+
+#[test]
+fn a_configuration_beside_the_file_sets_size_and_preprocessing() {
+    let mut fixture = Fixture::named("resnet_half");
+    fixture.config = Some(serde_json::json!({
+        "architecture": "resnet10t",
+        "label_names": ["a", "b", "c", "d", "e"],
+        "pretrained_cfg": {"mean": [0.5, 0.5, 0.5], "std": [0.25, 0.25, 0.25], "input_size": [3, 40, 56],
+                           "crop_pct": 0.9, "interpolation": "bicubic"},
+    }));
+    let network = fixture.open(&fixture.tensors());
+    let hint = network.preprocess.as_ref().unwrap();
+    assert_eq!(hint.source, "config.json");
+    assert_eq!(hint.mean, Some(vec![0.5; 3]));
+    assert_eq!(hint.std, Some(vec![0.25; 3]));
+    assert_eq!((hint.size, hint.crop), (Some([40, 56]), Some(0.9)));
+    assert_eq!(hint.interpolation, Some(Interpolation::Bicubic));
+    assert_eq!(hint.classes, ["a", "b", "c", "d", "e"]);
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    assert_eq!(engine.inputs()[0].describe(), "input [batch, 3, 40, 56]");
+
+    // Nothing beside it: what the family is usually trained on.
+    fixture.config = None;
+    let network = fixture.open(&fixture.tensors());
+    let hint = network.preprocess.as_ref().unwrap();
+    assert_eq!(hint.source, "usual for ResNet-10");
+    assert_eq!((hint.size, hint.crop), (Some([224, 224]), Some(0.875)));
+    assert_eq!(hint.mean, Some(vec![0.485, 0.456, 0.406]));
+}
+
+#[test]
+fn splitting_alone_changes_nothing_and_halves_are_quantized_too() {
+    let progress = Progress::default();
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(6),
+        expand_ratio: 0.05,
+        ..Recipe::default()
+    };
+    for name in [
+        "resnext",
+        "inception",
+        "efficientnet_lite0_tf",
+        "densenet_old",
+        "resnet_half",
+        "resnet_bfloat",
+    ] {
+        let fixture = Fixture::named(name);
+        let network = fixture.open(&fixture.tensors());
+        let planned = plan(&network, &recipe, None, &progress).unwrap();
+        let layers: Vec<_> = planned.layers.iter().filter_map(|layer| layer.quantized()).collect();
+        assert!(
+            layers.iter().map(|layer| layer.splits.len()).sum::<usize>() > 0,
+            "{name}"
+        );
+        let outputs = |model: ModelProto| {
+            let network = Network::new(name, None, Format::Onnx, model).unwrap();
+            fixture.run(&network)
+        };
+        let float = fixture.run(&network);
+        let difference = relative_difference(&float, &outputs(split_only(&network, &planned).unwrap()));
+        println!("{name}: {} layers, {difference:.1e}", layers.len());
+        assert!(difference <= 1e-5, "{name}: {difference}");
+        let quantized = outputs(rewrite(&network, &planned).unwrap());
+        assert!(quantized.iter().all(|x| x.is_finite()) && quantized != float, "{name}");
+    }
+}
+
+#[test]
+fn tensors_that_serve_training_stay_in_the_file_and_out_of_the_graph() {
+    let fixture = Fixture::named("inception");
+    let network = fixture.open(&fixture.tensors());
+    let holds = |model: &ModelProto, part: &str| {
+        let tensors = &model.graph.as_ref().unwrap().initializer;
+        tensors.iter().any(|tensor| tensor.name().contains(part))
+    };
+    let recipe = Recipe::default();
+    let planned = plan(&network, &recipe, None, &Progress::default()).unwrap();
+    let exported = rewrite(&network, &planned).unwrap();
+    for part in ["AuxLogits", "num_batches_tracked"] {
+        assert!(holds(&network.model, part));
+        assert!(!holds(&network.runnable_model(), part) && !holds(&exported, part));
+    }
+}
+
+#[test]
+fn both_formats_of_the_demo_give_the_same_answers() {
+    let weights = open("assets/fashion_resnet.safetensors");
+    assert_eq!(weights.architecture.as_deref(), Some("ResNet-20 for small pictures"));
+    let graph = float_outputs(&open("demo:fashion"), Demo::Fashion, 100);
+    let difference = relative_difference(&graph.logits, &float_outputs(&weights, Demo::Fashion, 100).logits);
+    assert!(difference <= 1e-5, "{difference}");
+}
+
+#[test]
+fn tensors_of_any_shape_are_met_without_a_panic() {
+    const SIZES: [i64; 10] = [-1, 0, 1, 2, 3, 5, 7, 64, 100_003, 1 << 31];
+    let mut state = 1_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "gz") {
+            continue;
+        }
+        let fixture = Fixture::read(&path);
+        let whole: Vec<TensorProto> = (fixture.tensors.iter())
+            .map(|(name, shape)| raw_tensor(name, data_type::FLOAT, shape, Vec::new()))
+            .collect();
+        let model = |initializer| ModelProto {
+            graph: Some(GraphProto {
+                initializer,
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        };
+        assert!(
+            recognise(model(whole.clone()), &Config::default()).is_ok(),
+            "{}",
+            path.display()
+        );
+        for round in 0..12 {
+            let mut broken = whole.clone();
+            for _ in 0..1 + round % 3 {
+                let tensor = &mut broken[random(whole.len())];
+                match random(4) {
+                    0 => tensor.dims = (0..random(6)).map(|_| SIZES[random(SIZES.len())]).collect(),
+                    1 if !tensor.dims.is_empty() => {
+                        let axis = random(tensor.dims.len());
+                        tensor.dims[axis] = SIZES[random(SIZES.len())];
+                    }
+                    2 => tensor.name = Some(tensor.name().replace(|c: char| c.is_ascii_digit(), "4")),
+                    _ => tensor.data_type = Some(data_type::INT8),
+                }
+            }
+            broken.remove(random(broken.len()));
+            if let Err((model, misfit)) = recognise(model(broken), &Config::default()) {
+                assert!(!model.graph.unwrap().initializer.is_empty());
+                assert_eq!(misfit.to_string().lines().count(), 1);
+            }
+        }
+    }
 }
 
 #[test]

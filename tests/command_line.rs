@@ -898,3 +898,34 @@ fn an_interrupt_cancels_and_leaves_no_file() {
         status => panic!("status {status:?}"),
     }
 }
+
+#[test]
+fn evaluate_says_that_a_network_only_guesses_and_how_its_pictures_may_be_read() {
+    let wrong = [
+        "--preprocess",
+        "unit",
+        "--mean",
+        "50",
+        "--std",
+        "0.001",
+        "--limit",
+        "100",
+    ];
+    let words = [&["evaluate", "demo:fashion", "--data", "demo:fashion"][..], &wrong].concat();
+    let text = succeeds(&words);
+    assert!(text.contains("no better than guessing (10.0 %)"), "{text}");
+    assert!(text.contains("try --preprocess fashion ("), "{text}");
+    let report = json(&succeeds(&[&words[..], &["--json"]].concat()));
+    assert_eq!(report["at_chance"]["chance"], 0.1);
+    assert_eq!(report["at_chance"]["suggestions"][0]["preprocess"], "fashion");
+    let fine = json(&succeeds(&[
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "50",
+        "--json",
+    ]));
+    assert!(fine.get("at_chance").is_none());
+}

@@ -5,7 +5,9 @@ use super::distribution::{
     Grip, Hand, Show, draw_fits, draw_grid, errors_ui, headroom, markers_ui, threshold_line, zoom_and_pan,
 };
 use super::learn::glossary::{Term, help_ui};
-use super::plot::{Steps, histogram_plot, swatch};
+use super::plot::export::figure_menu;
+use super::plot::figure::{Figure, Series, Shape};
+use super::plot::{Scale, Steps, histogram_plot, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::{ActivationPlan, Clip, expected_error};
@@ -135,6 +137,9 @@ impl ActivationPanel {
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "inputs") {
             out.edit_layer(open, false, |layer| layer.activation_clip = Some(clip));
         }
+        figure_menu(ui, &shown.response, "Plot of the inputs", out, || {
+            figure(ui, open, statistics, scale)
+        });
         shown.inner
     }
 
@@ -197,6 +202,29 @@ fn merged(statistics: &ActivationStatistics, range: (f64, f64)) -> (f64, f64, Ve
     let together = ((visible / BARS as f64) as usize).max(1).next_power_of_two();
     let merged = counts.chunks(together).map(|chunk| chunk.iter().sum()).collect();
     (-end, width * together as f64, merged)
+}
+
+/// What the plot shows.
+fn figure(ui: &Ui, open: &OpenNetwork, statistics: &ActivationStatistics, scale: Scale) -> Figure {
+    let (range, counts) = statistics.bins();
+    let reach = f64::from(range).max(f64::MIN_POSITIVE);
+    Figure {
+        title: format!("inputs of {}", open.selected_name()),
+        x: "input value".to_owned(),
+        y: "values in a bin".to_owned(),
+        x_range: visible(statistics),
+        y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
+        scale,
+        series: vec![Series {
+            name: "input".to_owned(),
+            color: tokens(ui).original,
+            shape: Shape::Steps {
+                low: -reach,
+                width: 2.0 * reach / counts.len().max(1) as f64,
+                heights: counts.iter().map(|count| *count as f64).collect(),
+            },
+        }],
+    }
 }
 
 /// The bin under the pointer.

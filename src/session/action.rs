@@ -1,5 +1,6 @@
 //! What a person can ask of a session.
 
+use super::resume::Last;
 use crate::inference::DataOptions;
 use crate::jobs::JobId;
 use crate::quantization::{Preset, Recipe};
@@ -7,9 +8,15 @@ use std::path::PathBuf;
 
 /// A request to a session. Views send these; [`super::Session::act`] is the one place that carries them out.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few actions a frame at most, and the large one is what a person opened"
+)]
 pub enum Action {
     /// Opens a model: a file, or `demo:fashion`, `demo:shakespeare` (with recipe and data).
     Open(PathBuf),
+    /// Opens what was open the last time.
+    Resume(Box<Last>),
     /// Opens data for the open network: a file, a folder, or the data of a demo.
     OpenData {
         /// Where it is.
@@ -59,6 +66,8 @@ pub enum Action {
     Retry,
     /// A fault that happened outside of the session, for the list of messages.
     Report(String),
+    /// Something that was done outside of the session, likewise.
+    Note(String),
     /// Empties the list of messages.
     ClearMessages,
     /// Forgets the recently opened files.

@@ -15,6 +15,7 @@ mod messages;
 mod open;
 mod preview;
 mod results;
+mod resume;
 mod saved;
 mod stage;
 mod start;
@@ -34,12 +35,14 @@ pub use layer_view::{
 pub use messages::{Level, Message, Messages};
 pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
+pub use resume::Last;
 pub use saved::Saved;
 pub use stage::Stage;
 pub use start::{plain, start_recipe};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
+use crate::inference::DataOptions;
 use crate::jobs::{Finished, JobError, Jobs, Running, Waker};
 use crate::quantization::Recipe;
 use std::path::{Path, PathBuf};
@@ -58,7 +61,9 @@ pub struct Session {
     /// A recipe that waits for a network to be opened.
     pending_recipe: Option<(PathBuf, Recipe)>,
     /// Data that wait for a network to be opened.
-    pending_data: Option<(String, crate::inference::DataOptions)>,
+    pending_data: Option<(String, DataOptions)>,
+    /// The layer to be selected once a network is open, by name.
+    pending_layer: Option<String>,
 }
 
 impl Session {
@@ -72,6 +77,7 @@ impl Session {
             opening: None,
             pending_recipe: None,
             pending_data: None,
+            pending_layer: None,
         }
     }
 
@@ -79,6 +85,7 @@ impl Session {
     pub fn act(&mut self, action: Action) {
         match action {
             Action::Open(path) => self.start_opening(path),
+            Action::Resume(last) => self.resume(*last),
             Action::OpenData { path, options } => match &mut self.open {
                 Some(open) if self.opening.is_none() => open.request_data(path, options),
                 _ => self.pending_data = Some((path, options)),
@@ -139,6 +146,7 @@ impl Session {
                 }
             }
             Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }
@@ -285,7 +293,12 @@ impl Session {
         }
         self.warn_of_not_finite(&analysis);
         let count = analysis.network.layers.len();
-        let text = format!("Opened {}: {count} layers", analysis.network.name);
+        let network = &analysis.network;
+        let recognised = network
+            .architecture
+            .as_ref()
+            .map_or_else(String::new, |name| format!(", as {name}"));
+        let text = format!("Opened {}{recognised}: {count} layers", network.name);
         self.messages.push(Level::Info, text.clone(), text);
         if demo.is_none() {
             self.saved.remember(&path);
@@ -298,9 +311,14 @@ impl Session {
         if let Some((path, options)) = self.pending_data.take() {
             open.request_data(path, options);
         } else if let Some(demo) = demo {
-            open.request_data(demo.name().to_owned(), crate::inference::DataOptions::default());
+            open.request_data(demo.name().to_owned(), DataOptions::default());
         }
         self.open = Some(open);
+        if let (Some(name), Some(open)) = (self.pending_layer.take(), &mut self.open)
+            && let Some(layer) = open.original.network.layer_index(&name)
+        {
+            open.select(layer);
+        }
         if let Some((path, recipe)) = self.pending_recipe.take() {
             self.take_recipe(path, recipe);
         }

@@ -58,6 +58,7 @@ impl OpenNetwork {
                 self.data.finish(data);
             }
             Output::FloatOutputs(outputs) => self.float.finish(outputs),
+            Output::Suggested(suggested) => self.suggestions.finish(suggested),
             Output::Calibrated(calibration) => self.calibration.finish(calibration),
             Output::Evaluated(evaluated) => {
                 let plain = kind == Kind::EvaluatePlain;
@@ -88,6 +89,7 @@ impl OpenNetwork {
             Kind::Engine => self.engine.fail(reason),
             Kind::LoadData => self.data.fail(reason),
             Kind::FloatOutputs => self.float.fail(reason),
+            Kind::Suggest => self.suggestions.fail(reason),
             Kind::Calibrate => self.calibration.fail(reason),
             Kind::Evaluate => self.evaluation.fail(reason),
             Kind::EvaluatePlain => self.plain.fail(reason),

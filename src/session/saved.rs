@@ -1,5 +1,6 @@
 //! What a session remembers from one start of the program to the next.
 
+use super::resume::Last;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,8 @@ pub struct Saved {
     pub sample_limit: usize,
     /// Tokens of text evaluated at most.
     pub token_limit: usize,
+    /// What was open at the end, unless it was nothing but the untouched demo.
+    pub last: Option<Last>,
 }
 
 impl Default for Saved {
@@ -27,6 +30,7 @@ impl Default for Saved {
             sigma: 4.0,
             sample_limit: 1000,
             token_limit: 50_000,
+            last: None,
         }
     }
 }

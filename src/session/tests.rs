@@ -322,3 +322,33 @@ fn sigma_is_kept_in_range_and_counts_anew() {
     assert!(session.wait_until_idle(LIMIT));
     assert_eq!(count(&session), before);
 }
+
+#[test]
+fn pictures_that_the_network_only_guesses_about_come_with_a_way_to_read_them() {
+    let mut session = session();
+    session.act(Action::Open(PathBuf::from("demo:fashion")));
+    session.act(Action::SetSampleLimit(100));
+    let wrong = crate::inference::DataOptions {
+        preprocess: Some("unit".to_owned()),
+        mean: Some(vec![50.0]),
+        std: Some(vec![0.001]),
+        ..crate::inference::DataOptions::default()
+    };
+    let path = "demo:fashion".to_owned();
+    session.act(Action::OpenData { path, options: wrong });
+    assert!(session.wait_until_idle(LIMIT));
+    assert_eq!(errors(&session), [""; 0]);
+    let at_chance = session.open().unwrap().at_chance().unwrap();
+    assert_eq!(at_chance.chance, 0.1);
+    let best = at_chance.suggestions[0].clone();
+    assert_eq!(best.preprocess, "fashion");
+    let path = "demo:fashion".to_owned();
+    session.act(Action::OpenData {
+        path,
+        options: best.options,
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    let open = session.open().unwrap();
+    assert!(open.at_chance().is_none());
+    assert!(open.evaluated().unwrap().1.evaluation.float.top1.unwrap() > 0.85);
+}

@@ -1,11 +1,13 @@
 //! Weights without a graph.
 
 use bytes::Bytes;
+use splitscope::format::demo::Demo;
 use splitscope::format::{open, safetensors::write};
+use splitscope::inference::{DataOptions, Dataset, Engine, run_outputs};
 use splitscope::network::{Layout, OutAxis, Support};
 use splitscope::onnx::build::{float_tensor, i64_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{TensorProto, float_values, numbers, tensor_bytes};
+use splitscope::onnx::{TensorProto, encode, float_values, numbers, tensor_bytes};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, LayerRecipe, Recipe, plan, prepare, quantized_tensors};
 use splitscope::statistics::streamed_statistics;
@@ -190,6 +192,25 @@ fn safetensors_with_a_chosen_channel_axis() {
         refusal.contains("channel_axis: the channel axis is 0 to 2 for the shape [2, 3, 4], not 3"),
         "{refusal}"
     );
+}
+
+#[test]
+fn safetensors_of_a_known_architecture() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fashion_resnet.safetensors");
+    let network = open(&path).unwrap();
+    assert_eq!(network.why_not_runnable, None);
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let data = Dataset::open("demo:fashion", &DataOptions::default(), engine.inputs()).unwrap();
+    let outputs = run_outputs(&engine, &data, 50, &Progress::default()).unwrap();
+    let original = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+    let expected = run_outputs(&original, &Dataset::demo(Demo::Fashion), 50, &Progress::default()).unwrap();
+    let worst = outputs
+        .logits
+        .iter()
+        .zip(&expected.logits)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max);
+    assert!(worst < 1e-4, "{worst}");
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! One bar a channel, as high as its largest |w|.
 
+use super::super::plot::export::figure_menu;
 use super::super::plot::{number_marks, number_text};
 use super::super::theme::{faded, tokens};
 use super::super::{Outbox, text};
+use super::figure::figure;
 use super::split_line::{LineGrip, split_line};
 use super::{Axis, Order, axis_label, maxima};
 use crate::session::{LayerView, OpenNetwork};
@@ -34,41 +36,45 @@ impl Bars<'_> {
         let highest = if highest > 0.0 { f64::from(highest) } else { 1.0 };
         let count = self.channels.len().max(1) as f64;
         let mut hot = false;
-        channel_plot("channel maxima", axis_label(self.axis, self.order), "max |w|", height).show(ui, |plot| {
-            plot.set_plot_bounds(PlotBounds::from_min_max([-0.7, 0.0], [count - 0.3, highest * 1.2]));
-            let before = self.bars(|channel| (maxima[channel], faded(colors.original, 0.6)));
-            plot.bar_chart(
-                BarChart::new("before", before)
-                    .color(colors.original)
-                    .allow_hover(false),
-            );
-            if let Some(after) = self.view.after.as_deref() {
-                if self.axis == Axis::Input {
-                    let bars = self.bars(|channel| {
-                        let split = after.copies[channel] > 1;
-                        let color = if split {
-                            colors.split
-                        } else {
-                            faded(colors.quantized, 0.8)
-                        };
-                        (after.channels[channel], color)
-                    });
-                    plot.bar_chart(BarChart::new("after", bars).color(colors.quantized).allow_hover(false));
-                    self.copies_text(plot, colors.split);
+        let shown =
+            channel_plot("channel maxima", axis_label(self.axis, self.order), "max |w|", height).show(ui, |plot| {
+                plot.set_plot_bounds(PlotBounds::from_min_max([-0.7, 0.0], [count - 0.3, highest * 1.2]));
+                let before = self.bars(|channel| (maxima[channel], faded(colors.original, 0.6)));
+                plot.bar_chart(
+                    BarChart::new("before", before)
+                        .color(colors.original)
+                        .allow_hover(false),
+                );
+                if let Some(after) = self.view.after.as_deref() {
+                    if self.axis == Axis::Input {
+                        let bars = self.bars(|channel| {
+                            let split = after.copies[channel] > 1;
+                            let color = if split {
+                                colors.split
+                            } else {
+                                faded(colors.quantized, 0.8)
+                            };
+                            (after.channels[channel], color)
+                        });
+                        plot.bar_chart(BarChart::new("after", bars).color(colors.quantized).allow_hover(false));
+                        self.copies_text(plot, colors.split);
+                    }
+                    let threshold = f64::from(after.quantized.threshold);
+                    let end = HLine::new("threshold", threshold)
+                        .color(faded(colors.handle, 0.5))
+                        .width(1.0);
+                    plot.hline(end.allow_hover(false));
                 }
-                let threshold = f64::from(after.quantized.threshold);
-                let end = HLine::new("threshold", threshold)
-                    .color(faded(colors.handle, 0.5))
-                    .width(1.0);
-                plot.hline(end.allow_hover(false));
-            }
-            if let Some(grip) = line {
-                split_line(plot, open, self.view, grip, highest, colors.split, out);
-                hot = grip.hot;
-            }
-            if !hot {
-                self.hover(plot);
-            }
+                if let Some(grip) = line {
+                    split_line(plot, open, self.view, grip, highest, colors.split, out);
+                    hot = grip.hot;
+                }
+                if !hot {
+                    self.hover(plot);
+                }
+            });
+        figure_menu(ui, &shown.response, "Plot of the channels", out, || {
+            figure(ui, self, open)
         });
         if hot {
             ui.ctx().set_cursor_icon(CursorIcon::ResizeVertical);

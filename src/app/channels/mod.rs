@@ -2,6 +2,7 @@
 //! or how the weights of each channel are spread.
 
 mod bars;
+mod figure;
 mod heat;
 mod split_line;
 

@@ -2,6 +2,7 @@
 //! grid, the clip threshold as a line to drag, and what each way to clip would choose.
 
 mod curves;
+mod figure;
 mod hand;
 mod hover;
 mod legend;
@@ -18,6 +19,7 @@ pub(super) use readout::errors_ui;
 pub(super) use show::Show;
 
 use super::Outbox;
+use super::plot::export::figure_menu;
 use super::plot::{Steps, histogram_plot};
 use super::theme::{Tokens, faded, tokens};
 use crate::quantization::Clip;
@@ -144,6 +146,9 @@ impl DistributionPanel {
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "weights") {
             out.edit_layer(open, false, |layer| layer.clip = Some(clip));
         }
+        figure_menu(ui, &shown.response, "Plot of the weights", out, || {
+            figure::figure(ui, &self.show, open, view)
+        });
         shown.inner
     }
 

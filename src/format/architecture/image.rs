@@ -180,12 +180,25 @@ impl Window {
 /// What stands behind a layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {
-    None,
     Relu,
     /// `min(max(x, 0), 6)`
     Relu6,
     /// `x * sigmoid(x)`
     Silu,
+    /// `x * min(max(x + 3, 0), 6) / 6`
+    HardSwish,
+}
+
+/// What [`Net::squeeze_excite`] has to know.
+#[derive(Debug, Clone)]
+pub(super) struct Gate {
+    pub(super) module: String,
+    /// What the names of its two convolutions end with.
+    pub(super) parts: [&'static str; 2],
+    /// What stands between them.
+    pub(super) inner: Activation,
+    /// Whether the gate is `min(max(x + 3, 0), 6) / 6` and not a sigmoid.
+    pub(super) hard: bool,
 }
 
 impl Net<'_> {
@@ -283,8 +296,8 @@ impl Net<'_> {
     /// [`Net::activate`] for a value of any shape.
     pub(super) fn activate_value(&mut self, value: &str, name: &str, activation: Activation) -> String {
         match activation {
-            Activation::None => value.to_owned(),
             Activation::Relu => self.node("Relu", name, [value], vec![]),
+            Activation::HardSwish => self.node("HardSwish", name, [value], vec![]),
             Activation::Relu6 => {
                 let bounds = [("min", 0.0), ("max", 6.0)];
                 let [low, high] = bounds.map(|(end, bound)| self.constant(scalar_f32(format!("{name}.{end}"), bound)));
@@ -334,18 +347,25 @@ impl Net<'_> {
         }
     }
 
+    /// The means of windows that divide the picture into `side` x `side`; `tensor` is blamed if they do not.
+    pub(super) fn adaptive_pool(&mut self, x: &Map, name: &str, side: usize, tensor: &str) -> Map {
+        let [height, width] = x.size;
+        if [height, width] == [side; 2] {
+            return x.clone();
+        }
+        if side == 0 || height != width || !height.is_multiple_of(side) {
+            let reason = format!("reads {side} x {side} pixels, into which {height} x {width} do not divide");
+            self.fail(tensor, Fault::Other(reason));
+            return x.clone();
+        }
+        let window = Window::new(height / side, height / side, 0);
+        self.average_pool(x, name, window, false)
+    }
+
     /// The mean of each channel.
     pub(super) fn global_pool(&mut self, x: &Map, name: &str) -> Features {
-        let pooled = self.node("GlobalAveragePool", name, [x.value.as_str()], vec![]);
-        Features {
-            value: self.node(
-                "Flatten",
-                &format!("{name}.flatten"),
-                [pooled],
-                vec![int_attribute("axis", 1)],
-            ),
-            width: x.channels,
-        }
+        let pooled = self.pool_to_pixel(x, name);
+        self.flatten(&pooled, &format!("{name}.flatten"))
     }
 
     /// All numbers of a picture in a row.
@@ -371,29 +391,37 @@ impl Net<'_> {
     }
 
     /// Squeeze and excitation (Hu et al. 2018): each channel is scaled by a gate, which two 1 x 1 convolutions make from the
-    /// means of all channels. `inner` stands between them.
-    pub(super) fn squeeze_excite(&mut self, x: &Map, module: &str, parts: [&str; 2], inner: Activation) -> Map {
-        let squeezed = Map {
-            value: self.node(
-                "GlobalAveragePool",
-                &format!("{module}.pool"),
-                [x.value.as_str()],
-                vec![],
-            ),
-            channels: x.channels,
-            size: [1, 1],
-        };
-        let reduced = self.conv(&squeezed, &format!("{module}.{}", parts[0]), Conv::square(1));
-        let reduced = self.activate(&reduced, &format!("{module}.inner"), inner);
-        let expanded = self.conv(&reduced, &format!("{module}.{}", parts[1]), Conv::square(1));
-        let gate = self.node("Sigmoid", &format!("{module}.gate"), [expanded.value.as_str()], vec![]);
+    /// means of all channels.
+    pub(super) fn squeeze_excite(&mut self, x: &Map, gate: &Gate) -> Map {
+        let module = &gate.module;
+        let [reduce, expand] = gate.parts.map(|part| format!("{module}.{part}"));
+        let squeezed = self.pool_to_pixel(x, &format!("{module}.pool"));
+        let reduced = self.conv(&squeezed, &reduce, Conv::square(1));
+        let reduced = self.activate(&reduced, &format!("{module}.inner"), gate.inner);
+        let expanded = self.conv(&reduced, &expand, Conv::square(1));
         if expanded.channels != x.channels {
             let reason = format!("makes {} gates for {} channels", expanded.channels, x.channels);
-            self.fail(&format!("{module}.{}.weight", parts[1]), Fault::Other(reason));
+            self.fail(&format!("{expand}.weight"), Fault::Other(reason));
         }
+        let name = format!("{module}.gate");
+        let share = if gate.hard {
+            let attributes = vec![float_attribute("alpha", 1.0 / 6.0), float_attribute("beta", 0.5)];
+            self.node("HardSigmoid", &name, [expanded.value.as_str()], attributes)
+        } else {
+            self.node("Sigmoid", &name, [expanded.value.as_str()], vec![])
+        };
         Map {
-            value: self.node("Mul", &format!("{module}.scale"), [x.value.clone(), gate], vec![]),
+            value: self.node("Mul", &format!("{module}.scale"), [x.value.clone(), share], vec![]),
             ..x.clone()
+        }
+    }
+
+    /// The mean of each channel, as a picture of one pixel.
+    pub(super) fn pool_to_pixel(&mut self, x: &Map, name: &str) -> Map {
+        Map {
+            value: self.node("GlobalAveragePool", name, [x.value.as_str()], vec![]),
+            channels: x.channels,
+            size: [1, 1],
         }
     }
 

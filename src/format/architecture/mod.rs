@@ -1,18 +1,27 @@
 //! State dicts to graphs: when the names and shapes of a weights-only file fit a known architecture, its graph is made
 //! around the tensors as they lie in the file.
 //!
-//! A [`Family`] is one small file: the table of an architecture, written as calls on a [`Net`]. Each call asks the
-//! [`StateDict`] for tensors by name and says which shape it expects; depths and widths are read from names and shapes. Calls
-//! never fail: the net notes the first tensor that does not fit and goes on, so that the share of the names that were found
-//! tells which family is the nearest when none fits. A family fits when every tensor that it asked for was there and no
-//! tensor of the file was left over.
+//! A `Family` is one small file: the table of an architecture, written as calls on a `Net`. Each call asks the `StateDict`
+//! for tensors by name and says which shape it expects; depths and widths are read from names and shapes. Calls never fail:
+//! the net notes the first tensor that does not fit and goes on, so that the share of the names that were found tells which
+//! family is the nearest when none fits. A family fits when every tensor that it asked for was there and no tensor of the
+//! file was left over.
 
+mod alexnet;
 mod config;
+mod densenet;
+mod efficientnet;
 mod image;
+mod inception;
+mod inverted_residual;
 mod misfit;
+mod mobilenet_v2;
+mod mobilenet_v3;
 mod net;
 mod resnet;
+mod squeezenet;
 mod state_dict;
+mod vgg;
 
 pub use config::Config;
 pub use misfit::{Fault, Misfit};
@@ -31,7 +40,19 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 1] = [resnet::FAMILY];
+const FAMILIES: [Family; 11] = [
+    resnet::FAMILY,
+    vgg::FAMILY,
+    densenet::FAMILY,
+    inception::FAMILY,
+    mobilenet_v2::FAMILY,
+    efficientnet::TORCHVISION,
+    efficientnet::TIMM,
+    mobilenet_v3::TORCHVISION,
+    mobilenet_v3::TIMM,
+    squeezenet::FAMILY,
+    alexnet::FAMILY,
+];
 
 /// A state dict as a graph.
 #[derive(Debug)]

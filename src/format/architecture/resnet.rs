@@ -2,7 +2,7 @@
 //! ones for CIFAR with shortcuts of option A (no weights) or B.
 
 use super::Family;
-use super::image::{Activation, Conv, EPSILON, Map, Usual, Window};
+use super::image::{Activation, Conv, EPSILON, Gate, Map, Usual, Window};
 use super::net::{Net, Output};
 
 pub(super) const FAMILY: Family = Family { name: "ResNet", build };
@@ -88,7 +88,13 @@ fn block(net: &mut Net<'_>, x: &Map, module: &str, stride: usize) -> Map {
         }
     }
     if net.dict.has(&name("se")) {
-        y = net.squeeze_excite(&y, &name("se"), ["fc1", "fc2"], Activation::Relu);
+        let gate = Gate {
+            module: name("se"),
+            parts: ["fc1", "fc2"],
+            inner: Activation::Relu,
+            hard: false,
+        };
+        y = net.squeeze_excite(&y, &gate);
     }
     let passed = shortcut(net, x, module, stride, y.channels);
     let sum = net.add(&y, &passed, &name("add"), &name(&format!("conv{last}.weight")));

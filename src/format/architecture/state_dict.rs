@@ -10,6 +10,9 @@ const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "_orig_mod."];
 /// Counters of training that no graph needs.
 const COUNTERS: &str = "num_batches_tracked";
 
+/// Module numbers from here on are not believed.
+const MOST_MODULES: usize = 100_000;
+
 /// A tensor of the file, as far as its header tells.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry<'a> {
@@ -88,14 +91,15 @@ impl<'a> StateDict<'a> {
         (0..).take_while(|index| self.has(&format!("{prefix}.{index}"))).count()
     }
 
-    /// The numbers N of all modules or tensors `PREFIX.N…`, in order.
+    /// The numbers N of all modules or tensors `PREFIX.N…`, in order; none that no network reaches.
     pub(super) fn numbers(&self, prefix: &str) -> Vec<usize> {
         let start = prefix.len() + 1;
-        let numbers: BTreeSet<usize> = self
-            .under(prefix)
-            .filter_map(|name| name.get(start..)?.split('.').next()?.parse().ok())
-            .collect();
-        numbers.into_iter().collect()
+        let number = |name: &'a str| name.get(start..)?.split('.').next()?.parse().ok();
+        let numbers: BTreeSet<usize> = self.under(prefix).filter_map(number).collect();
+        numbers
+            .into_iter()
+            .take_while(|number| *number < MOST_MODULES)
+            .collect()
     }
 
     /// All names, in alphabetical order.
@@ -104,16 +108,11 @@ impl<'a> StateDict<'a> {
     }
 
     /// The names that begin with `module` and a dot.
-    fn under(&self, module: &str) -> impl Iterator<Item = &'a str> {
+    fn under(&self, module: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
         let prefix = format!("{module}.");
-        let from = self
-            .entries
-            .range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
-        let names: Vec<&'a str> = from
-            .map(|(name, _)| *name)
-            .take_while(|name| name.starts_with(&prefix))
-            .collect();
-        names.into_iter()
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let names = self.entries.range::<str, _>(from).map(|(name, _)| *name);
+        names.take_while(move |name| name.starts_with(prefix.as_str()))
     }
 }
 
@@ -168,6 +167,7 @@ mod tests {
     fn modules_are_counted_by_their_numbers() {
         let file = model(&[
             "f.0.weight",
+            "f.18446744073709551615.weight",
             "f.1.weight",
             "f.1.bias",
             "f.3.weight",

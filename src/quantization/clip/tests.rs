@@ -75,6 +75,26 @@ proptest! {
     }
 }
 
+/// Large tensors have few of their candidates measured.
+#[test]
+fn mse_is_never_worse_than_the_papers_search_on_large_tensors() {
+    for (seed, outlier) in [(3, 1.0), (5, 12.0), (8, 60.0)] {
+        let mut values = gaussian(1 << 17, seed);
+        values[0] = outlier;
+        for bits in 2..=8 {
+            let ours = choose_threshold(&values, bits, Clip::Mse);
+            let found = true_mse(&values, bits, ours.threshold);
+            let reference = true_mse(&values, bits, reference_mse_threshold(&values, bits));
+            let none = true_mse(&values, bits, choose_threshold(&values, bits, Clip::None).threshold);
+            assert!((ours.mse - found).abs() <= 1e-4 * found);
+            assert!(
+                found <= reference * 1.000_01 && found <= none * 1.000_01,
+                "{bits} bits, outlier {outlier}: {found}, the paper's search {reference}, no clipping {none}"
+            );
+        }
+    }
+}
+
 /// Thresholds of layers' split weights are of less true error than the paper's search finds, on the weights themselves.
 fn assert_better_than_the_papers_search(network: &Network) {
     for (index, layer) in network.layers.iter().enumerate() {

@@ -22,7 +22,7 @@ use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
 use editor::Editor;
 use input::{Input, Site};
 use std::collections::HashSet;
@@ -80,8 +80,9 @@ fn carry_out(
     for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
         let rows = Rows::of(network, plan, &widening, number);
         let Some(quantized) = planned.quantized() else {
-            if let Some(rows) = &rows {
-                widen_float_layer(&mut editor, network, layer, rows)?;
+            // A cell widens its float matrices itself, with all else that belongs to it.
+            if let Some(rows @ Rows::Way { .. }) = &rows {
+                widen_float_layer(&mut editor, network, number, rows)?;
             }
             continue;
         };
@@ -110,7 +111,10 @@ fn carry_out(
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
     let mut model = editor.finish();
+    network.leave_out_unread(&mut model);
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    // Also in the export: what is previewed is what is exported.
+    rewrite_lacking(&mut model);
     Ok(model)
 }
 

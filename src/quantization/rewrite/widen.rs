@@ -4,7 +4,7 @@ use super::super::{Plan, QuantizationError};
 use super::editor::Editor;
 use super::gather::gather;
 use super::recurrent::WideCell;
-use crate::network::{Layer, Network};
+use crate::network::Network;
 use crate::onnx::TensorProto;
 use crate::onnx::build::{float_tensor, int_attribute};
 use crate::quantization::widen::{Way, Widening};
@@ -63,16 +63,17 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Repeats output channels of a layer that stays float.
+/// Repeats output channels of layer `index`, which stays float.
 pub(super) fn widen_float_layer(
     editor: &mut Editor,
     network: &Network,
-    layer: &Layer,
+    index: usize,
     rows: &Rows<'_>,
 ) -> Result<(), QuantizationError> {
+    let layer = &network.layers[index];
     let Some(path) = &layer.node else { return Ok(()) };
     let element_type = editor.element_type(network, layer)?;
-    let values = network.weights(network.layer_index(&layer.name).unwrap_or_default())?;
+    let values = network.weights(index)?;
     let weight = rows.weight(&float_tensor("", &layer.shape, &values))?;
     let weight = editor.add_initializer(&format!("{}.wide", layer.weight), weight);
     let weight = editor.repeat_chain(path.node, layer, weight, element_type)?;
