@@ -69,13 +69,13 @@ impl ActivationPanel {
     fn legend_ui(&mut self, ui: &mut Ui, quantized: bool) {
         let colors = tokens(ui);
         ui.horizontal_wrapped(|ui| {
+            self.show.menu_ui(ui, false);
             swatch(ui, colors.original, "input of the layer", Term::Activation.text());
             if quantized {
                 swatch(ui, colors.clipped, "clipped", Term::Clip.text());
                 swatch(ui, colors.grid, "grid", Term::Grid.text());
             }
             help_ui(ui, Term::Activation);
-            self.show.menu_ui(ui, false);
         });
     }
 

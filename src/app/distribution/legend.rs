@@ -12,6 +12,8 @@ use egui::Ui;
 pub(super) fn legend_ui(ui: &mut Ui, show: &mut Show, view: &LayerView, sigma: f64) {
     let colors = tokens(ui);
     ui.horizontal_wrapped(|ui| {
+        // First, so that it stays in its place while the legend changes.
+        show.menu_ui(ui, true);
         let after = view.after.as_deref();
         if show.before || after.is_none() {
             swatch(ui, colors.original, "before", "The weights as they are in the file.");
@@ -44,6 +46,5 @@ pub(super) fn legend_ui(ui: &mut Ui, show: &mut Show, view: &LayerView, sigma: f
             swatch(ui, colors.grid, &values, &help);
             help_ui(ui, Term::Grid);
         }
-        show.menu_ui(ui, true);
     });
 }
