@@ -33,12 +33,14 @@ pub(super) enum Command {
     ZoomIn,
     ZoomOut,
     ZoomReset,
+    Palette,
+    Settings,
     Quit,
 }
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 18] = [
+    pub(super) const WITH_SHORTCUT: [Self; 20] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -56,8 +58,76 @@ impl Command {
         Self::ZoomIn,
         Self::ZoomOut,
         Self::ZoomReset,
+        Self::Palette,
+        Self::Settings,
         Self::Quit,
     ];
+
+    /// Every command, in the order of the menus.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::Open,
+            Self::TypePath,
+            Self::OpenData,
+            Self::OpenDataFolder,
+            Self::TypeDataPath,
+            Self::LoadRecipe,
+        ];
+        all.extend(Demo::ALL.map(Self::Demo));
+        all.extend(ExportKind::ALL.map(Self::Export));
+        all.extend([Self::Undo, Self::Redo]);
+        all.extend(Preset::ALL.map(Self::Preset));
+        all.extend(View::ALL.map(Self::ShowView));
+        all.extend(View::ALL.map(Self::CloseView));
+        all.extend([
+            Self::ResetLayout,
+            Self::ZoomIn,
+            Self::ZoomOut,
+            Self::ZoomReset,
+            Self::ToggleTheme,
+            Self::FocusFilter,
+            Self::NextLayer,
+            Self::PreviousLayer,
+            Self::ResetView,
+            Self::ShowMessages,
+            Self::Settings,
+            Self::Retry,
+            Self::Quit,
+        ]);
+        all
+    }
+
+    /// Whether there must be a network for it.
+    pub(super) fn needs_a_network(self) -> bool {
+        !matches!(
+            self,
+            Self::Open
+                | Self::TypePath
+                | Self::Demo(_)
+                | Self::ToggleTheme
+                | Self::ResetLayout
+                | Self::ZoomIn
+                | Self::ZoomOut
+                | Self::ZoomReset
+                | Self::ShowMessages
+                | Self::Settings
+                | Self::Palette
+                | Self::Quit
+        )
+    }
+
+    /// Its text where no menu around it says what it is about.
+    pub(super) fn full_text(self) -> String {
+        let before = match self {
+            Self::Demo(_) => "Demo ",
+            Self::Export(_) => "Export ",
+            Self::Preset(_) => "Preset ",
+            Self::ShowView(_) => "Show view ",
+            Self::CloseView(_) => "Close view ",
+            _ => "",
+        };
+        format!("{before}{}", self.text())
+    }
 
     /// Text of a menu entry or a button; `…` where more is asked before anything happens.
     pub(super) fn text(self) -> &'static str {
@@ -89,6 +159,8 @@ impl Command {
             Self::ZoomIn => "Zoom in",
             Self::ZoomOut => "Zoom out",
             Self::ZoomReset => "Normal size",
+            Self::Palette => "Commands…",
+            Self::Settings => "Settings…",
             Self::Quit => "Quit",
         }
     }
@@ -135,6 +207,8 @@ impl Command {
             Self::ZoomIn => "Make everything larger.",
             Self::ZoomOut => "Make everything smaller.",
             Self::ZoomReset => "Give everything its normal size.",
+            Self::Palette => "Find any command, view or layer by a few letters of its name.",
+            Self::Settings => "What counts as an outlier, dark or light, the size of everything.",
             Self::Quit => "Leave the program.",
         }
     }
@@ -158,6 +232,8 @@ impl Command {
             Self::ZoomIn => command(Key::Plus),
             Self::ZoomOut => command(Key::Minus),
             Self::ZoomReset => command(Key::Num0),
+            Self::Palette => command(Key::K),
+            Self::Settings => command(Key::Comma),
             Self::ShowMessages => command(Key::M),
             Self::NextLayer => command(Key::ArrowDown),
             Self::PreviousLayer => command(Key::ArrowUp),
@@ -197,10 +273,13 @@ impl Command {
     /// The commands whose keys were pressed.
     pub(super) fn pressed(ctx: &egui::Context) -> Vec<Self> {
         ctx.input_mut(|input| {
-            let mut pressed = |command: &Self| command.shortcut().is_some_and(|keys| input.consume_shortcut(&keys));
-            Self::WITH_SHORTCUT
-                .into_iter()
-                .filter(|command| pressed(command))
+            let mut pressed = |keys: KeyboardShortcut| input.consume_shortcut(&keys);
+            // What other programs have taught the fingers.
+            let palette = pressed(KeyboardShortcut::new(Modifiers::COMMAND | Modifiers::SHIFT, Key::P));
+            let commands = Self::WITH_SHORTCUT.into_iter();
+            commands
+                .filter(|command| command.shortcut().is_some_and(&mut pressed))
+                .chain(palette.then_some(Self::Palette))
                 .collect()
         })
     }

@@ -51,6 +51,8 @@ impl App {
             Command::ResetLayout => self.layout = Layout::default(),
             Command::ZoomIn => egui::gui_zoom::zoom_in(ctx),
             Command::ZoomOut => egui::gui_zoom::zoom_out(ctx),
+            Command::Palette => self.palette.toggle(),
+            Command::Settings => self.settings_open = !self.settings_open,
             Command::ZoomReset => ctx.set_zoom_factor(1.0),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }

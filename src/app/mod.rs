@@ -6,16 +6,21 @@ mod command;
 mod dialogs;
 mod distribution;
 mod execute;
+mod graph;
 mod launch;
 mod layer_table;
 mod layer_title;
 mod layout;
+mod network;
+mod palette;
 mod plot;
 mod preview;
 mod recipe;
+mod settings;
 mod status;
 mod text;
 mod theme;
+mod toasts;
 mod top_bar;
 mod view;
 mod welcome;
@@ -25,11 +30,12 @@ pub use launch::run;
 use crate::inference::DataOptions;
 use crate::jobs::Waker;
 use crate::quantization::{LayerRecipe, Recipe};
-use crate::session::{Action, OpenNetwork, Saved, Session};
+use crate::session::{Action, Level, Message, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::Dialogs;
 use egui::{Align, CentralPanel, Panel, Response, Ui};
 use layout::{Layout, SavedLayout};
+use plot::export::{Exporter, FigureRequest};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -56,6 +62,10 @@ const TICK: Duration = Duration::from_millis(500);
 struct Outbox {
     actions: Vec<Action>,
     commands: Vec<Command>,
+    /// What is asked of plots.
+    figures: Vec<FigureRequest>,
+    /// Where the plot that was asked for is to be saved.
+    figure_path: Option<PathBuf>,
 }
 
 impl Outbox {
@@ -83,7 +93,11 @@ pub struct App {
     layout: Layout,
     views: view::Views,
     dialogs: Dialogs,
+    palette: palette::Palette,
+    corner: toasts::Corner,
+    exporter: Exporter,
     messages_open: bool,
+    settings_open: bool,
 }
 
 impl App {
@@ -98,7 +112,7 @@ impl App {
             .storage
             .and_then(|storage| eframe::get_value::<SavedLayout>(storage, LAYOUT_KEY))
             .and_then(Layout::from_saved);
-        let ctx = cc.egui_ctx.clone();
+        let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
         let model = options.model.as_deref().unwrap_or("demo:fashion");
         session.act(Action::Open(PathBuf::from(model)));
@@ -116,7 +130,11 @@ impl App {
             layout: layout.unwrap_or_default(),
             views: view::Views::default(),
             dialogs: Dialogs::new(true),
+            palette: palette::Palette::default(),
+            corner: toasts::Corner::default(),
+            exporter: Exporter::new(Waker::new(move || painted.request_repaint())),
             messages_open: false,
+            settings_open: false,
         }
     }
 
@@ -129,6 +147,11 @@ impl App {
     /// Carries out an action as if a panel had asked for it.
     pub fn act(&mut self, action: Action) {
         self.session.act(action);
+    }
+
+    /// Whether nothing is under way, in the session or in a view.
+    pub fn is_idle(&self) -> bool {
+        self.session.is_idle() && self.views.is_idle() && self.exporter.is_idle()
     }
 
     /// What is open.
@@ -180,6 +203,7 @@ fn choice_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui)
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.session.poll();
+        self.views.poll();
         if !self.session.is_idle() {
             ctx.request_repaint_after(TICK);
         }
@@ -193,7 +217,12 @@ impl eframe::App for App {
         };
         self.panels_ui(ui, &mut out);
         status::messages_window(&ctx, &self.session, &mut self.messages_open, &mut out);
+        settings::settings_window(&ctx, &self.session, &mut self.settings_open, &mut out);
         self.dialogs.ui(&ctx, &mut out);
+        self.palette.ui(&ctx, &self.session, &mut out);
+        // That a network was opened shows everywhere.
+        let quiet = |message: &Message| message.level == Level::Info && message.text.starts_with("Opened ");
+        self.corner.ui(&ctx, &self.session, quiet);
         dialogs::dropped_files(&ctx, &mut out);
         let asked = !out.actions.is_empty();
         for action in out.actions {
@@ -202,6 +231,13 @@ impl eframe::App for App {
         for command in out.commands {
             self.run_command(&ctx, command);
         }
+        for request in out.figures {
+            self.exporter.begin(&ctx, request, &mut self.dialogs);
+        }
+        if let Some(path) = out.figure_path {
+            self.exporter.take_path(&ctx, path);
+        }
+        self.exporter.advance(&ctx, &mut self.session);
         if asked {
             // What was asked for in this frame shows in the next.
             ctx.request_repaint();

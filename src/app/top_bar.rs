@@ -57,6 +57,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
+            let keys = Command::Palette.shortcut().map(|keys| ui.ctx().format_shortcut(&keys));
+            symbol_button(ui, Command::Palette, &keys.unwrap_or_default(), true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
         });
     });
@@ -134,7 +136,9 @@ fn view_menu(ui: &mut Ui, layout: &ViewLayout, out: &mut Outbox) {
         entry(ui, command, true, out);
     }
     ui.separator();
-    entry(ui, Command::ShowMessages, true, out);
+    for command in [Command::Palette, Command::ShowMessages, Command::Settings] {
+        entry(ui, command, true, out);
+    }
 }
 
 fn entry(ui: &mut Ui, command: Command, enabled: bool, out: &mut Outbox) {

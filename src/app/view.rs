@@ -6,8 +6,10 @@ use super::Outbox;
 use super::activation::activation_ui;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
+use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
+use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
 use crate::session::{OpenNetwork, Session};
@@ -21,17 +23,21 @@ pub(super) enum View {
     Weights,
     Channels,
     Activations,
+    Network,
+    Graph,
     Recipe,
     Preview,
 }
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 6] = [
+    pub(super) const ALL: [Self; 8] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
+        Self::Network,
+        Self::Graph,
         Self::Recipe,
         Self::Preview,
     ];
@@ -43,6 +49,8 @@ impl View {
             Self::Weights => "Weights",
             Self::Channels => "Channels",
             Self::Activations => "Activations",
+            Self::Network => "Network",
+            Self::Graph => "Graph",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
         }
@@ -57,6 +65,12 @@ impl View {
             }
             Self::Channels => "The largest weight of each input channel, and which channels are split.",
             Self::Activations => "The numbers that flow into the selected layer when the network runs.",
+            Self::Network => {
+                "All layers side by side: their distributions on one scale, and what clipping and splitting do to each."
+            }
+            Self::Graph => {
+                "The network from its input to its output: which layer feeds which, and where the errors are."
+            }
             Self::Recipe => "What is done to the network: bits, splits, clipping.",
             Self::Preview => "What the recipe does to the network's answers.",
         }
@@ -68,7 +82,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Weights | Self::Channels | Self::Activations => vec2(300.0, 150.0),
+            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph => vec2(300.0, 150.0),
         }
     }
 
@@ -91,6 +105,8 @@ pub(super) struct Views {
     /// Below the distribution.
     channel_strip: ChannelsPanel,
     channels: ChannelsPanel,
+    network: NetworkPanel,
+    graph: GraphPanel,
     preview: PreviewPanel,
 }
 
@@ -100,6 +116,17 @@ const DISTRIBUTION: f32 = 0.64;
 const LEAST_WITH_STRIP: f32 = 400.0;
 
 impl Views {
+    /// Takes what the views have computed in the background.
+    pub(super) fn poll(&mut self) {
+        self.network.poll();
+        self.graph.poll();
+    }
+
+    /// Whether no view computes anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.network.is_idle() && self.graph.is_idle()
+    }
+
     /// Draws a view into all that is left of `ui`.
     pub(super) fn ui(&mut self, ui: &mut Ui, view: View, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
         let sigma = session.saved.sigma;
@@ -114,10 +141,12 @@ impl Views {
                 self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
                 ui.separator();
                 let left = ui.available_height();
-                self.channel_strip.ui(ui, open, left);
+                self.channel_strip.ui(ui, open, left, out);
             }
-            View::Channels => self.channels.ui(ui, open, height),
+            View::Channels => self.channels.ui(ui, open, height, out),
             View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
+            View::Network => self.network.ui(ui, open, sigma, out),
+            View::Graph => self.graph.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)

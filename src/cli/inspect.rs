@@ -132,7 +132,7 @@ fn run_data(
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
     let engine = pipeline::engine(network)?;
-    let data = Dataset::open(path, &arguments.data_flags.options(&arguments.model), engine.inputs())?;
+    let data = Dataset::open(path, &arguments.data_flags.options(network), engine.inputs())?;
     Ok(inference::calibrate(network, &engine, &data, arguments.limit, progress)?.activations)
 }
 

@@ -1,6 +1,6 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
-use super::{Dataset, OracleMetrics, Outputs, SplitOnly};
+use super::{AtChance, Dataset, OracleMetrics, Outputs, SplitOnly};
 use serde::Serialize;
 
 /// Metrics of one network. Fields that the data cannot tell are `None` and left out of the JSON.
@@ -42,6 +42,9 @@ pub struct Evaluation {
     /// What Oracle OCS would reach, if it was asked for: see [`super::run_oracle`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub oracle: Option<OracleMetrics>,
+    /// That the float network does no better than guessing, if it was looked into: see [`super::suggest_preprocess`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub at_chance: Option<AtChance>,
 }
 
 /// One answer: class and probability (softmax).
@@ -64,6 +67,7 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
         split_only: None,
         oracle: None,
+        at_chance: None,
     }
 }
 
@@ -142,7 +146,7 @@ pub fn top_k(logits: &[f32], k: usize) -> Vec<Prediction> {
 }
 
 /// Position of `label` when the classes are sorted, likeliest first and lower class first among equal ones.
-fn rank(logits: &[f32], label: usize) -> usize {
+pub(super) fn rank(logits: &[f32], label: usize) -> usize {
     let Some(own) = logits.get(label).copied().map(comparable) else {
         return usize::MAX;
     };

@@ -7,8 +7,10 @@ mod engine;
 mod evaluate;
 mod oracle;
 mod outputs;
+mod prefetch;
 mod sensitivity;
 mod split_only;
+mod suggest;
 pub mod sweep;
 mod widen;
 
@@ -21,6 +23,7 @@ pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, run_outputs};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
+pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;

@@ -1,6 +1,7 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
 use super::dataset::TextLayout;
+use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
 use crate::progress::Progress;
 use rten::Value;
@@ -59,24 +60,19 @@ pub(super) fn run_batches(
         logits: Vec::new(),
         classification: true,
     };
-    for batch in batches(engine, data, samples, IMAGES)? {
-        progress.check()?;
-        let inputs = data
-            .batch(batch.run.clone())
-            .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let inputs: Vec<(&str, Value)> = inputs
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        let value = answer(&inputs, &output)?;
-        let Some(Value::FloatTensor(value)) = value else {
+    let batches = batches(engine, data, samples, IMAGES)?;
+    let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
+    each_batch(data, &ranges, progress, |position, inputs| {
+        let batch = &batches[position];
+        let Some(Value::FloatTensor(value)) = answer(inputs, &output)? else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
         };
-        outputs.take_in(&output, value.shape(), &value.to_vec(), data, &batch)?;
+        outputs.take_in(&output, value.shape(), &value.to_vec(), data, batch)?;
         progress.advance(batch.wanted.len() as u64);
-    }
+        Ok(())
+    })?;
     if outputs.classification && !data.is_text() {
         let wrong = (0..samples).find_map(|at| Some((at, data.label(at).filter(|label| *label >= outputs.classes)?)));
         if let Some((sample, label)) = wrong {

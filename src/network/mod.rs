@@ -1,5 +1,6 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
 
+mod constants;
 mod discover;
 mod editor;
 mod equalize;
@@ -22,7 +23,7 @@ pub use preprocess_hint::{Interpolation, PreprocessHint};
 
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
-    numbers, remove_unread_initializers, spell_out_defaults,
+    numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -83,8 +84,9 @@ impl Network {
         name: impl Into<String>,
         path: Option<PathBuf>,
         format: Format,
-        model: ModelProto,
+        mut model: ModelProto,
     ) -> Result<Self, NetworkError> {
+        constants::fold_computed_weights(&mut model);
         let layers = discover::layers(&model, format)?;
         let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
         let why_not_runnable = (format == Format::Safetensors && !has_graph).then(|| {
@@ -140,10 +142,12 @@ impl Network {
         Ok(network)
     }
 
-    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]), and tensors
-    /// that served training only are left out ([`Network::leave_out_unread`]).
+    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]), operators
+    /// that it lacks are written with others ([`rewrite_lacking`]), and tensors that served training only are left out
+    /// ([`Network::leave_out_unread`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
+        rewrite_lacking(&mut model);
         spell_out_defaults(&mut model);
         self.leave_out_unread(&mut model);
         model

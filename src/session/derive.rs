@@ -5,6 +5,7 @@
 
 use super::Session;
 use super::keys::CalibrationSource;
+use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
@@ -34,17 +35,19 @@ impl Session {
         prepare(open, jobs, sigma);
         recount(open, jobs, sigma);
         view(open, jobs);
+        layer_details::start(open, jobs);
         plan(open, jobs);
         engine(open, jobs);
         data(open, jobs);
         float_outputs(open, jobs, limit);
+        suggest(open, jobs, limit);
         calibrate(open, jobs);
         evaluate(open, jobs, limit);
         evaluate_plain(open, jobs, limit);
     }
 }
 
-type Queue = Jobs<Kind, Output>;
+pub(super) type Queue = Jobs<Kind, Output>;
 
 /// Reads the weights of a network that was too large to do so before it was shown; facts come by a channel as they are
 /// known.
@@ -154,12 +157,15 @@ fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
     let Some((path, options)) = open.data_request.take() else {
         return;
     };
+    let previous = open
+        .data_read()
+        .map(|(path, options, data)| work::OpenData { data, path, options });
     open.data_opened = Some((path.clone(), options.clone()));
     let key = open.next_generation();
     open.data.begin(key);
     let network = Arc::clone(&open.original.network);
     jobs.start(Kind::LoadData, format!("Opening {path}"), move |progress| {
-        work::load_data(&path, &options, &network, &engine, progress)
+        work::load_data(&path, &options, previous.as_ref(), &network, &engine, progress)
     });
 }
 
@@ -178,6 +184,28 @@ fn float_outputs(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
             work::run_float(&engine, &data, limit, progress)
         });
     }
+}
+
+/// Looks into a float network that does no better than guessing, once for each data.
+fn suggest(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let (Some((data_key, data)), Some(engine)) = (open.data_with_key(), open.engine.for_key(&())) else {
+        return;
+    };
+    let Some(float) = open.float.for_key(&(data_key, limit)) else {
+        return;
+    };
+    let Some((_, options)) = open.data_opened.clone().filter(|_| open.data.running().is_none()) else {
+        return;
+    };
+    if !open.suggestions.lacks(&data_key) {
+        return;
+    }
+    let (data, engine, float) = (Arc::clone(data), Arc::clone(engine), Arc::clone(float));
+    let network = Arc::clone(&open.original.network);
+    open.suggestions.begin(data_key);
+    jobs.start(Kind::Suggest, "Trying ways to read the pictures", move |progress| {
+        work::suggest(&engine, &data, &options, &network, &float, progress)
+    });
 }
 
 fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {

@@ -9,6 +9,7 @@ mod analysis;
 mod derive;
 mod history;
 mod keys;
+mod layer_details;
 mod layer_view;
 mod messages;
 mod open;
@@ -26,7 +27,10 @@ pub use action::{Action, ExportKind};
 pub use analysis::{Analysis, LayerFacts};
 pub use history::History;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
-pub use layer_view::{After, LayerView, LayerViewKey, Members, ViewError, whole_range};
+pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
+pub use layer_view::{
+    After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
+};
 pub use messages::{Level, Message, Messages};
 pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
@@ -135,6 +139,7 @@ impl Session {
                 }
             }
             Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }

@@ -3,12 +3,13 @@
 use super::analysis::{Analysis, LayerFacts};
 use super::history::History;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+use super::layer_details::{LayerDetails, LayerDetailsKey};
 use super::layer_view::{LayerView, LayerViewKey};
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
-use crate::inference::{Calibration, DataOptions, Dataset, Engine, Outputs};
+use crate::inference::{AtChance, Calibration, DataOptions, Dataset, Engine, Outputs};
 use crate::network::Layer;
 use crate::quantization::{Bits, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct OpenNetwork {
     pub(super) selected: usize,
     pub(super) range: Option<(f64, f64)>,
     pub(super) view: Stage<LayerViewKey, LayerView>,
+    pub(super) details: Stage<LayerDetailsKey, LayerDetails>,
     pub(super) plan: Stage<PlanKey, Planned>,
     pub(super) engine: Stage<(), Arc<Engine>>,
     pub(super) shapes: Option<(u64, Arc<ValueShapes>)>,
@@ -44,6 +46,7 @@ pub struct OpenNetwork {
     pub(super) data_opened: Option<(String, DataOptions)>,
     pub(super) data: Stage<u64, Arc<Dataset>>,
     pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
+    pub(super) suggestions: Stage<u64, Option<AtChance>>,
     pub(super) wants_activations: bool,
     pub(super) calibrate_on_data: bool,
     pub(super) calibration: Stage<CalibrationKey, Arc<Calibration>>,
@@ -71,6 +74,7 @@ impl OpenNetwork {
             selected,
             range: None,
             view: Stage::default(),
+            details: Stage::default(),
             plan: Stage::default(),
             engine: Stage::default(),
             shapes: None,
@@ -78,6 +82,7 @@ impl OpenNetwork {
             data_opened: None,
             data: Stage::default(),
             float: Stage::default(),
+            suggestions: Stage::default(),
             wants_activations: false,
             calibrate_on_data: false,
             calibration: Stage::default(),
@@ -151,6 +156,12 @@ impl OpenNetwork {
     /// Facts of the selected layer.
     pub fn selected_facts(&self) -> Option<&LayerFacts> {
         self.shown().layers.get(self.selected)
+    }
+
+    /// Name of the selected layer; empty where there is none.
+    pub fn selected_name(&self) -> &str {
+        let layer = self.original.network.layers.get(self.selected);
+        layer.map_or("", |layer| layer.name.as_str())
     }
 
     /// What the recipe says for a layer.
@@ -235,6 +246,18 @@ impl OpenNetwork {
     /// Where the newest data were asked for, and how they are read.
     pub fn data_opened(&self) -> Option<&(String, DataOptions)> {
         self.data_opened.as_ref()
+    }
+
+    /// The open data with where they are from and how they are read; `None` while others are on their way.
+    pub(super) fn data_read(&self) -> Option<(String, DataOptions, Arc<Dataset>)> {
+        let (path, options) = self.data_opened.clone().filter(|_| self.data.running().is_none())?;
+        Some((path, options, Arc::clone(self.data()?)))
+    }
+
+    /// That the float network does no better than guessing on the open data, and what would help.
+    pub fn at_chance(&self) -> Option<&AtChance> {
+        let (data, _) = self.data_with_key()?;
+        self.suggestions.for_key(&data)?.as_ref()
     }
 
     /// The open data.

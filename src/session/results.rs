@@ -45,6 +45,7 @@ impl OpenNetwork {
                 self.recount.finish(());
             }
             Output::LayerView(view) => self.view.finish(view),
+            Output::LayerDetails(details) => self.details.finish(details),
             Output::Planned(planned) => self.plan.finish(planned),
             Output::Engine(engine, shapes) => {
                 self.engine.finish(engine);
@@ -57,6 +58,7 @@ impl OpenNetwork {
                 self.data.finish(data);
             }
             Output::FloatOutputs(outputs) => self.float.finish(outputs),
+            Output::Suggested(suggested) => self.suggestions.finish(suggested),
             Output::Calibrated(calibration) => self.calibration.finish(calibration),
             Output::Evaluated(evaluated) => {
                 let plain = kind == Kind::EvaluatePlain;
@@ -82,10 +84,12 @@ impl OpenNetwork {
             Kind::Prepare => self.prepared.fail(reason),
             Kind::Recount => self.recount.fail(reason),
             Kind::LayerView => self.view.fail(reason),
+            Kind::LayerDetails => self.details.fail(reason),
             Kind::Plan => self.plan.fail(reason),
             Kind::Engine => self.engine.fail(reason),
             Kind::LoadData => self.data.fail(reason),
             Kind::FloatOutputs => self.float.fail(reason),
+            Kind::Suggest => self.suggestions.fail(reason),
             Kind::Calibrate => self.calibration.fail(reason),
             Kind::Evaluate => self.evaluation.fail(reason),
             Kind::EvaluatePlain => self.plain.fail(reason),
@@ -98,6 +102,7 @@ impl OpenNetwork {
         self.measured.forgive();
         self.prepared.forgive();
         self.view.forgive();
+        self.details.forgive();
         self.plan.forgive();
         self.engine.forgive();
         self.float.forgive();

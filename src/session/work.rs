@@ -3,12 +3,13 @@
 use super::ExportKind;
 use super::analysis::Analysis;
 use super::keys::PrepareKey;
+use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, data_free_activations,
-    evaluate, run_outputs, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, chance_level,
+    data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -35,6 +36,8 @@ pub enum Kind {
     Recount,
     /// The selected layer.
     LayerView,
+    /// More of it.
+    LayerDetails,
     /// The whole network under the recipe.
     Plan,
     /// Loading the float network into the engine.
@@ -43,6 +46,8 @@ pub enum Kind {
     LoadData,
     /// Running the float network.
     FloatOutputs,
+    /// Trying ways to read pictures that the float network only guesses about.
+    Suggest,
     /// Gathering the ranges of layer inputs.
     Calibrate,
     /// Running the network under the recipe.
@@ -57,11 +62,13 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 11] = [
+    pub(super) const OF_A_NETWORK: [Self; 13] = [
+        Self::Suggest,
         Self::Measure,
         Self::Prepare,
         Self::Recount,
         Self::LayerView,
+        Self::LayerDetails,
         Self::Plan,
         Self::Engine,
         Self::LoadData,
@@ -80,10 +87,12 @@ pub(super) enum Output {
     Prepared(Analysis),
     Recounted(Analysis, Option<(PrepareKey, Analysis)>),
     LayerView(LayerView),
+    LayerDetails(LayerDetails),
     Planned(Planned),
     Engine(Arc<Engine>, Option<ValueShapes>),
     Data(Arc<Dataset>, Option<ValueShapes>),
     FloatOutputs(Arc<Outputs>),
+    Suggested(Option<AtChance>),
     Calibrated(Arc<Calibration>),
     Evaluated(Arc<Evaluated>),
     Exported(PathBuf),
@@ -185,19 +194,30 @@ pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Outp
     Ok(Output::Engine(Arc::new(engine), shapes))
 }
 
+/// Data that are open, and what they were opened with.
+pub(super) struct OpenData {
+    pub(super) data: Arc<Dataset>,
+    pub(super) path: String,
+    pub(super) options: DataOptions,
+}
+
+/// Opens data; pictures that are open already (`previous`) and are only to be read otherwise are not opened anew.
 pub(super) fn load_data(
     path: &str,
     options: &DataOptions,
+    previous: Option<&OpenData>,
     network: &Network,
     engine: &Engine,
     progress: &Progress,
 ) -> Result<Output, JobError> {
     progress.start(0, "reading the data");
-    let mut options = options.clone();
-    if let Some(model) = &network.path {
-        options = options.with_vocabulary_of(model);
-    }
-    let data = Dataset::open(path, &options, engine.inputs()).map_err(failed)?;
+    let full = options.clone().for_network(network);
+    let same = previous.filter(|open| open.path == path && open.options.reads_the_same_files(options));
+    let data = match same.and_then(|open| open.data.read_otherwise(&full, engine.inputs())) {
+        Some(data) => data,
+        None => Dataset::open(path, &full, engine.inputs()),
+    };
+    let data = data.map_err(failed)?;
     if data.is_empty() {
         return Err(JobError::Failed(format!("{path}: no samples in it")));
     }
@@ -205,6 +225,23 @@ pub(super) fn load_data(
     let shapes = value_shapes(network, engine, Some(&data))
         .map_err(|error| JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name())))?;
     Ok(Output::Data(Arc::new(data), Some(shapes)))
+}
+
+/// Tries other ways to read the pictures if the float network is no better than guessing.
+pub(super) fn suggest(
+    engine: &Engine,
+    data: &Dataset,
+    options: &DataOptions,
+    network: &Network,
+    float: &Outputs,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    let Some(chance) = chance_level(&metrics(float, data), float.classes) else {
+        return Ok(Output::Suggested(None));
+    };
+    let options = options.clone().for_network(network);
+    let suggestions = suggest_preprocess(engine, data, &options, progress)?;
+    Ok(Output::Suggested(Some(AtChance { chance, suggestions })))
 }
 
 pub(super) fn run_float(

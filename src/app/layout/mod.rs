@@ -23,7 +23,7 @@ const GAP: f32 = 2.0;
 /// The size that the default layout is described for, points.
 const DESCRIBED: Vec2 = vec2(1280.0, 740.0);
 /// In it: widths of the layers and the recipe, height of the preview.
-const LAYERS_WIDTH: f32 = 500.0;
+const LAYERS_WIDTH: f32 = 340.0;
 const RECIPE_WIDTH: f32 = 284.0;
 const PREVIEW_HEIGHT: f32 = 132.0;
 

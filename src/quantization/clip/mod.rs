@@ -4,6 +4,8 @@
 //! activations, the window's menu, the command line and recipe files take it from here.
 
 mod aciq;
+mod expected;
+mod fit;
 mod kl;
 mod magnitudes;
 mod octav;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+pub use expected::{ExpectedError, expected_error};
+pub use fit::CentredFits;
 pub(super) use magnitudes::Magnitudes;
 pub(super) use samples::Counted;
 pub use samples::mean_squared_errors;
@@ -82,18 +86,23 @@ impl Clip {
         }
     }
 
-    /// The threshold for `samples` on a grid of `bits` whose greatest index is `levels`.
-    fn choose(self, samples: &Samples, bits: u8, levels: i32) -> f32 {
-        match self {
+    /// The threshold for `samples` on a grid of `bits` whose greatest index is `levels`, and its mean squared error if that
+    /// was measured on the way.
+    fn choose(self, samples: &Samples, bits: u8, levels: i32) -> (f32, Option<f64>) {
+        let threshold = match self {
             Self::None => samples.max_abs(),
-            Self::Mse => magnitudes::least_mse(samples, levels),
+            Self::Mse => {
+                let choice = magnitudes::least_mse(samples, levels);
+                return (choice.threshold, Some(choice.mse));
+            }
             Self::Aciq => aciq::threshold(samples, bits),
             Self::Aciq2019 => aciq::threshold_2019(samples, bits),
             Self::Kl => kl::threshold(samples, levels),
             Self::Percentile(percent) => percentile::threshold(samples, percent),
             Self::Octav => octav::threshold(samples, levels),
             Self::Manual(threshold) => threshold,
-        }
+        };
+        (threshold, None)
     }
 }
 
@@ -151,15 +160,29 @@ impl<'de> Deserialize<'de> for Clip {
     }
 }
 
-/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`.
+/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`, and its error.
 pub fn choose_threshold(values: &[f32], bits: u8, clip: Clip) -> ClipChoice {
-    let levels = symmetric_levels(bits);
-    let samples = Samples::of_values(values);
-    let threshold = clip.choose(&samples, bits, levels);
+    chosen(&Samples::of_values(values), bits, symmetric_levels(bits), clip)
+}
+
+/// The threshold of [`choose_threshold`] alone: one pass less where its error is not asked for.
+pub(super) fn threshold_of(values: &[f32], bits: u8, clip: Clip) -> f32 {
+    clip.choose(&Samples::of_values(values), bits, symmetric_levels(bits)).0
+}
+
+fn chosen(samples: &Samples, bits: u8, levels: i32, clip: Clip) -> ClipChoice {
+    let (threshold, mse) = clip.choose(samples, bits, levels);
     ClipChoice {
         threshold,
-        mse: samples.mean_squared_errors(levels, &[threshold])[0],
+        mse: mse.unwrap_or_else(|| samples.mean_squared_errors(levels, &[threshold])[0]),
     }
+}
+
+/// The threshold that each of `clips` chooses for `values` on the symmetric grid of `bits`: what they share is computed once.
+pub(super) fn choose_thresholds(values: &[f32], bits: u8, clips: &[Clip]) -> Vec<f32> {
+    let samples = Samples::of_values(values);
+    let levels = symmetric_levels(bits);
+    clips.iter().map(|clip| clip.choose(&samples, bits, levels).0).collect()
 }
 
 /// The threshold that `clip` chooses for an activation, from the histogram gathered while it was seen.
@@ -174,12 +197,7 @@ pub fn choose_activation_threshold(
     } else {
         symmetric_levels(bits)
     };
-    let samples = Samples::of_activation(activation);
-    let threshold = clip.choose(&samples, bits, levels);
-    ClipChoice {
-        threshold,
-        mse: samples.mean_squared_errors(levels, &[threshold])[0],
-    }
+    chosen(&Samples::of_activation(activation), bits, levels, clip)
 }
 
 /// Thresholds for values that were counted: what the ways to choose share is computed once.
@@ -193,7 +211,7 @@ impl<'a> CountedThresholds<'a> {
 
     /// The threshold that `clip` chooses on the symmetric grid of `bits`.
     pub(super) fn choose(&self, bits: u8, clip: Clip) -> f32 {
-        clip.choose(&self.0, bits, symmetric_levels(bits))
+        clip.choose(&self.0, bits, symmetric_levels(bits)).0
     }
 }
 

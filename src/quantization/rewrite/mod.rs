@@ -22,7 +22,7 @@ use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
 use editor::Editor;
 use input::{Input, Site};
 use std::collections::HashSet;
@@ -113,6 +113,8 @@ fn carry_out(
     let mut model = editor.finish();
     network.leave_out_unread(&mut model);
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    // Also in the export: what is previewed is what is exported.
+    rewrite_lacking(&mut model);
     Ok(model)
 }
 
