@@ -6,6 +6,7 @@ mod arguments;
 mod bar;
 mod curves;
 mod evaluate;
+mod generate;
 mod inspect;
 mod output;
 mod pipeline;
@@ -81,6 +82,7 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
+        Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);
     output::print(&result)

@@ -97,12 +97,53 @@ fn help_and_version_go_to_standard_output() {
 }
 
 #[test]
-fn flags_that_are_not_built_yet_are_refused_by_name() {
-    let evaluate = ["evaluate", "demo:fashion", "--data", "demo:fashion"];
-    let said = refused(&[&evaluate[..], &["--split-export"]].concat());
+fn copies_are_made_by_gather_or_by_the_layer_before_and_the_report_says_which() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let quantize = |how: &str| {
+        let mut words = vec![
+            "quantize",
+            "demo:fashion",
+            "--expand-ratio",
+            "0.05",
+            "--split-export",
+            how,
+        ];
+        words.extend(["-o", out.to_str().unwrap(), "--report", report.to_str().unwrap()]);
+        let said = succeeds(&words);
+        let report: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        assert_eq!(report["recipe"]["split_export"], how);
+        (said, report)
+    };
+    let (said, gather) = quantize("gather");
+    assert!(said.contains("by Gather") && !said.contains("wider layer"), "{said}");
+    let (said, widen) = quantize("widen");
+    assert!(said.contains("copies: 9 layers by a wider layer before"), "{said}");
+    let copies = |report: &serde_json::Value, field: &str| report["overhead"]["copies"][field].clone();
+    assert_eq!(
+        (copies(&gather, "widened"), copies(&gather, "widened_macs")),
+        (0.into(), 0.into())
+    );
+    assert!(copies(&widen, "widened_macs").as_u64() > Some(0));
+    let layer = |report: &serde_json::Value| {
+        let layers = report["layers"].as_array().unwrap().iter();
+        layers.clone().find(|layer| layer["name"] == "layer1.0.conv2").unwrap()["copies"].clone()
+    };
+    assert_eq!(
+        (&layer(&gather)["by"], &layer(&widen)["by"]),
+        (&"gather".into(), &"widen".into())
+    );
+    assert_eq!(layer(&widen)["producer"], "layer1.0.conv1");
     assert!(
-        said.contains("not built yet") && said.contains("--split-export"),
-        "{said}"
+        refused(&[
+            "evaluate",
+            "demo:fashion",
+            "--data",
+            "demo:fashion",
+            "--split-export",
+            "x"
+        ])
+        .contains("gather")
     );
 }
 

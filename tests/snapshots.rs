@@ -24,7 +24,8 @@ fn sized(width: f32, height: f32) -> HarnessBuilder<App> {
 /// Another processor may round a curve's edge to another shade; a picture that shows something else differs in thousands.
 fn compare(window: &mut Window, name: &str) {
     window.remove_cursor();
-    window.run_steps(4);
+    // Long enough for short messages to go away.
+    window.run_steps(40);
     let options = SnapshotOptions::new().threshold(1.0).max_failed_pixels(400_usize);
     window.snapshot_options(name, &options);
 }
@@ -48,6 +49,31 @@ fn activations_with_a_grid() {
     settle(&mut window);
     click(&mut window, "Activations");
     compare(&mut window, "activations_dark");
+}
+
+#[test]
+fn the_network_view_dark() {
+    let mut window = open_with(sized(1280.0, 800.0).with_theme(egui::Theme::Dark), "demo:fashion", 200);
+    click(&mut window, "Network");
+    compare(&mut window, "network_dark");
+}
+
+#[test]
+fn the_graph_view_light() {
+    let mut window = open_with(sized(1280.0, 800.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
+    click(&mut window, "Graph");
+    compare(&mut window, "graph_light");
+}
+
+#[test]
+fn the_palette_with_a_few_letters() {
+    let mut window = open_with(sized(960.0, 600.0).with_theme(egui::Theme::Light), "demo:fashion", 200);
+    window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::K);
+    window.run_steps(3);
+    window
+        .get_by_role_and_label(Role::TextInput, "Search commands")
+        .type_text("lay 2");
+    compare(&mut window, "palette_light");
 }
 
 #[test]

@@ -119,7 +119,7 @@ fn the_threshold_is_dragged_in_the_histogram_and_a_double_click_resets_it() {
         .threshold;
     let y = 300.0;
     let mut line = None;
-    for x in 560..1000 {
+    for x in 560..985 {
         window.hover_at(pos2(x as f32, y));
         window.step();
         if window.output().platform_output.cursor_icon == egui::CursorIcon::ResizeHorizontal {

@@ -2,13 +2,15 @@
 
 use super::command::Command;
 use super::distribution::draw_grid;
+use super::plot::export::figure_menu;
+use super::plot::figure::{Figure, Series, Shape};
 use super::plot::{Scale, Steps, histogram_plot, scale_ui, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::ActivationPlan;
 use crate::session::{Action, OpenNetwork};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::Ui;
+use egui::{Response, Ui};
 use egui_plot::{PlotBounds, PlotUi, VLine};
 
 /// Draws the view into the `height` that is given.
@@ -54,7 +56,10 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, 
         scale_ui(ui, scale);
     });
     let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
-    plot_ui(ui, statistics, plan, *scale, plot_height);
+    let shown = plot_ui(ui, statistics, plan, *scale, plot_height);
+    figure_menu(ui, &shown, "Plot of the inputs", out, || {
+        figure(ui, open, statistics, *scale)
+    });
     ui.label(format!(
         "{} to {} · {}",
         text::three_digits(f64::from(statistics.min)),
@@ -85,7 +90,13 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, 
     });
 }
 
-fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<ActivationPlan>, scale: Scale, height: f32) {
+fn plot_ui(
+    ui: &mut Ui,
+    statistics: &ActivationStatistics,
+    plan: Option<ActivationPlan>,
+    scale: Scale,
+    height: f32,
+) -> Response {
     let colors = tokens(ui);
     let (range, counts) = statistics.bins();
     let range = if range > 0.0 { f64::from(range) } else { 1.0 };
@@ -116,6 +127,30 @@ fn plot_ui(ui: &mut Ui, statistics: &ActivationStatistics, plan: Option<Activati
         });
     let painter = ui.painter().with_clip_rect(*shown.transform.frame());
     steps.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
+    shown.response
+}
+
+/// What the plot shows.
+fn figure(ui: &Ui, open: &OpenNetwork, statistics: &ActivationStatistics, scale: Scale) -> Figure {
+    let (range, counts) = statistics.bins();
+    let reach = f64::from(range).max(f64::MIN_POSITIVE);
+    Figure {
+        title: format!("inputs of {}", open.selected_name()),
+        x: "input value".to_owned(),
+        y: "values in a bin".to_owned(),
+        x_range: visible(statistics),
+        y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
+        scale,
+        series: vec![Series {
+            name: "input".to_owned(),
+            color: tokens(ui).original,
+            shape: Shape::Steps {
+                low: -reach,
+                width: 2.0 * reach / counts.len().max(1) as f64,
+                heights: counts.iter().map(|count| *count as f64).collect(),
+            },
+        }],
+    }
 }
 
 /// The bin under the pointer.

@@ -1,10 +1,13 @@
 //! The greatest |w| of each input channel, before and after, with the split channels marked.
 
-use super::plot::{number_marks, number_text, swatch};
+use super::Outbox;
+use super::plot::export::figure_menu;
+use super::plot::figure::{Figure, Series, Shape};
+use super::plot::{Scale, number_marks, number_text, swatch};
 use super::text;
 use super::theme::{faded, tokens};
 use crate::session::{LayerView, OpenNetwork};
-use egui::Ui;
+use egui::{Response, Ui};
 use egui_plot::{Bar, BarChart, HLine, Plot, PlotBounds, PlotPoint, PlotUi, Text};
 
 /// In which order the channels stand.
@@ -30,7 +33,7 @@ impl Default for ChannelsPanel {
 
 impl ChannelsPanel {
     /// Draws legend and plot into the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         let Some((_, view)) = open.view() else { return };
         let colors = tokens(ui);
         let top = ui.cursor().top();
@@ -54,10 +57,55 @@ impl ChannelsPanel {
             }
         });
         let height = (height - (ui.cursor().top() - top)).max(60.0);
-        self.plot_ui(ui, view, height);
+        let shown = self.plot_ui(ui, view, height);
+        figure_menu(ui, &shown, "Plot of the channels", out, || self.figure(ui, open, view));
     }
 
-    fn plot_ui(&self, ui: &mut Ui, view: &LayerView, height: f32) {
+    /// What the plot shows.
+    fn figure(&self, ui: &Ui, open: &OpenNetwork, view: &LayerView) -> Figure {
+        let colors = tokens(ui);
+        let channels = self.ordered(view);
+        let bars = |of: &[f32]| {
+            let numbered = channels.iter().enumerate();
+            Shape::Bars(
+                numbered
+                    .map(|(x, &channel)| [x as f64, f64::from(of[channel])])
+                    .collect(),
+            )
+        };
+        let series = |name: &str, color, of: &[f32]| Series {
+            name: name.to_owned(),
+            color,
+            shape: bars(of),
+        };
+        let mut all = vec![series("before", colors.original, &view.channels)];
+        all.extend(
+            view.after
+                .as_deref()
+                .map(|after| series("after", colors.quantized, &after.channels)),
+        );
+        Figure {
+            title: format!("largest weights of the input channels of {}", open.selected_name()),
+            x: self.x_label().to_owned(),
+            y: "max |w|".to_owned(),
+            x_range: (-0.7, channels.len() as f64 - 0.3),
+            y_range: (
+                0.0,
+                f64::from(view.channels.iter().copied().fold(0.0, f32::max)).max(1e-12) * 1.1,
+            ),
+            scale: Scale::Linear,
+            series: all,
+        }
+    }
+
+    fn x_label(&self) -> &'static str {
+        match self.order {
+            Order::Index => "input channel",
+            Order::Size => "input channels, largest |w| first",
+        }
+    }
+
+    fn plot_ui(&self, ui: &mut Ui, view: &LayerView, height: f32) -> Response {
         let colors = tokens(ui);
         let channels = self.ordered(view);
         let highest = channels
@@ -72,10 +120,6 @@ impl ChannelsPanel {
             .enumerate()
             .map(|(x, &channel)| bar(x, view.channels[channel], faded(colors.original, 0.6)))
             .collect();
-        let x_label = match self.order {
-            Order::Index => "input channel",
-            Order::Size => "input channels, largest |w| first",
-        };
         Plot::new("channel maxima")
             .height(height)
             .allow_zoom(false)
@@ -84,7 +128,7 @@ impl ChannelsPanel {
             .allow_boxed_zoom(false)
             .allow_axis_zoom_drag(false)
             .show_grid([false, true])
-            .x_axis_label(x_label)
+            .x_axis_label(self.x_label())
             .y_axis_label("max |w|")
             .y_axis_min_width(46.0)
             .x_grid_spacer(|input| {
@@ -118,7 +162,8 @@ impl ChannelsPanel {
                     copies_text(plot, view, &channels, colors.split);
                 }
                 hover(plot, view, channel_at);
-            });
+            })
+            .response
     }
 
     fn ordered(&self, view: &LayerView) -> Vec<usize> {

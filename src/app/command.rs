@@ -1,6 +1,8 @@
 //! What can be done from menus and by shortcut: one enum gives text, tooltip and keys; one place carries it out.
 
+use super::view::View;
 use crate::format::demo::Demo;
+use crate::quantization::Preset;
 use crate::session::ExportKind;
 use egui::{Key, KeyboardShortcut, Modifiers};
 
@@ -24,12 +26,21 @@ pub(super) enum Command {
     ResetView,
     ShowMessages,
     Retry,
+    Preset(Preset),
+    ShowView(View),
+    CloseView(View),
+    ResetLayout,
+    ZoomIn,
+    ZoomOut,
+    ZoomReset,
+    Palette,
+    Settings,
     Quit,
 }
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 15] = [
+    pub(super) const WITH_SHORTCUT: [Self; 20] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -44,8 +55,79 @@ impl Command {
         Self::ShowMessages,
         Self::NextLayer,
         Self::PreviousLayer,
+        Self::ZoomIn,
+        Self::ZoomOut,
+        Self::ZoomReset,
+        Self::Palette,
+        Self::Settings,
         Self::Quit,
     ];
+
+    /// Every command, in the order of the menus.
+    pub(super) fn all() -> Vec<Self> {
+        let mut all = vec![
+            Self::Open,
+            Self::TypePath,
+            Self::OpenData,
+            Self::OpenDataFolder,
+            Self::TypeDataPath,
+            Self::LoadRecipe,
+        ];
+        all.extend(Demo::ALL.map(Self::Demo));
+        all.extend(ExportKind::ALL.map(Self::Export));
+        all.extend([Self::Undo, Self::Redo]);
+        all.extend(Preset::ALL.map(Self::Preset));
+        all.extend(View::ALL.map(Self::ShowView));
+        all.extend(View::ALL.map(Self::CloseView));
+        all.extend([
+            Self::ResetLayout,
+            Self::ZoomIn,
+            Self::ZoomOut,
+            Self::ZoomReset,
+            Self::ToggleTheme,
+            Self::FocusFilter,
+            Self::NextLayer,
+            Self::PreviousLayer,
+            Self::ResetView,
+            Self::ShowMessages,
+            Self::Settings,
+            Self::Retry,
+            Self::Quit,
+        ]);
+        all
+    }
+
+    /// Whether there must be a network for it.
+    pub(super) fn needs_a_network(self) -> bool {
+        !matches!(
+            self,
+            Self::Open
+                | Self::TypePath
+                | Self::Demo(_)
+                | Self::ToggleTheme
+                | Self::ResetLayout
+                | Self::ZoomIn
+                | Self::ZoomOut
+                | Self::ZoomReset
+                | Self::ShowMessages
+                | Self::Settings
+                | Self::Palette
+                | Self::Quit
+        )
+    }
+
+    /// Its text where no menu around it says what it is about.
+    pub(super) fn full_text(self) -> String {
+        let before = match self {
+            Self::Demo(_) => "Demo ",
+            Self::Export(_) => "Export ",
+            Self::Preset(_) => "Preset ",
+            Self::ShowView(_) => "Show view ",
+            Self::CloseView(_) => "Close view ",
+            _ => "",
+        };
+        format!("{before}{}", self.text())
+    }
 
     /// Text of a menu entry or a button; `…` where more is asked before anything happens.
     pub(super) fn text(self) -> &'static str {
@@ -70,6 +152,15 @@ impl Command {
             Self::ResetView => "Show all weights",
             Self::ShowMessages => "Messages",
             Self::Retry => "Try again",
+            Self::Preset(Preset::Deploy) => "Deploy",
+            Self::Preset(Preset::Paper) => "Paper",
+            Self::ShowView(view) | Self::CloseView(view) => view.title(),
+            Self::ResetLayout => "Reset layout",
+            Self::ZoomIn => "Zoom in",
+            Self::ZoomOut => "Zoom out",
+            Self::ZoomReset => "Normal size",
+            Self::Palette => "Commands…",
+            Self::Settings => "Settings…",
             Self::Quit => "Quit",
         }
     }
@@ -103,6 +194,21 @@ impl Command {
             Self::ResetView => "Zoom out to all weights of the layer.",
             Self::ShowMessages => "List what was done and what went wrong.",
             Self::Retry => "Try again what failed or was cancelled.",
+            Self::Preset(Preset::Deploy) => {
+                "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay."
+            }
+            Self::Preset(Preset::Paper) => {
+                "As in the paper: first layer and classifier stay float, batch-norm is not folded, 8-bit activations. \
+                 Bits and ratio stay."
+            }
+            Self::ShowView(view) => view.tooltip(),
+            Self::CloseView(_) => "Close the view. The menu View opens it again where it was.",
+            Self::ResetLayout => "Open all views and put them where they were at first.",
+            Self::ZoomIn => "Make everything larger.",
+            Self::ZoomOut => "Make everything smaller.",
+            Self::ZoomReset => "Give everything its normal size.",
+            Self::Palette => "Find any command, view or layer by a few letters of its name.",
+            Self::Settings => "What counts as an outlier, dark or light, the size of everything.",
             Self::Quit => "Leave the program.",
         }
     }
@@ -122,7 +228,12 @@ impl Command {
             Self::Redo => shift(Key::Z),
             Self::ToggleTheme => command(Key::T),
             Self::FocusFilter => command(Key::F),
-            Self::ResetView => command(Key::Num0),
+            Self::ResetView => command(Key::Home),
+            Self::ZoomIn => command(Key::Plus),
+            Self::ZoomOut => command(Key::Minus),
+            Self::ZoomReset => command(Key::Num0),
+            Self::Palette => command(Key::K),
+            Self::Settings => command(Key::Comma),
             Self::ShowMessages => command(Key::M),
             Self::NextLayer => command(Key::ArrowDown),
             Self::PreviousLayer => command(Key::ArrowUp),
@@ -131,7 +242,11 @@ impl Command {
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
-            | Self::Retry => None,
+            | Self::Retry
+            | Self::Preset(_)
+            | Self::ShowView(_)
+            | Self::CloseView(_)
+            | Self::ResetLayout => None,
         }
     }
 
@@ -158,10 +273,13 @@ impl Command {
     /// The commands whose keys were pressed.
     pub(super) fn pressed(ctx: &egui::Context) -> Vec<Self> {
         ctx.input_mut(|input| {
-            let mut pressed = |command: &Self| command.shortcut().is_some_and(|keys| input.consume_shortcut(&keys));
-            Self::WITH_SHORTCUT
-                .into_iter()
-                .filter(|command| pressed(command))
+            let mut pressed = |keys: KeyboardShortcut| input.consume_shortcut(&keys);
+            // What other programs have taught the fingers.
+            let palette = pressed(KeyboardShortcut::new(Modifiers::COMMAND | Modifiers::SHIFT, Key::P));
+            let commands = Self::WITH_SHORTCUT.into_iter();
+            commands
+                .filter(|command| command.shortcut().is_some_and(&mut pressed))
+                .chain(palette.then_some(Self::Palette))
                 .collect()
         })
     }

@@ -1,6 +1,7 @@
 //! Asking for a path: the system's dialog on a thread of its own, a field to type into, files dropped on the window.
 
 use super::Outbox;
+use super::plot::export::FigureFile;
 use crate::inference::DataOptions;
 use crate::session::{Action, ExportKind};
 use std::path::{Path, PathBuf};
@@ -15,6 +16,8 @@ pub(super) enum Purpose {
     DataFolder,
     Recipe,
     Export(ExportKind),
+    /// A plot's data or picture.
+    Figure(FigureFile),
 }
 
 /// A dialog that ends sooner was not shown at all: there is no portal and no zenity.
@@ -54,6 +57,9 @@ impl Purpose {
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
             Self::Export(ExportKind::Safetensors) => "Export as safetensors",
             Self::Export(ExportKind::Recipe) => "Save the recipe",
+            Self::Figure(FigureFile::Csv) => "Save the plot's data",
+            Self::Figure(FigureFile::Svg) => "Save the plot's drawing",
+            Self::Figure(FigureFile::Png) => "Save the plot's picture",
         }
     }
 
@@ -63,13 +69,13 @@ impl Purpose {
             Self::Data => "path of a file or folder, or demo:fashion",
             Self::DataFolder => "path of a folder, one sub-folder a class",
             Self::Recipe => "path of a .toml file",
-            Self::Export(_) => "path of the new file",
+            Self::Export(_) | Self::Figure(_) => "path of the new file",
         }
     }
 
-    /// The action for a path.
-    pub(super) fn action(self, path: PathBuf) -> Action {
-        match self {
+    /// Hands on the path that a person gave.
+    fn send(self, path: PathBuf, out: &mut Outbox) {
+        let action = match self {
             Self::Model => Action::Open(path),
             Self::Data | Self::DataFolder => Action::OpenData {
                 path: path.to_string_lossy().into_owned(),
@@ -77,7 +83,12 @@ impl Purpose {
             },
             Self::Recipe => Action::LoadRecipe(path),
             Self::Export(kind) => Action::Export { kind, path },
-        }
+            Self::Figure(_) => {
+                out.figure_path = Some(path);
+                return;
+            }
+        };
+        out.actions.push(action);
     }
 }
 
@@ -148,7 +159,7 @@ impl Dialogs {
             let shown = waiting.started.elapsed() > NOT_SHOWN;
             self.waiting = None;
             match answer {
-                Some(path) => out.actions.push(purpose.action(path)),
+                Some(path) => purpose.send(path, out),
                 None if !shown => self.type_path(purpose, &suggestion),
                 None => {}
             }
@@ -178,7 +189,7 @@ impl Dialogs {
                 let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
                 ui.horizontal(|ui| {
                     let path = prompt.path.trim();
-                    let text = if matches!(prompt.purpose, Purpose::Export(_)) {
+                    let text = if matches!(prompt.purpose, Purpose::Export(_) | Purpose::Figure(_)) {
                         "Write"
                     } else {
                         "Open"
@@ -194,7 +205,7 @@ impl Dialogs {
             });
         match answer {
             Some(Some(path)) => {
-                out.actions.push(prompt.purpose.action(path));
+                prompt.purpose.send(path, out);
                 self.prompt = None;
             }
             Some(None) => self.prompt = None,
@@ -216,6 +227,10 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
             .add_filter(kind.extension(), &[kind.extension()])
             .set_file_name(suggestion)
             .save_file(),
+        Purpose::Figure(kind) => dialog
+            .add_filter(kind.extension(), &[kind.extension()])
+            .set_file_name(suggestion)
+            .save_file(),
     }
 }
 
@@ -223,7 +238,7 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
 pub(super) fn dropped_files(ctx: &egui::Context, out: &mut Outbox) {
     let (hovering, dropped) = ctx.input(|input| (!input.raw.hovered_files.is_empty(), input.raw.dropped_files.clone()));
     for path in dropped.into_iter().map(|file| file.path().to_owned()) {
-        out.actions.push(purpose_of(&path).action(path));
+        purpose_of(&path).send(path, out);
     }
     if hovering {
         let area = egui::Area::new(egui::Id::unique("drop")).order(egui::Order::Tooltip);

@@ -1,11 +1,13 @@
 //! The selected layer's weights: histogram before and after splitting, the grid, and the clip threshold as a line to drag.
 
+use super::plot::export::figure_menu;
+use super::plot::figure::{Figure, Series, Shape};
 use super::plot::{Scale, Steps, histogram_plot, near, scale_ui, swatch};
 use super::theme::{faded, thin, tokens};
 use super::{Outbox, text};
 use crate::quantization::{Clip, Grid};
 use crate::session::{Action, After, LayerFacts, LayerView, Members, OpenNetwork, whole_range};
-use egui::{CursorIcon, Ui};
+use egui::{CursorIcon, Response, Ui};
 use egui_plot::{PlotBounds, PlotPoint, VLine};
 
 /// Grid values closer than that many points are not drawn one by one.
@@ -55,7 +57,8 @@ impl DistributionPanel {
         let top = ui.cursor().top();
         self.legend_ui(ui, view, sigma);
         let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
-        let hand = self.plot_ui(ui, open, view, facts, sigma, plot_height);
+        let (hand, shown) = self.plot_ui(ui, open, view, facts, sigma, plot_height);
+        figure_menu(ui, &shown, "Plot of the weights", out, || self.figure(ui, open, view));
         self.hot = hand.hot;
         self.dragging = hand.dragging;
         if hand.hot {
@@ -101,7 +104,7 @@ impl DistributionPanel {
         facts: &LayerFacts,
         sigma: f64,
         height: f32,
-    ) -> Hand {
+    ) -> (Hand, Response) {
         let colors = tokens(ui);
         let scale = self.scale;
         let before = steps(view.range, &view.before.counts);
@@ -157,7 +160,50 @@ impl DistributionPanel {
             let painter = ui.painter().with_clip_rect(*shown.transform.frame());
             after.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
         }
-        shown.inner
+        (shown.inner, shown.response)
+    }
+
+    /// What the plot shows.
+    fn figure(&self, ui: &Ui, open: &OpenNetwork, view: &LayerView) -> Figure {
+        let colors = tokens(ui);
+        let heights = |counts: &[u64]| counts.iter().map(|count| *count as f64).collect();
+        let steps = |name: &str, color, counts: &[u64]| Series {
+            name: name.to_owned(),
+            color,
+            shape: Shape::Steps {
+                low: view.range.0,
+                width: (view.range.1 - view.range.0) / counts.len().max(1) as f64,
+                heights: heights(counts),
+            },
+        };
+        let uprights = |name: &str, color, places| Series {
+            name: name.to_owned(),
+            color,
+            shape: Shape::Uprights(places),
+        };
+        let mut all = vec![steps("before", colors.original, &view.before.counts)];
+        if let (Some(histogram), Some(after)) = (&view.after_histogram, view.after.as_deref()) {
+            let grid = after.quantized.grid;
+            let threshold = f64::from(after.quantized.threshold);
+            let values = (grid.low()..=grid.high()).map(|q| f64::from(grid.value(q))).collect();
+            all.push(steps("after splitting", colors.quantized, &histogram.counts));
+            all.push(uprights("grid", colors.grid, values));
+            all.push(uprights("clip threshold", colors.clipped, vec![-threshold, threshold]));
+        }
+        let counts = view
+            .before
+            .counts
+            .iter()
+            .chain(view.after_histogram.iter().flat_map(|after| &after.counts));
+        Figure {
+            title: format!("weights of {}", open.selected_name()),
+            x: "weight".to_owned(),
+            y: "weights in a bin".to_owned(),
+            x_range: view.range,
+            y_range: (0.0, counts.copied().max().unwrap_or(1).max(1) as f64 * 1.1),
+            scale: self.scale,
+            series: all,
+        }
     }
 
     /// The threshold on both sides; what the hand does with it.

@@ -1,5 +1,8 @@
 //! What the plots share: step areas of histograms, the axis of counts, a swatch of a legend.
 
+pub(super) mod export;
+pub(super) mod figure;
+
 use super::text;
 use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
 use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};

@@ -57,7 +57,12 @@ const LIGHT: Tokens = Tokens {
 
 /// The colours for the theme that `ui` is drawn in.
 pub(super) fn tokens(ui: &egui::Ui) -> &'static Tokens {
-    if ui.visuals().dark_mode { &DARK } else { &LIGHT }
+    tokens_of(ui.visuals().dark_mode)
+}
+
+/// The same, where there is no `ui` yet.
+pub(super) fn tokens_of(dark: bool) -> &'static Tokens {
+    if dark { &DARK } else { &LIGHT }
 }
 
 /// Decibels at the bad and the good end of the error scale.
@@ -75,6 +80,26 @@ impl Tokens {
         };
         let mix = |i: usize| (f32::from(from[i]) * (1.0 - t) + f32::from(to[i]) * t).round() as u8;
         Color32::from_rgb(mix(0), mix(1), mix(2))
+    }
+}
+
+/// The ground behind the tabs of views and between views: a shade off the views' own.
+pub(super) fn behind_tabs(visuals: &Visuals) -> Color32 {
+    if visuals.dark_mode {
+        Color32::from_rgb(0x10, 0x12, 0x14)
+    } else {
+        Color32::from_rgb(0xe3, 0xe6, 0xe9)
+    }
+}
+
+/// Ink that can be read on `ground`: black or white.
+pub(super) fn readable_on(ground: Color32) -> Color32 {
+    let [red, green, blue, _] = ground.to_array().map(f32::from);
+    let lightness = 0.299 * red + 0.587 * green + 0.114 * blue;
+    if lightness > 140.0 {
+        Color32::from_gray(0x10)
+    } else {
+        Color32::from_gray(0xf4)
     }
 }
 

@@ -2,13 +2,15 @@
 
 use super::Outbox;
 use super::command::Command;
+use super::layout::Layout as ViewLayout;
 use super::text;
+use super::view::View;
 use crate::format::demo::Demo;
 use crate::session::{Action, ExportKind, Session};
 use egui::{Align, Layout, Ui};
 
 /// The bar.
-pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, out: &mut Outbox) {
     ui.horizontal(|ui| {
         ui.menu_button("Open ▾", |ui| open_menu(ui, session, out))
             .response
@@ -31,6 +33,9 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
             .on_hover_text("Write the network as the recipe makes it.")
             .on_disabled_hover_text("Open a model first.");
         });
+        ui.menu_button("View ▾", |ui| view_menu(ui, layout, out))
+            .response
+            .on_hover_text("Open and close views; size of everything.");
         ui.separator();
         let history = session.open().map(crate::session::OpenNetwork::history);
         let steps = [
@@ -52,6 +57,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
+            let keys = Command::Palette.shortcut().map(|keys| ui.ctx().format_shortcut(&keys));
+            symbol_button(ui, Command::Palette, &keys.unwrap_or_default(), true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
         });
     });
@@ -105,6 +112,33 @@ fn open_menu(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     entry(ui, Command::LoadRecipe, something, out);
     ui.separator();
     entry(ui, Command::Quit, true, out);
+}
+
+/// All views with a mark on those that are open, and how large things are.
+fn view_menu(ui: &mut Ui, layout: &ViewLayout, out: &mut Outbox) {
+    for view in View::ALL {
+        let mut open = layout.is_open(view);
+        if ui
+            .checkbox(&mut open, view.title())
+            .on_hover_text(view.tooltip())
+            .changed()
+        {
+            out.commands.push(if open {
+                Command::ShowView(view)
+            } else {
+                Command::CloseView(view)
+            });
+        }
+    }
+    entry(ui, Command::ResetLayout, true, out);
+    ui.separator();
+    for command in [Command::ZoomIn, Command::ZoomOut, Command::ZoomReset] {
+        entry(ui, command, true, out);
+    }
+    ui.separator();
+    for command in [Command::Palette, Command::ShowMessages, Command::Settings] {
+        entry(ui, command, true, out);
+    }
 }
 
 fn entry(ui: &mut Ui, command: Command, enabled: bool, out: &mut Outbox) {

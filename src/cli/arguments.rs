@@ -2,9 +2,10 @@
 
 use super::UsageError;
 use crate::inference::DataOptions;
-use crate::quantization::{Bits, Clip, Preset, Recipe, SplitKind, UserPresets};
+use crate::network::{Interpolation, Network};
+use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind, UserPresets};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -44,6 +45,32 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Write the completions of a shell, or the manual page, to standard output
+    Generate(GenerateArguments),
+}
+
+/// `splitscope generate`.
+#[derive(Debug, Args)]
+pub(super) struct GenerateArguments {
+    /// What to write
+    pub(super) what: Generated,
+}
+
+/// What is made from the words of the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Generated {
+    /// The manual pages, one after another (roff)
+    Man,
+    /// Completions for bash
+    Bash,
+    /// Completions for elvish
+    Elvish,
+    /// Completions for fish
+    Fish,
+    /// Completions for PowerShell
+    Powershell,
+    /// Completions for zsh
+    Zsh,
 }
 
 /// `splitscope inspect`.
@@ -231,7 +258,7 @@ impl RecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
-    /// [`UsageError`] on a flag that is not built yet or lacks another; the recipe file's fault otherwise.
+    /// [`UsageError`] on a flag that lacks another; the recipe file's fault otherwise.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
         let mut recipe = self.base.recipe()?;
         replace(&mut recipe.weight_bits, self.weight_bits);
@@ -277,9 +304,10 @@ pub(super) struct BaseRecipeArguments {
     /// One scale for each output channel instead of one for the tensor
     #[arg(long)]
     per_channel: bool,
-    /// Write the splits without a grid (not built yet)
-    #[arg(long, hide = true)]
-    split_export: bool,
+    /// How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the
+    /// layer before compute them where it can
+    #[arg(long, value_name = "gather|widen", value_parser = split_export)]
+    split_export: Option<SplitExport>,
     /// Fold each batch-norm into the layer before it, first of all
     #[arg(long, overrides_with = "no_fold_batch_norm")]
     fold_batch_norm: bool,
@@ -295,15 +323,17 @@ pub(super) struct BaseRecipeArguments {
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
     float_layer: Vec<String>,
+    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
+    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
+    channel_axis: Vec<(String, usize)>,
 }
 
 impl BaseRecipeArguments {
     /// The recipe that the flags ask for, not yet checked against a network.
     ///
     /// # Errors
-    /// [`UsageError`] on a flag that is not built yet; the recipe file's fault otherwise.
+    /// The recipe file's fault.
     pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
-        self.refuse_unbuilt()?;
         let mut recipe = match (&self.recipe, &self.preset) {
             (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
             (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
@@ -311,6 +341,7 @@ impl BaseRecipeArguments {
         };
         replace(&mut recipe.split, self.split);
         replace(&mut recipe.activation_clip, self.activation_clip);
+        replace(&mut recipe.split_export, self.split_export);
         if self.fold_batch_norm || self.no_fold_batch_norm {
             recipe.fold_batch_norm = self.fold_batch_norm;
         }
@@ -320,14 +351,10 @@ impl BaseRecipeArguments {
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
         }
-        Ok(recipe)
-    }
-
-    fn refuse_unbuilt(&self) -> Result<(), UsageError> {
-        if self.split_export {
-            return Err(UsageError("--split-export is not built yet".to_owned()));
+        for (name, axis) in &self.channel_axis {
+            recipe.layers.entry(name.clone()).or_default().channel_axis = Some(*axis);
         }
-        Ok(())
+        Ok(recipe)
     }
 }
 
@@ -346,11 +373,45 @@ enum ImageLayout {
     Nhwc,
 }
 
+/// Order of an image's channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ChannelOrder {
+    /// Red first.
+    Rgb,
+    /// Blue first.
+    Bgr,
+}
+
+/// A way to resize pictures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Resizing {
+    /// The nearest pixel.
+    Nearest,
+    /// Linear in both directions.
+    Bilinear,
+    /// Cubic in both directions.
+    Bicubic,
+    /// A windowed sinc.
+    Lanczos,
+}
+
+impl From<Resizing> for Interpolation {
+    fn from(resizing: Resizing) -> Self {
+        match resizing {
+            Resizing::Nearest => Self::Nearest,
+            Resizing::Bilinear => Self::Bilinear,
+            Resizing::Bicubic => Self::Bicubic,
+            Resizing::Lanczos => Self::Lanczos,
+        }
+    }
+}
+
 /// What the data files do not say of themselves.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Data")]
 pub(super) struct DataArguments {
-    /// Preprocessing by name, such as imagenet, cifar, unit (0 to 1) or raw (0 to 255)
+    /// Preprocessing by name: imagenet, imagenet-bicubic, inception, minus-one-to-one, unit (0 to 1), raw (0 to 255), cifar,
+    /// fashion, or network for what the network's config.json says
     #[arg(long, value_name = "NAME")]
     preprocess: Option<String>,
     /// Resize so that the shorter side has this many pixels
@@ -359,15 +420,24 @@ pub(super) struct DataArguments {
     /// Cut this many pixels square out of the centre
     #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
     crop: Option<usize>,
-    /// Mean to subtract from each channel, on a scale of 0 to 1
+    /// How pictures are resized
+    #[arg(long, value_enum)]
+    interpolation: Option<Resizing>,
+    /// Mean to subtract from each channel, red first, on a scale of 0 to 1
     #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = finite, allow_hyphen_values = true)]
     mean: Option<Vec<f32>>,
-    /// Standard deviation to divide each channel by, on a scale of 0 to 1
+    /// Standard deviation to divide each channel by, red first, on a scale of 0 to 1
     #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = positive_f32)]
     std: Option<Vec<f32>>,
     /// Order of an image's axes
     #[arg(long, value_enum)]
     layout: Option<ImageLayout>,
+    /// Order of an image's channels
+    #[arg(long, value_enum)]
+    channel_order: Option<ChannelOrder>,
+    /// Names of the classes: imagenet, cifar10, cifar100, fashion, or a file of names (text or JSON)
+    #[arg(long, value_name = "LIST|FILE")]
+    classes: Option<String>,
     /// Labels, in a file beside the data
     #[arg(long, value_name = "FILE")]
     labels: Option<PathBuf>,
@@ -380,20 +450,24 @@ pub(super) struct DataArguments {
 }
 
 impl DataArguments {
-    /// The options for opening a data set that is meant for `model`.
-    pub(super) fn options(&self, model: &str) -> DataOptions {
+    /// The options for opening a data set that is meant for `network`.
+    pub(super) fn options(&self, network: &Network) -> DataOptions {
         let options = DataOptions {
             preprocess: self.preprocess.clone(),
             size: self.size,
             crop: self.crop,
+            interpolation: self.interpolation.map(Interpolation::from),
             mean: self.mean.clone(),
             std: self.std.clone(),
             channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
+            blue_first: self.channel_order == Some(ChannelOrder::Bgr),
+            classes: self.classes.clone(),
+            hint: None,
             labels: self.labels.clone(),
             vocabulary: self.vocab.clone(),
             inputs: self.inputs.clone(),
         };
-        options.with_vocabulary_of(Path::new(model))
+        options.for_network(network)
     }
 }
 
@@ -445,6 +519,24 @@ fn split_kind(text: &str) -> Result<SplitKind, String> {
         "qa" => Ok(SplitKind::Qa),
         "naive" => Ok(SplitKind::Naive),
         _ => Err("a split is qa or naive".to_owned()),
+    }
+}
+
+fn named_axis(text: &str) -> Result<(String, usize), String> {
+    let parsed = text
+        .rsplit_once('=')
+        .and_then(|(name, axis)| Some((name, axis.parse().ok()?)));
+    match parsed {
+        Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
+        _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
+    }
+}
+
+fn split_export(text: &str) -> Result<SplitExport, String> {
+    match text {
+        "gather" => Ok(SplitExport::Gather),
+        "widen" => Ok(SplitExport::Widen),
+        _ => Err("copies are made by gather or widen".to_owned()),
     }
 }
 

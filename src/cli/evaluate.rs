@@ -5,8 +5,8 @@ use super::arguments::EvaluateArguments;
 use super::output::{Table, check_place, to_json, write_whole};
 use super::pipeline;
 use crate::inference::{
-    self, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, SplitOnly, run_oracle, run_outputs,
-    split_only_difference,
+    self, AtChance, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, SplitOnly, chance_level, run_oracle,
+    run_outputs, split_only_difference, suggest_preprocess,
 };
 use crate::onnx;
 use crate::progress::Progress;
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
     let quantized = Engine::load(exported).context("the quantized network")?;
     let path = arguments.data.as_deref().unwrap_or_default();
-    let data = Dataset::open(path, &arguments.data_flags.options(&arguments.model), float.inputs())?;
+    let data = Dataset::open(path, &arguments.data_flags.options(&planned.original), float.inputs())?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
@@ -55,6 +55,11 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
         let outputs = run_oracle(&planned.network, &engine, &planned.plan, &data, limit, progress)
             .context("the network of a batch (Oracle OCS)")?;
         evaluation.oracle = Some(inference::evaluate(&before, &outputs, &data).into());
+    }
+    if let Some(chance) = chance_level(&evaluation.float, before.classes) {
+        let options = arguments.data_flags.options(&planned.original);
+        let suggestions = suggest_preprocess(&float, &data, &options, progress).context("ways to read the pictures")?;
+        evaluation.at_chance = Some(AtChance { chance, suggestions });
     }
     if arguments.json {
         to_json(&evaluation)
@@ -97,16 +102,45 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     let interval = interval_line(float, quantized);
     let oracle = evaluation.oracle.as_ref().map(oracle_line);
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));
+    let at_chance = evaluation.at_chance.as_ref().map(at_chance_line);
     format!(
-        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}{}",
+        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}{}{}",
         data.name(),
         data.preprocessing(),
         rows.text(),
         interval.unwrap_or_default(),
         share(evaluation.agreement),
         split_only.unwrap_or_default(),
-        oracle.unwrap_or_default()
+        oracle.unwrap_or_default(),
+        at_chance.unwrap_or_default()
     )
+}
+
+/// That the float network guesses, and how its pictures might be read instead.
+fn at_chance_line(at_chance: &AtChance) -> String {
+    let chance = at_chance.chance * 100.0;
+    let found = format!("the float network does no better than guessing ({chance:.1} %): ");
+    let offers = at_chance.suggestions.iter().take(3).map(|suggestion| {
+        let order = if suggestion.blue_first {
+            " --channel-order bgr"
+        } else {
+            ""
+        };
+        let (name, right) = (&suggestion.preprocess, suggestion.top1 * 100.0);
+        format!(
+            "--preprocess {name}{order} ({right:.0} % of {} samples)",
+            suggestion.samples
+        )
+    });
+    let offers: Vec<String> = offers.collect();
+    if offers.is_empty() {
+        format!("{found}no preset of --preprocess helps; do the labels belong to this network?\n")
+    } else {
+        format!(
+            "{found}its pictures may be read wrongly; try {}\n",
+            offers.join(", or ")
+        )
+    }
 }
 
 /// What Oracle OCS reaches.

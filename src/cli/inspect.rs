@@ -8,9 +8,10 @@ use super::pipeline;
 use crate::format;
 use crate::inference::{self, Dataset};
 use crate::network::{Format, Layer, Network};
+use crate::onnx::Elements;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Recipe};
-use crate::statistics::{ActivationStatistics, RangeSource, outlier_count, tensor_statistics};
+use crate::statistics::{ActivationStatistics, RangeSource, streamed_outlier_count, streamed_statistics};
 use rayon::prelude::*;
 use serde::Serialize;
 use std::path::Path;
@@ -28,6 +29,10 @@ struct ModelReport<'a> {
     format: &'static str,
     parameters: u64,
     nodes: usize,
+    /// The architecture that a file of weights was recognised as.
+    architecture: Option<&'a str>,
+    /// Why it cannot be run, if it cannot.
+    why_not_runnable: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -108,6 +113,8 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
             },
             parameters: network.parameters(),
             nodes: network.nodes(),
+            architecture: network.architecture.as_deref(),
+            why_not_runnable: network.why_not_runnable.as_deref(),
         },
         layers: layers(&network, activations.as_ref(), arguments.sigma, progress)?,
     };
@@ -125,7 +132,7 @@ fn run_data(
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
     let engine = pipeline::engine(network)?;
-    let data = Dataset::open(path, &arguments.data_flags.options(&arguments.model), engine.inputs())?;
+    let data = Dataset::open(path, &arguments.data_flags.options(network), engine.inputs())?;
     Ok(inference::calibrate(network, &engine, &data, arguments.limit, progress)?.activations)
 }
 
@@ -150,7 +157,7 @@ fn layers<'a>(
 
 fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activations>, sigma: f64) -> LayerReport<'a> {
     let layer = &network.layers[index];
-    let (weights, fault) = match network.weights(index) {
+    let (weights, fault) = match network.weight_elements(index) {
         Ok(values) => (weight_report(&values, layer, sigma), None),
         Err(error) => (WeightReport::default(), Some(error.to_string())),
     };
@@ -172,8 +179,8 @@ fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activation
     }
 }
 
-fn weight_report(values: &[f32], layer: &Layer, sigma: f64) -> WeightReport {
-    let seen = tensor_statistics(values, &layer.layout);
+fn weight_report(values: &Elements, layer: &Layer, sigma: f64) -> WeightReport {
+    let seen = streamed_statistics(values, &layer.layout);
     WeightReport {
         min: Some(seen.min),
         max: Some(seen.max),
@@ -181,22 +188,31 @@ fn weight_report(values: &[f32], layer: &Layer, sigma: f64) -> WeightReport {
         mean: Some(seen.mean),
         std: Some(seen.std),
         kurtosis: Some(seen.kurtosis),
-        outliers: Some(outlier_count(values, seen.mean, sigma * seen.std)),
+        outliers: Some(streamed_outlier_count(values, seen.mean, sigma * seen.std)),
         nan: Some(seen.nan),
         infinite: Some(seen.infinite),
         channel_max_abs: Some(seen.in_channel_max_abs),
     }
 }
 
-fn table(report: &Report, sigma: f64) -> String {
+/// The file in one line, and why it cannot be run in another.
+fn heading(model: &ModelReport, layers: usize) -> String {
+    let recognised = model
+        .architecture
+        .map_or_else(String::new, |name| format!(" of {name}"));
     let mut text = format!(
-        "{} · {} · {} parameters · {} nodes · {} layers\n\n",
-        report.model.path,
-        report.model.format,
-        report.model.parameters,
-        report.model.nodes,
-        report.layers.len()
+        "{} · {}{recognised} · {} parameters · {} nodes · {layers} layers\n",
+        model.path, model.format, model.parameters, model.nodes
     );
+    if let Some(why) = model.why_not_runnable {
+        text.push_str(&format!("{why}\n"));
+    }
+    text.push('\n');
+    text
+}
+
+fn table(report: &Report, sigma: f64) -> String {
+    let mut text = heading(&report.model, report.layers.len());
     let outliers = format!("beyond {sigma} σ");
     let mut titles = vec!["layer", "op", "shape", "parameters", "max|w|", "max|w|/σ", &outliers];
     let with_inputs = report.layers.iter().any(|layer| layer.activation.is_some());

@@ -74,14 +74,13 @@ const NOISE_SEED: u64 = 1;
 
 /// The data that a network is judged on; noise when none are given.
 pub(super) fn data_or_noise(
-    model: &str,
     data: Option<&str>,
     limit: Option<usize>,
     flags: &DataArguments,
     network: &Network,
     engine: &Engine,
 ) -> anyhow::Result<Dataset> {
-    let options = flags.options(model);
+    let options = flags.options(network);
     let data = match data {
         None if options.inputs.is_empty() => {
             let samples = limit.unwrap_or(NOISE_SAMPLES);
@@ -135,7 +134,7 @@ pub(super) fn activations(
             let options = DataOptions {
                 labels: None,
                 inputs: Vec::new(),
-                ..data.options(model)
+                ..data.options(network)
             };
             Dataset::open(path, &options, engine.inputs())?
         }

@@ -6,12 +6,12 @@ use super::output::{Table, check_place, folder_of, three_digits, to_json, write_
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
 use crate::inference::value_shapes;
-use crate::network::{Format, Network};
+use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{
-    ActivationPlan, Bits, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe, overhead,
-    quantized_tensors, rewrite,
+    ActivationPlan, Bits, Copies, CopyCosts, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe,
+    overhead, quantized_tensors, rewrite,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -34,6 +34,10 @@ struct LayerReport<'a> {
     /// What the layer's weights cost, before and after.
     parameters: Growth,
     bytes: Growth,
+    /// Multiply-accumulates of one sample, if shapes are known.
+    macs: Option<Growth>,
+    /// Where the copies of split channels come from.
+    copies: Option<&'a Copies>,
     weight_bits: Bits,
     step: Option<f32>,
     /// With one scale an output channel, the step of each; `step` is then the largest.
@@ -88,13 +92,16 @@ impl<'a> ActivationReport<'a> {
 }
 
 impl<'a> LayerReport<'a> {
-    fn new(plan: &'a LayerPlan, cost: &LayerOverhead) -> Self {
+    fn new(plan: &'a LayerPlan, cost: &'a LayerOverhead) -> Self {
         let (parameters, bytes) = (cost.weights.into(), cost.bytes.into());
+        let (macs, copies) = (cost.macs.map(Growth::from), cost.copies.as_ref());
         match &plan.outcome {
             Outcome::Float(why) => Self {
                 name: &plan.name,
                 parameters,
                 bytes,
+                macs,
+                copies,
                 weight_bits: Bits::Float,
                 step: None,
                 channel_steps: &[],
@@ -110,6 +117,8 @@ impl<'a> LayerReport<'a> {
                 name: &plan.name,
                 parameters,
                 bytes,
+                macs,
+                copies,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
                 channel_steps: &layer.channel_steps,
@@ -214,7 +223,7 @@ fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) 
 }
 
 fn refuse_weights_only(network: &Network) -> anyhow::Result<()> {
-    if network.format == Format::Safetensors {
+    if network.why_not_runnable.is_some() {
         bail!(
             "{}: holds weights only, and an .onnx file needs a graph; write a .safetensors file instead",
             network.name
@@ -248,16 +257,39 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\n{} bytes of parameters become {} at these bits\nwrote \
+        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\n{}{} bytes of parameters become {} at these bits\nwrote \
          {}\n",
         rows.text(),
         ratio(Some(cost.weights)),
         ratio(cost.activations),
         ratio(cost.macs),
+        copies_text(&cost.copies),
         cost.bytes.float,
         cost.bytes.quantized,
         output.display()
     )
+}
+
+/// How copies are made and what that costs; nothing if there are none.
+fn copies_text(costs: &CopyCosts) -> String {
+    let number = |number: Option<u64>| number.map_or_else(|| "?".to_owned(), |number| number.to_string());
+    let mut text = String::new();
+    if costs.gathers > 0 {
+        text.push_str(&format!(
+            "copies: {} layers by Gather, which writes {} elements a sample\n",
+            costs.gathers,
+            number(costs.gathered_elements)
+        ));
+    }
+    if costs.widened > 0 {
+        text.push_str(&format!(
+            "copies: {} layers by a wider layer before, {} multiply-accumulates and {} elements of other nodes a sample more\n",
+            costs.widened,
+            number(costs.widened_macs),
+            number(costs.widened_elements)
+        ));
+    }
+    text
 }
 
 fn quantized_cells(name: &str, layer: &QuantizedLayer) -> Vec<String> {

@@ -34,7 +34,6 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
     let network = pipeline::prepared(model, &original, &recipe)?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
-        model,
         arguments.data.as_deref(),
         arguments.limit,
         &arguments.data_flags,

@@ -40,7 +40,6 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     let network = pipeline::prepared(&arguments.model, &original, &base)?;
     let float_engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
-        &arguments.model,
         arguments.data.as_deref(),
         arguments.limit,
         &arguments.data_flags,

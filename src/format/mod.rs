@@ -1,13 +1,17 @@
 //! Files to networks: `.onnx`, `.safetensors`, the embedded demos.
 
+pub mod architecture;
 pub mod demo;
 pub mod safetensors;
 
 use crate::network::{Format, Network, NetworkError};
 use crate::onnx::{self, ModelProto, OnnxError, one_line};
+use architecture::Config;
 use demo::Demo;
+use safetensors::shards;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Why a file could not be opened or written.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,30 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
         return demo.network();
     }
     let (format, model) = read(path)?;
+    if format == Format::Safetensors {
+        return from_weights(path, model);
+    }
+    network(path, format, model)
+}
+
+/// A file of weights: with a graph if its architecture is known, else weights only.
+fn from_weights(path: &Path, model: ModelProto) -> Result<Network, FormatError> {
+    match architecture::recognise(model, &Config::beside(path)) {
+        Ok(recognised) => Ok(Network {
+            architecture: Some(recognised.name),
+            preprocess: Some(Arc::new(recognised.preprocess)),
+            ..network(path, Format::Safetensors, recognised.model)?
+        }),
+        Err((model, misfit)) => Ok(Network {
+            why_not_runnable: Some(format!(
+                "this file holds weights only, no graph, and {misfit}: open the ONNX export of the network to run it"
+            )),
+            ..network(path, Format::Safetensors, *model)?
+        }),
+    }
+}
+
+fn network(path: &Path, format: Format, model: ModelProto) -> Result<Network, FormatError> {
     let name = path
         .file_name()
         .unwrap_or(path.as_os_str())
@@ -79,6 +107,9 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         reason,
     };
     let bytes = onnx::map_file(path).map_err(|error| refuse(open_reason(&error)))?;
+    if shards::is_index(path, &bytes) {
+        return Ok((Format::Safetensors, shards::read_all(path, &bytes)?));
+    }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));
     }
@@ -90,9 +121,16 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         ));
     }
     if is_safetensors || extension == "safetensors" {
-        return Ok((Format::Safetensors, safetensors::read(bytes, &file)?));
+        let model = match shards::index_of(path)? {
+            Some(index) => {
+                let listed = onnx::map_file(&index).map_err(|error| refuse(open_reason(&error)))?;
+                shards::read_all(&index, &listed)?
+            }
+            None => safetensors::read(bytes, &file)?,
+        };
+        return Ok((Format::Safetensors, model));
     }
-    match onnx::read_bytes(bytes, path.parent()) {
+    match onnx::read_bytes(bytes, Some(path)) {
         Ok(model) => Ok((Format::Onnx, model)),
         // Without the extension nobody claimed that it was one.
         Err(OnnxError::Decode(_)) if extension != "onnx" => Err(refuse(format!("no network was found in it. {OPENS}"))),

@@ -1,5 +1,7 @@
 //! Safetensors files: weights without a graph, both ways.
 
+pub(super) mod shards;
+
 use super::FormatError;
 use crate::onnx::schema::StringStringEntryProto;
 use crate::onnx::{GraphProto, ModelProto, TensorProto, build, one_line, schema::data_type, tensor_bytes};

@@ -1,5 +1,6 @@
 //! Ranges of layer inputs from samples run through the float network.
 
+use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError, Port};
 use crate::network::{Layer, Network};
 use crate::onnx::ModelProto;
@@ -8,6 +9,7 @@ use crate::quantization::{Activations, ValueShapes};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use rten::Value;
 use rten_tensor::prelude::*;
+use std::ops::Range;
 
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
 const BATCH: usize = 25;
@@ -51,25 +53,16 @@ pub fn calibrate(
     let names = input_names(network);
     let mut activations = Activations::new();
     progress.start(samples as u64, format!("Calibrating on {}", data.name()));
-    for batch in super::evaluate::batches(engine, data, samples, BATCH)? {
-        progress.check()?;
-        // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which
-        // leaves the range as it is.
-        let inputs = data
-            .batch(batch.run.clone())
-            .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let inputs: Vec<(&str, Value)> = (inputs.iter())
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        gather(
-            &mut activations,
-            &names,
-            engine.run_unoptimized(&inputs, &names)?,
-            network,
-            RangeSource::Calibration,
-        );
-        progress.advance(batch.wanted.len() as u64);
-    }
+    let batches = super::outputs::batches(engine, data, samples, BATCH)?;
+    let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
+    // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which leaves
+    // the range as it is.
+    each_batch(data, &ranges, progress, |position, inputs| {
+        let values = engine.run_unoptimized(inputs, &names)?;
+        gather(&mut activations, &names, values, network, RangeSource::Calibration);
+        progress.advance(batches[position].wanted.len() as u64);
+        Ok(())
+    })?;
     Ok(Calibration {
         activations,
         samples,
@@ -112,7 +105,7 @@ pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) 
         }
     }
     if let Some(data) = data.filter(|data| !data.is_empty()) {
-        let one = super::evaluate::batches(engine, data, 1, 1)?.remove(0).run;
+        let one = super::outputs::batches(engine, data, 1, 1)?.remove(0).run;
         let inputs = data
             .batch(one)
             .map_err(|error| InferenceError::Data(error.to_string()))?;

@@ -5,7 +5,8 @@
 //! Every fault of the engine, a panic too, becomes an [`InferenceError`].
 
 use super::InferenceError;
-use crate::onnx::ModelProto;
+use super::widen::widen_bfloats;
+use crate::onnx::{self, ModelProto};
 use bytes::Bytes;
 use prost::Message as _;
 use rten::{
@@ -202,8 +203,13 @@ fn run(model: &Model, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<
 /// Loads a model; the error says which kind, node and operator.
 fn load(bytes: &Bytes, optimize: bool) -> Result<Model, String> {
     // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
+    let mut bytes = bytes.clone();
     match ModelProto::decode(bytes.clone()) {
-        Ok(model) if model.graph.is_some() => {}
+        Ok(mut model) if model.graph.is_some() => {
+            if widen_bfloats(&mut model).map_err(|error| error.to_string())? {
+                bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
+            }
+        }
         Ok(_) => return Err("the bytes are no ONNX model: there is no graph".to_owned()),
         Err(error) => return Err(format!("the bytes are no ONNX model: {error}")),
     }

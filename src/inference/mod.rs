@@ -6,18 +6,24 @@ pub mod dataset;
 mod engine;
 mod evaluate;
 mod oracle;
+mod outputs;
+mod prefetch;
 mod sensitivity;
 mod split_only;
+mod suggest;
 pub mod sweep;
+mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
-pub use evaluate::{Evaluation, Metrics, Outputs, Prediction, evaluate, metrics, run_outputs, top_k};
+pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use oracle::{OracleMetrics, run_oracle};
+pub use outputs::{Outputs, run_outputs};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
+pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;

@@ -1,7 +1,7 @@
 //! Oracle OCS (Zhao et al. 2019): activation OCS that knows each batch before it runs. A bound, not a network.
 
 use super::calibration::{gather, input_names};
-use super::evaluate::run_batches;
+use super::outputs::run_batches;
 use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs};
 use crate::network::Network;
 use crate::onnx;

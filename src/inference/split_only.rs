@@ -1,6 +1,7 @@
 //! Whether splitting leaves the network's function unchanged: the plan's splits without a grid, on a person's own data.
 
-use super::evaluate::{agreement, batches};
+use super::evaluate::agreement;
+use super::outputs::batches;
 use super::{Dataset, Engine, InferenceError, Outputs, run_outputs};
 use crate::network::Network;
 use crate::onnx;

@@ -163,6 +163,8 @@ pub struct Layer {
     pub weight_input: usize,
     /// Name of the value that the weights multiply, and the axis of its channels (negative counts from the end).
     pub input: Option<(String, i64)>,
+    /// The axis of the stored tensor that a person chose as input channels, in a file without a graph to tell.
+    pub chosen_axis: Option<usize>,
     /// What can be done with it.
     pub support: Support,
     /// The node; `None` in a weights-only file.
@@ -185,17 +187,45 @@ impl Layer {
     }
 
     /// Whether [`Layer::output_axis`] alone tells the output channels apart, so that each can have a scale of its own. The
-    /// weights of a recurrent layer in both directions have theirs on two axes.
+    /// weights of a recurrent layer in both directions have theirs on two axes, as has a tensor with another axis chosen.
     pub fn takes_scales_per_channel(&self) -> bool {
-        !self.kind.is_recurrent() || self.shape.first() == Some(&1)
+        let one_axis = match self.chosen_axis {
+            None | Some(1) => true,
+            Some(axis) => axis == 0 && self.shape.len() == 2,
+        };
+        one_axis && (!self.kind.is_recurrent() || self.shape.first() == Some(&1))
     }
 
     /// Axis of the stored weight tensor that is the input channel (of one group).
     pub fn channel_axis(&self) -> usize {
+        if let Some(axis) = self.chosen_axis {
+            return axis;
+        }
         match self.layout.out_axis {
             _ if self.kind.is_recurrent() => 2,
             OutAxis::Outer => 1,
             OutAxis::Inner => 0,
+        }
+    }
+
+    /// Whether `axis` may be chosen as the layer's input channels.
+    ///
+    /// # Errors
+    /// What is wrong with the choice.
+    pub fn check_channel_axis(&self, axis: usize) -> Result<(), String> {
+        if self.kind != LayerKind::Tensor {
+            let op = &self.op;
+            return Err(format!(
+                "a channel axis is chosen for tensors without a graph only; here {op} decides"
+            ));
+        }
+        match self.shape.len() {
+            rank if axis < rank => Ok(()),
+            rank => Err(format!(
+                "the channel axis is 0 to {} for the shape {:?}, not {axis}",
+                rank.saturating_sub(1),
+                self.shape
+            )),
         }
     }
 

@@ -1,5 +1,6 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
 
+mod constants;
 mod discover;
 mod editor;
 mod equalize;
@@ -7,7 +8,7 @@ mod fold;
 mod graphs;
 mod layer;
 mod preparation;
-mod values;
+mod preprocess_hint;
 
 #[cfg(test)]
 mod shared_tests;
@@ -18,9 +19,11 @@ pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
+pub use preprocess_hint::{Interpolation, PreprocessHint};
 
 use crate::onnx::{
-    FloatData, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float, spell_out_defaults,
+    Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
+    numbers, rewrite_lacking, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -52,6 +55,10 @@ pub struct Network {
     pub layers: Vec<Layer>,
     /// Why the network cannot be run, for a file without a graph.
     pub why_not_runnable: Option<String>,
+    /// The architecture that a weights-only file was recognised as: its graph is made from this and the names.
+    pub architecture: Option<String>,
+    /// How its pictures are to be made ready, where something tells.
+    pub preprocess: Option<Arc<PreprocessHint>>,
     /// What was done to it before quantization, and what is known from then.
     pub preparation: Arc<Preparation>,
 }
@@ -77,10 +84,12 @@ impl Network {
         name: impl Into<String>,
         path: Option<PathBuf>,
         format: Format,
-        model: ModelProto,
+        mut model: ModelProto,
     ) -> Result<Self, NetworkError> {
+        constants::fold_computed_weights(&mut model);
         let layers = discover::layers(&model, format)?;
-        let why_not_runnable = (format == Format::Safetensors).then(|| {
+        let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
+        let why_not_runnable = (format == Format::Safetensors && !has_graph).then(|| {
             "this file holds weights only, no graph: open the ONNX export of the network to run it".to_owned()
         });
         Ok(Self {
@@ -90,6 +99,8 @@ impl Network {
             model: Arc::new(model),
             layers,
             why_not_runnable,
+            architecture: None,
+            preprocess: None,
             preparation: Arc::default(),
         })
     }
@@ -99,13 +110,43 @@ impl Network {
         let network = Self::new(self.name.clone(), self.path.clone(), self.format, model)?;
         Ok(Self {
             preparation: Arc::new(preparation),
+            why_not_runnable: self.why_not_runnable.clone(),
+            architecture: self.architecture.clone(),
+            preprocess: self.preprocess.clone(),
             ..network
         })
     }
 
-    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]).
+    /// This network with other axes taken as input channels, by layer name. Only a file without a graph leaves that open;
+    /// torch's order, the second axis, is what is taken without a choice.
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] naming the layer: there is none of that name, its operator decides, or it has no such axis.
+    pub fn with_channel_axes<'a>(
+        &self,
+        axes: impl IntoIterator<Item = (&'a str, usize)>,
+    ) -> Result<Self, NetworkError> {
+        let mut network = self.clone();
+        for (name, axis) in axes {
+            let fault = |reason: String| NetworkError::Graph(format!("layer '{name}': {reason}"));
+            let index = network
+                .layer_index(name)
+                .ok_or_else(|| fault("there is none".to_owned()))?;
+            let layer = &mut network.layers[index];
+            layer.check_channel_axis(axis).map_err(fault)?;
+            if layer.layout.elements() > 0 {
+                layer.layout = discover::axis_layout(&layer.shape, axis);
+                layer.chosen_axis = Some(axis);
+            }
+        }
+        Ok(network)
+    }
+
+    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]), operators
+    /// that it lacks are written with others ([`rewrite_lacking`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
+        rewrite_lacking(&mut model);
         spell_out_defaults(&mut model);
         model
     }
@@ -178,22 +219,39 @@ impl Network {
     /// [`OnnxError::Tensor`] when the tensor's description and data do not fit; [`NetworkError::Graph`] when there is no
     /// such layer, or its weights are empty or packed, so that the layout does not fit them.
     pub fn weights(&self, index: usize) -> Result<FloatData, NetworkError> {
-        let layer = self
-            .layers
-            .get(index)
-            .ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))?;
-        let values = values::numbers(self.tensor(layer)?)?;
-        let name = &layer.name;
-        if values.is_empty() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': the weight holds no elements"
-            )));
-        }
-        if values.len() != layer.layout.elements() {
-            return Err(NetworkError::Graph(format!(
-                "layer '{name}': its weights are packed in a way that cannot be shown"
-            )));
-        }
+        let layer = self.layer(index)?;
+        let values = numbers(self.tensor(layer)?)?;
+        readable(layer, values.len())?;
         Ok(values)
     }
+
+    /// The same weights to be read piece by piece, so that they are never held whole.
+    ///
+    /// # Errors
+    /// As [`Network::weights`].
+    pub fn weight_elements(&self, index: usize) -> Result<Elements, NetworkError> {
+        let layer = self.layer(index)?;
+        let elements = Elements::of(self.tensor(layer)?)?;
+        readable(layer, elements.count())?;
+        Ok(elements)
+    }
+
+    fn layer(&self, index: usize) -> Result<&Layer, NetworkError> {
+        let layer = self.layers.get(index);
+        layer.ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))
+    }
+}
+
+/// Whether `count` numbers are what the layer's layout reads.
+fn readable(layer: &Layer, count: usize) -> Result<(), NetworkError> {
+    let name = &layer.name;
+    if count == 0 {
+        let reason = format!("layer '{name}': the weight holds no elements");
+        return Err(NetworkError::Graph(reason));
+    }
+    if count != layer.layout.elements() {
+        let reason = format!("layer '{name}': its weights are packed in a way that cannot be shown");
+        return Err(NetworkError::Graph(reason));
+    }
+    Ok(())
 }

@@ -1,20 +1,21 @@
 //! Tensor elements in files beside the model: found, mapped once, and made part of the tensor without a copy.
 
+use super::beside::{ModelFolder, NotBeside};
 use super::read::map_file;
 use super::schema::{EXTERNAL, data_type};
 use super::tensor::{byte_count, fault, one_line};
 use super::{ModelProto, OnnxError, TensorProto, visit};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-/// Replaces the external data of every tensor of `model` by a slice of the mapped file in `raw_data`.
+/// Replaces the external data of every tensor of `model`, read from `file`, by a slice of the mapped file in `raw_data`.
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] naming tensor and file.
-pub(super) fn resolve(model: &mut ModelProto, folder: Option<&Path>) -> Result<(), OnnxError> {
+pub(super) fn resolve(model: &mut ModelProto, file: Option<&Path>) -> Result<(), OnnxError> {
     let mut files = Files {
-        folder,
+        model: file,
         open: HashMap::new(),
     };
     visit::tensors(model, &mut |tensor| {
@@ -25,8 +26,8 @@ pub(super) fn resolve(model: &mut ModelProto, folder: Option<&Path>) -> Result<(
     })
 }
 
-struct Files<'folder> {
-    folder: Option<&'folder Path>,
+struct Files<'file> {
+    model: Option<&'file Path>,
     /// By canonical path.
     open: HashMap<PathBuf, Bytes>,
 }
@@ -81,75 +82,30 @@ impl Files<'_> {
     /// The file at `location`, which a model must not use to reach out of its own folder.
     fn open(&mut self, tensor: &TensorProto, location: &str) -> Result<Bytes, OnnxError> {
         let shown = one_line(location);
-        let folder = self.folder.ok_or_else(|| {
+        let model = self.model.ok_or_else(|| {
             fault(
                 tensor,
                 format!("its elements are in '{shown}': open the model as a file of the folder that holds it"),
             )
         })?;
-        if !stays_inside(location) {
-            return Err(fault(
+        let unreadable = |source: std::io::Error| fault(tensor, format!("cannot read its file '{shown}': {source}"));
+        let folder = ModelFolder::of(model).map_err(unreadable)?;
+        let path = folder.find(location).map_err(|reason| match reason {
+            NotBeside::Outside => fault(
                 tensor,
                 format!("its file '{shown}' is not inside the model's folder; only files there are read"),
-            ));
-        }
-        let unreadable = |source: std::io::Error| fault(tensor, format!("cannot read its file '{shown}': {source}"));
-        // An empty path is the present folder to everyone but the file system.
-        let folder = if folder.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            folder
-        };
-        let folder = folder.canonicalize().map_err(unreadable)?;
-        let path = folder.join(location).canonicalize().map_err(unreadable)?;
-        if !path.starts_with(&folder) {
-            return Err(fault(
+            ),
+            NotBeside::LinkOut => fault(
                 tensor,
                 format!("its file '{shown}' is a link out of the model's folder; copy the file there"),
-            ));
-        }
+            ),
+            NotBeside::Unreadable(source) => unreadable(source),
+        })?;
         if let Some(bytes) = self.open.get(&path) {
             return Ok(bytes.clone());
         }
         let bytes = map_file(&path).map_err(unreadable)?;
         self.open.insert(path, bytes.clone());
         Ok(bytes)
-    }
-}
-
-/// Whether a location names something below the folder it starts from, on this and on every other system.
-fn stays_inside(location: &str) -> bool {
-    let path = Path::new(location);
-    let ordinary = path
-        .components()
-        .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-    let foreign = location.starts_with(['/', '\\'])
-        || location.as_bytes().get(1) == Some(&b':')
-        || location.split(['/', '\\']).any(|part| part == "..");
-    ordinary && !foreign && !location.is_empty() && !location.contains('\0')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::stays_inside;
-
-    #[test]
-    fn locations_outside_of_the_folder_are_recognized() {
-        for inside in ["weights.bin", "./weights.bin", "data/weights.bin", "a..b"] {
-            assert!(stays_inside(inside), "{inside}");
-        }
-        for outside in [
-            "",
-            "/etc/passwd",
-            "../w.bin",
-            "data/../../w.bin",
-            "..",
-            "..\\w.bin",
-            "\\\\host\\w.bin",
-            "C:\\w.bin",
-            "a\0b",
-        ] {
-            assert!(!stays_inside(outside), "{outside:?}");
-        }
     }
 }

@@ -1,19 +1,26 @@
 //! ONNX files: the schema, reading, writing, tensors as floats. Knows nothing of layers or quantization.
 
+mod beside;
 pub mod build;
 mod defaults;
+mod elements;
 mod error;
 mod external;
+mod lacking;
 mod read;
 pub mod schema;
+mod small_floats;
 mod sniff;
 mod tensor;
 mod upgrade;
 mod visit;
 mod write;
 
+pub use beside::{ModelFolder, NotBeside};
 pub use defaults::spell_out_defaults;
+pub use elements::{Elements, FloatSource, is_number, numbers};
 pub use error::OnnxError;
+pub use lacking::rewrite_lacking;
 pub use read::{map_file, read_bytes, read_file};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;

@@ -20,20 +20,21 @@ pub fn read_file(path: &Path) -> Result<ModelProto, OnnxError> {
         path: path.to_owned(),
         source,
     })?;
-    read_bytes(bytes, path.parent())
+    read_bytes(bytes, Some(path))
 }
 
-/// Decodes a model from memory; tensors share the memory of `bytes`. `folder` holds external data, if any is allowed.
+/// Decodes a model from memory; tensors share the memory of `bytes`. External data lie beside `file`, the model's own
+/// ([`super::ModelFolder`]); without one there must be none.
 ///
 /// # Errors
 /// [`OnnxError`] naming the tensor or byte at fault.
-pub fn read_bytes(bytes: Bytes, folder: Option<&Path>) -> Result<ModelProto, OnnxError> {
+pub fn read_bytes(bytes: Bytes, file: Option<&Path>) -> Result<ModelProto, OnnxError> {
     if let Some(kind) = foreign_kind(&bytes) {
         return Err(OnnxError::Decode(format!("the file is {kind}")));
     }
     let mut model = ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(decode_reason(&error)))?;
     check_versions(&model)?;
-    external::resolve(&mut model, folder)?;
+    external::resolve(&mut model, file)?;
     Ok(model)
 }
 

@@ -1,7 +1,7 @@
 //! What quantization does to a layer's weights, as the network sees them: copies of a channel added up.
 
+use super::Grid;
 use super::weight::Steps;
-use super::{Grid, Split};
 use crate::network::Layout;
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -17,11 +17,21 @@ pub(super) struct LayerError {
     pub(super) sqnr_db: f64,
 }
 
+/// The expanded weights of a layer before the grid.
+#[derive(Clone, Copy)]
+pub(super) struct Expanded<'a> {
+    /// Elements, as `layout` says.
+    pub(super) values: &'a [f32],
+    pub(super) layout: Layout,
+    /// The input channel that each channel copies.
+    pub(super) index: &'a [usize],
+}
+
 /// Error of `indices` (the expanded weights on `grid`) against the original `values`.
 pub(super) fn layer_error(
     values: &[f32],
     layout: &Layout,
-    split: &Split,
+    split: Expanded<'_>,
     indices: &[i8],
     grid: Grid,
     steps: &Steps,
@@ -93,7 +103,7 @@ impl Seen {
     fn read(
         &mut self,
         layout: &Layout,
-        split: &Split,
+        split: Expanded<'_>,
         row: usize,
         indices: &[i8],
         expanded: &[f32],
@@ -154,16 +164,23 @@ fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
         .zip(seen.chunks(BLOCK).zip(clipped.chunks(BLOCK)));
     for (original, (seen, clipped)) in blocks {
         let mut sums = [[0.0_f32; LANES]; 3];
-        let lines = original
-            .chunks(LANES)
-            .zip(seen.chunks(LANES).zip(clipped.chunks(LANES)));
-        for (original, (seen, clipped)) in lines {
+        let mut add = |lane: usize, w: f32, seen: f32, clipped: f32| {
+            let error = (seen - w) * (seen - w);
+            sums[0][lane] += w * w;
+            sums[1][lane] += error;
+            sums[2][lane] += error * clipped;
+        };
+        let (original, original_tail) = original.as_chunks::<LANES>();
+        let (seen, seen_tail) = seen.as_chunks::<LANES>();
+        let (clipped, clipped_tail) = clipped.as_chunks::<LANES>();
+        for (original, (seen, clipped)) in original.iter().zip(seen.iter().zip(clipped)) {
             for (lane, (w, (seen, clipped))) in original.iter().zip(seen.iter().zip(clipped)).enumerate() {
-                let error = (seen - w) * (seen - w);
-                sums[0][lane] += w * w;
-                sums[1][lane] += error;
-                sums[2][lane] += error * clipped;
+                add(lane, *w, *seen, *clipped);
             }
+        }
+        let tails = original_tail.iter().zip(seen_tail.iter().zip(clipped_tail));
+        for (lane, (w, (seen, clipped))) in tails.enumerate() {
+            add(lane, *w, *seen, *clipped);
         }
         for (total, sums) in total.iter_mut().zip(sums) {
             *total += sums.iter().map(|s| f64::from(*s)).sum::<f64>();

@@ -16,20 +16,29 @@ mod recipe;
 mod rewrite;
 mod split;
 mod weight;
+mod widen;
 
 pub use activation_split::{Copied, Expansion, Share};
-pub use clip::{Clip, ClipChoice, choose_activation_threshold, choose_threshold, mean_squared_errors};
+pub use clip::{
+    CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
+    mean_squared_errors,
+};
 pub use data_free::batch_norm_activations;
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
-pub use overhead::{Bytes, LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, replan};
+pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead};
+pub use plan::{
+    ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan,
+};
 pub use prepare::prepare;
 pub use presets::UserPresets;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
-pub use split::{Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count};
-pub use weight::{plan_layer, split_weights};
+pub use split::{
+    Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count, split_levels,
+};
+pub use weight::{clip_thresholds, plan_layer, split_weights};
+pub use widen::SplitExport;
 
 use crate::network::NetworkError;
 use crate::progress::Cancelled;

@@ -1,5 +1,6 @@
 //! What splitting costs (METHOD section 7; Zhao et al. 2019, table 4).
 
+use super::widen::{Way, Widening};
 use super::{Expansion, Plan};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use serde::Serialize;
@@ -21,6 +22,48 @@ pub struct LayerOverhead {
     pub activations: Option<(u64, u64)>,
     /// Multiply-accumulates of one sample before and after, if shapes are known.
     pub macs: Option<(u64, u64)>,
+    /// Where the copies of its split input channels come from, if there are any. (Those of hidden units are made inside the
+    /// recurrent cell.)
+    pub copies: Option<Copies>,
+}
+
+/// Where the copies of a layer's split input channels come from, and what making them costs for one sample. Using them
+/// costs the layer's own [`LayerOverhead::macs`] either way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "by", rename_all = "kebab-case")]
+pub enum Copies {
+    /// A `Gather` writes the expanded input; nothing is multiplied.
+    Gather {
+        /// Elements that it writes, if shapes are known.
+        elements: Option<u64>,
+        /// Why it is not made by the layer before, where the recipe asks for that.
+        why: Option<String>,
+    },
+    /// The layer before has more output channels.
+    Widen {
+        /// Name of that layer.
+        producer: String,
+        /// Multiply-accumulates that it (and depthwise convolutions between) does more, if shapes are known. They are in the
+        /// `macs` of those layers too.
+        macs: Option<u64>,
+        /// Elements that the other nodes between compute more, if shapes are known.
+        elements: Option<u64>,
+    },
+}
+
+/// What making copies costs over all layers, for one sample; `None` while shapes are unknown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct CopyCosts {
+    /// Layers whose copies a `Gather` makes.
+    pub gathers: u64,
+    /// Elements that these write.
+    pub gathered_elements: Option<u64>,
+    /// Layers whose copies the layer before makes.
+    pub widened: u64,
+    /// Multiply-accumulates that those before do more.
+    pub widened_macs: Option<u64>,
+    /// Elements that nodes between compute more.
+    pub widened_elements: Option<u64>,
 }
 
 /// Room that the parameters take.
@@ -44,6 +87,8 @@ pub struct Overhead {
     pub macs: Option<f64>,
     /// Bytes of all parameters.
     pub bytes: Bytes,
+    /// How the copies of split channels are made.
+    pub copies: CopyCosts,
     /// The layers.
     #[serde(skip)]
     pub layers: Vec<LayerOverhead>,
@@ -51,49 +96,164 @@ pub struct Overhead {
 
 /// The cost of `plan` on `network`; `shapes` are of that same network's values.
 pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) -> Overhead {
-    let layers: Vec<LayerOverhead> = network
-        .layers
-        .iter()
-        .zip(&plan.layers)
-        .map(|(layer, planned)| {
-            // Channels before and after: everything that a layer costs is in proportion to them.
-            let before = layer.layout.channels as u64;
-            let after = planned
-                .quantized()
-                .map_or(before, |quantized| Expansion::of(quantized).channels as u64);
-            let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
-            // The copies inside a recurrent cell have rows of W and R too.
-            let (units, wide) = hidden_units(network, plan, layer).unwrap_or((1, 1));
-            let with_rows = |(before, after): (u64, u64)| (before, after / units.max(1) * wide);
-            let weights = with_rows(grown(layer.parameters()));
-            LayerOverhead {
-                name: layer.name.clone(),
-                weights,
-                bytes: bytes(weights, planned.quantized().map(|quantized| quantized.grid.bits)),
-                activations: shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown),
-                macs: shapes
-                    .and_then(|shapes| macs(network, layer, shapes))
-                    .map(grown)
-                    .map(with_rows),
-            }
-        })
+    let widening = Widening::of(network, plan);
+    let mut layers: Vec<LayerOverhead> = (0..network.layers.len().min(plan.layers.len()))
+        .map(|index| layer_overhead(network, plan, &widening, index, shapes))
         .collect();
+    for index in 0..layers.len() {
+        layers[index].copies = copies(network, plan, &widening, index, &layers, shapes);
+    }
+    // Biases and batch-norms of wider layers are parameters of no layer.
+    let others = |way: &Way| way.added() * way.steps.iter().map(|step| step.parameters).sum::<u64>();
+    let others: u64 = widening.ways().map(others).sum();
     let added: u64 = layers.iter().map(|layer| layer.weights.1 - layer.weights.0).sum();
     let parameters = network.parameters().max(1);
     let float = network.parameters().saturating_mul(FLOAT_BYTES);
     let (before, after) = (layers.iter()).fold((0_u64, 0_u64), |sum, layer| {
         (sum.0.saturating_add(layer.bytes.0), sum.1.saturating_add(layer.bytes.1))
     });
+    let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
     Overhead {
-        weights: (parameters + added) as f64 / parameters as f64,
+        weights: (parameters + added + others) as f64 / parameters as f64,
         activations: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.activations)),
         macs: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.macs)),
         bytes: Bytes {
             float,
             quantized: float.saturating_sub(before).saturating_add(after),
         },
+        copies: copy_costs(&layers, shapes.is_some()),
         layers,
     }
+}
+
+/// All of a layer's cost but where its copies come from.
+fn layer_overhead(
+    network: &Network,
+    plan: &Plan,
+    widening: &Widening,
+    index: usize,
+    shapes: Option<&ValueShapes>,
+) -> LayerOverhead {
+    let (layer, planned) = (&network.layers[index], &plan.layers[index]);
+    // Channels before and after: everything that a layer costs is in proportion to them.
+    let before = layer.layout.channels as u64;
+    let after = planned
+        .quantized()
+        .map_or(before, |quantized| Expansion::of(quantized).channels as u64);
+    let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
+    // The copies inside a recurrent cell have rows of W and R too, those made by another layer rows of that.
+    let (rows, wide) = hidden_units(network, plan, layer)
+        .or_else(|| Some(output_channels(widening.of_outputs(index)?)))
+        .unwrap_or((1, 1));
+    let with_rows = |(before, after): (u64, u64)| (before, after / rows.max(1) * wide);
+    let weights = with_rows(grown(layer.parameters()));
+    let activations = shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown);
+    // A depthwise convolution on the way reads as many channels as it writes.
+    let is_depthwise = layer.layout.groups > 1 && widening.of_outputs(index).is_some();
+    LayerOverhead {
+        name: layer.name.clone(),
+        weights,
+        bytes: bytes(weights, planned.quantized().map(|quantized| quantized.grid.bits)),
+        activations: if is_depthwise {
+            activations.map(with_rows)
+        } else {
+            activations
+        },
+        macs: shapes
+            .and_then(|shapes| macs(network, layer, shapes))
+            .map(grown)
+            .map(with_rows),
+        copies: None,
+    }
+}
+
+/// Output channels of the layers on a way, before and after.
+fn output_channels(way: &Way) -> (u64, u64) {
+    (way.channels as u64, way.index.len() as u64)
+}
+
+/// Where the copies of layer `index` come from; `layers` knows what all layers cost.
+fn copies(
+    network: &Network,
+    plan: &Plan,
+    widening: &Widening,
+    index: usize,
+    layers: &[LayerOverhead],
+    shapes: Option<&ValueShapes>,
+) -> Option<Copies> {
+    let (layer, planned) = (&network.layers[index], plan.layers[index].quantized()?);
+    let expansion = Expansion::of(planned);
+    if layer.input.is_none() || (planned.splits.is_empty() && !expansion.splits_activations()) {
+        return None;
+    }
+    let Some(way) = widening.way(index) else {
+        return Some(Copies::Gather {
+            elements: layers[index].activations.map(|(_, after)| after),
+            why: widening.why_gather(index).map(str::to_owned),
+        });
+    };
+    let (_, wide) = output_channels(way);
+    let more = |step: usize| {
+        let (_, after) = layers[step].macs?;
+        Some(after / wide.max(1) * way.added())
+    };
+    let macs = way.steps.iter().filter_map(|step| step.layer).map(more).sum();
+    let sizes = shapes.map(|shapes| sizes_on(network, way, shapes));
+    let elements = sizes.and_then(|sizes| {
+        let between = way.steps.iter().zip(sizes).filter(|(step, _)| step.layer.is_none());
+        between.map(|(_, size)| Some(size? * way.added())).sum()
+    });
+    Some(Copies::Widen {
+        producer: network.layers[way.producer()?].name.clone(),
+        macs,
+        elements,
+    })
+}
+
+/// Elements of one channel in the output of each step.
+fn sizes_on(network: &Network, way: &Way, shapes: &ValueShapes) -> Vec<Option<u64>> {
+    let graph = network.model.graph.as_ref();
+    let known = |node: usize| {
+        let output = graph?.node.get(node)?.output.first()?;
+        elements(shapes.get(output)?).checked_div(way.channels as u64)
+    };
+    let mut sizes: Vec<Option<u64>> = way.steps.iter().map(|step| known(step.node)).collect();
+    for after in 1..sizes.len() {
+        if way.steps[after].keeps_size {
+            sizes[after] = sizes[after].or(sizes[after - 1]);
+        }
+    }
+    for after in (1..sizes.len()).rev() {
+        if way.steps[after].keeps_size {
+            sizes[after - 1] = sizes[after - 1].or(sizes[after]);
+        }
+    }
+    sizes
+}
+
+fn copy_costs(layers: &[LayerOverhead], shapes_are_known: bool) -> CopyCosts {
+    let zero = shapes_are_known.then_some(0);
+    let mut costs = CopyCosts {
+        gathered_elements: zero,
+        widened_macs: zero,
+        widened_elements: zero,
+        ..CopyCosts::default()
+    };
+    let add = |sum: &mut Option<u64>, more: Option<u64>| *sum = sum.zip(more).map(|(sum, more)| sum + more);
+    for copies in layers.iter().filter_map(|layer| layer.copies.as_ref()) {
+        match copies {
+            Copies::Gather { elements, .. } => {
+                costs.gathers += 1;
+                add(&mut costs.gathered_elements, *elements);
+            }
+            Copies::Widen { macs, elements, .. } => {
+                costs.widened += 1;
+                add(&mut costs.widened_macs, *macs);
+                add(&mut costs.widened_elements, *elements);
+            }
+        }
+    }
+    costs
 }
 
 /// Bytes of a parameter that is on no grid.

@@ -261,6 +261,19 @@ fn correct(
         .ok()
 }
 
+/// The grid that [`plan`] gives to the input of a layer, `None` if it stays float.
+///
+/// # Errors
+/// Why the input cannot be put on a grid.
+pub fn plan_input(
+    layer: &Layer,
+    settings: &LayerSettings,
+    activations: &Activations,
+) -> Result<Option<ActivationPlan>, String> {
+    let chosen = plan_activation(layer, settings, Some(activations), outlier_channels)?;
+    Ok(chosen.map(|(plan, _)| plan))
+}
+
 /// The grid of the layer's input and the channels whose activation is split; `None` if it stays float.
 fn plan_activation(
     layer: &Layer,

@@ -1,6 +1,6 @@
 //! What a person chose: defaults, presets, exceptions for single layers. TOML on disk.
 
-use super::{Bits, Clip, SplitKind};
+use super::{Bits, Clip, SplitExport, SplitKind};
 use crate::network::{Layer, Network};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +46,8 @@ pub struct Recipe {
     pub cross_layer_equalization: bool,
     /// Take back in the bias what rounding the weights does to a layer's mean outputs.
     pub bias_correction: bool,
+    /// How an exported graph makes the copies of split channels.
+    pub split_export: SplitExport,
     /// Leave the first layer as it is.
     pub float_first_layer: bool,
     /// Leave the last layer (the classifier) as it is.
@@ -86,6 +88,9 @@ pub struct LayerRecipe {
     /// See [`Recipe::activation_split`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub activation_split: Option<SplitKind>,
+    /// The axis of the input channels, for a tensor of a file without a graph; 1 where nothing is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_axis: Option<usize>,
 }
 
 /// What holds for one layer once exceptions are applied. `weight_bits` is [`Bits::Float`] for a layer left as it is.
@@ -143,6 +148,7 @@ impl Default for Recipe {
             fold_batch_norm: false,
             cross_layer_equalization: false,
             bias_correction: false,
+            split_export: SplitExport::Gather,
             float_first_layer: false,
             float_last_layer: false,
             layers: BTreeMap::new(),
@@ -200,6 +206,13 @@ impl Recipe {
         }
     }
 
+    /// The layers whose axis of input channels was chosen, and which axis.
+    pub fn channel_axes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.layers
+            .iter()
+            .filter_map(|(name, layer)| Some((name.as_str(), layer.channel_axis?)))
+    }
+
     /// Whether any layer's input goes on a grid, so that activation ranges are needed.
     pub fn quantizes_activations(&self) -> bool {
         self.activation_bits != Bits::Float
@@ -226,6 +239,13 @@ impl Recipe {
     /// One sentence: which field, which value, what is allowed.
     pub fn check(&self, network: &Network) -> Result<(), String> {
         self.check_values()?;
+        for (name, axis) in self.channel_axes() {
+            if let Some(index) = network.layer_index(name) {
+                let layer = &network.layers[index];
+                let fault = |reason| format!("layers.\"{name}\".channel_axis: {reason}");
+                layer.check_channel_axis(axis).map_err(fault)?;
+            }
+        }
         match self.layers.keys().find(|name| network.layer_index(name).is_none()) {
             Some(name) => Err(match closest(name, network) {
                 Some(near) => format!(

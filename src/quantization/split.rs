@@ -180,6 +180,8 @@ struct Choice {
     parts: Vec<Part>,
     /// Source channels in the order they were split.
     order: Vec<usize>,
+    /// The largest |w| before each of these splits.
+    levels: Vec<f32>,
 }
 
 /// Heap entry: the largest |w| first, of equals the lowest index.
@@ -219,6 +221,24 @@ pub(super) fn split_orders(values: &[f32], layout: &Layout, count: usize) -> (Ve
         choice.order.iter().map(|source| first + source).collect()
     });
     (orders.collect(), ranges)
+}
+
+/// The largest |w| that halving leaves after 0, 1, … `most` splits in each group, from the largest |w| of each channel: the
+/// level above which channels are split. Ends earlier when nothing is left to halve.
+pub fn split_levels(channel_max_abs: &[f32], layout: &Layout, most: usize) -> Vec<f32> {
+    let ranges: Vec<(f32, f32)> = channel_max_abs.iter().map(|max| (-max, *max)).collect();
+    if ranges.len() < layout.in_channels() {
+        return Vec::new();
+    }
+    let groups = chosen_by_range(&ranges, layout, most, 0.0);
+    let left = |choice: &Choice| choice.parts.iter().fold(0.0, |max: f32, part| max.max(part.max_abs()));
+    let last = groups.iter().map(left).fold(0.0, f32::max);
+    let longest = groups.iter().map(|choice| choice.levels.len()).max().unwrap_or(0);
+    let level = |splits: usize| {
+        let of_group = |choice: &Choice| choice.levels.get(splits).copied().unwrap_or(0.0);
+        groups.iter().map(of_group).fold(0.0, f32::max)
+    };
+    (0..longest).map(level).chain([last]).collect()
 }
 
 /// How often each channel of the layer is split by [`split_channels`], from the ranges of its channels.
@@ -269,11 +289,12 @@ fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f
                     })
                     .collect()
             };
-            let mut order = Vec::with_capacity(count);
+            let (mut order, mut levels) = (Vec::with_capacity(count), Vec::with_capacity(count));
             for _ in 0..count {
-                let Some(Candidate { index, .. }) = heap.pop() else {
+                let Some(Candidate { index, max_abs }) = heap.pop() else {
                     break;
                 };
+                levels.push(max_abs);
                 order.push(parts[index].source);
                 let upper = parts[index].half(Side::Upper, half);
                 parts[index] = parts[index].half(Side::Lower, half);
@@ -287,7 +308,7 @@ fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f
                 });
                 parts.push(upper);
             }
-            Choice { parts, order }
+            Choice { parts, order, levels }
         })
         .collect()
 }
@@ -295,11 +316,6 @@ fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f
 /// Least and greatest weight of each input channel.
 fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
     let row = layout.channels * layout.inner;
-    let start = || vec![(f32::INFINITY, f32::NEG_INFINITY); layout.in_channels()];
-    let widen = |range: &mut (f32, f32), low: f32, high: f32| {
-        range.0 = if low < range.0 { low } else { range.0 };
-        range.1 = if high > range.1 { high } else { range.1 };
-    };
     if row == 0 || layout.outer == 0 {
         return vec![(0.0, 0.0); layout.in_channels()];
     }
@@ -308,57 +324,83 @@ fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
         return values
             .par_chunks(layout.inner)
             .with_min_len((1 << 14) / layout.inner + 1)
-            .map(|line| {
-                let mut range = (f32::INFINITY, f32::NEG_INFINITY);
-                line.iter().for_each(|x| widen(&mut range, *x, *x));
-                range
-            })
+            .map(range)
             .collect();
     }
-    values
+    let places = values
         .par_chunks(row)
         .enumerate()
-        .with_min_len((1 << 16) / row + 1)
-        .fold(start, |mut ranges, (number, row)| {
-            let ranges_of_group = &mut ranges[number / layout.outer * layout.channels..][..layout.channels];
-            widen_by_lines(ranges_of_group, row, layout.inner);
-            ranges
-        })
-        .reduce(start, |mut a, b| {
-            for (mine, theirs) in a.iter_mut().zip(b) {
-                widen(mine, theirs.0, theirs.1);
-            }
-            a
-        })
+        .with_min_len((1 << 18) / row + 1)
+        .fold(
+            || Places::empty(layout.groups * row),
+            |mut places, (number, values)| {
+                places.widen(number / layout.outer * row, values);
+                places
+            },
+        )
+        .reduce(
+            || Places::empty(layout.groups * row),
+            |mine, theirs| mine.take_in(&theirs),
+        );
+    let lines = places.low.chunks(layout.inner).zip(places.high.chunks(layout.inner));
+    lines.map(|(low, high)| (range(low).0, range(high).1)).collect()
 }
 
-/// Widens each range to the values of its line.
-#[multiversion(targets = "simd")]
-fn widen_by_lines(ranges: &mut [(f32, f32)], lines: &[f32], length: usize) {
-    #[inline(always)]
-    fn widen(range: &mut (f32, f32), line: &[f32]) {
-        let (mut low, mut high) = *range;
-        for x in line {
-            low = if *x < low { *x } else { low };
-            high = if *x > high { *x } else { high };
+/// Least and greatest weight at each place of a row, group by group: places lie side by side in memory as the weights do,
+/// which channels of 3x3 kernels do not.
+struct Places {
+    low: Vec<f32>,
+    high: Vec<f32>,
+}
+
+impl Places {
+    fn empty(count: usize) -> Self {
+        Self {
+            low: vec![f32::INFINITY; count],
+            high: vec![f32::NEG_INFINITY; count],
         }
-        *range = (low, high);
     }
-    // A length that the compiler knows lets it unroll: 1x1 and 3x3 kernels are most of all weights.
-    match length {
-        1 => ranges
-            .iter_mut()
-            .zip(lines.as_chunks::<1>().0)
-            .for_each(|(range, line)| widen(range, line)),
-        9 => ranges
-            .iter_mut()
-            .zip(lines.as_chunks::<9>().0)
-            .for_each(|(range, line)| widen(range, line)),
-        _ => ranges
-            .iter_mut()
-            .zip(lines.chunks_exact(length))
-            .for_each(|(range, line)| widen(range, line)),
+
+    fn widen(&mut self, first: usize, row: &[f32]) {
+        widen_places(&mut self.low[first..], &mut self.high[first..], row, row);
     }
+
+    fn take_in(mut self, other: &Self) -> Self {
+        widen_places(&mut self.low, &mut self.high, &other.low, &other.high);
+        self
+    }
+}
+
+#[multiversion(targets = "simd")]
+fn widen_places(low: &mut [f32], high: &mut [f32], lower: &[f32], higher: &[f32]) {
+    for ((low, high), (a, b)) in low.iter_mut().zip(high).zip(lower.iter().zip(higher)) {
+        *low = if *a < *low { *a } else { *low };
+        *high = if *b > *high { *b } else { *high };
+    }
+}
+
+/// Least and greatest of a line.
+#[multiversion(targets = "simd")]
+fn range(line: &[f32]) -> (f32, f32) {
+    const LANES: usize = 16;
+    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
+    let mut widen = |lane: usize, x: f32| {
+        low[lane] = if x < low[lane] { x } else { low[lane] };
+        high[lane] = if x > high[lane] { x } else { high[lane] };
+    };
+    let (parts, tail) = line.as_chunks::<LANES>();
+    for part in parts {
+        for (lane, x) in part.iter().enumerate() {
+            widen(lane, *x);
+        }
+    }
+    for (lane, x) in tail.iter().enumerate() {
+        widen(lane, *x);
+    }
+    (
+        low.into_iter().fold(f32::INFINITY, f32::min),
+        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
+    )
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! One weight tensor: split, given its grid, put on it.
 
-use super::clip::choose_threshold;
-use super::layer_error::{LayerError, layer_error};
+use super::clip::{choose_thresholds, threshold_of};
+use super::layer_error::{Expanded, LayerError, layer_error};
 use super::split::{max_abs_after_split, split_channels_per_channel};
 use super::{Bits, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, split_channels, split_count};
 use crate::network::{Layout, OutAxis};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Splits, clips and quantizes one weight tensor (no activation). `settings.weight_bits` float is taken as 8.
 ///
@@ -27,14 +28,31 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
         (threshold, vec![Grid::symmetric(bits, threshold).step])
     };
     let grid = Grid::symmetric(bits, threshold);
-    let split = if settings.per_channel {
-        split_channels_per_channel(values, layout, count, settings.split, &steps)
-    } else {
-        split_channels(values, layout, count, settings.split, grid.step)
+    // Without splits the weights are put on the grid where they are.
+    let split = (count > 0).then(|| {
+        if settings.per_channel {
+            split_channels_per_channel(values, layout, count, settings.split, &steps)
+        } else {
+            split_channels(values, layout, count, settings.split, grid.step)
+        }
+    });
+    let (layout_then, index, order, expanded) = match split {
+        Some(split) => (split.layout, split.index, split.order, Cow::Owned(split.values)),
+        None => (
+            *layout,
+            (0..layout.in_channels()).collect(),
+            Vec::new(),
+            Cow::Borrowed(values),
+        ),
     };
-    let steps = Steps::new(&steps, &split.layout);
-    let indices = quantize(&split, grid, &steps);
-    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, &split, &indices, grid, &steps);
+    let expanded = Expanded {
+        values: &expanded,
+        layout: layout_then,
+        index: &index,
+    };
+    let steps = Steps::new(&steps, &layout_then);
+    let indices = quantize(expanded, grid, &steps);
+    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, expanded, &indices, grid, &steps);
     QuantizedLayer {
         grid,
         channel_steps: if settings.per_channel {
@@ -43,10 +61,10 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
             Vec::new()
         },
         threshold,
-        layout: split.layout,
+        layout: layout_then,
         values: indices,
-        index: split.index,
-        splits: split.order,
+        index,
+        splits: order,
         mse,
         clip_mse,
         sqnr_db,
@@ -102,7 +120,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-fn quantize(split: &Split, grid: Grid, steps: &Steps) -> Vec<i8> {
+fn quantize(split: Expanded<'_>, grid: Grid, steps: &Steps) -> Vec<i8> {
     const TASK: usize = 1 << 14;
     let mut indices = vec![0_i8; split.values.len()];
     let row = split.layout.channels * split.layout.inner;
@@ -143,12 +161,31 @@ fn tensor_threshold(values: &[f32], layout: &Layout, count: usize, bits: u8, cli
     match clip {
         Clip::None => max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0),
         Clip::Manual(threshold) => threshold,
-        clip if count == 0 => choose_threshold(values, bits, clip).threshold,
+        clip if count == 0 => threshold_of(values, bits, clip),
         clip => {
             let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
-            choose_threshold(&split.values, bits, clip).threshold
+            threshold_of(&split.values, bits, clip)
         }
     }
+}
+
+/// The threshold that [`plan_layer`] would take with each of `clips` in place of `settings.clip`; with one scale an output
+/// channel, the largest of them.
+pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &LayerSettings, clips: &[Clip]) -> Vec<f32> {
+    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+    let count = split_count(layout, settings.expand_ratio);
+    if settings.per_channel {
+        let of = |clip: &Clip| channel_thresholds(values, layout, count, bits, *clip);
+        return clips
+            .iter()
+            .map(|clip| of(clip).into_iter().fold(0.0, f32::max))
+            .collect();
+    }
+    if count == 0 {
+        return choose_thresholds(values, bits, clips);
+    }
+    let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
+    choose_thresholds(&split.values, bits, clips)
 }
 
 /// The threshold of each output channel, chosen on its split weights.
@@ -162,7 +199,7 @@ fn channel_thresholds(values: &[f32], layout: &Layout, count: usize, bits: u8, c
         OutAxis::Outer => split
             .values
             .par_chunks(row)
-            .map(|row| choose_threshold(row, bits, clip).threshold)
+            .map(|row| threshold_of(row, bits, clip))
             .collect(),
         OutAxis::Inner => (0..layout.inner)
             .into_par_iter()
@@ -174,7 +211,7 @@ fn channel_thresholds(values: &[f32], layout: &Layout, count: usize, bits: u8, c
                     .step_by(layout.inner)
                     .copied()
                     .collect();
-                choose_threshold(&column, bits, clip).threshold
+                threshold_of(&column, bits, clip)
             })
             .collect(),
     }
@@ -284,6 +321,29 @@ mod tests {
                 assert!((step * 7.0 - max).abs() < 1e-6, "channel {channel}");
             }
             assert!(each.mse < one.mse, "{} {}", each.mse, one.mse);
+        }
+    }
+
+    #[test]
+    fn each_way_to_clip_is_told_the_threshold_that_the_plan_takes() {
+        let layout = Layout {
+            groups: 1,
+            outer: 6,
+            channels: 10,
+            inner: 4,
+            out_axis: OutAxis::Outer,
+        };
+        let values = noise(layout.elements());
+        for (per_channel, expand_ratio) in [(false, 0.0), (false, 0.2), (true, 0.2)] {
+            let settings = settings(4, expand_ratio, per_channel);
+            let told = clip_thresholds(&values, &layout, &settings, &Clip::CHOICES);
+            for (clip, told) in Clip::CHOICES.into_iter().zip(told) {
+                let planned = plan_layer(&values, &layout, &LayerSettings { clip, ..settings });
+                assert_eq!(
+                    planned.threshold, told,
+                    "{clip}, ratio {expand_ratio}, per channel {per_channel}"
+                );
+            }
         }
     }
 

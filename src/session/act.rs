@@ -66,6 +66,7 @@ impl Session {
             Action::Cancel(id) => self.jobs.cancel(id),
             Action::Retry => self.with_open(OpenNetwork::forgive),
             Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }

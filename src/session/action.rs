@@ -9,6 +9,10 @@ use std::path::PathBuf;
 
 /// A request to a session. Views send these; [`super::Session::act`] is the one place that carries them out.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a few actions a frame at most, and the large one is what a person opened"
+)]
 pub enum Action {
     /// Opens a model: a file, or `demo:fashion`, `demo:shakespeare` (with recipe and data).
     Open(PathBuf),
@@ -97,6 +101,8 @@ pub enum Action {
     Retry,
     /// A fault that happened outside of the session, for the list of messages.
     Report(String),
+    /// Something that was done outside of the session, likewise.
+    Note(String),
     /// Empties the list of messages.
     ClearMessages,
     /// Forgets the recently opened files.

@@ -1,10 +1,18 @@
 //! A network with what one pass over each of its layers tells.
+//!
+//! A small network is measured while it opens. A large one is shown at once; its layers are measured in the background, the
+//! selected one first, and their facts arrive one by one.
 
-use crate::network::Network;
+use crate::network::{Layer, Network};
 use crate::progress::{Cancelled, Progress};
-use crate::statistics::{TensorStatistics, outlier_count, tensor_statistics};
+use crate::statistics::{TensorStatistics, streamed_outlier_count, streamed_statistics};
 use rayon::prelude::*;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Sender;
+
+/// Weights that are measured before a network is shown: these take about a tenth of a second.
+const AT_ONCE: u64 = 1 << 25;
 
 /// A network and the facts of its layers, in its order.
 #[derive(Clone)]
@@ -22,10 +30,42 @@ pub struct LayerFacts {
     pub statistics: Result<Arc<TensorStatistics>, String>,
     /// Weights beyond the set number of standard deviations from the mean.
     pub outliers: u64,
+    /// The weights have not been read yet.
+    pub pending: bool,
 }
 
 impl LayerFacts {
-    /// The statistics, if the weights can be read.
+    /// Facts that are to come.
+    fn to_come() -> Self {
+        Self {
+            statistics: Err("the weights are still being read".to_owned()),
+            outliers: 0,
+            pending: true,
+        }
+    }
+
+    /// Reads the weights of layer `index` once from the file, piece by piece.
+    fn of(network: &Network, index: usize, sigma: f64) -> Self {
+        match network.weight_elements(index) {
+            Ok(weights) => {
+                let statistics = streamed_statistics(&weights, &network.layers[index].layout);
+                // The pieces were read a moment ago: this pass finds them in memory.
+                let outliers = streamed_outlier_count(&weights, statistics.mean, sigma * statistics.std);
+                Self {
+                    statistics: Ok(Arc::new(statistics)),
+                    outliers,
+                    pending: false,
+                }
+            }
+            Err(error) => Self {
+                statistics: Err(error.to_string()),
+                outliers: 0,
+                pending: false,
+            },
+        }
+    }
+
+    /// The statistics, if the weights can be read and were.
     pub fn readable(&self) -> Option<&TensorStatistics> {
         self.statistics.as_deref().ok()
     }
@@ -49,29 +89,121 @@ impl Analysis {
     /// # Errors
     /// [`Cancelled`].
     pub fn new(network: Arc<Network>, sigma: f64, progress: &Progress) -> Result<Self, Cancelled> {
-        progress.start(network.layers.len() as u64, "reading weights");
-        let facts = |index: usize| {
+        let mut analysis = Self::to_come(network);
+        analysis.complete(sigma, progress, |_| true)?;
+        Ok(analysis)
+    }
+
+    /// A network that was opened: measured if it is small, else with all its facts to come.
+    pub(super) fn opened(network: Arc<Network>, sigma: f64, progress: &Progress) -> Result<Self, Cancelled> {
+        let weights = network.layers.iter().map(Layer::parameters);
+        if weights.fold(0, u64::saturating_add) <= AT_ONCE {
+            Self::new(network, sigma, progress)
+        } else {
+            Ok(Self::to_come(network))
+        }
+    }
+
+    /// `network`, made of this one, with the facts of all layers whose weights are the same as here; the others are read.
+    pub(super) fn of_prepared(
+        &self,
+        network: Arc<Network>,
+        sigma: f64,
+        progress: &Progress,
+    ) -> Result<Self, Cancelled> {
+        let mut prepared = Self::to_come(network);
+        let network = Arc::clone(&prepared.network);
+        // What is to come here comes there, too: nothing is read twice.
+        prepared.complete(sigma, progress, |index| !same_weights(&self.network, &network, index))?;
+        prepared.inherit(self);
+        Ok(prepared)
+    }
+
+    /// Takes over the facts of layers that have the same weights there.
+    pub(super) fn inherit(&mut self, other: &Self) {
+        let network = Arc::clone(&self.network);
+        for (index, facts) in Arc::make_mut(&mut self.layers).iter_mut().enumerate() {
+            if let Some(theirs) = other.layers.get(index)
+                && facts.pending
+                && same_weights(&other.network, &network, index)
+            {
+                *facts = theirs.clone();
+            }
+        }
+    }
+
+    /// Puts in the facts of one layer.
+    pub(super) fn put(&mut self, index: usize, facts: LayerFacts) {
+        if let Some(place) = Arc::make_mut(&mut self.layers).get_mut(index) {
+            *place = facts;
+        }
+    }
+
+    /// Whether the facts of all layers are known.
+    pub fn is_complete(&self) -> bool {
+        self.layers.iter().all(|facts| !facts.pending)
+    }
+
+    /// Reads the layers whose facts are to come and hands each to `sender` as it is known; always `selected` first. One
+    /// layer at a time, so that no more than a few pieces of weights are held.
+    pub(super) fn stream(
+        &self,
+        sigma: f64,
+        selected: &AtomicUsize,
+        sender: &Sender<(usize, LayerFacts)>,
+        progress: &Progress,
+    ) -> Result<(), Cancelled> {
+        let weights = |index: usize| self.network.layers[index].parameters();
+        let mut waiting: Vec<usize> = (0..self.layers.len())
+            .rev()
+            .filter(|index| self.layers[*index].pending)
+            .collect();
+        progress.start(waiting.iter().map(|index| weights(*index)).sum(), "reading weights");
+        loop {
             progress.check()?;
-            let facts = match network.weights(index) {
-                Ok(weights) => {
-                    let statistics = tensor_statistics(&weights, &network.layers[index].layout);
-                    let outliers = outlier_count(&weights, statistics.mean, sigma * statistics.std);
-                    LayerFacts {
-                        statistics: Ok(Arc::new(statistics)),
-                        outliers,
-                    }
-                }
-                Err(error) => LayerFacts {
-                    statistics: Err(error.to_string()),
-                    outliers: 0,
-                },
+            let wanted = selected.load(Ordering::Relaxed);
+            let first = waiting.iter().position(|index| *index == wanted);
+            let Some(index) = first.map(|place| waiting.remove(place)).or_else(|| waiting.pop()) else {
+                return Ok(());
+            };
+            let facts = LayerFacts::of(&self.network, index, sigma);
+            if sender.send((index, facts)).is_err() {
+                return Err(Cancelled);
+            }
+            progress.advance(weights(index));
+        }
+    }
+
+    fn to_come(network: Arc<Network>) -> Self {
+        let layers = vec![LayerFacts::to_come(); network.layers.len()];
+        Self {
+            network,
+            layers: Arc::new(layers),
+        }
+    }
+
+    /// Reads the layers that are `wanted`.
+    fn complete(
+        &mut self,
+        sigma: f64,
+        progress: &Progress,
+        wanted: impl Fn(usize) -> bool + Sync,
+    ) -> Result<(), Cancelled> {
+        progress.start(self.layers.len() as u64, "reading weights");
+        let network = &self.network;
+        let facts = |(index, facts): (usize, &LayerFacts)| {
+            progress.check()?;
+            let facts = if wanted(index) {
+                LayerFacts::of(network, index, sigma)
+            } else {
+                facts.clone()
             };
             progress.advance(1);
             Ok(facts)
         };
-        let layers: Result<Vec<LayerFacts>, Cancelled> = (0..network.layers.len()).into_par_iter().map(facts).collect();
-        let layers = Arc::new(layers?);
-        Ok(Self { network, layers })
+        let layers: Result<Vec<LayerFacts>, Cancelled> = self.layers.par_iter().enumerate().map(facts).collect();
+        self.layers = Arc::new(layers?);
+        Ok(())
     }
 
     /// The same with outliers counted beyond another number of standard deviations.
@@ -83,8 +215,8 @@ impl Analysis {
         let recount = |(index, facts): (usize, &LayerFacts)| {
             progress.check()?;
             let mut facts = facts.clone();
-            if let (Ok(statistics), Ok(weights)) = (&facts.statistics, self.network.weights(index)) {
-                facts.outliers = outlier_count(&weights, statistics.mean, sigma * statistics.std);
+            if let (Ok(statistics), Ok(weights)) = (&facts.statistics, self.network.weight_elements(index)) {
+                facts.outliers = streamed_outlier_count(&weights, statistics.mean, sigma * statistics.std);
             }
             progress.advance(1);
             Ok(facts)
@@ -106,15 +238,31 @@ impl Analysis {
     }
 
     /// The layer whose outliers stretch its grid most: the largest |w| in standard deviations, among those that can be
-    /// split if there are any.
+    /// split if there are any; the first of equal ones, as long as nothing is known.
     pub fn worst_layer(&self) -> Option<usize> {
         let score = |index: &usize| {
             let splittable = self.network.layers[*index].support.why_not_split().is_none();
             (splittable, self.layers[*index].max_in_sigma().unwrap_or(0.0))
         };
-        (0..self.layers.len()).max_by(|a, b| {
+        (0..self.layers.len()).rev().max_by(|a, b| {
             let (a, b) = (score(a), score(b));
             a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
         })
     }
 }
+
+/// Whether layer `index` of both networks has the same bytes for weights and reads them alike.
+fn same_weights(one: &Network, other: &Network, index: usize) -> bool {
+    let (Some(first), Some(second)) = (one.layers.get(index), other.layers.get(index)) else {
+        return false;
+    };
+    let place = |network: &Network, layer: &Layer| {
+        let bytes = network.tensor(layer).ok()?.raw_data.as_ref()?;
+        Some((bytes.as_ptr() as usize, bytes.len()))
+    };
+    let (here, there) = (place(one, first), place(other, second));
+    first.layout == second.layout && here.is_some() && here == there
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@
 //! dragged slider shows results on its way. Evaluations take longer: the newest wins and older ones are cancelled.
 
 use super::Session;
+use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
@@ -12,6 +13,7 @@ use super::{comparison, curves, on_request};
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// Rest of the hand before an evaluation begins.
@@ -26,13 +28,16 @@ impl Session {
         let limit = self.limit();
         let Some(open) = &mut self.open else { return };
         let jobs = &mut self.jobs;
+        measure(open, jobs, sigma);
         prepare(open, jobs, sigma);
         recount(open, jobs, sigma);
         view(open, jobs);
+        layer_details::start(open, jobs);
         plan(open, jobs);
         engine(open, jobs);
         data(open, jobs);
         float_outputs(open, jobs, limit);
+        suggest(open, jobs, limit);
         calibrate(open, jobs);
         evaluate(open, jobs, limit);
         evaluate_plain(open, jobs, limit);
@@ -56,10 +61,26 @@ impl Session {
 
 pub(super) type Queue = Jobs<Kind, Output>;
 
+/// Reads the weights of a network that was too large to do so before it was shown; facts come by a channel as they are
+/// known.
+fn measure(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
+    if open.original.is_complete() || !open.measured.lacks(&()) {
+        return;
+    }
+    open.measured.begin(());
+    let (sender, receiver) = channel();
+    open.arriving = Some(receiver);
+    let (analysis, selected) = (open.original.clone(), Arc::clone(&open.wanted));
+    jobs.start(Kind::Measure, "Reading weights", move |progress| {
+        analysis.stream(sigma, &selected, &sender, progress)?;
+        Ok(Output::Measured)
+    });
+}
+
 fn prepare(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
     if let Some(key) = open.lacks_preparation() {
         open.prepared.begin(key);
-        let network = Arc::clone(&open.original.network);
+        let original = open.original.clone();
         let recipe = open.recipe().clone();
         let title = if key.equalize {
             "Equalizing layers"
@@ -67,7 +88,7 @@ fn prepare(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
             "Folding batch-norm"
         };
         jobs.start(Kind::Prepare, title, move |progress| {
-            work::prepare_network(&network, &recipe, sigma, progress)
+            work::prepare_network(&original, &recipe, sigma, progress)
         });
     }
 }
@@ -78,8 +99,9 @@ fn recount(open: &mut OpenNetwork, jobs: &mut Queue, sigma: f64) {
         // The counts that came with the opening are for the sigma of that moment.
         open.recount.put(key, ());
     }
-    // The preparation must be through, or its counts would be lost.
-    if open.recount.lacks(&key) && open.prepared.running().is_none() {
+    // Reading and preparation must be through, or their counts would be lost.
+    let settled = open.prepared.running().is_none() && open.measured.running().is_none();
+    if open.recount.lacks(&key) && settled {
         open.recount.begin(key);
         let original = open.original.clone();
         let prepared = open.prepared.latest().map(|(key, analysis)| (*key, analysis.clone()));
@@ -98,7 +120,8 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
         return;
     };
     let key = open.view_key();
-    if jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
+    let pending = analysis.layers.get(key.layer).is_some_and(|facts| facts.pending);
+    if pending || jobs.is_running(Kind::LayerView) || !open.view.lacks(&key) {
         return;
     }
     let analysis = analysis.clone();
@@ -116,7 +139,7 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
 fn plan(open: &mut OpenNetwork, jobs: &mut Queue) {
     let key = open.plan_key();
     let Some(analysis) = open.analysis() else { return };
-    if jobs.is_running(Kind::Plan) || !open.plan.lacks(&key) {
+    if open.is_too_large_to_plan() || jobs.is_running(Kind::Plan) || !open.plan.lacks(&key) {
         return;
     }
     let network = Arc::clone(&analysis.network);
@@ -146,12 +169,15 @@ fn data(open: &mut OpenNetwork, jobs: &mut Queue) {
     let Some((path, options)) = open.data_request.take() else {
         return;
     };
+    let previous = open
+        .data_read()
+        .map(|(path, options, data)| work::OpenData { data, path, options });
     open.data_opened = Some((path.clone(), options.clone()));
     let key = open.next_generation();
     open.data.begin(key);
     let network = Arc::clone(&open.original.network);
     jobs.start(Kind::LoadData, format!("Opening {path}"), move |progress| {
-        work::load_data(&path, &options, &network, &engine, progress)
+        work::load_data(&path, &options, previous.as_ref(), &network, &engine, progress)
     });
 }
 
@@ -170,6 +196,28 @@ fn float_outputs(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
             work::run_float(&engine, &data, limit, progress)
         });
     }
+}
+
+/// Looks into a float network that does no better than guessing, once for each data.
+fn suggest(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let (Some((data_key, data)), Some(engine)) = (open.data_with_key(), open.engine.for_key(&())) else {
+        return;
+    };
+    let Some(float) = open.float.for_key(&(data_key, limit)) else {
+        return;
+    };
+    let Some((_, options)) = open.data_opened.clone().filter(|_| open.data.running().is_none()) else {
+        return;
+    };
+    if !open.suggestions.lacks(&data_key) {
+        return;
+    }
+    let (data, engine, float) = (Arc::clone(data), Arc::clone(engine), Arc::clone(float));
+    let network = Arc::clone(&open.original.network);
+    open.suggestions.begin(data_key);
+    jobs.start(Kind::Suggest, "Trying ways to read the pictures", move |progress| {
+        work::suggest(&engine, &data, &options, &network, &float, progress)
+    });
 }
 
 fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {

@@ -2,6 +2,7 @@
 
 use crate::format::demo::Demo;
 use crate::quantization::Recipe;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// What is done to the network before its layers are looked at and split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -10,6 +11,8 @@ pub struct PrepareKey {
     pub fold: bool,
     /// Layers are equalized with each other.
     pub equalize: bool,
+    /// Which channel axes were chosen, as a fingerprint of layers and axes; 0 for none.
+    pub channel_axes: u64,
 }
 
 impl PrepareKey {
@@ -18,12 +21,24 @@ impl PrepareKey {
         Self {
             fold: recipe.fold_batch_norm,
             equalize: recipe.cross_layer_equalization,
+            channel_axes: fingerprint(recipe.channel_axes()),
         }
     }
 
     pub(super) fn is_nothing(self) -> bool {
-        !self.fold && !self.equalize
+        !self.fold && !self.equalize && self.channel_axes == 0
     }
+}
+
+/// A number that tells choices of channel axes apart; 0 for no choice.
+fn fingerprint<'a>(axes: impl Iterator<Item = (&'a str, usize)>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mut any = false;
+    for choice in axes {
+        choice.hash(&mut hasher);
+        any = true;
+    }
+    if any { hasher.finish().max(1) } else { 0 }
 }
 
 /// Where the ranges of layer inputs come from.

@@ -13,6 +13,7 @@ mod derive;
 mod history;
 mod kept;
 mod keys;
+mod layer_details;
 mod layer_view;
 mod live;
 mod measure;
@@ -41,7 +42,10 @@ pub use curves::ErrorCurvesKey;
 pub use history::History;
 pub use kept::Kept;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
-pub use layer_view::{After, LayerView, LayerViewKey, Members, ViewError, whole_range};
+pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
+pub use layer_view::{
+    After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
+};
 pub use live::Live;
 pub use messages::{Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
@@ -104,7 +108,9 @@ impl Session {
     /// Tells whether anything has changed.
     pub fn poll(&mut self) -> bool {
         let finished = self.jobs.poll();
-        let changed = !finished.is_empty();
+        // Before the end of their job is taken: by then all facts were sent.
+        let arrived = self.open.as_mut().is_some_and(OpenNetwork::take_arrived);
+        let changed = arrived || !finished.is_empty();
         for job in finished {
             self.take(job);
         }
@@ -231,13 +237,7 @@ impl Session {
         for kind in Kind::OF_A_NETWORK {
             self.jobs.replace(kind);
         }
-        for (layer, nan, infinite) in analysis.not_finite() {
-            let name = &analysis.network.layers[layer].name;
-            let text = format!(
-                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
-            );
-            self.messages.push(Level::Warning, text.clone(), text);
-        }
+        self.warn_of_not_finite(&analysis);
         let count = analysis.network.layers.len();
         let text = format!("Opened {}: {count} layers", analysis.network.name);
         self.messages.push(Level::Info, text.clone(), text);
@@ -245,6 +245,10 @@ impl Session {
             self.saved.remember(&path);
         }
         let mut open = OpenNetwork::new(analysis, demo);
+        if open.is_too_large_to_plan() {
+            let text = "The network is large: the selected layer follows the recipe, all others do when you export";
+            self.messages.push(Level::Info, text, text);
+        }
         if let Some((path, options)) = self.pending_data.take() {
             open.request_data(path, options);
         } else if let Some(demo) = demo {
@@ -253,6 +257,16 @@ impl Session {
         self.open = Some(open);
         if let Some((name, recipe)) = self.pending_recipe.take() {
             self.take_recipe(name, recipe);
+        }
+    }
+
+    fn warn_of_not_finite(&mut self, analysis: &Analysis) {
+        for (layer, nan, infinite) in analysis.not_finite() {
+            let name = &analysis.network.layers[layer].name;
+            let text = format!(
+                "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
+            );
+            self.messages.push(Level::Warning, text.clone(), text);
         }
     }
 
@@ -295,6 +309,11 @@ impl Session {
                         let text = format!("{}: {note}", data.name());
                         self.messages.push(Level::Warning, text.clone(), text);
                     }
+                }
+                if matches!(output, Output::Measured)
+                    && let Some(analysis) = self.open.as_ref().map(|open| open.original.clone())
+                {
+                    self.warn_of_not_finite(&analysis);
                 }
                 if let Some(open) = &mut self.open {
                     open.take(job.kind, output, job.elapsed);

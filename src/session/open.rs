@@ -6,6 +6,7 @@ use super::curves::ErrorCurvesKey;
 use super::history::History;
 use super::kept::Kept;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+use super::layer_details::{LayerDetails, LayerDetailsKey};
 use super::layer_view::{LayerView, LayerViewKey};
 use super::live::Live;
 use super::request::OnRequest;
@@ -16,19 +17,30 @@ use super::sweeping::Sweep;
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
+    AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
 };
+use crate::network::Layer;
 use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 /// Results of evaluations kept, so that undo shows its numbers at once.
 const KEPT: usize = 8;
+/// Weights of a network whose layers are all planned while a person edits the recipe. A plan holds a byte or more of each.
+const MOST_PLANNED: u64 = 1 << 28;
 
 /// The open network with all that is known of it.
 pub struct OpenNetwork {
     /// As it was opened.
     pub original: Analysis,
+    /// Reading of the weights that were not read while opening.
+    pub(super) measured: Stage<(), ()>,
+    /// What that brings, layer by layer.
+    pub(super) arriving: Option<Receiver<(usize, LayerFacts)>>,
+    /// The layer to read first: the selected one.
+    pub(super) wanted: Arc<AtomicUsize>,
     /// The demo, if it is one.
     pub demo: Option<Demo>,
     pub(super) prepared: Stage<PrepareKey, Analysis>,
@@ -37,6 +49,7 @@ pub struct OpenNetwork {
     pub(super) selected: usize,
     pub(super) range: Option<(f64, f64)>,
     pub(super) view: Stage<LayerViewKey, LayerView>,
+    pub(super) details: Stage<LayerDetailsKey, LayerDetails>,
     pub(super) plan: Stage<PlanKey, Planned>,
     pub(super) engine: Stage<(), Arc<Engine>>,
     pub(super) shapes: Option<(u64, Arc<ValueShapes>)>,
@@ -44,6 +57,7 @@ pub struct OpenNetwork {
     pub(super) data_opened: Option<(String, DataOptions)>,
     pub(super) data: Stage<u64, Arc<Dataset>>,
     pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
+    pub(super) suggestions: Stage<u64, Option<AtChance>>,
     pub(super) wants_activations: bool,
     pub(super) calibrate_on_data: bool,
     pub(super) calibration: Stage<CalibrationKey, Arc<Calibration>>,
@@ -70,6 +84,9 @@ impl OpenNetwork {
         let selected = original.worst_layer().unwrap_or(0);
         Self {
             original,
+            measured: Stage::default(),
+            arriving: None,
+            wanted: Arc::new(AtomicUsize::new(selected)),
             demo,
             prepared: Stage::default(),
             recount: Stage::default(),
@@ -77,6 +94,7 @@ impl OpenNetwork {
             selected,
             range: None,
             view: Stage::default(),
+            details: Stage::default(),
             plan: Stage::default(),
             engine: Stage::default(),
             shapes: None,
@@ -84,6 +102,7 @@ impl OpenNetwork {
             data_opened: None,
             data: Stage::default(),
             float: Stage::default(),
+            suggestions: Stage::default(),
             wants_activations: false,
             calibrate_on_data: false,
             calibration: Stage::default(),
@@ -140,9 +159,38 @@ impl OpenNetwork {
         self.selected
     }
 
+    /// Whether the weights are so many that a plan of all layers would take more memory than a person expects of looking at
+    /// a file: then only an export plans them.
+    pub fn is_too_large_to_plan(&self) -> bool {
+        let weights = self.original.network.layers.iter().map(Layer::parameters);
+        weights.fold(0, u64::saturating_add) > MOST_PLANNED
+    }
+
+    /// Takes the facts that have arrived. Tells whether there were any.
+    pub(super) fn take_arrived(&mut self) -> bool {
+        let Some(receiver) = &self.arriving else { return false };
+        let arrived: Vec<(usize, LayerFacts)> = receiver.try_iter().collect();
+        if arrived.is_empty() {
+            return false;
+        }
+        for (index, facts) in arrived {
+            self.original.put(index, facts);
+        }
+        if let Some(prepared) = self.prepared.latest_mut() {
+            prepared.inherit(&self.original);
+        }
+        true
+    }
+
     /// Facts of the selected layer.
     pub fn selected_facts(&self) -> Option<&LayerFacts> {
         self.shown().layers.get(self.selected)
+    }
+
+    /// Name of the selected layer; empty where there is none.
+    pub fn selected_name(&self) -> &str {
+        let layer = self.original.network.layers.get(self.selected);
+        layer.map_or("", |layer| layer.name.as_str())
     }
 
     /// What the recipe says for a layer.
@@ -154,6 +202,7 @@ impl OpenNetwork {
         let layer = layer.min(self.original.layers.len().saturating_sub(1));
         if layer != self.selected {
             self.selected = layer;
+            self.wanted.store(layer, Ordering::Relaxed);
             self.range = None;
         }
     }
@@ -226,6 +275,18 @@ impl OpenNetwork {
     /// Where the newest data were asked for, and how they are read.
     pub fn data_opened(&self) -> Option<&(String, DataOptions)> {
         self.data_opened.as_ref()
+    }
+
+    /// The open data with where they are from and how they are read; `None` while others are on their way.
+    pub(super) fn data_read(&self) -> Option<(String, DataOptions, Arc<Dataset>)> {
+        let (path, options) = self.data_opened.clone().filter(|_| self.data.running().is_none())?;
+        Some((path, options, Arc::clone(self.data()?)))
+    }
+
+    /// That the float network does no better than guessing on the open data, and what would help.
+    pub fn at_chance(&self) -> Option<&AtChance> {
+        let (data, _) = self.data_with_key()?;
+        self.suggestions.for_key(&data)?.as_ref()
     }
 
     /// The open data.

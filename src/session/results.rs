@@ -12,7 +12,15 @@ impl OpenNetwork {
     /// Takes the result of a job.
     pub(super) fn take(&mut self, kind: Kind, output: Output, elapsed: Duration) {
         match output {
-            Output::Prepared(analysis) => self.prepared.finish(analysis),
+            Output::Measured => {
+                self.measured.finish(());
+                self.arriving = None;
+            }
+            Output::Prepared(mut analysis) => {
+                // Weights may have been read while this was on its way.
+                analysis.inherit(&self.original);
+                self.prepared.finish(analysis);
+            }
             Output::Recounted(original, prepared) => {
                 self.original = original;
                 if let Some((key, analysis)) = prepared {
@@ -21,6 +29,7 @@ impl OpenNetwork {
                 self.recount.finish(());
             }
             Output::LayerView(view) => self.view.finish(view),
+            Output::LayerDetails(details) => self.details.finish(details),
             Output::Planned(planned) => self.plan.finish(planned),
             Output::Engine(engine, shapes) => {
                 self.engine.finish(engine);
@@ -33,6 +42,7 @@ impl OpenNetwork {
                 self.data.finish(data);
             }
             Output::FloatOutputs(outputs) => self.float.finish(outputs),
+            Output::Suggested(suggested) => self.suggestions.finish(suggested),
             Output::Calibrated(calibration) => self.calibration.finish(calibration),
             Output::Evaluated(evaluated) => {
                 let plain = kind == Kind::EvaluatePlain;
@@ -87,13 +97,16 @@ impl OpenNetwork {
     pub(super) fn fail(&mut self, kind: Kind, reason: &str) {
         let reason = reason.to_owned();
         match kind {
+            Kind::Measure => self.measured.fail(reason),
             Kind::Prepare => self.prepared.fail(reason),
             Kind::Recount => self.recount.fail(reason),
             Kind::LayerView => self.view.fail(reason),
+            Kind::LayerDetails => self.details.fail(reason),
             Kind::Plan => self.plan.fail(reason),
             Kind::Engine => self.engine.fail(reason),
             Kind::LoadData => self.data.fail(reason),
             Kind::FloatOutputs => self.float.fail(reason),
+            Kind::Suggest => self.suggestions.fail(reason),
             Kind::Calibrate => self.calibration.fail(reason),
             Kind::Evaluate => self.evaluation.fail(reason),
             Kind::EvaluatePlain => self.plain.fail(reason),
@@ -114,8 +127,10 @@ impl OpenNetwork {
 
     /// Lets everything that failed be tried again.
     pub(super) fn forgive(&mut self) {
+        self.measured.forgive();
         self.prepared.forgive();
         self.view.forgive();
+        self.details.forgive();
         self.plan.forgive();
         self.engine.forgive();
         self.float.forgive();

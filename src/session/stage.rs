@@ -66,6 +66,11 @@ impl<K: PartialEq, V> Stage<K, V> {
         self.done.as_ref().map(|(key, value)| (key, value))
     }
 
+    /// The newest result, to be completed with what came to be known since.
+    pub fn latest_mut(&mut self) -> Option<&mut V> {
+        self.done.as_mut().map(|(_, value)| value)
+    }
+
     /// The result for exactly these inputs.
     pub fn for_key(&self, key: &K) -> Option<&V> {
         self.done.as_ref().filter(|(of, _)| of == key).map(|(_, value)| value)

@@ -4,12 +4,13 @@ use super::ExportKind;
 use super::analysis::Analysis;
 use super::comparison::Comparison;
 use super::keys::{CalibrationSource, PrepareKey};
+use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
-    calibrate, data_free_activations, evaluate, run_outputs, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
+    calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -28,12 +29,16 @@ use std::time::Duration;
 pub enum Kind {
     /// Opening a model.
     Open,
+    /// Reading the weights of a large network.
+    Measure,
     /// Folding batch-norm, equalizing layers.
     Prepare,
     /// Counting outliers anew.
     Recount,
     /// The selected layer.
     LayerView,
+    /// More of it.
+    LayerDetails,
     /// The whole network under the recipe.
     Plan,
     /// Loading the float network into the engine.
@@ -42,6 +47,8 @@ pub enum Kind {
     LoadData,
     /// Running the float network.
     FloatOutputs,
+    /// Trying ways to read pictures that the float network only guesses about.
+    Suggest,
     /// Gathering the ranges of layer inputs.
     Calibrate,
     /// Running the network under the recipe.
@@ -74,10 +81,13 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 16] = [
+    pub(super) const OF_A_NETWORK: [Self; 19] = [
+        Self::Suggest,
+        Self::Measure,
         Self::Prepare,
         Self::Recount,
         Self::LayerView,
+        Self::LayerDetails,
         Self::Plan,
         Self::Engine,
         Self::LoadData,
@@ -97,13 +107,17 @@ impl Kind {
 /// Results of jobs.
 pub(super) enum Output {
     Opened(Analysis),
+    /// All facts that were to come have been sent.
+    Measured,
     Prepared(Analysis),
     Recounted(Analysis, Option<(PrepareKey, Analysis)>),
     LayerView(LayerView),
+    LayerDetails(LayerDetails),
     Planned(Planned),
     Engine(Arc<Engine>, Option<ValueShapes>),
     Data(Arc<Dataset>, Option<ValueShapes>),
     FloatOutputs(Arc<Outputs>),
+    Suggested(Option<AtChance>),
     Calibrated(Arc<Calibration>),
     Evaluated(Arc<Evaluated>),
     ErrorCurves(ErrorCurves),
@@ -173,19 +187,20 @@ pub(super) fn failed(error: impl std::fmt::Display) -> JobError {
 pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
     progress.start(0, "reading the file");
     let network = format::open(path).map_err(failed)?;
-    Ok(Output::Opened(Analysis::new(Arc::new(network), sigma, progress)?))
+    Ok(Output::Opened(Analysis::opened(Arc::new(network), sigma, progress)?))
 }
 
 pub(super) fn prepare_network(
-    network: &Network,
+    original: &Analysis,
     recipe: &Recipe,
     sigma: f64,
     progress: &Progress,
 ) -> Result<Output, JobError> {
     progress.start(0, "preparing the network");
-    let prepared = prepare(network, recipe).map_err(failed)?;
+    let prepared = prepare(&original.network, recipe).map_err(failed)?;
     progress.check()?;
-    Ok(Output::Prepared(Analysis::new(Arc::new(prepared), sigma, progress)?))
+    let analysis = original.of_prepared(Arc::new(prepared), sigma, progress)?;
+    Ok(Output::Prepared(analysis))
 }
 
 pub(super) fn make_plan(
@@ -219,22 +234,33 @@ pub(super) const NOISE: &str = "noise:";
 const NOISE_SAMPLES: usize = 64;
 const NOISE_SEED: u64 = 1;
 
+/// Data that are open, and what they were opened with.
+pub(super) struct OpenData {
+    pub(super) data: Arc<Dataset>,
+    pub(super) path: String,
+    pub(super) options: DataOptions,
+}
+
+/// Opens data; pictures that are open already (`previous`) and are only to be read otherwise are not opened anew.
 pub(super) fn load_data(
     path: &str,
     options: &DataOptions,
+    previous: Option<&OpenData>,
     network: &Network,
     engine: &Engine,
     progress: &Progress,
 ) -> Result<Output, JobError> {
     progress.start(0, "reading the data");
-    let mut options = options.clone();
-    if let Some(model) = &network.path {
-        options = options.with_vocabulary_of(model);
-    }
+    let full = options.clone().for_network(network);
+    let same = previous.filter(|open| open.path == path && open.options.reads_the_same_files(options));
     let data = if path == NOISE {
         Dataset::noise(network, engine, NOISE_SAMPLES, NOISE_SEED)?
     } else {
-        Dataset::open(path, &options, engine.inputs()).map_err(failed)?
+        match same.and_then(|open| open.data.read_otherwise(&full, engine.inputs())) {
+            Some(data) => data,
+            None => Dataset::open(path, &full, engine.inputs()),
+        }
+        .map_err(failed)?
     };
     if data.is_empty() {
         return Err(JobError::Failed(format!("{path}: no samples in it")));
@@ -243,6 +269,23 @@ pub(super) fn load_data(
     let shapes = value_shapes(network, engine, Some(&data))
         .map_err(|error| JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name())))?;
     Ok(Output::Data(Arc::new(data), Some(shapes)))
+}
+
+/// Tries other ways to read the pictures if the float network is no better than guessing.
+pub(super) fn suggest(
+    engine: &Engine,
+    data: &Dataset,
+    options: &DataOptions,
+    network: &Network,
+    float: &Outputs,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    let Some(chance) = chance_level(&metrics(float, data), float.classes) else {
+        return Ok(Output::Suggested(None));
+    };
+    let options = options.clone().for_network(network);
+    let suggestions = suggest_preprocess(engine, data, &options, progress)?;
+    Ok(Output::Suggested(Some(AtChance { chance, suggestions })))
 }
 
 pub(super) fn run_float(

@@ -1,5 +1,7 @@
 //! Exact counts over any range.
 
+use super::Counters;
+use crate::onnx::FloatSource;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -49,29 +51,22 @@ impl Histogram {
         const BLOCK: usize = 256;
         let bins = self.counts.len();
         let scale = bins as f64 / (self.high - self.low);
-        // Two sets of counters in turn: neighbouring values often share a bin, and one counter would wait for itself.
-        let mut counters = vec![0_u32; 2 * (bins + 4)];
-        let (even, odd) = counters.split_at_mut(bins + 4);
+        let mut counters = Counters::new(bins + 4);
         let mut slots = [0_u32; BLOCK];
         for block in values.chunks(BLOCK) {
             let slots = &mut slots[..block.len()];
             find_slots(block, self.low, self.high, scale, bins as u32, slots);
-            for pair in slots.chunks(2) {
-                even[pair[0] as usize] += 1;
-                if let [_, second] = pair {
-                    odd[*second as usize] += 1;
-                }
-            }
+            counters.add(slots);
         }
-        for ((count, a), b) in self.counts.iter_mut().zip(even.iter()).zip(odd.iter()) {
-            *count += u64::from(*a) + u64::from(*b);
+        let mut totals = counters.totals();
+        for count in &mut self.counts {
+            *count += totals.next().unwrap_or(0);
         }
-        let extra = |slot: usize| u64::from(even[bins + slot]) + u64::from(odd[bins + slot]);
         // A slot of its own for what lands on the upper end: it belongs to the last bin.
-        self.counts[bins - 1] += extra(0);
-        self.below += extra(1);
-        self.above += extra(2);
-        self.nan += extra(3);
+        self.counts[bins - 1] += totals.next().unwrap_or(0);
+        self.below += totals.next().unwrap_or(0);
+        self.above += totals.next().unwrap_or(0);
+        self.nan += totals.next().unwrap_or(0);
         self
     }
 
@@ -89,21 +84,27 @@ impl Histogram {
 /// Where each value is counted: its bin, or `bins` for the upper end, one more below the range, above it, NaN.
 #[multiversion(targets = "simd")]
 fn find_slots(values: &[f32], low: f64, high: f64, scale: f64, bins: u32, slots: &mut [u32]) {
+    // Adding 2^52 leaves the nearest whole number in the low bits of an f64; where that is above, the one below is meant. That
+    // takes few instructions where a cast, which is defined for every number, takes many.
+    const WHOLE: f64 = 4_503_599_627_370_496.0;
     let limit = f64::from(bins);
     for (slot, x) in slots.iter_mut().zip(values) {
         let x = f64::from(*x);
-        // A range of no width has an infinite scale and makes this NaN, which the cast below turns into the first bin.
+        // A range of no width has an infinite scale and makes this NaN, which is counted in the first bin.
         let place = (x - low) * scale;
-        let inside = if place > limit { limit } else { place };
+        let place = if place > 0.0 { place } else { 0.0 };
+        let place = if place < limit { place } else { limit };
+        let shifted = place + WHOLE;
+        let above = u32::from(shifted - WHOLE > place);
+        let inside = (shifted.to_bits() as u32).wrapping_sub(above);
         let outside = if x < low {
-            limit + 1.0
+            bins + 1
         } else if x > high {
-            limit + 2.0
+            bins + 2
         } else {
-            limit + 3.0
+            bins + 3
         };
-        let place = if x >= low && x <= high { inside } else { outside };
-        *slot = (place as i32) as u32;
+        *slot = if x >= low && x <= high { inside } else { outside };
     }
 }
 
@@ -118,13 +119,19 @@ pub fn histogram(values: &[f32], low: f64, high: f64, bins: usize) -> Histogram 
 
 /// Number of elements with `|x - mean| > threshold`.
 pub fn outlier_count(values: &[f32], mean: f64, threshold: f64) -> u64 {
-    values
-        .par_chunks(TASK)
-        .map(|chunk| {
-            chunk
-                .iter()
-                .filter(|x| (f64::from(**x) - mean).abs() > threshold)
-                .count() as u64
+    streamed_outlier_count(values, mean, threshold)
+}
+
+/// [`outlier_count`] of numbers that are read piece by piece.
+pub fn streamed_outlier_count(values: &(impl FloatSource + ?Sized), mean: f64, threshold: f64) -> u64 {
+    let count = values.count();
+    (0..count.div_ceil(TASK))
+        .into_par_iter()
+        .map_init(Vec::new, |scratch, task| {
+            let start = task * TASK;
+            let values = values.piece(start..count.min(start + TASK), scratch).iter();
+            let beyond = |x: &&f32| (f64::from(**x) - mean).abs() > threshold;
+            values.filter(beyond).count() as u64
         })
         .sum()
 }

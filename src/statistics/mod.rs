@@ -2,6 +2,7 @@
 
 mod activation;
 mod channel;
+mod counters;
 mod histogram;
 mod moments;
 mod normal;
@@ -10,5 +11,6 @@ mod tensor;
 
 pub use activation::{ActivationStatistics, RangeSource};
 pub use channel::ChannelDistribution;
-pub use histogram::{Histogram, histogram, outlier_count};
-pub use tensor::{TensorStatistics, tensor_statistics};
+pub(crate) use counters::Counters;
+pub use histogram::{Histogram, histogram, outlier_count, streamed_outlier_count};
+pub use tensor::{TensorStatistics, streamed_statistics, tensor_statistics};

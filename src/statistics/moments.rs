@@ -33,24 +33,47 @@ impl Default for Moments {
     }
 }
 
-/// Independent accumulators, so that the compiler can use vector registers.
+/// Independent accumulators: enough for two vector registers each, so that no addition waits for the one before.
 const LANES: usize = 16;
 
 impl Moments {
-    /// Moments of a block that is short enough for f32 sums of [`LANES`] lanes to be exact to about 1e-6.
-    pub(super) fn of(block: &[f32]) -> Self {
-        let (sum, low, high) = sum_and_range(block);
-        // A NaN anywhere shows in the sum, an infinity in the range. Fourth powers of very large or small numbers leave f32.
-        let magnitude = low.abs().max(high.abs());
-        if !(sum.is_finite() && (1e-8..1e8).contains(&magnitude)) {
+    /// Moments of a block that is short enough for f32 sums of [`LANES`] lanes to be exact to about 1e-6; `guess` is where
+    /// its mean may be. On the way, `places` (as many as elements, or none) are raised to |x| place by place.
+    pub(super) fn of(block: &[f32], guess: f32, places: &mut [f32]) -> Self {
+        let sums = if places.is_empty() {
+            power_sums(block, guess)
+        } else {
+            power_sums_and_maxima(block, guess, places)
+        };
+        // NaN and infinities anywhere show in the sum. Fourth powers of very large or small numbers leave f32.
+        let magnitude = sums.low.abs().max(sums.high.abs());
+        if magnitude == 0.0 && sums.powers[0].is_finite() {
+            return Self {
+                count: block.len() as u64,
+                min: 0.0,
+                max: 0.0,
+                ..Self::default()
+            };
+        }
+        if !(sums.powers[0].is_finite() && (1e-8..1e8).contains(&magnitude)) {
             return Self::of_unusual(block);
         }
-        let centre = (sum / block.len() as f64) as f32;
-        let [s1, s2, s3, s4] = central_sums(block, centre);
+        let [first, second, ..] = sums.powers;
+        let n = block.len() as f64;
+        let (distance, square) = (first / n, second / n);
+        // Far from the mean, differences of large sums would be left.
+        let is_near = distance * distance <= 0.5 * square;
+        let (centre, powers) = if is_near {
+            (guess, sums.powers)
+        } else {
+            let centre = (f64::from(guess) + distance) as f32;
+            (centre, power_sums(block, centre).powers)
+        };
+        let [s1, s2, s3, s4] = powers;
         Self {
             count: block.len() as u64,
-            min: low,
-            max: high,
+            min: sums.low,
+            max: sums.high,
             mean: f64::from(centre),
             ..Self::default()
         }
@@ -132,55 +155,117 @@ impl Moments {
     }
 }
 
-/// Sum, least and greatest of a block. NaN makes the sum NaN.
-#[multiversion(targets = "simd")]
-fn sum_and_range(block: &[f32]) -> (f64, f32, f32) {
-    let (mut sum, mut min, mut max) = ([0.0_f32; LANES], [f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    let (chunks, tail) = block.as_chunks::<LANES>();
-    for chunk in chunks {
-        for lane in 0..LANES {
-            let x = chunk[lane];
-            sum[lane] += x;
-            min[lane] = if x < min[lane] { x } else { min[lane] };
-            max[lane] = if x > max[lane] { x } else { max[lane] };
-        }
-    }
-    for (lane, x) in tail.iter().enumerate() {
-        sum[lane] += x;
-        min[lane] = min[lane].min(*x);
-        max[lane] = max[lane].max(*x);
-    }
-    (
-        total(sum),
-        min.into_iter().fold(f32::INFINITY, f32::min),
-        max.into_iter().fold(f32::NEG_INFINITY, f32::max),
-    )
+/// What one pass over a block tells.
+struct Sums {
+    /// Sums of the first four powers of `x - centre`. NaN anywhere makes them NaN.
+    powers: [f64; 4],
+    low: f32,
+    high: f32,
 }
 
-/// Sums of the first four powers of `x - centre`.
 #[multiversion(targets = "simd")]
-fn central_sums(block: &[f32], centre: f32) -> [f64; 4] {
-    let mut sums = [[0.0_f32; LANES]; 4];
-    let mut add = |lane: usize, x: f32| {
+fn power_sums(block: &[f32], centre: f32) -> Sums {
+    let mut lanes = Lanes::new();
+    let (chunks, tail) = block.as_chunks::<LANES>();
+    for chunk in chunks {
+        lanes.add(chunk, centre);
+    }
+    lanes.add_tail(tail, centre);
+    lanes.total()
+}
+
+#[multiversion(targets = "simd")]
+fn power_sums_and_maxima(block: &[f32], centre: f32, places: &mut [f32]) -> Sums {
+    let mut lanes = Lanes::new();
+    let (chunks, tail) = block.as_chunks::<LANES>();
+    let (place_chunks, place_tail) = places.as_chunks_mut::<LANES>();
+    for (chunk, places) in chunks.iter().zip(place_chunks) {
+        lanes.add(chunk, centre);
+        raise(places, chunk);
+    }
+    raise(place_tail, tail);
+    lanes.add_tail(tail, centre);
+    lanes.total()
+}
+
+/// Raises `places` to |x| place by place.
+#[multiversion(targets = "simd")]
+pub(super) fn raise_all(places: &mut [f32], values: &[f32]) {
+    raise(places, values);
+}
+
+#[inline(always)]
+fn raise(places: &mut [f32], values: &[f32]) {
+    for (place, x) in places.iter_mut().zip(values) {
+        *place = if x.abs() > *place { x.abs() } else { *place };
+    }
+}
+
+struct Lanes {
+    powers: [[f32; LANES]; 4],
+    low: [f32; LANES],
+    high: [f32; LANES],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn new() -> Self {
+        Self {
+            powers: [[0.0; LANES]; 4],
+            low: [f32::INFINITY; LANES],
+            high: [f32::NEG_INFINITY; LANES],
+        }
+    }
+
+    #[inline(always)]
+    fn add_to_lane(&mut self, lane: usize, x: f32, centre: f32) {
         let d = x - centre;
         let d2 = d * d;
-        sums[0][lane] += d;
-        sums[1][lane] += d2;
-        sums[2][lane] += d2 * d;
-        sums[3][lane] += d2 * d2;
-    };
-    let (chunks, tail) = block.as_chunks::<LANES>();
-    for chunk in chunks {
+        self.powers[0][lane] += d;
+        self.powers[1][lane] += d2;
+        self.powers[2][lane] += d2 * d;
+        self.powers[3][lane] += d2 * d2;
+        self.low[lane] = if x < self.low[lane] { x } else { self.low[lane] };
+        self.high[lane] = if x > self.high[lane] { x } else { self.high[lane] };
+    }
+
+    #[inline(always)]
+    fn add(&mut self, chunk: &[f32; LANES], centre: f32) {
         for (lane, x) in chunk.iter().enumerate() {
-            add(lane, *x);
+            self.add_to_lane(lane, *x, centre);
         }
     }
-    for (lane, x) in tail.iter().enumerate() {
-        add(lane, *x);
+
+    #[inline(always)]
+    fn add_tail(&mut self, tail: &[f32], centre: f32) {
+        for (lane, x) in tail.iter().enumerate() {
+            self.add_to_lane(lane, *x, centre);
+        }
     }
-    sums.map(total)
+
+    #[inline(always)]
+    fn total(&self) -> Sums {
+        let mut powers = [0.0; 4];
+        for (total, lanes) in powers.iter_mut().zip(&self.powers) {
+            *total = folded(lanes.map(f64::from), |a, b| a + b);
+        }
+        Sums {
+            powers,
+            low: folded(self.low, |a, b| if b < a { b } else { a }),
+            high: folded(self.high, |a, b| if b > a { b } else { a }),
+        }
+    }
 }
 
-fn total(lanes: [f32; LANES]) -> f64 {
-    lanes.iter().map(|s| f64::from(*s)).sum()
+/// All lanes in one, by halves: not each waiting for the one before.
+#[inline(always)]
+fn folded<T: Copy>(mut lanes: [T; LANES], combine: impl Fn(T, T) -> T) -> T {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = combine(lanes[lane], lanes[lane + half]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }

@@ -1,10 +1,11 @@
 //! Moments and channel ranges of a weight tensor, in one parallel pass.
 //!
-//! The tensor is cut into tasks of whole rows or lines; a task walks blocks that fit the first-level cache and reads each
-//! block from memory once. Blocks are merged in order, so the result does not depend on the number of threads.
+//! The tensor is cut into tasks; a task walks blocks that fit the first-level cache and reads each block from memory once.
+//! Blocks are merged in order, so the result does not depend on the number of threads.
 
-use super::moments::Moments;
+use super::moments::{Moments, raise_all};
 use crate::network::{Layout, OutAxis};
+use crate::onnx::FloatSource;
 use multiversion::multiversion;
 use rayon::prelude::*;
 
@@ -35,109 +36,189 @@ pub struct TensorStatistics {
     pub out_channel_max_abs: Vec<f32>,
 }
 
-/// Elements of a task: large enough that its channel arrays do not matter.
+/// Elements of a task at most, but for tensors of very many channels: large enough that its channel arrays do not matter.
 const TASK: usize = 1 << 18;
-/// Elements of a block: small enough to stay in the first-level cache between its passes.
+const LEAST_TASK: usize = 1 << 15;
+/// Tasks whose channel arrays are held at a time.
+const GROUP: usize = 64;
+/// Elements of a block: small enough for its f32 sums, and for what is known of its places to stay in the cache.
 const BLOCK: usize = 1 << 12;
-/// Independent maxima, so that the compiler can use vector registers.
-const LANES: usize = 16;
+/// Runs from this length on are read once for everything; the blocks of shorter ones hold many of them and are read again,
+/// from the first-level cache, for the maxima of each.
+const LONG: usize = 1 << 8;
 
 /// Statistics of `values`, read as `layout` says. Elements beyond `layout.elements()` are ignored.
 pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {
-    let values = &values[..values.len().min(layout.elements())];
-    // A line is the run of elements of one input channel in one row.
-    let line = layout.inner.max(1);
-    let row = (layout.channels * line).max(1);
-    let unit = if row > TASK { line } else { row };
-    let task = (TASK.max(8 * (layout.in_channels() + layout.out_channels())) / unit).max(1) * unit;
-    let parts: Vec<Part> = values
-        .par_chunks(task)
-        .enumerate()
-        .map(|(number, chunk)| Part::of(chunk, number * task, layout))
-        .collect();
-    let mut total = Part::empty(layout);
-    for part in &parts {
-        total.merge(part);
+    streamed_statistics(values, layout)
+}
+
+/// [`tensor_statistics`] of numbers that are read piece by piece: the memory that it takes does not grow with the tensor.
+pub fn streamed_statistics(values: &(impl FloatSource + ?Sized), layout: &Layout) -> TensorStatistics {
+    let count = values.count().min(layout.elements());
+    let runs = Runs::of(layout);
+    let mut total = runs.read(values, count, Infinities::AsTheyAre);
+    if total.moments.infinite > 0 {
+        // They have raised the maxima of their channels.
+        let Part { places, runs, .. } = runs.read(values, count, Infinities::Zero);
+        total = Part { places, runs, ..total };
     }
-    total.finish()
+    total.finish(layout)
 }
 
-struct Part {
-    moments: Moments,
-    in_channels: Vec<f32>,
-    out_channels: Vec<f32>,
+/// What infinities are taken for.
+#[derive(Clone, Copy, PartialEq)]
+enum Infinities {
+    AsTheyAre,
+    Zero,
 }
 
-impl Part {
-    fn empty(layout: &Layout) -> Self {
+/// A tensor as runs of neighbouring elements that share one channel and differ in the other: rows `[I/g, k…]` of one output
+/// channel each, or lines `[O]` of one input channel each.
+struct Runs {
+    /// Elements of a run.
+    length: usize,
+    /// Runs in a row that have the same places.
+    in_group: usize,
+    /// Runs of the tensor.
+    count: usize,
+    /// Groups of places.
+    groups: usize,
+}
+
+impl Runs {
+    fn of(layout: &Layout) -> Self {
+        let line = layout.inner.max(1);
+        let (length, count, groups) = match layout.out_axis {
+            OutAxis::Outer => ((layout.channels * line).max(1), layout.out_channels(), layout.groups),
+            OutAxis::Inner => (line, layout.in_channels() * layout.outer, 1),
+        };
         Self {
-            moments: Moments::default(),
-            in_channels: vec![0.0; layout.in_channels()],
-            out_channels: vec![0.0; layout.out_channels()],
+            length,
+            in_group: (count / groups.max(1)).max(1),
+            count,
+            groups,
         }
     }
 
-    /// `chunk` begins at `offset` elements into the tensor, at the beginning of a line.
-    fn of(chunk: &[f32], offset: usize, layout: &Layout) -> Self {
-        let mut part = Self::empty(layout);
-        let (line, row) = (layout.inner.max(1), (layout.channels * layout.inner).max(1));
-        // Whole lines that fill a block, so that the second look at them finds them in the cache.
-        let piece = (BLOCK / line).max(1) * line;
-        let mut position = offset;
-        let mut rest = chunk;
-        while !rest.is_empty() {
-            let (block, tail) = rest.split_at(piece.min(row - position % row).min(rest.len()));
-            let mut all_finite = true;
-            for block in block.chunks(BLOCK) {
-                let moments = Moments::of(block);
-                all_finite &= moments.nan + moments.infinite == 0;
-                part.moments.merge(&moments);
+    /// The first `count` numbers of `values`.
+    fn read(&self, values: &(impl FloatSource + ?Sized), count: usize, infinities: Infinities) -> Part {
+        // A number of tasks that two or four threads share evenly.
+        let tasks = count.div_ceil(TASK).next_multiple_of(4);
+        let arrays = self.count + self.groups * self.length;
+        let task = count.div_ceil(tasks.max(1)).max(LEAST_TASK).max(8 * arrays);
+        let task = if self.length > task {
+            task
+        } else {
+            task.next_multiple_of(self.length)
+        };
+        let of_task = |scratch: &mut Vec<f32>, &number: &usize| {
+            let start = number * task;
+            let chunk = values.piece(start..count.min(start + task), scratch);
+            if infinities == Infinities::Zero {
+                let finite: Vec<f32> = chunk.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
+                return self.part(&finite, start);
             }
-            if all_finite {
-                part.channels(block, position, layout);
-            } else {
-                let block: Vec<f32> = block.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
-                part.channels(&block, position, layout);
+            self.part(chunk, start)
+        };
+        let mut total: Option<Part> = None;
+        for group in (0..count.div_ceil(task)).collect::<Vec<_>>().chunks(GROUP) {
+            let parts: Vec<Part> = group.par_iter().map_init(Vec::new, of_task).collect();
+            for part in parts {
+                match &mut total {
+                    Some(total) => total.merge(&part),
+                    None => total = Some(part),
+                }
             }
-            position += block.len();
-            rest = tail;
+        }
+        total.unwrap_or_else(|| self.empty())
+    }
+
+    fn empty(&self) -> Part {
+        Part {
+            moments: Moments::default(),
+            places: vec![0.0; self.groups * self.length],
+            runs: vec![0.0; self.count],
+        }
+    }
+
+    /// `chunk` begins at `offset` elements into the tensor.
+    fn part(&self, chunk: &[f32], offset: usize) -> Part {
+        let mut part = self.empty();
+        if self.length >= LONG {
+            self.read_long(chunk, offset, &mut part);
+        } else {
+            // A chunk of short runs begins with a run.
+            let whole = (BLOCK / self.length).max(1) * self.length;
+            let mut run = offset / self.length;
+            for block in chunk.chunks(whole) {
+                let guess = part.moments.mean as f32;
+                part.moments.merge(&Moments::of(block, guess, &mut []));
+                for values in block.chunks(self.length) {
+                    let first = run / self.in_group * self.length;
+                    part.runs[run] = part.runs[run].max(maxima(values, &mut part.places[first..]));
+                    run += 1;
+                }
+            }
         }
         part
     }
 
-    /// Takes in lines of one row; all elements are finite.
-    fn channels(&mut self, lines: &[f32], position: usize, layout: &Layout) {
-        let row = position / (layout.channels * layout.inner).max(1);
-        let first =
-            row / layout.outer.max(1) * layout.channels + position / layout.inner.max(1) % layout.channels.max(1);
-        let in_channels = &mut self.in_channels[first..];
-        match layout.out_axis {
-            OutAxis::Outer => {
-                let max = line_maxima(lines, layout.inner.max(1), in_channels);
-                self.out_channels[row] = self.out_channels[row].max(max);
+    fn read_long(&self, chunk: &[f32], offset: usize, part: &mut Part) {
+        let (mut position, mut rest) = (offset, chunk);
+        while !rest.is_empty() {
+            let (run, place) = (position / self.length, position % self.length);
+            let (block, tail) = rest.split_at(BLOCK.min(self.length - place).min(rest.len()));
+            let first = run / self.in_group * self.length + place;
+            let guess = part.moments.mean as f32;
+            let moments = Moments::of(block, guess, &mut part.places[first..][..block.len()]);
+            part.moments.merge(&moments);
+            if moments.count > 0 {
+                let largest = moments.min.abs().max(moments.max.abs());
+                part.runs[run] = part.runs[run].max(largest);
             }
-            OutAxis::Inner => {
-                for (max, line) in in_channels.iter_mut().zip(lines.chunks(layout.inner.max(1))) {
-                    *max = max.max(column_maxima(line, &mut self.out_channels));
-                }
-            }
+            position += block.len();
+            rest = tail;
         }
     }
+}
 
+struct Part {
+    moments: Moments,
+    /// Greatest |x| of each place of a run, group by group.
+    places: Vec<f32>,
+    /// Greatest |x| of each run.
+    runs: Vec<f32>,
+}
+
+impl Part {
     fn merge(&mut self, other: &Self) {
         self.moments.merge(&other.moments);
-        for (mine, theirs) in self.in_channels.iter_mut().zip(&other.in_channels) {
-            *mine = mine.max(*theirs);
-        }
-        for (mine, theirs) in self.out_channels.iter_mut().zip(&other.out_channels) {
-            *mine = mine.max(*theirs);
-        }
+        raise_all(&mut self.places, &other.places);
+        raise_all(&mut self.runs, &other.runs);
     }
 
-    fn finish(self) -> TensorStatistics {
+    fn finish(self, layout: &Layout) -> TensorStatistics {
         let moments = self.moments;
         let empty = moments.count == 0;
         let (min, max) = if empty { (0.0, 0.0) } else { (moments.min, moments.max) };
+        let greatest = |values: &[f32]| values.iter().copied().fold(0.0, f32::max);
+        let (in_channels, mut out_channels) = match layout.out_axis {
+            OutAxis::Outer => (
+                self.places.chunks(layout.inner.max(1)).map(greatest).collect(),
+                self.runs,
+            ),
+            OutAxis::Inner => {
+                // Rows of one group hold the same channels.
+                let mut channels = vec![0.0; layout.in_channels()];
+                for (row, lines) in self.runs.chunks(layout.channels.max(1)).enumerate() {
+                    raise_all(&mut channels[row / layout.outer.max(1) * layout.channels..], lines);
+                }
+                (channels, self.places)
+            }
+        };
+        let mut in_channels: Vec<f32> = in_channels;
+        in_channels.resize(layout.in_channels(), 0.0);
+        out_channels.resize(layout.out_channels(), 0.0);
         TensorStatistics {
             count: moments.count,
             nan: moments.nan,
@@ -148,62 +229,22 @@ impl Part {
             mean: moments.mean,
             std: moments.std(),
             kurtosis: moments.kurtosis(),
-            in_channel_max_abs: self.in_channels,
-            out_channel_max_abs: self.out_channels,
+            in_channel_max_abs: in_channels,
+            out_channel_max_abs: out_channels,
         }
     }
 }
 
-/// Raises `maxima` to the greatest |x| of each line, and returns the greatest of all.
+/// Raises `places` to |x| place by place, and returns the greatest of all.
 #[multiversion(targets = "simd")]
-fn line_maxima(lines: &[f32], length: usize, maxima: &mut [f32]) -> f32 {
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
-    match length {
-        1 => {
-            let mut all = [0.0_f32; LANES];
-            for (maxima, lines) in maxima.chunks_mut(LANES).zip(lines.chunks(LANES)) {
-                for ((all, max), x) in all.iter_mut().zip(maxima).zip(lines) {
-                    *max = greater(x.abs(), *max);
-                    *all = greater(x.abs(), *all);
-                }
-            }
-            all.into_iter().fold(0.0, greater)
-        }
-        9 => fixed_line_maxima::<9>(lines, maxima),
-        25 => fixed_line_maxima::<25>(lines, maxima),
-        49 => fixed_line_maxima::<49>(lines, maxima),
-        _ => lines.chunks(length).zip(maxima).fold(0.0, |all, (line, max)| {
-            let largest = line.iter().fold(0.0, |m, x| greater(x.abs(), m));
-            *max = greater(largest, *max);
-            greater(largest, all)
-        }),
+fn maxima(values: &[f32], places: &mut [f32]) -> f32 {
+    let mut all = 0.0;
+    for (place, x) in places.iter_mut().zip(values) {
+        let x = x.abs();
+        *place = if x > *place { x } else { *place };
+        all = if x > all { x } else { all };
     }
-}
-
-/// [`line_maxima`] of kernels whose size the compiler knows: 3x3, 5x5, 7x7.
-#[inline(always)]
-fn fixed_line_maxima<const N: usize>(lines: &[f32], maxima: &mut [f32]) -> f32 {
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
-    let (lines, _) = lines.as_chunks::<N>();
-    lines.iter().zip(maxima).fold(0.0, |all, (line, max)| {
-        let largest = line.iter().fold(0.0, |m, x| greater(x.abs(), m));
-        *max = greater(largest, *max);
-        greater(largest, all)
-    })
-}
-
-/// Raises `maxima` to |x| place by place, and returns the greatest of all.
-#[multiversion(targets = "simd")]
-fn column_maxima(line: &[f32], maxima: &mut [f32]) -> f32 {
-    let greater = |a: f32, b: f32| if a > b { a } else { b };
-    let mut all = [0.0_f32; LANES];
-    for (maxima, line) in maxima.chunks_mut(LANES).zip(line.chunks(LANES)) {
-        for ((all, max), x) in all.iter_mut().zip(maxima).zip(line) {
-            *max = greater(x.abs(), *max);
-            *all = greater(x.abs(), *all);
-        }
-    }
-    all.into_iter().fold(0.0, greater)
+    all
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn open_with(builder: HarnessBuilder<App>, model: &str, samples: usize) -> W
 pub fn settle(window: &mut Window) {
     let started = Instant::now();
     window.run_steps(2);
-    while !session(window).is_idle() {
+    while !window.state().is_idle() {
         assert!(started.elapsed() < LIMIT, "stuck: {:?}", session(window).running());
         std::thread::sleep(Duration::from_millis(3));
         window.step();

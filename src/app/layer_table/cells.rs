@@ -107,6 +107,9 @@ pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usiz
     let facts = &open.shown().layers[index];
     let known = |ui: &mut Ui, number: String| match &facts.statistics {
         Ok(_) => number_cell(ui, &number),
+        Err(_) if facts.pending => {
+            ui.label(note("…"));
+        }
         Err(reason) => {
             ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
         }

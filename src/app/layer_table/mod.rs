@@ -82,7 +82,7 @@ impl LayerTable {
 
     /// Draws the table.
     pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
-        self.filter_ui(ui, open, sigma, out);
+        self.filter_ui(ui, sigma, out);
         self.update_order(open);
         let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
         if (up || down) && ui.memory(|memory| memory.focused().is_none()) {
@@ -145,11 +145,8 @@ impl LayerTable {
         }
     }
 
-    fn filter_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
+    fn filter_ui(&mut self, ui: &mut Ui, sigma: f64, out: &mut Outbox) {
         ui.horizontal(|ui| {
-            ui.heading("Layers");
-            let count = open.original.layers.len();
-            ui.label(note(count.to_string()));
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let mut value = sigma;
                 let drag = egui::DragValue::new(&mut value)

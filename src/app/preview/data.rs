@@ -3,29 +3,29 @@
 use super::super::Outbox;
 use super::super::command::Command;
 use super::super::text::{self, note};
-use crate::inference::{DataOptions, Dataset};
+use super::super::theme::tokens;
+use super::reading::Reading;
+use crate::inference::{AtChance, Dataset};
 use crate::session::{Action, OpenNetwork, Session};
-use egui::Ui;
+use egui::containers::menu::{MenuButton, MenuConfig};
+use egui::{PopupCloseBehavior, RichText, Ui};
 
-/// Ways to turn pixels into numbers, and which networks expect them.
-const PRESETS: [(&str, &str); 5] = [
-    (
-        "imagenet",
-        "Resized and cropped as torchvision does; minus the mean of ImageNet, over its deviation.",
-    ),
-    (
-        "cifar",
-        "Minus the mean of ImageNet, over its deviation, at their own size.",
-    ),
-    ("fashion", "Minus the mean of Fashion-MNIST, over its deviation; grey."),
-    ("unit", "0 to 1."),
-    ("raw", "0 to 255, as they are."),
-];
 /// Characters of the data's name.
 const NAME: usize = 28;
+/// Width of the menus, points.
+const WIDTH: f32 = 360.0;
+/// Suggestions shown.
+const SHOWN: usize = 3;
 
 /// The menu of the data, and the number of samples.
-pub(super) fn data_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, data: &Dataset, out: &mut Outbox) {
+pub(super) fn data_ui(
+    ui: &mut Ui,
+    reading: &mut Reading,
+    session: &Session,
+    open: &OpenNetwork,
+    data: &Dataset,
+    out: &mut Outbox,
+) {
     let mut limit = session.limit().min(data.len());
     let drag = egui::DragValue::new(&mut limit).range(1..=data.len()).speed(10.0);
     let response = ui
@@ -35,28 +35,28 @@ pub(super) fn data_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, data: 
     if response.labelled_by(name.id).changed() {
         out.actions.push(Action::SetSampleLimit(limit));
     }
-    let preset = preset(data);
+    let preset = data.preprocess_fields().map(|(preset, _)| preset);
     let shown = match preset {
         Some(preset) => format!("{} · {preset} ▾", text::elide_middle(data.name(), NAME)),
         None => format!("{} ▾", text::elide_middle(data.name(), NAME)),
     };
-    let menu = ui.menu_button(egui::RichText::new(shown).small(), |ui| {
-        menu_ui(ui, open, data, preset, out);
-    });
+    let menu = stays_open(RichText::new(shown).small()).ui(ui, |ui| menu_ui(ui, reading, open, data, out));
     let what = format!("{}\n{}", data.name(), data.preprocessing());
-    let response = menu.response.on_hover_text(what);
+    let response = menu.0.on_hover_text(what);
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "Data"));
+    if let Some(at_chance) = open.at_chance() {
+        at_chance_ui(ui, open, at_chance, out);
+    }
 }
 
-/// The preset that the pictures are read with; `None` for text and arrays.
-fn preset(data: &Dataset) -> Option<&'static str> {
-    let described = data.preprocessing();
-    let (name, _) = described.split_once(':')?;
-    PRESETS.iter().map(|(preset, _)| *preset).find(|preset| *preset == name)
+/// A menu whose fields can be edited without closing it.
+fn stays_open<'a>(title: RichText) -> MenuButton<'a> {
+    let config = MenuConfig::default().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
+    MenuButton::new(title).config(config)
 }
 
-fn menu_ui(ui: &mut Ui, open: &OpenNetwork, data: &Dataset, preset: Option<&str>, out: &mut Outbox) {
-    ui.set_max_width(340.0);
+fn menu_ui(ui: &mut Ui, reading: &mut Reading, open: &OpenNetwork, data: &Dataset, out: &mut Outbox) {
+    ui.set_max_width(WIDTH);
     ui.strong(data.name());
     ui.label(text::plural(data.len() as u64, "sample", "samples"));
     ui.add(egui::Label::new(data.preprocessing()).wrap());
@@ -64,18 +64,10 @@ fn menu_ui(ui: &mut Ui, open: &OpenNetwork, data: &Dataset, preset: Option<&str>
         ui.add(egui::Label::new(note).wrap());
     }
     ui.separator();
-    if let (Some(preset), Some((path, options))) = (preset, open.data_opened()) {
-        ui.label(note("Read the pictures as the network was trained:"));
-        for (name, what) in PRESETS {
-            if ui.radio(name == preset, name).on_hover_text(what).clicked() {
-                let options = DataOptions {
-                    preprocess: Some(name.to_owned()),
-                    ..options.clone()
-                };
-                let path = path.clone();
-                out.actions.push(Action::OpenData { path, options });
-                ui.close();
-            }
+    if let (Some(fields), Some((path, options))) = (data.preprocess_fields(), open.data_opened()) {
+        if let Some(options) = reading.ui(ui, open, data, options, fields) {
+            let path = path.clone();
+            out.actions.push(Action::OpenData { path, options });
         }
         ui.separator();
     }
@@ -84,4 +76,38 @@ fn menu_ui(ui: &mut Ui, open: &OpenNetwork, data: &Dataset, preset: Option<&str>
             out.commands.push(command);
         }
     }
+}
+
+/// That the float network guesses, and ways of reading the pictures that do better.
+fn at_chance_ui(ui: &mut Ui, open: &OpenNetwork, at_chance: &AtChance, out: &mut Outbox) {
+    let title = RichText::new("no better than guessing ▾")
+        .small()
+        .color(tokens(ui).warning);
+    let menu = ui.menu_button(title, |ui| {
+        ui.set_max_width(WIDTH);
+        let chance = text::percent(at_chance.chance);
+        let what = format!(
+            "The float network is no better than guessing ({chance}): its pictures may be read otherwise than in its training."
+        );
+        ui.add(egui::Label::new(what).wrap());
+        if at_chance.suggestions.is_empty() {
+            let none = "No preset does better. Do the labels belong to this network?";
+            ui.add(egui::Label::new(none).wrap());
+        }
+        for suggestion in at_chance.suggestions.iter().take(SHOWN) {
+            let right = text::percent(suggestion.top1);
+            let text = format!("{}: {right} of {} samples", suggestion.title(), suggestion.samples);
+            if ui.button(text).on_hover_text("Read the pictures this way.").clicked()
+                && let Some((path, _)) = open.data_opened()
+            {
+                let (path, options) = (path.clone(), suggestion.options.clone());
+                out.actions.push(Action::OpenData { path, options });
+                ui.close();
+            }
+        }
+    });
+    let response = menu
+        .response
+        .on_hover_text("The float network is no better than guessing.");
+    response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, "No better than guessing"));
 }

@@ -1,6 +1,7 @@
 //! What the recipe does to the answers: accuracy before and after, and samples with both networks' answers.
 
 mod data;
+mod reading;
 mod samples;
 
 use super::Outbox;
@@ -16,6 +17,7 @@ use egui::{RichText, Ui};
 #[derive(Default)]
 pub(super) struct PreviewPanel {
     samples: samples::Samples,
+    reading: reading::Reading,
 }
 
 impl PreviewPanel {
@@ -23,7 +25,7 @@ impl PreviewPanel {
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
         // The height that was chosen, whatever there is to show: the plots above must not jump.
         ui.set_min_height(ui.available_height());
-        accuracy_ui(ui, session, open, out);
+        accuracy_ui(ui, &mut self.reading, session, open, out);
         match open.run_state(session.limit()) {
             RunState::CannotRun(reason) => {
                 ui.add(egui::Label::new(format!("The network can't be run: {reason}.")).wrap());
@@ -36,10 +38,9 @@ impl PreviewPanel {
 }
 
 /// `float 94.2 % → this recipe 80.8 % ± 1.2 (plain 3 bits 80.8 %)`, with progress while it runs.
-fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+fn accuracy_ui(ui: &mut Ui, reading: &mut reading::Reading, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
     let state = open.run_state(session.limit());
     ui.horizontal(|ui| {
-        ui.heading("Preview");
         if let Some((_, evaluated)) = open.evaluated() {
             numbers_ui(ui, open, evaluated, state == RunState::Done);
         }
@@ -60,7 +61,7 @@ fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Out
         }
         if let Some(data) = open.data() {
             ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                data::data_ui(ui, session, open, data, out);
+                data::data_ui(ui, reading, session, open, data, out);
             });
         }
     });

@@ -16,7 +16,7 @@ use rows::{
 /// The panel.
 pub(super) fn recipe_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     ui.horizontal(|ui| {
-        ui.heading("Recipe");
+        ui.strong("Whole network");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
             preset_ui(ui, out);
         });

@@ -1,6 +1,7 @@
 //! Tests of the flags.
 
 use super::*;
+use crate::format::demo::Demo;
 use clap::CommandFactory;
 
 #[test]
@@ -10,10 +11,11 @@ fn the_definition_of_the_command_line_holds_together() {
 
 #[test]
 fn means_may_be_negative_and_deviations_may_not() {
+    let network = Demo::Fashion.network().unwrap();
     let parse = |words: &[&str]| {
         let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
         match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
-            Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options("m.onnx")),
+            Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options(&network)),
             _ => None,
         }
     };
@@ -21,6 +23,17 @@ fn means_may_be_negative_and_deviations_may_not() {
     assert_eq!(options.mean, Some(vec![-0.5, 0.25]));
     assert_eq!(options.std, Some(vec![0.5, 2.0]));
     assert_eq!(options.channels_last, Some(true));
+    let options = parse(&[
+        "--channel-order",
+        "bgr",
+        "--interpolation",
+        "bicubic",
+        "--classes",
+        "cifar10",
+    ])
+    .unwrap();
+    assert!(options.blue_first && options.interpolation == Some(Interpolation::Bicubic));
+    assert_eq!(options.classes.as_deref(), Some("cifar10"));
     assert!(parse(&["--std", "0.5,0"]).is_none());
     assert!(parse(&["--std", "nan"]).is_none());
 }

@@ -1,24 +1,11 @@
 //! CIFAR's binary version: records of label byte(s) and 3 x 32 x 32 pixels, planes R, G, B.
 
+use super::classes::{CIFAR_10, CIFAR_100};
 use super::{DatasetError, fault};
 use std::path::Path;
 
 /// Bytes of the pixels of a record.
 const PIXELS: usize = 3 * 32 * 32;
-
-/// Classes of CIFAR-10, in label order (<https://www.cs.toronto.edu/~kriz/cifar.html>).
-const CLASSES_10: [&str; 10] = [
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-];
 
 /// A CIFAR file.
 pub(super) struct Cifar {
@@ -30,7 +17,7 @@ pub(super) struct Cifar {
     pub(super) offset: usize,
     /// Labels: the fine ones of CIFAR-100.
     pub(super) labels: Vec<usize>,
-    /// Names of the classes, if known.
+    /// Names of the classes.
     pub(super) classes: Vec<String>,
 }
 
@@ -76,11 +63,8 @@ pub(super) fn read(path: &Path, data: Vec<u8>) -> Result<Cifar, DatasetError> {
             ),
         ));
     }
-    let classes = if count == 10 {
-        CLASSES_10.map(str::to_owned).to_vec()
-    } else {
-        Vec::new()
-    };
+    let classes: &[&str] = if count == 10 { &CIFAR_10 } else { &CIFAR_100 };
+    let classes = classes.iter().map(|&name| name.to_owned()).collect();
     Ok(Cifar {
         data,
         record,

@@ -1,5 +1,6 @@
-//! Folders of images: class sub-folders, or one flat folder with or without labels.
+//! Folders of images: class sub-folders (named by number, WordNet id or name), or one flat folder with or without labels.
 
+use super::classes::{self, Classes};
 use super::labels::{self, Labels};
 use super::picture::Picture;
 use super::{DatasetError, fault};
@@ -8,6 +9,8 @@ use std::path::{Path, PathBuf};
 
 /// File names that are images.
 const EXTENSIONS: [&str; 4] = ["png", "jpg", "jpeg", "webp"];
+/// Classes of ImageNet's challenge.
+const IMAGENET: usize = 1000;
 /// Files of labels that a flat folder is searched for.
 const LABEL_FILES: [&str; 3] = ["labels.csv", "labels.txt", "labels.tsv"];
 /// Folders up to this size are decoded once to find unreadable images, larger ones only looked at; bytes.
@@ -37,8 +40,9 @@ pub(super) fn is_image(path: &Path) -> bool {
     EXTENSIONS.contains(&extension.as_str())
 }
 
-/// Lists a folder; `labels_file` is where its labels are, if not in sub-folders or a `labels.csv`.
-pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, DatasetError> {
+/// Lists a folder; `labels_file` is where its labels are, if not in sub-folders or a `labels.csv`; `known` are the network's
+/// classes, if they are known.
+pub(super) fn read(path: &Path, labels_file: Option<&Path>, known: &Classes) -> Result<Folder, DatasetError> {
     let name = path.display().to_string();
     let entries = sorted_entries(path)?;
     let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
@@ -47,6 +51,7 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
         .filter(|entry| entry.is_file() && is_image(entry))
         .cloned()
         .collect();
+    let mut notes = Vec::new();
     let (files, labels, classes) = if flat.is_empty() && !folders.is_empty() {
         if let Some(labels) = labels_file {
             return Err(fault(
@@ -54,7 +59,7 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
                 format!("{name} has class sub-folders: a labels file cannot be given as well"),
             ));
         }
-        classes_of(&folders)?
+        classes_of(&folders, known, &mut notes)?
     } else {
         let beside = LABEL_FILES
             .iter()
@@ -64,7 +69,7 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
             Some(file) => Some((labels::read(&file)?, file)),
             None => None,
         };
-        labelled(flat, labels)?
+        labelled(flat, labels, known)?
     };
     if files.is_empty() {
         return Err(fault(
@@ -72,18 +77,44 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>) -> Result<Folder, Da
             "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned(),
         ));
     }
-    Ok(readable(files, labels.as_deref(), classes))
+    let mut folder = readable(files, labels.as_deref(), classes);
+    folder.notes.splice(0..0, notes);
+    Ok(folder)
 }
 
 type Listed = (Vec<PathBuf>, Option<Vec<usize>>, Vec<String>);
 
-/// One class a sub-folder, in the order of names; folders named by numbers are those classes.
-fn classes_of(folders: &[&PathBuf]) -> Result<Listed, DatasetError> {
+/// One class a sub-folder. Folders named by numbers are those classes; folders that are all called as known classes are
+/// these; else they are classes in the order of their names, which is the order of ImageNet's 1000 WordNet ids, too.
+fn classes_of(folders: &[&PathBuf], known: &Classes, notes: &mut Vec<String>) -> Result<Listed, DatasetError> {
     let names: Vec<String> = folders
         .iter()
         .map(|folder| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
         .collect();
     let numbers: Option<Vec<usize>> = names.iter().map(|name| name.parse().ok()).collect();
+    let named: Option<Vec<usize>> = names.iter().map(|name| known.index_of(name)).collect();
+    let ids = names.iter().all(|name| classes::is_wordnet_id(name));
+    let (numbers, class_names) = match (numbers, named) {
+        (Some(numbers), _) => (Some(numbers), Vec::new()),
+        (None, Some(named)) => (Some(named), Vec::new()),
+        (None, None) if ids && names.len() == IMAGENET => (None, classes::imagenet()),
+        (None, None) => {
+            if ids {
+                let last = names.len() - 1;
+                notes.push(format!(
+                    "the sub-folders are named by WordNet ids, but there are not {IMAGENET} of them: they count as classes \
+                     0 to {last} in their order; name the network's classes by a file with lines like 'n01440764 tench'"
+                ));
+            } else if !known.names.is_empty() {
+                let strange = names.iter().find(|name| known.index_of(name).is_none());
+                notes.push(format!(
+                    "the network has no class '{}': the sub-folders count as classes in the order of their names",
+                    strange.map(String::as_str).unwrap_or_default()
+                ));
+            }
+            (None, names)
+        }
+    };
     let (mut files, mut labels) = (Vec::new(), Vec::new());
     for (at, folder) in folders.iter().enumerate() {
         let class = numbers.as_ref().map_or(at, |numbers| numbers[at]);
@@ -95,23 +126,27 @@ fn classes_of(folders: &[&PathBuf]) -> Result<Listed, DatasetError> {
             labels.push(class);
         }
     }
-    Ok((files, Some(labels), if numbers.is_some() { Vec::new() } else { names }))
+    Ok((files, Some(labels), class_names))
 }
 
-fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>) -> Result<Listed, DatasetError> {
+fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>, known: &Classes) -> Result<Listed, DatasetError> {
     match labels {
         None => Ok((files, None, Vec::new())),
         Some((Labels::Named(named, classes), path)) => {
+            // Labels that are names stand for the network's own classes, where all of them are known.
+            let own: Option<Vec<usize>> = classes.iter().map(|class| known.index_of(class)).collect();
+            let own = own.filter(|own| !own.is_empty());
             let labels = files
                 .iter()
                 .map(|file| {
                     let name = file.file_name().unwrap_or_default().to_string_lossy();
                     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-                    (named.get(&*name).or_else(|| named.get(&*stem)).copied())
+                    (named.get(&*name).or_else(|| named.get(&*stem)))
+                        .map(|class| own.as_ref().map_or(*class, |own| own[*class]))
                         .ok_or_else(|| fault(&path.display().to_string(), format!("there is no label for '{name}'")))
                 })
                 .collect::<Result<_, _>>()?;
-            Ok((files, Some(labels), classes))
+            Ok((files, Some(labels), if own.is_some() { Vec::new() } else { classes }))
         }
         Some((ordered, path)) => {
             let labels = labels::ordered(ordered, files.len(), &path)?;

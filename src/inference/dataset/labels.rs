@@ -1,5 +1,6 @@
 //! Labels beside the data: IDX, `.npy`, or text (`name,label` lines, or one label a line in the order of the samples).
 
+use super::folder::is_image;
 use super::{DatasetError, arrays, fault, idx};
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
@@ -61,13 +62,12 @@ fn read_text(text: &str, name: &str) -> Result<Labels, DatasetError> {
             .collect::<Result<_, _>>()
             .map(Labels::Ordered);
     }
-    // A first line that is no number above lines that are is a heading.
+    // A first line that is no number above lines that are is a heading, and so is one that names no file above lines that do.
     let numeric = rows.len() > 1 && rows[1..].iter().all(|(_, label)| label.parse::<usize>().is_ok());
-    let rows = if numeric && rows[0].1.parse::<usize>().is_err() {
-        &rows[1..]
-    } else {
-        &rows[..]
-    };
+    let is_file = |(file, _): &(Option<&str>, &str)| file.is_some_and(|file| is_image(Path::new(file)));
+    let heading = (numeric && rows[0].1.parse::<usize>().is_err())
+        || (rows.len() > 1 && !is_file(&rows[0]) && rows[1..].iter().all(is_file));
+    let rows = if heading { &rows[1..] } else { &rows[..] };
     let classes: Vec<&str> = if numeric {
         Vec::new()
     } else {

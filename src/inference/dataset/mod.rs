@@ -4,6 +4,8 @@
 
 mod arrays;
 mod cifar;
+mod classes;
+mod fitted;
 mod folder;
 mod idx;
 mod labels;
@@ -11,6 +13,7 @@ mod noise;
 mod open;
 mod picture;
 mod preprocess;
+mod presets;
 mod text;
 
 #[cfg(test)]
@@ -18,13 +21,20 @@ mod tests;
 
 use super::Port;
 use crate::format::demo::Demo;
+use crate::network::{Interpolation, Network, PreprocessHint};
 use arrays::InputArray;
+pub use classes::CLASS_LISTS;
+use fitted::Fitted;
 use picture::Picture;
-use preprocess::Preprocess;
+use preprocess::{Origin, Preprocess};
+pub use preprocess::{PreprocessFields, interpolation_name};
+pub use presets::PreprocessPreset;
 use rayon::prelude::*;
 use rten::Value;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use text::Text;
 pub(crate) use text::TextLayout;
 
@@ -34,18 +44,27 @@ const THUMBNAIL: usize = 96;
 /// How to read data: everything that the files do not say.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DataOptions {
-    /// A preprocessing preset by name (`imagenet`, `cifar`, `fashion`, `unit`, `raw`), before the single fields below.
+    /// A preprocessing by name, before the single fields below: a [`PreprocessPreset`], or `network` for what the network's
+    /// own files say.
     pub preprocess: Option<String>,
     /// Shorter side after resizing, pixels.
     pub size: Option<usize>,
     /// Centre crop, pixels.
     pub crop: Option<usize>,
-    /// Mean of each channel, after scaling to 0..1.
+    /// How pictures are resized.
+    pub interpolation: Option<Interpolation>,
+    /// Mean of each channel, red first, after scaling to 0..1.
     pub mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel, after scaling to 0..1.
+    /// Standard deviation of each channel, red first, after scaling to 0..1.
     pub std: Option<Vec<f32>>,
     /// `nhwc` instead of `nchw`.
     pub channels_last: Option<bool>,
+    /// Blue before green before red.
+    pub blue_first: bool,
+    /// Names of the classes: one of [`CLASS_LISTS`], or a file of names.
+    pub classes: Option<String>,
+    /// What the network's own files say.
+    pub hint: Option<Arc<PreprocessHint>>,
     /// Labels beside the data.
     pub labels: Option<PathBuf>,
     /// Characters and their token ids (JSON), for text; else looked for beside the text.
@@ -55,6 +74,28 @@ pub struct DataOptions {
 }
 
 impl DataOptions {
+    /// The same with what the files of `network` tell: its vocabulary, how it wants its pictures, its classes.
+    #[must_use]
+    pub fn for_network(self, network: &Network) -> Self {
+        let options = Self {
+            hint: self.hint.or_else(|| network.preprocess.clone()),
+            ..self
+        };
+        match &network.path {
+            Some(model) => options.with_vocabulary_of(model),
+            None => options,
+        }
+    }
+
+    /// Whether the same files are read as with `other`, so that pictures need not be opened anew for these options.
+    pub fn reads_the_same_files(&self, other: &Self) -> bool {
+        let files = |options: &Self| {
+            let (labels, vocabulary) = (options.labels.clone(), options.vocabulary.clone());
+            (labels, vocabulary, options.inputs.clone(), options.classes.clone())
+        };
+        files(self) == files(other)
+    }
+
     /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`), if there is one and none was chosen.
     #[must_use]
     pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
@@ -68,7 +109,8 @@ impl DataOptions {
     /// Whether anything is asked for that only pictures can have.
     fn wants_pictures(&self) -> bool {
         let chosen = self.preprocess.as_deref().is_some_and(|preset| preset != "raw");
-        chosen || self.size.is_some() || self.crop.is_some() || self.mean.is_some() || self.std.is_some()
+        let fields = self.size.is_some() || self.crop.is_some() || self.mean.is_some() || self.std.is_some();
+        chosen || fields || self.interpolation.is_some() || self.blue_first
     }
 }
 
@@ -103,15 +145,46 @@ pub struct Dataset {
 
 #[derive(Debug)]
 enum Samples {
-    Pictures {
-        pictures: Pictures,
-        preprocess: Preprocess,
-        /// The network's input.
-        input: String,
-    },
+    Pictures(PictureSamples),
     /// Number of samples.
     Arrays(usize),
     Text(Text),
+}
+
+/// The numbers that a network gets of a picture, as a small picture: the least number black, the greatest white, the
+/// network's first channel as red.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenPicture {
+    /// Width of the small picture, pixels.
+    pub width: usize,
+    /// Height of the small picture, pixels.
+    pub height: usize,
+    /// Its bytes, red, green, blue.
+    pub rgb: Vec<u8>,
+    /// Width and height of what the network gets, pixels.
+    pub size: [usize; 2],
+    /// The least and the greatest number.
+    pub range: [f32; 2],
+}
+
+#[derive(Debug)]
+struct PictureSamples {
+    pictures: Arc<Pictures>,
+    /// Where they come from and how many channels they have: what decides how they are read without a choice.
+    origin: Origin,
+    channels: usize,
+    preprocess: Preprocess,
+    /// Pictures in their final size.
+    fitted: Fitted,
+    /// The network's input.
+    input: String,
+}
+
+impl PictureSamples {
+    fn fitted(&self, sample: usize) -> Result<Cow<'_, Picture>, DatasetError> {
+        let make = || Ok(self.preprocess.fit(self.pictures.picture(sample)?));
+        self.fitted.get(sample, make)
+    }
 }
 
 #[derive(Debug)]
@@ -217,7 +290,7 @@ impl Dataset {
     /// Number of samples (images), or of predicted tokens (text).
     pub fn len(&self) -> usize {
         match &self.samples {
-            Samples::Pictures { pictures, .. } => pictures.len(),
+            Samples::Pictures(samples) => samples.pictures.len(),
             Samples::Arrays(samples) => *samples,
             Samples::Text(text) => text.len(),
         }
@@ -261,7 +334,7 @@ impl Dataset {
     /// What is done to a sample before the network sees it, in one line for a person.
     pub fn preprocessing(&self) -> String {
         match &self.samples {
-            Samples::Pictures { preprocess, .. } => preprocess.describe(),
+            Samples::Pictures(samples) => samples.preprocess.describe(),
             Samples::Arrays(_) => "arrays, as they are".to_owned(),
             Samples::Text(text) => text.describe(),
         }
@@ -293,27 +366,18 @@ impl Dataset {
         match &self.samples {
             Samples::Arrays(_) => {}
             Samples::Text(text) => inputs.push(text.batch(&range, &self.name)?),
-            Samples::Pictures {
-                pictures,
-                preprocess,
-                input,
-            } => inputs.push((input.clone(), self.pictures(pictures, preprocess, range)?)),
+            Samples::Pictures(samples) => inputs.push((samples.input.clone(), self.pictures(samples, range)?)),
         }
         Ok(inputs)
     }
 
-    fn pictures(
-        &self,
-        pictures: &Pictures,
-        preprocess: &Preprocess,
-        range: Range<usize>,
-    ) -> Result<Value, DatasetError> {
-        let samples = range.len();
+    fn pictures(&self, samples: &PictureSamples, range: Range<usize>) -> Result<Value, DatasetError> {
+        let count = range.len();
         let decoded = range
             .into_par_iter()
             .map(|sample| {
-                let picture = preprocess.fit(pictures.picture(sample)?);
-                let numbers = preprocess.numbers(&picture);
+                let picture = samples.fitted(sample)?;
+                let numbers = samples.preprocess.numbers(&picture);
                 Ok(((picture.height, picture.width), numbers))
             })
             .collect::<Result<Vec<_>, DatasetError>>()?;
@@ -322,24 +386,70 @@ impl Dataset {
             return Err(fault(&self.name, open::DIFFERING_SIZES.to_owned()));
         }
         let numbers: Vec<f32> = decoded.into_iter().flat_map(|(_, numbers)| numbers).collect();
-        Value::from_shape(preprocess.shape(samples, height, width), numbers)
+        Value::from_shape(samples.preprocess.shape(count, height, width), numbers)
             .map_err(|error| fault(&self.name, error.to_string()))
+    }
+
+    /// The same pictures made ready otherwise, without opening them anew; `None` for data that are no pictures.
+    ///
+    /// # Errors
+    /// [`DatasetError`] when the options do not fit the pictures or the network.
+    pub fn read_otherwise(&self, options: &DataOptions, ports: &[Port]) -> Option<Result<Self, DatasetError>> {
+        let Samples::Pictures(samples) = &self.samples else {
+            return None;
+        };
+        let port = ports.iter().find(|port| port.name == samples.input);
+        let preprocess = Preprocess::new(options, port, samples.origin, samples.channels);
+        Some(match preprocess {
+            Err(reason) => Err(fault(&self.name, reason)),
+            Ok(preprocess) => Ok(Self {
+                name: self.name.clone(),
+                samples: Samples::Pictures(PictureSamples {
+                    pictures: Arc::clone(&samples.pictures),
+                    fitted: Fitted::of(&samples.pictures),
+                    preprocess,
+                    input: samples.input.clone(),
+                    ..*samples
+                }),
+                labels: self.labels.clone(),
+                classes: self.classes.clone(),
+                arrays: self.arrays.clone(),
+                notes: self.notes.clone(),
+            }),
+        })
+    }
+
+    /// The name of the preprocessing and its fields as they hold; `None` for data that are no pictures.
+    pub fn preprocess_fields(&self) -> Option<(&str, PreprocessFields)> {
+        match &self.samples {
+            Samples::Pictures(samples) => Some((samples.preprocess.preset(), samples.preprocess.fields())),
+            _ => None,
+        }
+    }
+
+    /// What the network really gets of a picture, made visible; `None` for data that are no pictures.
+    pub fn seen_by_network(&self, sample: usize) -> Option<SeenPicture> {
+        let Samples::Pictures(samples) = &self.samples else {
+            return None;
+        };
+        let (seen, (low, high)) = samples.preprocess.seen(&*samples.fitted(sample).ok()?);
+        let (full_width, full_height) = (seen.width, seen.height);
+        let small = small(seen);
+        Some(SeenPicture {
+            width: small.width,
+            height: small.height,
+            rgb: small.pixels,
+            size: [full_width, full_height],
+            range: [low, high],
+        })
     }
 
     /// A small picture of a sample (width, height, RGB bytes), if it is an image.
     pub fn thumbnail(&self, sample: usize) -> Option<(usize, usize, Vec<u8>)> {
-        let Samples::Pictures { pictures, .. } = &self.samples else {
+        let Samples::Pictures(samples) = &self.samples else {
             return None;
         };
-        let picture = pictures.picture(sample).ok()?.with_channels(3);
-        let longer = picture.width.max(picture.height);
-        let small = if longer > THUMBNAIL {
-            let side = |side: usize| (side * THUMBNAIL / longer).max(1);
-            let (width, height) = (side(picture.width), side(picture.height));
-            picture.resized(width, height)
-        } else {
-            picture
-        };
+        let small = small(samples.pictures.picture(sample).ok()?);
         Some((small.width, small.height, small.pixels))
     }
 
@@ -350,4 +460,16 @@ impl Dataset {
             _ => None,
         }
     }
+}
+
+/// A picture in three channels and no larger than a thumbnail.
+fn small(picture: Picture) -> Picture {
+    let picture = picture.with_channels(3);
+    let longer = picture.width.max(picture.height);
+    if longer <= THUMBNAIL {
+        return picture;
+    }
+    let side = |side: usize| (side * THUMBNAIL / longer).max(1);
+    let (width, height) = (side(picture.width), side(picture.height));
+    picture.resized(width, height, Interpolation::Bilinear)
 }

@@ -1,19 +1,35 @@
 //! From a path to a data set: which kind of file it is, its labels, and which input of the network it feeds.
 
 use super::arrays::{self, Array, Elements, InputArray};
+use super::classes::Classes;
+use super::fitted::Fitted;
 use super::preprocess::{Origin, Preprocess};
 use super::text::Text;
-use super::{DataOptions, Dataset, DatasetError, Pictures, Samples, Stored, cifar, fault, folder, idx, labels, text};
+use super::{
+    DataOptions, Dataset, DatasetError, PictureSamples, Pictures, Samples, Stored, cifar, fault, folder, idx, labels,
+    text,
+};
 use crate::format::demo::{self, Demo};
 use crate::inference::Port;
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 pub(super) const DIFFERING_SIZES: &str =
     "the images have different sizes: choose a crop, such as --size 256 --crop 224";
 
 /// As [`Dataset::open`].
 pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<Dataset, DatasetError> {
+    let known = Classes::wanted(options.classes.as_deref(), options.hint.as_deref())?;
+    let mut data = opened(path, options, ports, &known)?;
+    let named = options.classes.is_some() || data.classes.is_empty();
+    if named && !known.names.is_empty() && !data.is_text() {
+        data.classes = known.names;
+    }
+    Ok(data)
+}
+
+fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) -> Result<Dataset, DatasetError> {
     if let Some(demo) = Demo::from_name(path) {
         return self::demo(demo, false, options, ports);
     }
@@ -25,7 +41,7 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
     let wrong = |error: std::io::Error| fault(path, error.to_string());
     let metadata = std::fs::metadata(file).map_err(wrong)?;
     if metadata.is_dir() {
-        let folder = folder::read(file, options.labels.as_deref())?;
+        let folder = folder::read(file, options.labels.as_deref(), known)?;
         return opening.folder(folder);
     }
     if folder::is_image(file) {
@@ -207,9 +223,9 @@ impl Opening<'_> {
         let mut data = self.pictures(pictures, folder.labels, folder.classes, Origin::Folder, 3)?;
         data.notes = folder.notes;
         let same = folder.sizes.windows(2).all(|pair| pair[0] == pair[1]);
-        if let Samples::Pictures { preprocess, .. } = &data.samples
+        if let Samples::Pictures(samples) = &data.samples
             && !same
-            && !preprocess.fixes_size()
+            && !samples.preprocess.fixes_size()
         {
             return Err(self.fault(DIFFERING_SIZES));
         }
@@ -233,11 +249,14 @@ impl Opening<'_> {
         let arrays = self.given_arrays(std::slice::from_ref(&input), Some(pictures.len()))?;
         Ok(Dataset {
             name: self.name(),
-            samples: Samples::Pictures {
-                pictures,
+            samples: Samples::Pictures(PictureSamples {
+                fitted: Fitted::of(&pictures),
+                pictures: Arc::new(pictures),
+                origin,
+                channels,
                 preprocess,
                 input,
-            },
+            }),
             labels,
             classes,
             arrays,
@@ -357,11 +376,12 @@ impl Opening<'_> {
             && !is_port(name)
         {
             let free = |port: &&Port| !self.options.inputs.iter().any(|(given, _)| *given == port.name);
-            *name = self
-                .ports
-                .iter()
-                .find(free)
-                .map_or_else(|| "input".to_owned(), |port| port.name.clone());
+            let port = self.ports.iter().find(free);
+            if array.shape.len() == 1 && port.is_some_and(|port| port.integer && port.shape.as_ref().is_some()) {
+                let tokens = tokens_of(array, self.path)?;
+                return self.stream(Text::of_tokens(tokens, port, self.path)?, Vec::new(), Vec::new());
+            }
+            *name = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
             if let Some(stored) = stored_pictures(array) {
                 let (samples, channels) = (array.shape[0], stored.channels);
                 let labels = labelled(samples)?;
@@ -419,10 +439,6 @@ impl Opening<'_> {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
         let (text, notes) = Text::new(content, vocabulary, self.free_port(true)?, self.path)?;
-        let input = self
-            .free_port(true)?
-            .map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
-        let arrays = self.given_arrays(&[input], None)?;
         let mut classes: Vec<String> = Vec::new();
         for (c, token) in vocabulary {
             let token = usize::try_from(*token).unwrap_or(usize::MAX);
@@ -432,6 +448,15 @@ impl Opening<'_> {
                 classes[token] = c.to_string();
             }
         }
+        self.stream(text, classes, notes)
+    }
+
+    /// Streams of tokens, each to be guessed from those before it.
+    fn stream(&self, text: Text, classes: Vec<String>, notes: Vec<String>) -> Result<Dataset, DatasetError> {
+        let input = self
+            .free_port(true)?
+            .map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
+        let arrays = self.given_arrays(&[input], None)?;
         Ok(Dataset {
             name: self.name(),
             samples: Samples::Text(text),
@@ -440,6 +465,19 @@ impl Opening<'_> {
             arrays,
             notes,
         })
+    }
+}
+
+/// The numbers of an array as tokens.
+fn tokens_of(array: &Array, path: &str) -> Result<Vec<i32>, DatasetError> {
+    let token = |number: i64| {
+        let token = i32::try_from(number).ok().filter(|token| *token >= 0);
+        token.ok_or_else(|| fault(path, format!("{number} is no token")))
+    };
+    match &array.elements {
+        Elements::Byte(bytes) => Ok(bytes.iter().map(|&byte| i32::from(byte)).collect()),
+        Elements::Integer(numbers) => numbers.iter().map(|&number| token(number)).collect(),
+        Elements::Float(_) => Err(fault(path, "tokens are integers, the array holds floats".to_owned())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Pictures as bytes, and the geometry that is done to them before they become numbers.
 
+use crate::network::Interpolation;
 use image::imageops::FilterType;
 use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
 
@@ -64,15 +65,21 @@ impl Picture {
         }
     }
 
-    /// Resized with the antialiased bilinear (triangle) filter.
-    pub(super) fn resized(self, width: usize, height: usize) -> Self {
+    /// Resized with an antialiasing filter, as Pillow does; to the nearest pixel without one.
+    pub(super) fn resized(self, width: usize, height: usize, interpolation: Interpolation) -> Self {
         if (self.width, self.height) == (width, height) {
             return self;
         }
+        let filter = match interpolation {
+            Interpolation::Nearest => FilterType::Nearest,
+            Interpolation::Bilinear => FilterType::Triangle,
+            Interpolation::Bicubic => FilterType::CatmullRom,
+            Interpolation::Lanczos => FilterType::Lanczos3,
+        };
         let pixels = if self.channels == 1 {
-            resize::<image::Luma<u8>>(&self, width, height, GrayImage::from_raw)
+            resize::<image::Luma<u8>>(&self, width, height, filter, GrayImage::from_raw)
         } else {
-            resize::<image::Rgb<u8>>(&self, width, height, RgbImage::from_raw)
+            resize::<image::Rgb<u8>>(&self, width, height, filter, RgbImage::from_raw)
         };
         Self {
             width,
@@ -83,17 +90,17 @@ impl Picture {
     }
 
     /// Resized so that the shorter side is `size`, the longer one rounded down (as torchvision does).
-    pub(super) fn with_shorter_side(self, size: usize) -> Self {
+    pub(super) fn with_shorter_side(self, size: usize, interpolation: Interpolation) -> Self {
         let shorter = self.width.min(self.height).max(1);
         let longer = |side: usize| (side * size / shorter).max(1);
         let (width, height) = (longer(self.width), longer(self.height));
-        self.resized(width, height)
+        self.resized(width, height, interpolation)
     }
 
     /// The square of `side` pixels at the centre; enlarged first where the picture is smaller.
-    pub(super) fn cropped(self, side: usize) -> Self {
+    pub(super) fn cropped(self, side: usize, interpolation: Interpolation) -> Self {
         let picture = if self.width.min(self.height) < side {
-            self.with_shorter_side(side)
+            self.with_shorter_side(side, interpolation)
         } else {
             self
         };
@@ -124,11 +131,12 @@ fn resize<P: Pixel<Subpixel = u8> + Send + Sync + 'static>(
     picture: &Picture,
     width: usize,
     height: usize,
+    filter: FilterType,
     image: FromRaw<P>,
 ) -> Vec<u8> {
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
     match image(size(picture.width), size(picture.height), picture.pixels.clone()) {
-        Some(image) => image::imageops::resize(&image, size(width), size(height), FilterType::Triangle).into_raw(),
+        Some(image) => image::imageops::resize(&image, size(width), size(height), filter).into_raw(),
         // Pixels that do not fill the picture: black instead, never out of bounds.
         None => vec![0; width * height * picture.channels],
     }

@@ -2,14 +2,12 @@
 
 use super::DataOptions;
 use super::picture::Picture;
+use super::presets::{PreprocessPreset, Sides};
 use crate::inference::Port;
+use crate::network::{Interpolation, PreprocessHint};
 
-/// Mean of ImageNet's channels (torchvision's models).
-const IMAGENET_MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// Standard deviation of ImageNet's channels.
-const IMAGENET_STD: [f32; 3] = [0.229, 0.224, 0.225];
-/// Smallest input that an unlabelled choice takes for an ImageNet network's, pixels.
-const IMAGENET_LEAST: usize = 160;
+/// Smallest side of a network for photographs, such as ImageNet's, pixels.
+const LARGE: usize = 160;
 /// Largest side that may be asked for, pixels.
 const LARGEST: usize = 8192;
 
@@ -36,6 +34,25 @@ enum Order {
     Flat,
 }
 
+/// The fields of a preprocessing, as they hold.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreprocessFields {
+    /// Mean of each channel, red first.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel, red first.
+    pub std: Vec<f32>,
+    /// Shorter side after the first resizing, pixels; `None` for none.
+    pub size: Option<usize>,
+    /// Centre crop, pixels; `None` for none.
+    pub crop: Option<usize>,
+    /// How pictures are resized.
+    pub interpolation: Interpolation,
+    /// Channels behind rows and columns.
+    pub channels_last: bool,
+    /// Blue before green before red.
+    pub blue_first: bool,
+}
+
 /// Steps from picture to numbers: shorter side, centre crop, size, channels, `(x / 255 - mean) / std`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Preprocess {
@@ -49,9 +66,26 @@ pub(super) struct Preprocess {
     unit: bool,
     mean: Vec<f32>,
     std: Vec<f32>,
-    /// Number for each byte, channel by channel.
+    interpolation: Interpolation,
+    /// The network takes blue first.
+    bgr: bool,
+    /// Number for each byte, channel by channel, red first.
     table: Vec<[f32; 256]>,
 }
+
+/// What goes before the preset that a name or the network's own hint stands for.
+struct Base {
+    name: String,
+    unit: bool,
+    mean: Vec<f32>,
+    std: Vec<f32>,
+    interpolation: Interpolation,
+    shorter_side: Option<usize>,
+    crop: Option<usize>,
+}
+
+/// The name of what the network's own files say.
+pub(super) const OF_NETWORK: &str = "network";
 
 impl Preprocess {
     /// The steps for pictures with `channels` channels from `origin`, fed to `port`.
@@ -62,27 +96,14 @@ impl Preprocess {
         channels: usize,
     ) -> Result<Self, String> {
         let target = Target::new(options, port, channels)?;
-        let preset = match &options.preprocess {
-            Some(name) => name.as_str(),
-            None => target.default_preset(origin),
-        };
-        let (unit, mean, std): (bool, &[f32], &[f32]) = match preset {
-            "imagenet" | "cifar" => (true, &IMAGENET_MEAN, &IMAGENET_STD),
-            "fashion" => (true, &[0.2860], &[0.3530]),
-            "unit" => (true, &[0.0], &[1.0]),
-            "raw" => (false, &[0.0], &[1.0]),
-            other => {
-                return Err(format!(
-                    "no preprocessing is called '{other}': choose imagenet, cifar, fashion, unit or raw"
-                ));
-            }
-        };
-        let mean = per_channel("mean", options.mean.as_deref(), mean, target.channels, preset)?;
-        let std = per_channel("std", options.std.as_deref(), std, target.channels, preset)?;
+        let base = target.base(options, origin)?;
+        let mean = per_channel("mean", options.mean.as_deref(), &base.mean, target.channels, &base.name)?;
+        let std = per_channel("std", options.std.as_deref(), &base.std, target.channels, &base.name)?;
         if std.contains(&0.0) {
             return Err("a standard deviation of 0 divides by zero".to_owned());
         }
-        let (shorter_side, crop) = target.sides(options, preset)?;
+        let (shorter_side, crop) = sides(options, (base.shorter_side, base.crop))?;
+        let unit = base.unit;
         let table = (mean.iter().zip(&std))
             .map(|(mean, std)| {
                 std::array::from_fn(|byte| {
@@ -92,7 +113,7 @@ impl Preprocess {
             })
             .collect();
         Ok(Self {
-            preset: preset.to_owned(),
+            preset: base.name,
             shorter_side,
             crop,
             exact: target.size,
@@ -101,8 +122,28 @@ impl Preprocess {
             unit,
             mean,
             std,
+            interpolation: options.interpolation.unwrap_or(base.interpolation),
+            bgr: options.blue_first && target.channels == 3,
             table,
         })
+    }
+
+    /// The name of the preset.
+    pub(super) fn preset(&self) -> &str {
+        &self.preset
+    }
+
+    /// The fields as they hold, for a person to change.
+    pub(super) fn fields(&self) -> PreprocessFields {
+        PreprocessFields {
+            mean: self.mean.clone(),
+            std: self.std.clone(),
+            size: self.shorter_side,
+            crop: self.crop,
+            interpolation: self.interpolation,
+            channels_last: self.order == Order::ChannelsLast,
+            blue_first: self.bgr,
+        }
     }
 
     /// Whether pictures of every size come out in one size.
@@ -124,13 +165,13 @@ impl Preprocess {
     pub(super) fn fit(&self, picture: Picture) -> Picture {
         let mut picture = picture.with_channels(self.channels);
         if let Some(side) = self.shorter_side {
-            picture = picture.with_shorter_side(side);
+            picture = picture.with_shorter_side(side, self.interpolation);
         }
         if let Some(side) = self.crop {
-            picture = picture.cropped(side);
+            picture = picture.cropped(side, self.interpolation);
         }
         match self.exact {
-            Some((height, width)) => picture.resized(width, height),
+            Some((height, width)) => picture.resized(width, height, self.interpolation),
             None => picture,
         }
     }
@@ -138,18 +179,43 @@ impl Preprocess {
     /// Numbers of a picture that [`Preprocess::fit`] gave, in the network's order.
     pub(super) fn numbers(&self, picture: &Picture) -> Vec<f32> {
         let channels = self.channels;
+        let red_first = |channel: usize| if self.bgr { channels - 1 - channel } else { channel };
         if self.order == Order::ChannelsLast {
-            let pixels = picture.pixels.iter().enumerate();
+            let pixels = picture.pixels.chunks_exact(channels);
+            let number = |pixel: &[u8], c: usize| self.table[c][usize::from(pixel[c])];
             return pixels
-                .map(|(at, byte)| self.table[at % channels][usize::from(*byte)])
+                .flat_map(|pixel| (0..channels).map(move |channel| number(pixel, red_first(channel))))
                 .collect();
         }
-        (self.table.iter().enumerate())
-            .flat_map(|(channel, table)| {
+        (0..channels)
+            .map(red_first)
+            .flat_map(|channel| {
                 let plane = picture.pixels.iter().skip(channel).step_by(channels);
-                plane.map(|byte| table[usize::from(*byte)])
+                plane.map(move |byte| self.table[channel][usize::from(*byte)])
             })
             .collect()
+    }
+
+    /// The picture whose bytes stand for the numbers that the network gets, least as 0 and greatest as 255, its channels in
+    /// the network's order; and that least and greatest number.
+    pub(super) fn seen(&self, picture: &Picture) -> (Picture, (f32, f32)) {
+        let numbers = self.numbers(picture);
+        let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
+        let high = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let span = if high > low { high - low } else { 1.0 };
+        let bytes: Vec<u8> = numbers
+            .iter()
+            .map(|x| ((x - low) / span * 255.0).round() as u8)
+            .collect();
+        let seen = if self.order == Order::ChannelsLast {
+            Picture {
+                pixels: bytes,
+                ..picture.clone()
+            }
+        } else {
+            Picture::from_planes(picture.width, picture.height, self.channels, &bytes)
+        };
+        (seen, (low, high))
     }
 
     /// In one line for a person.
@@ -172,7 +238,15 @@ impl Preprocess {
         } else {
             format!("({x} - [{}]) / [{}]", list(&self.mean), list(&self.std))
         });
-        steps.push(if self.channels == 3 { "RGB" } else { "grey" }.to_owned());
+        if self.interpolation != Interpolation::Bilinear {
+            steps.push(interpolation_name(self.interpolation).to_owned());
+        }
+        let colors = match (self.channels, self.bgr) {
+            (3, false) => "RGB",
+            (3, true) => "BGR",
+            _ => "grey",
+        };
+        steps.push(colors.to_owned());
         steps.push(
             match self.order {
                 Order::ChannelsFirst => "NCHW",
@@ -241,10 +315,52 @@ impl Target {
         Ok(Self { order, channels, size })
     }
 
-    fn default_preset(&self, origin: Origin) -> &'static str {
-        let large = self
-            .size
-            .is_none_or(|(height, width)| height.min(width) >= IMAGENET_LEAST);
+    /// What the chosen preset says, else the network's own files, else what is usual for such data.
+    fn base(&self, options: &DataOptions, origin: Origin) -> Result<Base, String> {
+        let hint = options.hint.as_deref().filter(|hint| says_something(hint));
+        let name = match (&options.preprocess, hint) {
+            (Some(name), Some(hint)) if name == OF_NETWORK => return Ok(self.of_network(hint)),
+            (None, Some(hint)) if origin != Origin::Demo => return Ok(self.of_network(hint)),
+            (Some(name), _) => name.as_str(),
+            (None, _) => self.usual_preset(origin),
+        };
+        let preset = PreprocessPreset::called(name)?;
+        let (shorter_side, crop) = self.sides_of(preset.sides);
+        Ok(Base {
+            name: preset.name.to_owned(),
+            unit: preset.unit,
+            mean: preset.mean.to_vec(),
+            std: preset.std.to_vec(),
+            interpolation: preset.interpolation,
+            shorter_side,
+            crop,
+        })
+    }
+
+    fn of_network(&self, hint: &PreprocessHint) -> Base {
+        let square = |[height, width]: [usize; 2]| (height == width).then_some(height);
+        let own = self.size.map(|(height, width)| [height, width]);
+        let side = own
+            .or(hint.size)
+            .and_then(square)
+            .filter(|side| (1..=LARGEST).contains(side));
+        let share = hint.crop.filter(|share| (0.05..=1.0).contains(share));
+        let shorter = side
+            .zip(share)
+            .map(|(side, share)| (side as f32 / share).floor() as usize);
+        Base {
+            name: OF_NETWORK.to_owned(),
+            unit: true,
+            mean: hint.mean.clone().unwrap_or_else(|| vec![0.0]),
+            std: hint.std.clone().unwrap_or_else(|| vec![1.0]),
+            interpolation: hint.interpolation.unwrap_or(Interpolation::Bilinear),
+            shorter_side: shorter,
+            crop: side.filter(|_| shorter.is_some() || self.size.is_none()),
+        }
+    }
+
+    fn usual_preset(&self, origin: Origin) -> &'static str {
+        let large = self.size.is_none_or(|(height, width)| height.min(width) >= LARGE);
         match origin {
             Origin::Demo => "fashion",
             Origin::Cifar if self.channels == 3 && self.size.is_none_or(|size| size == (32, 32)) => "cifar",
@@ -253,26 +369,58 @@ impl Target {
         }
     }
 
-    /// Shorter side and crop: as chosen, else the preset's, scaled to the network's own size.
-    fn sides(&self, options: &DataOptions, preset: &str) -> Result<(Option<usize>, Option<usize>), String> {
-        if let Some(side) = [options.size, options.crop]
-            .into_iter()
-            .flatten()
-            .find(|side| !(1..=LARGEST).contains(side))
-        {
-            return Err(format!("{side} pixels a side: choose 1 to {LARGEST}"));
-        }
-        let own = match (preset, self.size) {
-            ("imagenet", None) => (Some(256), Some(224)),
-            ("imagenet", Some((height, width))) if height == width => (Some((height * 256 + 112) / 224), Some(height)),
-            ("cifar", None) => (Some(32), Some(32)),
+    /// Shorter side and crop of a preset, scaled to the network's own size.
+    fn sides_of(&self, sides: Sides) -> (Option<usize>, Option<usize>) {
+        let square = self
+            .size
+            .filter(|(height, width)| height == width)
+            .map(|(height, _)| height);
+        match (sides, self.size) {
+            (Sides::Crop(shorter, crop), None) => (Some(shorter), Some(crop)),
+            (Sides::Square(side), None) => (Some(side), Some(side)),
+            (Sides::Crop(shorter, crop), Some(_)) if square.is_some() => {
+                (square.map(|side| (side * shorter + crop / 2) / crop), square)
+            }
+            (Sides::CropLarge, Some(_)) if square.is_some_and(|side| side >= LARGE) => {
+                (square.map(|side| (side * 256 + 112) / 224), square)
+            }
             _ => (None, None),
-        };
-        match (options.size, options.crop) {
-            (None, None) => Ok(own),
-            (Some(size), None) => Ok((Some(size), own.1.filter(|crop| *crop <= size))),
-            (size, Some(crop)) => Ok((size.or(own.0), Some(crop))),
         }
+    }
+}
+
+/// Whether anything of the hint is about pixels.
+fn says_something(hint: &PreprocessHint) -> bool {
+    hint.mean.is_some()
+        || hint.std.is_some()
+        || hint.size.is_some()
+        || hint.crop.is_some()
+        || hint.interpolation.is_some()
+}
+
+/// Shorter side and crop: as chosen, else the preset's.
+fn sides(options: &DataOptions, own: (Option<usize>, Option<usize>)) -> Result<(Option<usize>, Option<usize>), String> {
+    if let Some(side) = [options.size, options.crop]
+        .into_iter()
+        .flatten()
+        .find(|side| !(1..=LARGEST).contains(side))
+    {
+        return Err(format!("{side} pixels a side: choose 1 to {LARGEST}"));
+    }
+    Ok(match (options.size, options.crop) {
+        (None, None) => own,
+        (Some(size), None) => (Some(size), own.1.filter(|crop| *crop <= size)),
+        (size, Some(crop)) => (size.or(own.0), Some(crop)),
+    })
+}
+
+/// What a way to resize is called.
+pub fn interpolation_name(interpolation: Interpolation) -> &'static str {
+    match interpolation {
+        Interpolation::Nearest => "nearest",
+        Interpolation::Bilinear => "bilinear",
+        Interpolation::Bicubic => "bicubic",
+        Interpolation::Lanczos => "lanczos",
     }
 }
 

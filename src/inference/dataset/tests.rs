@@ -301,7 +301,7 @@ fn the_demos_open_by_name_for_any_input_name() {
     let text = Dataset::demo(Demo::Shakespeare);
     assert_eq!(
         text.preprocessing(),
-        "characters to tokens, 32 stream(s) of 1562 tokens, each from a zero state"
+        "tokens in 32 stream(s) of 1562 tokens, each from a zero state"
     );
     assert!(refusal("/no/such/file", &[]).starts_with("/no/such/file: "));
     let given = DataOptions {
@@ -314,4 +314,111 @@ fn the_demos_open_by_name_for_any_input_name() {
             .path
             .contains("/no/such.npy")
     );
+}
+
+/// A small PNG of one grey.
+fn grey_png(grey: u8) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image::GrayImage::from_pixel(2, 2, image::Luma([grey]))
+        .write_to(&mut bytes, image::ImageFormat::Png)
+        .unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn sub_folders_named_as_the_networks_classes_are_these_classes() {
+    let folder = Folder::new();
+    for name in ["Sweet_Pepper", "apple"] {
+        folder.file(&format!("data/{name}/a.png"), &grey_png(7));
+    }
+    let data = format!("{}/data", folder.path());
+    let options = |classes: &str| DataOptions {
+        classes: Some(classes.to_owned()),
+        ..DataOptions::default()
+    };
+    let of = |classes: &str| Dataset::open(&data, &options(classes), &images(1, 2)).unwrap();
+    let known = of("cifar100");
+    assert_eq!((known.label(0), known.label(1)), (Some(83), Some(0)));
+    assert_eq!(known.class_name(83), Some("sweet pepper"));
+    // A list that lacks one of them says so, and the order of names decides.
+    let strange = of("fashion");
+    assert_eq!((strange.label(0), strange.label(1)), (Some(0), Some(1)));
+    assert!(
+        strange.notes()[0].contains("no class 'Sweet_Pepper'"),
+        "{:?}",
+        strange.notes()
+    );
+}
+
+#[test]
+fn wordnet_ids_are_found_in_a_list_of_them_or_stand_in_their_order() {
+    let folder = Folder::new();
+    for name in ["n02110958", "n01440764"] {
+        folder.file(&format!("data/{name}/a.png"), &grey_png(7));
+    }
+    let data = format!("{}/data", folder.path());
+    let list = folder.file("synsets.txt", b"n01440764 tench\nn01443537 goldfish\nn02110958 pug\n");
+    let options = DataOptions {
+        classes: Some(list),
+        ..DataOptions::default()
+    };
+    let known = Dataset::open(&data, &options, &images(1, 2)).unwrap();
+    assert_eq!(
+        (known.label(0), known.label(1), known.class_name(2)),
+        (Some(0), Some(2), Some("pug"))
+    );
+    let alone = open(&data, &images(1, 2)).unwrap();
+    assert_eq!((alone.label(0), alone.label(1)), (Some(0), Some(1)));
+    assert!(alone.notes()[0].contains("not 1000 of them"), "{:?}", alone.notes());
+}
+
+#[test]
+fn labels_that_are_names_are_the_networks_classes() {
+    let folder = Folder::new();
+    folder.file("data/a.png", &grey_png(1));
+    folder.file("data/b.png", &grey_png(2));
+    folder.file("data/labels.csv", b"file,label\na.png,truck\nb.png,cat\n");
+    let options = DataOptions {
+        classes: Some("cifar10".to_owned()),
+        ..DataOptions::default()
+    };
+    let data = Dataset::open(&format!("{}/data", folder.path()), &options, &images(1, 2)).unwrap();
+    assert_eq!(
+        (data.label(0), data.label(1), data.class_name(9)),
+        (Some(9), Some(3), Some("truck"))
+    );
+}
+
+#[test]
+fn one_row_of_integers_is_a_text_of_tokens() {
+    let folder = Folder::new();
+    let tokens: Vec<u8> = [5_i64, 6, 7, 8].iter().flat_map(|token| token.to_le_bytes()).collect();
+    let path = folder.file("tokens.npy", &npy("<i8", "(4,)", &tokens));
+    let ports = [port("ids", &[None, None], true)];
+    let data = open(&path, &ports).unwrap();
+    assert!(data.is_text());
+    assert_eq!((data.len(), data.label(0), data.label(2)), (3, Some(6), Some(8)));
+    let negative: Vec<u8> = [5_i64, -1].iter().flat_map(|token| token.to_le_bytes()).collect();
+    let path = folder.file("negative.npy", &npy("<i8", "(2,)", &negative));
+    assert!(refusal(&path, &ports).contains("-1 is no token"));
+}
+
+#[test]
+fn a_picture_is_decoded_once_and_can_be_read_otherwise_without_opening_it_anew() {
+    let folder = Folder::new();
+    let file = folder.file("data/a.png", &grey_png(51));
+    let data = open(&format!("{}/data", folder.path()), &images(1, 2)).unwrap();
+    let numbers = |data: &Dataset| floats(&data.batch(0..1).unwrap()[0].1);
+    assert_eq!(numbers(&data), [0.2; 4]);
+    let raw = DataOptions {
+        preprocess: Some("raw".to_owned()),
+        ..DataOptions::default()
+    };
+    let raw = data.read_otherwise(&raw, &images(1, 2)).unwrap().unwrap();
+    assert_eq!(raw.preprocess_fields().unwrap().0, "raw");
+    // Without the file only what was decoded is left.
+    std::fs::remove_file(file).unwrap();
+    assert_eq!(numbers(&data), [0.2; 4]);
+    assert_eq!(data.seen_by_network(0).unwrap().range, [0.2, 0.2]);
+    assert!(raw.batch(0..1).is_err());
 }

@@ -127,12 +127,20 @@ impl Text {
             log::warn!("{name}: {what}; they are left out");
             notes.push(format!("{what}; they are left out"));
         }
-        let predicted = tokens.len().saturating_sub(1);
-        if predicted == 0 {
+        if tokens.len() < 2 {
             return Err(fault(
                 name,
                 "the text has no two characters of the vocabulary".to_owned(),
             ));
+        }
+        Ok((Self::of_tokens(tokens, port, name)?, notes))
+    }
+
+    /// Cuts tokens for `port`.
+    pub(super) fn of_tokens(tokens: Vec<i32>, port: Option<&Port>, name: &str) -> Result<Self, DatasetError> {
+        let predicted = tokens.len().saturating_sub(1);
+        if predicted == 0 {
+            return Err(fault(name, "there are no two tokens in it".to_owned()));
         }
         let (axes, fixed) = axes(port).map_err(|reason| fault(name, reason))?;
         let streams = match (axes, fixed) {
@@ -148,14 +156,13 @@ impl Text {
             ));
         }
         let input = port.map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
-        let text = Self {
+        Ok(Self {
             tokens,
             streams,
             length,
             input,
             axes,
-        };
-        Ok((text, notes))
+        })
     }
 
     /// Predicted tokens.
@@ -212,7 +219,7 @@ impl Text {
 
     pub(super) fn describe(&self) -> String {
         format!(
-            "characters to tokens, {} stream(s) of {} tokens, each from a zero state",
+            "tokens in {} stream(s) of {} tokens, each from a zero state",
             self.streams, self.length
         )
     }

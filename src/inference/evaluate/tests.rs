@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::format::demo::Demo;
+use crate::inference::{Engine, InferenceError, run_outputs};
+use crate::progress::Progress;
 
 fn outputs(classes: usize, logits: &[f32]) -> Outputs {
     Outputs {

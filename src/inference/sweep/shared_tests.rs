@@ -19,6 +19,18 @@ const MEASURED: [(u8, SplitKind, Clip, [f64; 5]); 6] = [
     (3, SplitKind::Qa, Clip::Mse, [0.556, 0.638, 0.635, 0.759, 0.799]),
 ];
 
+/// How far accuracies may be from the measured ones. With clipping the thresholds are others than the independent
+/// implementation's: ours have the least true error in every layer, ratio and bits, but thresholds within a thousandth of the
+/// least error already give accuracies that lie 3.8 points apart at 3 bits and 1.3 at 4 (four searches over the same split
+/// weights, in NumPy and onnxruntime: the paper's 201 bins, hundredths of the maximum, five-hundredths, ours).
+fn tolerance(bits: u8, clip: Clip) -> f64 {
+    match (clip, bits) {
+        (Clip::None, _) => 0.005,
+        (_, 3) => 0.038,
+        _ => 0.013,
+    }
+}
+
 #[test]
 #[ignore = "needs ../shared"]
 fn resnet20_on_cifar_follows_the_published_pattern() {
@@ -53,11 +65,10 @@ fn resnet20_on_cifar_follows_the_published_pattern() {
         let rows = sweep(&subject, &recipes, &[], &Progress::default(), &mut |_| Ok(())).unwrap();
         let found: Vec<f64> = rows.iter().filter_map(|row| row.metrics.top1).collect();
         println!("{bits} bits {split:?} {clip}: {found:.4?}, measured {expected:.3?}");
-        let apart = (found.iter().zip(expected)).any(|(found, expected)| (found - expected).abs() > 0.005);
-        // A better search for the threshold may give other thresholds, so only the rest is compared.
-        if apart && clip == Clip::None {
+        let apart = |(found, expected): (&f64, f64)| (found - expected).abs() > tolerance(bits, clip);
+        if found.iter().zip(expected).any(apart) {
             wrong.push_str(&format!(
-                "{bits} bits {split:?}: {found:.4?}, measured {expected:.3?}\n"
+                "{bits} bits {split:?} {clip}: {found:.4?}, measured {expected:.3?}\n"
             ));
         }
     }

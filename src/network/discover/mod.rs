@@ -13,6 +13,7 @@ mod weight_source;
 #[cfg(test)]
 mod tests;
 
+pub(super) use site::axis_layout;
 pub(super) use weight_source::constant_tensor;
 
 use super::{Format, Layer, NetworkError};
@@ -30,8 +31,8 @@ pub(super) fn layers(model: &ModelProto, format: Format) -> Result<Vec<Layer>, N
     })?;
     let mut found = Vec::new();
     match format {
-        Format::Onnx => walk(&Scope::main(graph), &mut found),
-        Format::Safetensors => tensors::layers(graph, &mut found),
+        Format::Safetensors if graph.node.is_empty() => tensors::layers(graph, &mut found),
+        Format::Safetensors | Format::Onnx => walk(&Scope::main(graph), &mut found),
     }
     names::make_unique(&mut found);
     Ok(found)

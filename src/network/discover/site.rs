@@ -99,6 +99,7 @@ impl Site<'_> {
             }),
             weight: weight.name,
             source: weight.source,
+            chosen_axis: None,
         }
     }
 
@@ -151,17 +152,25 @@ pub(super) const NOTHING: Layout = Layout {
 /// A layout for any tensor: the second axis as input channels, as torch and Conv have it. The sizes are checked: their
 /// product fits.
 pub(super) fn plain_layout(sizes: &[usize]) -> Layout {
-    let (outer, channels, inner) = match sizes {
-        [] => (1, 1, 1),
-        [single] => (1, *single, 1),
-        [outer, channels, rest @ ..] => (*outer, *channels, rest.iter().product()),
+    axis_layout(sizes, usize::from(sizes.len() > 1))
+}
+
+/// A layout for any tensor: axis `axis` as input channels. What stands before it are rows; of the first axis, what stands
+/// behind it are output channels.
+pub(in crate::network) fn axis_layout(sizes: &[usize], axis: usize) -> Layout {
+    let before = sizes.iter().take(axis).product();
+    let behind = sizes.iter().skip(axis + 1).product();
+    let out_axis = if axis == 0 && sizes.len() > 1 {
+        OutAxis::Inner
+    } else {
+        OutAxis::Outer
     };
     Layout {
         groups: 1,
-        outer,
-        channels,
-        inner,
-        out_axis: OutAxis::Outer,
+        outer: before,
+        channels: sizes.get(axis).copied().unwrap_or(1),
+        inner: behind,
+        out_axis,
     }
 }
 

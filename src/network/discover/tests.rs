@@ -391,7 +391,7 @@ fn half_floats_split_as_floats_do() {
 }
 
 #[test]
-fn a_file_of_tensors_has_its_float_matrices_as_layers() {
+fn a_file_of_tensors_has_its_matrices_of_numbers_as_layers() {
     let graph = GraphProto {
         initializer: vec![
             zeros("conv", &[8, 3, 5, 5]),
@@ -406,10 +406,11 @@ fn a_file_of_tensors_has_its_float_matrices_as_layers() {
         ..ModelProto::default()
     };
     let layers = layers(&model, Format::Safetensors).unwrap();
-    assert_eq!(layers.len(), 2);
+    assert_eq!(layers.len(), 3);
     assert_eq!(layers[0].layout, layout(1, 8, 3, 25, OutAxis::Outer));
     assert_eq!((layers[0].op.as_str(), &layers[0].node), ("Tensor", &None));
-    assert!(why(&layers[1]).contains("no elements"));
+    assert_eq!(why(&layers[1]), "weights are int8: looked at without their scale");
+    assert!(why(&layers[2]).contains("no elements"));
 }
 
 #[test]

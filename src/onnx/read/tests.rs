@@ -220,6 +220,24 @@ fn a_link_out_of_the_folder_is_refused() {
     assert!(error.contains("'w.bin' is a link out of the model's folder"), "{error}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_model_in_a_hubs_cache_finds_its_data_among_the_blobs() {
+    use std::os::unix::fs::symlink;
+    let cache = tempfile::tempdir().unwrap();
+    let at = |path: &str| cache.path().join(path);
+    fs::create_dir_all(at("blobs")).unwrap();
+    fs::create_dir_all(at("snapshots/v1/onnx")).unwrap();
+    let model = model_with_external(&[("location", "model.onnx_data")]);
+    fs::write(at("blobs/1234"), encode(&model).unwrap()).unwrap();
+    fs::write(at("blobs/5678"), bytemuck::cast_slice::<f32, u8>(&[1.5, -2.5])).unwrap();
+    symlink("../../../blobs/1234", at("snapshots/v1/onnx/model.onnx")).unwrap();
+    symlink("../../../blobs/5678", at("snapshots/v1/onnx/model.onnx_data")).unwrap();
+    let read = read_file(&at("snapshots/v1/onnx/model.onnx")).unwrap();
+    let values = crate::onnx::float_values(&read.graph.unwrap().initializer[0]).unwrap();
+    assert_eq!(*values, [1.5, -2.5]);
+}
+
 #[test]
 fn external_data_that_do_not_fit_name_tensor_and_file() {
     let fault = |entries: &[(&str, &str)]| external_fault(&model_with_external(entries));
@@ -255,8 +273,8 @@ fn broken_copies_of_the_demos_never_panic() {
         (state >> 33) as usize % below
     };
     let check = |bytes: Vec<u8>| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets");
-        match read_bytes(bytes.into(), Some(&folder)) {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/broken.onnx");
+        match read_bytes(bytes.into(), Some(&file)) {
             Ok(model) => {
                 for tensor in &model.graph.unwrap_or_default().initializer {
                     if let Err(error) = tensor_bytes(tensor) {

@@ -1,10 +1,10 @@
 //! Analytic clipping for integer quantization (Banner et al. 2018, arXiv 1810.05723): fit a Gaussian and a Laplacian to
 //! the values, take the better fit, and the threshold that is best for that distribution.
 //!
-//! Both fits are centred on zero, as the grid is: deviation `sqrt(E[x^2])`, scale `E|x|`. The better fit is the one of
-//! greater likelihood; the mean log-likelihoods are `-ln(sigma sqrt(2 pi e))` and `-ln(2 b e)`.
+//! The fits and which is better: [`CentredFits`].
 
-use super::samples::{Moments, Samples};
+use super::fit::CentredFits;
+use super::samples::Samples;
 
 /// Best thresholds for 2 to 8 bits on the grid of `2^k - 1` values, in deviations of a Gaussian (METHOD section 4;
 /// the test derives them anew).
@@ -18,44 +18,27 @@ const LAPLACIAN_2019: [f64; 7] = [2.332, 3.045, 4.004, 5.083, 6.232, 7.427, 8.65
 
 /// The threshold with the optima of this grid and the sample's own deviation.
 pub(super) fn threshold(samples: &Samples, bits: u8) -> f32 {
-    let moments = samples.moments();
-    choose(
-        samples,
-        &moments,
-        moments.mean_square.sqrt(),
-        bits,
-        &GAUSSIAN,
-        &LAPLACIAN,
-    )
+    let fits = CentredFits::of_moments(&samples.moments());
+    choose(samples, &fits, bits, &GAUSSIAN, &LAPLACIAN)
 }
 
 /// The threshold as the code of Zhao et al. 2019 has it: their constants, and a deviation estimated from the range as
 /// `0.5402 (max - min) / sqrt(2 ln N)`.
 pub(super) fn threshold_2019(samples: &Samples, bits: u8) -> f32 {
     let moments = samples.moments();
-    let deviation = if moments.count > 1.0 {
-        0.5402 * (moments.max - moments.min) / (2.0 * moments.count.ln()).sqrt()
-    } else {
-        moments.mean_square.sqrt()
-    };
-    choose(samples, &moments, deviation, bits, &GAUSSIAN_2019, &LAPLACIAN_2019)
+    let mut fits = CentredFits::of_moments(&moments);
+    if moments.count > 1.0 {
+        fits.deviation = 0.5402 * (moments.max - moments.min) / (2.0 * moments.count.ln()).sqrt();
+    }
+    choose(samples, &fits, bits, &GAUSSIAN_2019, &LAPLACIAN_2019)
 }
 
-fn choose(
-    samples: &Samples,
-    moments: &Moments,
-    deviation: f64,
-    bits: u8,
-    gaussian: &[f64; 7],
-    laplacian: &[f64; 7],
-) -> f32 {
+fn choose(samples: &Samples, fits: &CentredFits, bits: u8, gaussian: &[f64; 7], laplacian: &[f64; 7]) -> f32 {
     let row = usize::from(bits.clamp(2, 8)) - 2;
-    let tau_e = std::f64::consts::TAU * std::f64::consts::E;
-    let gaussian_is_better = deviation * tau_e.sqrt() <= 2.0 * std::f64::consts::E * moments.mean_abs;
-    let threshold = if gaussian_is_better {
-        gaussian[row] * deviation
+    let threshold = if fits.gaussian_is_better() {
+        gaussian[row] * fits.deviation
     } else {
-        laplacian[row] * moments.mean_abs
+        laplacian[row] * fits.scale
     };
     // A fit may ask for more than there is.
     (threshold as f32).min(samples.max_abs())

@@ -3,6 +3,7 @@
 //! as occupied).
 
 use super::samples::Samples;
+use rayon::prelude::*;
 
 /// Bins over `[-max, max]`; odd, so that one is centred on zero.
 const BINS: usize = 1001;
@@ -19,8 +20,12 @@ pub(super) fn threshold(samples: &Samples, levels: i32) -> f32 {
     let merged_levels = 2 * levels as usize + 1;
     let half = BINS / 2;
     let sums = Sums::of(&counts);
-    let best = (merged_levels / 2..=half)
+    let divergences: Vec<(usize, f64)> = (merged_levels / 2..half + 1)
+        .into_par_iter()
+        .with_min_len(32)
         .map(|reach| (reach, sums.divergence(reach, merged_levels)))
+        .collect();
+    let best = (divergences.into_iter())
         .min_by(|a, b| a.1.total_cmp(&b.1))
         .map_or(half, |(reach, _)| reach);
     (f64::from(max_abs) * (2 * best + 1) as f64 / BINS as f64) as f32
@@ -177,7 +182,7 @@ mod tests {
         let samples = Samples::of_values(&values);
         let candidates = [
             threshold(&samples, 7),
-            super::super::magnitudes::least_mse(&samples, 7),
+            super::super::magnitudes::least_mse(&samples, 7).threshold,
             samples.max_abs(),
         ];
         let errors = samples.mean_squared_errors(7, &candidates);

@@ -3,7 +3,9 @@
 //! Inside a bin the values are taken as spread evenly, so count, sum and sum of squares up to any point are known from
 //! prefix sums, and the error of a threshold costs a few look-ups a grid level instead of a pass.
 
+use super::ClipChoice;
 use super::samples::Samples;
+use rayon::prelude::*;
 
 /// Counts of |x| in equal bins over `[0, max]`, as prefix sums of 1, x and x^2.
 pub(in crate::quantization) struct Magnitudes {
@@ -18,6 +20,11 @@ pub(in crate::quantization) struct Magnitudes {
 const CANDIDATES: usize = 500;
 /// Candidates that are measured on the values themselves.
 const SHORTLIST: usize = 6;
+/// The same for tensors from [`LARGE`] elements on: the more values, the less a histogram is off.
+const SHORTLIST_OF_LARGE: usize = 3;
+const LARGE: usize = 1 << 16;
+/// No clipping is measured unless the histogram makes its error this many times the least.
+const HOPELESS: f64 = 1.1;
 /// Tensors up to this size are measured at every candidate: with few values the error is too ragged for a histogram.
 const SMALL: usize = 1 << 12;
 
@@ -117,10 +124,13 @@ impl Magnitudes {
 
 /// The threshold of least mean squared error: a search over [`CANDIDATES`] on the histogram, a finer one around the best,
 /// and a measurement of the best few on the values where they are at hand.
-pub(super) fn least_mse(samples: &Samples, levels: i32) -> f32 {
+pub(super) fn least_mse(samples: &Samples, levels: i32) -> ClipChoice {
     let max_abs = samples.max_abs();
     if max_abs <= 0.0 {
-        return max_abs;
+        return ClipChoice {
+            threshold: max_abs,
+            mse: 0.0,
+        };
     }
     let part = |share: f64| (f64::from(max_abs) * share) as f32;
     let best = |shares: &[f64], errors: &[f64], keep: usize| -> Vec<f64> {
@@ -128,19 +138,20 @@ pub(super) fn least_mse(samples: &Samples, levels: i32) -> f32 {
         order.sort_by(|a, b| errors[*a].total_cmp(&errors[*b]));
         order.into_iter().take(keep).map(|i| shares[i]).collect()
     };
-    let small = samples.values().is_some_and(|values| values.len() <= SMALL);
+    let size = samples.values().map_or(0, <[f32]>::len);
+    let small = samples.values().is_some() && size <= SMALL;
     let errors = |shares: &[f64]| -> Vec<f64> {
         if small {
             samples.mean_squared_errors(levels, &shares.iter().map(|s| part(*s)).collect::<Vec<_>>())
         } else {
-            shares
-                .iter()
-                .map(|s| samples.magnitudes().expected_mse(part(*s), levels))
-                .collect()
+            let magnitudes = samples.magnitudes();
+            let expected = |share: &f64| magnitudes.expected_mse(part(*share), levels);
+            shares.par_iter().with_min_len(64).map(expected).collect()
         }
     };
     let mut shares: Vec<f64> = (1..=CANDIDATES).map(|i| i as f64 / CANDIDATES as f64).collect();
     let mut all = errors(&shares);
+    let unclipped = all[CANDIDATES - 1];
     let finer: Vec<f64> = best(&shares, &all, 3)
         .into_iter()
         .flat_map(|share| (-9..=9).map(move |i| share + f64::from(i) / (10.0 * CANDIDATES as f64)))
@@ -148,15 +159,16 @@ pub(super) fn least_mse(samples: &Samples, levels: i32) -> f32 {
         .collect();
     all.extend(errors(&finer));
     shares.extend(finer);
-    let mut shortlist: Vec<f32> = best(&shares, &all, SHORTLIST).into_iter().map(part).collect();
-    shortlist.push(max_abs);
+    let keep = if size >= LARGE { SHORTLIST_OF_LARGE } else { SHORTLIST };
+    let mut shortlist: Vec<f32> = best(&shares, &all, keep).into_iter().map(part).collect();
+    let least = all.iter().copied().fold(f64::INFINITY, f64::min);
+    if unclipped <= HOPELESS * least {
+        shortlist.push(max_abs);
+    }
     let measured = samples.mean_squared_errors(levels, &shortlist);
-    let winner = measured
-        .iter()
-        .enumerate()
-        .min_by(|a, b| a.1.total_cmp(b.1))
-        .map_or(0, |(i, _)| i);
-    shortlist[winner]
+    let winner = (shortlist.into_iter().zip(measured)).min_by(|a, b| a.1.total_cmp(&b.1));
+    let (threshold, mse) = winner.unwrap_or((max_abs, unclipped));
+    ClipChoice { threshold, mse }
 }
 
 /// Count, sum and sum of squares between `low` and `high` of `count` values spread evenly over `width`.

@@ -4,6 +4,8 @@
 //! activations, the window's menu, the command line and recipe files take it from here.
 
 mod aciq;
+mod expected;
+mod fit;
 mod kl;
 mod magnitudes;
 mod octav;
@@ -17,6 +19,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+pub use expected::{ExpectedError, expected_error};
+pub use fit::CentredFits;
 pub(super) use magnitudes::Magnitudes;
 pub(super) use samples::Counted;
 pub use samples::mean_squared_errors;
@@ -82,18 +86,23 @@ impl Clip {
         }
     }
 
-    /// The threshold for `samples` on a grid of `bits` whose greatest index is `levels`.
-    fn choose(self, samples: &Samples, bits: u8, levels: i32) -> f32 {
-        match self {
+    /// The threshold for `samples` on a grid of `bits` whose greatest index is `levels`, and its mean squared error if that
+    /// was measured on the way.
+    fn choose(self, samples: &Samples, bits: u8, levels: i32) -> (f32, Option<f64>) {
+        let threshold = match self {
             Self::None => samples.max_abs(),
-            Self::Mse => magnitudes::least_mse(samples, levels),
+            Self::Mse => {
+                let choice = magnitudes::least_mse(samples, levels);
+                return (choice.threshold, Some(choice.mse));
+            }
             Self::Aciq => aciq::threshold(samples, bits),
             Self::Aciq2019 => aciq::threshold_2019(samples, bits),
             Self::Kl => kl::threshold(samples, levels),
             Self::Percentile(percent) => percentile::threshold(samples, percent),
             Self::Octav => octav::threshold(samples, levels),
             Self::Manual(threshold) => threshold,
-        }
+        };
+        (threshold, None)
     }
 }
 
@@ -151,15 +160,29 @@ impl<'de> Deserialize<'de> for Clip {
     }
 }
 
-/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`.
+/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`, and its error.
 pub fn choose_threshold(values: &[f32], bits: u8, clip: Clip) -> ClipChoice {
-    let levels = symmetric_levels(bits);
-    let samples = Samples::of_values(values);
-    let threshold = clip.choose(&samples, bits, levels);
+    chosen(&Samples::of_values(values), bits, symmetric_levels(bits), clip)
+}
+
+/// The threshold of [`choose_threshold`] alone: one pass less where its error is not asked for.
+pub(super) fn threshold_of(values: &[f32], bits: u8, clip: Clip) -> f32 {
+    clip.choose(&Samples::of_values(values), bits, symmetric_levels(bits)).0
+}
+
+fn chosen(samples: &Samples, bits: u8, levels: i32, clip: Clip) -> ClipChoice {
+    let (threshold, mse) = clip.choose(samples, bits, levels);
     ClipChoice {
         threshold,
-        mse: samples.mean_squared_errors(levels, &[threshold])[0],
+        mse: mse.unwrap_or_else(|| samples.mean_squared_errors(levels, &[threshold])[0]),
     }
+}
+
+/// The threshold that each of `clips` chooses for `values` on the symmetric grid of `bits`: what they share is computed once.
+pub(super) fn choose_thresholds(values: &[f32], bits: u8, clips: &[Clip]) -> Vec<f32> {
+    let samples = Samples::of_values(values);
+    let levels = symmetric_levels(bits);
+    clips.iter().map(|clip| clip.choose(&samples, bits, levels).0).collect()
 }
 
 /// The threshold that `clip` chooses for an activation, from the histogram gathered while it was seen.
@@ -174,12 +197,7 @@ pub fn choose_activation_threshold(
     } else {
         symmetric_levels(bits)
     };
-    let samples = Samples::of_activation(activation);
-    let threshold = clip.choose(&samples, bits, levels);
-    ClipChoice {
-        threshold,
-        mse: samples.mean_squared_errors(levels, &[threshold])[0],
-    }
+    chosen(&Samples::of_activation(activation), bits, levels, clip)
 }
 
 /// Thresholds for values that were counted: what the ways to choose share is computed once.
@@ -193,125 +211,9 @@ impl<'a> CountedThresholds<'a> {
 
     /// The threshold that `clip` chooses on the symmetric grid of `bits`.
     pub(super) fn choose(&self, bits: u8, clip: Clip) -> f32 {
-        clip.choose(&self.0, bits, symmetric_levels(bits))
+        clip.choose(&self.0, bits, symmetric_levels(bits)).0
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::quantization::Grid;
-    use proptest::prelude::*;
-
-    fn true_mse(values: &[f32], bits: u8, threshold: f32) -> f64 {
-        let grid = Grid::symmetric(bits, threshold);
-        values
-            .iter()
-            .map(|x| f64::from(x - grid.round(*x)).powi(2))
-            .sum::<f64>()
-            / values.len() as f64
-    }
-
-    /// The search of the paper's code: 201 bins, candidates 0.01 to 0.99 of the largest |x|.
-    fn reference_mse_threshold(values: &[f32], bits: u8) -> f32 {
-        let max = values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        let width = 2.0 * max / 201.0;
-        let mut counts = [0_u32; 201];
-        for x in values {
-            counts[(((x + max) / width) as usize).min(200)] += 1;
-        }
-        let mse = |threshold: f32| -> f32 {
-            let grid = Grid::symmetric(bits, threshold);
-            counts
-                .iter()
-                .enumerate()
-                .map(|(i, c)| {
-                    let center = (i as f32 + 0.5) * width - max;
-                    *c as f32 * (center - grid.round(center)).powi(2)
-                })
-                .sum()
-        };
-        (1..100)
-            .map(|i| i as f32 * 0.01 * max)
-            .min_by(|a, b| mse(*a).total_cmp(&mse(*b)))
-            .unwrap()
-    }
-
-    /// Gaussian values by Box and Muller's method, without a dependency.
-    fn gaussian(n: usize, seed: u64) -> Vec<f32> {
-        let mut state = seed | 1;
-        let mut uniform = move || {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            ((state >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-        };
-        (0..n)
-            .map(|_| ((-2.0 * uniform().ln()).sqrt() * (std::f64::consts::TAU * uniform()).cos()) as f32)
-            .collect()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-        #[test]
-        fn mse_is_never_worse_than_the_papers_search_nor_than_no_clipping(
-            n in 20_usize..3000, seed in any::<u64>(), bits in 2_u8..=8, outlier in 1.0_f32..30.0, scale in 0.001_f32..10.0,
-        ) {
-            let mut values = gaussian(n, seed);
-            values[0] = outlier;
-            values.iter_mut().for_each(|x| *x *= scale);
-            let ours = choose_threshold(&values, bits, Clip::Mse);
-            let found = true_mse(&values, bits, ours.threshold);
-            prop_assert!((ours.mse - found).abs() <= 1e-4 * found + 1e-12);
-            let reference = true_mse(&values, bits, reference_mse_threshold(&values, bits));
-            let none = true_mse(&values, bits, choose_threshold(&values, bits, Clip::None).threshold);
-            prop_assert!(found <= reference * 1.000_01, "ours {found} reference {reference}");
-            prop_assert!(found <= none * 1.000_01, "ours {found} none {none}");
-        }
-    }
-
-    /// The optimal thresholds of the grid with 2^k - 1 values for a Gaussian, in units of its deviation (METHOD section 4).
-    #[test]
-    fn mse_finds_the_optimum_of_a_gaussian() {
-        let values = gaussian(400_000, 7);
-        for (bits, optimum) in [(2, 1.224), (3, 1.952), (4, 2.474), (5, 2.899), (6, 3.270)] {
-            let found = choose_threshold(&values, bits, Clip::Mse).threshold;
-            assert!(
-                (found - optimum).abs() < 0.06,
-                "{bits} bits: {found}, expected {optimum}"
-            );
-        }
-    }
-
-    #[test]
-    fn no_clipping_keeps_the_largest_value_and_manual_what_was_given() {
-        let values = [0.1, -0.7, 0.3];
-        assert_eq!(choose_threshold(&values, 4, Clip::None).threshold, 0.7);
-        assert_eq!(choose_threshold(&values, 4, Clip::Manual(0.25)).threshold, 0.25);
-        assert_eq!(choose_threshold(&[0.0; 5], 4, Clip::Mse).threshold, 0.0);
-        assert_eq!(choose_threshold(&[], 4, Clip::Mse).threshold, 0.0);
-    }
-
-    #[test]
-    fn names_read_back_as_what_was_written() {
-        for clip in Clip::CHOICES
-            .into_iter()
-            .chain([Clip::Manual(0.123_456_79), Clip::Percentile(99.99)])
-        {
-            assert_eq!(clip.to_string().parse(), Ok(clip));
-        }
-        for wrong in [
-            "",
-            "manual",
-            "manual:-1",
-            "manual:NaN",
-            "manual:inf",
-            "best",
-            "mse:3",
-            "percentile:0",
-            "percentile:101",
-        ] {
-            assert!(wrong.parse::<Clip>().is_err(), "{wrong}");
-        }
-    }
-}
+mod tests;

@@ -2,7 +2,7 @@
 //! (activations).
 
 use super::magnitudes::Magnitudes;
-use crate::statistics::{ActivationStatistics, histogram};
+use crate::statistics::{ActivationStatistics, Counters, histogram};
 use multiversion::multiversion;
 use rayon::prelude::*;
 use std::sync::OnceLock;
@@ -131,28 +131,23 @@ impl<'a> Samples<'a> {
     fn magnitude_counts(&self, values: &[f32], bins: usize) -> Vec<u64> {
         let scale = bins as f32 / self.max_abs();
         let scale = if scale.is_finite() { scale } else { 0.0 };
-        let empty = || vec![0_u32; 2 * (bins + 1)];
         let counts = values
-            .par_chunks(1 << 18)
-            .fold(empty, |mut counts, chunk| {
-                count_magnitudes(chunk, scale, &mut counts);
-                counts
-            })
-            .map(|counts| {
-                let (even, odd) = counts.split_at(bins + 1);
-                even.iter()
-                    .zip(odd)
-                    .map(|(a, b)| u64::from(*a) + u64::from(*b))
-                    .collect::<Vec<u64>>()
-            })
-            .reduce(
-                || vec![0; bins + 1],
-                |mut a, b| {
-                    a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
-                    a
+            .par_chunks(1 << 15)
+            .fold(
+                || Counters::new(bins),
+                |mut counters, chunk| {
+                    count_magnitudes(chunk, scale, bins as u32, &mut counters);
+                    counters
                 },
-            );
-        counts[..bins].to_vec()
+            )
+            .map(|counters| counters.totals().collect::<Vec<u64>>());
+        counts.reduce(
+            || vec![0; bins],
+            |mut a, b| {
+                a.iter_mut().zip(b).for_each(|(a, b)| *a += b);
+                a
+            },
+        )
     }
 
     /// Sums for fits: exact for values, from the histogram for an activation.
@@ -337,34 +332,29 @@ fn greatest_magnitude(chunk: &[f32]) -> f32 {
     lanes.into_iter().fold(0.0, f32::max)
 }
 
-/// Adds the bins of |x| over `[0, bins / scale]` to `counts`: for what is no number there is one more. `counts` holds two
-/// sets of counters, used in turn: neighbouring values often share a bin, and one counter would wait for itself.
-fn count_magnitudes(chunk: &[f32], scale: f32, counts: &mut [u32]) {
+/// Counts the bins of |x| over `[0, bins / scale]`; what is no number is left out.
+fn count_magnitudes(chunk: &[f32], scale: f32, bins: u32, counters: &mut Counters) {
     const BLOCK: usize = 512;
-    let (even, odd) = counts.split_at_mut(counts.len() / 2);
-    let last = even.len() as u32 - 2;
     let mut slots = [0_u32; BLOCK];
     for block in chunk.chunks(BLOCK) {
         let slots = &mut slots[..block.len()];
-        magnitude_slots(block, scale, last, slots);
-        let (pairs, rest) = slots.as_chunks::<2>();
-        for [a, b] in pairs {
-            even[*a as usize] += 1;
-            odd[*b as usize] += 1;
-        }
-        for slot in rest {
-            even[*slot as usize] += 1;
-        }
+        magnitude_slots(block, scale, bins, slots);
+        counters.add(slots);
     }
 }
 
+/// The bin of each |x|; `bins` for what is no number.
 #[multiversion(targets = "simd")]
-fn magnitude_slots(block: &[f32], scale: f32, last: u32, slots: &mut [u32]) {
-    let limit = last as f32;
+fn magnitude_slots(block: &[f32], scale: f32, bins: u32, slots: &mut [u32]) {
+    // Adding 2^23 leaves a whole number in the low bits of an f32, rounded: half a bin less makes that the bin's number.
+    // That takes one instruction where a cast, which is defined for every number, takes many.
+    const WHOLE: f32 = 8_388_608.0;
+    let last = (bins - 1) as f32;
     for (slot, x) in slots.iter_mut().zip(block) {
-        let place = x.abs() * scale;
-        let inside = if place < limit { place } else { limit };
-        let place = if x.abs() < f32::INFINITY { inside } else { limit + 1.0 };
-        *slot = (place as i32) as u32;
+        let place = x.abs() * scale - 0.5;
+        let place = if place > 0.0 { place } else { 0.0 };
+        let place = if place < last { place } else { last };
+        let bin = (place + WHOLE).to_bits() - WHOLE.to_bits();
+        *slot = if x.abs() < f32::INFINITY { bin } else { bins };
     }
 }

@@ -3,7 +3,7 @@
 use super::super::QuantizationError;
 use super::cast_target;
 use crate::network::{Layer, LayerKind, Network, TensorPlace};
-use crate::onnx::build::{float_tensor, int_attribute, node};
+use crate::onnx::build::{attribute_tensor, float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
 use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
@@ -20,6 +20,8 @@ pub(super) struct Editor {
     added: Vec<TensorProto>,
     /// Values that layers read before and may be dead now.
     replaced: Vec<String>,
+    /// Values whose shape is no longer the one that the file tells.
+    reshaped: HashSet<String>,
     /// Values made once and shared, by what they are.
     shared: HashMap<String, String>,
 }
@@ -41,6 +43,7 @@ impl Editor {
             appended: HashMap::new(),
             added: Vec::new(),
             replaced: Vec::new(),
+            reshaped: HashSet::new(),
             shared: HashMap::new(),
         })
     }
@@ -88,6 +91,22 @@ impl Editor {
     pub(super) fn initializer(&self, name: &str) -> Option<&TensorProto> {
         let graph = self.model.graph.as_ref()?;
         graph.initializer.iter().find(|tensor| tensor.name() == name)
+    }
+
+    /// The constant of the main graph called `name`: an initializer or the value of a `Constant` node.
+    pub(super) fn constant(&self, name: &str) -> Option<&TensorProto> {
+        self.initializer(name).or_else(|| {
+            let nodes = &self.model.graph.as_ref()?.node;
+            let node = nodes
+                .iter()
+                .find(|node| node.output.iter().any(|output| output == name))?;
+            attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant")
+        })
+    }
+
+    /// Drops what the file tells of the shape of `value`.
+    pub(super) fn forget_shape(&mut self, value: String) {
+        self.reshaped.insert(value);
     }
 
     /// Has output `slot` of the node at `position`, if it has one, go through `Gather` on its last axis: who reads it sees
@@ -229,7 +248,9 @@ impl Editor {
         let mut inserted = std::mem::take(&mut self.inserted);
         let mut appended = std::mem::take(&mut self.appended);
         let (added, replaced) = (std::mem::take(&mut self.added), std::mem::take(&mut self.replaced));
+        let reshaped = std::mem::take(&mut self.reshaped);
         let graph = self.graph();
+        graph.value_info.retain(|info| !reshaped.contains(info.name()));
         let old = std::mem::take(&mut graph.node);
         for (position, node) in old.into_iter().enumerate() {
             graph.node.extend(inserted.remove(&position).unwrap_or_default());

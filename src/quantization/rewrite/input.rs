@@ -14,8 +14,8 @@ pub(super) struct Input<'a> {
     pub(super) split: SplitKind,
     /// The channels that the layer reads.
     pub(super) expansion: &'a Expansion,
-    /// Whether they are others than the input has.
-    pub(super) is_split: bool,
+    /// Whether a `Gather` is to make them: they are others than the input has, and its maker does not make them already.
+    pub(super) is_gathered: bool,
 }
 
 /// Where nodes are put.
@@ -40,13 +40,9 @@ impl Input<'_> {
                 Some(plan) => site.as_float(value, |site, value| site.quantize(&value, plan)),
                 None => value,
             };
-            return if self.is_split {
-                site.repeat(value, self.expansion)
-            } else {
-                value
-            };
+            return self.gather(site, value);
         }
-        let value = site.repeat(value, self.expansion);
+        let value = self.gather(site, value);
         site.as_float(value, |site, value| {
             let value = site.halve(value, self);
             match self.grid {
@@ -54,6 +50,14 @@ impl Input<'_> {
                 None => value,
             }
         })
+    }
+
+    fn gather(&self, site: &mut Site<'_>, value: String) -> String {
+        if self.is_gathered {
+            site.repeat(value, self.expansion)
+        } else {
+            value
+        }
     }
 }
 

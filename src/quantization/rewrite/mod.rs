@@ -3,25 +3,30 @@
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
 //! through a `Gather` that repeats the split channels. Where activations are split the `Gather` comes first, and `Mul` and
 //! `Add` make the halves that then go on the grid. Its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
-//! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it.
+//! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it. Where the
+//! recipe says so, the layer before makes the copies instead of a `Gather`.
 
 mod editor;
+mod gather;
 mod input;
 mod recurrent;
 mod tensors;
+mod widen;
 
 pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
+use super::widen::Widening;
 use super::{Expansion, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
 use editor::Editor;
 use input::{Input, Site};
-use recurrent::WideCell;
+use std::collections::HashSet;
+use widen::{Rows, widen_constants, widen_float_layer};
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
@@ -70,29 +75,45 @@ fn carry_out(
         return Err(QuantizationError::Rewrite(why.clone()));
     }
     let mut editor = Editor::new(&network.model)?;
-    for (layer, planned) in network.layers.iter().zip(&plan.layers) {
-        let Some(quantized) = planned.quantized() else { continue };
+    let widening = Widening::of(network, plan);
+    let mut own_biases = HashSet::new();
+    for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
+        let rows = Rows::of(network, plan, &widening, number);
+        let Some(quantized) = planned.quantized() else {
+            // A cell widens its float matrices itself, with all else that belongs to it.
+            if let Some(rows @ Rows::Way { .. }) = &rows {
+                widen_float_layer(&mut editor, network, number, rows)?;
+            }
+            continue;
+        };
         let expansion = Expansion::of(quantized);
         let weight = weight_of(layer, quantized, &expansion)?;
         let on_grid = matches!(weight, Weight::Grid(_));
-        let cell = WideCell::of(network, plan, layer);
+        let is_split = !quantized.splits.is_empty() || expansion.splits_activations();
         let input = Input {
             grid: quantized.activation.filter(|_| on_grid),
             split: planned.settings.activation_split,
             expansion: &expansion,
-            is_split: !quantized.splits.is_empty() || expansion.splits_activations(),
+            is_gathered: is_split && widening.way(number).is_none(),
         };
-        rewrite_layer(&mut editor, network, layer, quantized, weight, &input, cell.as_ref())?;
-        if let Some(cell) = cell.filter(|_| layer.weight_input == Layer::RECURRENT_WEIGHT) {
+        rewrite_layer(&mut editor, network, layer, quantized, weight, &input, rows.as_ref())?;
+        if let (Some(Rows::Cell(cell)), Layer::RECURRENT_WEIGHT) = (&rows, layer.weight_input) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
         if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
-            editor.set_bias(path.node, layer, bias)?;
+            let wide = rows.map(|rows| rows.vector(bias));
+            editor.set_bias(path.node, layer, wide.as_ref().unwrap_or(bias))?;
+            own_biases.insert(number);
         }
+    }
+    for way in widening.ways() {
+        widen_constants(&mut editor, network, way, |layer| own_biases.contains(&layer))?;
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
     let mut model = editor.finish();
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    // Also in the export: what is previewed is what is exported.
+    rewrite_lacking(&mut model);
     Ok(model)
 }
 
@@ -103,7 +124,7 @@ fn rewrite_layer(
     quantized: &QuantizedLayer,
     weight: Weight,
     input: &Input<'_>,
-    cell: Option<&WideCell<'_>>,
+    rows: Option<&Rows<'_>>,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
     let path = layer.node.as_ref().ok_or_else(|| cannot("it has no node"))?;
@@ -116,10 +137,10 @@ fn rewrite_layer(
     let new_weight = match weight {
         Weight::Grid(mut tensor) => {
             let (mut scale, mut zero, axis) = weight_grid(layer, quantized);
-            if let Some(cell) = cell {
-                tensor = cell.rows(&tensor)?;
-                scale = cell.scales(&scale)?;
-                zero = cell.scales(&zero)?;
+            if let Some(rows) = rows {
+                tensor = rows.weight(&tensor)?;
+                scale = rows.scales(&scale)?;
+                zero = rows.scales(&zero)?;
             }
             let weight = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
             let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
@@ -131,8 +152,8 @@ fn rewrite_layer(
             to
         }
         Weight::Float(mut tensor) => {
-            if let Some(cell) = cell {
-                tensor = cell.rows(&tensor)?;
+            if let Some(rows) = rows {
+                tensor = rows.weight(&tensor)?;
             }
             editor.add_initializer(&format!("{}.split", layer.weight), tensor)
         }

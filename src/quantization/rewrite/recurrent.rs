@@ -7,9 +7,10 @@
 
 use super::super::{Plan, QuantizationError};
 use super::editor::Editor;
+use super::gather::gather;
 use crate::network::{Layer, Network};
-use crate::onnx::build::{i64_tensor, int_attribute, node, raw_tensor};
-use crate::onnx::{TensorProto, tensor_bytes};
+use crate::onnx::TensorProto;
+use crate::onnx::build::{i64_tensor, int_attribute, node};
 
 // Inputs of a recurrent node.
 const INPUT_WEIGHT: usize = 1;
@@ -142,32 +143,4 @@ impl<'a> WideCell<'a> {
         };
         editor.replace_input(position, slot, wide)
     }
-}
-
-/// `tensor` with the slices `places` of `axis`, as the operator `Gather` has it; of any element type of whole bytes.
-fn gather(tensor: &TensorProto, axis: usize, places: &[usize]) -> Result<TensorProto, QuantizationError> {
-    let unfit = || {
-        QuantizationError::Rewrite(format!(
-            "tensor '{}' of shape {:?} is not what a recurrent layer takes there",
-            tensor.name(),
-            tensor.dims
-        ))
-    };
-    let bytes = tensor_bytes(tensor).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
-    let sizes: Option<Vec<usize>> = tensor.dims.iter().map(|size| usize::try_from(*size).ok()).collect();
-    let mut sizes = sizes.ok_or_else(unfit)?;
-    let size = *sizes.get(axis).ok_or_else(unfit)?;
-    let outer: usize = sizes[..axis].iter().product();
-    if places.iter().any(|place| *place >= size) || bytes.is_empty() || !bytes.len().is_multiple_of(outer * size) {
-        return Err(unfit());
-    }
-    let slice = bytes.len() / (outer * size);
-    let mut gathered = Vec::with_capacity(outer * places.len() * slice);
-    for block in bytes.chunks(size * slice) {
-        for place in places {
-            gathered.extend_from_slice(&block[place * slice..][..slice]);
-        }
-    }
-    sizes[axis] = places.len();
-    Ok(raw_tensor("", tensor.data_type(), &sizes, gathered))
 }

@@ -154,3 +154,24 @@ fn the_number_of_splits_is_rounded_up_from_what_was_meant() {
     );
     assert_eq!(split_count(&conv(4, 8, 16, 9), 0.1), 2);
 }
+
+#[test]
+fn the_level_falls_as_the_largest_channel_is_halved_each_time() {
+    let layout = Layout {
+        groups: 1,
+        outer: 1,
+        channels: 3,
+        inner: 1,
+        out_axis: OutAxis::Inner,
+    };
+    // 8 -> 4 4; 6 -> 3 3; then both 4 -> 2 2 2 2; then 3.
+    assert_eq!(
+        split_levels(&[8.0, 6.0, 1.0], &layout, 5),
+        [8.0, 6.0, 4.0, 4.0, 3.0, 3.0]
+    );
+    let values = [8.0_f32, -6.0, 1.0];
+    for (splits, level) in split_levels(&[8.0, 6.0, 1.0], &layout, 5).into_iter().enumerate() {
+        let left = max_abs_after_split(&values, &layout, splits, SplitKind::Naive, 0.0);
+        assert_eq!(left, level, "{splits} splits");
+    }
+}

@@ -1,6 +1,8 @@
 //! Tests of preprocessing.
 
 use super::*;
+use crate::inference::dataset::presets::{IMAGENET_MEAN, IMAGENET_STD};
+use std::sync::Arc;
 
 fn port(shape: &[Option<usize>]) -> Port {
     Port {
@@ -90,7 +92,7 @@ fn wrong_choices_are_refused_with_what_would_do() {
             },
             &three
         )
-        .contains("imagenet, cifar")
+        .contains("imagenet, imagenet-bicubic")
     );
     let two = Some(vec![0.5, 0.5]);
     assert!(refused(DataOptions { mean: two, ..options() }, &three).contains("2 numbers for the mean of 3"));
@@ -113,7 +115,95 @@ fn wrong_choices_are_refused_with_what_would_do() {
 #[test]
 fn a_centre_crop_begins_where_torchvision_begins_it() {
     // round((5 - 2) / 2) = round(1.5) = 2, round((3 - 2) / 2) = round(0.5) = 0: half to even.
-    let picture = grey(5, 3, &(0..15).collect::<Vec<u8>>()).cropped(2);
+    let picture = grey(5, 3, &(0..15).collect::<Vec<u8>>()).cropped(2, Interpolation::Bilinear);
     assert_eq!(picture.pixels, [2, 3, 7, 8]);
-    assert_eq!(grey(2, 1, &[7, 7]).with_shorter_side(3).pixels, [7; 18]);
+    assert_eq!(
+        grey(2, 1, &[7, 7]).with_shorter_side(3, Interpolation::Bilinear).pixels,
+        [7; 18]
+    );
+}
+
+#[test]
+fn what_the_network_says_of_itself_goes_before_what_is_usual_and_behind_what_is_chosen() {
+    let hint = PreprocessHint {
+        source: "config.json".to_owned(),
+        mean: Some(vec![0.5; 3]),
+        std: Some(vec![0.25; 3]),
+        size: Some([240, 240]),
+        crop: Some(0.875),
+        interpolation: Some(Interpolation::Bicubic),
+        classes: Vec::new(),
+    };
+    let options = DataOptions {
+        hint: Some(Arc::new(hint)),
+        ..DataOptions::default()
+    };
+    let free = port(&[None, Some(3), None, None]);
+    let steps = |options: &DataOptions| Preprocess::new(options, Some(&free), Origin::Folder, 3).unwrap();
+    assert_eq!(
+        steps(&options).describe(),
+        "network: shorter side to 274, centre crop 240 x 240, (x / 255 - [0.5 0.5 0.5]) / [0.25 0.25 0.25], bicubic, RGB, NCHW"
+    );
+    let mean = DataOptions {
+        mean: Some(vec![0.0]),
+        interpolation: Some(Interpolation::Nearest),
+        ..options.clone()
+    };
+    let fields = steps(&mean).fields();
+    assert_eq!(
+        (fields.mean, fields.interpolation),
+        (vec![0.0; 3], Interpolation::Nearest)
+    );
+    let chosen = DataOptions {
+        preprocess: Some("unit".to_owned()),
+        ..options
+    };
+    assert!(steps(&chosen).describe().starts_with("unit: x / 255"));
+}
+
+#[test]
+fn blue_first_turns_the_channels_and_keeps_each_with_its_own_mean() {
+    let options = DataOptions {
+        mean: Some(vec![0.0, 0.2, 0.4]),
+        blue_first: true,
+        ..DataOptions::default()
+    };
+    let picture = Picture {
+        width: 1,
+        height: 2,
+        channels: 3,
+        pixels: vec![255, 51, 102, 0, 255, 204],
+    };
+    for (shape, expected) in [
+        ([None, Some(3), Some(2), Some(1)], [0.0, 0.4, 0.0, 0.8, 1.0, 0.0]),
+        ([None, Some(2), Some(1), Some(3)], [0.0, 0.0, 1.0, 0.4, 0.8, 0.0]),
+    ] {
+        let steps = Preprocess::new(&options, Some(&port(&shape)), Origin::Idx, 3).unwrap();
+        let numbers = steps.numbers(&picture);
+        assert!(
+            numbers.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6),
+            "{numbers:?}"
+        );
+        let (seen, range) = steps.seen(&picture);
+        // Red of the first pixel is the greatest number: the network finds it in its third channel.
+        assert_eq!((seen.pixels[2], range), (255, (0.0, 1.0)));
+        assert!(steps.describe().contains("BGR"));
+    }
+}
+
+#[test]
+fn presets_centre_and_scale_as_their_names_say() {
+    let port = port(&[None, Some(1), Some(1), Some(2)]);
+    let numbers = |name: &str| {
+        let options = DataOptions {
+            preprocess: Some(name.to_owned()),
+            ..DataOptions::default()
+        };
+        let steps = Preprocess::new(&options, Some(&port), Origin::Idx, 1).unwrap();
+        steps.numbers(&grey(2, 1, &[0, 255]))
+    };
+    assert_eq!(numbers("minus-one-to-one"), [-1.0, 1.0]);
+    assert_eq!(numbers("unit"), [0.0, 1.0]);
+    assert_eq!(numbers("raw"), [0.0, 255.0]);
+    assert_eq!(numbers("inception"), [-1.0, 1.0]);
 }

@@ -1,11 +1,19 @@
 //! The selected layer in detail: what the slider changes within a frame or two.
 
+mod after;
+mod members;
+mod stacked;
+
+pub use after::{After, Staircase};
+pub use members::Members;
+pub use stacked::{STACKED, StackedChannel};
+
 use super::analysis::Analysis;
 use super::keys::PrepareKey;
-use crate::network::Layout;
+use crate::network::{Layer, Support};
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weights};
-use crate::statistics::{Histogram, histogram, tensor_statistics};
+use crate::quantization::{LayerSettings, split_levels};
+use crate::statistics::{Histogram, histogram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -38,34 +46,19 @@ pub struct LayerView {
     pub before: Histogram,
     /// Greatest |w| of each input channel as it is.
     pub channels: Vec<f32>,
+    /// Greatest |w| of each output channel as it is.
+    pub out_channels: Vec<f32>,
+    /// The largest |w| that 0, 1, … splits in each group leave: the level above which channels are split. Empty for a layer
+    /// that cannot be split.
+    pub levels: Arc<Vec<f32>>,
+    /// The channels with the largest |w|, counted apart; largest first.
+    pub stacked: Vec<StackedChannel>,
     /// What the recipe makes of it; `None` when the layer stays float.
     pub after: Option<Arc<After>>,
     /// The split weights, counted over the visible range.
     pub after_histogram: Option<Histogram>,
     /// Whose weights lie in a bin of `before`, for bins with few weights.
     pub members: Arc<BTreeMap<usize, Members>>,
-}
-
-/// The input channels that have weights in a bin.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Members {
-    /// The first ones, ascending by their place in the tensor, each once.
-    pub channels: Vec<usize>,
-    /// There are others.
-    pub more: bool,
-}
-
-/// A layer after splitting.
-#[derive(Debug, Clone)]
-pub struct After {
-    /// The layer on its grid.
-    pub quantized: QuantizedLayer,
-    /// The split weights before they are rounded.
-    pub split: Vec<f32>,
-    /// Greatest |w| over the copies of each input channel.
-    pub channels: Vec<f32>,
-    /// Copies of each input channel, 1 for those that were not split.
-    pub copies: Vec<usize>,
 }
 
 impl LayerView {
@@ -103,7 +96,8 @@ impl LayerView {
         let after = match reusable {
             Some(after) => after,
             None if key.settings.weight_bits.grid().is_some() && layer.support.can_quantize() => {
-                Some(Arc::new(After::compute(&weights, layer.layout, &key.settings)))
+                let settings = effective(layer, key.settings);
+                Some(Arc::new(After::compute(&weights, layer.layout, &settings)))
             }
             None => None,
         };
@@ -112,56 +106,51 @@ impl LayerView {
         let range = key.range.unwrap_or_else(|| whole_range(statistics.max_abs));
         let bins = bins(layer.parameters());
         let count = |values: &[f32]| histogram(values, range.0, range.1, bins);
-        let before = count(&weights);
         let same_weights =
             |of: &LayerViewKey| (of.layer, of.prepared, of.range) == (key.layer, key.prepared, key.range);
-        let members = match previous.filter(|(of, _)| same_weights(of)) {
-            Some((_, view)) => Arc::clone(&view.members),
-            None => Arc::new(members(&weights, layer.layout, &before)),
+        let (before, members) = match previous.filter(|(of, _)| same_weights(of)) {
+            Some((_, view)) => (view.before.clone(), Arc::clone(&view.members)),
+            None => {
+                let before = count(&weights);
+                let members = members::members(&weights, layer.layout, &before);
+                (before, Arc::new(members))
+            }
         };
+        let same_layer = |of: &LayerViewKey| (of.layer, of.prepared) == (key.layer, key.prepared);
+        let levels = match previous.filter(|(of, _)| same_layer(of)) {
+            Some((_, view)) => Arc::clone(&view.levels),
+            None if layer.support == Support::Split => {
+                let most = layer.layout.channels;
+                Arc::new(split_levels(&statistics.in_channel_max_abs, &layer.layout, most))
+            }
+            None => Arc::default(),
+        };
+        let largest = stacked::largest(&statistics.in_channel_max_abs);
         Ok(Self {
             range,
+            stacked: stacked::stacked(&weights, layer.layout, after.as_deref(), &largest, &before),
             before,
             members,
             channels: statistics.in_channel_max_abs.clone(),
+            out_channels: statistics.out_channel_max_abs.clone(),
+            levels,
             after_histogram: after.as_ref().map(|after| count(&after.split)),
             after,
         })
     }
 }
 
-/// A bin with more weights doesn't tell its channels.
-const FEW: u64 = 24;
-/// Channels told of a bin.
-const TOLD: usize = 6;
-
-/// The channels in the bins that hold few weights.
-fn members(weights: &[f32], layout: Layout, bins: &Histogram) -> BTreeMap<usize, Members> {
-    let mut members: BTreeMap<usize, Members> = BTreeMap::new();
-    let width = bins.bin_width();
-    let group = layout.outer * layout.channels * layout.inner;
-    for (place, &weight) in weights.iter().enumerate() {
-        let bin = ((f64::from(weight) - bins.low) / width).floor();
-        // Also false for NaN.
-        if !(bin >= 0.0
-            && bins
-                .counts
-                .get(bin as usize)
-                .is_some_and(|count| (1..=FEW).contains(count)))
-        {
-            continue;
-        }
-        let channel = place / group.max(1) * layout.channels + place / layout.inner.max(1) % layout.channels.max(1);
-        let told = members.entry(bin as usize).or_default();
-        if !told.channels.contains(&channel) {
-            if told.channels.len() < TOLD {
-                told.channels.push(channel);
-            } else {
-                told.more = true;
-            }
-        }
+/// What a plan makes of the settings: a layer that cannot be split is quantized as it is.
+pub(super) fn effective(layer: &Layer, settings: LayerSettings) -> LayerSettings {
+    LayerSettings {
+        expand_ratio: if layer.support == Support::Split {
+            settings.expand_ratio
+        } else {
+            0.0
+        },
+        per_channel: settings.per_channel && layer.takes_scales_per_channel(),
+        ..settings
     }
-    members
 }
 
 /// Why there is no view.
@@ -180,50 +169,4 @@ pub fn whole_range(max_abs: f32) -> (f64, f64) {
     let max = f64::from(max_abs) * 1.05;
     let max = if max > 0.0 && max.is_finite() { max } else { 1.0 };
     (-max, max)
-}
-
-impl After {
-    fn compute(weights: &[f32], layout: Layout, settings: &LayerSettings) -> Self {
-        let quantized = plan_layer(weights, &layout, settings);
-        let split = split_weights(weights, &layout, settings, &quantized);
-        let expanded = tensor_statistics(&split.values, &split.layout).in_channel_max_abs;
-        let mut channels = vec![0.0_f32; layout.in_channels()];
-        let mut copies = vec![0; layout.in_channels()];
-        for (&source, &max) in split.index.iter().zip(&expanded) {
-            channels[source] = channels[source].max(max);
-            copies[source] += 1;
-        }
-        Self {
-            quantized,
-            split: split.values,
-            channels,
-            copies,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::network::OutAxis;
-
-    #[test]
-    fn a_bin_with_few_weights_names_their_input_channels() {
-        let layout = Layout {
-            groups: 2,
-            outer: 1,
-            channels: 2,
-            inner: 2,
-            out_axis: OutAxis::Outer,
-        };
-        let weights = [0.1, 0.1, 0.1, 0.9, 0.1, 0.9, 0.1, f32::NAN];
-        let found = members(&weights, layout, &histogram(&weights, 0.0, 1.0, 2));
-        assert_eq!(
-            found[&1].channels,
-            [1, 2],
-            "the second of the first group, the first of the second"
-        );
-        assert_eq!(found[&0].channels, [0, 1, 2, 3]);
-        assert!(!found[&1].more);
-    }
 }

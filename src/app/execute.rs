@@ -1,0 +1,78 @@
+//! The one place that carries out commands.
+
+use super::command::Command;
+use super::dialogs::Purpose;
+use super::layout::Layout;
+use super::{App, Outbox};
+use crate::session::{Action, ExportKind};
+use egui::ThemePreference;
+use std::path::PathBuf;
+
+impl App {
+    /// Carries out a command.
+    pub(super) fn run_command(&mut self, ctx: &egui::Context, command: Command) {
+        match command {
+            Command::Open => self.dialogs.ask(ctx, Purpose::Model, ""),
+            Command::TypePath => self.dialogs.type_path(Purpose::Model, ""),
+            Command::OpenData => self.dialogs.ask(ctx, Purpose::Data, ""),
+            Command::OpenDataFolder => self.dialogs.ask(ctx, Purpose::DataFolder, ""),
+            Command::TypeDataPath => self.dialogs.type_path(Purpose::Data, ""),
+            Command::LoadRecipe => self.dialogs.ask(ctx, Purpose::Recipe, ""),
+            Command::Demo(demo) => self.session.act(Action::Open(PathBuf::from(demo.name()))),
+            Command::Export(kind) => {
+                let name = self.export_name(kind);
+                self.dialogs.ask(ctx, Purpose::Export(kind), &name);
+            }
+            Command::Undo => self.session.act(Action::Undo),
+            Command::Redo => self.session.act(Action::Redo),
+            Command::ToggleTheme => {
+                let dark = ctx.theme() == egui::Theme::Dark;
+                ctx.set_theme(if dark {
+                    ThemePreference::Light
+                } else {
+                    ThemePreference::Dark
+                });
+            }
+            Command::FocusFilter => self.views.table.focus_filter(),
+            Command::NextLayer | Command::PreviousLayer => {
+                let mut out = Outbox::default();
+                if let Some(open) = self.session.open() {
+                    let step = if command == Command::NextLayer { 1 } else { -1 };
+                    self.views.table.walk(open, step, &mut out);
+                }
+                out.actions.into_iter().for_each(|action| self.session.act(action));
+            }
+            Command::ResetView => self.session.act(Action::ShowRange(None)),
+            Command::ShowMessages => self.messages_open = !self.messages_open,
+            Command::Retry => self.session.act(Action::Retry),
+            Command::Preset(preset) => self.session.act(Action::ApplyPreset(preset)),
+            Command::ShowView(view) => self.layout.show(view),
+            Command::CloseView(view) => self.layout.close(view),
+            Command::ResetLayout => self.layout = Layout::default(),
+            Command::ZoomIn => egui::gui_zoom::zoom_in(ctx),
+            Command::ZoomOut => egui::gui_zoom::zoom_out(ctx),
+            Command::Palette => self.palette.toggle(),
+            Command::Settings => self.settings_open = !self.settings_open,
+            Command::ZoomReset => ctx.set_zoom_factor(1.0),
+            Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
+        }
+    }
+
+    /// A name for a new file: the network's, and its bits.
+    fn export_name(&self, kind: ExportKind) -> String {
+        let Some(open) = self.session.open() else {
+            return String::new();
+        };
+        let name = open.original.network.name.replace([':', '/', '\\'], "-");
+        let stem = name
+            .strip_suffix(".onnx")
+            .or(name.strip_suffix(".safetensors"))
+            .unwrap_or(&name);
+        let bits = open
+            .recipe()
+            .weight_bits
+            .grid()
+            .map_or_else(|| "float".to_owned(), |bits| format!("{bits}bit"));
+        format!("{stem}-{bits}.{}", kind.extension())
+    }
+}

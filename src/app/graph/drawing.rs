@@ -1,0 +1,111 @@
+//! The graph of a network as boxes and lines, ready to be drawn.
+
+use super::place::{Placement, place};
+use crate::network::Network;
+use std::collections::HashMap;
+
+/// A node of the graph.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    /// Operator.
+    pub(super) op: String,
+    /// Name of the node, or of its first output.
+    pub(super) name: String,
+    /// The layers in it, by position: none for a node without weights, two for a recurrent one.
+    pub(super) layers: Vec<usize>,
+}
+
+/// The nodes with their places and the edges between them.
+pub(super) struct Drawing {
+    pub(super) nodes: Vec<Node>,
+    /// From, to.
+    pub(super) edges: Vec<(usize, usize)>,
+    pub(super) placement: Placement,
+    /// The node of each layer.
+    pub(super) node_of: HashMap<usize, usize>,
+}
+
+impl Drawing {
+    /// Draws the main graph; constants are left out, and a subgraph is one node.
+    pub(super) fn new(network: &Network) -> Self {
+        let Some(graph) = &network.model.graph else {
+            return Self::of(Vec::new(), Vec::new());
+        };
+        let mut layers_at: HashMap<usize, Vec<usize>> = HashMap::new();
+        for (index, layer) in network.layers.iter().enumerate() {
+            if let Some(path) = &layer.node {
+                let position = path.subgraphs.first().map_or(path.node, |(position, _)| *position);
+                layers_at.entry(position).or_default().push(index);
+            }
+        }
+        let mut nodes = Vec::new();
+        let mut makers: HashMap<&str, usize> = HashMap::new();
+        let mut edges = Vec::new();
+        let shown = |op: &str| op != "Constant";
+        for (position, node) in graph.node.iter().enumerate().filter(|(_, node)| shown(node.op_type())) {
+            let own = nodes.len();
+            // Values are made before they are read; what is not known by now is an input or a constant.
+            let mut from: Vec<usize> = node
+                .input
+                .iter()
+                .filter_map(|value| makers.get(value.as_str()).copied())
+                .collect();
+            from.sort_unstable();
+            from.dedup();
+            edges.extend(from.into_iter().map(|from| (from, own)));
+            for value in node.output.iter().filter(|value| !value.is_empty()) {
+                makers.insert(value, own);
+            }
+            let named = Some(node.name()).filter(|name| !name.is_empty());
+            let name = named.or(node.output.first().map(String::as_str)).unwrap_or_default();
+            nodes.push(Node {
+                op: node.op_type().to_owned(),
+                name: name.to_owned(),
+                layers: layers_at.remove(&position).unwrap_or_default(),
+            });
+        }
+        Self::of(nodes, edges)
+    }
+
+    fn of(nodes: Vec<Node>, edges: Vec<(usize, usize)>) -> Self {
+        let placement = place(nodes.len(), &edges);
+        let of_node =
+            |(node, found): (usize, &Node)| found.layers.iter().map(move |layer| (*layer, node)).collect::<Vec<_>>();
+        let node_of = nodes.iter().enumerate().flat_map(of_node).collect();
+        Self {
+            nodes,
+            edges,
+            placement,
+            node_of,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn every_layer_of_the_demo_has_its_node_and_every_edge_goes_down() {
+        let network = crate::format::open(Path::new("demo:fashion")).unwrap();
+        let drawing = Drawing::new(&network);
+        assert_eq!(drawing.node_of.len(), network.layers.len());
+        let first = network.layer_index("conv1").unwrap();
+        assert_eq!(drawing.nodes[drawing.node_of[&first]].op, "Conv");
+        let row = &drawing.placement.row;
+        assert!(drawing.edges.iter().all(|(from, to)| row[*from] < row[*to]));
+        let adds = drawing.nodes.iter().filter(|node| node.op == "Add").count();
+        assert!(adds >= 9, "a residual network: {adds}");
+        let shortcuts = drawing.placement.lanes.iter().flatten().count();
+        assert!(shortcuts > 0, "shortcuts go around the blocks");
+    }
+
+    #[test]
+    fn both_layers_of_a_recurrent_node_stand_in_one_box() {
+        let network = crate::format::open(Path::new("demo:shakespeare")).unwrap();
+        let drawing = Drawing::new(&network);
+        let recurrent = drawing.nodes.iter().find(|node| node.op == "LSTM").unwrap();
+        assert_eq!(recurrent.layers.len(), 2);
+    }
+}

@@ -1,0 +1,217 @@
+//! The graph view: the network from its input down to its output, boxes coloured by error.
+//!
+//! Drag to move, scroll to go along, scroll with Ctrl to zoom. Only what is in sight is drawn.
+
+mod boxes;
+mod drawing;
+mod place;
+
+use super::Outbox;
+use super::text::{self, note};
+use super::theme::{thin, tokens};
+use crate::jobs::{Jobs, Waker};
+use crate::network::Network;
+use crate::session::{Action, OpenNetwork};
+use boxes::{Frame, STEP, box_rect};
+use drawing::Drawing;
+use egui::{Context, Painter, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
+use std::sync::Arc;
+
+const ZOOM: std::ops::RangeInclusive<f32> = 0.04..=2.0;
+
+/// State of the view between frames.
+pub(super) struct GraphPanel {
+    jobs: Option<Jobs<(), Drawing>>,
+    of: Option<Arc<Network>>,
+    drawing: Option<Drawing>,
+    /// The point of the graph in the middle of the view.
+    middle: Pos2,
+    zoom: f32,
+    /// The layer that was brought into sight last.
+    followed: Option<usize>,
+    /// All of the graph is to be shown.
+    fit: bool,
+}
+
+impl Default for GraphPanel {
+    fn default() -> Self {
+        Self {
+            jobs: None,
+            of: None,
+            drawing: None,
+            middle: Pos2::ZERO,
+            zoom: 1.0,
+            followed: None,
+            fit: false,
+        }
+    }
+}
+
+impl GraphPanel {
+    /// Takes the drawing once it is made.
+    pub(super) fn poll(&mut self) {
+        let Some(jobs) = &mut self.jobs else { return };
+        for job in jobs.poll() {
+            if let Ok(drawing) = job.result {
+                self.drawing = Some(drawing);
+                self.followed = None;
+            }
+        }
+    }
+
+    /// Whether no drawing is being made.
+    pub(super) fn is_idle(&self) -> bool {
+        self.jobs.as_ref().is_none_or(Jobs::is_idle)
+    }
+
+    /// Draws the view.
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
+        self.want(ui.ctx(), open);
+        let Some(drawing) = &self.drawing else {
+            ui.centered_and_justified(|ui| ui.label("Drawing the graph…"));
+            return;
+        };
+        if drawing.nodes.is_empty() {
+            ui.centered_and_justified(|ui| {
+                ui.label("This file holds weights only: there is no graph to draw. Open the network's ONNX export to see one.");
+            });
+            return;
+        }
+        let mut to_selected = false;
+        ui.horizontal_wrapped(|ui| {
+            self.fit |= ui
+                .button("Whole graph")
+                .on_hover_text("Zoom out until all of it is in sight.")
+                .clicked();
+            let selected = ui.button("Selected layer");
+            to_selected = selected
+                .on_hover_text("Go to the selected layer, at normal size.")
+                .clicked();
+            let layers = drawing.node_of.len() as u64;
+            let count = text::plural(drawing.nodes.len() as u64, "node", "nodes");
+            ui.label(note(format!("{count}, {} with weights", text::full_count(layers))))
+                .on_hover_text(
+                    "The colour of a box is its error; small boxes have no weights. Drag to move, scroll to go along, scroll with Ctrl to zoom.",
+                );
+        });
+        let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
+        let bounds = bounds(drawing);
+        if std::mem::take(&mut self.fit) {
+            let scale = rect.size() / (bounds.size() + vec2(40.0, 40.0));
+            self.zoom = scale.x.min(scale.y).clamp(*ZOOM.start(), 1.0);
+            self.middle = bounds.center();
+        }
+        if to_selected {
+            self.zoom = 1.0;
+        }
+        if to_selected || self.followed != Some(open.selected()) {
+            self.follow(open.selected(), rect, to_selected);
+        }
+        self.hand(ui, &response, rect, bounds);
+        let Some(drawing) = &self.drawing else { return };
+        let frame = Frame {
+            rect,
+            middle: self.middle,
+            zoom: self.zoom,
+        };
+        let painter = ui.painter_at(rect);
+        edges(ui, &painter, drawing, &frame);
+        if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open) {
+            self.followed = Some(layer);
+            out.actions.push(Action::SelectLayer(layer));
+        }
+    }
+
+    /// Begins to draw a network that is not drawn yet.
+    fn want(&mut self, ctx: &Context, open: &OpenNetwork) {
+        let network = &open.shown().network;
+        if self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, network)) {
+            return;
+        }
+        self.of = Some(Arc::clone(network));
+        self.drawing = None;
+        let network = Arc::clone(network);
+        let jobs = self.jobs.get_or_insert_with(|| {
+            let ctx = ctx.clone();
+            Jobs::new(Waker::new(move || ctx.request_repaint()))
+        });
+        jobs.start((), "Drawing the graph", move |_| Ok(Drawing::new(&network)));
+    }
+
+    /// Brings the node of a layer into sight; leaves the view alone if it is, unless it `must` be in the middle.
+    fn follow(&mut self, layer: usize, rect: Rect, must: bool) {
+        let first = self.followed.is_none();
+        self.followed = Some(layer);
+        let Some(drawing) = &self.drawing else { return };
+        let Some(&node) = drawing.node_of.get(&layer) else {
+            return;
+        };
+        let place = box_rect(drawing, node);
+        let frame = Frame {
+            rect,
+            middle: self.middle,
+            zoom: self.zoom,
+        };
+        if first || must || !rect.shrink(8.0).contains_rect(frame.on_screen(place)) {
+            self.middle = place.center();
+        }
+    }
+
+    /// What the hand does: drags, scrolls, zooms. The graph can't be lost from sight.
+    fn hand(&mut self, ui: &Ui, response: &egui::Response, rect: Rect, bounds: Rect) {
+        let mut moved = -response.drag_delta();
+        if let Some(pointer) = response.hover_pos().or_else(|| {
+            ui.ctx()
+                .pointer_hover_pos()
+                .filter(|pos| rect.contains(*pos) && response.contains_pointer())
+        }) {
+            let (scroll, zoom) = ui.input(|input| (input.smooth_scroll_delta(), input.zoom_delta()));
+            moved -= scroll;
+            if (zoom - 1.0).abs() > f32::EPSILON {
+                let zoomed = (self.zoom * zoom).clamp(*ZOOM.start(), *ZOOM.end());
+                let from_middle = pointer - rect.center();
+                // What is under the pointer stays there.
+                self.middle += from_middle / self.zoom - from_middle / zoomed;
+                self.zoom = zoomed;
+            }
+        }
+        if moved != Vec2::ZERO {
+            self.middle += moved / self.zoom;
+        }
+        self.middle = self.middle.clamp(bounds.min, bounds.max);
+    }
+}
+
+/// All boxes, in the graph's own points.
+fn bounds(drawing: &Drawing) -> Rect {
+    let columns = drawing.placement.column.iter().copied();
+    let (left, right) = columns.fold((0.0_f32, 0.0_f32), |(low, high), column| {
+        (low.min(column), high.max(column))
+    });
+    let rows = drawing.placement.rows.len().saturating_sub(1) as f32;
+    Rect::from_min_max(pos2(left * STEP.x, 0.0), pos2(right * STEP.x, rows * STEP.y)).expand2(STEP / 2.0)
+}
+
+/// The lines between the boxes in sight.
+fn edges(ui: &Ui, painter: &Painter, drawing: &Drawing, frame: &Frame) {
+    let color = tokens(ui).grid;
+    let placement = &drawing.placement;
+    let (first, last) = frame.rows();
+    for (&(from, to), lane) in drawing.edges.iter().zip(&placement.lanes) {
+        let (top, bottom) = (placement.row[from] as f32, placement.row[to] as f32);
+        if bottom < first || top > last {
+            continue;
+        }
+        let start = box_rect(drawing, from).center_bottom();
+        let end = box_rect(drawing, to).center_top();
+        let mut points = vec![start];
+        if let Some(lane) = lane {
+            let x = lane * STEP.x;
+            points.push(pos2(x, (top + 0.75) * STEP.y));
+            points.push(pos2(x, (bottom - 0.75) * STEP.y));
+        }
+        points.push(end);
+        let points: Vec<Pos2> = points.into_iter().map(|point| frame.point(point)).collect();
+        painter.line(points, thin(color));
+    }
+}

@@ -1,0 +1,190 @@
+//! The network view: every layer as a small picture, all on one scale, to be compared at a glance.
+
+mod card;
+mod rows;
+
+use super::Outbox;
+use super::plot::swatch;
+use super::text::{self, note};
+use super::theme::tokens;
+use crate::quantization::Plan;
+use crate::session::{Action, LayerFacts, OpenNetwork};
+use card::{CARD, Card, card_ui};
+use egui::{Rect, ScrollArea, Ui, vec2};
+use rows::Rows;
+use std::sync::Arc;
+
+/// Points between cards.
+const GAP: f32 = 8.0;
+/// The scale never reaches further, standard deviations: beyond it only the ends are drawn.
+const FURTHEST: f64 = 24.0;
+
+/// In which order the layers stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Position,
+    Error,
+    Outliers,
+}
+
+/// What the order was computed from.
+struct OrderKey {
+    order: Order,
+    facts: Arc<Vec<LayerFacts>>,
+    plan: Option<Arc<Plan>>,
+}
+
+impl OrderKey {
+    fn same(&self, other: &Self) -> bool {
+        let plan = |key: &Self| key.plan.as_ref().map(Arc::as_ptr);
+        self.order == other.order && Arc::ptr_eq(&self.facts, &other.facts) && plan(self) == plan(other)
+    }
+}
+
+/// State of the view between frames.
+pub(super) struct NetworkPanel {
+    order: Order,
+    sorted: Option<(OrderKey, Vec<usize>)>,
+    rows: Rows,
+}
+
+impl Default for NetworkPanel {
+    fn default() -> Self {
+        Self {
+            order: Order::Position,
+            sorted: None,
+            rows: Rows::default(),
+        }
+    }
+}
+
+impl NetworkPanel {
+    /// Takes what was computed since the last call.
+    pub(super) fn poll(&mut self) {
+        self.rows.poll();
+    }
+
+    /// Whether nothing is being computed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.rows.is_idle()
+    }
+
+    /// Draws the view.
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
+        let analysis = open.shown();
+        if analysis.layers.is_empty() {
+            ui.centered_and_justified(|ui| ui.label("This network has no layer with weights."));
+            return;
+        }
+        let furthest = analysis.layers.iter().filter_map(LayerFacts::max_in_sigma);
+        let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
+        self.legend_ui(ui, open, sigma, reach);
+        self.sort(open);
+        let order = self.sorted.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
+        let columns = (((ui.available_width() + GAP) / (CARD.x + GAP)) as usize).max(1);
+        let width = (ui.available_width() - 8.0 + GAP) / columns as f32 - GAP;
+        let stride = vec2(width + GAP, CARD.y + GAP);
+        let mut visible = Vec::new();
+        ScrollArea::vertical()
+            .id_salt("network")
+            .auto_shrink(false)
+            .show_viewport(ui, |ui, viewport| {
+                ui.set_height(order.len().div_ceil(columns) as f32 * stride.y);
+                // Only what is in sight is drawn, and only that is computed.
+                let first = (viewport.min.y / stride.y).floor().max(0.0) as usize;
+                let last = (viewport.max.y / stride.y).ceil() as usize;
+                let origin = ui.min_rect().min;
+                for (place, &layer) in order.iter().enumerate().take(last * columns).skip(first * columns) {
+                    let offset = vec2((place % columns) as f32 * stride.x, (place / columns) as f32 * stride.y);
+                    let rect = Rect::from_min_size(origin + offset, vec2(width, CARD.y));
+                    let card = Card {
+                        layer,
+                        row: self.rows.get(open, layer),
+                        sigma,
+                        reach,
+                    };
+                    if card_ui(ui, rect, open, &card).clicked() {
+                        out.actions.push(Action::SelectLayer(layer));
+                    }
+                    visible.push(layer);
+                }
+            });
+        self.rows.want(ui.ctx(), open, &visible);
+    }
+
+    fn legend_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, reach: f64) {
+        let colors = tokens(ui);
+        ui.horizontal_wrapped(|ui| {
+            ui.label(note("sort by"));
+            for (order, name, why) in [
+                (Order::Position, "position", "In the order of the network."),
+                (
+                    Order::Error,
+                    "error",
+                    "The largest error under the present recipe first.",
+                ),
+                (Order::Outliers, "outliers", "The largest share of outliers first."),
+            ] {
+                ui.selectable_value(&mut self.order, order, name).on_hover_text(why);
+            }
+            ui.add_space(8.0);
+            let range = format!("all on ±{} σ of the layer", text::short_number(reach));
+            ui.label(note(range)).on_hover_text(
+                "Every histogram has the same scale, in standard deviations of its layer's weights; counts are \
+                 logarithmic. The line below it reaches from the least weight to the largest.",
+            );
+            swatch(
+                ui,
+                colors.outlier,
+                &format!("beyond {} σ", text::short_number(sigma)),
+                "Outliers: they stretch the grid.",
+            );
+        });
+        let [ratio, clip] = rows::compared(open);
+        ui.horizontal_wrapped(|ui| {
+            ui.label(note("error of the weights")).on_hover_text(
+                "Size of the weights' quantization error against the size of the weights, at the recipe's bits: a full \
+                 bar is an error as large as the weights themselves.",
+            );
+            swatch(
+                ui,
+                colors.quantized,
+                "plain",
+                "Neither split nor clipped: the thing to beat.",
+            );
+            swatch(ui, colors.clipped, &format!("clip {clip}"), "Clipped, not split.");
+            swatch(
+                ui,
+                colors.split,
+                &format!("OCS {ratio}"),
+                "Outlier channels split, not clipped.",
+            );
+            ui.label(note("both: OCS and clip"))
+                .on_hover_text("Split first, then clipped: the bar of two colours.");
+        });
+    }
+
+    fn sort(&mut self, open: &OpenNetwork) {
+        let key = OrderKey {
+            order: self.order,
+            facts: Arc::clone(&open.shown().layers),
+            plan: open.planned().map(|(_, planned)| Arc::clone(&planned.plan)),
+        };
+        if self.sorted.as_ref().is_some_and(|(known, _)| known.same(&key)) {
+            return;
+        }
+        let layers = &open.shown().network.layers;
+        let badness = |index: usize| match key.order {
+            Order::Position => 0.0,
+            Order::Error => {
+                let plan = key.plan.as_ref().and_then(|plan| plan.layers.get(index));
+                plan.and_then(|plan| plan.quantized())
+                    .map_or(f64::NEG_INFINITY, |quantized| -quantized.sqnr_db)
+            }
+            Order::Outliers => key.facts[index].outliers as f64 / layers[index].parameters().max(1) as f64,
+        };
+        let mut order: Vec<usize> = (0..key.facts.len()).collect();
+        order.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
+        self.sorted = Some((key, order));
+    }
+}

@@ -1,0 +1,278 @@
+//! The menu of a plot: its data copied or saved, its picture and its drawing saved. One place for all views.
+
+use super::figure::Figure;
+use crate::app::Outbox;
+use crate::app::dialogs::{Dialogs, Purpose};
+use crate::jobs::{JobError, Jobs, Waker};
+use crate::progress::Progress;
+use crate::replacement::Replacement;
+use crate::session::{Action, Session};
+use egui::{ColorImage, Context, Rect, Response, Role, Ui, ViewportCommand, WidgetInfo, vec2};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+
+/// Kinds of files that a plot is saved as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::app) enum FigureFile {
+    Csv,
+    Svg,
+    Png,
+}
+
+impl FigureFile {
+    /// The end of the file's name, without the dot.
+    pub(in crate::app) fn extension(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Svg => "svg",
+            Self::Png => "png",
+        }
+    }
+}
+
+/// What a person asks of a plot.
+pub(in crate::app) struct FigureRequest {
+    /// `None`: the data go on the clipboard.
+    file: Option<FigureFile>,
+    figure: Figure,
+    /// Where the plot is on the screen, with its axes.
+    rect: Rect,
+}
+
+/// Points that the axes take left of a plot and below it.
+const AXES: egui::Vec2 = vec2(72.0, 38.0);
+
+/// Gives a plot its menu, on a click with the right button. `name` is what screen readers call the plot; `figure` is made when
+/// something is asked for.
+pub(in crate::app) fn figure_menu(
+    ui: &Ui,
+    response: &Response,
+    name: &str,
+    out: &mut Outbox,
+    figure: impl FnOnce() -> Figure,
+) {
+    response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, name));
+    let entries = [
+        (None, "Copy data", "Put the plot's numbers on the clipboard, as CSV."),
+        (
+            Some(FigureFile::Csv),
+            "Save data (CSV)…",
+            "Write the plot's numbers into a file.",
+        ),
+        (
+            Some(FigureFile::Png),
+            "Save picture (PNG)…",
+            "Write the plot as it is on the screen.",
+        ),
+        (
+            Some(FigureFile::Svg),
+            "Save drawing (SVG)…",
+            "Write the plot as a drawing that can be enlarged and edited.",
+        ),
+    ];
+    let mut asked = None;
+    response.context_menu(|ui| {
+        for (file, text, what) in entries {
+            if ui.button(text).on_hover_text(what).clicked() {
+                asked = Some(file);
+                ui.close();
+            }
+        }
+    });
+    if let Some(file) = asked {
+        let rect = Rect::from_min_max(
+            response.rect.min - vec2(AXES.x, 6.0),
+            response.rect.max + vec2(8.0, AXES.y),
+        );
+        out.figures.push(FigureRequest {
+            file,
+            figure: figure(),
+            rect: rect.intersect(ui.clip_rect()),
+        });
+    }
+}
+
+/// A picture of the window that is about to be taken.
+struct Capture {
+    path: PathBuf,
+    rect: Rect,
+    /// Frames until then: the menu and the dialog must be gone.
+    frames: u32,
+    tooltip_delay: f32,
+}
+
+/// Carries out what is asked of plots.
+pub(in crate::app) struct Exporter {
+    jobs: Jobs<u64, PathBuf>,
+    /// Numbers the files, so that one does not replace another.
+    count: u64,
+    /// Waits for its path.
+    asked: Option<FigureRequest>,
+    capture: Option<Capture>,
+    /// The window's picture, its pixels for each point, and what is wanted of it.
+    taken: Option<(Receiver<Arc<ColorImage>>, Rect, PathBuf)>,
+}
+
+impl Exporter {
+    pub(in crate::app) fn new(waker: Waker) -> Self {
+        Self {
+            jobs: Jobs::new(waker),
+            count: 0,
+            asked: None,
+            capture: None,
+            taken: None,
+        }
+    }
+
+    /// Whether nothing is being written.
+    pub(in crate::app) fn is_idle(&self) -> bool {
+        self.jobs.is_idle() && self.capture.is_none() && self.taken.is_none()
+    }
+
+    /// Begins what was asked for: copies at once, or asks for a path.
+    pub(in crate::app) fn begin(&mut self, ctx: &Context, request: FigureRequest, dialogs: &mut Dialogs) {
+        let Some(file) = request.file else {
+            ctx.copy_text(request.figure.csv());
+            return;
+        };
+        let name = format!("{}.{}", request.figure.file_stem(), file.extension());
+        self.asked = Some(request);
+        dialogs.ask(ctx, Purpose::Figure(file), &name);
+    }
+
+    /// The path that a person gave.
+    pub(in crate::app) fn take_path(&mut self, ctx: &Context, path: PathBuf) {
+        let Some(FigureRequest { file, figure, rect }) = self.asked.take() else {
+            return;
+        };
+        match file {
+            Some(FigureFile::Csv) => self.write(path, move || Ok(figure.csv().into_bytes())),
+            Some(FigureFile::Svg) => self.write(path, move || Ok(figure.svg().into_bytes())),
+            Some(FigureFile::Png) => {
+                let tooltip_delay = ctx.global_style().interaction.tooltip_delay;
+                ctx.all_styles_mut(|style| style.interaction.tooltip_delay = f32::INFINITY);
+                self.capture = Some(Capture {
+                    path,
+                    rect,
+                    frames: 3,
+                    tooltip_delay,
+                });
+                ctx.request_repaint();
+            }
+            None => {}
+        }
+    }
+
+    /// Once a frame: takes pictures that are due, and tells the session what was written.
+    pub(in crate::app) fn advance(&mut self, ctx: &Context, session: &mut Session) {
+        self.capture(ctx);
+        let picture = self.taken.as_ref().and_then(|(receiver, ..)| receiver.try_recv().ok());
+        if let (Some(picture), Some((_, rect, path))) = (picture, self.taken.as_ref()) {
+            let (rect, path, scale) = (*rect, path.clone(), ctx.pixels_per_point());
+            self.taken = None;
+            self.write(path, move || png(&picture, rect, scale));
+        }
+        for job in self.jobs.poll() {
+            session.act(match job.result {
+                Ok(path) => Action::Note(format!("Wrote {}", path.display())),
+                Err(error) => Action::Report(format!("{}: {error}", job.title)),
+            });
+        }
+    }
+
+    fn capture(&mut self, ctx: &Context) {
+        let Some(capture) = &mut self.capture else { return };
+        ctx.request_repaint();
+        if capture.frames > 0 {
+            capture.frames -= 1;
+            return;
+        }
+        let (sender, receiver) = channel();
+        let waker = ctx.clone();
+        ctx.send_viewport_cmd(ViewportCommand::Screenshot(egui::ScreenshotCallback::new(
+            move |image| {
+                // The window may be closing; then nobody waits.
+                let _ = sender.send(image);
+                waker.request_repaint();
+            },
+        )));
+        if let Some(capture) = self.capture.take() {
+            let delay = capture.tooltip_delay;
+            ctx.all_styles_mut(|style| style.interaction.tooltip_delay = delay);
+            self.taken = Some((receiver, capture.rect, capture.path));
+        }
+    }
+
+    fn write(&mut self, path: PathBuf, contents: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) {
+        self.count += 1;
+        let title = format!("Writing {}", path.display());
+        self.jobs.start(self.count, title, move |progress| {
+            write(&path, contents, progress)?;
+            Ok(path)
+        });
+    }
+}
+
+fn write(path: &Path, contents: impl FnOnce() -> Result<Vec<u8>, String>, progress: &Progress) -> Result<(), JobError> {
+    let bytes = contents().map_err(JobError::Failed)?;
+    progress.check()?;
+    let put = || {
+        let mut file = Replacement::new(path)?;
+        file.write_all(&bytes)?;
+        file.commit()
+    };
+    put().map_err(|error| JobError::Failed(error.to_string()))
+}
+
+/// The part of the window's picture inside `rect` (points), as PNG.
+fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8>, String> {
+    let [width, height] = picture.size;
+    let pixel = |point: f32, most: usize| ((point * pixels_per_point).round().max(0.0) as usize).min(most);
+    let (left, right) = (pixel(rect.min.x, width), pixel(rect.max.x, width));
+    let (top, bottom) = (pixel(rect.min.y, height), pixel(rect.max.y, height));
+    if left >= right || top >= bottom {
+        return Err("the plot is not on the screen".to_owned());
+    }
+    let part = picture.region_by_pixels([left, top], [right - left, bottom - top]);
+    let bytes: Vec<u8> = part.pixels.iter().flat_map(egui::Color32::to_array).collect();
+    let image = image::RgbaImage::from_raw((right - left) as u32, (bottom - top) as u32, bytes)
+        .ok_or_else(|| "the picture has no pixels".to_owned())?;
+    let mut file = std::io::Cursor::new(Vec::new());
+    image
+        .write_to(&mut file, image::ImageFormat::Png)
+        .map_err(|error| error.to_string())?;
+    Ok(file.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::{Color32, pos2};
+
+    #[test]
+    fn a_picture_is_cut_to_the_plot_and_to_the_window() {
+        let mut picture = ColorImage::filled([20, 10], Color32::BLACK);
+        picture.pixels[4 * 20 + 6] = Color32::RED;
+        let rect = Rect::from_min_max(pos2(3.0, 2.0), pos2(500.0, 4.0));
+        let read = image::load_from_memory(&png(&picture, rect, 2.0).unwrap())
+            .unwrap()
+            .into_rgba8();
+        assert_eq!(read.dimensions(), (14, 4));
+        assert_eq!(read.get_pixel(0, 0).0, [255, 0, 0, 255]);
+        let outside = Rect::from_min_max(pos2(30.0, 2.0), pos2(40.0, 4.0));
+        assert!(png(&picture, outside, 2.0).is_err());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_told_with_its_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = folder.path().join("no/such/plot.csv");
+        let error = write(&missing, || Ok(vec![1]), &Progress::default()).unwrap_err();
+        assert!(error.to_string().contains("there is no folder"), "{error}");
+        let there = folder.path().join("plot.csv");
+        write(&there, || Ok(b"a,b".to_vec()), &Progress::default()).unwrap();
+        assert_eq!(std::fs::read(there).unwrap(), b"a,b");
+    }
+}

@@ -1,0 +1,160 @@
+//! A plot as numbers: what is copied and saved of it, as CSV and as SVG.
+
+mod svg;
+
+use super::Scale;
+use egui::Color32;
+use std::fmt::Write as _;
+
+/// What a plot shows.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Figure {
+    /// Stands above the drawing, and names the file.
+    pub(in crate::app) title: String,
+    /// Names of the axes, with units.
+    pub(in crate::app) x: String,
+    pub(in crate::app) y: String,
+    /// What is in sight, in units of x, and of y before [`Figure::scale`].
+    pub(in crate::app) x_range: (f64, f64),
+    pub(in crate::app) y_range: (f64, f64),
+    /// How y is drawn.
+    pub(in crate::app) scale: Scale,
+    pub(in crate::app) series: Vec<Series>,
+}
+
+/// One series of a plot.
+#[derive(Debug, Clone)]
+pub(in crate::app) struct Series {
+    pub(in crate::app) name: String,
+    pub(in crate::app) color: Color32,
+    pub(in crate::app) shape: Shape,
+}
+
+/// How a series is drawn.
+#[derive(Debug, Clone)]
+pub(in crate::app) enum Shape {
+    /// Equal bins from `low` on, `width` wide, as high as `heights`.
+    Steps { low: f64, width: f64, heights: Vec<f64> },
+    /// A bar around each x.
+    Bars(Vec<[f64; 2]>),
+    /// A line through the points, in their order.
+    #[allow(dead_code, reason = "the first line plot is the view of errors")]
+    Line(Vec<[f64; 2]>),
+    /// Upright lines.
+    Uprights(Vec<f64>),
+}
+
+impl Figure {
+    /// One row a point: series, x, end of the bin (empty for what is no bin), y (empty for an upright line).
+    pub(in crate::app) fn csv(&self) -> String {
+        let mut text = format!("series,{},bin end,{}\n", quoted(&self.x), quoted(&self.y));
+        for series in &self.series {
+            let name = quoted(&series.name);
+            // Writing into a string cannot fail.
+            match &series.shape {
+                Shape::Steps { low, width, heights } => {
+                    for (bin, height) in heights.iter().enumerate() {
+                        let start = low + width * bin as f64;
+                        let _ = writeln!(text, "{name},{start},{},{height}", start + width);
+                    }
+                }
+                Shape::Bars(points) | Shape::Line(points) => {
+                    for [x, y] in points {
+                        let _ = writeln!(text, "{name},{x},,{y}");
+                    }
+                }
+                Shape::Uprights(places) => {
+                    for x in places {
+                        let _ = writeln!(text, "{name},{x},,");
+                    }
+                }
+            }
+        }
+        text
+    }
+
+    /// A file name without its end.
+    pub(in crate::app) fn file_stem(&self) -> String {
+        let plain = |c: char| {
+            if c.is_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        };
+        let stem: String = self.title.chars().map(plain).collect();
+        let stem = stem.trim_matches(['-', '.']);
+        if stem.is_empty() {
+            "plot".to_owned()
+        } else {
+            stem.to_owned()
+        }
+    }
+}
+
+/// A field of CSV (RFC 4180).
+fn quoted(field: &str) -> String {
+    if field.contains([',', '"', '\n', '\r']) {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field.to_owned()
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(in crate::app::plot) fn example() -> Figure {
+        Figure {
+            title: "weights of a/b <1>".to_owned(),
+            x: "weight".to_owned(),
+            y: "weights in a bin, \"counted\"".to_owned(),
+            x_range: (-1.0, 1.0),
+            y_range: (0.0, 100.0),
+            scale: Scale::Log,
+            series: vec![
+                Series {
+                    name: "before".to_owned(),
+                    color: Color32::from_rgb(1, 2, 3),
+                    shape: Shape::Steps {
+                        low: -1.0,
+                        width: 0.5,
+                        heights: vec![1.0, 99.0, 0.0, 2.0],
+                    },
+                },
+                Series {
+                    name: "line".to_owned(),
+                    color: Color32::RED,
+                    shape: Shape::Line(vec![[-1.0, 1.0], [1.0, 9.0]]),
+                },
+                Series {
+                    name: "grid".to_owned(),
+                    color: Color32::GRAY,
+                    shape: Shape::Uprights(vec![-0.5, 0.5]),
+                },
+            ],
+        }
+    }
+
+    #[test]
+    fn the_data_are_rows_of_numbers() {
+        let csv = example().csv();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert_eq!(lines[0], "series,weight,bin end,\"weights in a bin, \"\"counted\"\"\"");
+        assert_eq!(lines[2], "before,-0.5,0,99");
+        assert_eq!(lines[5], "line,-1,,1");
+        assert_eq!(lines[8], "grid,0.5,,");
+        assert_eq!(lines.len(), 9);
+    }
+
+    #[test]
+    fn a_title_becomes_a_file_name() {
+        assert_eq!(example().file_stem(), "weights-of-a-b--1");
+        let empty = Figure {
+            title: "///".to_owned(),
+            ..example()
+        };
+        assert_eq!(empty.file_stem(), "plot");
+    }
+}

@@ -1,0 +1,158 @@
+//! The views that the window is made of: a name, a sentence and a least size each, and where each is drawn.
+//!
+//! A new view is a file of its own, a variant here, its state in [`Views`] and a line in [`Views::ui`].
+
+use super::Outbox;
+use super::activation::activation_ui;
+use super::channels::ChannelsPanel;
+use super::distribution::DistributionPanel;
+use super::graph::GraphPanel;
+use super::layer_table::LayerTable;
+use super::layer_title::layer_title_ui;
+use super::network::NetworkPanel;
+use super::preview::PreviewPanel;
+use super::recipe::recipe_ui;
+use crate::session::{OpenNetwork, Session};
+use egui::{Ui, Vec2, vec2};
+use serde::{Deserialize, Serialize};
+
+/// A view. Its name is kept in the saved layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(super) enum View {
+    Layers,
+    Weights,
+    Channels,
+    Activations,
+    Network,
+    Graph,
+    Recipe,
+    Preview,
+}
+
+impl View {
+    /// All, in the order of the menu.
+    pub(super) const ALL: [Self; 8] = [
+        Self::Layers,
+        Self::Weights,
+        Self::Channels,
+        Self::Activations,
+        Self::Network,
+        Self::Graph,
+        Self::Recipe,
+        Self::Preview,
+    ];
+
+    /// What stands on its tab.
+    pub(super) fn title(self) -> &'static str {
+        match self {
+            Self::Layers => "Layers",
+            Self::Weights => "Weights",
+            Self::Channels => "Channels",
+            Self::Activations => "Activations",
+            Self::Network => "Network",
+            Self::Graph => "Graph",
+            Self::Recipe => "Recipe",
+            Self::Preview => "Preview",
+        }
+    }
+
+    /// What it shows, in a sentence.
+    pub(super) fn tooltip(self) -> &'static str {
+        match self {
+            Self::Layers => "All layers with their outliers and errors. Click one to look at it.",
+            Self::Weights => {
+                "The numbers that the selected layer has learnt: their distribution, the grid and the clip line."
+            }
+            Self::Channels => "The largest weight of each input channel, and which channels are split.",
+            Self::Activations => "The numbers that flow into the selected layer when the network runs.",
+            Self::Network => {
+                "All layers side by side: their distributions on one scale, and what clipping and splitting do to each."
+            }
+            Self::Graph => {
+                "The network from its input to its output: which layer feeds which, and where the errors are."
+            }
+            Self::Recipe => "What is done to the network: bits, splits, clipping.",
+            Self::Preview => "What the recipe does to the network's answers.",
+        }
+    }
+
+    /// Width and height below which it is of no use, points.
+    pub(super) fn least(self) -> Vec2 {
+        match self {
+            Self::Layers => vec2(228.0, 120.0),
+            Self::Recipe => vec2(264.0, 120.0),
+            Self::Preview => vec2(300.0, 84.0),
+            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph => vec2(300.0, 150.0),
+        }
+    }
+
+    /// Whether it takes the room that a larger window gives; the others keep their size.
+    pub(super) fn grows(self) -> bool {
+        !matches!(self, Self::Layers | Self::Recipe | Self::Preview)
+    }
+
+    /// Whether it is about the selected layer, which is then named above it.
+    fn is_of_a_layer(self) -> bool {
+        matches!(self, Self::Weights | Self::Channels | Self::Activations)
+    }
+}
+
+/// What the views keep between frames.
+#[derive(Default)]
+pub(super) struct Views {
+    pub(super) table: LayerTable,
+    distribution: DistributionPanel,
+    /// Below the distribution.
+    channel_strip: ChannelsPanel,
+    channels: ChannelsPanel,
+    network: NetworkPanel,
+    graph: GraphPanel,
+    preview: PreviewPanel,
+}
+
+/// Share of the height that the distribution takes; the strip of channels has the rest.
+const DISTRIBUTION: f32 = 0.64;
+/// Height below which there is no room for the strip, points.
+const LEAST_WITH_STRIP: f32 = 400.0;
+
+impl Views {
+    /// Takes what the views have computed in the background.
+    pub(super) fn poll(&mut self) {
+        self.network.poll();
+        self.graph.poll();
+    }
+
+    /// Whether no view computes anything.
+    pub(super) fn is_idle(&self) -> bool {
+        self.network.is_idle() && self.graph.is_idle()
+    }
+
+    /// Draws a view into all that is left of `ui`.
+    pub(super) fn ui(&mut self, ui: &mut Ui, view: View, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        let sigma = session.saved.sigma;
+        if view.is_of_a_layer() {
+            layer_title_ui(ui, open, sigma);
+        }
+        let height = ui.available_height();
+        match view {
+            View::Layers => self.table.ui(ui, open, sigma, out),
+            View::Weights if height < LEAST_WITH_STRIP => self.distribution.ui(ui, open, sigma, height, out),
+            View::Weights => {
+                self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
+                ui.separator();
+                let left = ui.available_height();
+                self.channel_strip.ui(ui, open, left, out);
+            }
+            View::Channels => self.channels.ui(ui, open, height, out),
+            View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
+            View::Network => self.network.ui(ui, open, sigma, out),
+            View::Graph => self.graph.ui(ui, open, out),
+            View::Recipe => {
+                egui::ScrollArea::vertical()
+                    .auto_shrink(false)
+                    .show(ui, |ui| recipe_ui(ui, open, out));
+            }
+            View::Preview => self.preview.ui(ui, session, open, out),
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! `config.json` beside a file of weights: timm's and transformers' account of what names and shapes cannot tell.
+
+use crate::network::{Interpolation, PreprocessHint};
+use serde_json::Value;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+/// The name of the file.
+const NAME: &str = "config.json";
+/// Longest file that is read, bytes: lists of class names are the longest part of it.
+const LONGEST: u64 = 16 << 20;
+/// More classes than any list of names has.
+const MOST_CLASSES: usize = 1 << 20;
+
+/// What the file says; nothing when there is none.
+#[derive(Debug, Clone, Default)]
+pub struct Config {
+    root: Value,
+    /// Preprocessing and class names.
+    pub preprocess: PreprocessHint,
+}
+
+impl Config {
+    /// The configuration beside the file at `weights`. One that is missing or cannot be read says nothing.
+    pub fn beside(weights: &Path) -> Self {
+        let path = weights.with_file_name(NAME);
+        let mut text = String::new();
+        let read = File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+        if read.is_err() {
+            return Self::default();
+        }
+        Self::parse(&text).unwrap_or_else(|error| {
+            log::warn!("{}: not read as JSON: {error}", path.display());
+            Self::default()
+        })
+    }
+
+    /// Reads the text of such a file.
+    ///
+    /// # Errors
+    /// The parser's, for text that is no JSON.
+    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
+        let root: Value = serde_json::from_str(text)?;
+        Ok(Self {
+            preprocess: preprocess(&root),
+            root,
+        })
+    }
+
+    /// timm's name of the architecture, such as `tf_efficientnet_lite0`.
+    pub fn architecture(&self) -> Option<&str> {
+        self.root.get("architecture")?.as_str()
+    }
+
+    /// The first of transformers' model classes, such as `BertForSequenceClassification`.
+    pub fn class(&self) -> Option<&str> {
+        self.root.get("architectures")?.get(0)?.as_str()
+    }
+
+    /// A text at the top level, such as `hidden_act`.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.root.get(key)?.as_str()
+    }
+
+    /// A count at the top level, such as `num_attention_heads`.
+    pub fn count(&self, key: &str) -> Option<usize> {
+        usize::try_from(self.root.get(key)?.as_u64()?).ok()
+    }
+
+    /// A number at the top level, such as `layer_norm_eps`.
+    pub fn number(&self, key: &str) -> Option<f32> {
+        finite(self.root.get(key)?)
+    }
+
+    /// The file's preprocessing, and `usual` where it says nothing.
+    pub(super) fn preprocess_over(&self, usual: PreprocessHint) -> PreprocessHint {
+        let own = self.preprocess.clone();
+        let says = own != PreprocessHint::default();
+        PreprocessHint {
+            source: if says { NAME.to_owned() } else { usual.source },
+            mean: own.mean.or(usual.mean),
+            std: own.std.or(usual.std),
+            size: own.size.or(usual.size),
+            crop: own.crop.or(usual.crop),
+            interpolation: own.interpolation.or(usual.interpolation),
+            classes: own.classes,
+        }
+    }
+}
+
+/// timm keeps these fields under `pretrained_cfg`, in older files at the top.
+fn preprocess(root: &Value) -> PreprocessHint {
+    let field = |key: &str| {
+        root.get("pretrained_cfg")
+            .and_then(|nested| nested.get(key))
+            .or_else(|| root.get(key))
+    };
+    let numbers = |key: &str| {
+        let numbers: Option<Vec<f32>> = field(key)?.as_array()?.iter().map(finite).collect();
+        numbers.filter(|numbers| !numbers.is_empty())
+    };
+    let size = field("input_size")
+        .and_then(Value::as_array)
+        .and_then(|axes| match axes.as_slice() {
+            [.., height, width] => Some([side(height)?, side(width)?]),
+            _ => None,
+        });
+    PreprocessHint {
+        source: String::new(),
+        mean: numbers("mean"),
+        std: numbers("std").filter(|std| std.iter().all(|std| *std > 0.0)),
+        size: size.or_else(|| side(root.get("image_size")?).map(|side| [side, side])),
+        crop: field("crop_pct")
+            .and_then(finite)
+            .filter(|crop| *crop > 0.0 && *crop <= 1.0),
+        interpolation: field("interpolation").and_then(Value::as_str).and_then(interpolation),
+        classes: classes(root),
+    }
+}
+
+fn finite(number: &Value) -> Option<f32> {
+    Some(number.as_f64()? as f32).filter(|number| number.is_finite())
+}
+
+fn side(number: &Value) -> Option<usize> {
+    usize::try_from(number.as_u64()?).ok().filter(|side| *side > 0)
+}
+
+fn interpolation(name: &str) -> Option<Interpolation> {
+    Some(match name {
+        "nearest" => Interpolation::Nearest,
+        "bilinear" => Interpolation::Bilinear,
+        "bicubic" => Interpolation::Bicubic,
+        "lanczos" => Interpolation::Lanczos,
+        _ => return None,
+    })
+}
+
+/// timm's `label_names`, else transformers' `id2label` if it names every class from 0 on.
+fn classes(root: &Value) -> Vec<String> {
+    let listed = || {
+        let names = root.get("label_names")?.as_array()?;
+        names
+            .iter()
+            .map(|name| name.as_str().map(str::to_owned))
+            .collect::<Option<Vec<String>>>()
+    };
+    let mapped = || {
+        let names = root.get("id2label")?.as_object()?;
+        let count = Some(names.len()).filter(|count| *count <= MOST_CLASSES)?;
+        (0..count)
+            .map(|id| names.get(&id.to_string())?.as_str().map(str::to_owned))
+            .collect()
+    };
+    listed().or_else(mapped).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timm_tells_architecture_preprocessing_and_labels() {
+        let config = Config::parse(
+            r#"{"architecture": "resnet50", "num_classes": 2, "label_names": ["cat", "dog"],
+                "pretrained_cfg": {"mean": [0.5, 0.25, 0.125], "std": [1, 2, 4], "input_size": [3, 160, 176],
+                                   "crop_pct": 0.95, "interpolation": "bicubic"}}"#,
+        )
+        .unwrap();
+        assert_eq!(config.architecture(), Some("resnet50"));
+        let hint = PreprocessHint {
+            source: String::new(),
+            mean: Some(vec![0.5, 0.25, 0.125]),
+            std: Some(vec![1.0, 2.0, 4.0]),
+            size: Some([160, 176]),
+            crop: Some(0.95),
+            interpolation: Some(Interpolation::Bicubic),
+            classes: vec!["cat".into(), "dog".into()],
+        };
+        assert_eq!(config.preprocess, hint);
+    }
+
+    #[test]
+    fn transformers_tell_sizes_and_labels() {
+        let config = Config::parse(
+            r#"{"architectures": ["ViTForImageClassification"], "num_attention_heads": 12, "layer_norm_eps": 1e-12,
+                "image_size": 384, "id2label": {"1": "b", "0": "a"}, "hidden_act": "gelu"}"#,
+        )
+        .unwrap();
+        assert_eq!(config.class(), Some("ViTForImageClassification"));
+        assert_eq!(config.count("num_attention_heads"), Some(12));
+        assert_eq!(config.number("layer_norm_eps"), Some(1e-12));
+        assert_eq!(config.text("hidden_act"), Some("gelu"));
+        assert_eq!(config.preprocess.size, Some([384, 384]));
+        assert_eq!(config.preprocess.classes, ["a", "b"]);
+    }
+
+    #[test]
+    fn nonsense_says_nothing_and_what_is_missing_is_usual() {
+        let config = Config::parse(
+            r#"{"pretrained_cfg": {"mean": ["x"], "std": [0], "input_size": [-1, 2], "crop_pct": 7, "interpolation": 3},
+                "id2label": {"0": "a", "2": "c"}, "num_attention_heads": -1}"#,
+        )
+        .unwrap();
+        assert_eq!(config.preprocess, PreprocessHint::default());
+        assert_eq!(config.count("num_attention_heads"), None);
+        let usual = PreprocessHint {
+            source: "usual".into(),
+            size: Some([32, 32]),
+            ..PreprocessHint::default()
+        };
+        assert_eq!(config.preprocess_over(usual.clone()), usual);
+        let sized = Config::parse(r#"{"crop_pct": 0.5}"#).unwrap().preprocess_over(usual);
+        assert_eq!(
+            (sized.source.as_str(), sized.size, sized.crop),
+            (NAME, Some([32, 32]), Some(0.5))
+        );
+        assert!(Config::parse("{").is_err());
+    }
+
+    #[test]
+    fn a_missing_file_says_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        assert_eq!(Config::beside(&weights).preprocess, PreprocessHint::default());
+        std::fs::write(folder.path().join(NAME), r#"{"architecture": "x"}"#).unwrap();
+        assert_eq!(Config::beside(&weights).architecture(), Some("x"));
+    }
+}

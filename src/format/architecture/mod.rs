@@ -1,0 +1,100 @@
+//! State dicts to graphs: when the names and shapes of a weights-only file fit a known architecture, its graph is made
+//! around the tensors as they lie in the file.
+//!
+//! A `Family` is one small file: the table of an architecture, written as calls on a `Net`. Each call asks the `StateDict`
+//! for tensors by name and says which shape it expects; depths and widths are read from names and shapes. Calls never fail:
+//! the net notes the first tensor that does not fit and goes on, so that the share of the names that were found tells which
+//! family is the nearest when none fits. A family fits when every tensor that it asked for was there and no tensor of the
+//! file was left over.
+
+mod alexnet;
+mod config;
+mod densenet;
+mod efficientnet;
+mod image;
+mod inception;
+mod inverted_residual;
+mod misfit;
+mod mobilenet_v2;
+mod mobilenet_v3;
+mod net;
+mod resnet;
+mod squeezenet;
+mod state_dict;
+mod vgg;
+
+pub use config::Config;
+pub use misfit::{Fault, Misfit};
+
+use crate::network::PreprocessHint;
+use crate::onnx::ModelProto;
+use net::{Net, Output};
+use state_dict::StateDict;
+
+/// An architecture whose state dicts are recognised.
+pub(crate) struct Family {
+    /// What it is called.
+    name: &'static str,
+    /// Builds the graph from whatever the state dict holds.
+    build: fn(&mut Net<'_>) -> Output,
+}
+
+/// In the order in which they are tried: the first that fits is taken.
+const FAMILIES: [Family; 11] = [
+    resnet::FAMILY,
+    vgg::FAMILY,
+    densenet::FAMILY,
+    inception::FAMILY,
+    mobilenet_v2::FAMILY,
+    efficientnet::TORCHVISION,
+    efficientnet::TIMM,
+    mobilenet_v3::TORCHVISION,
+    mobilenet_v3::TIMM,
+    squeezenet::FAMILY,
+    alexnet::FAMILY,
+];
+
+/// A state dict as a graph.
+#[derive(Debug)]
+pub struct Recognised {
+    /// The graph, its initializers being the file's tensors in their order.
+    pub model: ModelProto,
+    /// The architecture, such as `ResNet-50`.
+    pub name: String,
+    /// How its pictures are made ready: from the configuration, else the family's usual way.
+    pub preprocess: PreprocessHint,
+}
+
+/// The graph of a model that has initializers only.
+///
+/// # Errors
+/// The nearest family and the first tensor that did not fit it; the model comes back as it was.
+pub fn recognise(model: ModelProto, config: &Config) -> Result<Recognised, (Box<ModelProto>, Misfit)> {
+    let result = {
+        let dict = StateDict::new(&model);
+        nearest(&dict, config)
+    };
+    match result {
+        Ok(finished) => Ok(finished.around(model)),
+        Err(misfit) => Err((Box::new(model), misfit)),
+    }
+}
+
+fn nearest(dict: &StateDict<'_>, config: &Config) -> Result<net::Finished, Misfit> {
+    let mut nearest: Option<Misfit> = None;
+    for family in &FAMILIES {
+        let mut net = Net::new(dict, config, family.name);
+        let output = (family.build)(&mut net);
+        match net.finish(&output) {
+            Ok(finished) => return Ok(finished),
+            Err(misfit) if nearest.as_ref().is_none_or(|best| misfit.share > best.share) => nearest = Some(misfit),
+            Err(_) => {}
+        }
+    }
+    Err(nearest.unwrap_or_default())
+}
+
+/// Names of all families, for a person.
+pub fn families() -> impl Iterator<Item = &'static str> {
+    FAMILIES.iter().map(|family| family.name)
+}

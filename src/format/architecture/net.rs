@@ -1,0 +1,293 @@
+//! A graph in the making around the tensors of a state dict. What a family asks for and the file lacks is noted here.
+
+use super::config::Config;
+use super::misfit::{Fault, Misfit};
+use super::state_dict::StateDict;
+use crate::network::PreprocessHint;
+use crate::onnx::build::{int_attribute, node};
+use crate::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto};
+use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type_name};
+use std::collections::{HashMap, HashSet};
+
+/// Operator set of the graphs made here: it has all that the families need, and every engine of today reads it.
+const OPSET: i64 = 17;
+/// The file format that came with [`OPSET`].
+const IR_VERSION: i64 = 8;
+
+/// One axis of an input or output.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Axis {
+    /// Of this size.
+    Size(usize),
+    /// Of any size, by the name of the axis.
+    Free(&'static str),
+}
+
+/// What the network gives: a value and its axes.
+#[derive(Debug, Clone)]
+pub(super) struct Output {
+    pub(super) value: String,
+    pub(super) axes: Vec<Axis>,
+}
+
+/// A tensor of the file as nodes see it: a float value, and its sizes (those expected, when there is no such tensor).
+#[derive(Debug, Clone)]
+pub(super) struct Parameter {
+    pub(super) value: String,
+    pub(super) shape: Vec<usize>,
+}
+
+/// See the module.
+pub(super) struct Net<'a> {
+    pub(super) dict: &'a StateDict<'a>,
+    pub(super) config: &'a Config,
+    title: String,
+    /// Tensors that were asked for and are there.
+    found: HashSet<&'a str>,
+    /// Tensors that were asked for and are not.
+    missing: HashSet<String>,
+    /// The first fault.
+    fault: Option<(String, Fault)>,
+    /// Every name of a value or node.
+    taken: HashSet<String>,
+    /// Parameters that have a node of their own, by the name of the tensor.
+    cast: HashMap<&'a str, String>,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    inputs: Vec<ValueInfoProto>,
+    usual: PreprocessHint,
+}
+
+impl<'a> Net<'a> {
+    pub(super) fn new(dict: &'a StateDict<'a>, config: &'a Config, title: &str) -> Self {
+        Self {
+            dict,
+            config,
+            title: title.to_owned(),
+            found: HashSet::new(),
+            missing: HashSet::new(),
+            fault: None,
+            taken: dict
+                .names()
+                .filter_map(|name| Some(dict.get(name)?.1.stored.to_owned()))
+                .collect(),
+            cast: HashMap::new(),
+            nodes: Vec::new(),
+            constants: Vec::new(),
+            inputs: Vec::new(),
+            usual: PreprocessHint::default(),
+        }
+    }
+
+    /// What the architecture is called, now that it is known better.
+    pub(super) fn call(&mut self, title: impl Into<String>) {
+        self.title = title.into();
+    }
+
+    /// How the family's pictures are usually made ready. A configuration goes before it.
+    pub(super) fn usually(&mut self, hint: PreprocessHint) {
+        self.usual = hint;
+    }
+
+    /// Notes that `tensor` does not fit; only the first fault counts.
+    pub(super) fn fail(&mut self, tensor: &str, fault: Fault) {
+        self.fault.get_or_insert_with(|| (tensor.to_owned(), fault));
+    }
+
+    /// Tensors of `module` serve training only: they may be there and are in no part of the graph.
+    pub(super) fn unused(&mut self, module: &str) {
+        let dict = self.dict;
+        let within = |name: &&str| {
+            name.strip_prefix(module)
+                .is_some_and(|rest| rest.starts_with('.') || rest.is_empty())
+        };
+        self.found.extend(dict.names().filter(within));
+    }
+
+    /// The tensor called `name`, which should have the sizes `expected` (`None`: any). A tensor of narrower or wider floats
+    /// passes a Cast.
+    pub(super) fn parameter(&mut self, name: &str, expected: &[Option<usize>]) -> Parameter {
+        let instead = || Parameter {
+            value: name.to_owned(),
+            shape: expected.iter().map(|size| size.unwrap_or(1)).collect(),
+        };
+        let dict = self.dict;
+        let Some((key, entry)) = dict.get(name) else {
+            self.missing.insert(name.to_owned());
+            self.fail(name, Fault::Missing(expected.to_vec()));
+            return instead();
+        };
+        self.found.insert(key);
+        let fits = |(size, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *size);
+        if entry.shape.len() != expected.len() || !entry.shape.iter().zip(expected).all(fits) {
+            self.fail(name, Fault::Shape(expected.to_vec(), entry.shape.clone()));
+            return instead();
+        }
+        let value = match entry.element_type {
+            data_type::FLOAT => entry.stored.to_owned(),
+            data_type::FLOAT16 | data_type::BFLOAT16 | data_type::DOUBLE => self.as_float(key, entry.stored),
+            other => {
+                self.fail(
+                    name,
+                    Fault::Other(format!("holds {}, not floats", data_type_name(other))),
+                );
+                return instead();
+            }
+        };
+        Parameter {
+            value,
+            shape: entry.shape.clone(),
+        }
+    }
+
+    fn as_float(&mut self, key: &'a str, stored: &str) -> String {
+        if let Some(value) = self.cast.get(key) {
+            return value.clone();
+        }
+        let to = int_attribute("to", i64::from(data_type::FLOAT));
+        let value = self.node("Cast", &format!("{key}.float"), [stored], vec![to]);
+        self.cast.insert(key, value.clone());
+        value
+    }
+
+    /// A node called `name`; returns the name of its first output.
+    pub(super) fn node<I: Into<String>>(
+        &mut self,
+        operator: &str,
+        name: &str,
+        inputs: impl IntoIterator<Item = I>,
+        attributes: Vec<AttributeProto>,
+    ) -> String {
+        let name = self.fresh(name);
+        let output = self.fresh(&format!("{name}.out"));
+        self.nodes
+            .push(node(operator, name, inputs, [output.clone()], attributes));
+        output
+    }
+
+    /// A constant that is in no file; returns its name.
+    pub(super) fn constant(&mut self, mut tensor: TensorProto) -> String {
+        let name = self.fresh(tensor.name());
+        tensor.name = Some(name.clone());
+        self.constants.push(tensor);
+        name
+    }
+
+    /// An input of the network; returns its name.
+    pub(super) fn input(&mut self, name: &str, element_type: i32, axes: &[Axis]) -> String {
+        let name = self.fresh(name);
+        self.inputs.push(value_info(&name, element_type, axes));
+        name
+    }
+
+    fn fresh(&mut self, wanted: &str) -> String {
+        let mut name = wanted.to_owned();
+        let mut number = 1;
+        while !self.taken.insert(name.clone()) {
+            number += 1;
+            name = format!("{wanted}_{number}");
+        }
+        name
+    }
+
+    /// The graph, if all fits.
+    pub(super) fn finish(mut self, output: &Output) -> Result<Finished, Misfit> {
+        let left_over = self.dict.names().find(|name| !self.found.contains(name));
+        let fault = self
+            .fault
+            .take()
+            .or_else(|| Some((left_over?.to_owned(), Fault::LeftOver)));
+        if let Some((tensor, fault)) = fault {
+            let all = self.dict.names().count() + self.missing.len();
+            return Err(Misfit {
+                share: self.found.len() as f32 / all.max(1) as f32,
+                family: self.title,
+                tensor,
+                fault,
+            });
+        }
+        let logits = self.fresh("logits");
+        for node in &mut self.nodes {
+            for name in node.input.iter_mut().chain(&mut node.output) {
+                if *name == output.value {
+                    name.clone_from(&logits);
+                }
+            }
+        }
+        let mut hint = self.usual;
+        hint.source = format!("usual for {}", self.title);
+        Ok(Finished {
+            preprocess: self.config.preprocess_over(hint),
+            title: self.title,
+            nodes: self.nodes,
+            constants: self.constants,
+            inputs: self.inputs,
+            output: value_info(&logits, data_type::FLOAT, &output.axes),
+        })
+    }
+}
+
+/// A graph that lacks only the tensors of the file.
+#[derive(Debug)]
+pub(super) struct Finished {
+    title: String,
+    preprocess: PreprocessHint,
+    nodes: Vec<NodeProto>,
+    constants: Vec<TensorProto>,
+    inputs: Vec<ValueInfoProto>,
+    output: ValueInfoProto,
+}
+
+impl Finished {
+    /// The graph with the initializers of `model`, in their order.
+    pub(super) fn around(self, model: ModelProto) -> super::Recognised {
+        let mut initializer = model.graph.map(|graph| graph.initializer).unwrap_or_default();
+        initializer.extend(self.constants);
+        let graph = GraphProto {
+            name: Some(self.title.clone()),
+            node: self.nodes,
+            initializer,
+            input: self.inputs,
+            output: vec![self.output],
+            ..GraphProto::default()
+        };
+        let standard = OperatorSetIdProto {
+            domain: Some(String::new()),
+            version: Some(OPSET),
+        };
+        super::Recognised {
+            model: ModelProto {
+                ir_version: Some(IR_VERSION),
+                producer_name: Some("Splitscope".to_owned()),
+                opset_import: vec![standard],
+                graph: Some(graph),
+                ..model
+            },
+            name: self.title,
+            preprocess: self.preprocess,
+        }
+    }
+}
+
+fn value_info(name: &str, element_type: i32, axes: &[Axis]) -> ValueInfoProto {
+    use tensor_shape_proto::{Dimension, Value};
+    let dim = axes.iter().map(|axis| Dimension {
+        value: Some(match axis {
+            Axis::Size(size) => Value::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
+            Axis::Free(name) => Value::DimParam((*name).to_owned()),
+        }),
+        denotation: None,
+    });
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element_type),
+        shape: Some(TensorShapeProto { dim: dim.collect() }),
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
+    }
+}

@@ -1,0 +1,192 @@
+//! The tensors of a weights-only file by their names.
+
+use crate::onnx::{ModelProto, TensorProto};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+/// What wrappers put before every name: data-parallel and compiled modules, training frameworks.
+const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "_orig_mod."];
+
+/// Counters of training that no graph needs.
+const COUNTERS: &str = "num_batches_tracked";
+
+/// Module numbers from here on are not believed.
+const MOST_MODULES: usize = 100_000;
+
+/// A tensor of the file, as far as its header tells.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry<'a> {
+    /// Its name in the file, with all prefixes.
+    pub(super) stored: &'a str,
+    /// Its sizes; `[0]` for a tensor without elements, which fits nowhere.
+    pub(super) shape: Vec<usize>,
+    /// See [`crate::onnx::schema::data_type`].
+    pub(super) element_type: i32,
+}
+
+/// Names (without the prefix that they all share) to tensors. Counters of training are left out.
+#[derive(Debug, Default)]
+pub(super) struct StateDict<'a> {
+    entries: BTreeMap<&'a str, Entry<'a>>,
+}
+
+impl<'a> StateDict<'a> {
+    /// The initializers of `model`.
+    pub(super) fn new(model: &'a ModelProto) -> Self {
+        let tensors = model
+            .graph
+            .as_ref()
+            .map(|graph| graph.initializer.as_slice())
+            .unwrap_or_default();
+        let entries = tensors
+            .iter()
+            .filter(|tensor| !tensor.name().ends_with(COUNTERS))
+            .map(|tensor| (tensor.name(), entry(tensor)));
+        let mut dict = Self {
+            entries: entries.collect(),
+        };
+        while let Some(prefix) = dict.common_prefix() {
+            let shortened = dict
+                .entries
+                .into_iter()
+                .map(|(name, entry)| (&name[prefix.len()..], entry));
+            dict = Self {
+                entries: shortened.collect(),
+            };
+        }
+        dict
+    }
+
+    fn common_prefix(&self) -> Option<&'static str> {
+        let shared = |prefix: &&str| {
+            self.entries
+                .keys()
+                .all(|name| name.len() > prefix.len() && name.starts_with(*prefix))
+        };
+        PREFIXES.into_iter().find(shared).filter(|_| !self.entries.is_empty())
+    }
+
+    /// The tensor called `name`.
+    pub(super) fn get(&self, name: &str) -> Option<(&'a str, &Entry<'a>)> {
+        self.entries.get_key_value(name).map(|(name, entry)| (*name, entry))
+    }
+
+    /// The sizes of the tensor called `name`.
+    pub(super) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.entries.get(name).map(|entry| entry.shape.as_slice())
+    }
+
+    /// Size of axis `axis` of the tensor called `name`.
+    pub(super) fn size(&self, name: &str, axis: usize) -> Option<usize> {
+        self.shape(name)?.get(axis).copied()
+    }
+
+    /// Whether there is a tensor of the module `module` (`layer1.0`), or it is a tensor itself.
+    pub(super) fn has(&self, module: &str) -> bool {
+        self.under(module).next().is_some() || self.entries.contains_key(module)
+    }
+
+    /// Modules `PREFIX.0`, `PREFIX.1`, … without a gap: how many there are.
+    pub(super) fn count(&self, prefix: &str) -> usize {
+        (0..).take_while(|index| self.has(&format!("{prefix}.{index}"))).count()
+    }
+
+    /// The numbers N of all modules or tensors `PREFIX.N…`, in order; none that no network reaches.
+    pub(super) fn numbers(&self, prefix: &str) -> Vec<usize> {
+        let start = prefix.len() + 1;
+        let number = |name: &'a str| name.get(start..)?.split('.').next()?.parse().ok();
+        let numbers: BTreeSet<usize> = self.under(prefix).filter_map(number).collect();
+        numbers
+            .into_iter()
+            .take_while(|number| *number < MOST_MODULES)
+            .collect()
+    }
+
+    /// All names, in alphabetical order.
+    pub(super) fn names(&self) -> impl Iterator<Item = &'a str> {
+        self.entries.keys().copied()
+    }
+
+    /// The names that begin with `module` and a dot.
+    fn under(&self, module: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        let prefix = format!("{module}.");
+        let from = (Bound::Included(prefix.as_str()), Bound::Unbounded);
+        let names = self.entries.range::<str, _>(from).map(|(name, _)| *name);
+        names.take_while(move |name| name.starts_with(prefix.as_str()))
+    }
+}
+
+fn entry(tensor: &TensorProto) -> Entry<'_> {
+    let sizes: Option<Vec<usize>> = tensor
+        .dims
+        .iter()
+        .map(|&size| usize::try_from(size).ok().filter(|&s| s > 0))
+        .collect();
+    Entry {
+        stored: tensor.name(),
+        shape: sizes.unwrap_or_else(|| vec![0]),
+        element_type: tensor.data_type(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::GraphProto;
+    use crate::onnx::build::float_tensor;
+
+    fn model(names: &[&str]) -> ModelProto {
+        let tensor = |name: &&str| float_tensor(*name, &[2], &[0.0; 2]);
+        let graph = GraphProto {
+            initializer: names.iter().map(tensor).collect(),
+            ..GraphProto::default()
+        };
+        ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        }
+    }
+
+    #[test]
+    fn wrappers_of_all_names_are_taken_off_one_after_the_other() {
+        let wrapped = model(&[
+            "module.model.a.0.weight",
+            "module.model.a.0.num_batches_tracked",
+            "module.model.b",
+        ]);
+        let dict = StateDict::new(&wrapped);
+        assert_eq!(dict.names().collect::<Vec<_>>(), ["a.0.weight", "b"]);
+        assert_eq!(dict.get("b").unwrap().1.stored, "module.model.b");
+        let partly = model(&["module.a", "b"]);
+        assert_eq!(StateDict::new(&partly).names().collect::<Vec<_>>(), ["b", "module.a"]);
+        let nothing_left = model(&["module."]);
+        assert_eq!(StateDict::new(&nothing_left).names().collect::<Vec<_>>(), ["module."]);
+    }
+
+    #[test]
+    fn modules_are_counted_by_their_numbers() {
+        let file = model(&[
+            "f.0.weight",
+            "f.18446744073709551615.weight",
+            "f.1.weight",
+            "f.1.bias",
+            "f.3.weight",
+            "f.10",
+            "f.x",
+            "fa.2.weight",
+        ]);
+        let dict = StateDict::new(&file);
+        assert_eq!(dict.count("f"), 2);
+        assert_eq!(dict.numbers("f"), [0, 1, 3, 10]);
+        assert!(dict.has("f.3") && dict.has("f.10") && !dict.has("f.2") && !dict.has("f.1.w"));
+        assert_eq!(dict.size("f.1.bias", 0), Some(2));
+        assert_eq!(dict.size("f.1.bias", 1), None);
+    }
+
+    #[test]
+    fn a_tensor_without_elements_fits_nowhere() {
+        let mut file = model(&["a"]);
+        file.graph.as_mut().unwrap().initializer[0].dims = vec![i64::MAX, 0];
+        assert_eq!(StateDict::new(&file).shape("a"), Some(&[0][..]));
+    }
+}

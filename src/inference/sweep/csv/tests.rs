@@ -1,0 +1,138 @@
+//! Tests of the table of a sweep as a file.
+
+use super::super::tests::row;
+use super::*;
+use crate::quantization::LayerRecipe;
+
+fn setting() -> SweepSetting {
+    SweepSetting {
+        model: "nets/a, \"b\".onnx".to_owned(),
+        data: "noise".to_owned(),
+        calibration: "pictures, 50".to_owned(),
+        samples: 100,
+    }
+}
+
+fn rows() -> Vec<SweepRow> {
+    let mut rows = vec![row(4, 0.1, "percentile:99.99", 0.5), row(3, 1.0 / 3.0, "mse", 0.7)];
+    let strange = "a \"name\",\nof two lines".to_owned();
+    rows[0].recipe.layers.insert(
+        strange,
+        LayerRecipe {
+            float: Some(true),
+            ..LayerRecipe::default()
+        },
+    );
+    rows[1].sqnr_db = Some(f64::INFINITY);
+    rows[1].metrics = Metrics {
+        nats_per_token: Some(1.5),
+        perplexity: Some(1.5_f64.exp()),
+        ..Metrics::default()
+    };
+    rows[1].overhead.macs = None;
+    rows
+}
+
+#[test]
+fn rows_read_back_as_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let rows = rows();
+    let mut csv = SweepCsv::create(&path, setting()).unwrap();
+    csv.append(&rows[0]).unwrap();
+    drop(csv);
+    let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
+    assert_eq!(first, rows[..1]);
+    csv.append(&rows[1]).unwrap();
+    assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows);
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 3);
+    assert!(
+        text.starts_with("model,data,calibration,samples,weight_bits,"),
+        "{text}"
+    );
+    assert!(text.contains("\"nets/a, \"\"b\"\".onnx\",noise,none,100,4,float,0.1,percentile:99.99,0.5,,"));
+}
+
+#[test]
+fn rows_saved_at_once_can_be_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, "what was there").unwrap();
+    save_rows(&path, &setting(), &rows()).unwrap();
+    assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows());
+    let nowhere = save_rows(&folder.path().join("no/rows.csv"), &setting(), &rows());
+    assert!(nowhere.unwrap_err().to_string().contains("no/rows.csv"));
+}
+
+#[test]
+fn only_rows_that_need_ranges_depend_on_where_they_come_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let mut rows = rows();
+    let mut csv = SweepCsv::create(&path, setting()).unwrap();
+    csv.append(&rows[0]).unwrap();
+    let other = SweepSetting {
+        calibration: "noise".to_owned(),
+        ..setting()
+    };
+    let (mut csv, finished) = SweepCsv::resume(&path, other).unwrap();
+    assert_eq!(finished, rows[..1]);
+    rows[1].recipe.activation_bits = crate::quantization::Bits::Grid(8);
+    csv.append(&rows[1]).unwrap();
+    let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
+    assert!(
+        refused.contains("calibration is 'noise', not 'pictures, 50'"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn a_line_that_was_cut_off_is_removed_before_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let rows = rows();
+    let mut csv = SweepCsv::create(&path, setting()).unwrap();
+    csv.append(&rows[0]).unwrap();
+    csv.append(&rows[1]).unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
+    assert_eq!(first, rows[..1]);
+    csv.append(&rows[1]).unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), whole);
+}
+
+#[test]
+fn what_is_no_row_of_this_sweep_is_refused_by_its_line_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    SweepCsv::create(&path, setting()).unwrap().append(&rows()[0]).unwrap();
+    let before = std::fs::read_to_string(&path).unwrap();
+    let again = SweepCsv::create(&path, setting()).unwrap_err().to_string();
+    assert!(again.contains("rows.csv") && again.contains("--resume"), "{again}");
+    let other = SweepSetting {
+        samples: 50,
+        ..setting()
+    };
+    let other = SweepCsv::resume(&path, other).unwrap_err().to_string();
+    assert!(
+        other.contains("line 2") && other.contains("samples is '100', not '50'"),
+        "{other}"
+    );
+    for (change, said) in [
+        (before.replace(",0.1,", ",x,"), "expand_ratio is no number"),
+        (
+            before.replace("weight_bits\"\":4", "weight_bits\"\":9"),
+            "recipe: bits are 2 to 8",
+        ),
+        (before.replace("samples,", ""), "line 1"),
+        (before.clone() + "a,b\n", "line 3: 2 columns"),
+        (before.clone() + "\"a\n", "line 3: a quote"),
+    ] {
+        std::fs::write(&path, &change).unwrap();
+        let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
+        assert!(refused.contains(said), "{refused}");
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), change);
+    }
+}

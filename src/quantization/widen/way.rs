@@ -1,0 +1,325 @@
+//! The way back from a split layer to the layer whose output channels its input channels are.
+
+use super::{Step, count_readers, makes_channels};
+use crate::network::{Layer, LayerKind, Network};
+use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_bytes};
+use std::collections::HashMap;
+
+/// Where the channels of a value are, as far as it is known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Place {
+    axis: Axis,
+    /// Dimensions of the value.
+    rank: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Axis {
+    /// The one behind the samples.
+    Second,
+    Last,
+}
+
+impl Place {
+    /// How many axes from the end the channels are, 1 for the last.
+    fn steps_from_end(self) -> Option<usize> {
+        match self.axis {
+            Axis::Last => Some(1),
+            Axis::Second => self.rank.map(|rank| rank.saturating_sub(1)),
+        }
+    }
+
+    fn is_second(self) -> bool {
+        self.axis == Axis::Second || self.rank == Some(2)
+    }
+
+    fn is_last(self) -> bool {
+        self.axis == Axis::Last || self.rank == Some(2)
+    }
+}
+
+/// What is needed to walk a main graph from reader to maker.
+pub(super) struct Walk<'a> {
+    network: &'a Network,
+    graph: &'a GraphProto,
+    readers: HashMap<&'a str, usize>,
+    makers: HashMap<&'a str, usize>,
+    constants: HashMap<&'a str, &'a TensorProto>,
+    layers: HashMap<usize, usize>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(network: &'a Network, graph: &'a GraphProto) -> Self {
+        let mut readers = HashMap::new();
+        count_readers(graph, &mut readers);
+        let mut constants: HashMap<&str, &TensorProto> =
+            graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+        let mut makers = HashMap::new();
+        for (position, node) in graph.node.iter().enumerate() {
+            makers.extend(node.output.iter().map(|output| (output.as_str(), position)));
+            let value = attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant");
+            constants.extend(value.and_then(|value| Some((node.output.first()?.as_str(), value))));
+        }
+        let layers = network.layers.iter().enumerate().filter_map(|(index, layer)| {
+            let path = layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
+            Some((path.node, index))
+        });
+        Self {
+            network,
+            graph,
+            readers,
+            makers,
+            constants,
+            layers: layers.collect(),
+        }
+    }
+
+    /// The steps to `layer` from the layer that can make the copies of its input; else the reason why none can.
+    pub(super) fn to(&self, layer: &Layer) -> Result<Vec<Step>, String> {
+        let (value, _) = layer.input.as_ref().ok_or("its input is no value of the graph")?;
+        if layer.node.as_ref().is_none_or(|path| !path.subgraphs.is_empty()) {
+            return Err("it is inside a subgraph".to_owned());
+        }
+        let mut place = match layer.kind {
+            LayerKind::Conv => Place {
+                axis: Axis::Second,
+                rank: Some(layer.shape.len()),
+            },
+            LayerKind::Gemm => Place {
+                axis: Axis::Last,
+                rank: Some(2),
+            },
+            LayerKind::MatMul if layer.weight_input == 1 => Place {
+                axis: Axis::Last,
+                rank: None,
+            },
+            LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => Place {
+                axis: Axis::Last,
+                rank: Some(3),
+            },
+            _ => return Err("the channels of its input are on no axis that can be followed".to_owned()),
+        };
+        let channels = layer.layout.in_channels();
+        let (mut value, mut steps) = (value.as_str(), Vec::new());
+        loop {
+            if self.readers.get(value).copied() != Some(1) {
+                return Err(format!("'{value}' is read by others too"));
+            }
+            let Some(&position) = self.makers.get(value) else {
+                return Err(format!("'{value}' is an input of the network"));
+            };
+            let node = &self.graph.node[position];
+            let in_the_way = || format!("{} is in the way", node.op_type());
+            let alone = node.output.iter().filter(|output| !output.is_empty()).count() == 1;
+            if !alone || !is_standard_domain(node.domain()) {
+                return Err(in_the_way());
+            }
+            let maker = self.layers.get(&position).copied();
+            if let Some(index) = maker.filter(|index| makes_channels(self.network.layers[*index].kind)) {
+                let (step, is_producer) = self.layer_step(position, index, channels, place)?;
+                steps.push(step);
+                if is_producer {
+                    steps.reverse();
+                    return Ok(steps);
+                }
+                value = &node.input[0];
+                continue;
+            }
+            let (step, input) = self.step(position, channels, &mut place).ok_or_else(in_the_way)?;
+            steps.push(step);
+            value = node.input.get(input).ok_or_else(in_the_way)?;
+        }
+    }
+
+    /// The step of a layer with weights, and whether it is the producer: a depthwise convolution is one on the way.
+    fn layer_step(&self, position: usize, index: usize, channels: usize, place: Place) -> Result<(Step, bool), String> {
+        let (layer, node) = (&self.network.layers[index], &self.graph.node[position]);
+        let because = |why: &str| Err(format!("'{}' comes before it: {why}", layer.name));
+        let on_axis = match layer.kind {
+            LayerKind::Conv => place.is_second(),
+            LayerKind::Gemm => true,
+            _ => place.is_last(),
+        };
+        if !on_axis || layer.layout.out_channels() != channels {
+            return because("its output channels are not the input channels here");
+        }
+        let is_matrix = layer.shape.len() == 2;
+        if layer.weight_input != 1 || !(is_matrix || layer.kind == LayerKind::Conv) {
+            return because("its weight is not on the right of its input");
+        }
+        if !layer.source.subgraphs.is_empty() {
+            return because("its weight is inside a subgraph");
+        }
+        let depthwise = layer.layout.groups > 1 && layer.layout.channels == 1 && layer.layout.outer == 1;
+        if layer.layout.groups > 1 && !depthwise {
+            return because("its groups would no longer be equal");
+        }
+        let Some(constants) = self.bias(node, channels) else {
+            return because("its bias is no constant with one number a channel");
+        };
+        let step = Step {
+            node: position,
+            layer: Some(index),
+            parameters: constants.len() as u64,
+            constants,
+            keeps_size: false,
+        };
+        Ok((step, !depthwise))
+    }
+
+    /// The bias among the constants to repeat; `None` if it cannot be.
+    fn bias(&self, node: &NodeProto, channels: usize) -> Option<Vec<(usize, usize)>> {
+        let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
+            return Some(Vec::new());
+        };
+        let dims = &self.constants.get(name.as_str())?.dims;
+        match dims.as_slice() {
+            // One number for all, or (of a Gemm) one for each row.
+            [] | [.., 1] if node.op_type() == "Gemm" && channels != 1 => Some(Vec::new()),
+            [before @ .., last] if before.iter().all(|size| *size == 1) && is(*last, channels) => {
+                Some(vec![(2, dims.len() - 1)])
+            }
+            _ => None,
+        }
+    }
+
+    /// The step of a node without weights that keeps channels apart, and the input that they come from; `None` if it does
+    /// not, or it cannot be told. `place` becomes that of this input.
+    fn step(&self, position: usize, channels: usize, place: &mut Place) -> Option<(Step, usize)> {
+        let node = &self.graph.node[position];
+        let mut step = Step {
+            node: position,
+            layer: None,
+            constants: Vec::new(),
+            parameters: 0,
+            keeps_size: true,
+        };
+        let mut input = 0;
+        match node.op_type() {
+            "Identity" | "Dropout" | "Cast" | "Relu" | "LeakyRelu" | "ThresholdedRelu" | "Elu" | "Selu" | "Celu"
+            | "Gelu" | "Mish" | "Clip" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Swish" | "Tanh" | "Softplus"
+            | "Softsign" | "Erf" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Floor" | "Ceil"
+            | "Round" | "Sign" => {}
+            "MaxPool" | "AveragePool" | "LpPool" | "GlobalMaxPool" | "GlobalAveragePool" | "GlobalLpPool"
+                if place.is_second() =>
+            {
+                step.keeps_size = false;
+            }
+            "BatchNormalization" if place.is_second() && attribute_int(node, "training_mode").unwrap_or(0) == 0 => {
+                self.vectors(node, 1..5, channels, &mut step)?;
+            }
+            "InstanceNormalization" if place.is_second() => self.vectors(node, 1..3, channels, &mut step)?,
+            "Flatten" if attribute_int(node, "axis").unwrap_or(1) == 1 => {
+                // That each feature is a channel shows at the producer, which has as many channels as there are features.
+                *place = Place {
+                    axis: Axis::Second,
+                    rank: self.rank(node.input.first()?),
+                };
+            }
+            "Squeeze" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" if place.is_second() => {
+                let axes = self.axes(node)?;
+                let gone = node.op_type() == "Squeeze" || attribute_int(node, "keepdims") == Some(0);
+                if gone {
+                    place.rank = place.rank.map(|rank| rank + axes);
+                }
+                place.axis = Axis::Second;
+                step.keeps_size = node.op_type() == "Squeeze";
+            }
+            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Pow" | "PRelu" if node.input.len() == 2 => {
+                input = usize::from(self.constants.contains_key(node.input[0].as_str()));
+                let constant = 1 - input;
+                if constant == 0 && node.op_type() == "PRelu" {
+                    return None;
+                }
+                self.operand(node, constant, channels, *place, &mut step)?;
+            }
+            _ => return None,
+        }
+        Some((step, input))
+    }
+
+    /// Dimensions of `value`, if a convolution made it and nothing since has changed them.
+    fn rank(&self, value: &str) -> Option<usize> {
+        let mut value = value;
+        // No way is longer than the graph; a broken graph may go round in circles.
+        for _ in &self.graph.node {
+            let position = *self.makers.get(value)?;
+            let node = &self.graph.node[position];
+            match node.op_type() {
+                "Conv" => return Some(self.network.layers[*self.layers.get(&position)?].shape.len()),
+                "Flatten" | "Squeeze" | "Gemm" | "MatMul" => return None,
+                op if op.starts_with("Reduce") => return None,
+                _ => {
+                    let read = node.input.iter();
+                    value = read
+                        .filter(|input| !self.constants.contains_key(input.as_str()))
+                        .map(String::as_str)
+                        .next()?;
+                }
+            }
+        }
+        None
+    }
+
+    /// Adds constants of one number a channel to a step.
+    fn vectors(&self, node: &NodeProto, slots: std::ops::Range<usize>, channels: usize, step: &mut Step) -> Option<()> {
+        for slot in slots {
+            let dims = &self.constants.get(node.input.get(slot)?.as_str())?.dims;
+            if !matches!(dims.as_slice(), [size] if is(*size, channels)) {
+                return None;
+            }
+            step.constants.push((slot, 0));
+            step.parameters += 1;
+        }
+        Some(())
+    }
+
+    /// Adds a constant operand to a step, unless it is the same for all channels.
+    fn operand(&self, node: &NodeProto, slot: usize, channels: usize, place: Place, step: &mut Step) -> Option<()> {
+        let dims = &self.constants.get(node.input[slot].as_str())?.dims;
+        if dims.iter().all(|size| *size == 1) {
+            return (dims.is_empty() || place.rank.is_none_or(|rank| dims.len() <= rank)).then_some(());
+        }
+        let from_end = place.steps_from_end()?;
+        if place.rank.is_some_and(|rank| dims.len() > rank) {
+            return None;
+        }
+        let Some(axis) = dims.len().checked_sub(from_end) else {
+            return Some(());
+        };
+        if dims[axis] == 1 {
+            return Some(());
+        }
+        if !is(dims[axis], channels) {
+            return None;
+        }
+        step.constants.push((slot, axis));
+        let others = dims.iter().enumerate().filter(|(other, _)| *other != axis);
+        step.parameters += others
+            .map(|(_, size)| u64::try_from(*size).unwrap_or(0))
+            .product::<u64>();
+        Some(())
+    }
+
+    /// How many axes, all behind the channels, a node reduces or removes.
+    fn axes(&self, node: &NodeProto) -> Option<usize> {
+        let axes: Vec<i64> = match attribute_ints(node, "axes") {
+            Some(axes) => axes.to_vec(),
+            None => {
+                let tensor = self.constants.get(node.input.get(1)?.as_str())?;
+                let bytes = tensor_bytes(tensor).ok()?;
+                let (elements, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return None;
+                }
+                elements.iter().map(|element| i64::from_le_bytes(*element)).collect()
+            }
+        };
+        (!axes.is_empty() && axes.iter().all(|axis| *axis >= 2)).then_some(axes.len())
+    }
+}
+
+fn is(size: i64, channels: usize) -> bool {
+    usize::try_from(size) == Ok(channels)
+}

@@ -1,0 +1,128 @@
+//! Data of all kinds, each opened from files as they are found.
+
+use flate2::{Compression, write::GzEncoder};
+use ndarray::{Array1, Array2};
+use ndarray_npy::{NpzWriter, WriteNpyExt};
+use splitscope::inference::{DataOptions, Dataset, Port};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
+    Port {
+        name: name.to_owned(),
+        shape: Some(shape.to_vec()),
+        axis_names: shape
+            .iter()
+            .map(|size| size.is_none().then(|| "n".to_owned()))
+            .collect(),
+        integer,
+    }
+}
+
+fn pictures(channels: usize, side: usize) -> [Port; 1] {
+    [port("x", &[None, Some(channels), Some(side), Some(side)], false)]
+}
+
+fn open(path: &Path, ports: &[Port]) -> Dataset {
+    Dataset::open(path.to_str().unwrap(), &DataOptions::default(), ports).unwrap()
+}
+
+fn file(folder: &tempfile::TempDir, name: &str, bytes: &[u8]) -> PathBuf {
+    let path = folder.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    path
+}
+
+fn picture(folder: &tempfile::TempDir, name: &str, red: u8) {
+    let path = file(folder, name, b"");
+    image::RgbImage::from_pixel(6, 4, image::Rgb([red, 20, 30]))
+        .save(path)
+        .unwrap();
+}
+
+#[test]
+fn data_folders_of_images() {
+    let ports = pictures(3, 8);
+    let named = tempfile::tempdir().unwrap();
+    picture(&named, "d/cat/a.png", 1);
+    picture(&named, "d/dog/b.jpg", 2);
+    picture(&named, "d/dog/c.webp", 3);
+    let data = open(&named.path().join("d"), &ports);
+    let labels: Vec<_> = (0..3).map(|sample| data.label(sample)).collect();
+    assert_eq!(
+        (labels, data.class_name(1)),
+        (vec![Some(0), Some(1), Some(1)], Some("dog"))
+    );
+    let numbered = tempfile::tempdir().unwrap();
+    picture(&numbered, "d/7/a.png", 1);
+    assert_eq!(open(&numbered.path().join("d"), &ports).label(0), Some(7));
+    let flat = tempfile::tempdir().unwrap();
+    picture(&flat, "d/a.png", 1);
+    assert_eq!(open(&flat.path().join("d"), &ports).label(0), None);
+    file(&flat, "d/labels.csv", b"file,label\na.png,5\n");
+    let data = open(&flat.path().join("d"), &ports);
+    assert_eq!(data.label(0), Some(5));
+    assert_eq!(data.batch(0..1).unwrap()[0].0, "x");
+}
+
+#[test]
+fn data_idx() {
+    let folder = tempfile::tempdir().unwrap();
+    let idx = |shape: &[u32], bytes: &[u8]| {
+        let mut all = vec![0, 0, 8, shape.len() as u8];
+        all.extend(shape.iter().flat_map(|size| size.to_be_bytes()));
+        all.extend(bytes);
+        all
+    };
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&idx(&[2, 4, 4], &[9; 32])).unwrap();
+    let images = file(&folder, "t-images-idx3-ubyte.gz", &gzip.finish().unwrap());
+    file(&folder, "t-labels-idx1-ubyte", &idx(&[2], &[3, 1]));
+    let data = open(&images, &pictures(1, 4));
+    assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(3), Some(1)));
+}
+
+#[test]
+fn data_cifar() {
+    let folder = tempfile::tempdir().unwrap();
+    let record = |labels: &[u8]| [labels, &[50; 3072]].concat();
+    let ten = open(&file(&folder, "a.bin", &record(&[9])), &pictures(3, 32));
+    assert_eq!((ten.label(0), ten.class_name(9)), (Some(9), Some("truck")));
+    let hundred = open(&file(&folder, "b.bin", &record(&[1, 99])), &pictures(3, 32));
+    assert_eq!((hundred.label(0), hundred.class_name(99)), (Some(99), Some("worm")));
+}
+
+#[test]
+fn data_numpy_arrays() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.npz");
+    let mut npz = NpzWriter::new(std::fs::File::create(&path).unwrap());
+    npz.add_array("x", &Array2::<f32>::from_elem((3, 2), 0.5)).unwrap();
+    npz.add_array("z", &Array2::<f32>::from_elem((3, 4), 0.5)).unwrap();
+    npz.add_array("labels", &Array1::<i64>::from(vec![2, 0, 1])).unwrap();
+    npz.finish().unwrap();
+    let ports = [port("x", &[None, Some(2)], false), port("z", &[None, Some(4)], false)];
+    let data = open(&path, &ports);
+    assert_eq!((data.len(), data.label(0)), (3, Some(2)));
+    assert_eq!(data.batch(0..2).unwrap().len(), 2);
+    let mut npy = Vec::new();
+    Array2::<f32>::from_elem((3, 2), 0.5).write_npy(&mut npy).unwrap();
+    assert_eq!(open(&file(&folder, "b.npy", &npy), &ports[..1]).len(), 3);
+}
+
+#[test]
+fn data_text_and_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = [port("ids", &[None, None], true)];
+    file(&folder, "vocab.json", br#"{"chars": ["a", "b"]}"#);
+    let text = open(&file(&folder, "t.txt", b"abba"), &ports);
+    assert_eq!(
+        (text.is_text(), text.len(), text.label(0), text.label(2)),
+        (true, 3, Some(1), Some(0))
+    );
+    let mut npy = Vec::new();
+    Array1::<i64>::from(vec![4, 5, 6]).write_npy(&mut npy).unwrap();
+    let tokens = open(&file(&folder, "t.npy", &npy), &ports);
+    assert_eq!((tokens.is_text(), tokens.len(), tokens.label(1)), (true, 2, Some(6)));
+}

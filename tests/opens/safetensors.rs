@@ -1,0 +1,223 @@
+//! Weights without a graph.
+
+use bytes::Bytes;
+use splitscope::format::{open, safetensors::write};
+use splitscope::network::{Layout, OutAxis, Support};
+use splitscope::onnx::build::{float_tensor, i64_tensor, raw_tensor};
+use splitscope::onnx::schema::data_type;
+use splitscope::onnx::{TensorProto, float_values, numbers, tensor_bytes};
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, LayerRecipe, Recipe, plan, prepare, quantized_tensors};
+use splitscope::statistics::streamed_statistics;
+use std::path::{Path, PathBuf};
+
+/// A tensor whose elements are `values`, in another type.
+fn typed(name: &str, element_type: i32, dims: &[usize], values: &[f64]) -> TensorProto {
+    let bytes: Vec<u8> = match element_type {
+        data_type::DOUBLE => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        data_type::FLOAT16 => values
+            .iter()
+            .flat_map(|x| half::f16::from_f64(*x).to_le_bytes())
+            .collect(),
+        data_type::BFLOAT16 => values
+            .iter()
+            .flat_map(|x| half::bf16::from_f64(*x).to_le_bytes())
+            .collect(),
+        data_type::INT16 => values.iter().flat_map(|x| (*x as i16).to_le_bytes()).collect(),
+        data_type::UINT8 => values.iter().map(|x| *x as u8).collect(),
+        _ => values.iter().flat_map(|x| (*x as f32).to_le_bytes()).collect(),
+    };
+    raw_tensor(name, element_type, dims, bytes)
+}
+
+fn saved(folder: &Path, tensors: &[TensorProto], metadata: &[(String, String)]) -> PathBuf {
+    let path = folder.join("w.safetensors");
+    write(&path, tensors, metadata).unwrap();
+    path
+}
+
+/// The tensors that an export of the file under `recipe` holds.
+fn exported(path: &Path, recipe: &Recipe) -> (Vec<TensorProto>, Vec<(String, String)>) {
+    let network = prepare(&open(path).unwrap(), recipe).unwrap();
+    let plan = plan(&network, recipe, None, &Progress::default()).unwrap();
+    quantized_tensors(&network, &plan).unwrap()
+}
+
+fn named<'a>(tensors: &'a [TensorProto], name: &str) -> &'a TensorProto {
+    tensors.iter().find(|tensor| tensor.name() == name).unwrap()
+}
+
+#[test]
+fn safetensors_of_every_number_type() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = [1.0, 2.0, 4.0, 3.0, 8.0, 6.0];
+    let kinds = [
+        ("f64", data_type::DOUBLE),
+        ("f32", data_type::FLOAT),
+        ("f16", data_type::FLOAT16),
+        ("bf16", data_type::BFLOAT16),
+        ("i16", data_type::INT16),
+        ("u8", data_type::UINT8),
+    ];
+    let mut tensors: Vec<TensorProto> =
+        (kinds.iter().map(|(name, kind)| typed(name, *kind, &[2, 3], &values))).collect();
+    // 8.0, 6.0, 4.0, 3.0, 2.0, 1.0 as E4M3: exponent field 7 + log2, three bits of mantissa.
+    tensors.push(raw_tensor(
+        "f8",
+        data_type::FLOAT8E4M3FN,
+        &[2, 3],
+        vec![0x50, 0x4c, 0x48, 0x44, 0x40, 0x38],
+    ));
+    let network = open(&saved(folder.path(), &tensors, &[])).unwrap();
+    assert_eq!(network.layers.len(), 7);
+    for (index, layer) in network.layers.iter().enumerate() {
+        let statistics = streamed_statistics(&network.weight_elements(index).unwrap(), &layer.layout);
+        assert_eq!(
+            (statistics.min, statistics.max, statistics.mean),
+            (1.0, 8.0, 4.0),
+            "{}",
+            layer.name
+        );
+        let float = ["f64", "f32", "f16", "bf16"].contains(&layer.name.as_str());
+        assert_eq!(layer.support == Support::Split, float, "{}", layer.name);
+    }
+}
+
+#[test]
+fn safetensors_with_scalars_odd_shapes_and_metadata() {
+    let folder = tempfile::tempdir().unwrap();
+    let tensors = [
+        i64_tensor("batches_tracked", &[], &[7]),
+        float_tensor("scale", &[], &[0.5]),
+        float_tensor("empty", &[0, 3], &[]),
+        float_tensor("bias", &[3], &[0.1, 0.2, 0.3]),
+        float_tensor("conv3d", &[2, 2, 1, 1, 3], &[0.25; 12]),
+        raw_tensor("mask", data_type::BOOL, &[2, 2], Bytes::from_static(&[1, 0, 0, 1])),
+    ];
+    let metadata = [("format".to_owned(), "pt".to_owned())];
+    let path = saved(folder.path(), &tensors, &metadata);
+    let network = open(&path).unwrap();
+    let names: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["empty", "conv3d"]);
+    assert!(matches!(&network.layers[0].support, Support::View(why) if why.contains("no elements")));
+    let (written, metadata) = exported(&path, &Recipe::default());
+    assert!(metadata.contains(&("format".to_owned(), "pt".to_owned())));
+    for tensor in tensors.iter().filter(|tensor| tensor.name() != "conv3d") {
+        assert_eq!(named(&written, tensor.name()), tensor);
+    }
+}
+
+#[test]
+fn safetensors_export_keeps_the_type_of_what_is_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let values = [0.5, -1.0, 0.25, 1.5];
+    let tensors = [
+        typed("kept", data_type::BFLOAT16, &[2, 2], &values),
+        typed("changed", data_type::BFLOAT16, &[2, 2], &values),
+        typed("norm", data_type::FLOAT16, &[4], &values),
+    ];
+    let path = saved(folder.path(), &tensors, &[]);
+    let mut recipe = Recipe::default();
+    recipe.layers.entry("kept".to_owned()).or_default().float = Some(true);
+    let (written, _) = exported(&path, &recipe);
+    for name in ["kept", "norm"] {
+        assert_eq!(named(&written, name), named(&tensors, name));
+    }
+    assert_eq!(named(&written, "changed.q").data_type(), data_type::INT8);
+}
+
+#[test]
+fn safetensors_with_a_chosen_channel_axis() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<f32> = (0..24)
+        .map(|i| if i == 17 { 9.0 } else { i as f32 / 24.0 - 0.5 })
+        .collect();
+    let path = saved(folder.path(), &[float_tensor("w", &[2, 3, 4], &values)], &[]);
+    for (axis, layout) in [
+        (0, (1, 2, 12, OutAxis::Inner)),
+        (1, (2, 3, 4, OutAxis::Outer)),
+        (2, (6, 4, 1, OutAxis::Outer)),
+    ] {
+        let layer = LayerRecipe {
+            channel_axis: Some(axis),
+            ..LayerRecipe::default()
+        };
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(8),
+            // One split whatever the number of channels.
+            expand_ratio: 0.1,
+            layers: [("w".to_owned(), layer)].into(),
+            ..Recipe::default()
+        };
+        let network = prepare(&open(&path).unwrap(), &recipe).unwrap();
+        let (outer, channels, inner, out_axis) = layout;
+        let expected = Layout {
+            groups: 1,
+            outer,
+            channels,
+            inner,
+            out_axis,
+        };
+        assert_eq!(network.layers[0].layout, expected);
+        let (written, _) = exported(&path, &recipe);
+        let (wide, index) = (named(&written, "w"), numbers(named(&written, "w.ocs_index")).unwrap());
+        assert_eq!(wide.dims[axis], channels as i64 + 1);
+        // Channel 1, 2 and 1 hold element 17 = [1, 1, 1] of axes 0, 1 and 2.
+        let split = index.iter().filter(|source| **source == 1.0).count();
+        assert_eq!(split, 2, "axis {axis}");
+        // Copies of a channel add up to the channel, to half a step of each copy.
+        let step = f64::from(float_values(named(&written, "w.scale")).unwrap()[0]);
+        let mut sum = [0.0_f64; 24];
+        for (place, value) in float_values(wide).unwrap().iter().enumerate() {
+            let (row, channel, rest) = (
+                place / (inner * (channels + 1)),
+                place / inner % (channels + 1),
+                place % inner,
+            );
+            sum[(row * channels + index[channel] as usize) * inner + rest] += f64::from(*value);
+        }
+        let worst = sum
+            .iter()
+            .zip(&values)
+            .map(|(a, b)| (a - f64::from(*b)).abs())
+            .fold(0.0, f64::max);
+        assert!(worst <= step * 0.501, "axis {axis}: {worst} {step}");
+    }
+    let mut recipe = Recipe::default();
+    recipe.layers.entry("w".to_owned()).or_default().channel_axis = Some(3);
+    let refusal = recipe.check(&open(&path).unwrap()).unwrap_err();
+    assert!(
+        refusal.contains("channel_axis: the channel axis is 0 to 2 for the shape [2, 3, 4], not 3"),
+        "{refusal}"
+    );
+}
+
+#[test]
+fn safetensors_in_shards() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    for (number, name) in ["a", "b"].iter().enumerate() {
+        let tensor = typed(name, data_type::BFLOAT16, &[2, 2], &[number as f64; 4]);
+        write(
+            &at(&format!("m-0000{}-of-00002.safetensors", number + 1)),
+            &[tensor],
+            &[],
+        )
+        .unwrap();
+    }
+    let index = r#"{"metadata": {"total_size": 16},
+        "weight_map": {"a": "m-00001-of-00002.safetensors", "b": "m-00002-of-00002.safetensors"}}"#;
+    std::fs::write(at("m.safetensors.index.json"), index).unwrap();
+    for file in ["m.safetensors.index.json", "m-00002-of-00002.safetensors"] {
+        let network = open(&at(file)).unwrap();
+        assert_eq!(network.layers.len(), 2);
+        let (written, _) = exported(&at(file), &Recipe::default());
+        assert_eq!(tensor_bytes(named(&written, "b.q")).unwrap().len(), 4);
+    }
+    std::fs::remove_file(at("m-00001-of-00002.safetensors")).unwrap();
+    let refusal = open(&at("m.safetensors.index.json")).err().unwrap().to_string();
+    assert!(
+        refusal.contains("1 of 2 shards are not there: m-00001-of-00002.safetensors"),
+        "{refusal}"
+    );
+}
