@@ -275,6 +275,11 @@ fn a_configuration_beside_the_file_sets_size_and_preprocessing() {
     let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
     assert_eq!(engine.inputs()[0].describe(), "input [batch, 3, 40, 56]");
 
+    // Names for another number of classes are not believed.
+    fixture.config = Some(serde_json::json!({"label_names": ["a", "b"]}));
+    let network = fixture.open(&fixture.tensors());
+    assert!(network.preprocess.as_ref().unwrap().classes.is_empty());
+
     // Nothing beside it: what the family is usually trained on.
     fixture.config = None;
     let network = fixture.open(&fixture.tensors());

@@ -3,7 +3,7 @@
 use super::UsageError;
 use crate::inference::DataOptions;
 use crate::network::{Interpolation, Network};
-use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind};
+use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind, UserPresets};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -277,7 +277,8 @@ impl RecipeArguments {
     /// Saves the recipe, found good for a network by now, if a name for it was given.
     pub(super) fn save(&self, recipe: &Recipe) -> anyhow::Result<()> {
         if let Some(name) = &self.save_preset {
-            let path = recipe.save_preset(name).map_err(anyhow::Error::msg)?;
+            let presets = UserPresets::of_user().map_err(anyhow::Error::msg)?;
+            let path = presets.save(name, recipe).map_err(anyhow::Error::msg)?;
             log::info!("{}: the recipe is saved", path.display());
         }
         Ok(())
@@ -509,7 +510,7 @@ fn ratio(text: &str) -> Result<f64, String> {
 fn preset(name: &str) -> Result<Recipe, String> {
     match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
         Some(preset) => Ok(Recipe::preset(preset)),
-        None => Recipe::load_preset(name),
+        None => UserPresets::of_user().and_then(|presets| presets.load(name)),
     }
 }
 

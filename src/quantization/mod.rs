@@ -27,8 +27,11 @@ pub use data_free::batch_norm_activations;
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input};
+pub use plan::{
+    ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan,
+};
 pub use prepare::prepare;
+pub use presets::UserPresets;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
 pub use split::{

@@ -98,6 +98,19 @@ impl LayerPlan {
             Outcome::Float(_) => None,
         }
     }
+
+    /// The layer without what concerns its input, if its weights were asked the same as by `settings`.
+    fn with_weights_of(&self, settings: &LayerSettings) -> Option<QuantizedLayer> {
+        let of_weights = |of: &LayerSettings| (of.weight_bits, of.expand_ratio, of.split, of.clip, of.per_channel);
+        let same = of_weights(&self.settings) == of_weights(settings);
+        let quantized = self.quantized().filter(|_| same)?;
+        Some(QuantizedLayer {
+            activation: None,
+            activation_splits: Vec::new(),
+            bias: None,
+            ..quantized.clone()
+        })
+    }
 }
 
 /// Plans all layers of `network` in parallel. `network` must be prepared as the recipe says ([`super::prepare`]).
@@ -109,6 +122,21 @@ pub fn plan(
     network: &Network,
     recipe: &Recipe,
     activations: Option<&Activations>,
+    progress: &Progress,
+) -> Result<Plan, QuantizationError> {
+    replan(network, recipe, activations, None, progress)
+}
+
+/// [`plan`] that takes over the weights of each layer of which `known`, a plan for the same network, asked the same: another
+/// choice for the activations splits and clips no weight again.
+///
+/// # Errors
+/// As [`plan`].
+pub fn replan(
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    known: Option<&Plan>,
     progress: &Progress,
 ) -> Result<Plan, QuantizationError> {
     recipe.check(network).map_err(QuantizationError::Recipe)?;
@@ -131,7 +159,9 @@ pub fn plan(
             let mut settings = recipe.settings(network, index);
             settings.per_channel &= layer.takes_scales_per_channel();
             let means = activations.filter(|_| recipe.bias_correction);
-            let outcome = outcome(network, layer, &settings, network.weights(index), activations, means);
+            let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
+            let weights = network.weights(index);
+            let outcome = outcome(network, layer, &settings, weights, known, activations, means);
             progress.advance(1);
             Ok(LayerPlan {
                 name: layer.name.clone(),
@@ -171,6 +201,7 @@ fn outcome(
     layer: &Layer,
     settings: &LayerSettings,
     weights: Result<FloatData, NetworkError>,
+    known: Option<QuantizedLayer>,
     activations: Option<&Activations>,
     means: Option<&Activations>,
 ) -> Outcome {
@@ -201,14 +232,11 @@ fn outcome(
     } else {
         0.0
     };
-    let quantized = plan_layer(
-        &weights,
-        &layer.layout,
-        &LayerSettings {
-            expand_ratio,
-            ..*settings
-        },
-    );
+    let own = LayerSettings {
+        expand_ratio,
+        ..*settings
+    };
+    let quantized = known.unwrap_or_else(|| plan_layer(&weights, &layer.layout, &own));
     let bias = means.and_then(|all| correct(network, layer, &weights, &quantized, all));
     Outcome::Quantized(Arc::new(QuantizedLayer {
         activation,

@@ -6,48 +6,73 @@ use std::path::{Path, PathBuf};
 /// Ending of the files.
 const ENDING: &str = "toml";
 
-impl Recipe {
-    /// Names of the recipes that were saved, sorted. None if none was, or there is no place for them.
+/// The folder of the recipes that were saved by name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UserPresets {
+    folder: PathBuf,
+}
+
+impl UserPresets {
+    /// Those of the person who runs the program.
+    ///
+    /// # Errors
+    /// That there is no place for them, and what to do.
+    pub fn of_user() -> Result<Self, String> {
+        Ok(Self { folder: folder()? })
+    }
+
+    /// Those in a folder, which need not be there yet.
+    pub fn at(folder: PathBuf) -> Self {
+        Self { folder }
+    }
+
+    /// Their names, sorted; none if nothing was saved.
     ///
     /// # Errors
     /// The folder and the system's reason.
-    pub fn user_presets() -> Result<Vec<String>, String> {
-        folder().map_or_else(|_| Ok(Vec::new()), |folder| names_in(&folder))
+    pub fn names(&self) -> Result<Vec<String>, String> {
+        names_in(&self.folder)
     }
 
-    /// Saves the recipe by name, in place of one of that name, and says where.
+    /// Saves a recipe by name, in place of one of that name, and says where.
     ///
     /// # Errors
     /// What is wrong with the name, or the file and the system's reason.
-    pub fn save_preset(&self, name: &str) -> Result<PathBuf, String> {
-        self.save_in(&folder()?, name)
+    pub fn save(&self, name: &str, recipe: &Recipe) -> Result<PathBuf, String> {
+        check_name(name)?;
+        std::fs::create_dir_all(&self.folder).map_err(|e| format!("{}: {e}", self.folder.display()))?;
+        let path = file(&self.folder, name);
+        recipe.save(&path)?;
+        Ok(path)
     }
 
     /// A recipe that was saved by name.
     ///
     /// # Errors
     /// What is wrong with the name or with the file, and which names there are.
-    pub fn load_preset(name: &str) -> Result<Self, String> {
-        Self::load_from(&folder()?, name)
+    pub fn load(&self, name: &str) -> Result<Recipe, String> {
+        let path = self.existing(name)?;
+        Recipe::load(&path)
     }
 
-    fn save_in(&self, folder: &Path, name: &str) -> Result<PathBuf, String> {
-        check_name(name)?;
-        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-        let path = file(folder, name);
-        self.save(&path)?;
-        Ok(path)
+    /// Removes a recipe that was saved by name.
+    ///
+    /// # Errors
+    /// What is wrong with the name, which names there are, or the file and the system's reason.
+    pub fn delete(&self, name: &str) -> Result<(), String> {
+        let path = self.existing(name)?;
+        std::fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))
     }
 
-    fn load_from(folder: &Path, name: &str) -> Result<Self, String> {
+    fn existing(&self, name: &str) -> Result<PathBuf, String> {
         check_name(name)?;
-        let path = file(folder, name);
+        let path = file(&self.folder, name);
         if !path.is_file() {
             let mut names: Vec<String> = Preset::ALL.map(|preset| preset.name().to_owned()).to_vec();
-            names.extend(names_in(folder)?);
+            names.extend(self.names()?);
             return Err(format!("there is no preset '{name}'; there are {}", names.join(", ")));
         }
-        Self::load(&path)
+        Ok(path)
     }
 }
 
@@ -108,27 +133,31 @@ mod tests {
     use crate::quantization::Bits;
 
     #[test]
-    fn a_saved_recipe_comes_back_by_its_name() {
+    fn a_saved_recipe_comes_back_by_its_name_until_it_is_deleted() {
         let parent = tempfile::tempdir().unwrap();
-        let folder = parent.path().join("splitscope").join("recipes");
+        let presets = UserPresets::at(parent.path().join("splitscope").join("recipes"));
         let recipe = Recipe {
             weight_bits: Bits::Grid(4),
             expand_ratio: 0.05,
             ..Recipe::default()
         };
-        assert_eq!(names_in(&folder), Ok(Vec::new()));
-        recipe.save_in(&folder, "four bits").unwrap();
-        Recipe::default().save_in(&folder, "é-8").unwrap();
-        Recipe::default().save_in(&folder, "v1.2").unwrap();
-        assert_eq!(names_in(&folder).unwrap(), ["four bits", "v1.2", "é-8"]);
-        assert_eq!(Recipe::load_from(&folder, "four bits"), Ok(recipe));
-        let missing = Recipe::load_from(&folder, "five").unwrap_err();
+        assert_eq!(presets.names(), Ok(Vec::new()));
+        presets.save("four bits", &recipe).unwrap();
+        presets.save("é-8", &Recipe::default()).unwrap();
+        presets.save("v1.2", &Recipe::default()).unwrap();
+        assert_eq!(presets.names().unwrap(), ["four bits", "v1.2", "é-8"]);
+        assert_eq!(presets.load("four bits"), Ok(recipe));
+        let missing = presets.load("five").unwrap_err();
         assert!(missing.contains("paper, deploy, four bits, v1.2, é-8"), "{missing}");
+        presets.delete("four bits").unwrap();
+        assert_eq!(presets.names().unwrap(), ["v1.2", "é-8"]);
+        assert!(presets.delete("four bits").unwrap_err().contains("there is no preset"));
     }
 
     #[test]
     fn a_name_cannot_lead_out_of_the_folder_or_stand_for_a_built_in_preset() {
         let folder = tempfile::tempdir().unwrap();
+        let presets = UserPresets::at(folder.path().to_owned());
         for name in [
             "",
             "../evil",
@@ -142,14 +171,14 @@ mod tests {
             "a:b",
             &"x".repeat(101),
         ] {
-            let refused = Recipe::default().save_in(folder.path(), name).unwrap_err();
+            let refused = presets.save(name, &Recipe::default()).unwrap_err();
             assert!(refused.contains("cannot name a preset"), "{name}: {refused}");
-            assert!(Recipe::load_from(folder.path(), name).is_err(), "{name}");
+            assert!(presets.load(name).is_err() && presets.delete(name).is_err(), "{name}");
         }
         for name in ["paper", "deploy"] {
-            let refused = Recipe::default().save_in(folder.path(), name).unwrap_err();
+            let refused = presets.save(name, &Recipe::default()).unwrap_err();
             assert!(refused.contains("built in"), "{refused}");
         }
-        assert_eq!(names_in(folder.path()), Ok(Vec::new()));
+        assert_eq!(presets.names(), Ok(Vec::new()));
     }
 }

@@ -1,7 +1,9 @@
 //! What a person can ask of a session.
 
 use super::resume::Last;
+use super::snapshots::Side;
 use crate::inference::DataOptions;
+use crate::inference::sweep::SweepGrid;
 use crate::jobs::JobId;
 use crate::quantization::{Preset, Recipe};
 use std::path::PathBuf;
@@ -24,6 +26,8 @@ pub enum Action {
         /// How to read it.
         options: DataOptions,
     },
+    /// Runs the network on seeded noise, which has no labels: for a network without data.
+    UseNoise,
     /// Replaces the recipe.
     EditRecipe {
         /// The new recipe.
@@ -35,6 +39,14 @@ pub enum Action {
     EndGesture,
     /// Takes the recipe of a preset, keeping bits and expand ratio.
     ApplyPreset(Preset),
+    /// Looks up which presets a person has saved.
+    ListPresets,
+    /// Saves the present recipe as a preset of that name.
+    SavePreset(String),
+    /// Takes the recipe that was saved by that name, as it is.
+    ApplyUserPreset(String),
+    /// Forgets the preset of that name.
+    DeletePreset(String),
     /// One step back.
     Undo,
     /// One step forward again.
@@ -47,6 +59,32 @@ pub enum Action {
     ShowRange(Option<(f64, f64)>),
     /// Asks for the histograms of layer inputs (runs calibration if data is open).
     ShowActivations,
+    /// These are in sight now: they are kept up to date with the recipe.
+    Watch(Watched),
+    /// Measures the present recipe on one layer at a time.
+    MeasureSensitivity,
+    /// Compares the splits without any grid with the float network.
+    CheckSplit,
+    /// Measures what activation splits chosen for each batch would reach.
+    MeasureOracle,
+    /// Runs the present recipe with each combination of these values. Rows that are there already are kept, so that the same
+    /// again goes on with a sweep that was cancelled.
+    StartSweep(SweepGrid),
+    /// Writes the rows of the newest sweep as CSV.
+    SaveSweep(PathBuf),
+    /// Keeps the present recipe and its results under a name; without one, under a letter.
+    TakeSnapshot(String),
+    /// Gives a snapshot another name.
+    RenameSnapshot {
+        /// Which.
+        id: u64,
+        /// The new name.
+        name: String,
+    },
+    /// Takes the recipe of a snapshot.
+    RestoreSnapshot(u64),
+    /// Forgets a snapshot.
+    RemoveSnapshot(u64),
     /// Takes the ranges of layer inputs from the open data, instead of the demo's calibration data or none.
     CalibrateOnData(bool),
     /// Counts as outliers what lies beyond that many standard deviations.
@@ -72,6 +110,15 @@ pub enum Action {
     ClearMessages,
     /// Forgets the recently opened files.
     ClearRecent,
+}
+
+/// What is in sight and costs work to keep up to date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watched {
+    /// The error curves of the selected layer.
+    pub error_curves: bool,
+    /// The selected layer under two recipes.
+    pub comparison: Option<[Side; 2]>,
 }
 
 /// What an export writes.

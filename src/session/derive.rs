@@ -4,13 +4,12 @@
 //! dragged slider shows results on its way. Evaluations take longer: the newest wins and older ones are cancelled.
 
 use super::Session;
-use super::keys::CalibrationSource;
 use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use crate::inference::Dataset;
+use super::{comparison, curves, on_request};
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
@@ -19,8 +18,6 @@ use std::time::Duration;
 
 /// Rest of the hand before an evaluation begins.
 const SETTLE: Duration = Duration::from_millis(120);
-/// Samples that calibration runs at most: what the paper takes.
-const CALIBRATION_SAMPLES: usize = 512;
 /// An evaluation that takes longer is not repeated for the plain bits.
 const CHEAP: Duration = Duration::from_secs(30);
 
@@ -44,6 +41,21 @@ impl Session {
         calibrate(open, jobs);
         evaluate(open, jobs, limit);
         evaluate_plain(open, jobs, limit);
+        if self.watched.error_curves {
+            curves::start(open, jobs);
+        }
+        if let Some(sides) = self.watched.comparison {
+            comparison::start(open, jobs, sides);
+        }
+        let model = open
+            .original
+            .network
+            .path
+            .as_ref()
+            .map(|path| path.display().to_string());
+        let model = model.unwrap_or_else(|| open.original.network.name.clone());
+        on_request::start(open, jobs, limit, &model);
+        open.complete_snapshots(limit);
     }
 }
 
@@ -225,16 +237,8 @@ fn calibrate(open: &mut OpenNetwork, jobs: &mut Queue) {
     let data = open.data().cloned();
     open.calibration.begin(key);
     jobs.start(Kind::Calibrate, "Measuring activations", move |progress| {
-        let own;
-        let data = match key.source {
-            CalibrationSource::Demo(demo) => {
-                own = Dataset::demo_calibration(demo);
-                Some(&own)
-            }
-            CalibrationSource::Data(_) => data.as_deref(),
-            CalibrationSource::DataFree => None,
-        };
-        work::run_calibration(&network, data, CALIBRATION_SAMPLES, progress)
+        let calibration = work::calibrate_on(&network, key.source, data.as_deref(), progress)?;
+        Ok(Output::Calibrated(calibration))
     });
 }
 
@@ -247,7 +251,7 @@ fn evaluate(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     if !open.evaluation.lacks(&key) {
         return;
     }
-    if let Some(evaluated) = open.kept(&key) {
+    if let Some(evaluated) = open.kept.get(&key).cloned() {
         open.evaluation.put(key, evaluated);
         return;
     }
@@ -281,6 +285,7 @@ fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     };
     let mut key = present.clone();
     key.recipe = plain(&present.recipe);
+    key.calibration = key.calibration.filter(|_| key.recipe.needs_activations());
     if open.plain.running().is_some_and(|running| *running != key) {
         jobs.replace(Kind::EvaluatePlain);
         open.plain.abandon();
@@ -296,7 +301,7 @@ fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
         open.plain.put(key, evaluated);
         return;
     }
-    if let Some(evaluated) = open.kept(&key) {
+    if let Some(evaluated) = open.kept.get(&key).cloned() {
         open.plain.put(key, evaluated);
         return;
     }

@@ -81,6 +81,8 @@ pub struct EvaluationKey {
     pub data: u64,
     /// Samples at most.
     pub limit: usize,
+    /// Where the ranges of layer inputs come from, if the recipe needs them.
+    pub calibration: Option<CalibrationSource>,
 }
 
 /// How far the running of the network has come.

@@ -4,47 +4,67 @@
 //! `Session::advance`, which looks at what is missing for the present network, recipe and data and starts the jobs for it.
 //! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
 
+mod act;
 mod action;
 mod analysis;
+mod comparison;
+mod curves;
 mod derive;
 mod history;
+mod kept;
 mod keys;
 mod layer_details;
 mod layer_view;
+mod live;
+mod measure;
+mod measured;
 mod messages;
+mod on_request;
 mod open;
+mod presets;
 mod preview;
+mod request;
 mod results;
 mod resume;
 mod saved;
+mod snapshots;
 mod stage;
 mod start;
+mod sweeping;
 mod work;
 
 #[cfg(test)]
 mod tests;
 
-pub use action::{Action, ExportKind};
+pub use action::{Action, ExportKind, Watched};
 pub use analysis::{Analysis, LayerFacts};
+pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
+pub use curves::ErrorCurvesKey;
 pub use history::History;
+pub use kept::Kept;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
+pub use live::Live;
 pub use messages::{Level, Message, Messages};
+pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
+pub use request::OnRequest;
 pub use resume::Last;
 pub use saved::Saved;
+pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
 pub use stage::Stage;
 pub use start::{plain, start_recipe};
+pub use sweeping::{Sweep, SweepKey};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
 use crate::inference::DataOptions;
 use crate::jobs::{Finished, JobError, Jobs, Running, Waker};
-use crate::quantization::Recipe;
+use crate::quantization::{Recipe, UserPresets};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use work::Output;
@@ -59,11 +79,17 @@ pub struct Session {
     /// The model being opened.
     opening: Option<PathBuf>,
     /// A recipe that waits for a network to be opened.
-    pending_recipe: Option<(PathBuf, Recipe)>,
+    pending_recipe: Option<(String, Recipe)>,
     /// Data that wait for a network to be opened.
     pending_data: Option<(String, DataOptions)>,
     /// The layer to be selected once a network is open, by name.
     pending_layer: Option<String>,
+    /// What is in sight.
+    watched: Watched,
+    /// Where recipes are saved by name, or why they cannot be.
+    presets: Result<UserPresets, String>,
+    /// The names there.
+    preset_names: Vec<String>,
 }
 
 impl Session {
@@ -78,79 +104,10 @@ impl Session {
             pending_recipe: None,
             pending_data: None,
             pending_layer: None,
+            watched: Watched::default(),
+            presets: UserPresets::of_user(),
+            preset_names: Vec::new(),
         }
-    }
-
-    /// Carries out what a person asks for; whatever takes time goes on a job.
-    pub fn act(&mut self, action: Action) {
-        match action {
-            Action::Open(path) => self.start_opening(path),
-            Action::Resume(last) => self.resume(*last),
-            Action::OpenData { path, options } => match &mut self.open {
-                Some(open) if self.opening.is_none() => open.request_data(path, options),
-                _ => self.pending_data = Some((path, options)),
-            },
-            Action::EditRecipe { recipe, gesture } => self.edit_recipe(|history| history.edit(*recipe, gesture)),
-            Action::EndGesture => self.edit_recipe(History::end_gesture),
-            Action::ApplyPreset(preset) => self.edit_recipe(|history| {
-                let present = history.present();
-                let mut recipe = Recipe::preset(preset);
-                recipe.weight_bits = present.weight_bits;
-                recipe.expand_ratio = present.expand_ratio;
-                history.edit(recipe, false);
-            }),
-            Action::Undo => self.edit_recipe(History::undo),
-            Action::Redo => self.edit_recipe(History::redo),
-            Action::LoadRecipe(path) => self.start_loading_recipe(path),
-            Action::SelectLayer(layer) => {
-                if let Some(open) = &mut self.open {
-                    open.select(layer);
-                }
-            }
-            Action::ShowRange(range) => {
-                if let Some(open) = &mut self.open {
-                    open.range = range;
-                }
-            }
-            Action::ShowActivations => {
-                if let Some(open) = &mut self.open {
-                    open.wants_activations = true;
-                }
-            }
-            Action::CalibrateOnData(wanted) => {
-                if let Some(open) = &mut self.open {
-                    open.calibrate_on_data = wanted;
-                }
-            }
-            Action::SetSigma(sigma) => {
-                self.saved.sigma = sigma;
-                self.saved = std::mem::take(&mut self.saved).sane();
-            }
-            Action::SetSampleLimit(limit) => {
-                if self
-                    .open
-                    .as_ref()
-                    .and_then(OpenNetwork::data)
-                    .is_some_and(|data| data.is_text())
-                {
-                    self.saved.token_limit = limit.max(1);
-                } else {
-                    self.saved.sample_limit = limit.max(1);
-                }
-            }
-            Action::Export { kind, path } => self.start_export(kind, path),
-            Action::Cancel(id) => self.jobs.cancel(id),
-            Action::Retry => {
-                if let Some(open) = &mut self.open {
-                    open.forgive();
-                }
-            }
-            Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
-            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
-            Action::ClearMessages => self.messages.clear(),
-            Action::ClearRecent => self.saved.recent.clear(),
-        }
-        self.advance();
     }
 
     /// Takes the results of jobs that have ended and starts what follows from them. Call it whenever the waker was called.
@@ -163,10 +120,11 @@ impl Session {
         for job in finished {
             self.take(job);
         }
+        let rows = self.open.as_mut().is_some_and(OpenNetwork::drain);
         if changed {
             self.advance();
         }
-        changed
+        changed || rows
     }
 
     /// Polls until no job is under way; `false` when that takes longer than `limit`. For programs without a window.
@@ -228,12 +186,6 @@ impl Session {
         self.messages.all()
     }
 
-    fn edit_recipe(&mut self, edit: impl FnOnce(&mut History<Recipe>)) {
-        if let Some(open) = &mut self.open {
-            edit(&mut open.history);
-        }
-    }
-
     fn start_opening(&mut self, path: PathBuf) {
         let sigma = self.saved.sigma;
         let title = format!("Opening {}", display_name(&path));
@@ -246,7 +198,7 @@ impl Session {
         let title = format!("Reading {}", display_name(&path));
         self.jobs.start(Kind::LoadRecipe, title, move |_| {
             let recipe = Recipe::load(&path).map_err(JobError::Failed)?;
-            Ok(Output::Recipe(path, Box::new(recipe)))
+            Ok(Output::Recipe(path.display().to_string(), Box::new(recipe)))
         });
     }
 
@@ -319,8 +271,8 @@ impl Session {
         {
             open.select(layer);
         }
-        if let Some((path, recipe)) = self.pending_recipe.take() {
-            self.take_recipe(path, recipe);
+        if let Some((name, recipe)) = self.pending_recipe.take() {
+            self.take_recipe(name, recipe);
         }
     }
 
@@ -334,19 +286,20 @@ impl Session {
         }
     }
 
-    fn take_recipe(&mut self, path: PathBuf, recipe: Recipe) {
+    /// A recipe was read; `name` is its file or its preset.
+    fn take_recipe(&mut self, name: String, recipe: Recipe) {
         let Some(open) = self.open.as_mut().filter(|_| self.opening.is_none()) else {
-            self.pending_recipe = Some((path, recipe));
+            self.pending_recipe = Some((name, recipe));
             return;
         };
         match recipe.check(&open.original.network) {
             Ok(()) => {
                 open.history.edit(recipe, false);
-                let text = format!("Recipe {} applied", display_name(&path));
+                let text = format!("Recipe {} applied", display_name(Path::new(&name)));
                 self.messages.push(Level::Info, text.clone(), text);
             }
             Err(reason) => {
-                let text = format!("{}: {reason}", path.display());
+                let text = format!("{name}: {reason}");
                 self.messages.push(Level::Error, text.clone(), text);
             }
         }
@@ -355,7 +308,13 @@ impl Session {
     fn take(&mut self, job: Finished<Kind, Output>) {
         match job.result {
             Ok(Output::Opened(analysis)) => self.take_network(analysis),
-            Ok(Output::Recipe(path, recipe)) => self.take_recipe(path, *recipe),
+            Ok(Output::Recipe(name, recipe)) => self.take_recipe(name, *recipe),
+            Ok(Output::Presets(names, done)) => {
+                self.preset_names = names;
+                if let Some(text) = done {
+                    self.messages.push(Level::Info, text.clone(), text);
+                }
+            }
             Ok(Output::Exported(path)) => {
                 let text = format!("Wrote {}", path.display());
                 self.messages.push(Level::Info, text.clone(), text);

@@ -1,22 +1,33 @@
 //! The open network with all that is known of it.
 
 use super::analysis::{Analysis, LayerFacts};
+use super::comparison::{Comparison, ComparisonKey};
+use super::curves::ErrorCurvesKey;
 use super::history::History;
+use super::kept::Kept;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 use super::layer_details::{LayerDetails, LayerDetailsKey};
 use super::layer_view::{LayerView, LayerViewKey};
+use super::live::Live;
+use super::request::OnRequest;
+use super::snapshots::Snapshots;
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
+use super::sweeping::Sweep;
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
-use crate::inference::{AtChance, Calibration, DataOptions, Dataset, Engine, Outputs};
+use crate::inference::{
+    AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
+};
 use crate::network::Layer;
-use crate::quantization::{Bits, LayerSettings, Recipe, ValueShapes};
+use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
+/// Results of evaluations kept, so that undo shows its numbers at once.
+const KEPT: usize = 8;
 /// Weights of a network whose layers are all planned while a person edits the recipe. A plan holds a byte or more of each.
 const MOST_PLANNED: u64 = 1 << 28;
 
@@ -52,7 +63,16 @@ pub struct OpenNetwork {
     pub(super) calibration: Stage<CalibrationKey, Arc<Calibration>>,
     pub(super) evaluation: Stage<EvaluationKey, Arc<Evaluated>>,
     pub(super) plain: Stage<EvaluationKey, Arc<Evaluated>>,
-    pub(super) kept: Vec<(EvaluationKey, Arc<Evaluated>)>,
+    pub(super) kept: Kept<EvaluationKey, Arc<Evaluated>>,
+    pub(super) curves: Stage<ErrorCurvesKey, ErrorCurves>,
+    pub(super) comparison: Stage<ComparisonKey, Comparison>,
+    pub(super) sensitivity_asked: bool,
+    pub(super) sensitivity: Live<EvaluationKey, LayerSensitivity>,
+    pub(super) kept_sensitivity: Kept<EvaluationKey, Vec<LayerSensitivity>>,
+    pub(super) split_only: OnRequest<Option<SplitOnly>>,
+    pub(super) oracle: OnRequest<OracleMetrics>,
+    pub(super) sweep: Sweep,
+    pub(super) snapshots: Snapshots,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
     /// Counts data requests, so that results of older data are told apart.
@@ -88,7 +108,16 @@ impl OpenNetwork {
             calibration: Stage::default(),
             evaluation: Stage::default(),
             plain: Stage::default(),
-            kept: Vec::new(),
+            kept: Kept::new(KEPT),
+            curves: Stage::default(),
+            comparison: Stage::default(),
+            sensitivity_asked: false,
+            sensitivity: Live::default(),
+            kept_sensitivity: Kept::new(KEPT),
+            split_only: OnRequest::default(),
+            oracle: OnRequest::default(),
+            sweep: Sweep::default(),
+            snapshots: Snapshots::default(),
             evaluation_time: Duration::ZERO,
             generation: 0,
         }
@@ -276,8 +305,12 @@ impl OpenNetwork {
     }
 
     pub(super) fn calibration_key(&self) -> CalibrationKey {
+        self.calibration_key_of(self.recipe())
+    }
+
+    pub(super) fn calibration_key_of(&self, recipe: &Recipe) -> CalibrationKey {
         CalibrationKey {
-            prepared: PrepareKey::of(self.recipe()),
+            prepared: PrepareKey::of(recipe),
             source: self.calibration_source(),
         }
     }
@@ -328,6 +361,7 @@ impl OpenNetwork {
             recipe: self.recipe().clone(),
             data,
             limit,
+            calibration: self.recipe().needs_activations().then(|| self.calibration_source()),
         })
     }
 

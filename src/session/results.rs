@@ -1,30 +1,14 @@
 //! Where the open network puts what its jobs have brought.
 
-use super::keys::EvaluationKey;
+use super::keys::PlanKey;
 use super::open::OpenNetwork;
-use super::work::{Evaluated, Kind, Output};
+use super::snapshots::PlanSummary;
+use super::work::{Kind, Output, Planned};
+use crate::quantization::Recipe;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Results of evaluations kept, so that undo shows its numbers at once.
-const KEPT: usize = 8;
-
 impl OpenNetwork {
-    pub(super) fn kept(&self, key: &EvaluationKey) -> Option<Arc<Evaluated>> {
-        self.kept
-            .iter()
-            .find(|(of, _)| of == key)
-            .map(|(_, evaluated)| Arc::clone(evaluated))
-    }
-
-    fn keep(&mut self, key: EvaluationKey, evaluated: Arc<Evaluated>) {
-        self.kept.retain(|(of, _)| *of != key);
-        self.kept.push((key, evaluated));
-        if self.kept.len() > KEPT {
-            self.kept.remove(0);
-        }
-    }
-
     /// Takes the result of a job.
     pub(super) fn take(&mut self, kind: Kind, output: Output, elapsed: Duration) {
         match output {
@@ -69,11 +53,44 @@ impl OpenNetwork {
                     self.evaluation_time = elapsed;
                 }
                 if let Some(key) = key {
-                    self.keep(key, evaluated);
+                    self.kept.put(key, evaluated);
                 }
             }
-            Output::Opened(_) | Output::Exported(_) | Output::Recipe(..) => {}
+            Output::ErrorCurves(curves) => self.curves.finish(curves),
+            Output::Compared(comparison) => self.comparison.finish(comparison),
+            Output::SplitOnly(found) => self.split_only.finish(found),
+            Output::Oracle(metrics) => self.oracle.finish(metrics),
+            Output::AllRows if kind == Kind::Sweep => self.sweep.finish(),
+            Output::AllRows => {
+                self.sensitivity.finish();
+                if let Some(key) = self.sensitivity.of() {
+                    self.kept_sensitivity.put(key.clone(), self.sensitivity.rows().to_vec());
+                }
+            }
+            Output::Opened(_) | Output::Exported(_) | Output::Recipe(..) | Output::Presets(..) => {}
         }
+    }
+
+    /// Takes the rows that running jobs have brought; tells whether there were any.
+    pub(super) fn drain(&mut self) -> bool {
+        let more = self.sensitivity.drain();
+        self.sweep.drain() || more
+    }
+
+    /// Gives snapshots the results that have come since they were taken.
+    pub(super) fn complete_snapshots(&mut self, limit: usize) {
+        let Some((data, _)) = self.data_with_key() else {
+            let plan = self.plan.latest();
+            self.snapshots.complete(|recipe| planned(plan, recipe), None, |_| None);
+            return;
+        };
+        let (plan, kept) = (self.plan.latest(), &self.kept);
+        let evaluated = |recipe: &Recipe| {
+            let found = kept.find(|key| (&key.recipe, key.data, key.limit) == (recipe, data, limit))?;
+            Some(found.evaluation.clone())
+        };
+        self.snapshots
+            .complete(|recipe| planned(plan, recipe), Some((data, limit)), evaluated);
     }
 
     /// A job has failed.
@@ -93,7 +110,18 @@ impl OpenNetwork {
             Kind::Calibrate => self.calibration.fail(reason),
             Kind::Evaluate => self.evaluation.fail(reason),
             Kind::EvaluatePlain => self.plain.fail(reason),
-            Kind::Open | Kind::Export | Kind::LoadRecipe => {}
+            Kind::ErrorCurves => self.curves.fail(reason),
+            Kind::Compare => self.comparison.fail(reason),
+            Kind::Sensitivity => self.sensitivity.fail(reason),
+            Kind::SplitOnly => self.split_only.fail(reason),
+            Kind::Oracle => self.oracle.fail(reason),
+            Kind::Sweep => self.sweep.fail(reason),
+            Kind::Open
+            | Kind::Export
+            | Kind::LoadRecipe
+            | Kind::SaveSweep
+            | Kind::ListPresets
+            | Kind::ChangePresets => {}
         }
     }
 
@@ -109,5 +137,13 @@ impl OpenNetwork {
         self.calibration.forgive();
         self.evaluation.forgive();
         self.plain.forgive();
+        self.curves.forgive();
+        self.comparison.forgive();
     }
+}
+
+/// The numbers of the newest plan, if it is for `recipe`.
+fn planned(newest: Option<(&PlanKey, &Planned)>, recipe: &Recipe) -> Option<PlanSummary> {
+    let (key, planned) = newest?;
+    (key.recipe == *recipe).then(|| PlanSummary::of(planned))
 }

@@ -45,7 +45,7 @@ impl Session {
     /// Opens what was open the last time.
     pub(super) fn resume(&mut self, last: Last) {
         match Recipe::from_toml(&last.recipe) {
-            Ok(recipe) => self.pending_recipe = Some((PathBuf::from("of the last time"), recipe)),
+            Ok(recipe) => self.pending_recipe = Some(("of the last time".to_owned(), recipe)),
             Err(reason) => self.act(Action::Report(format!(
                 "The recipe of the last time cannot be read: {reason}"
             ))),

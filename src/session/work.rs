@@ -2,22 +2,23 @@
 
 use super::ExportKind;
 use super::analysis::Analysis;
-use super::keys::PrepareKey;
+use super::comparison::Comparison;
+use super::keys::{CalibrationSource, PrepareKey};
 use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, Outputs, calibrate, chance_level,
-    data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
+    calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare, quantized_tensors,
-    rewrite,
+    Activations, ErrorCurves, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare,
+    quantized_tensors, rewrite,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,6 +55,24 @@ pub enum Kind {
     Evaluate,
     /// Running the same bits without split and clip.
     EvaluatePlain,
+    /// The error curves of the selected layer.
+    ErrorCurves,
+    /// The selected layer under two recipes.
+    Compare,
+    /// One layer quantized at a time.
+    Sensitivity,
+    /// The splits without a grid.
+    SplitOnly,
+    /// Splits of activations chosen for each batch.
+    Oracle,
+    /// Many recipes.
+    Sweep,
+    /// Writing the rows of a sweep.
+    SaveSweep,
+    /// Looking up the recipes saved by name.
+    ListPresets,
+    /// Saving or deleting one.
+    ChangePresets,
     /// Writing a file.
     Export,
     /// Reading a recipe.
@@ -62,7 +81,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 13] = [
+    pub(super) const OF_A_NETWORK: [Self; 19] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -76,6 +95,12 @@ impl Kind {
         Self::Calibrate,
         Self::Evaluate,
         Self::EvaluatePlain,
+        Self::ErrorCurves,
+        Self::Compare,
+        Self::Sensitivity,
+        Self::SplitOnly,
+        Self::Oracle,
+        Self::Sweep,
     ];
 }
 
@@ -95,8 +120,17 @@ pub(super) enum Output {
     Suggested(Option<AtChance>),
     Calibrated(Arc<Calibration>),
     Evaluated(Arc<Evaluated>),
+    ErrorCurves(ErrorCurves),
+    Compared(Comparison),
+    SplitOnly(Option<SplitOnly>),
+    Oracle(OracleMetrics),
+    /// The rows came one by one; there are no more.
+    AllRows,
     Exported(PathBuf),
-    Recipe(PathBuf, Box<Recipe>),
+    /// A recipe, and what it is called.
+    Recipe(String, Box<Recipe>),
+    /// The names of the saved presets, and what was done.
+    Presets(Vec<String>, Option<String>),
 }
 
 /// A plan and its cost.
@@ -146,7 +180,7 @@ impl From<ViewError> for JobError {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> JobError {
+pub(super) fn failed(error: impl std::fmt::Display) -> JobError {
     JobError::Failed(error.to_string())
 }
 
@@ -194,6 +228,12 @@ pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Outp
     Ok(Output::Engine(Arc::new(engine), shapes))
 }
 
+/// The path that stands for noise, as `demo:fashion` stands for a demo.
+pub(super) const NOISE: &str = "noise:";
+/// As on the command line.
+const NOISE_SAMPLES: usize = 64;
+const NOISE_SEED: u64 = 1;
+
 /// Data that are open, and what they were opened with.
 pub(super) struct OpenData {
     pub(super) data: Arc<Dataset>,
@@ -213,11 +253,15 @@ pub(super) fn load_data(
     progress.start(0, "reading the data");
     let full = options.clone().for_network(network);
     let same = previous.filter(|open| open.path == path && open.options.reads_the_same_files(options));
-    let data = match same.and_then(|open| open.data.read_otherwise(&full, engine.inputs())) {
-        Some(data) => data,
-        None => Dataset::open(path, &full, engine.inputs()),
+    let data = if path == NOISE {
+        Dataset::noise(network, engine, NOISE_SAMPLES, NOISE_SEED)?
+    } else {
+        match same.and_then(|open| open.data.read_otherwise(&full, engine.inputs())) {
+            Some(data) => data,
+            None => Dataset::open(path, &full, engine.inputs()),
+        }
+        .map_err(failed)?
     };
-    let data = data.map_err(failed)?;
     if data.is_empty() {
         return Err(JobError::Failed(format!("{path}: no samples in it")));
     }
@@ -255,24 +299,35 @@ pub(super) fn run_float(
     )?)))
 }
 
-/// Runs the prepared network on up to `limit` samples, or learns what can be known without data.
-pub(super) fn run_calibration(
+/// Samples that calibration runs at most: what the paper takes.
+pub(super) const CALIBRATION_SAMPLES: usize = 512;
+
+/// Runs the prepared network on samples of `source` (`data` are the open data), or learns what can be known without data.
+pub(super) fn calibrate_on(
     network: &Network,
+    source: CalibrationSource,
     data: Option<&Dataset>,
-    limit: usize,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Arc<Calibration>, JobError> {
     let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
-    let calibration = match data {
-        Some(data) => calibrate(network, &engine, data, limit, progress)?,
+    let own;
+    let data = match source {
+        CalibrationSource::Demo(demo) => {
+            own = Dataset::demo_calibration(demo);
+            Some(&own)
+        }
+        CalibrationSource::Data(_) => data,
+        CalibrationSource::DataFree => None,
+    };
+    Ok(Arc::new(match data {
+        Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
         None => Calibration {
             activations: data_free_activations(network, &engine, progress)?,
             samples: 0,
             data_name: "no data".to_owned(),
         },
-    };
-    Ok(Output::Calibrated(Arc::new(calibration)))
+    }))
 }
 
 /// What an evaluation needs.

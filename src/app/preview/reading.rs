@@ -45,8 +45,7 @@ impl Reading {
                         .iter()
                         .map(|preset| (preset.name, preset.about.to_owned())),
                 );
-                let combo = egui::ComboBox::from_id_salt("preprocessing").selected_text(preset);
-                let shown = combo.show_ui(ui, |ui| {
+                ui.horizontal_wrapped(|ui| {
                     for (name, about) in entries {
                         if ui.selectable_label(name == named, name).on_hover_text(about).clicked() {
                             changed = Some(DataOptions {
@@ -61,9 +60,6 @@ impl Reading {
                         }
                     }
                 });
-                shown
-                    .response
-                    .widget_info(|| egui::WidgetInfo::labeled(egui::Role::ComboBox, true, "Preprocessing"));
             });
         });
         egui::Grid::new("preprocessing fields").num_columns(2).show(ui, |ui| {

@@ -198,6 +198,7 @@ fn build_timm(net: &mut Net<'_>) -> Output {
         classifier: "classifier",
     };
     build(net, &variant, style, &stages, &ends, |net, stage, number| {
-        timm_names(net, format!("blocks.{stage}.{number}"), Activation::Silu, false)
+        let gate = gated.then_some((Activation::Silu, false));
+        timm_names(net, format!("blocks.{stage}.{number}"), gate)
     })
 }

@@ -54,17 +54,16 @@ pub(super) struct Names {
     pub(super) project: [String; 2],
 }
 
-/// timm's names of the block `module`: one that does not widen calls its last convolution `conv_pw`. `inner` and `hard` are
-/// those of its gate, if it has one.
-pub(super) fn timm_names(net: &Net<'_>, module: String, inner: Activation, hard: bool) -> Names {
+/// timm's names of the block `module`: one that does not widen calls its last convolution `conv_pw`. `gate`: what stands
+/// between the two convolutions of its gate, and whether the gate is a hard one; `None` if it has none.
+pub(super) fn timm_names(net: &Net<'_>, module: String, gate: Option<(Activation, bool)>) -> Names {
     let pair = |conv: &str, norm: &str| [format!("{module}.{conv}"), format!("{module}.{norm}")];
     let expands = net.dict.has(&format!("{module}.conv_pwl"));
-    let gate = format!("{module}.se");
     Names {
         expand: expands.then(|| pair("conv_pw", "bn1")),
         depthwise: pair("conv_dw", if expands { "bn2" } else { "bn1" }),
-        gate: net.dict.has(&gate).then_some(Gate {
-            module: gate,
+        gate: gate.map(|(inner, hard)| Gate {
+            module: format!("{module}.se"),
             parts: ["conv_reduce", "conv_expand"],
             inner,
             hard,

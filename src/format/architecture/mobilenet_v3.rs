@@ -133,8 +133,9 @@ fn build_timm(net: &mut Net<'_>) -> Output {
     let stem = ["conv_stem", "bn1"].map(str::to_owned);
     let last = ["conv", "bn1"].map(|part| format!("blocks.{last}.0.{part}"));
     let x = features(net, table, style, [&stem, &last], |net, number| {
-        let place = places.get(number).cloned();
-        timm_names(net, place.unwrap_or_else(|| format!("blocks.?.{number}")), Relu, true)
+        let place = (places.get(number).cloned()).unwrap_or_else(|| format!("block {number}"));
+        let gate = net.dict.has(&format!("{place}.se")).then_some((Relu, true));
+        timm_names(net, place, gate)
     });
     let pooled = net.pool_to_pixel(&x, "global_pool");
     let head = net.conv(&pooled, "conv_head", Conv::square(1));

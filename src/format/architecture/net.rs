@@ -214,10 +214,15 @@ impl<'a> Net<'a> {
                 }
             }
         }
-        let mut hint = self.usual;
-        hint.source = format!("usual for {}", self.title);
+        let mut usual = self.usual;
+        usual.source = format!("usual for {}", self.title);
+        let mut preprocess = self.config.preprocess_over(usual);
+        // Names of another network's classes: a configuration that was copied along.
+        if output.axes.last() != Some(&Axis::Size(preprocess.classes.len())) {
+            preprocess.classes.clear();
+        }
         Ok(Finished {
-            preprocess: self.config.preprocess_over(hint),
+            preprocess,
             title: self.title,
             nodes: self.nodes,
             constants: self.constants,

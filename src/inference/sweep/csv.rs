@@ -6,6 +6,7 @@ use super::{SweepOverhead, SweepRow};
 use crate::inference::evaluate::wilson_interval;
 use crate::inference::{InferenceError, Metrics};
 use crate::quantization::Recipe;
+use crate::replacement::replace_file;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -124,12 +125,38 @@ impl SweepCsv {
     /// # Errors
     /// [`InferenceError::Data`] naming the file and the system's reason, such as a full disk.
     pub fn append(&mut self, row: &SweepRow) -> Result<(), InferenceError> {
-        let recipe = serde_json::to_string(&row.recipe).map_err(|error| fault(&self.path, &error.to_string()))?;
+        let fields = self.setting.fields(row).map_err(|reason| fault(&self.path, &reason))?;
+        self.write_line(&fields)
+    }
+
+    fn write_line(&mut self, fields: &[impl AsRef<str>]) -> Result<(), InferenceError> {
+        let written = self.file.write_all(line(fields).as_bytes());
+        let written = written.and_then(|()| self.file.flush());
+        written.map_err(|error| fault(&self.path, &error.to_string()))
+    }
+}
+
+/// Writes all `rows` as a file of their own, whole or not at all, in place of what was there.
+///
+/// # Errors
+/// [`InferenceError::Data`] naming the file and the system's reason.
+pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Result<(), InferenceError> {
+    let mut text = line(&[&HEADER[..], &[RECIPE]].concat());
+    for row in rows {
+        text += &line(&setting.fields(row).map_err(|reason| fault(path, &reason))?);
+    }
+    replace_file(path, text.as_bytes()).map_err(|error| fault(path, &error.to_string()))
+}
+
+impl SweepSetting {
+    /// The columns of a row.
+    fn fields(&self, row: &SweepRow) -> Result<Vec<String>, String> {
+        let recipe = serde_json::to_string(&row.recipe).map_err(|error| error.to_string())?;
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
-        let fields = [
-            self.setting.model.clone(),
-            self.setting.data.clone(),
-            self.setting.calibration_of(&row.recipe).to_owned(),
+        Ok(vec![
+            self.model.clone(),
+            self.data.clone(),
+            self.calibration_of(&row.recipe).to_owned(),
             row.samples.to_string(),
             row.recipe.weight_bits.to_string(),
             row.recipe.activation_bits.to_string(),
@@ -146,16 +173,14 @@ impl SweepCsv {
             number(row.overhead.macs),
             row.overhead.size.to_string(),
             recipe,
-        ];
-        self.write_line(&fields.each_ref().map(String::as_str))
+        ])
     }
+}
 
-    fn write_line(&mut self, fields: &[&str]) -> Result<(), InferenceError> {
-        let mut line = fields.iter().map(|field| quoted(field)).collect::<Vec<_>>().join(",");
-        line.push('\n');
-        let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.flush());
-        written.map_err(|error| fault(&self.path, &error.to_string()))
-    }
+/// Fields as one line of a file, its end included.
+fn line(fields: &[impl AsRef<str>]) -> String {
+    let fields: Vec<String> = fields.iter().map(|field| quoted(field.as_ref())).collect();
+    fields.join(",") + "\n"
 }
 
 fn fault(path: &Path, reason: &str) -> InferenceError {

@@ -1,7 +1,7 @@
 //! Many recipes on one network and one data set: bits x expand ratio x clip (x activation bits).
 //!
 //! What the rows share is computed once and given in: the float outputs, the ranges of activations, the folded network.
-//! Planning is done for every row: against running the network it costs nothing.
+//! Rows that differ in the bits of activations alone stand one after the other and share the splits and grids of the weights.
 
 mod csv;
 mod pareto;
@@ -13,7 +13,7 @@ mod shared_tests;
 #[cfg(test)]
 mod tests;
 
-pub use csv::{SweepCsv, SweepSetting};
+pub use csv::{SweepCsv, SweepSetting, save_rows};
 pub use pareto::{Score, pareto_front};
 pub use row::{SweepOverhead, SweepRow};
 pub use table::{Mark, PaperTable, TableCell};
@@ -22,7 +22,7 @@ use super::{Dataset, Engine, InferenceError, Outputs, evaluate, run_outputs};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Bits, Clip, Recipe, ValueShapes, rewrite};
+use crate::quantization::{self, Activations, Bits, Clip, Plan, Recipe, ValueShapes, rewrite};
 
 /// The values to try. An empty axis stands for the base recipe's own value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,7 +38,8 @@ pub struct SweepGrid {
 }
 
 impl SweepGrid {
-    /// `base` with each combination of the values, each once; activation bits vary slowest, clips fastest.
+    /// `base` with each combination of the values, each once; weight bits vary slowest, activation bits fastest, so that
+    /// neighbours share their weights.
     pub fn recipes(&self, base: &Recipe) -> Vec<Recipe> {
         let or = |axis: &[Bits], own: Bits| if axis.is_empty() { vec![own] } else { axis.to_vec() };
         let ratios = if self.expand_ratios.is_empty() {
@@ -52,10 +53,11 @@ impl SweepGrid {
             self.clips.clone()
         };
         let mut recipes: Vec<Recipe> = Vec::new();
-        for activation_bits in or(&self.activation_bits, base.activation_bits) {
-            for weight_bits in or(&self.weight_bits, base.weight_bits) {
-                for &expand_ratio in &ratios {
-                    for &clip in &clips {
+        let activation_bits = or(&self.activation_bits, base.activation_bits);
+        for weight_bits in or(&self.weight_bits, base.weight_bits) {
+            for &expand_ratio in &ratios {
+                for &clip in &clips {
+                    for &activation_bits in &activation_bits {
                         let recipe = Recipe {
                             weight_bits,
                             expand_ratio,
@@ -103,6 +105,7 @@ pub fn sweep(
 ) -> Result<Vec<SweepRow>, InferenceError> {
     progress.start(recipes.len() as u64, "Sweeping");
     let mut rows = Vec::with_capacity(recipes.len());
+    let mut newest: Option<Plan> = None;
     for (number, recipe) in recipes.iter().enumerate() {
         progress.check()?;
         let known = |row: &&SweepRow| row.recipe == *recipe && row.samples == subject.float.samples;
@@ -112,7 +115,10 @@ pub fn sweep(
             continue;
         }
         progress.stage_is(format!("Row {} of {}: {}", number + 1, recipes.len(), describe(recipe)));
-        let row = run_row(subject, recipe, &progress.part())?;
+        let part = progress.part();
+        let plan = quantization::replan(subject.network, recipe, subject.activations, newest.as_ref(), &part)?;
+        let row = run_row(subject, &plan, &part)?;
+        newest = Some(plan);
         on_row(&row)?;
         rows.push(row);
         progress.advance(1);
@@ -128,19 +134,18 @@ fn describe(recipe: &Recipe) -> String {
     )
 }
 
-fn run_row(subject: &SweepSubject, recipe: &Recipe, progress: &Progress) -> Result<SweepRow, InferenceError> {
+fn run_row(subject: &SweepSubject, plan: &Plan, progress: &Progress) -> Result<SweepRow, InferenceError> {
     let network = subject.network;
-    let plan = quantization::plan(network, recipe, subject.activations, progress)?;
     // The very bytes that an export writes.
-    let engine = Engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+    let engine = Engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
     let outputs = run_outputs(&engine, subject.data, subject.float.samples, progress)?;
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(SweepRow {
-        recipe: recipe.clone(),
+        recipe: plan.recipe.clone(),
         samples: evaluation.samples,
         metrics: evaluation.quantized,
         agreement: evaluation.agreement,
         sqnr_db: evaluation.sqnr_db,
-        overhead: SweepOverhead::of(network, &plan, subject.shapes),
+        overhead: SweepOverhead::of(network, plan, subject.shapes),
     })
 }

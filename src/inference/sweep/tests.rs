@@ -95,7 +95,8 @@ fn the_grid_tries_each_combination_once_and_keeps_the_rest_of_the_recipe() {
     let (four, three, eight) = (Bits::Grid(4), Bits::Grid(3), Bits::Grid(8));
     assert_eq!(
         bits,
-        [(Bits::Float, four), (Bits::Float, three), (eight, four), (eight, three)]
+        [(Bits::Float, four), (eight, four), (Bits::Float, three), (eight, three)],
+        "rows that share their weights stand together"
     );
     assert!(
         recipes

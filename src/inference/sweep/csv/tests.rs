@@ -55,6 +55,17 @@ fn rows_read_back_as_they_were_written() {
 }
 
 #[test]
+fn rows_saved_at_once_can_be_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    std::fs::write(&path, "what was there").unwrap();
+    save_rows(&path, &setting(), &rows()).unwrap();
+    assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows());
+    let nowhere = save_rows(&folder.path().join("no/rows.csv"), &setting(), &rows());
+    assert!(nowhere.unwrap_err().to_string().contains("no/rows.csv"));
+}
+
+#[test]
 fn only_rows_that_need_ranges_depend_on_where_they_come_from() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rows.csv");

@@ -1,0 +1,95 @@
+//! Carries out what a person asks for.
+
+use super::history::History;
+use super::messages::Level;
+use super::open::OpenNetwork;
+use super::snapshots::Side;
+use super::{Action, Session, work};
+use crate::inference::DataOptions;
+use crate::quantization::Recipe;
+
+impl Session {
+    /// Carries out what a person asks for; whatever takes time goes on a job.
+    pub fn act(&mut self, action: Action) {
+        match action {
+            Action::Open(path) => self.start_opening(path),
+            Action::Resume(last) => self.resume(*last),
+            Action::OpenData { path, options } => match &mut self.open {
+                Some(open) if self.opening.is_none() => open.request_data(path, options),
+                _ => self.pending_data = Some((path, options)),
+            },
+            Action::UseNoise => self.with_open(|open| {
+                open.request_data(work::NOISE.to_owned(), DataOptions::default());
+            }),
+            Action::EditRecipe { recipe, gesture } => self.with_history(|history| history.edit(*recipe, gesture)),
+            Action::EndGesture => self.with_history(History::end_gesture),
+            Action::ApplyPreset(preset) => self.with_history(|history| {
+                let present = history.present();
+                let mut recipe = Recipe::preset(preset);
+                recipe.weight_bits = present.weight_bits;
+                recipe.expand_ratio = present.expand_ratio;
+                history.edit(recipe, false);
+            }),
+            Action::Undo => self.with_history(History::undo),
+            Action::Redo => self.with_history(History::redo),
+            Action::LoadRecipe(path) => self.start_loading_recipe(path),
+            Action::ListPresets => self.list_presets(),
+            Action::SavePreset(name) => self.save_preset(name),
+            Action::ApplyUserPreset(name) => self.apply_user_preset(name),
+            Action::DeletePreset(name) => self.delete_preset(name),
+            Action::SelectLayer(layer) => self.with_open(|open| open.select(layer)),
+            Action::ShowRange(range) => self.with_open(|open| open.range = range),
+            Action::ShowActivations => self.with_open(|open| open.wants_activations = true),
+            Action::Watch(watched) => self.watched = watched,
+            Action::MeasureSensitivity => self.ask(|open| open.sensitivity_asked = true),
+            Action::CheckSplit => self.ask(|open| open.split_only.ask()),
+            Action::MeasureOracle => self.ask(|open| open.oracle.ask()),
+            Action::StartSweep(grid) => self.ask_for_sweep(&grid),
+            Action::SaveSweep(path) => self.save_sweep(path),
+            Action::TakeSnapshot(name) => self.with_open(|open| {
+                let recipe = open.recipe().clone();
+                open.snapshots.take(&name, recipe);
+            }),
+            Action::RenameSnapshot { id, name } => self.with_open(|open| open.snapshots.rename(id, &name)),
+            Action::RemoveSnapshot(id) => self.with_open(|open| open.snapshots.remove(id)),
+            Action::RestoreSnapshot(id) => self.with_open(|open| {
+                if let Some(recipe) = open.recipe_of(Side::Snapshot(id)).cloned() {
+                    open.history.edit(recipe, false);
+                }
+            }),
+            Action::CalibrateOnData(wanted) => self.with_open(|open| open.calibrate_on_data = wanted),
+            Action::SetSigma(sigma) => {
+                self.saved.sigma = sigma;
+                self.saved = std::mem::take(&mut self.saved).sane();
+            }
+            Action::SetSampleLimit(limit) => self.set_sample_limit(limit),
+            Action::Export { kind, path } => self.start_export(kind, path),
+            Action::Cancel(id) => self.jobs.cancel(id),
+            Action::Retry => self.with_open(OpenNetwork::forgive),
+            Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
+            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
+            Action::ClearMessages => self.messages.clear(),
+            Action::ClearRecent => self.saved.recent.clear(),
+        }
+        self.advance();
+    }
+
+    fn with_open(&mut self, change: impl FnOnce(&mut OpenNetwork)) {
+        if let Some(open) = &mut self.open {
+            change(open);
+        }
+    }
+
+    fn with_history(&mut self, change: impl FnOnce(&mut History<Recipe>)) {
+        self.with_open(|open| change(&mut open.history));
+    }
+
+    fn set_sample_limit(&mut self, limit: usize) {
+        let data = self.open.as_ref().and_then(OpenNetwork::data);
+        if data.is_some_and(|data| data.is_text()) {
+            self.saved.token_limit = limit.max(1);
+        } else {
+            self.saved.sample_limit = limit.max(1);
+        }
+    }
+}

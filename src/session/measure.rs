@@ -1,0 +1,144 @@
+//! What jobs do that are started on request: each needs the network run several times.
+
+use super::keys::CalibrationSource;
+use super::work::{self, Output};
+use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
+use crate::inference::{
+    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, Outputs, evaluate, run_oracle, sensitivity,
+    split_only_difference,
+};
+use crate::jobs::JobError;
+use crate::network::Network;
+use crate::onnx;
+use crate::progress::Progress;
+use crate::quantization::{Activations, Plan, Recipe, ValueShapes, plan, prepare};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+
+/// What all of them start from.
+pub(super) struct Subject {
+    /// The network as it was opened.
+    pub(super) original: Arc<Network>,
+    /// The same prepared as the recipe says, if that is done already.
+    pub(super) prepared: Option<Arc<Network>>,
+    /// Ranges of its layers' inputs, if they are known already.
+    pub(super) calibration: Option<Arc<Calibration>>,
+    /// Where they come from.
+    pub(super) source: CalibrationSource,
+    pub(super) shapes: Option<Arc<ValueShapes>>,
+    pub(super) data: Arc<Dataset>,
+    /// What the original network answers on the first samples of the data.
+    pub(super) float: Arc<Outputs>,
+}
+
+/// A subject with all that its recipes need.
+struct Ready {
+    subject: Subject,
+    network: Arc<Network>,
+    calibration: Option<Arc<Calibration>>,
+}
+
+impl Subject {
+    /// Prepares and calibrates the network for `recipe`, where that was not done before.
+    fn ready(self, recipe: &Recipe, calibrated: bool, progress: &Progress) -> Result<Ready, JobError> {
+        let network = match &self.prepared {
+            Some(network) => Arc::clone(network),
+            None => {
+                progress.start(0, "preparing the network");
+                Arc::new(prepare(&self.original, recipe).map_err(work::failed)?)
+            }
+        };
+        progress.check()?;
+        let calibration = match &self.calibration {
+            known if !calibrated => known.clone(),
+            Some(known) => Some(Arc::clone(known)),
+            None => Some(work::calibrate_on(&network, self.source, Some(&self.data), progress)?),
+        };
+        Ok(Ready {
+            subject: self,
+            network,
+            calibration,
+        })
+    }
+}
+
+impl Ready {
+    fn activations(&self) -> Option<&Activations> {
+        self.calibration.as_deref().map(|known| &known.activations)
+    }
+
+    fn sweep_subject(&self) -> SweepSubject<'_> {
+        SweepSubject {
+            network: &self.network,
+            activations: self.activations(),
+            shapes: self.subject.shapes.as_deref(),
+            data: &self.subject.data,
+            float: &self.subject.float,
+        }
+    }
+
+    fn plan(&self, recipe: &Recipe, progress: &Progress) -> Result<Plan, JobError> {
+        Ok(plan(&self.network, recipe, self.activations(), progress)?)
+    }
+}
+
+/// Hands a row over. Whoever does not want it any more has cancelled the job, which ends by that.
+fn hand_over<T: Clone>(rows: &Sender<T>) -> impl FnMut(&T) -> Result<(), InferenceError> {
+    move |row| {
+        let _ = rows.send(row.clone());
+        Ok(())
+    }
+}
+
+/// One layer quantized at a time.
+pub(super) fn run_sensitivity(
+    subject: Subject,
+    recipe: &Recipe,
+    rows: &Sender<LayerSensitivity>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    sensitivity(&ready.sweep_subject(), recipe, progress, &mut hand_over(rows))?;
+    Ok(Output::AllRows)
+}
+
+/// Many recipes, those that `finished` has left out.
+pub(super) fn run_sweep(
+    subject: Subject,
+    recipes: &[Recipe],
+    finished: &[SweepRow],
+    rows: &Sender<SweepRow>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    if let Some(base) = recipes.first() {
+        let calibrated = recipes.iter().any(Recipe::needs_activations);
+        let ready = subject.ready(base, calibrated, progress)?;
+        sweep(
+            &ready.sweep_subject(),
+            recipes,
+            finished,
+            progress,
+            &mut hand_over(rows),
+        )?;
+    }
+    Ok(Output::AllRows)
+}
+
+/// The splits alone, in float.
+pub(super) fn run_split_only(subject: Subject, recipe: &Recipe, progress: &Progress) -> Result<Output, JobError> {
+    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let plan = ready.plan(recipe, progress)?;
+    let Subject { data, float, .. } = &ready.subject;
+    let found = split_only_difference(&ready.network, &plan, data, float, progress)?;
+    Ok(Output::SplitOnly(found))
+}
+
+/// Splits of activations chosen anew for each batch.
+pub(super) fn run_oracle_bound(subject: Subject, recipe: &Recipe, progress: &Progress) -> Result<Output, JobError> {
+    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let plan = ready.plan(recipe, progress)?;
+    let engine = Engine::load(onnx::encode(&ready.network.runnable_model()).map_err(work::failed)?)?;
+    let Subject { data, float, .. } = &ready.subject;
+    let outputs = run_oracle(&ready.network, &engine, &plan, data, float.samples, progress)?;
+    Ok(Output::Oracle(evaluate(float, &outputs, data).into()))
+}
