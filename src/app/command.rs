@@ -35,6 +35,7 @@ pub(super) enum Command {
     ZoomReset,
     Palette,
     Settings,
+    Tour,
     Quit,
 }
 
@@ -92,6 +93,7 @@ impl Command {
             Self::ShowMessages,
             Self::Settings,
             Self::Retry,
+            Self::Tour,
             Self::Quit,
         ]);
         all
@@ -152,6 +154,7 @@ impl Command {
             Self::ResetView => "Show all weights",
             Self::ShowMessages => "Messages",
             Self::Retry => "Try again",
+            Self::Tour => "Five-minute tour",
             Self::Preset(Preset::Deploy) => "Deploy",
             Self::Preset(Preset::Paper) => "Paper",
             Self::ShowView(view) | Self::CloseView(view) => view.title(),
@@ -194,6 +197,7 @@ impl Command {
             Self::ResetView => "Zoom out to all weights of the layer.",
             Self::ShowMessages => "List what was done and what went wrong.",
             Self::Retry => "Try again what failed or was cancelled.",
+            Self::Tour => "From a damaged network to an exported one, step by step.",
             Self::Preset(Preset::Deploy) => {
                 "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay."
             }
@@ -243,6 +247,7 @@ impl Command {
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
             | Self::Retry
+            | Self::Tour
             | Self::Preset(_)
             | Self::ShowView(_)
             | Self::CloseView(_)

@@ -44,6 +44,7 @@ impl App {
             }
             Command::ResetView => self.session.act(Action::ShowRange(None)),
             Command::ShowMessages => self.messages_open = !self.messages_open,
+            Command::Tour => self.tour.start(),
             Command::Retry => self.session.act(Action::Retry),
             Command::Preset(preset) => self.session.act(Action::ApplyPreset(preset)),
             Command::ShowView(view) => self.layout.show(view),

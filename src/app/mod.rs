@@ -94,6 +94,7 @@ pub struct App {
     session: Session,
     layout: Layout,
     views: view::Views,
+    tour: learn::tour::Tour,
     dialogs: Dialogs,
     palette: palette::Palette,
     corner: toasts::Corner,
@@ -134,6 +135,7 @@ impl App {
             session,
             layout: layout.unwrap_or_default(),
             views: view::Views::default(),
+            tour: learn::tour::Tour::default(),
             dialogs: Dialogs::new(true),
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
@@ -177,6 +179,9 @@ impl App {
             CentralPanel::default().show(ui, |ui| welcome::welcome_ui(ui, &self.session, out));
             return;
         };
+        if self.tour.is_under_way() {
+            Panel::top("tour").show(ui, |ui| self.tour.ui(ui, &self.session, open, out));
+        }
         CentralPanel::no_frame().show(ui, |ui| {
             self.layout.ui(ui, &mut self.views, &self.session, open, out);
         });

@@ -9,6 +9,7 @@ use super::distribution::DistributionPanel;
 use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
+use super::learn::LearnPanel;
 use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
@@ -25,19 +26,21 @@ pub(super) enum View {
     Activations,
     Network,
     Graph,
+    Learn,
     Recipe,
     Preview,
 }
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
         Self::Network,
         Self::Graph,
+        Self::Learn,
         Self::Recipe,
         Self::Preview,
     ];
@@ -51,6 +54,7 @@ impl View {
             Self::Activations => "Activations",
             Self::Network => "Network",
             Self::Graph => "Graph",
+            Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
         }
@@ -71,6 +75,9 @@ impl View {
             Self::Graph => {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
+            Self::Learn => {
+                "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
+            }
             Self::Recipe => "What is done to the network: bits, splits, clipping.",
             Self::Preview => "What the recipe does to the network's answers.",
         }
@@ -82,7 +89,9 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph => vec2(300.0, 150.0),
+            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph | Self::Learn => {
+                vec2(300.0, 150.0)
+            }
         }
     }
 
@@ -93,7 +102,7 @@ impl View {
 
     /// Whether it is about the selected layer, which is then named above it.
     fn is_of_a_layer(self) -> bool {
-        matches!(self, Self::Weights | Self::Channels | Self::Activations)
+        matches!(self, Self::Weights | Self::Channels | Self::Activations | Self::Learn)
     }
 }
 
@@ -108,6 +117,7 @@ pub(super) struct Views {
     activations: ActivationPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    learn: LearnPanel,
     preview: PreviewPanel,
 }
 
@@ -148,6 +158,7 @@ impl Views {
             View::Activations => self.activations.ui(ui, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
+            View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)

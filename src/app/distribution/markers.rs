@@ -60,7 +60,7 @@ pub(in crate::app) fn markers_ui(
         );
         let response = ui.interact(
             rect,
-            ui.id().with(("clip mark", what, label(mark.clip))),
+            ui.scope_id().with(("clip mark", what, label(mark.clip))),
             Sense::click(),
         );
         let value = text::three_digits(f64::from(mark.threshold));

@@ -40,7 +40,7 @@ impl Show {
     pub(in crate::app) fn menu_ui(&mut self, ui: &mut Ui, of_weights: bool) {
         let config = MenuConfig::new().close_behavior(PopupCloseBehavior::CloseOnClickOutside);
         let (response, _) = MenuButton::new("Show ▾").config(config).ui(ui, |ui| {
-            let mut row = |ui: &mut Ui, on: &mut bool, name: &str, why: &str| {
+            let row = |ui: &mut Ui, on: &mut bool, name: &str, why: &str| {
                 ui.checkbox(on, name).on_hover_text(why);
             };
             if of_weights {
