@@ -12,6 +12,7 @@ use super::layer_title::layer_title_ui;
 use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
+use super::sweep::SweepPanel;
 use crate::session::{OpenNetwork, Session};
 use egui::{Ui, Vec2, vec2};
 use serde::{Deserialize, Serialize};
@@ -25,19 +26,21 @@ pub(super) enum View {
     Activations,
     Network,
     Graph,
+    Sweep,
     Recipe,
     Preview,
 }
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
         Self::Network,
         Self::Graph,
+        Self::Sweep,
         Self::Recipe,
         Self::Preview,
     ];
@@ -51,6 +54,7 @@ impl View {
             Self::Activations => "Activations",
             Self::Network => "Network",
             Self::Graph => "Graph",
+            Self::Sweep => "Sweep",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
         }
@@ -71,6 +75,7 @@ impl View {
             Self::Graph => {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
+            Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
             Self::Recipe => "What is done to the network: bits, splits, clipping.",
             Self::Preview => "What the recipe does to the network's answers.",
         }
@@ -82,6 +87,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
+            Self::Sweep => vec2(380.0, 240.0),
             Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph => vec2(300.0, 150.0),
         }
     }
@@ -107,6 +113,7 @@ pub(super) struct Views {
     channels: ChannelsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    sweep: SweepPanel,
     preview: PreviewPanel,
 }
 
@@ -147,6 +154,7 @@ impl Views {
             View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
+            View::Sweep => self.sweep.ui(ui, session, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)
