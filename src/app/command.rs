@@ -17,6 +17,7 @@ pub(super) enum Command {
     LoadRecipe,
     Demo(Demo),
     Export(ExportKind),
+    SaveSweep,
     Undo,
     Redo,
     ToggleTheme,
@@ -76,7 +77,7 @@ impl Command {
         ];
         all.extend(Demo::ALL.map(Self::Demo));
         all.extend(ExportKind::ALL.map(Self::Export));
-        all.extend([Self::Undo, Self::Redo]);
+        all.extend([Self::SaveSweep, Self::Undo, Self::Redo]);
         all.extend(Preset::ALL.map(Self::Preset));
         all.extend(View::ALL.map(Self::ShowView));
         all.extend(View::ALL.map(Self::CloseView));
@@ -123,6 +124,7 @@ impl Command {
         let before = match self {
             Self::Demo(_) => "Demo ",
             Self::Export(_) => "Export ",
+            Self::SaveSweep => "Sweep: ",
             Self::Preset(_) => "Preset ",
             Self::ShowView(_) => "Show view ",
             Self::CloseView(_) => "Close view ",
@@ -145,6 +147,7 @@ impl Command {
             Self::Export(ExportKind::Onnx) => "ONNX graph…",
             Self::Export(ExportKind::Safetensors) => "Safetensors…",
             Self::Export(ExportKind::Recipe) => "Recipe…",
+            Self::SaveSweep => "Save CSV…",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
             Self::ToggleTheme => "Dark or light",
@@ -188,6 +191,7 @@ impl Command {
                 "Write integers, scales and the list of split channels of each layer."
             }
             Self::Export(ExportKind::Recipe) => "Write the settings as a TOML file that the command line reads too.",
+            Self::SaveSweep => "Write the rows of the newest sweep as a CSV file, each with its whole recipe.",
             Self::Undo => "Take the last change of the recipe back.",
             Self::Redo => "Make the change again.",
             Self::ToggleTheme => "Switch between dark and light.",
@@ -246,6 +250,7 @@ impl Command {
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
+            | Self::SaveSweep
             | Self::Retry
             | Self::Tour
             | Self::Preset(_)

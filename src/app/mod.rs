@@ -20,6 +20,7 @@ mod recipe;
 mod resume;
 mod settings;
 mod status;
+mod sweep;
 mod text;
 mod theme;
 mod toasts;

@@ -13,6 +13,7 @@ use super::learn::LearnPanel;
 use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
+use super::sweep::SweepPanel;
 use crate::session::{OpenNetwork, Session};
 use egui::{Ui, Vec2, vec2};
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub(super) enum View {
     Activations,
     Network,
     Graph,
+    Sweep,
     Learn,
     Recipe,
     Preview,
@@ -33,13 +35,14 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
         Self::Network,
         Self::Graph,
+        Self::Sweep,
         Self::Learn,
         Self::Recipe,
         Self::Preview,
@@ -54,6 +57,7 @@ impl View {
             Self::Activations => "Activations",
             Self::Network => "Network",
             Self::Graph => "Graph",
+            Self::Sweep => "Sweep",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
@@ -75,6 +79,7 @@ impl View {
             Self::Graph => {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
+            Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
             }
@@ -89,6 +94,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
+            Self::Sweep => vec2(380.0, 240.0),
             Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph | Self::Learn => {
                 vec2(300.0, 150.0)
             }
@@ -117,6 +123,7 @@ pub(super) struct Views {
     activations: ActivationPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    sweep: SweepPanel,
     learn: LearnPanel,
     preview: PreviewPanel,
 }
@@ -158,6 +165,7 @@ impl Views {
             View::Activations => self.activations.ui(ui, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
+            View::Sweep => self.sweep.ui(ui, session, open, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()

@@ -38,8 +38,9 @@ pub(in crate::app) enum Shape {
     /// A bar around each x.
     Bars(Vec<[f64; 2]>),
     /// A line through the points, in their order.
-    #[allow(dead_code, reason = "the first line plot is the view of errors")]
     Line(Vec<[f64; 2]>),
+    /// A dot at each point.
+    Points(Vec<[f64; 2]>),
     /// Upright lines.
     Uprights(Vec<f64>),
 }
@@ -58,7 +59,7 @@ impl Figure {
                         let _ = writeln!(text, "{name},{start},{},{height}", start + width);
                     }
                 }
-                Shape::Bars(points) | Shape::Line(points) => {
+                Shape::Bars(points) | Shape::Line(points) | Shape::Points(points) => {
                     for [x, y] in points {
                         let _ = writeln!(text, "{name},{x},,{y}");
                     }
