@@ -31,6 +31,9 @@ struct ModelReport<'a> {
     nodes: usize,
     /// The architecture that a file of weights was recognised as.
     architecture: Option<&'a str>,
+    /// What names and shapes leave open, and what was taken for it.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     /// Why it cannot be run, if it cannot.
     why_not_runnable: Option<&'a str>,
 }
@@ -114,6 +117,7 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
             parameters: network.parameters(),
             nodes: network.nodes(),
             architecture: network.architecture.as_deref(),
+            notes: &network.notes,
             why_not_runnable: network.why_not_runnable.as_deref(),
         },
         layers: layers(&network, activations.as_ref(), arguments.sigma, progress)?,
@@ -204,6 +208,9 @@ fn heading(model: &ModelReport, layers: usize) -> String {
         "{} · {}{recognised} · {} parameters · {} nodes · {layers} layers\n",
         model.path, model.format, model.parameters, model.nodes
     );
+    for note in model.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
     if let Some(why) = model.why_not_runnable {
         text.push_str(&format!("{why}\n"));
     }

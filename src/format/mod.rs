@@ -55,6 +55,7 @@ fn from_weights(path: &Path, model: ModelProto) -> Result<Network, FormatError> 
     match architecture::recognise(model, &Config::beside(path)) {
         Ok(recognised) => Ok(Network {
             architecture: Some(recognised.name),
+            notes: recognised.notes,
             preprocess: Some(Arc::new(recognised.preprocess)),
             ..network(path, Format::Safetensors, recognised.model)?
         }),

@@ -57,6 +57,8 @@ pub struct Network {
     pub why_not_runnable: Option<String>,
     /// The architecture that a weights-only file was recognised as: its graph is made from this and the names.
     pub architecture: Option<String>,
+    /// What names and shapes of a weights-only file leave open, and what was taken for it: sentences for a person.
+    pub notes: Vec<String>,
     /// How its pictures are to be made ready, where something tells.
     pub preprocess: Option<Arc<PreprocessHint>>,
     /// What was done to it before quantization, and what is known from then.
@@ -100,6 +102,7 @@ impl Network {
             layers,
             why_not_runnable,
             architecture: None,
+            notes: Vec::new(),
             preprocess: None,
             preparation: Arc::default(),
         })
@@ -112,6 +115,7 @@ impl Network {
             preparation: Arc::new(preparation),
             why_not_runnable: self.why_not_runnable.clone(),
             architecture: self.architecture.clone(),
+            notes: self.notes.clone(),
             preprocess: self.preprocess.clone(),
             ..network
         })

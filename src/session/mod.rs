@@ -252,6 +252,10 @@ impl Session {
             .map_or_else(String::new, |name| format!(", as {name}"));
         let text = format!("Opened {}{recognised}: {count} layers", network.name);
         self.messages.push(Level::Info, text.clone(), text);
+        for note in &network.notes {
+            let text = format!("{}: {note}", network.name);
+            self.messages.push(Level::Warning, text.clone(), text);
+        }
         if demo.is_none() {
             self.saved.remember(&path);
         }

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub(crate) mod formula;
+
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, Evaluation, Outputs, calibrate, evaluate, run_outputs};
 use splitscope::network::Network;

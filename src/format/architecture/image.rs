@@ -205,10 +205,18 @@ impl Net<'_> {
     /// The pictures: as many channels as the first convolution `stem` reads, of the configured size, else the usual one.
     pub(super) fn pictures(&mut self, stem: &str, usual: Usual) -> Map {
         let channels = self.dict.size(&format!("{stem}.weight"), 1).unwrap_or(3);
-        let configured = self.config.preprocess.size;
-        let size = configured
-            .filter(|size| size.iter().all(|side| (1..=LARGEST).contains(side)))
-            .unwrap_or([usual.size; 2]);
+        let size = self.configured_size().unwrap_or([usual.size; 2]);
+        self.pictures_of(channels, size, usual)
+    }
+
+    /// The height and width that the configuration asks for, if they are believable.
+    pub(super) fn configured_size(&self) -> Option<[usize; 2]> {
+        let size = self.config.preprocess.size?;
+        size.iter().all(|side| (1..=LARGEST).contains(side)).then_some(size)
+    }
+
+    /// Pictures of `channels` and this height and width; only what else is usual is taken from `usual`.
+    pub(super) fn pictures_of(&mut self, channels: usize, size: [usize; 2], usual: Usual) -> Map {
         self.usually(PreprocessHint {
             mean: usual.normalization.map(|[mean, _]| mean.to_vec()),
             std: usual.normalization.map(|[_, std]| std.to_vec()),

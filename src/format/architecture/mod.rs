@@ -8,8 +8,10 @@
 //! file was left over.
 
 mod alexnet;
+mod bert;
 mod config;
 mod densenet;
+mod derived;
 mod efficientnet;
 mod image;
 mod inception;
@@ -18,10 +20,14 @@ mod misfit;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod net;
+mod recurrent;
 mod resnet;
+mod small;
 mod squeezenet;
 mod state_dict;
+mod transformer;
 mod vgg;
+mod vit;
 
 pub use config::Config;
 pub use misfit::{Fault, Misfit};
@@ -40,7 +46,7 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 11] = [
+const FAMILIES: [Family; 15] = [
     resnet::FAMILY,
     vgg::FAMILY,
     densenet::FAMILY,
@@ -52,6 +58,10 @@ const FAMILIES: [Family; 11] = [
     mobilenet_v3::TIMM,
     squeezenet::FAMILY,
     alexnet::FAMILY,
+    vit::FAMILY,
+    bert::FAMILY,
+    recurrent::FAMILY,
+    small::FAMILY,
 ];
 
 /// A state dict as a graph.
@@ -63,6 +73,8 @@ pub struct Recognised {
     pub name: String,
     /// How its pictures are made ready: from the configuration, else the family's usual way.
     pub preprocess: PreprocessHint,
+    /// What names and shapes leave open, and what was taken for it: sentences for a person.
+    pub notes: Vec<String>,
 }
 
 /// The graph of a model that has initializers only.

@@ -1,10 +1,11 @@
 //! A graph in the making around the tensors of a state dict. What a family asks for and the file lacks is noted here.
 
 use super::config::Config;
+use super::derived::Derived;
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
 use crate::network::PreprocessHint;
-use crate::onnx::build::{int_attribute, node};
+use crate::onnx::build::{i64_tensor, int_attribute, node};
 use crate::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto};
 use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type_name};
 use std::collections::{HashMap, HashSet};
@@ -54,8 +55,17 @@ pub(super) struct Net<'a> {
     cast: HashMap<&'a str, String>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
+    /// Constants that take the place of tensors of the file.
+    derived: Vec<Derived>,
+    /// Tensors of the file that the graph does without, by their names there.
+    replaced: HashSet<String>,
     inputs: Vec<ValueInfoProto>,
+    /// What the network gives is called this.
+    answer: &'static str,
+    /// What it gives besides, by name.
+    more_outputs: Vec<(&'static str, Output)>,
     usual: PreprocessHint,
+    notes: Vec<String>,
 }
 
 impl<'a> Net<'a> {
@@ -74,8 +84,13 @@ impl<'a> Net<'a> {
             cast: HashMap::new(),
             nodes: Vec::new(),
             constants: Vec::new(),
+            derived: Vec::new(),
+            replaced: HashSet::new(),
             inputs: Vec::new(),
+            answer: "logits",
+            more_outputs: Vec::new(),
             usual: PreprocessHint::default(),
+            notes: Vec::new(),
         }
     }
 
@@ -87,6 +102,21 @@ impl<'a> Net<'a> {
     /// How the family's pictures are usually made ready. A configuration goes before it.
     pub(super) fn usually(&mut self, hint: PreprocessHint) {
         self.usual = hint;
+    }
+
+    /// Tells a person what names and shapes leave open and what was taken for it.
+    pub(super) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// The network's output is called `name` instead of `logits`.
+    pub(super) fn answer(&mut self, name: &'static str) {
+        self.answer = name;
+    }
+
+    /// A second output, called `name`.
+    pub(super) fn also_gives(&mut self, name: &'static str, output: Output) {
+        self.more_outputs.push((name, output));
     }
 
     /// Notes that `tensor` does not fit; only the first fault counts.
@@ -107,37 +137,44 @@ impl<'a> Net<'a> {
     /// The tensor called `name`, which should have the sizes `expected` (`None`: any). A tensor of narrower or wider floats
     /// passes a Cast.
     pub(super) fn parameter(&mut self, name: &str, expected: &[Option<usize>]) -> Parameter {
-        let instead = || Parameter {
-            value: name.to_owned(),
-            shape: expected.iter().map(|size| size.unwrap_or(1)).collect(),
+        let (dict, fits) = (self.dict, self.expect(name, expected));
+        let Some((key, entry)) = dict.get(name).filter(|_| fits) else {
+            return Parameter {
+                value: name.to_owned(),
+                shape: expected.iter().map(|size| size.unwrap_or(1)).collect(),
+            };
         };
-        let dict = self.dict;
-        let Some((key, entry)) = dict.get(name) else {
-            self.missing.insert(name.to_owned());
-            self.fail(name, Fault::Missing(expected.to_vec()));
-            return instead();
-        };
-        self.found.insert(key);
-        let fits = |(size, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *size);
-        if entry.shape.len() != expected.len() || !entry.shape.iter().zip(expected).all(fits) {
-            self.fail(name, Fault::Shape(expected.to_vec(), entry.shape.clone()));
-            return instead();
-        }
-        let value = match entry.element_type {
-            data_type::FLOAT => entry.stored.to_owned(),
-            data_type::FLOAT16 | data_type::BFLOAT16 | data_type::DOUBLE => self.as_float(key, entry.stored),
-            other => {
-                self.fail(
-                    name,
-                    Fault::Other(format!("holds {}, not floats", data_type_name(other))),
-                );
-                return instead();
-            }
+        let value = if entry.element_type == data_type::FLOAT {
+            entry.stored.to_owned()
+        } else {
+            self.as_float(key, entry.stored)
         };
         Parameter {
             value,
             shape: entry.shape.clone(),
         }
+    }
+
+    /// Asks for a float tensor of the sizes `expected` (`None`: any); says whether the file has it.
+    pub(super) fn expect(&mut self, name: &str, expected: &[Option<usize>]) -> bool {
+        use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
+        let Some((key, entry)) = self.dict.get(name) else {
+            self.missing.insert(name.to_owned());
+            self.fail(name, Fault::Missing(expected.to_vec()));
+            return false;
+        };
+        self.found.insert(key);
+        let fits = |(size, expected): (&usize, &Option<usize>)| expected.is_none_or(|expected| expected == *size);
+        if entry.shape.len() != expected.len() || !entry.shape.iter().zip(expected).all(fits) {
+            self.fail(name, Fault::Shape(expected.to_vec(), entry.shape.clone()));
+            return false;
+        }
+        if !matches!(entry.element_type, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE) {
+            let kind = data_type_name(entry.element_type);
+            self.fail(name, Fault::Other(format!("holds {kind}, not floats")));
+            return false;
+        }
+        true
     }
 
     fn as_float(&mut self, key: &'a str, stored: &str) -> String {
@@ -163,6 +200,31 @@ impl<'a> Net<'a> {
         self.nodes
             .push(node(operator, name, inputs, [output.clone()], attributes));
         output
+    }
+
+    /// A Split of `value` on its last axis into parts of `sizes`; returns their names.
+    pub(super) fn split<const N: usize>(&mut self, value: &str, name: &str, sizes: [usize; N]) -> [String; N] {
+        let name = self.fresh(name);
+        let sizes = sizes.map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        let sizes = self.constant(i64_tensor(format!("{name}.sizes"), &[N], &sizes));
+        let outputs: [String; N] = std::array::from_fn(|part| self.fresh(&format!("{name}.{part}")));
+        let inputs = [value.to_owned(), sizes];
+        let attributes = vec![int_attribute("axis", -1)];
+        self.nodes
+            .push(node("Split", name, inputs, outputs.clone(), attributes));
+        outputs
+    }
+
+    /// A constant made of tensors of the file, whose place it takes; returns its name.
+    pub(super) fn derive(&mut self, mut derived: Derived) -> String {
+        let own = derived.rows.iter().find(|rows| rows.tensor == derived.name);
+        derived.name = match own.and_then(|rows| self.dict.get(&rows.tensor)) {
+            Some((_, entry)) => entry.stored.to_owned(),
+            None => self.fresh(&derived.name),
+        };
+        let name = derived.name.clone();
+        self.derived.push(derived);
+        name
     }
 
     /// A constant that is in no file; returns its name.
@@ -198,37 +260,60 @@ impl<'a> Net<'a> {
             .take()
             .or_else(|| Some((left_over?.to_owned(), Fault::LeftOver)));
         if let Some((tensor, fault)) = fault {
-            let all = self.dict.names().count() + self.missing.len();
-            return Err(Misfit {
-                share: self.found.len() as f32 / all.max(1) as f32,
-                family: self.title,
-                tensor,
-                fault,
-            });
+            return Err(self.misfit(tensor, fault));
         }
-        let logits = self.fresh("logits");
-        for node in &mut self.nodes {
-            for name in node.input.iter_mut().chain(&mut node.output) {
-                if *name == output.value {
-                    name.clone_from(&logits);
-                }
+        let dict = self.dict;
+        for derived in std::mem::take(&mut self.derived) {
+            match derived.made(dict) {
+                Ok(tensor) => self.constants.push(tensor),
+                Err((tensor, reason)) => return Err(self.misfit(tensor, Fault::Other(reason))),
             }
+            self.replaced.extend(derived.sources(dict));
         }
+        let classes = output.axes.last().cloned();
+        let more = std::mem::take(&mut self.more_outputs);
+        let outputs = std::iter::once((self.answer, output.clone())).chain(more);
+        let output = outputs.map(|(name, output)| self.output(name, &output)).collect();
         let mut usual = self.usual;
         usual.source = format!("usual for {}", self.title);
         let mut preprocess = self.config.preprocess_over(usual);
         // Names of another network's classes: a configuration that was copied along.
-        if output.axes.last() != Some(&Axis::Size(preprocess.classes.len())) {
+        if classes != Some(Axis::Size(preprocess.classes.len())) {
             preprocess.classes.clear();
         }
         Ok(Finished {
             preprocess,
             title: self.title,
+            notes: self.notes,
             nodes: self.nodes,
             constants: self.constants,
+            replaced: self.replaced,
             inputs: self.inputs,
-            output: value_info(&logits, data_type::FLOAT, &output.axes),
+            output,
         })
+    }
+
+    fn misfit(self, tensor: String, fault: Fault) -> Misfit {
+        let all = self.dict.names().count() + self.missing.len();
+        Misfit {
+            share: self.found.len() as f32 / all.max(1) as f32,
+            family: self.title,
+            tensor,
+            fault,
+        }
+    }
+
+    /// Calls the value of `output` `name`.
+    fn output(&mut self, name: &str, output: &Output) -> ValueInfoProto {
+        let name = self.fresh(name);
+        for node in &mut self.nodes {
+            for value in node.input.iter_mut().chain(&mut node.output) {
+                if *value == output.value {
+                    value.clone_from(&name);
+                }
+            }
+        }
+        value_info(&name, data_type::FLOAT, &output.axes)
     }
 }
 
@@ -236,24 +321,27 @@ impl<'a> Net<'a> {
 #[derive(Debug)]
 pub(super) struct Finished {
     title: String,
+    notes: Vec<String>,
     preprocess: PreprocessHint,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
+    replaced: HashSet<String>,
     inputs: Vec<ValueInfoProto>,
-    output: ValueInfoProto,
+    output: Vec<ValueInfoProto>,
 }
 
 impl Finished {
-    /// The graph with the initializers of `model`, in their order.
+    /// The graph with the initializers of `model`, in their order, but for those that others replace.
     pub(super) fn around(self, model: ModelProto) -> super::Recognised {
         let mut initializer = model.graph.map(|graph| graph.initializer).unwrap_or_default();
+        initializer.retain(|tensor| !self.replaced.contains(tensor.name()));
         initializer.extend(self.constants);
         let graph = GraphProto {
             name: Some(self.title.clone()),
             node: self.nodes,
             initializer,
             input: self.inputs,
-            output: vec![self.output],
+            output: self.output,
             ..GraphProto::default()
         };
         let standard = OperatorSetIdProto {
@@ -270,6 +358,7 @@ impl Finished {
             },
             name: self.title,
             preprocess: self.preprocess,
+            notes: self.notes,
         }
     }
 }

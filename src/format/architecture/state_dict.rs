@@ -22,6 +22,8 @@ pub(super) struct Entry<'a> {
     pub(super) shape: Vec<usize>,
     /// See [`crate::onnx::schema::data_type`].
     pub(super) element_type: i32,
+    /// The tensor itself.
+    pub(super) tensor: &'a TensorProto,
 }
 
 /// Names (without the prefix that they all share) to tensors. Counters of training are left out.
@@ -126,6 +128,7 @@ fn entry(tensor: &TensorProto) -> Entry<'_> {
         stored: tensor.name(),
         shape: sizes.unwrap_or_else(|| vec![0]),
         element_type: tensor.data_type(),
+        tensor,
     }
 }
 

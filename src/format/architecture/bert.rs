@@ -1,0 +1,238 @@
+//! BERT (Devlin et al. 2019) and encoders with its layers (MiniLM, RoBERTa) in the names of transformers, with the heads for
+//! classes of texts, classes of tokens, answers in a text, or masked words.
+
+use super::Family;
+use super::misfit::Fault;
+use super::net::{Axis, Net, Output};
+use super::transformer::{Between, Sequence};
+use crate::onnx::build::{i64_tensor, int_attribute, scalar_f32};
+use crate::onnx::schema::data_type;
+
+pub(super) const FAMILY: Family = Family {
+    name: "BERT encoder",
+    build,
+};
+
+const EPSILON: f32 = 1e-12;
+/// RoBERTa's (Liu et al. 2019), whose positions are counted from 2 on.
+const ROBERTA_EPSILON: f32 = 1e-5;
+const ROBERTA_FIRST: usize = 2;
+/// RoBERTa keeps 512 positions and the two that it does not use.
+const ROBERTA_POSITIONS: usize = 514;
+
+/// Added to the score of a step that is not to be looked at: its share is 0 in 32 bits.
+const HIDDEN: f32 = 1e9;
+
+/// Widths of published encoders whose heads are not 64 wide, and their number of heads: MiniLM (Wang et al. 2020), TinyBERT
+/// (Jiao et al. 2020).
+const HEADS: [(usize, usize); 2] = [(384, 12), (312, 12)];
+
+/// What is known of all blocks.
+struct Style {
+    heads: usize,
+    epsilon: f32,
+    between: Between,
+}
+
+fn build(net: &mut Net<'_>) -> Output {
+    let root = ["bert.", "roberta."]
+        .into_iter()
+        .find(|root| net.dict.has(root.trim_end_matches('.')))
+        .unwrap_or("");
+    let roberta = is_roberta(net, root);
+    let words = format!("{root}embeddings.word_embeddings.weight");
+    let width = net.dict.size(&words, 1).unwrap_or(1);
+    let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
+    let style = Style {
+        heads: net.heads(width, known, &words),
+        epsilon: epsilon(net, roberta),
+        between: between(net),
+    };
+    let layers = net.dict.count(&format!("{root}encoder.layer"));
+    let family = if roberta { "RoBERTa" } else { "BERT" };
+    net.call(format!("{family} encoder {layers}x{width}"));
+    net.unused(&format!("{root}embeddings.position_ids"));
+    net.unused(&format!("{root}embeddings.token_type_ids"));
+
+    let axes = [Axis::Free("batch"), Axis::Free("sequence")];
+    let tokens = net.input("input_ids", data_type::INT64, &axes);
+    let mask = net.input("attention_mask", data_type::INT64, &axes);
+    let mask = hide(net, &mask);
+    let mut x = embed(net, &tokens, &format!("{root}embeddings"), roberta, style.epsilon);
+    for number in 0..layers.max(1) {
+        x = block(net, &x, &mask, &format!("{root}encoder.layer.{number}"), &style);
+    }
+    answer(net, x, root, &words, &style)
+}
+
+/// By the configuration, else by the number of positions.
+fn is_roberta(net: &Net<'_>, root: &str) -> bool {
+    if root == "roberta." {
+        return true;
+    }
+    if let Some(kind) = net.config.text("model_type") {
+        return matches!(kind, "roberta" | "xlm-roberta" | "camembert");
+    }
+    net.dict
+        .size(&format!("{root}embeddings.position_embeddings.weight"), 0)
+        == Some(ROBERTA_POSITIONS)
+}
+
+fn epsilon(net: &mut Net<'_>, roberta: bool) -> f32 {
+    if let Some(epsilon) = net.config.number("layer_norm_eps") {
+        return epsilon;
+    }
+    let epsilon = if roberta { ROBERTA_EPSILON } else { EPSILON };
+    net.note(format!(
+        "no config.json tells the epsilon of the layer norms: {epsilon:e} is taken"
+    ));
+    epsilon
+}
+
+fn between(net: &mut Net<'_>) -> Between {
+    let Some(name) = net.config.text("hidden_act").map(str::to_owned) else {
+        net.note("no config.json tells the function between the matrices of a block: GELU is taken");
+        return Between::Gelu;
+    };
+    Between::named(&name).unwrap_or_else(|| {
+        let reason = format!("of config.json is '{name}', a function that is not known");
+        net.fail("hidden_act", Fault::Other(reason));
+        Between::Gelu
+    })
+}
+
+/// What is added to the scores: 0 for a step that counts (1 in the mask), far below 0 for one that does not.
+fn hide(net: &mut Net<'_>, mask: &str) -> String {
+    let to = int_attribute("to", i64::from(data_type::FLOAT));
+    let counts = net.node("Cast", "mask.float", [mask], vec![to]);
+    let one = net.constant(scalar_f32("mask.one", 1.0));
+    let less = net.node("Sub", "mask.below_one", [counts, one], vec![]);
+    let scores = net.scale(&less, "mask.scores", HIDDEN);
+    let axes = net.constant(i64_tensor("mask.axes", &[2], &[1, 2]));
+    net.node("Unsqueeze", "mask.by_head", [scores, axes], vec![])
+}
+
+/// Words, their positions and, where there are any, the kinds of text that they belong to.
+fn embed(net: &mut Net<'_>, tokens: &str, module: &str, roberta: bool, epsilon: f32) -> Sequence {
+    let name = |part: &str| format!("{module}.{part}");
+    let words = net.parameter(&name("word_embeddings.weight"), &[None, None]);
+    let width = words.shape[1];
+    let rows = int_attribute("axis", 0);
+    let inputs = [words.value, tokens.to_owned()];
+    let mut value = net.node("Gather", &name("word_embeddings"), inputs, vec![rows.clone()]);
+    let kinds = name("token_type_embeddings.weight");
+    if net.dict.has(&kinds) {
+        let kinds = net.parameter(&kinds, &[None, Some(width)]);
+        let axes = [Axis::Free("batch"), Axis::Free("sequence")];
+        let input = net.input("token_type_ids", data_type::INT64, &axes);
+        let inputs = [kinds.value, input];
+        let kind = net.node("Gather", &name("token_type_embeddings"), inputs, vec![rows]);
+        value = net.sum(&value, &kind, &name("with_type"));
+    }
+    let first = if roberta { ROBERTA_FIRST } else { 0 };
+    let positions = positions(net, tokens, &name("position_embeddings"), first, width);
+    value = net.sum(&value, &positions, &name("with_position"));
+    if roberta {
+        net.note("padding, where there is any, is taken to stand behind the text");
+    }
+    net.layer_norm(&Sequence { value, width }, &name("LayerNorm"), epsilon)
+}
+
+/// The embeddings of as many positions as there are steps, from number `first` on.
+fn positions(net: &mut Net<'_>, tokens: &str, module: &str, first: usize, width: usize) -> String {
+    let table = net.parameter(&format!("{module}.weight"), &[None, Some(width)]).value;
+    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    let mut number = |part: &str, number: i64| net.constant(i64_tensor(format!("{module}.{part}"), &[1], &[number]));
+    let (start, axis, steps) = (number("first", first), number("axis", 0), number("steps_axis", 1));
+    let shape = net.node("Shape", &format!("{module}.shape"), [tokens], vec![]);
+    let count = net.node(
+        "Gather",
+        &format!("{module}.steps"),
+        [shape, steps],
+        vec![int_attribute("axis", 0)],
+    );
+    let end = net.sum(&count, &start, &format!("{module}.end"));
+    net.node("Slice", module, [table, start, end, axis], vec![])
+}
+
+fn block(net: &mut Net<'_>, x: &Sequence, mask: &str, module: &str, style: &Style) -> Sequence {
+    let name = |part: &str| format!("{module}.{part}");
+    let [query, key, value] =
+        ["query", "key", "value"].map(|part| net.project(x, &name(&format!("attention.self.{part}"))));
+    let attended = net.attend([&query, &key, &value], style.heads, Some(mask), &name("attention.self"));
+    let x = add_and_norm(net, x, &attended, &name("attention.output"), style);
+    let inner = net.project(&x, &name("intermediate.dense"));
+    let inner = net.between(&inner, &name("intermediate.act"), style.between);
+    add_and_norm(net, &x, &inner, &name("output"), style)
+}
+
+fn add_and_norm(net: &mut Net<'_>, x: &Sequence, change: &Sequence, module: &str, style: &Style) -> Sequence {
+    let dense = format!("{module}.dense");
+    let change = net.project(change, &dense);
+    if change.width != x.width {
+        let expected = vec![Some(x.width), None];
+        let found = net.dict.shape(&format!("{dense}.weight")).unwrap_or_default().to_vec();
+        net.fail(&format!("{dense}.weight"), Fault::Shape(expected, found));
+    }
+    let sum = Sequence {
+        value: net.sum(&x.value, &change.value, &format!("{module}.add")),
+        width: x.width,
+    };
+    net.layer_norm(&sum, &format!("{module}.LayerNorm"), style.epsilon)
+}
+
+/// What the file has a head for; without one, what the last block gives.
+fn answer(net: &mut Net<'_>, x: Sequence, root: &str, words: &str, style: &Style) -> Output {
+    let pooler = format!("{root}pooler.dense");
+    let pooled = net.dict.has(&pooler).then(|| {
+        let first = net.step(&x, &format!("{root}pooler.first_step"), 0);
+        let mut pooled = net.linear(&first, &pooler);
+        pooled.value = net.node("Tanh", &format!("{root}pooler"), [pooled.value], vec![]);
+        pooled
+    });
+    let by_token = net
+        .config
+        .class()
+        .is_some_and(|class| class.ends_with("ForTokenClassification"));
+    if net.dict.has("classifier.dense") {
+        // RoBERTa's head reads the first step by itself.
+        let first = net.step(&x, "classifier.first_step", 0);
+        let mut inner = net.linear(&first, "classifier.dense");
+        inner.value = net.node("Tanh", "classifier.tanh", [inner.value], vec![]);
+        return net.linear(&inner, "classifier.out_proj").output();
+    }
+    if net.dict.has("classifier") {
+        return match pooled.filter(|_| !by_token) {
+            Some(pooled) => net.linear(&pooled, "classifier").output(),
+            None => net.project(&x, "classifier").output(),
+        };
+    }
+    if net.dict.has("qa_outputs") {
+        return net.project(&x, "qa_outputs").output();
+    }
+    if net.dict.has("cls.predictions") {
+        net.unused("cls.seq_relationship");
+        return masked_words(net, &x, words, style).output();
+    }
+    net.answer("last_hidden_state");
+    if let Some(pooled) = pooled {
+        net.also_gives("pooler_output", pooled.output());
+    }
+    x.output()
+}
+
+/// The head for masked words, whose last matrix is the embedding of the words, as the file may say again.
+fn masked_words(net: &mut Net<'_>, x: &Sequence, words: &str, style: &Style) -> Sequence {
+    let module = "cls.predictions.transform";
+    let inner = net.project(x, &format!("{module}.dense"));
+    let inner = net.between(&inner, &format!("{module}.act"), style.between);
+    let inner = net.layer_norm(&inner, &format!("{module}.LayerNorm"), style.epsilon);
+    let decoder = "cls.predictions.decoder";
+    let own = format!("{decoder}.weight");
+    let weight = if net.dict.has(&own) { own.as_str() } else { words };
+    let biases = ["cls.predictions.bias".to_owned(), format!("{decoder}.bias")];
+    let bias = biases.iter().find(|bias| net.dict.has(bias));
+    // A file may hold the same bias under both names.
+    net.unused(&biases[1]);
+    net.project_by(&inner, decoder, weight, bias.map(String::as_str))
+}
