@@ -6,6 +6,7 @@ use super::Outbox;
 use super::activation::activation_ui;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
+use super::errors::ErrorsPanel;
 use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
@@ -23,6 +24,7 @@ pub(super) enum View {
     Weights,
     Channels,
     Activations,
+    Errors,
     Network,
     Graph,
     Recipe,
@@ -31,11 +33,12 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 8] = [
+    pub(super) const ALL: [Self; 9] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
+        Self::Errors,
         Self::Network,
         Self::Graph,
         Self::Recipe,
@@ -49,6 +52,7 @@ impl View {
             Self::Weights => "Weights",
             Self::Channels => "Channels",
             Self::Activations => "Activations",
+            Self::Errors => "Errors",
             Self::Network => "Network",
             Self::Graph => "Graph",
             Self::Recipe => "Recipe",
@@ -65,6 +69,9 @@ impl View {
             }
             Self::Channels => "The largest weight of each input channel, and which channels are split.",
             Self::Activations => "The numbers that flow into the selected layer when the network runs.",
+            Self::Errors => {
+                "The selected layer's error against splits and bits, and how sensitive the network is about each layer."
+            }
             Self::Network => {
                 "All layers side by side: their distributions on one scale, and what clipping and splitting do to each."
             }
@@ -82,7 +89,9 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph => vec2(300.0, 150.0),
+            Self::Weights | Self::Channels | Self::Activations | Self::Errors | Self::Network | Self::Graph => {
+                vec2(300.0, 150.0)
+            }
         }
     }
 
@@ -93,7 +102,7 @@ impl View {
 
     /// Whether it is about the selected layer, which is then named above it.
     fn is_of_a_layer(self) -> bool {
-        matches!(self, Self::Weights | Self::Channels | Self::Activations)
+        matches!(self, Self::Weights | Self::Channels | Self::Activations | Self::Errors)
     }
 }
 
@@ -105,6 +114,7 @@ pub(super) struct Views {
     /// Below the distribution.
     channel_strip: ChannelsPanel,
     channels: ChannelsPanel,
+    errors: ErrorsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
     preview: PreviewPanel,
@@ -127,6 +137,11 @@ impl Views {
         self.network.is_idle() && self.graph.is_idle()
     }
 
+    /// At the end of a frame: tells the session what is in sight.
+    pub(super) fn watch(&mut self, out: &mut Outbox) {
+        self.errors.watch(out);
+    }
+
     /// Draws a view into all that is left of `ui`.
     pub(super) fn ui(&mut self, ui: &mut Ui, view: View, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
         let sigma = session.saved.sigma;
@@ -145,6 +160,7 @@ impl Views {
             }
             View::Channels => self.channels.ui(ui, open, height, out),
             View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
+            View::Errors => self.errors.ui(ui, session, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
             View::Recipe => {

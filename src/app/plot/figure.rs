@@ -38,7 +38,6 @@ pub(in crate::app) enum Shape {
     /// A bar around each x.
     Bars(Vec<[f64; 2]>),
     /// A line through the points, in their order.
-    #[allow(dead_code, reason = "the first line plot is the view of errors")]
     Line(Vec<[f64; 2]>),
     /// Upright lines.
     Uprights(Vec<f64>),
