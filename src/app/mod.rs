@@ -5,6 +5,7 @@ mod channels;
 mod command;
 mod dialogs;
 mod distribution;
+mod errors;
 mod execute;
 mod graph;
 mod launch;
@@ -229,6 +230,7 @@ impl eframe::App for App {
             ..Outbox::default()
         };
         self.panels_ui(ui, &mut out);
+        self.views.watch(&mut out);
         status::messages_window(&ctx, &self.session, &mut self.messages_open, &mut out);
         settings::settings_window(&ctx, &self.session, &mut self.settings_open, &mut out);
         self.dialogs.ui(&ctx, &mut out);

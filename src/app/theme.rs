@@ -82,10 +82,36 @@ pub(super) fn tokens_of(dark: bool) -> &'static Tokens {
 /// Decibels at the bad and the good end of the error scale.
 const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
 
+/// Curves that stand side by side and have no meaning of their own: the palette in its order, black left out.
+const SERIES_DARK: [Color32; 7] = [
+    Color32::from_rgb(0xa9, 0xb4, 0xc2),
+    Color32::from_rgb(0x56, 0xb4, 0xe9),
+    Color32::from_rgb(0xe6, 0x9f, 0x00),
+    Color32::from_rgb(0xd5, 0x7b, 0x33),
+    Color32::from_rgb(0x1f, 0xc2, 0x93),
+    Color32::from_rgb(0xe2, 0x8f, 0xbc),
+    Color32::from_rgb(0xf0, 0xe4, 0x42),
+];
+const SERIES_LIGHT: [Color32; 7] = [
+    Color32::from_rgb(0x5a, 0x68, 0x78),
+    Color32::from_rgb(0x00, 0x72, 0xb2),
+    Color32::from_rgb(0xb8, 0x7a, 0x00),
+    Color32::from_rgb(0xd5, 0x5e, 0x00),
+    Color32::from_rgb(0x00, 0x8a, 0x64),
+    Color32::from_rgb(0xb0, 0x4f, 0x84),
+    Color32::from_rgb(0x8a, 0x80, 0x00),
+];
+
 impl Tokens {
     /// The colour of the channel whose largest weight has that `rank`.
     pub(super) fn channel(&self, rank: usize) -> Color32 {
         self.channels[rank % self.channels.len()]
+    }
+
+    /// Colour of one of several curves, by its place. Give curves a dash or a marker besides.
+    pub(super) fn series(&self, place: usize) -> Color32 {
+        let colors = if self.dark { SERIES_DARK } else { SERIES_LIGHT };
+        colors[place % colors.len()]
     }
 
     /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.

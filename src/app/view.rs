@@ -6,6 +6,7 @@ use super::Outbox;
 use super::activation::ActivationPanel;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
+use super::errors::ErrorsPanel;
 use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
@@ -25,6 +26,7 @@ pub(super) enum View {
     Weights,
     Channels,
     Activations,
+    Errors,
     Network,
     Graph,
     Sweep,
@@ -35,11 +37,12 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
         Self::Activations,
+        Self::Errors,
         Self::Network,
         Self::Graph,
         Self::Sweep,
@@ -55,6 +58,7 @@ impl View {
             Self::Weights => "Weights",
             Self::Channels => "Channels",
             Self::Activations => "Activations",
+            Self::Errors => "Errors",
             Self::Network => "Network",
             Self::Graph => "Graph",
             Self::Sweep => "Sweep",
@@ -73,6 +77,9 @@ impl View {
             }
             Self::Channels => "The largest weight of each input channel, and which channels are split.",
             Self::Activations => "The numbers that flow into the selected layer when the network runs.",
+            Self::Errors => {
+                "The selected layer's error against splits and bits, and how sensitive the network is about each layer."
+            }
             Self::Network => {
                 "All layers side by side: their distributions on one scale, and what clipping and splitting do to each."
             }
@@ -95,9 +102,13 @@ impl View {
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
             Self::Sweep => vec2(380.0, 240.0),
-            Self::Weights | Self::Channels | Self::Activations | Self::Network | Self::Graph | Self::Learn => {
-                vec2(300.0, 150.0)
-            }
+            Self::Weights
+            | Self::Channels
+            | Self::Activations
+            | Self::Errors
+            | Self::Network
+            | Self::Graph
+            | Self::Learn => vec2(300.0, 150.0),
         }
     }
 
@@ -108,7 +119,10 @@ impl View {
 
     /// Whether it is about the selected layer, which is then named above it.
     fn is_of_a_layer(self) -> bool {
-        matches!(self, Self::Weights | Self::Channels | Self::Activations | Self::Learn)
+        matches!(
+            self,
+            Self::Weights | Self::Channels | Self::Activations | Self::Errors | Self::Learn
+        )
     }
 }
 
@@ -121,6 +135,7 @@ pub(super) struct Views {
     channel_strip: ChannelsPanel,
     channels: ChannelsPanel,
     activations: ActivationPanel,
+    errors: ErrorsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
     sweep: SweepPanel,
@@ -145,6 +160,11 @@ impl Views {
         self.network.is_idle() && self.graph.is_idle()
     }
 
+    /// At the end of a frame: tells the session what is in sight.
+    pub(super) fn watch(&mut self, out: &mut Outbox) {
+        self.errors.watch(out);
+    }
+
     /// Draws a view into all that is left of `ui`.
     pub(super) fn ui(&mut self, ui: &mut Ui, view: View, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
         let sigma = session.saved.sigma;
@@ -163,6 +183,7 @@ impl Views {
             }
             View::Channels => self.channels.ui(ui, open, height, out),
             View::Activations => self.activations.ui(ui, open, height, out),
+            View::Errors => self.errors.ui(ui, session, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),

@@ -40,6 +40,12 @@ impl<K: PartialEq, T> Live<K, T> {
         sender
     }
 
+    /// The same from the start: rows of the same inputs go too, because the job brings them again.
+    pub(super) fn restart(&mut self, key: K) -> Sender<T> {
+        self.of = None;
+        self.begin(key)
+    }
+
     /// Takes the rows that have come since the last call; tells whether there were any.
     pub(super) fn drain(&mut self) -> bool {
         let before = self.rows.len();
@@ -102,6 +108,19 @@ impl<K: PartialEq, T> Live<K, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn rows_do_not_come_twice_when_the_work_is_done_again() {
+        let mut live: Live<u8, char> = Live::default();
+        let sender = live.begin(1);
+        sender.send('a').unwrap();
+        live.fail("cancelled".to_owned());
+        let sender = live.restart(1);
+        assert!(live.rows().is_empty() && live.of() == Some(&1) && live.failure().is_none());
+        sender.send('a').unwrap();
+        live.finish();
+        assert_eq!(live.rows(), ['a']);
+    }
 
     #[test]
     fn rows_of_the_same_inputs_stay_when_the_work_is_taken_up_again() {

@@ -111,7 +111,7 @@ fn sensitivity(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     };
     open.sensitivity_asked = false;
     let recipe = key.recipe.clone();
-    let rows = open.sensitivity.begin(key);
+    let rows = open.sensitivity.restart(key);
     jobs.start(Kind::Sensitivity, "Measuring one layer at a time", move |progress| {
         measure::run_sensitivity(subject, &recipe, &rows, progress)
     });

@@ -1,0 +1,71 @@
+//! Where the error comes from: the selected layer's against splits and bits, and each layer's share in the outputs' error.
+
+mod curves;
+mod sensitivity;
+
+use super::Outbox;
+use super::text::note;
+use super::theme::tokens;
+use crate::session::{Action, OpenNetwork, Session, Watched};
+use egui::{Label, ScrollArea, Ui};
+
+/// State of the view between frames.
+#[derive(Default)]
+pub(super) struct ErrorsPanel {
+    /// It was drawn in this frame.
+    drawn: bool,
+    /// The session keeps the curves up to date.
+    watched: bool,
+}
+
+impl ErrorsPanel {
+    /// Draws curves and sensitivity into what is left of `ui`.
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+        self.drawn = true;
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            curves_ui(ui, open, (height * 0.5).clamp(150.0, 380.0), out);
+            ui.separator();
+            sensitivity::sensitivity_ui(ui, session, open, out);
+        });
+    }
+
+    /// At the end of a frame: the curves are computed only while somebody sees them.
+    pub(super) fn watch(&mut self, out: &mut Outbox) {
+        let drawn = std::mem::take(&mut self.drawn);
+        if drawn != self.watched {
+            self.watched = drawn;
+            out.actions.push(Action::Watch(Watched {
+                error_curves: drawn,
+                comparison: None,
+            }));
+        }
+    }
+}
+
+fn curves_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    match (open.error_curves(), open.error_curves_failure()) {
+        (_, Some(reason)) => {
+            ui.colored_label(
+                tokens(ui).error,
+                format!("The error curves cannot be computed: {reason}"),
+            );
+        }
+        (Some((_, found)), None) if found.by_bits.is_empty() => {
+            ui.label("No error curves: a weight of this layer is NaN or infinite.");
+        }
+        (Some((key, found)), None) => curves::curves_ui(ui, open, key, found, height, out),
+        (None, None) => {
+            let layer = open.original.network.layers.get(open.selected());
+            ui.label(match layer {
+                None => "This network has no layer with weights.",
+                Some(layer) if !layer.support.can_quantize() => "This layer can only be looked at: it has no error.",
+                Some(_) => "Computing the error curves…",
+            });
+        }
+    }
+    if open.settings(open.selected()).per_channel {
+        let text =
+            "The curves are for one scale a tensor: the recipe's scales for each channel are left out of account.";
+        ui.add(Label::new(note(text)).wrap());
+    }
+}

@@ -1,0 +1,128 @@
+//! What each layer alone does to the network's outputs: a bar a layer, the worst first.
+
+use super::super::Outbox;
+use super::super::preview::job_ui;
+use super::super::text::{self, note};
+use super::super::theme::tokens;
+use crate::inference::LayerSensitivity;
+use crate::session::{Action, Kind, OpenNetwork, Session};
+use egui::{Align2, Rect, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+
+/// Height of a bar, points.
+const ROW: f32 = 18.0;
+/// Share of the width for the names, and points for the numbers.
+const NAMES: f32 = 0.34;
+const NUMBERS: f32 = 64.0;
+
+/// Draws the button, the progress and the bars.
+pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+    let found = open.sensitivity();
+    ui.horizontal_wrapped(|ui| {
+        let help =
+            "Runs the network with one layer quantized at a time: how far does that layer alone push the outputs?";
+        match session.job(Kind::Sensitivity) {
+            Some(job) => job_ui(ui, &job, out),
+            None if ui.button("Measure one layer at a time").on_hover_text(help).clicked() => {
+                out.actions.push(Action::MeasureSensitivity);
+            }
+            None => {}
+        }
+        if let Some(reason) = found.failure() {
+            ui.label(note(format!("Stopped: {reason}")));
+        } else if !found.rows().is_empty() && !open.sensitivity_is_current(session.limit()) {
+            ui.label(note("These are of older settings."));
+        }
+    });
+    if found.rows().is_empty() {
+        return;
+    }
+    ui.label(note(
+        "SQNR of the network's outputs with only this layer quantized, dB: the shorter, the worse.",
+    ));
+    let rows = worst_first(found.rows());
+    let finite = rows.iter().map(|row| decibels(row)).filter(|db| db.is_finite());
+    let most = finite.fold(1.0, f64::max);
+    for row in rows {
+        row_ui(ui, open, row, most, out);
+    }
+}
+
+/// Outputs without any error have infinitely many decibels.
+fn decibels(row: &LayerSensitivity) -> f64 {
+    row.sqnr_db.unwrap_or(f64::INFINITY)
+}
+
+fn worst_first(rows: &[LayerSensitivity]) -> Vec<&LayerSensitivity> {
+    let mut rows: Vec<&LayerSensitivity> = rows.iter().collect();
+    rows.sort_by(|a, b| decibels(a).total_cmp(&decibels(b)));
+    rows
+}
+
+fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, out: &mut Outbox) {
+    let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
+    let selected = open.selected_name() == row.name;
+    let number = text::decibels(decibels(row));
+    let label = format!("Sensitivity of {}, {number}", row.name);
+    response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &label));
+    let visuals = ui.visuals();
+    let painter = ui.painter_at(rect);
+    if selected || response.hovered() {
+        let fill = if selected {
+            visuals.selection.bg_fill
+        } else {
+            visuals.faint_bg_color
+        };
+        painter.rect_filled(rect, 2.0, fill);
+    }
+    let font = TextStyle::Small.resolve(ui.style());
+    let ink = visuals.text_color();
+    let names = rect.width() * NAMES;
+    // A character of small type is about half as wide as it is high.
+    let keep = (names / (font.size * 0.56)) as usize;
+    let middle = rect.center().y;
+    let name = text::elide_middle(&row.name, keep);
+    painter.text(
+        pos2(rect.min.x + 4.0, middle),
+        Align2::LEFT_CENTER,
+        name,
+        font.clone(),
+        ink,
+    );
+    painter.text(pos2(rect.max.x - 4.0, middle), Align2::RIGHT_CENTER, number, font, ink);
+    let room = (rect.width() - names - NUMBERS).max(0.0);
+    let share = (decibels(row).min(most) / most).clamp(0.01, 1.0) as f32;
+    let bar = Rect::from_min_size(
+        pos2(rect.min.x + names, rect.min.y + 4.0),
+        vec2(room * share, ROW - 8.0),
+    );
+    painter.rect_filled(bar, 1.0, tokens(ui).sqnr(decibels(row)));
+    if response.on_hover_text(hover_text(row)).clicked()
+        && let Some(layer) = open.original.network.layer_index(&row.name)
+    {
+        out.actions.push(Action::SelectLayer(layer));
+    }
+}
+
+fn hover_text(row: &LayerSensitivity) -> String {
+    let mut lines = format!(
+        "{}\nweights {}, input {}, {}\nSQNR of its weights {}, of the outputs {}\nsame first answer as float: {}",
+        row.name,
+        text::bits(row.weight_bits),
+        text::bits(row.activation_bits),
+        text::plural(row.splits as u64, "split", "splits"),
+        text::decibels(row.weight_sqnr_db),
+        text::decibels(decibels(row)),
+        text::percent(row.agreement),
+    );
+    if let Some(top1) = row.metrics.top1 {
+        lines += &format!(
+            "\ntop-1 {} of {}",
+            text::percent(top1),
+            text::full_count(row.samples as u64)
+        );
+    }
+    if let Some(perplexity) = row.metrics.perplexity {
+        lines += &format!("\nperplexity {}", text::three_digits(perplexity));
+    }
+    lines
+}
