@@ -191,7 +191,7 @@ impl Views {
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)
-                    .show(ui, |ui| recipe_ui(ui, open, out));
+                    .show(ui, |ui| recipe_ui(ui, session, open, out));
             }
             View::Preview => self.preview.ui(ui, session, open, out),
         }

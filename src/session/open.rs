@@ -355,7 +355,8 @@ impl OpenNetwork {
         (key.recipe == plain(self.recipe())).then_some(evaluated)
     }
 
-    pub(super) fn evaluation_key(&self, limit: usize) -> Option<EvaluationKey> {
+    /// What results for the present recipe and data on `limit` samples are computed from; `None` without data.
+    pub fn evaluation_key(&self, limit: usize) -> Option<EvaluationKey> {
         let (data, _) = self.data_with_key()?;
         Some(EvaluationKey {
             recipe: self.recipe().clone(),

@@ -1,5 +1,6 @@
 //! What the recipe does to the answers: accuracy before and after, and samples with both networks' answers.
 
+mod checks;
 mod data;
 mod reading;
 mod samples;
@@ -32,7 +33,12 @@ impl PreviewPanel {
                 ui.label(note("Its weights can still be looked at, split and exported."));
             }
             RunState::NoData => no_data_ui(ui, out),
-            _ => self.samples.ui(ui, open),
+            _ => {
+                if open.data().is_some() {
+                    checks::checks_ui(ui, session, open, out);
+                }
+                self.samples.ui(ui, open);
+            }
         }
     }
 }
@@ -91,15 +97,13 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     };
     match (float, quantized) {
         (Some(float), Some(quantized)) => {
-            ui.label(weak(
-                RichText::new(format!("float {what}{}", float.value))
-                    .color(colors.original)
-                    .strong(),
-            ));
+            let shown = format!("float {what}{}", float.value);
+            let response = ui.label(weak(RichText::new(shown).color(colors.original).strong()));
+            response.on_hover_text(with_interval(&evaluation.float, explanation));
             ui.label("→");
             let shown = format!("this recipe {}{}", quantized.value, quantized.spread);
             ui.label(weak(RichText::new(shown).color(colors.quantized).strong()))
-                .on_hover_text(explanation);
+                .on_hover_text(with_interval(&evaluation.quantized, explanation));
             if let Some(plain) = open
                 .plain_evaluated()
                 .and_then(|plain| metric(&plain.evaluation.quantized, plain.evaluation.samples))
@@ -124,6 +128,24 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
         text::full_count(evaluation.samples as u64)
     )))
     .on_hover_text(more);
+}
+
+/// `91.5 % (89.9 to 93.1), 95 % interval`: where the accuracy on other samples of the same kind would lie.
+fn interval(metrics: &Metrics) -> Option<String> {
+    let [low, high] = metrics.top1_interval?;
+    let top1 = text::percent(metrics.top1?);
+    let (low, high) = (low * 100.0, high * 100.0);
+    Some(format!("{top1} ({low:.1} to {high:.1}), 95 % interval"))
+}
+
+/// The interval where there is one, and what the number is.
+fn with_interval(metrics: &Metrics, explanation: &str) -> String {
+    match interval(metrics) {
+        Some(interval) => {
+            format!("{interval}: where other samples of the same kind would put it (Wilson).\n{explanation}")
+        }
+        None => explanation.to_owned(),
+    }
 }
 
 /// One number for a network: accuracy or perplexity.

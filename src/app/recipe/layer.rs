@@ -2,11 +2,14 @@
 
 use super::super::Outbox;
 use super::super::text::{self, note};
+use super::axis::axis_row;
+use super::ranges::range_source_ui;
 use super::rows::{
-    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, BITS_HELP, CLIP_HELP, Edit, bits_row, clip_row, ratio_row, split_row,
+    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, ACTIVATION_RATIO_HELP, ACTIVATION_SPLIT_HELP, BITS_HELP, CLIP_HELP, Edit,
+    RATIO_HELP, SPLIT_HELP, bits_row, clip_row, ratio_row, split_row,
 };
 use crate::network::Support;
-use crate::quantization::{Bits, LayerRecipe};
+use crate::quantization::{Bits, LayerRecipe, LayerSettings};
 use crate::session::{Action, OpenNetwork};
 use egui::Ui;
 
@@ -34,9 +37,10 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     let settings = open.settings(index);
     let present = open.recipe().layers.get(&layer.name).cloned().unwrap_or_default();
     let mut edit = Edit::new(present);
+    axis_row(ui, layer, &mut edit);
     float_row(ui, open, &mut edit);
+    let splits = matches!(layer.support, Support::Split);
     if settings.weight_bits != Bits::Float || edit.value.weight_bits.is_some() {
-        let splits = matches!(layer.support, Support::Split);
         overriding(
             ui,
             "Layer weight bits",
@@ -55,7 +59,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 |layer| &mut layer.expand_ratio,
                 settings.expand_ratio,
                 |ui, name, edit| {
-                    ratio_row(ui, name, edit, |value| value);
+                    ratio_row(ui, name, RATIO_HELP, edit, |value| value);
                 },
             );
             overriding(
@@ -65,7 +69,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 |layer| &mut layer.split,
                 settings.split,
                 |ui, name, edit| {
-                    split_row(ui, name, edit, |value| value);
+                    split_row(ui, name, SPLIT_HELP, edit, |value| value);
                 },
             );
         }
@@ -89,18 +93,10 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 bits_row(ui, name, ACTIVATION_HELP, edit, |value| value);
             },
         );
-        if settings.activation_bits != Bits::Float || edit.value.activation_clip.is_some() {
-            overriding(
-                ui,
-                "Layer activation clip",
-                &mut edit,
-                |layer| &mut layer.activation_clip,
-                settings.activation_clip,
-                |ui, name, edit| {
-                    clip_row(ui, name, ACTIVATION_CLIP_HELP, edit, |value| value);
-                },
-            );
-        }
+        activation_rows(ui, &settings, splits, &mut edit);
+    }
+    if open.recipe().needs_activations() {
+        range_source_ui(ui, open, layer);
     }
     if let Some(gesture) = edit.changed {
         let value = edit.value;
@@ -108,6 +104,47 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     }
     if edit.released {
         out.actions.push(Action::EndGesture);
+    }
+}
+
+/// What is done to the layer's inputs, where they are on a grid or an exception is left from when they were.
+fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &mut Edit<LayerRecipe>) {
+    let grid = settings.activation_bits != Bits::Float;
+    if splits && (grid || edit.value.activation_expand_ratio.is_some()) {
+        overriding(
+            ui,
+            "Layer activation ratio",
+            edit,
+            |layer| &mut layer.activation_expand_ratio,
+            settings.activation_expand_ratio,
+            |ui, name, edit| {
+                ratio_row(ui, name, ACTIVATION_RATIO_HELP, edit, |value| value);
+            },
+        );
+    }
+    if splits && (grid || edit.value.activation_split.is_some()) {
+        overriding(
+            ui,
+            "Layer activation split",
+            edit,
+            |layer| &mut layer.activation_split,
+            settings.activation_split,
+            |ui, name, edit| {
+                split_row(ui, name, ACTIVATION_SPLIT_HELP, edit, |value| value);
+            },
+        );
+    }
+    if grid || edit.value.activation_clip.is_some() {
+        overriding(
+            ui,
+            "Layer activation clip",
+            edit,
+            |layer| &mut layer.activation_clip,
+            settings.activation_clip,
+            |ui, name, edit| {
+                clip_row(ui, name, ACTIVATION_CLIP_HELP, edit, |value| value);
+            },
+        );
     }
 }
 
@@ -152,7 +189,7 @@ fn overriding<T: Clone>(
 }
 
 /// A button that drops an exception; nothing where there is none.
-fn reset_button<T>(
+pub(super) fn reset_button<T>(
     ui: &mut Ui,
     name: &str,
     edit: &mut Edit<LayerRecipe>,

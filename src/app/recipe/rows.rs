@@ -1,7 +1,7 @@
 //! The controls of the recipe: one row each, for the whole network and for a layer alike.
 
 use super::super::{choice_row, label_row, text};
-use crate::quantization::{Bits, Clip, SplitKind};
+use crate::quantization::{Bits, Clip, SplitExport, SplitKind};
 use egui::{DragValue, Response, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
@@ -16,8 +16,11 @@ pub(super) const BITS_HELP: &str =
 pub(super) const ACTIVATION_HELP: &str = "Bits of the numbers that flow between layers. Their ranges are measured on data, or guessed from the network where there is none.";
 pub(super) const CLIP_HELP: &str = "Where the grid ends. None: at the largest weight, so that nothing is cut; the others trade a few large weights that are cut for a finer grid under all the rest.";
 pub(super) const ACTIVATION_CLIP_HELP: &str = "Where the grid of the layers' inputs ends. None: at the largest value that was seen; the others cut the largest values for a finer grid under the rest.";
-const RATIO_HELP: &str = "How many input channels may be added, as a share of those there are. Each split halves the largest weight of the layer, so the grid gets finer for all others.";
-const SPLIT_HELP: &str = "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.";
+pub(super) const RATIO_HELP: &str = "How many input channels may be added, as a share of those there are. Each split halves the largest weight of the layer, so the grid gets finer for all others.";
+pub(super) const SPLIT_HELP: &str = "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.";
+pub(super) const ACTIVATION_RATIO_HELP: &str = "How many of a layer's inputs may be sent twice at half the value, as a share of those there are: those whose numbers lie beyond the rest most often. Their grid gets finer; the layer has more inputs.";
+pub(super) const ACTIVATION_SPLIT_HELP: &str = "How an input becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the input rounded to; naive halves are equal.";
+const EXPORT_HELP: &str = "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs).";
 
 /// A value under edit: whether it changed in this frame, and whether the hand is still on the control.
 pub(super) struct Edit<T> {
@@ -71,12 +74,12 @@ pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T
     edit.seen(&response);
 }
 
-pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut f64) {
+pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut f64) {
     let before = *field(&mut edit.value);
     // Without the digits that only the multiplication brings.
     let mut percent = hundredths(before * 100.0);
     let most = MOST_PERCENT.max(percent);
-    let response = label_row(ui, name, RATIO_HELP, |ui| {
+    let response = label_row(ui, name, help, |ui| {
         // A number from a file is shown as it is; only what the hand sets goes in steps.
         let slider = Slider::new(&mut percent, 0.0..=most).clamping(SliderClamping::Edits);
         ui.add(slider.step_by(0.5).suffix(" %").max_decimals(1))
@@ -94,10 +97,16 @@ fn hundredths(x: f64) -> f64 {
     (x * 100.0).round() / 100.0
 }
 
-pub(super) fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut SplitKind) {
+pub(super) fn split_row<T>(
+    ui: &mut Ui,
+    name: &str,
+    help: &str,
+    edit: &mut Edit<T>,
+    field: fn(&mut T) -> &mut SplitKind,
+) {
     let value = field(&mut edit.value);
     let before = *value;
-    choice_row(ui, name, SPLIT_HELP, |ui| {
+    choice_row(ui, name, help, |ui| {
         let shown = text::split(*value);
         let combo = egui::ComboBox::from_id_salt(name).selected_text(shown).width(CHOICE);
         combo
@@ -110,6 +119,45 @@ pub(super) fn split_row<T>(ui: &mut Ui, name: &str, edit: &mut Edit<T>, field: f
     });
     if *value != before {
         edit.changed = Some(false);
+    }
+}
+
+/// Who makes the copies of split channels in an exported graph.
+pub(super) fn export_row(ui: &mut Ui, edit: &mut Edit<SplitExport>) {
+    let before = edit.value;
+    choice_row(ui, "Copies", EXPORT_HELP, |ui| {
+        let combo = egui::ComboBox::from_id_salt("split export").selected_text(export_name(before));
+        combo
+            .width(CHOICE)
+            .show_ui(ui, |ui| {
+                for way in [SplitExport::Gather, SplitExport::Widen] {
+                    let response = ui.selectable_value(&mut edit.value, way, export_name(way));
+                    response.on_hover_text(export_cost(way));
+                }
+            })
+            .response
+    });
+    if edit.value != before {
+        edit.changed = Some(false);
+    }
+}
+
+fn export_name(way: SplitExport) -> &'static str {
+    match way {
+        SplitExport::Gather => "gather",
+        SplitExport::Widen => "widen",
+    }
+}
+
+/// What a way to make the copies costs, in a sentence.
+fn export_cost(way: SplitExport) -> &'static str {
+    match way {
+        SplitExport::Gather => {
+            "Channels are copied each time the network runs: memory traffic, no more multiplications."
+        }
+        SplitExport::Widen => {
+            "The layer before computes the copies: nothing is copied at run time, but that layer needs its MACs for them too. Where the layer before cannot do it, channels are gathered."
+        }
     }
 }
 
