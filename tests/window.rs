@@ -6,6 +6,8 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "window/plots.rs"]
+mod plots;
 #[path = "common/window.rs"]
 mod window;
 
@@ -151,6 +153,7 @@ fn the_threshold_is_dragged_in_the_histogram_and_a_double_click_resets_it() {
         "the drag was one step"
     );
 
+    click(&mut window, "Show ▾");
     click(&mut window, "linear");
     click(&mut window, "log");
 }

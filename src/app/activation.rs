@@ -1,71 +1,173 @@
-//! The values that flow into the selected layer, once data was run.
+//! The values that flow into the selected layer, once data was run: the same view as of its weights.
 
 use super::command::Command;
-use super::distribution::draw_grid;
+use super::distribution::{
+    Grip, Hand, Show, draw_fits, draw_grid, errors_ui, headroom, markers_ui, threshold_line, zoom_and_pan,
+};
+use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
 use super::plot::figure::{Figure, Series, Shape};
-use super::plot::{Scale, Steps, histogram_plot, scale_ui, swatch};
+use super::plot::{Scale, Steps, histogram_plot, swatch};
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
-use crate::quantization::ActivationPlan;
+use crate::quantization::{ActivationPlan, Clip, expected_error};
 use crate::session::{Action, OpenNetwork};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::{Response, Ui};
-use egui_plot::{PlotBounds, PlotUi, VLine};
+use egui::{CursorIcon, Ui};
+use egui_plot::{PlotBounds, PlotUi};
 
-/// Draws the view into the `height` that is given.
-pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, height: f32, out: &mut Outbox) {
-    let Some(layer) = open.original.network.layers.get(open.selected()) else {
-        return;
-    };
-    let statistics = layer
-        .input
-        .as_ref()
-        .and_then(|(name, _)| open.calibration()?.activations.get(name));
-    let Some(statistics) = statistics else {
-        missing_ui(ui, open, height, out);
-        return;
-    };
-    let plan = open
-        .planned()
-        .and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
-    let plan = plan.and_then(|plan| plan.quantized()?.activation);
-    let top = ui.cursor().top();
-    let colors = tokens(ui);
-    ui.horizontal_wrapped(|ui| {
-        swatch(
-            ui,
-            colors.original,
-            "input of the layer",
-            "The numbers that the weights multiply, gathered from samples.",
-        );
-        if plan.is_some() {
-            swatch(
-                ui,
-                colors.clipped,
-                "clipped",
-                "Values beyond the threshold are cut down to it.",
-            );
-            swatch(
-                ui,
-                colors.grid,
-                "grid",
-                "The only values that an input can have at this number of bits.",
-            );
+/// Bars over the visible range, about.
+const BARS: usize = 320;
+
+/// State of the view between frames.
+#[derive(Default)]
+pub(super) struct ActivationPanel {
+    show: Show,
+    grip: Grip,
+    /// The visible range and the layer that it is of; all of another layer is shown.
+    range: Option<(usize, (f64, f64))>,
+}
+
+impl ActivationPanel {
+    /// Draws the view into the `height` that is given.
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+        let Some(layer) = open.original.network.layers.get(open.selected()) else {
+            return;
+        };
+        let statistics = layer
+            .input
+            .as_ref()
+            .and_then(|(name, _)| open.calibration()?.activations.get(name));
+        let Some(statistics) = statistics else {
+            missing_ui(ui, open, height, out);
+            return;
+        };
+        let planned = open.planned();
+        let plan = planned.and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
+        let plan = plan.and_then(|plan| plan.quantized()?.activation);
+        let top = ui.cursor().top();
+        self.legend_ui(ui, plan.is_some());
+        let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
+        let hand = self.plot_ui(ui, open, statistics, plan, plot_height, out);
+        self.grip = hand.grip;
+        if hand.grip.hot {
+            ui.ctx().set_cursor_icon(CursorIcon::ResizeHorizontal);
         }
-        scale_ui(ui, scale);
-    });
-    let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
-    let shown = plot_ui(ui, statistics, plan, *scale, plot_height);
-    figure_menu(ui, &shown, "Plot of the inputs", out, || {
-        figure(ui, open, statistics, *scale)
-    });
-    ui.label(format!(
-        "{} to {} · {}",
+        self.take(&hand, open, out);
+        match plan {
+            Some(plan) => {
+                let error = expected_error(statistics, plan.grid, plan.threshold);
+                errors_ui(ui, error.mse, error.clip_mse, error.sqnr_db);
+            }
+            None => {
+                ui.label("The input stays float. Give activations bits in the recipe to put it on a grid.");
+            }
+        }
+        source_ui(ui, open, statistics, out);
+    }
+
+    fn legend_ui(&mut self, ui: &mut Ui, quantized: bool) {
+        let colors = tokens(ui);
+        ui.horizontal_wrapped(|ui| {
+            self.show.menu_ui(ui, false);
+            swatch(ui, colors.original, "input of the layer", Term::Activation.text());
+            if quantized {
+                swatch(ui, colors.clipped, "clipped", Term::Clip.text());
+                swatch(ui, colors.grid, "grid", Term::Grid.text());
+            }
+            help_ui(ui, Term::Activation);
+        });
+    }
+
+    fn plot_ui(
+        &self,
+        ui: &mut Ui,
+        open: &OpenNetwork,
+        statistics: &ActivationStatistics,
+        plan: Option<ActivationPlan>,
+        height: f32,
+        out: &mut Outbox,
+    ) -> Hand {
+        let colors = tokens(ui);
+        let scale = self.show.scale;
+        let whole = visible(statistics);
+        let range = match self.range {
+            Some((layer, range)) if layer == open.selected() => range,
+            _ => whole,
+        };
+        let (low, width, counts) = merged(statistics, range);
+        let steps = Steps {
+            low,
+            width,
+            counts: &counts,
+        };
+        let details = open.details().and_then(|(_, details)| details.input.as_ref());
+        let marks = details
+            .filter(|_| self.show.clips)
+            .map_or(&[][..], |details| &details.clips);
+        let highest = steps.highest(scale).max(0.3) * headroom(height, !marks.is_empty());
+        let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
+        let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
+        let shown = histogram_plot("activation histogram", "input value", "values in a bin", height, scale)
+            .allow_double_click_reset(false)
+            .show(ui, |plot| {
+                plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest]));
+                steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
+                let mut hand = Hand::default();
+                if let Some(plan) = plan {
+                    draw_grid(plot, plan.grid, colors.grid);
+                    let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
+                    let most = f64::from(statistics.max_abs());
+                    hand = threshold_line(plot, self.grip, threshold, sides, most, colors.handle);
+                }
+                if let Some(details) = details.filter(|_| self.show.fits) {
+                    draw_fits(plot, &details.fits, range, steps.width, scale, colors.handle);
+                }
+                if !self.grip.dragging {
+                    hover(plot, &steps);
+                }
+                if !hand.grip.hot {
+                    hand.range = zoom_and_pan(plot, range, whole);
+                }
+                hand
+            });
+        let painter = ui.painter().with_clip_rect(*shown.transform.frame());
+        steps.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
+        let present = open.settings(open.selected()).activation_clip;
+        if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "inputs") {
+            out.edit_layer(open, false, |layer| layer.activation_clip = Some(clip));
+        }
+        figure_menu(ui, &shown.response, "Plot of the inputs", out, || {
+            figure(ui, open, statistics, scale)
+        });
+        shown.inner
+    }
+
+    fn take(&mut self, hand: &Hand, open: &OpenNetwork, out: &mut Outbox) {
+        if let Some(range) = hand.range {
+            self.range = range.map(|range| (open.selected(), range));
+        }
+        if let Some(threshold) = hand.threshold {
+            let clip = Clip::Manual(threshold as f32);
+            out.edit_layer(open, true, |layer| layer.activation_clip = Some(clip));
+        }
+        if hand.released {
+            out.actions.push(Action::EndGesture);
+        }
+        if hand.reset_threshold {
+            out.edit_layer(open, false, |layer| layer.activation_clip = None);
+        }
+    }
+}
+
+/// The ends of what was seen, how much, and where it comes from.
+fn source_ui(ui: &mut Ui, open: &OpenNetwork, statistics: &ActivationStatistics, out: &mut Outbox) {
+    let seen = format!(
+        "{} to {} · {}. ",
         text::three_digits(f64::from(statistics.min)),
         text::three_digits(f64::from(statistics.max)),
         text::plural(statistics.count, "value", "values"),
-    ));
+    );
     let from = match (statistics.source, open.calibration()) {
         (RangeSource::Calibration, Some(calibration)) => {
             format!("From {} samples of {}.", calibration.samples, calibration.data_name)
@@ -77,7 +179,7 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, 
         (RangeSource::Noise, _) => "Range from noise that was run through the network, without data.".to_owned(),
     };
     ui.horizontal_wrapped(|ui| {
-        ui.label(text::note(from));
+        ui.label(text::note(seen + &from));
         if statistics.source != RangeSource::Calibration && open.data().is_some() {
             let response = ui.small_button("Measure on the open data");
             if response
@@ -90,44 +192,16 @@ pub(super) fn activation_ui(ui: &mut Ui, open: &OpenNetwork, scale: &mut Scale, 
     });
 }
 
-fn plot_ui(
-    ui: &mut Ui,
-    statistics: &ActivationStatistics,
-    plan: Option<ActivationPlan>,
-    scale: Scale,
-    height: f32,
-) -> Response {
-    let colors = tokens(ui);
-    let (range, counts) = statistics.bins();
-    let range = if range > 0.0 { f64::from(range) } else { 1.0 };
-    let steps = Steps {
-        low: -range,
-        width: 2.0 * range / counts.len().max(1) as f64,
-        counts,
-    };
-    let highest = steps.highest(scale).max(0.3);
-    let (low, high) = visible(statistics);
-    let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
-    let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
-    let shown =
-        histogram_plot("activation histogram", "input value", "values in a bin", height, scale).show(ui, |plot| {
-            plot.set_plot_bounds(PlotBounds::from_min_max([low, 0.0], [high, highest * 1.08]));
-            steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
-            if let Some(plan) = plan {
-                draw_grid(plot, plan.grid, colors.grid);
-                let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
-                for side in sides {
-                    let line = VLine::new("threshold", side * threshold)
-                        .color(colors.handle)
-                        .width(1.5);
-                    plot.vline(line.allow_hover(false));
-                }
-            }
-            hover(plot, &steps);
-        });
-    let painter = ui.painter().with_clip_rect(*shown.transform.frame());
-    steps.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
-    shown.response
+/// Lower end of the first bin, width and counts of the bins over `range`: as many of those that were counted together as
+/// give about [`BARS`] over it.
+fn merged(statistics: &ActivationStatistics, range: (f64, f64)) -> (f64, f64, Vec<u64>) {
+    let (end, counts) = statistics.bins();
+    let end = if end > 0.0 { f64::from(end) } else { 1.0 };
+    let width = 2.0 * end / counts.len().max(1) as f64;
+    let visible = ((range.1 - range.0) / width).max(1.0);
+    let together = ((visible / BARS as f64) as usize).max(1).next_power_of_two();
+    let merged = counts.chunks(together).map(|chunk| chunk.iter().sum()).collect();
+    (-end, width * together as f64, merged)
 }
 
 /// What the plot shows.
@@ -154,7 +228,7 @@ fn figure(ui: &Ui, open: &OpenNetwork, statistics: &ActivationStatistics, scale:
 }
 
 /// The bin under the pointer.
-fn hover(plot: &mut PlotUi<'_>, steps: &Steps<'_>) {
+fn hover(plot: &PlotUi<'_>, steps: &Steps<'_>) {
     let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());
     let Some(bin) = pointer.and_then(|pointer| steps.bin(pointer.x)) else {
         return;
@@ -204,4 +278,21 @@ fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
             }
         }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merged_bins_lose_no_value_and_end_where_the_counted_ones_end() {
+        let mut seen = ActivationStatistics::new(RangeSource::Calibration);
+        seen.add(&[0.0, 0.5, 0.9, 3.0]);
+        for range in [(-0.1, 3.1), (0.4, 0.6)] {
+            let (low, width, counts) = merged(&seen, range);
+            assert_eq!(counts.iter().sum::<u64>(), 4);
+            assert!((low + width * counts.len() as f64 + low).abs() < 1e-9);
+            assert!((range.1 - range.0) / width <= 2.0 * BARS as f64);
+        }
+    }
 }

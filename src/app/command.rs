@@ -17,6 +17,7 @@ pub(super) enum Command {
     LoadRecipe,
     Demo(Demo),
     Export(ExportKind),
+    SaveSweep,
     Undo,
     Redo,
     ToggleTheme,
@@ -35,6 +36,7 @@ pub(super) enum Command {
     ZoomReset,
     Palette,
     Settings,
+    Tour,
     Quit,
 }
 
@@ -75,7 +77,7 @@ impl Command {
         ];
         all.extend(Demo::ALL.map(Self::Demo));
         all.extend(ExportKind::ALL.map(Self::Export));
-        all.extend([Self::Undo, Self::Redo]);
+        all.extend([Self::SaveSweep, Self::Undo, Self::Redo]);
         all.extend(Preset::ALL.map(Self::Preset));
         all.extend(View::ALL.map(Self::ShowView));
         all.extend(View::ALL.map(Self::CloseView));
@@ -92,6 +94,7 @@ impl Command {
             Self::ShowMessages,
             Self::Settings,
             Self::Retry,
+            Self::Tour,
             Self::Quit,
         ]);
         all
@@ -121,6 +124,7 @@ impl Command {
         let before = match self {
             Self::Demo(_) => "Demo ",
             Self::Export(_) => "Export ",
+            Self::SaveSweep => "Sweep: ",
             Self::Preset(_) => "Preset ",
             Self::ShowView(_) => "Show view ",
             Self::CloseView(_) => "Close view ",
@@ -143,6 +147,7 @@ impl Command {
             Self::Export(ExportKind::Onnx) => "ONNX graph…",
             Self::Export(ExportKind::Safetensors) => "Safetensors…",
             Self::Export(ExportKind::Recipe) => "Recipe…",
+            Self::SaveSweep => "Save CSV…",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
             Self::ToggleTheme => "Dark or light",
@@ -152,6 +157,7 @@ impl Command {
             Self::ResetView => "Show all weights",
             Self::ShowMessages => "Messages",
             Self::Retry => "Try again",
+            Self::Tour => "Five-minute tour",
             Self::Preset(Preset::Deploy) => "Deploy",
             Self::Preset(Preset::Paper) => "Paper",
             Self::ShowView(view) | Self::CloseView(view) => view.title(),
@@ -185,6 +191,7 @@ impl Command {
                 "Write integers, scales and the list of split channels of each layer."
             }
             Self::Export(ExportKind::Recipe) => "Write the settings as a TOML file that the command line reads too.",
+            Self::SaveSweep => "Write the rows of the newest sweep as a CSV file, each with its whole recipe.",
             Self::Undo => "Take the last change of the recipe back.",
             Self::Redo => "Make the change again.",
             Self::ToggleTheme => "Switch between dark and light.",
@@ -194,6 +201,7 @@ impl Command {
             Self::ResetView => "Zoom out to all weights of the layer.",
             Self::ShowMessages => "List what was done and what went wrong.",
             Self::Retry => "Try again what failed or was cancelled.",
+            Self::Tour => "From a damaged network to an exported one, step by step.",
             Self::Preset(Preset::Deploy) => {
                 "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay."
             }
@@ -242,7 +250,9 @@ impl Command {
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors)
+            | Self::SaveSweep
             | Self::Retry
+            | Self::Tour
             | Self::Preset(_)
             | Self::ShowView(_)
             | Self::CloseView(_)

@@ -16,6 +16,8 @@ pub(super) enum Purpose {
     DataFolder,
     Recipe,
     Export(ExportKind),
+    /// The rows of a sweep.
+    Sweep,
     /// A plot's data or picture.
     Figure(FigureFile),
 }
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
             Self::Export(ExportKind::Safetensors) => "Export as safetensors",
             Self::Export(ExportKind::Recipe) => "Save the recipe",
+            Self::Sweep => "Save the sweep",
             Self::Figure(FigureFile::Csv) => "Save the plot's data",
             Self::Figure(FigureFile::Svg) => "Save the plot's drawing",
             Self::Figure(FigureFile::Png) => "Save the plot's picture",
@@ -69,7 +72,7 @@ impl Purpose {
             Self::Data => "path of a file or folder, or demo:fashion",
             Self::DataFolder => "path of a folder, one sub-folder a class",
             Self::Recipe => "path of a .toml file",
-            Self::Export(_) | Self::Figure(_) => "path of the new file",
+            Self::Export(_) | Self::Sweep | Self::Figure(_) => "path of the new file",
         }
     }
 
@@ -83,6 +86,7 @@ impl Purpose {
             },
             Self::Recipe => Action::LoadRecipe(path),
             Self::Export(kind) => Action::Export { kind, path },
+            Self::Sweep => Action::SaveSweep(path),
             Self::Figure(_) => {
                 out.figure_path = Some(path);
                 return;
@@ -189,7 +193,7 @@ impl Dialogs {
                 let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
                 ui.horizontal(|ui| {
                     let path = prompt.path.trim();
-                    let text = if matches!(prompt.purpose, Purpose::Export(_) | Purpose::Figure(_)) {
+                    let text = if matches!(prompt.purpose, Purpose::Export(_) | Purpose::Sweep | Purpose::Figure(_)) {
                         "Write"
                     } else {
                         "Open"
@@ -227,6 +231,7 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
             .add_filter(kind.extension(), &[kind.extension()])
             .set_file_name(suggestion)
             .save_file(),
+        Purpose::Sweep => dialog.add_filter("csv", &["csv"]).set_file_name(suggestion).save_file(),
         Purpose::Figure(kind) => dialog
             .add_filter(kind.extension(), &[kind.extension()])
             .set_file_name(suggestion)

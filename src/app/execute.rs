@@ -4,7 +4,7 @@ use super::command::Command;
 use super::dialogs::Purpose;
 use super::layout::Layout;
 use super::{App, Outbox};
-use crate::session::{Action, ExportKind};
+use crate::session::{Action, ExportKind, OpenNetwork};
 use egui::ThemePreference;
 use std::path::PathBuf;
 
@@ -22,6 +22,10 @@ impl App {
             Command::Export(kind) => {
                 let name = self.export_name(kind);
                 self.dialogs.ask(ctx, Purpose::Export(kind), &name);
+            }
+            Command::SaveSweep => {
+                let name = format!("{}-sweep.csv", self.session.open().map(stem).unwrap_or_default());
+                self.dialogs.ask(ctx, Purpose::Sweep, &name);
             }
             Command::Undo => self.session.act(Action::Undo),
             Command::Redo => self.session.act(Action::Redo),
@@ -44,6 +48,7 @@ impl App {
             }
             Command::ResetView => self.session.act(Action::ShowRange(None)),
             Command::ShowMessages => self.messages_open = !self.messages_open,
+            Command::Tour => self.tour.start(),
             Command::Retry => self.session.act(Action::Retry),
             Command::Preset(preset) => self.session.act(Action::ApplyPreset(preset)),
             Command::ShowView(view) => self.layout.show(view),
@@ -63,11 +68,7 @@ impl App {
         let Some(open) = self.session.open() else {
             return String::new();
         };
-        let name = open.original.network.name.replace([':', '/', '\\'], "-");
-        let stem = name
-            .strip_suffix(".onnx")
-            .or(name.strip_suffix(".safetensors"))
-            .unwrap_or(&name);
+        let stem = stem(open);
         let bits = open
             .recipe()
             .weight_bits
@@ -75,4 +76,11 @@ impl App {
             .map_or_else(|| "float".to_owned(), |bits| format!("{bits}bit"));
         format!("{stem}-{bits}.{}", kind.extension())
     }
+}
+
+/// The network's name as that of a file, without its end.
+fn stem(open: &OpenNetwork) -> String {
+    let name = open.original.network.name.replace([':', '/', '\\'], "-");
+    let stem = name.strip_suffix(".onnx").or(name.strip_suffix(".safetensors"));
+    stem.unwrap_or(&name).to_owned()
 }

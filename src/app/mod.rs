@@ -12,6 +12,7 @@ mod launch;
 mod layer_table;
 mod layer_title;
 mod layout;
+mod learn;
 mod network;
 mod palette;
 mod plot;
@@ -20,6 +21,7 @@ mod recipe;
 mod resume;
 mod settings;
 mod status;
+mod sweep;
 mod text;
 mod theme;
 mod toasts;
@@ -94,6 +96,7 @@ pub struct App {
     session: Session,
     layout: Layout,
     views: view::Views,
+    tour: learn::tour::Tour,
     dialogs: Dialogs,
     palette: palette::Palette,
     corner: toasts::Corner,
@@ -134,6 +137,7 @@ impl App {
             session,
             layout: layout.unwrap_or_default(),
             views: view::Views::default(),
+            tour: learn::tour::Tour::default(),
             dialogs: Dialogs::new(true),
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
@@ -177,6 +181,9 @@ impl App {
             CentralPanel::default().show(ui, |ui| welcome::welcome_ui(ui, &self.session, out));
             return;
         };
+        if self.tour.is_under_way() {
+            Panel::top("tour").show(ui, |ui| self.tour.ui(ui, &self.session, open, out));
+        }
         CentralPanel::no_frame().show(ui, |ui| {
             self.layout.ui(ui, &mut self.views, &self.session, open, out);
         });

@@ -236,7 +236,9 @@ pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &s
     ui.spacing_mut().item_spacing.x = 4.0;
     let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
     ui.painter().rect_filled(rect, 2.0, color);
-    ui.label(text::note(meaning)).on_hover_text(explanation);
+    // In one piece: where it does not fit it goes to the next line.
+    ui.add(egui::Label::new(text::note(meaning)).extend())
+        .on_hover_text(explanation);
     ui.add_space(8.0);
 }
 

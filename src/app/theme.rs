@@ -18,6 +18,8 @@ pub(super) struct Tokens {
     pub(super) split: Color32,
     /// What is clipped.
     pub(super) clipped: Color32,
+    /// The channels with the largest weights, largest first.
+    channels: [Color32; 4],
     /// The values of the grid.
     pub(super) grid: Color32,
     /// A line that can be dragged.
@@ -35,6 +37,12 @@ const DARK: Tokens = Tokens {
     outlier: Color32::from_rgb(0xff, 0x74, 0x33),
     split: Color32::from_rgb(0x1f, 0xc2, 0x93),
     clipped: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    channels: [
+        Color32::from_rgb(0xff, 0xe2, 0x4d),
+        Color32::from_rgb(0xf0, 0x8f, 0xd0),
+        Color32::from_rgb(0xb0, 0x3a, 0x8a),
+        Color32::from_rgb(0x9a, 0x6b, 0x3f),
+    ],
     grid: Color32::from_rgb(0x70, 0x74, 0x7a),
     handle: Color32::from_rgb(0xe6, 0xe8, 0xea),
     error: Color32::from_rgb(0xff, 0x7a, 0x70),
@@ -48,6 +56,12 @@ const LIGHT: Tokens = Tokens {
     outlier: Color32::from_rgb(0xd5, 0x5e, 0x00),
     split: Color32::from_rgb(0x00, 0x8a, 0x64),
     clipped: Color32::from_rgb(0xc9, 0x86, 0x00),
+    channels: [
+        Color32::from_rgb(0x88, 0x1a, 0x5e),
+        Color32::from_rgb(0xd9, 0x5f, 0xb4),
+        Color32::from_rgb(0xc2, 0xae, 0x00),
+        Color32::from_rgb(0x5c, 0x3a, 0x1e),
+    ],
     grid: Color32::from_rgb(0xa8, 0xac, 0xb2),
     handle: Color32::from_rgb(0x22, 0x26, 0x2b),
     error: Color32::from_rgb(0xb0, 0x1c, 0x12),
@@ -93,6 +107,11 @@ impl Tokens {
     pub(super) fn series(&self, place: usize) -> Color32 {
         let colors = if self.dark { SERIES_DARK } else { SERIES_LIGHT };
         colors[place % colors.len()]
+    }
+
+    /// The colour of the channel whose largest weight has that `rank`.
+    pub(super) fn channel(&self, rank: usize) -> Color32 {
+        self.channels[rank % self.channels.len()]
     }
 
     /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.
@@ -190,6 +209,53 @@ mod tests {
 
     fn lightness(color: Color32) -> u32 {
         u32::from(color.r()) + u32::from(color.g()) + u32::from(color.b())
+    }
+
+    /// As seen without cones for long waves, or for middle ones (Viénot, Brettel and Mollon 1999), in linear light.
+    fn dichromat(color: Color32, protan: bool) -> [f64; 3] {
+        let linear = |c: u8| {
+            let c = f64::from(c) / 255.0;
+            if c <= 0.04045 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
+        };
+        let [r, g, b] = [color.r(), color.g(), color.b()].map(linear);
+        let (long, middle, short) = (
+            17.8824 * r + 43.5161 * g + 4.11935 * b,
+            3.45565 * r + 27.1554 * g + 3.86714 * b,
+            0.0299566 * r + 0.184309 * g + 1.46709 * b,
+        );
+        let (long, middle) = if protan {
+            (2.02344 * middle - 2.52581 * short, middle)
+        } else {
+            (long, 0.494207 * long + 1.24827 * short)
+        };
+        let rgb = [
+            0.0809444479 * long - 0.130504409 * middle + 0.116721066 * short,
+            -0.0102485335 * long + 0.0540193266 * middle - 0.113614708 * short,
+            -0.000365296938 * long - 0.00412161469 * middle + 0.693511405 * short,
+        ];
+        // Cube roots are near to how differences are seen.
+        rgb.map(|c| c.clamp(0.0, 1.0).cbrt())
+    }
+
+    #[test]
+    fn colours_of_channels_stay_apart_for_colour_blind_eyes() {
+        for tokens in [&DARK, &LIGHT] {
+            let mut colors = tokens.channels.to_vec();
+            colors.extend([tokens.original, tokens.quantized, tokens.outlier]);
+            for protan in [true, false] {
+                for (i, a) in colors.iter().enumerate() {
+                    for b in &colors[..i] {
+                        let (one, other) = (dichromat(*a, protan), dichromat(*b, protan));
+                        let distance: f64 = one.iter().zip(other).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
+                        assert!(distance > 0.11, "{a:?} {b:?}: {distance}, protan {protan}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -58,6 +58,7 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
             let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
             let keys = Command::Palette.shortcut().map(|keys| ui.ctx().format_shortcut(&keys));
+            symbol_button(ui, Command::Tour, "Tour", session.open().is_some(), out);
             symbol_button(ui, Command::Palette, &keys.unwrap_or_default(), true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
         });

@@ -3,16 +3,18 @@
 //! A new view is a file of its own, a variant here, its state in [`Views`] and a line in [`Views::ui`].
 
 use super::Outbox;
-use super::activation::activation_ui;
+use super::activation::ActivationPanel;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
 use super::errors::ErrorsPanel;
 use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
+use super::learn::LearnPanel;
 use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
+use super::sweep::SweepPanel;
 use crate::session::{OpenNetwork, Session};
 use egui::{Ui, Vec2, vec2};
 use serde::{Deserialize, Serialize};
@@ -27,13 +29,15 @@ pub(super) enum View {
     Errors,
     Network,
     Graph,
+    Sweep,
+    Learn,
     Recipe,
     Preview,
 }
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -41,6 +45,8 @@ impl View {
         Self::Errors,
         Self::Network,
         Self::Graph,
+        Self::Sweep,
+        Self::Learn,
         Self::Recipe,
         Self::Preview,
     ];
@@ -55,6 +61,8 @@ impl View {
             Self::Errors => "Errors",
             Self::Network => "Network",
             Self::Graph => "Graph",
+            Self::Sweep => "Sweep",
+            Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
         }
@@ -78,6 +86,10 @@ impl View {
             Self::Graph => {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
+            Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
+            Self::Learn => {
+                "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
+            }
             Self::Recipe => "What is done to the network: bits, splits, clipping.",
             Self::Preview => "What the recipe does to the network's answers.",
         }
@@ -89,9 +101,14 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Weights | Self::Channels | Self::Activations | Self::Errors | Self::Network | Self::Graph => {
-                vec2(300.0, 150.0)
-            }
+            Self::Sweep => vec2(380.0, 240.0),
+            Self::Weights
+            | Self::Channels
+            | Self::Activations
+            | Self::Errors
+            | Self::Network
+            | Self::Graph
+            | Self::Learn => vec2(300.0, 150.0),
         }
     }
 
@@ -102,7 +119,10 @@ impl View {
 
     /// Whether it is about the selected layer, which is then named above it.
     fn is_of_a_layer(self) -> bool {
-        matches!(self, Self::Weights | Self::Channels | Self::Activations | Self::Errors)
+        matches!(
+            self,
+            Self::Weights | Self::Channels | Self::Activations | Self::Errors | Self::Learn
+        )
     }
 }
 
@@ -114,9 +134,12 @@ pub(super) struct Views {
     /// Below the distribution.
     channel_strip: ChannelsPanel,
     channels: ChannelsPanel,
+    activations: ActivationPanel,
     errors: ErrorsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    sweep: SweepPanel,
+    learn: LearnPanel,
     preview: PreviewPanel,
 }
 
@@ -156,13 +179,15 @@ impl Views {
                 self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
                 ui.separator();
                 let left = ui.available_height();
-                self.channel_strip.ui(ui, open, left, out);
+                self.channel_strip.strip_ui(ui, open, left, out);
             }
             View::Channels => self.channels.ui(ui, open, height, out),
-            View::Activations => activation_ui(ui, open, &mut self.distribution.scale, height, out),
+            View::Activations => self.activations.ui(ui, open, height, out),
             View::Errors => self.errors.ui(ui, session, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
+            View::Sweep => self.sweep.ui(ui, session, open, out),
+            View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()
                     .auto_shrink(false)

@@ -39,6 +39,8 @@ pub(in crate::app) enum Shape {
     Bars(Vec<[f64; 2]>),
     /// A line through the points, in their order.
     Line(Vec<[f64; 2]>),
+    /// A dot at each point.
+    Points(Vec<[f64; 2]>),
     /// Upright lines.
     Uprights(Vec<f64>),
 }
@@ -57,7 +59,7 @@ impl Figure {
                         let _ = writeln!(text, "{name},{start},{},{height}", start + width);
                     }
                 }
-                Shape::Bars(points) | Shape::Line(points) => {
+                Shape::Bars(points) | Shape::Line(points) | Shape::Points(points) => {
                     for [x, y] in points {
                         let _ = writeln!(text, "{name},{x},,{y}");
                     }

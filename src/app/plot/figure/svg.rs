@@ -171,6 +171,16 @@ impl Figure {
                     &format!("<polyline points=\"{places}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\"/>"),
                 );
             }
+            Shape::Points(points) => {
+                let places = points.iter().filter(|[x, y]| x.is_finite() && y.is_finite());
+                for [x, y] in places {
+                    let (x, y) = (self.x(*x), self.y(*y));
+                    push(
+                        text,
+                        &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"),
+                    );
+                }
+            }
             Shape::Uprights(places) => {
                 for x in places {
                     let x = self.x(*x);

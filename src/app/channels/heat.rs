@@ -1,0 +1,154 @@
+//! Channels to the right, values upwards, the darker the more weights: one texture, drawn as a picture.
+
+use super::super::text;
+use super::super::theme::{Tokens, tokens};
+use super::bars::channel_plot;
+use super::{Axis, Order, axis_label};
+use crate::session::{Heat, LayerDetailsKey};
+use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui, vec2};
+use egui_plot::{HLine, PlotBounds, PlotImage, PlotPoint, PlotUi, Points};
+
+/// What is drawn.
+pub(super) struct Drawn<'a> {
+    pub(super) key: &'a LayerDetailsKey,
+    pub(super) heat: &'a Heat,
+    /// Weights where it is strongest.
+    pub(super) most: u32,
+    pub(super) is_after: bool,
+    pub(super) output: bool,
+    /// From left to right.
+    pub(super) channels: &'a [usize],
+    /// Copies of each channel, where they are split.
+    pub(super) copies: Option<&'a [usize]>,
+}
+
+/// The picture as it was last made, and what of.
+#[derive(Default)]
+pub(super) struct HeatPicture {
+    made: Option<(Made, TextureHandle)>,
+}
+
+#[derive(PartialEq)]
+struct Made {
+    key: LayerDetailsKey,
+    is_after: bool,
+    output: bool,
+    channels: Vec<usize>,
+    dark: bool,
+}
+
+impl HeatPicture {
+    /// Draws the picture in the `height` that is given.
+    pub(super) fn ui(&mut self, ui: &mut Ui, drawn: &Drawn<'_>, height: f32) {
+        let colors = tokens(ui);
+        let columns = drawn.channels.len().min(drawn.heat.channels);
+        if columns == 0 {
+            return;
+        }
+        let channels: Vec<usize> = drawn
+            .channels
+            .iter()
+            .copied()
+            .filter(|c| *c < drawn.heat.channels)
+            .collect();
+        let texture = self.texture(ui, drawn, &channels, colors);
+        let reach = drawn.heat.reach;
+        let axis = if drawn.output { Axis::Output } else { Axis::Input };
+        let sorted = !channels.is_sorted();
+        let order = if sorted { Order::Size } else { Order::Index };
+        let count = channels.len() as f64;
+        channel_plot("channel heat", axis_label(axis, order), "weight", height).show(ui, |plot| {
+            plot.set_plot_bounds(PlotBounds::from_min_max(
+                [-0.7, -reach * 1.12],
+                [count - 0.3, reach * 1.12],
+            ));
+            let centre = PlotPoint::new((count - 1.0) / 2.0, 0.0);
+            let size = vec2(count as f32, 2.0 * reach as f32);
+            plot.image(PlotImage::new("weights of the channels", texture, centre, size).allow_hover(false));
+            plot.hline(HLine::new("zero", 0.0).color(colors.grid).width(0.5).allow_hover(false));
+            if let Some(copies) = drawn.copies {
+                let split = channels.iter().enumerate().filter(|(_, channel)| copies[**channel] > 1);
+                let marks: Vec<[f64; 2]> = split
+                    .flat_map(|(x, _)| [[x as f64, reach * 1.06], [x as f64, -reach * 1.06]])
+                    .collect();
+                let points = Points::new("split", marks).color(colors.split).radius(3.5);
+                plot.points(points.allow_hover(false));
+            }
+            hover(plot, drawn, &channels);
+        });
+    }
+
+    /// The texture; made anew when what it shows has changed.
+    fn texture(&mut self, ui: &Ui, drawn: &Drawn<'_>, channels: &[usize], colors: &Tokens) -> egui::TextureId {
+        let wanted = Made {
+            key: drawn.key.clone(),
+            is_after: drawn.is_after,
+            output: drawn.output,
+            channels: channels.to_vec(),
+            dark: ui.visuals().dark_mode,
+        };
+        if let Some((made, texture)) = &self.made
+            && *made == wanted
+        {
+            return texture.id();
+        }
+        let image = picture(
+            drawn,
+            channels,
+            if drawn.is_after {
+                colors.quantized
+            } else {
+                colors.original
+            },
+        );
+        let texture = ui.ctx().load_texture("channel heat", image, TextureOptions::NEAREST);
+        let id = texture.id();
+        self.made = Some((wanted, texture));
+        id
+    }
+}
+
+/// One pixel a channel and bin: no weight leaves the ground as it is, one weight is seen, the most are the full colour.
+fn picture(drawn: &Drawn<'_>, channels: &[usize], color: Color32) -> ColorImage {
+    let heat = drawn.heat;
+    let full = (1.0 + f64::from(drawn.most)).ln().max(1e-9);
+    let mut image = ColorImage::filled([channels.len(), heat.bins], Color32::TRANSPARENT);
+    for (x, &channel) in channels.iter().enumerate() {
+        for (bin, &count) in heat.column(channel).iter().enumerate().filter(|(_, count)| **count > 0) {
+            let share = ((1.0 + f64::from(count)).ln() / full).min(1.0);
+            let row = heat.bins - 1 - bin;
+            image.pixels[row * channels.len() + x] = color.gamma_multiply((0.25 + 0.75 * share) as f32);
+        }
+    }
+    image
+}
+
+fn hover(plot: &PlotUi<'_>, drawn: &Drawn<'_>, channels: &[usize]) {
+    let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
+        return;
+    };
+    let heat = drawn.heat;
+    let place = (pointer.x + 0.5).floor();
+    let bin = ((pointer.y + heat.reach) / (2.0 * heat.reach) * heat.bins as f64).floor();
+    if place < 0.0 || bin < 0.0 {
+        return;
+    }
+    let (Some(channel), width) = (channels.get(place as usize), 2.0 * heat.reach / heat.bins as f64) else {
+        return;
+    };
+    let Some(count) = heat.column(*channel).get(bin as usize) else {
+        return;
+    };
+    let low = bin * width - heat.reach;
+    let mut lines = format!(
+        "{} channel {channel}\n{} to {}: {}",
+        if drawn.output { "output" } else { "input" },
+        text::three_digits(low),
+        text::three_digits(low + width),
+        text::plural(u64::from(*count), "weight", "weights")
+    );
+    if let Some(copies) = drawn.copies.map(|copies| copies[*channel]).filter(|copies| *copies > 1) {
+        lines += &format!("\nsplit: {copies} copies");
+    }
+    plot.response().clone().on_hover_text_at_pointer(lines);
+}

@@ -1,0 +1,69 @@
+//! The exact counts of the bin under the pointer, and whose weights they are.
+
+use super::super::plot::Steps;
+use super::super::text;
+use crate::session::{LayerView, Members};
+use egui_plot::PlotUi;
+
+/// Shows the counts beside the pointer.
+pub(super) fn hover(
+    plot: &PlotUi<'_>,
+    view: &LayerView,
+    before: &Steps<'_>,
+    after: Option<&Steps<'_>>,
+    staircase: bool,
+) {
+    let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
+        return;
+    };
+    let Some(bin) = before.bin(pointer.x) else { return };
+    let low = before.low + before.width * bin as f64;
+    let count = text::plural(before.counts[bin], "weight", "weights");
+    let mut lines = format!(
+        "{} to {}\nbefore: {count}",
+        text::three_digits(low),
+        text::three_digits(low + before.width)
+    );
+    match view.members.get(&bin) {
+        Some(members) => lines += &channels_text(members),
+        None => {
+            let apart = view.stacked.iter().filter(|channel| channel.before[bin] > 0);
+            for channel in apart {
+                lines += &format!(
+                    "\n  channel {}: {}",
+                    channel.channel,
+                    text::full_count(channel.before[bin])
+                );
+            }
+        }
+    }
+    if let Some(after) = after {
+        lines += &format!("\nafter splitting: {}", text::full_count(after.counts[bin]));
+    }
+    if let Some(after) = view.after.as_deref().filter(|_| staircase) {
+        let grid = after.quantized.grid;
+        let index = grid.index(pointer.x as f32);
+        let count = after
+            .staircase
+            .steps()
+            .find(|(q, _)| *q == index)
+            .map_or(0, |(_, count)| count);
+        lines += &format!(
+            "\nrounded to {}: {}",
+            text::three_digits(f64::from(grid.value(index))),
+            text::full_count(count)
+        );
+    }
+    plot.response().clone().on_hover_text_at_pointer(lines);
+}
+
+/// `, input channels 3, 7`.
+fn channels_text(members: &Members) -> String {
+    let names: Vec<String> = members.channels.iter().map(usize::to_string).collect();
+    let (what, more) = match (members.channels.len(), members.more) {
+        (1, false) => ("channel", ""),
+        (_, false) => ("channels", ""),
+        (_, true) => ("channels", ", …"),
+    };
+    format!(", input {what} {}{more}", names.join(", "))
+}

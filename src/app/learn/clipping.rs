@@ -1,0 +1,135 @@
+//! Lesson: clipping trades a few large errors for many small ones.
+
+use super::super::theme::tokens;
+use super::super::{Outbox, text};
+use super::scene::{FIGURE, Scene, sentences};
+use crate::app::plot::{number_marks, number_text};
+use crate::quantization::{Clip, ExpectedError, Grid, expected_error};
+use crate::statistics::{ActivationStatistics, RangeSource};
+use egui::{Slider, Ui};
+use egui_plot::{Legend, Line, LineStyle, Plot, PlotPoints, VLine};
+
+/// Thresholds of the curve.
+const POINTS: u32 = 60;
+
+pub(super) struct ClippingLesson {
+    /// The threshold, in percent of the largest weight.
+    threshold: f32,
+    /// The curve, and the sample and bits that it is of.
+    curve: Option<(u64, u8, Vec<(f32, ExpectedError)>)>,
+}
+
+impl Default for ClippingLesson {
+    fn default() -> Self {
+        Self {
+            threshold: 100.0,
+            curve: None,
+        }
+    }
+}
+
+impl ClippingLesson {
+    pub(super) fn ui(&mut self, ui: &mut Ui, scene: &Scene<'_>, out: &mut Outbox) {
+        let wanted = (scene.sample.number, scene.bits);
+        if self
+            .curve
+            .as_ref()
+            .is_none_or(|(sample, bits, _)| (*sample, *bits) != wanted)
+        {
+            self.curve = Some((wanted.0, wanted.1, curve(scene)));
+        }
+        let points = self.curve.as_ref().map_or(&[][..], |(_, _, points)| points);
+        let threshold = scene.max_abs * self.threshold / 100.0;
+        plot_ui(ui, points, threshold);
+        let Some(best) = points.iter().min_by(|a, b| a.1.mse.total_cmp(&b.1.mse)) else {
+            return;
+        };
+        let distance = |point: &&(f32, ExpectedError)| (point.0 - threshold).abs();
+        let here = points
+            .iter()
+            .min_by(|a, b| distance(a).total_cmp(&distance(b)))
+            .unwrap_or(best);
+        ui.horizontal(|ui| {
+            let label = ui.label("Clip at");
+            let slider = Slider::new(&mut self.threshold, 5.0..=100.0).suffix(" % of the largest weight");
+            ui.add(slider.max_decimals(0)).labelled_by(label.id);
+        });
+        let error = |x: f64| text::three_digits(x);
+        sentences(
+            ui,
+            [
+                format!(
+                    "A grid that ends at {} rounds with an error of {} and cuts what lies beyond with one of {}.",
+                    text::three_digits(f64::from(here.0)),
+                    error(here.1.mse - here.1.clip_mse),
+                    error(here.1.clip_mse)
+                ),
+                "Moving its end inwards makes the steps finer for most weights, until the few that are cut cost more than \
+                 all others gain."
+                    .to_owned(),
+                format!(
+                    "For this layer at {} bits the sum is least at {}: {} instead of {} without clipping.",
+                    scene.bits,
+                    text::three_digits(f64::from(best.0)),
+                    error(best.1.mse),
+                    points.last().map_or_else(String::new, |last| error(last.1.mse))
+                ),
+            ],
+        );
+        scene.try_it(ui, "Clip this layer here", out, |layer| {
+            layer.clip = Some(Clip::Manual(threshold))
+        });
+    }
+}
+
+/// The error at thresholds up to the largest weight.
+fn curve(scene: &Scene<'_>) -> Vec<(f32, ExpectedError)> {
+    let mut counted = ActivationStatistics::new(RangeSource::Calibration);
+    counted.add(&scene.sample.values);
+    if counted.count == 0 || counted.max_abs() <= 0.0 {
+        return Vec::new();
+    }
+    let at = |i: u32| {
+        let threshold = scene.max_abs * i as f32 / POINTS as f32;
+        let grid = Grid::symmetric(scene.bits, threshold);
+        (threshold, expected_error(&counted, grid, threshold))
+    };
+    (2..=POINTS).map(at).collect()
+}
+
+fn plot_ui(ui: &mut Ui, points: &[(f32, ExpectedError)], threshold: f32) {
+    let colors = tokens(ui);
+    let line = |name: &str, color, of: &dyn Fn(&ExpectedError) -> f64| {
+        let points: Vec<[f64; 2]> = points.iter().map(|(t, error)| [f64::from(*t), of(error)]).collect();
+        Line::new(name, PlotPoints::from(points)).color(color).width(2.0)
+    };
+    Plot::new("lesson clipping")
+        .height(FIGURE)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_drag(false)
+        .allow_boxed_zoom(false)
+        .allow_axis_zoom_drag(false)
+        .include_y(0.0)
+        .x_axis_label("threshold")
+        .y_axis_label("mean squared error")
+        .y_axis_min_width(60.0)
+        .x_grid_spacer(|input| number_marks(&input, 80.0))
+        .x_axis_formatter(|mark, _| number_text(&mark))
+        .y_grid_spacer(|input| number_marks(&input, 40.0))
+        .y_axis_formatter(|mark, _| number_text(&mark))
+        .label_formatter(|_| None)
+        .legend(Legend::default())
+        .show(ui, |plot| {
+            plot.line(line("both", colors.quantized, &|error| error.mse));
+            plot.line(
+                line("rounding", colors.original, &|error| error.mse - error.clip_mse).style(LineStyle::dashed_dense()),
+            );
+            plot.line(line("clipping", colors.clipped, &|error| error.clip_mse).style(LineStyle::dotted_dense()));
+            plot.vline(
+                VLine::new("threshold", f64::from(threshold))
+                    .color(colors.handle)
+                    .width(1.5),
+            );
+        });
+}

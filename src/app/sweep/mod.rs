@@ -1,0 +1,232 @@
+//! Many settings at once: which values are tried, the rows as they finish, and what each added weight buys.
+
+mod front;
+mod grid;
+mod table;
+
+use super::Outbox;
+use super::command::Command;
+use super::preview::job_ui;
+use super::text::{self, note};
+use super::theme::tokens;
+use crate::inference::sweep::{Score, SweepGrid, SweepRow};
+use crate::session::{Action, Kind, MOST_SETTINGS, OpenNetwork, RunState, Session};
+use egui::Ui;
+use grid::Axes;
+
+/// Width from which the plot stands beside the table instead of above it, points.
+const SIDE_BY_SIDE: f32 = 900.0;
+/// Share of the height that a plot above the table takes.
+const PLOT: f32 = 0.46;
+/// Characters of the data's name.
+const DATA_NAME: usize = 60;
+
+/// State of the view between frames.
+#[derive(Default)]
+pub(super) struct SweepPanel {
+    axes: Axes,
+    /// What was started last.
+    started: Option<SweepGrid>,
+}
+
+impl SweepPanel {
+    /// Draws the values to try, the progress, and the rows as a plot and as a table.
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        match open.run_state(session.limit()) {
+            RunState::CannotRun(reason) => {
+                ui.add(
+                    egui::Label::new(format!(
+                        "The network can't be run, so there is nothing to sweep: {reason}."
+                    ))
+                    .wrap(),
+                );
+                return;
+            }
+            RunState::NoData => {
+                no_data_ui(ui, out);
+                return;
+            }
+            RunState::Waiting | RunState::Done | RunState::Failed(_) => {}
+        }
+        self.axes.ui(ui);
+        self.start_ui(ui, session, open, out);
+        let rows = open.sweep().rows();
+        if rows.is_empty() {
+            if !open.sweep().is_under_way() {
+                let what = "Choose the values to try and start: each combination is quantized and run on the data, and what \
+                            it costs and answers is listed here. A click on a row then takes its recipe.";
+                ui.add(egui::Label::new(note(what)).wrap());
+            }
+            return;
+        }
+        ui.separator();
+        let score = Score::of_rows(rows);
+        let taken = rows.iter().position(|row| row.recipe == *open.recipe());
+        let height = ui.available_height();
+        let mut clicked = None;
+        if ui.available_width() >= SIDE_BY_SIDE {
+            ui.columns_const(|[left, right]| {
+                clicked = table::table_ui(left, rows, score, taken);
+                clicked = clicked.or(front::front_ui(right, open, score, taken, height, out));
+            });
+        } else {
+            clicked = front::front_ui(ui, open, score, taken, height * PLOT, out);
+            clicked = clicked.or(table::table_ui(ui, rows, score, taken));
+        }
+        if let Some(row) = clicked.and_then(|row| rows.get(row)) {
+            out.actions.push(Action::EditRecipe {
+                recipe: Box::new(row.recipe.clone()),
+                gesture: false,
+            });
+        }
+    }
+
+    /// How many settings, the button that starts them, and how far they are.
+    fn start_ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        let grid = self.axes.grid();
+        let sweep = open.sweep();
+        ui.horizontal_wrapped(|ui| {
+            if sweep.is_under_way() {
+                progress_ui(ui, session, out);
+            } else {
+                let count = self.axes.count();
+                let (text, why) = if self.goes_on(&grid, session, open) {
+                    (
+                        "Go on",
+                        "Compute the rows that are missing. Those that are there are kept.",
+                    )
+                } else {
+                    ("Start", "Run the recipe with each combination of these values.")
+                };
+                let response = ui
+                    .add_enabled(count <= MOST_SETTINGS, egui::Button::new(text))
+                    .on_hover_text(why);
+                response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("{text} sweep")));
+                if response.clicked() {
+                    self.started = Some(grid.clone());
+                    out.actions.push(Action::StartSweep(grid));
+                }
+                ui.label(text::plural(count as u64, "setting", "settings"));
+                if count > MOST_SETTINGS {
+                    ui.colored_label(tokens(ui).warning, format!("{MOST_SETTINGS} at most"));
+                }
+            }
+            if !sweep.rows().is_empty() {
+                let command = Command::SaveSweep;
+                if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
+                    out.commands.push(command);
+                }
+            }
+            state_ui(ui, open);
+        });
+    }
+
+    /// Whether the same again would only add the rows that are missing.
+    fn goes_on(&self, grid: &SweepGrid, session: &Session, open: &OpenNetwork) -> bool {
+        let sweep = open.sweep();
+        let (there, asked) = (sweep.rows().len(), sweep.recipes());
+        let first = SweepGrid {
+            weight_bits: grid.weight_bits.iter().take(1).copied().collect(),
+            expand_ratios: grid.expand_ratios.iter().take(1).copied().collect(),
+            clips: grid.clips.iter().take(1).copied().collect(),
+            activation_bits: grid.activation_bits.iter().take(1).copied().collect(),
+        };
+        there > 0
+            && there < asked.len()
+            && self.started.as_ref() == Some(grid)
+            && sweep.of().is_some_and(|of| of.limit == session.limit())
+            && first.recipes(open.recipe()).first() == asked.first()
+    }
+}
+
+/// The sweep's progress; before it, that of what it waits for.
+fn progress_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+    let running = session.running();
+    let job = running.iter().find(|job| job.kind == Kind::Sweep).or(running.first());
+    match job {
+        Some(job) => job_ui(ui, job, out),
+        None => {
+            ui.label(note("waiting…"));
+        }
+    }
+}
+
+/// How many rows are there, of what, and why no more.
+fn state_ui(ui: &mut Ui, open: &OpenNetwork) {
+    let sweep = open.sweep();
+    let (there, asked) = (sweep.rows().len(), sweep.recipes().len());
+    if asked == 0 {
+        return;
+    }
+    match sweep.failure() {
+        Some("cancelled") => {
+            ui.label(note("cancelled"));
+        }
+        Some(reason) => {
+            ui.colored_label(tokens(ui).error, text::elide_middle(reason, DATA_NAME))
+                .on_hover_text(reason);
+        }
+        None => {}
+    }
+    ui.label(note(format!(
+        "{there} of {}",
+        text::plural(asked as u64, "row", "rows")
+    )));
+    if let Some(setting) = sweep.setting() {
+        let samples = text::plural(setting.samples as u64, "sample", "samples");
+        let shown = format!("{samples} of {}", setting.data);
+        ui.label(note(text::elide_middle(&shown, DATA_NAME)))
+            .on_hover_text(shown);
+    }
+}
+
+/// What to do when there is nothing to run the network on.
+fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
+    let what = "No data yet. A sweep runs the network many times: open images or arrays, or take noise, on which the output \
+                SQNR alone tells how good a setting is.";
+    ui.add(egui::Label::new(what).wrap());
+    ui.horizontal_wrapped(|ui| {
+        for command in [Command::OpenData, Command::OpenDataFolder] {
+            if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
+                out.commands.push(command);
+            }
+        }
+        let noise = ui
+            .button("Use noise")
+            .on_hover_text("Run the network on seeded noise, which has no labels.");
+        if noise.clicked() {
+            out.actions.push(Action::UseNoise);
+        }
+    });
+}
+
+/// The values of a row, for a tooltip and for screen readers.
+fn describe(row: &SweepRow) -> String {
+    format!(
+        "{} weights, ratio {}, clip {}, {} activations",
+        text::bits(row.recipe.weight_bits),
+        row.recipe.expand_ratio,
+        text::clip(row.recipe.clip),
+        text::bits(row.recipe.activation_bits)
+    )
+}
+
+/// A score with its unit and, of a share of samples, one standard error.
+fn score_text(row: &SweepRow, score: Score) -> String {
+    let Some(value) = score.value(row) else {
+        return "–".to_owned();
+    };
+    match score {
+        Score::Top1 => {
+            let error = (value * (1.0 - value) / row.samples.max(1) as f64).sqrt() * 100.0;
+            format!("{} ± {error:.1}", text::percent(value))
+        }
+        Score::Perplexity => format!("{value:.3}"),
+        Score::Sqnr => text::decibels(value),
+    }
+}
+
+/// What a setting adds to the number of weights, percent.
+fn added_percent(row: &SweepRow) -> f64 {
+    (row.overhead.weights - 1.0) * 100.0
+}
