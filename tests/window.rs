@@ -25,6 +25,13 @@ fn set_slider(window: &mut Window, label: &str, value: f64) {
     settle(window);
 }
 
+/// Clicks what may lie below the visible part of its panel.
+fn scroll_and_click(window: &mut Window, label: &str) {
+    window.get_by_label(label).scroll_to_me();
+    window.run_steps(8);
+    click(window, label);
+}
+
 fn selected_name(window: &Window) -> String {
     let open = session(window).open().unwrap();
     open.original.network.layers[open.selected()].name.clone()
@@ -199,11 +206,11 @@ fn an_exception_for_a_layer_is_shown_and_reset() {
         session(&window).open().unwrap().recipe().layers[&name].weight_bits,
         Some(Bits::Grid(6))
     );
-    click(&mut window, "Reset Layer weight bits");
+    scroll_and_click(&mut window, "Reset Layer weight bits");
     assert!(!session(&window).open().unwrap().recipe().layers.contains_key(&name));
-    click(&mut window, "Keep this layer float");
+    scroll_and_click(&mut window, "Keep this layer float");
     window.get_by_label_contains("stays float");
-    click(&mut window, "Reset Keep this layer float");
+    scroll_and_click(&mut window, "Reset Keep this layer float");
     assert!(!session(&window).open().unwrap().recipe().layers.contains_key(&name));
 }
 
