@@ -12,11 +12,14 @@ use egui_plot::{Legend, Line, LineStyle, Plot, PlotPoints, VLine};
 /// Thresholds of the curve.
 const POINTS: u32 = 60;
 
+/// Thresholds and what each costs.
+type Curve = Vec<(f32, ExpectedError)>;
+
 pub(super) struct ClippingLesson {
     /// The threshold, in percent of the largest weight.
     threshold: f32,
     /// The curve, and the sample and bits that it is of.
-    curve: Option<(u64, u8, Vec<(f32, ExpectedError)>)>,
+    curve: Option<(u64, u8, Curve)>,
 }
 
 impl Default for ClippingLesson {
@@ -77,7 +80,7 @@ impl ClippingLesson {
             ],
         );
         scene.try_it(ui, "Clip this layer here", out, |layer| {
-            layer.clip = Some(Clip::Manual(threshold))
+            layer.clip = Some(Clip::Manual(threshold));
         });
     }
 }

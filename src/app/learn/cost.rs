@@ -66,7 +66,7 @@ impl CostLesson {
         );
         ui.horizontal_wrapped(|ui| {
             scene.try_it(ui, "Try it on this layer", out, |layer| {
-                layer.expand_ratio = Some(ratio)
+                layer.expand_ratio = Some(ratio);
             });
             let whole = ui.button("Try it on the whole network");
             if whole

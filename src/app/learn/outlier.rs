@@ -38,7 +38,7 @@ impl OutlierLesson {
             ui.add(slider.max_decimals(0)).labelled_by(label.id);
         });
         let facts = scene.open.selected_facts();
-        let sigmas = facts.and_then(|facts| facts.max_in_sigma()).unwrap_or(0.0);
+        let sigmas = facts.and_then(crate::session::LayerFacts::max_in_sigma).unwrap_or(0.0);
         let far = scene.share(|x| x.abs() > scene.max_abs / 2.0);
         let middle = |reach: f32| {
             let grid = Grid::symmetric(scene.bits, reach);

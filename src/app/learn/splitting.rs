@@ -111,10 +111,10 @@ impl SplittingLesson {
         );
         ui.horizontal_wrapped(|ui| {
             scene.try_it(ui, "Quantization-aware on this layer", out, |layer| {
-                layer.split = Some(SplitKind::Qa)
+                layer.split = Some(SplitKind::Qa);
             });
             scene.try_it(ui, "Equal halves on this layer", out, |layer| {
-                layer.split = Some(SplitKind::Naive)
+                layer.split = Some(SplitKind::Naive);
             });
         });
     }
