@@ -138,3 +138,76 @@ fn a_question_mark_opens_the_explanation_in_place() {
     settle(&mut window);
     assert!(!texts(&window, "Every weight moves to the nearest of them.").is_empty());
 }
+
+#[test]
+fn every_lesson_has_its_figure_and_does_what_its_button_says() {
+    let mut window = open("demo:fashion");
+    let name = selected_name(&window);
+    let before = recipe(&window);
+    click(&mut window, "Learn");
+    window
+        .get_by_role_and_label(Role::Slider, "Bits")
+        .set_value_accesskit(5.0);
+    settle(&mut window);
+    click(&mut window, "Try 5 bits on this layer");
+    assert_eq!(
+        recipe(&window).layers[&name].weight_bits,
+        Some(splitscope::quantization::Bits::Grid(5))
+    );
+    click(&mut window, "Undo");
+    for button in [
+        "Split the largest channels of this layer",
+        "Clip this layer here",
+        "Equal halves on this layer",
+        "Split one channel of this layer",
+        "Try it on this layer",
+    ] {
+        click(&mut window, "Next lesson");
+        click(&mut window, button);
+        assert_ne!(recipe(&window), before, "{button}");
+        assert!(recipe(&window).layers.contains_key(&name), "{button}");
+        click(&mut window, "Undo");
+        assert_eq!(recipe(&window), before, "{button} is one step");
+    }
+}
+
+#[test]
+fn splitting_one_channel_in_a_lesson_splits_one() {
+    let mut window = open("demo:fashion");
+    click(&mut window, "Learn");
+    for _ in 0..4 {
+        click(&mut window, "Next lesson");
+    }
+    click(&mut window, "Split one channel of this layer");
+    let open = session(&window).open().unwrap();
+    let after = open.view().unwrap().1.after.as_deref().unwrap();
+    assert_eq!(after.quantized.splits.len(), 1);
+}
+
+#[test]
+fn the_tour_notices_what_was_done_and_ends() {
+    let mut window = open("demo:fashion");
+    click(&mut window, "Five-minute tour");
+    window.get_by_label("1 / 7");
+    click(&mut window, "Next");
+    window.get_by_label("2 / 7");
+    assert!(texts(&window, "✓ done").is_empty());
+    set_slider(&mut window, "Expand ratio", 5.0);
+    assert!(!texts(&window, "✓ done").is_empty());
+    click(&mut window, "Next");
+    assert!(!texts(&window, "✓ done").is_empty(), "the recipe was evaluated");
+    click(&mut window, "Next");
+    window.get_by_label_contains("Clip weights by MSE").click();
+    settle(&mut window);
+    assert!(!texts(&window, "✓ done").is_empty());
+    click(&mut window, "Next");
+    click(&mut window, "layer2.1.conv2");
+    assert!(!texts(&window, "✓ done").is_empty());
+    click(&mut window, "Next");
+    click(&mut window, "Undo");
+    assert!(!texts(&window, "✓ done").is_empty());
+    click(&mut window, "Next");
+    window.get_by_label("7 / 7");
+    click(&mut window, "End tour");
+    assert!(window.query_by_label("7 / 7").is_none());
+}
