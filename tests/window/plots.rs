@@ -183,31 +183,3 @@ fn splitting_one_channel_in_a_lesson_splits_one() {
     let after = open.view().unwrap().1.after.as_deref().unwrap();
     assert_eq!(after.quantized.splits.len(), 1);
 }
-
-#[test]
-fn the_tour_notices_what_was_done_and_ends() {
-    let mut window = open("demo:fashion");
-    click(&mut window, "Five-minute tour");
-    window.get_by_label("1 / 7");
-    click(&mut window, "Next");
-    window.get_by_label("2 / 7");
-    assert!(texts(&window, "✓ done").is_empty());
-    set_slider(&mut window, "Expand ratio", 5.0);
-    assert!(!texts(&window, "✓ done").is_empty());
-    click(&mut window, "Next");
-    assert!(!texts(&window, "✓ done").is_empty(), "the recipe was evaluated");
-    click(&mut window, "Next");
-    window.get_by_label_contains("Clip weights by MSE").click();
-    settle(&mut window);
-    assert!(!texts(&window, "✓ done").is_empty());
-    click(&mut window, "Next");
-    click(&mut window, "layer2.1.conv2");
-    assert!(!texts(&window, "✓ done").is_empty());
-    click(&mut window, "Next");
-    click(&mut window, "Undo");
-    assert!(!texts(&window, "✓ done").is_empty());
-    click(&mut window, "Next");
-    window.get_by_label("7 / 7");
-    click(&mut window, "End tour");
-    assert!(window.query_by_label("7 / 7").is_none());
-}

@@ -167,7 +167,7 @@ impl Tour {
                     out.commands.push(Command::ShowView(step.view()));
                 }
                 if done {
-                    ui.label(RichText::new("✓ done").strong());
+                    ui.label(RichText::new("• done").strong());
                 }
                 ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
                     ui.strong(format!("{} / {}", *index + 1, Step::ALL.len()));
