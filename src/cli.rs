@@ -14,7 +14,7 @@ mod quantize;
 mod sensitivity;
 mod sweep;
 
-use crate::app;
+use crate::files;
 use crate::progress::Progress;
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -67,11 +67,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
     let Some(command) = arguments.command else {
-        return app::run(app::StartOptions {
-            model: arguments.model,
-            recipe: arguments.recipe,
-            data: arguments.data,
-        });
+        return window(arguments);
     };
     cancel_on_interrupt(progress);
     // The bar is wiped before the result is printed.
@@ -85,7 +81,26 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);
+    // Numbers from a file that changed while they were computed are no result.
+    files::check_closed()?;
     output::print(&result)
+}
+
+#[cfg(feature = "window")]
+fn window(arguments: Arguments) -> anyhow::Result<()> {
+    crate::app::run(crate::app::StartOptions {
+        model: arguments.model,
+        recipe: arguments.recipe,
+        data: arguments.data,
+    })
+}
+
+#[cfg(not(feature = "window"))]
+fn window(_: Arguments) -> anyhow::Result<()> {
+    Err(UsageError(
+        "this program was built without its window (feature 'window'): name a subcommand, see --help".to_owned(),
+    )
+    .into())
 }
 
 /// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.

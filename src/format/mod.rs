@@ -4,6 +4,7 @@ pub mod architecture;
 pub mod demo;
 pub mod safetensors;
 
+use crate::files;
 use crate::network::{Format, Network, NetworkError};
 use crate::onnx::{self, ModelProto, OnnxError, one_line};
 use architecture::Config;
@@ -107,7 +108,7 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         file: file.clone(),
         reason,
     };
-    let bytes = onnx::map_file(path).map_err(|error| refuse(open_reason(&error)))?;
+    let bytes = files::contents(path).map_err(|error| refuse(open_reason(&error)))?;
     if shards::is_index(path, &bytes) {
         return Ok((Format::Safetensors, shards::read_all(path, &bytes)?));
     }
@@ -124,7 +125,7 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
     if is_safetensors || extension == "safetensors" {
         let model = match shards::index_of(path)? {
             Some(index) => {
-                let listed = onnx::map_file(&index).map_err(|error| refuse(open_reason(&error)))?;
+                let listed = files::contents(&index).map_err(|error| refuse(open_reason(&error)))?;
                 shards::read_all(&index, &listed)?
             }
             None => safetensors::read(bytes, &file)?,

@@ -18,6 +18,7 @@ mod layer_view;
 mod live;
 mod measure;
 mod measured;
+mod memory;
 mod messages;
 mod on_request;
 mod open;
@@ -48,6 +49,7 @@ pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
 pub use live::Live;
+pub use memory::Memory;
 pub use messages::{Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;
@@ -96,7 +98,7 @@ impl Session {
     /// Nothing open yet. `waker` is called from other threads when [`Session::poll`] would find something.
     pub fn new(waker: Waker, saved: Saved) -> Self {
         Self {
-            jobs: Jobs::new(waker),
+            jobs: Jobs::new(waker).with_check(work::check_files),
             saved: saved.sane(),
             messages: Messages::default(),
             open: None,

@@ -7,6 +7,7 @@ use super::keys::{CalibrationSource, PrepareKey};
 use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
+use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
@@ -184,10 +185,21 @@ pub(super) fn failed(error: impl std::fmt::Display) -> JobError {
     JobError::Failed(error.to_string())
 }
 
+/// Refuses what was computed from a mapped file that has changed since. A network that is being opened is checked by itself:
+/// the broken one may still be open, and is what it replaces.
+pub(super) fn check_files(kind: Kind) -> Result<(), JobError> {
+    if Kind::OF_A_NETWORK.contains(&kind) {
+        files::check_all().map_err(failed)?;
+    }
+    Ok(())
+}
+
 pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
     progress.start(0, "reading the file");
     let network = format::open(path).map_err(failed)?;
-    Ok(Output::Opened(Analysis::opened(Arc::new(network), sigma, progress)?))
+    let analysis = Analysis::opened(Arc::new(network), sigma, progress)?;
+    analysis.network.check_files().map_err(failed)?;
+    Ok(Output::Opened(analysis))
 }
 
 pub(super) fn prepare_network(

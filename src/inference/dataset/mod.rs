@@ -20,6 +20,7 @@ mod text;
 mod tests;
 
 use super::Port;
+use crate::files;
 use crate::format::demo::Demo;
 use crate::network::{Interpolation, Network, PreprocessHint};
 use arrays::InputArray;
@@ -124,6 +125,14 @@ pub struct DatasetError {
     pub reason: String,
 }
 
+/// The number of elements of `shape`; `None` if that, or the product of the sizes that are not 0, cannot be counted: so no
+/// product of some of the sizes can overflow either.
+fn element_count(shape: &[usize]) -> Option<usize> {
+    let mut filled = shape.iter().filter(|size| **size > 0);
+    let product = filled.try_fold(1_usize, |product, size| product.checked_mul(*size))?;
+    Some(if shape.contains(&0) { 0 } else { product })
+}
+
 fn fault(path: &str, reason: String) -> DatasetError {
     DatasetError {
         path: path.to_owned(),
@@ -182,7 +191,11 @@ struct PictureSamples {
 
 impl PictureSamples {
     fn fitted(&self, sample: usize) -> Result<Cow<'_, Picture>, DatasetError> {
-        let make = || Ok(self.preprocess.fit(self.pictures.picture(sample)?));
+        let make = || {
+            let picture = self.pictures.picture(sample)?;
+            let fitted = self.preprocess.fit(picture);
+            fitted.map_err(|reason| fault(&self.pictures.name(sample), reason))
+        };
         self.fitted.get(sample, make)
     }
 }
@@ -209,11 +222,33 @@ struct Stored {
     planes: bool,
 }
 
+impl From<Picture> for Stored {
+    fn from(picture: Picture) -> Self {
+        Self {
+            record: picture.pixels.len(),
+            bytes: picture.pixels,
+            offset: 0,
+            width: picture.width,
+            height: picture.height,
+            channels: picture.channels,
+            planes: false,
+        }
+    }
+}
+
 impl Pictures {
     fn len(&self) -> usize {
         match self {
             Self::Stored(stored) => stored.bytes.len().checked_div(stored.record).unwrap_or(0),
             Self::Files(files) => files.len(),
+        }
+    }
+
+    /// What to call a sample in a message.
+    fn name(&self, sample: usize) -> String {
+        match self {
+            Self::Files(files) => (files.get(sample)).map_or_else(String::new, |file| file.display().to_string()),
+            Self::Stored(_) => format!("image {sample}"),
         }
     }
 
@@ -224,7 +259,7 @@ impl Pictures {
                     .get(sample)
                     .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
                 let wrong = |reason: String| fault(&file.display().to_string(), reason);
-                let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+                let content = files::read(file, picture::LARGEST).map_err(|error| wrong(error.to_string()))?;
                 Picture::decode(&content).map_err(wrong)
             }
             Self::Stored(stored) => {
@@ -255,6 +290,15 @@ impl Dataset {
     /// [`DatasetError`] naming the file.
     pub fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<Self, DatasetError> {
         open::open(path, options, ports)
+    }
+
+    /// The content of a file that is in memory, called `name` in messages; for everything that is one file. Labels beside it
+    /// and a vocabulary are those of the options.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>, options: &DataOptions, ports: &[Port]) -> Result<Self, DatasetError> {
+        open::of_bytes(name, bytes, options, ports)
     }
 
     /// The labelled test data of a demo.

@@ -162,18 +162,21 @@ impl Preprocess {
     }
 
     /// Geometry: the picture in its final size and channels.
-    pub(super) fn fit(&self, picture: Picture) -> Picture {
+    ///
+    /// # Errors
+    /// A picture so long and narrow that it would be enlarged beyond [`super::picture::LARGEST`].
+    pub(super) fn fit(&self, picture: Picture) -> Result<Picture, String> {
         let mut picture = picture.with_channels(self.channels);
         if let Some(side) = self.shorter_side {
-            picture = picture.with_shorter_side(side, self.interpolation);
+            picture = picture.with_shorter_side(side, self.interpolation)?;
         }
         if let Some(side) = self.crop {
-            picture = picture.cropped(side, self.interpolation);
+            picture = picture.cropped(side, self.interpolation)?;
         }
-        match self.exact {
+        Ok(match self.exact {
             Some((height, width)) => picture.resized(width, height, self.interpolation),
             None => picture,
-        }
+        })
     }
 
     /// Numbers of a picture that [`Preprocess::fit`] gave, in the network's order.
