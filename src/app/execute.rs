@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::dialogs::Purpose;
 use super::layout::Layout;
+use super::view::View;
 use super::{App, Outbox};
 use crate::session::{Action, ExportKind, OpenNetwork};
 use egui::ThemePreference;
@@ -29,6 +30,12 @@ impl App {
             }
             Command::Undo => self.session.act(Action::Undo),
             Command::Redo => self.session.act(Action::Redo),
+            Command::TakeSnapshot => self.session.act(Action::TakeSnapshot(String::new())),
+            Command::CompareSnapshot(id) => {
+                self.views.ab.compare(id);
+                self.layout.show(View::Compare);
+            }
+            Command::TryPicture => self.dialogs.ask(ctx, Purpose::Picture, ""),
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
                 ctx.set_theme(if dark {

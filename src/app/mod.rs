@@ -1,6 +1,8 @@
 //! The window: draws a session and sends it actions. One file a view; the views are listed in `view`, their places in `layout`, colours in `theme`, commands in `command`.
 
+mod ab;
 mod activation;
+mod answers;
 mod channels;
 mod command;
 mod dialogs;
@@ -28,6 +30,7 @@ mod toasts;
 mod top_bar;
 mod view;
 mod welcome;
+mod wording;
 
 pub use launch::run;
 

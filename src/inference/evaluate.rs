@@ -1,5 +1,6 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
+use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
 use super::{AtChance, Dataset, OracleMetrics, Outputs, SplitOnly};
 use serde::Serialize;
 
@@ -21,6 +22,10 @@ pub struct Metrics {
     /// `exp(nats_per_token)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
+    /// 95 % confidence interval of `perplexity`, low and high: `exp` of the normal interval of the mean loss, blocks of 50
+    /// tokens taken as independent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity_interval: Option<[f64; 2]>,
 }
 
 /// A quantized network beside the float one.
@@ -34,8 +39,14 @@ pub struct Evaluation {
     pub quantized: Metrics,
     /// Fraction of samples with the same first answer.
     pub agreement: f64,
+    /// 95 % confidence interval of `agreement` (Wilson 1927), low and high.
+    pub agreement_interval: [f64; 2],
     /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs, decibels; infinite when equal (null in JSON).
     pub sqnr_db: Option<f64>,
+    /// 95 % confidence interval of `sqnr_db`, low and high: the normal interval of the logarithm of the ratio, samples (of
+    /// text: blocks of 50 tokens) taken as independent. `None` for fewer than ten of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db_interval: Option<[f64; 2]>,
     /// What the splits alone change, if it was measured: see [`super::split_only_difference`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_only: Option<SplitOnly>,
@@ -59,12 +70,16 @@ pub struct Prediction {
 /// Compares two runs on the same samples.
 pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluation {
     let samples = float.samples.min(quantized.samples);
+    let agreement = agreement(float, quantized);
+    let block = if data.is_text() { BLOCK } else { 1 };
     Evaluation {
         samples,
         float: metrics(float, data),
         quantized: metrics(quantized, data),
-        agreement: agreement(float, quantized),
+        agreement,
+        agreement_interval: wilson_interval(agreement, samples),
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
+        sqnr_db_interval: sqnr_interval(float, quantized, block),
         split_only: None,
         oracle: None,
         at_chance: None,
@@ -86,15 +101,16 @@ pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
         return Metrics::default();
     };
     if data.is_text() {
-        let nats: f64 = labels
+        let losses: Vec<f64> = labels
             .iter()
             .enumerate()
             .map(|(at, label)| negative_log_likelihood(outputs.row(at), *label))
-            .sum();
-        let nats = nats / samples as f64;
+            .collect();
+        let nats = losses.iter().sum::<f64>() / samples as f64;
         return Metrics {
             nats_per_token: Some(nats),
             perplexity: Some(nats.exp()),
+            perplexity_interval: mean_interval(&losses, BLOCK).map(|ends| ends.map(f64::exp)),
             ..Metrics::default()
         };
     }
@@ -161,7 +177,7 @@ pub(super) fn rank(logits: &[f32], label: usize) -> usize {
 }
 
 /// The first answer; NaN never is one.
-fn largest(logits: &[f32]) -> Option<usize> {
+pub(super) fn largest(logits: &[f32]) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
     for (class, &logit) in logits.iter().enumerate() {
         if !logit.is_nan() && best.is_none_or(|(_, highest)| logit > highest) {
@@ -176,14 +192,14 @@ fn comparable(logit: f32) -> f32 {
     if logit.is_nan() { f32::NEG_INFINITY } else { logit + 0.0 }
 }
 
-fn is_distribution(row: &[f32]) -> bool {
+pub(super) fn is_distribution(row: &[f32]) -> bool {
     let sum: f64 = row.iter().map(|p| f64::from(*p)).sum();
     row.len() > 1 && row.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() < 1e-4
 }
 
 /// `-ln softmax(logits)[label]`, or `-ln p[label]` where the row is a distribution already; infinite for a label that the
 /// network does not know.
-fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
+pub(super) fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
     let Some(own) = logits.get(label).map(|logit| f64::from(*logit)) else {
         return f64::INFINITY;
     };
@@ -202,8 +218,6 @@ fn share(part: usize, whole: usize) -> f64 {
 /// The 95 % confidence interval of a share seen in `samples` trials (Wilson 1927): unlike the share's standard error it
 /// stays within 0 and 1 and does not vanish at them.
 pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
-    /// The standard normal distribution lies within this many deviations with probability 0.95.
-    const Z: f64 = 1.959_963_984_540_054;
     if samples == 0 {
         return [0.0, 1.0];
     }

@@ -1,10 +1,13 @@
 //! Running networks: the engine, data sets, calibration, metrics. Runs exactly the bytes that an export writes.
 
 mod calibration;
+mod changed;
+mod continuation;
 mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+mod intervals;
 mod oracle;
 mod outputs;
 mod prefetch;
@@ -12,9 +15,12 @@ mod sensitivity;
 mod split_only;
 mod suggest;
 pub mod sweep;
+mod token_loss;
 mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
+pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
+pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
@@ -24,6 +30,7 @@ pub use outputs::{Outputs, run_outputs};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
+pub use token_loss::{TokenLosses, token_losses};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;

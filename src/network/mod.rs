@@ -7,6 +7,7 @@ mod editor;
 mod equalize;
 mod fold;
 mod graphs;
+mod integer_grid;
 mod layer;
 mod preparation;
 mod preprocess_hint;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
+pub use integer_grid::{IntegerGrid, Scale};
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};

@@ -9,7 +9,7 @@ use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use super::{comparison, curves, on_request};
+use super::{comparison, continuation, curves, on_request, trial};
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
@@ -47,6 +47,10 @@ impl Session {
         if let Some(sides) = self.watched.comparison {
             comparison::start(open, jobs, sides);
         }
+        if self.watched.continuation {
+            continuation::start(open, jobs);
+        }
+        trial::start(open, jobs);
         let model = open
             .original
             .network

@@ -8,8 +8,10 @@ mod act;
 mod action;
 mod analysis;
 mod comparison;
+mod continuation;
 mod curves;
 mod derive;
+mod embedded;
 mod history;
 mod kept;
 mod keys;
@@ -32,6 +34,7 @@ mod snapshots;
 mod stage;
 mod start;
 mod sweeping;
+mod trial;
 mod work;
 
 #[cfg(test)]
@@ -40,6 +43,7 @@ mod tests;
 pub use action::{Action, ExportKind, Watched};
 pub use analysis::{Analysis, LayerFacts};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
+pub use continuation::{Continuation, FloatTextKey, Prompt, QuantizedTextKey};
 pub use curves::ErrorCurvesKey;
 pub use history::History;
 pub use kept::Kept;
@@ -61,6 +65,7 @@ pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
 pub use stage::Stage;
 pub use start::{plain, start_recipe};
 pub use sweeping::{Sweep, SweepKey};
+pub use trial::{Trial, Trials};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;

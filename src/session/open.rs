@@ -2,7 +2,9 @@
 
 use super::analysis::{Analysis, LayerFacts};
 use super::comparison::{Comparison, ComparisonKey};
+use super::continuation::Continuation;
 use super::curves::ErrorCurvesKey;
+use super::embedded::recipe_in;
 use super::history::History;
 use super::kept::Kept;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
@@ -14,6 +16,7 @@ use super::snapshots::Snapshots;
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
 use super::sweeping::Sweep;
+use super::trial::Trials;
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{
@@ -73,6 +76,10 @@ pub struct OpenNetwork {
     pub(super) oracle: OnRequest<OracleMetrics>,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
+    pub(super) continuation: Continuation,
+    pub(super) trials: Trials,
+    /// The recipe that the file was exported with.
+    pub(super) embedded: Option<Result<Recipe, String>>,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
     /// Counts data requests, so that results of older data are told apart.
@@ -82,6 +89,7 @@ pub struct OpenNetwork {
 impl OpenNetwork {
     pub(super) fn new(original: Analysis, demo: Option<Demo>) -> Self {
         let selected = original.worst_layer().unwrap_or(0);
+        let embedded = recipe_in(&original.network);
         Self {
             original,
             measured: Stage::default(),
@@ -118,6 +126,9 @@ impl OpenNetwork {
             oracle: OnRequest::default(),
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
+            continuation: Continuation::default(),
+            trials: Trials::default(),
+            embedded,
             evaluation_time: Duration::ZERO,
             generation: 0,
         }

@@ -60,7 +60,11 @@ impl OpenNetwork {
             Output::Compared(comparison) => self.comparison.finish(comparison),
             Output::SplitOnly(found) => self.split_only.finish(found),
             Output::Oracle(metrics) => self.oracle.finish(metrics),
+            Output::Tried(data, float) => self.trials.take(data, float),
+            Output::TriedQuantized(answers) => self.trials.quantized.finish(answers),
             Output::AllRows if kind == Kind::Sweep => self.sweep.finish(),
+            Output::AllRows if kind == Kind::ContinueFloat => self.continuation.float.finish(),
+            Output::AllRows if kind == Kind::ContinueQuantized => self.continuation.quantized.finish(),
             Output::AllRows => {
                 self.sensitivity.finish();
                 if let Some(key) = self.sensitivity.of() {
@@ -73,8 +77,8 @@ impl OpenNetwork {
 
     /// Takes the rows that running jobs have brought; tells whether there were any.
     pub(super) fn drain(&mut self) -> bool {
-        let more = self.sensitivity.drain();
-        self.sweep.drain() || more
+        let more = [self.sensitivity.drain(), self.sweep.drain(), self.continuation.drain()];
+        more.contains(&true)
     }
 
     /// Gives snapshots the results that have come since they were taken.
@@ -115,6 +119,10 @@ impl OpenNetwork {
             Kind::Sensitivity => self.sensitivity.fail(reason),
             Kind::SplitOnly => self.split_only.fail(reason),
             Kind::Oracle => self.oracle.fail(reason),
+            Kind::ContinueFloat => self.continuation.float.fail(reason),
+            Kind::ContinueQuantized => self.continuation.quantized.fail(reason),
+            Kind::Trial => self.trials.drop_reading(),
+            Kind::TrialQuantized => self.trials.quantized.fail(reason),
             Kind::Sweep => self.sweep.fail(reason),
             Kind::Open
             | Kind::Export
@@ -139,6 +147,8 @@ impl OpenNetwork {
         self.plain.forgive();
         self.curves.forgive();
         self.comparison.forgive();
+        self.trials.quantized.forgive();
+        self.continuation.forgive();
     }
 }
 

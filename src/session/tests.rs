@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 mod faults;
 mod on_request;
 mod preparation;
+mod trying;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

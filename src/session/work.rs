@@ -66,6 +66,14 @@ pub enum Kind {
     SplitOnly,
     /// Splits of activations chosen for each batch.
     Oracle,
+    /// The float network goes on from a text.
+    ContinueFloat,
+    /// So does the quantized one.
+    ContinueQuantized,
+    /// A picture that was dropped in.
+    Trial,
+    /// All of these under the recipe.
+    TrialQuantized,
     /// Many recipes.
     Sweep,
     /// Writing the rows of a sweep.
@@ -82,7 +90,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 19] = [
+    pub(super) const OF_A_NETWORK: [Self; 23] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -101,6 +109,10 @@ impl Kind {
         Self::Sensitivity,
         Self::SplitOnly,
         Self::Oracle,
+        Self::ContinueFloat,
+        Self::ContinueQuantized,
+        Self::Trial,
+        Self::TrialQuantized,
         Self::Sweep,
     ];
 }
@@ -125,6 +137,8 @@ pub(super) enum Output {
     Compared(Comparison),
     SplitOnly(Option<SplitOnly>),
     Oracle(OracleMetrics),
+    Tried(Arc<Dataset>, Arc<Outputs>),
+    TriedQuantized(Vec<Arc<Outputs>>),
     /// The rows came one by one; there are no more.
     AllRows,
     Exported(PathBuf),
@@ -374,11 +388,7 @@ pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> R
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
-        preview: Preview::new(
-            &inputs.float,
-            outputs,
-            inputs.data.text_layout().map(|layout| layout.length),
-        ),
+        preview: Preview::new(&inputs.float, outputs, &inputs.data),
     })))
 }
 

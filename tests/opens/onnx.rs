@@ -437,6 +437,9 @@ fn onnx_that_is_quantized_already() {
             .zip(&values)
             .all(|(shown, value)| *shown == f32::from(*value))
     );
+    let grid = network.integer_grid(0).unwrap().unwrap();
+    assert_eq!((grid.used(), grid.zero_point()), (20, Some(0)));
+    assert_eq!(grid.scale.unwrap().values, [0.05]);
     check(&network, 0);
 }
 

@@ -14,6 +14,8 @@ mod open;
 mod picture;
 mod preprocess;
 mod presets;
+mod prompt;
+mod single;
 mod text;
 
 #[cfg(test)]
@@ -160,7 +162,7 @@ enum Samples {
     Text(Text),
 }
 
-/// The numbers that a network gets of a picture, as a small picture: the least number black, the greatest white, the
+/// What a network gets of a picture, as a small picture: resized and cropped as it gets it, mean and deviation taken back, the
 /// network's first channel as red.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeenPicture {
@@ -174,6 +176,8 @@ pub struct SeenPicture {
     pub size: [usize; 2],
     /// The least and the greatest number.
     pub range: [f32; 2],
+    /// The order of colours and of axes: `BGR, NCHW`.
+    pub order: String,
 }
 
 #[derive(Debug)]
@@ -485,6 +489,7 @@ impl Dataset {
             rgb: small.pixels,
             size: [full_width, full_height],
             range: [low, high],
+            order: samples.preprocess.order_text(),
         })
     }
 

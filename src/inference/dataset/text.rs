@@ -217,6 +217,21 @@ impl Text {
         Ok((self.input.clone(), value))
     }
 
+    /// One sequence of tokens as the network's input takes it, in each of `streams` streams.
+    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<(String, Value), DatasetError> {
+        let streams = if self.axes == Axes::Time { 1 } else { streams.max(1) };
+        let (shape, values): (Vec<usize>, Vec<i32>) = match self.axes {
+            Axes::TimeBatch => (
+                vec![tokens.len(), streams],
+                tokens.iter().flat_map(|token| vec![*token; streams]).collect(),
+            ),
+            Axes::BatchTime => (vec![streams, tokens.len()], tokens.repeat(streams)),
+            Axes::Time => (vec![tokens.len()], tokens.to_vec()),
+        };
+        let value = Value::from_shape(&shape, values).map_err(|error| fault("prompt", error.to_string()))?;
+        Ok((self.input.clone(), value))
+    }
+
     pub(super) fn describe(&self) -> String {
         format!(
             "tokens in {} stream(s) of {} tokens, each from a zero state",

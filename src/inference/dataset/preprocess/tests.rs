@@ -190,8 +190,11 @@ fn blue_first_turns_the_channels_and_keeps_each_with_its_own_mean() {
             "{numbers:?}"
         );
         let (seen, range) = steps.seen(&picture);
-        // Red of the first pixel is the greatest number: the network finds it in its third channel.
-        assert_eq!((seen.pixels[2], range), (255, (0.0, 1.0)));
+        // Mean and deviation are taken back, the channels turned round: red where the network finds blue.
+        assert_eq!(
+            (&seen.pixels[..], range),
+            (&[102, 51, 255, 204, 255, 0][..], (0.0, 1.0))
+        );
         assert!(steps.describe().contains("BGR"));
     }
 }
