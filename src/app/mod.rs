@@ -1,6 +1,7 @@
 //! The window: draws a session and sends it actions. One file a view; the views are listed in `view`, their places in `layout`, colours in `theme`, commands in `command`.
 
 mod activation;
+mod auto;
 mod channels;
 mod command;
 mod dialogs;
@@ -22,6 +23,7 @@ mod resume;
 mod settings;
 mod status;
 mod sweep;
+mod switches;
 mod text;
 mod theme;
 mod toasts;

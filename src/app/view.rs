@@ -4,6 +4,7 @@
 
 use super::Outbox;
 use super::activation::ActivationPanel;
+use super::auto::AutoPanel;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
 use super::errors::ErrorsPanel;
@@ -30,6 +31,7 @@ pub(super) enum View {
     Network,
     Graph,
     Sweep,
+    Auto,
     Learn,
     Recipe,
     Preview,
@@ -37,7 +39,7 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -46,6 +48,7 @@ impl View {
         Self::Network,
         Self::Graph,
         Self::Sweep,
+        Self::Auto,
         Self::Learn,
         Self::Recipe,
         Self::Preview,
@@ -62,6 +65,7 @@ impl View {
             Self::Network => "Network",
             Self::Graph => "Graph",
             Self::Sweep => "Sweep",
+            Self::Auto => "Auto",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
@@ -87,6 +91,7 @@ impl View {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
             Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
+            Self::Auto => "Bits, splits and clipping chosen for each layer, within a budget or for an accuracy.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
             }
@@ -101,7 +106,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Sweep => vec2(380.0, 240.0),
+            Self::Sweep | Self::Auto => vec2(380.0, 240.0),
             Self::Weights
             | Self::Channels
             | Self::Activations
@@ -139,6 +144,7 @@ pub(super) struct Views {
     network: NetworkPanel,
     graph: GraphPanel,
     sweep: SweepPanel,
+    auto: AutoPanel,
     learn: LearnPanel,
     preview: PreviewPanel,
 }
@@ -187,6 +193,7 @@ impl Views {
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),
+            View::Auto => self.auto.ui(ui, session, open, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()

@@ -7,6 +7,7 @@
 mod act;
 mod action;
 mod analysis;
+mod choosing;
 mod comparison;
 mod curves;
 mod derive;
@@ -38,6 +39,7 @@ mod tests;
 
 pub use action::{Action, ExportKind, Watched};
 pub use analysis::{Analysis, LayerFacts};
+pub use choosing::{Auto, AutoKey};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use curves::ErrorCurvesKey;
 pub use history::History;

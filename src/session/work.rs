@@ -8,6 +8,8 @@ use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::format::{self, safetensors};
+use crate::inference::auto::AutoResult;
+use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
     calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
@@ -65,6 +67,8 @@ pub enum Kind {
     SplitOnly,
     /// Splits of activations chosen for each batch.
     Oracle,
+    /// Settings chosen layer by layer.
+    Auto,
     /// Many recipes.
     Sweep,
     /// Writing the rows of a sweep.
@@ -81,7 +85,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 19] = [
+    pub(super) const OF_A_NETWORK: [Self; 20] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -100,6 +104,7 @@ impl Kind {
         Self::Sensitivity,
         Self::SplitOnly,
         Self::Oracle,
+        Self::Auto,
         Self::Sweep,
     ];
 }
@@ -124,6 +129,7 @@ pub(super) enum Output {
     Compared(Comparison),
     SplitOnly(Option<SplitOnly>),
     Oracle(OracleMetrics),
+    Auto(Arc<AutoResult>),
     /// The rows came one by one; there are no more.
     AllRows,
     Exported(PathBuf),
@@ -335,6 +341,8 @@ pub(super) struct EvaluationInputs {
     pub(super) network: Arc<Network>,
     pub(super) plan: Arc<Plan>,
     pub(super) data: Arc<Dataset>,
+    /// Values between the layers on these data.
+    pub(super) between: Arc<Incremental<Arc<Dataset>>>,
     pub(super) float: Arc<Outputs>,
     pub(super) limit: usize,
 }
@@ -349,16 +357,18 @@ pub(super) fn settle(progress: &Progress, duration: Duration) -> Result<(), Canc
     progress.check()
 }
 
-/// Runs the bytes that an export would write.
-pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> Result<Output, JobError> {
+/// Runs the bytes that an export would write, from the first layer on that is not known from an evaluation before.
+pub(super) fn run_quantized(
+    inputs: &EvaluationInputs,
+    keep: Keep<'_>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
     progress.start(0, "writing the quantized graph");
-    let model = rewrite(&inputs.network, &inputs.plan)?;
-    progress.check()?;
-    let bytes = onnx::encode(&model).map_err(failed)?;
-    drop(model);
-    let engine = Engine::load(bytes)?;
-    progress.check()?;
-    let outputs = Arc::new(run_outputs(&engine, &inputs.data, inputs.limit, progress)?);
+    let samples = 0..inputs.limit;
+    let outputs = inputs
+        .between
+        .run_plan(&inputs.network, &inputs.plan, samples, keep, progress)?;
+    let outputs = Arc::new(outputs);
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
