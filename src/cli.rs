@@ -3,6 +3,7 @@
 //! Results go to standard output, progress and faults to standard error. What a subcommand does is in its own file.
 
 mod arguments;
+mod auto;
 mod bar;
 mod curves;
 mod evaluate;
@@ -78,6 +79,7 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
+        Command::Auto(arguments) => auto::run(&arguments, progress)?,
         Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);

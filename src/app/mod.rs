@@ -3,6 +3,7 @@
 mod ab;
 mod activation;
 mod answers;
+mod auto;
 mod channels;
 mod command;
 mod dialogs;
@@ -24,6 +25,7 @@ mod resume;
 mod settings;
 mod status;
 mod sweep;
+mod switches;
 mod text;
 mod theme;
 mod toasts;

@@ -6,6 +6,7 @@ use super::Outbox;
 use super::ab::AbPanel;
 use super::activation::ActivationPanel;
 use super::answers::AnswersPanel;
+use super::auto::AutoPanel;
 use super::channels::ChannelsPanel;
 use super::distribution::DistributionPanel;
 use super::errors::ErrorsPanel;
@@ -34,6 +35,7 @@ pub(super) enum View {
     Answers,
     Sweep,
     Compare,
+    Auto,
     Learn,
     Recipe,
     Preview,
@@ -41,7 +43,7 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 13] = [
+    pub(super) const ALL: [Self; 14] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -52,6 +54,7 @@ impl View {
         Self::Answers,
         Self::Sweep,
         Self::Compare,
+        Self::Auto,
         Self::Learn,
         Self::Recipe,
         Self::Preview,
@@ -70,6 +73,7 @@ impl View {
             Self::Answers => "Answers",
             Self::Sweep => "Sweep",
             Self::Compare => "A/B",
+            Self::Auto => "Auto",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
@@ -101,6 +105,7 @@ impl View {
             Self::Compare => {
                 "Settings that you kept beside the present ones: answers, cost, and what becomes of each layer."
             }
+            Self::Auto => "Bits, splits and clipping chosen for each layer, within a budget or for an accuracy.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
             }
@@ -115,7 +120,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Sweep | Self::Answers | Self::Compare => vec2(380.0, 240.0),
+            Self::Sweep | Self::Answers | Self::Compare | Self::Auto => vec2(380.0, 240.0),
             Self::Weights
             | Self::Channels
             | Self::Activations
@@ -155,6 +160,7 @@ pub(super) struct Views {
     answers: AnswersPanel,
     sweep: SweepPanel,
     pub(super) ab: AbPanel,
+    auto: AutoPanel,
     learn: LearnPanel,
     preview: PreviewPanel,
     /// What the session was last told to keep up to date.
@@ -215,6 +221,7 @@ impl Views {
             View::Answers => self.answers.ui(ui, session, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),
             View::Compare => self.ab.ui(ui, session, open, out),
+            View::Auto => self.auto.ui(ui, session, open, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()

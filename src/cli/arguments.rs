@@ -10,10 +10,11 @@ mod tests;
 pub(super) use data::DataArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
+use crate::inference::auto::Budget;
 use crate::quantization::{Bits, Clip};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
-use values::{at_least_one, positive, ratio};
+use values::{at_least_one, grid_bits, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -53,6 +54,8 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Choose bits, splits and clipping of each layer for a budget or an accuracy, and show what that gains
+    Auto(AutoArguments),
     /// Write the completions of a shell, or the manual page, to standard output
     Generate(GenerateArguments),
 }
@@ -211,6 +214,58 @@ pub(super) struct SweepArguments {
     pub(super) activation_bits: Vec<Bits>,
     #[command(flatten)]
     pub(super) recipe_flags: BaseRecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope auto`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain \
+                  network a budget in % refers to, and --expand-ratio and --clip are chosen anew.\n\
+                  It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the \
+                  rest of --data; without data, on noise of two seeds."
+)]
+pub(super) struct AutoArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Bytes that the quantized weights may take: so much more than plain --weight-bits (5%), or in all (130kB, 1.5MB)
+    #[arg(long, value_name = "SHARE|BYTES", default_value = "5%", allow_hyphen_values = true)]
+    pub(super) budget: Budget,
+    /// Take the fewest bytes that reach this accuracy instead, a share (0.93 or 93%): of right answers, or where there are no
+    /// labels, of answers that are the float network's
+    #[arg(long, value_name = "A", conflicts_with = "budget", value_parser = share)]
+    pub(super) target_accuracy: Option<f64>,
+    /// Bits that a layer may get; one number keeps all layers at it
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', default_value = "2,3,4,5,6,7,8", value_parser = grid_bits)]
+    pub(super) layer_bits: Vec<u8>,
+    /// Ways to choose the largest weight kept that a layer may get
+    #[arg(
+        long,
+        value_name = "HOW,HOW,...",
+        value_delimiter = ',',
+        default_value = "none,mse,aciq,kl"
+    )]
+    pub(super) layer_clips: Vec<Clip>,
+    /// Judge on N samples at most
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Choose on N samples at most [default: 256 images or 8192 tokens]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) choose_limit: Option<usize>,
+    /// Write the recipe (TOML), for --recipe FILE
+    #[arg(short, long, value_name = "RECIPE.toml")]
+    pub(super) output: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]

@@ -96,7 +96,7 @@ pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
 /// Metrics of one run on `data`.
 pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
     let samples = outputs.samples;
-    let labels: Option<Vec<usize>> = (0..samples).map(|sample| data.label(sample)).collect();
+    let labels: Option<Vec<usize>> = outputs.range().map(|sample| data.label(sample)).collect();
     let Some(labels) = labels.filter(|_| samples > 0 && outputs.classification) else {
         return Metrics::default();
     };
@@ -228,16 +228,33 @@ pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
     [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
-/// `None` where it is undefined: nothing to compare, no signal, or a NaN.
-fn sqnr_db(float: &[f32], quantized: &[f32]) -> Option<f64> {
-    if float.len() != quantized.len() {
-        return None;
+/// `sum (float - quantized)^2 / sum float^2` over all outputs: what [`Evaluation::sqnr_db`] tells in decibels. Infinite where it
+/// is undefined, so that it is worse than all else.
+pub(super) fn noise_share(float: &Outputs, quantized: &Outputs) -> f64 {
+    let (signal, noise) = signal_and_noise(&float.logits, &quantized.logits);
+    let share = noise / signal;
+    if float.logits.len() == quantized.logits.len() && share.is_finite() {
+        share
+    } else {
+        f64::INFINITY
     }
+}
+
+fn signal_and_noise(float: &[f32], quantized: &[f32]) -> (f64, f64) {
     let (mut signal, mut noise) = (0.0_f64, 0.0_f64);
     for (&float, &quantized) in float.iter().zip(quantized) {
         signal += f64::from(float).powi(2);
         noise += (f64::from(float) - f64::from(quantized)).powi(2);
     }
+    (signal, noise)
+}
+
+/// `None` where it is undefined: nothing to compare, no signal, or a NaN.
+fn sqnr_db(float: &[f32], quantized: &[f32]) -> Option<f64> {
+    if float.len() != quantized.len() {
+        return None;
+    }
+    let (signal, noise) = signal_and_noise(float, quantized);
     if noise == 0.0 && signal > 0.0 {
         return Some(f64::INFINITY);
     }

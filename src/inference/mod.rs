@@ -1,5 +1,6 @@
 //! Running networks: the engine, data sets, calibration, metrics. Runs exactly the bytes that an export writes.
 
+pub mod auto;
 mod calibration;
 mod changed;
 mod continuation;
@@ -7,6 +8,7 @@ mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+pub mod incremental;
 mod intervals;
 mod oracle;
 mod outputs;
@@ -26,7 +28,7 @@ pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use oracle::{OracleMetrics, run_oracle};
-pub use outputs::{Outputs, run_outputs};
+pub use outputs::{Outputs, run_outputs, run_plan, run_samples};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
@@ -58,6 +60,9 @@ pub enum InferenceError {
     /// The data do not fit the network.
     #[error("{0}")]
     Data(String),
+    /// What was asked for cannot be reached; says how near one can come.
+    #[error("{0}")]
+    OutOfReach(String),
 }
 
 impl From<QuantizationError> for InferenceError {

@@ -44,6 +44,10 @@ impl Session {
             Action::MeasureSensitivity => self.ask(|open| open.sensitivity_asked = true),
             Action::CheckSplit => self.ask(|open| open.split_only.ask()),
             Action::MeasureOracle => self.ask(|open| open.oracle.ask()),
+            Action::StartAuto(options) => self.ask(|open| {
+                let recipe = open.recipe().clone();
+                open.auto.ask(options, recipe);
+            }),
             Action::StartSweep(grid) => self.ask_for_sweep(&grid),
             Action::SaveSweep(path) => self.save_sweep(path),
             Action::TakeSnapshot(name) => self.with_open(|open| {

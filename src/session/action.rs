@@ -4,6 +4,7 @@ use super::continuation::Prompt;
 use super::resume::Last;
 use super::snapshots::Side;
 use crate::inference::DataOptions;
+use crate::inference::auto::AutoOptions;
 use crate::inference::sweep::SweepGrid;
 use crate::jobs::JobId;
 use crate::quantization::{Preset, Recipe};
@@ -68,6 +69,8 @@ pub enum Action {
     CheckSplit,
     /// Measures what activation splits chosen for each batch would reach.
     MeasureOracle,
+    /// Chooses bits, splits and clipping of each layer that the present recipe quantizes.
+    StartAuto(AutoOptions),
     /// Runs the present recipe with each combination of these values. Rows that are there already are kept, so that the same
     /// again goes on with a sweep that was cancelled.
     StartSweep(SweepGrid),

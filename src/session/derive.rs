@@ -10,6 +10,7 @@ use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
 use super::{comparison, continuation, curves, on_request, trial};
+use crate::inference::incremental::Keep;
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
@@ -264,7 +265,8 @@ fn evaluate(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     open.evaluation.begin(key);
     jobs.start(Kind::Evaluate, title, move |progress| {
         work::settle(progress, SETTLE)?;
-        work::run_quantized(&inputs, progress)
+        // The next value of a slider that is being dragged begins where this one differs from the last.
+        work::run_quantized(&inputs, Keep::BeforeChange, progress)
     });
 }
 
@@ -278,6 +280,7 @@ fn inputs(open: &OpenNetwork, limit: usize) -> Option<EvaluationInputs> {
         network: Arc::clone(&open.analysis()?.network),
         plan: Arc::clone(&open.plan.for_key(&open.plan_key())?.plan),
         data: Arc::clone(data),
+        between: Arc::clone(open.between.as_ref()?),
         float: Arc::clone(open.float.for_key(&(data_key, limit))?),
         limit,
     })
@@ -323,7 +326,7 @@ fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
             Output::Planned(planned) => inputs.plan = planned.plan,
             _ => return Err(JobError::Failed("no plan".to_owned())),
         }
-        work::run_quantized(&inputs, progress)
+        work::run_quantized(&inputs, Keep::Nothing, progress)
     });
 }
 

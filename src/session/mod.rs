@@ -7,6 +7,7 @@
 mod act;
 mod action;
 mod analysis;
+mod choosing;
 mod comparison;
 mod continuation;
 mod curves;
@@ -42,6 +43,7 @@ mod tests;
 
 pub use action::{Action, ExportKind, Watched};
 pub use analysis::{Analysis, LayerFacts};
+pub use choosing::{Auto, AutoKey};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use continuation::{Continuation, FloatTextKey, Prompt, QuantizedTextKey};
 pub use curves::ErrorCurvesKey;

@@ -1,6 +1,7 @@
 //! The open network with all that is known of it.
 
 use super::analysis::{Analysis, LayerFacts};
+use super::choosing::Auto;
 use super::comparison::{Comparison, ComparisonKey};
 use super::continuation::Continuation;
 use super::curves::ErrorCurvesKey;
@@ -19,6 +20,7 @@ use super::sweeping::Sweep;
 use super::trial::Trials;
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
+use crate::inference::incremental::Incremental;
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
 };
@@ -59,6 +61,8 @@ pub struct OpenNetwork {
     pub(super) data_request: Option<(String, DataOptions)>,
     pub(super) data_opened: Option<(String, DataOptions)>,
     pub(super) data: Stage<u64, Arc<Dataset>>,
+    /// Values between the layers on the newest data, from the evaluations before.
+    pub(super) between: Option<Arc<Incremental<Arc<Dataset>>>>,
     pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
     pub(super) suggestions: Stage<u64, Option<AtChance>>,
     pub(super) wants_activations: bool,
@@ -74,6 +78,7 @@ pub struct OpenNetwork {
     pub(super) kept_sensitivity: Kept<EvaluationKey, Vec<LayerSensitivity>>,
     pub(super) split_only: OnRequest<Option<SplitOnly>>,
     pub(super) oracle: OnRequest<OracleMetrics>,
+    pub(super) auto: Auto,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
     pub(super) continuation: Continuation,
@@ -109,6 +114,7 @@ impl OpenNetwork {
             data_request: None,
             data_opened: None,
             data: Stage::default(),
+            between: None,
             float: Stage::default(),
             suggestions: Stage::default(),
             wants_activations: false,
@@ -124,6 +130,7 @@ impl OpenNetwork {
             kept_sensitivity: Kept::new(KEPT),
             split_only: OnRequest::default(),
             oracle: OnRequest::default(),
+            auto: Auto::default(),
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
             continuation: Continuation::default(),

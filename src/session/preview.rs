@@ -86,6 +86,7 @@ mod tests {
             classes: 2,
             logits: rows.concat(),
             classification: true,
+            ..Outputs::default()
         }
     }
 

@@ -4,9 +4,14 @@ use super::keys::PlanKey;
 use super::open::OpenNetwork;
 use super::snapshots::PlanSummary;
 use super::work::{Kind, Output, Planned};
+use crate::inference::Dataset;
+use crate::inference::incremental::Incremental;
 use crate::quantization::Recipe;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Most bytes of values between the layers that are kept from one evaluation to the next.
+const MOST_BETWEEN: usize = Incremental::<Arc<Dataset>>::MOST_BYTES;
 
 impl OpenNetwork {
     /// Takes the result of a job.
@@ -39,6 +44,8 @@ impl OpenNetwork {
                 if let (Some(shapes), Some(&key)) = (shapes, self.data.running()) {
                     self.shapes = Some((key, Arc::new(shapes)));
                 }
+                // What is known between the layers is of the samples before.
+                self.between = Some(Arc::new(Incremental::new(Arc::clone(&data), MOST_BETWEEN)));
                 self.data.finish(data);
             }
             Output::FloatOutputs(outputs) => self.float.finish(outputs),
@@ -59,6 +66,7 @@ impl OpenNetwork {
             Output::ErrorCurves(curves) => self.curves.finish(curves),
             Output::Compared(comparison) => self.comparison.finish(comparison),
             Output::SplitOnly(found) => self.split_only.finish(found),
+            Output::Auto(result) => self.auto.finish(result),
             Output::Oracle(metrics) => self.oracle.finish(metrics),
             Output::Tried(data, float) => self.trials.take(data, float),
             Output::TriedQuantized(answers) => self.trials.quantized.finish(answers),
@@ -118,6 +126,7 @@ impl OpenNetwork {
             Kind::Compare => self.comparison.fail(reason),
             Kind::Sensitivity => self.sensitivity.fail(reason),
             Kind::SplitOnly => self.split_only.fail(reason),
+            Kind::Auto => self.auto.fail(reason),
             Kind::Oracle => self.oracle.fail(reason),
             Kind::ContinueFloat => self.continuation.float.fail(reason),
             Kind::ContinueQuantized => self.continuation.quantized.fail(reason),

@@ -9,6 +9,8 @@ use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
 use crate::files;
 use crate::format::{self, safetensors};
+use crate::inference::auto::AutoResult;
+use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
     calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
@@ -74,6 +76,8 @@ pub enum Kind {
     Trial,
     /// All of these under the recipe.
     TrialQuantized,
+    /// Settings chosen layer by layer.
+    Auto,
     /// Many recipes.
     Sweep,
     /// Writing the rows of a sweep.
@@ -90,7 +94,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 23] = [
+    pub(super) const OF_A_NETWORK: [Self; 24] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -113,6 +117,7 @@ impl Kind {
         Self::ContinueQuantized,
         Self::Trial,
         Self::TrialQuantized,
+        Self::Auto,
         Self::Sweep,
     ];
 }
@@ -139,6 +144,7 @@ pub(super) enum Output {
     Oracle(OracleMetrics),
     Tried(Arc<Dataset>, Arc<Outputs>),
     TriedQuantized(Vec<Arc<Outputs>>),
+    Auto(Arc<AutoResult>),
     /// The rows came one by one; there are no more.
     AllRows,
     Exported(PathBuf),
@@ -361,6 +367,8 @@ pub(super) struct EvaluationInputs {
     pub(super) network: Arc<Network>,
     pub(super) plan: Arc<Plan>,
     pub(super) data: Arc<Dataset>,
+    /// Values between the layers on these data.
+    pub(super) between: Arc<Incremental<Arc<Dataset>>>,
     pub(super) float: Arc<Outputs>,
     pub(super) limit: usize,
 }
@@ -375,16 +383,18 @@ pub(super) fn settle(progress: &Progress, duration: Duration) -> Result<(), Canc
     progress.check()
 }
 
-/// Runs the bytes that an export would write.
-pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> Result<Output, JobError> {
+/// Runs the bytes that an export would write, from the first layer on that is not known from an evaluation before.
+pub(super) fn run_quantized(
+    inputs: &EvaluationInputs,
+    keep: Keep<'_>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
     progress.start(0, "writing the quantized graph");
-    let model = rewrite(&inputs.network, &inputs.plan)?;
-    progress.check()?;
-    let bytes = onnx::encode(&model).map_err(failed)?;
-    drop(model);
-    let engine = Engine::load(bytes)?;
-    progress.check()?;
-    let outputs = Arc::new(run_outputs(&engine, &inputs.data, inputs.limit, progress)?);
+    let samples = 0..inputs.limit;
+    let outputs = inputs
+        .between
+        .run_plan(&inputs.network, &inputs.plan, samples, keep, progress)?;
+    let outputs = Arc::new(outputs);
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),

@@ -1,6 +1,6 @@
 //! What a flag may be: each function reads one kind of value or says what is needed.
 
-use crate::quantization::{SplitExport, SplitKind};
+use crate::quantization::{Bits, SplitExport, SplitKind};
 use std::path::PathBuf;
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
@@ -68,5 +68,24 @@ pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
         _ => Err("an input is NAME=FILE.npy".to_owned()),
+    }
+}
+
+/// A share from 0 to 1, also in per cent.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share from 0 to 1, or from 0% to 100%, is needed".to_owned()),
+    }
+}
+
+pub(super) fn grid_bits(text: &str) -> Result<u8, String> {
+    match text.trim().parse::<u8>() {
+        Ok(bits) if (Bits::MIN..=Bits::MAX).contains(&bits) => Ok(bits),
+        _ => Err(format!("bits of a layer are {} to {}", Bits::MIN, Bits::MAX)),
     }
 }
