@@ -5,12 +5,14 @@
 mod arguments;
 mod bar;
 mod curves;
+mod diff;
 mod evaluate;
 mod generate;
 mod inspect;
 mod output;
 mod pipeline;
 mod quantize;
+mod report;
 mod sensitivity;
 mod sweep;
 
@@ -82,6 +84,8 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
+        Command::Diff(arguments) => diff::run(&arguments, progress)?,
+        Command::Report(arguments) => report::run(&arguments, progress)?,
         Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);

@@ -3,6 +3,7 @@
 use super::command::Command;
 use super::dialogs::Purpose;
 use super::layout::Layout;
+use super::view::View;
 use super::{App, Outbox};
 use crate::session::{Action, ExportKind, OpenNetwork};
 use egui::ThemePreference;
@@ -22,6 +23,10 @@ impl App {
             Command::Export(kind) => {
                 let name = self.export_name(kind);
                 self.dialogs.ask(ctx, Purpose::Export(kind), &name);
+            }
+            Command::CompareWith => {
+                self.layout.show(View::Compare);
+                self.dialogs.ask(ctx, Purpose::Compare, "");
             }
             Command::SaveSweep => {
                 let name = format!("{}-sweep.csv", self.session.open().map(stem).unwrap_or_default());

@@ -3,6 +3,7 @@
 mod activation;
 mod channels;
 mod command;
+mod compare;
 mod dialogs;
 mod distribution;
 mod errors;

@@ -5,6 +5,7 @@
 use super::Outbox;
 use super::activation::ActivationPanel;
 use super::channels::ChannelsPanel;
+use super::compare::ComparePanel;
 use super::distribution::DistributionPanel;
 use super::errors::ErrorsPanel;
 use super::graph::GraphPanel;
@@ -30,6 +31,7 @@ pub(super) enum View {
     Network,
     Graph,
     Sweep,
+    Compare,
     Learn,
     Recipe,
     Preview,
@@ -37,7 +39,7 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 11] = [
+    pub(super) const ALL: [Self; 12] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -46,6 +48,7 @@ impl View {
         Self::Network,
         Self::Graph,
         Self::Sweep,
+        Self::Compare,
         Self::Learn,
         Self::Recipe,
         Self::Preview,
@@ -62,6 +65,7 @@ impl View {
             Self::Network => "Network",
             Self::Graph => "Graph",
             Self::Sweep => "Sweep",
+            Self::Compare => "Compare",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
@@ -87,6 +91,7 @@ impl View {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
             Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
+            Self::Compare => "This network beside another one: which layers differ, and how far.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
             }
@@ -101,7 +106,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Sweep => vec2(380.0, 240.0),
+            Self::Sweep | Self::Compare => vec2(380.0, 240.0),
             Self::Weights
             | Self::Channels
             | Self::Activations
@@ -110,6 +115,11 @@ impl View {
             | Self::Graph
             | Self::Learn => vec2(300.0, 150.0),
         }
+    }
+
+    /// Whether it is there from the beginning; the others are opened when they are needed.
+    pub(super) fn opens_by_itself(self) -> bool {
+        self != Self::Compare
     }
 
     /// Whether it takes the room that a larger window gives; the others keep their size.
@@ -138,6 +148,7 @@ pub(super) struct Views {
     errors: ErrorsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    compare: ComparePanel,
     sweep: SweepPanel,
     learn: LearnPanel,
     preview: PreviewPanel,
@@ -187,6 +198,7 @@ impl Views {
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),
+            View::Compare => self.compare.ui(ui, session, open, height, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()

@@ -32,6 +32,15 @@ pub(super) struct Arguments {
     pub(super) data: Option<String>,
 }
 
+const DIFF_EXAMPLES: &str = "Examples:
+  splitscope diff model.onnx exported.onnx
+  splitscope diff model.onnx exported.onnx --data images --json
+  splitscope diff model.safetensors model.onnx";
+const REPORT_EXAMPLES: &str = "Examples:
+  splitscope report demo:fashion -o fashion.html --data demo:fashion --fold-batch-norm --weight-bits 3 --expand-ratio 0.05
+  splitscope report model.onnx -o report.html --recipe recipe.toml --sweep rows.csv
+  splitscope report model.onnx --model-explorer nodes.json --weight-bits 4 --clip mse";
+
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -45,6 +54,12 @@ pub(super) enum Command {
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
     Sweep(SweepArguments),
+    /// Compare two networks layer by layer, such as an export with its original
+    #[command(after_help = DIFF_EXAMPLES)]
+    Diff(DiffArguments),
+    /// Write a page that shows what a recipe does to a network, to hand on
+    #[command(after_help = REPORT_EXAMPLES)]
+    Report(ReportArguments),
     /// Write the completions of a shell, or the manual page, to standard output
     Generate(GenerateArguments),
 }
@@ -203,6 +218,63 @@ pub(super) struct SweepArguments {
     pub(super) activation_bits: Vec<Bits>,
     #[command(flatten)]
     pub(super) recipe_flags: BaseRecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArguments {
+    /// Network to compare with: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    #[arg(value_name = "A")]
+    pub(super) one: String,
+    /// Network to compare, such as an export of the first
+    #[arg(value_name = "B")]
+    pub(super) other: String,
+    /// Run both on these samples too and compare their answers
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Compare the files as they are: do not fold and equalize one of them as the recipe in the other says
+    #[arg(long)]
+    pub(super) as_is: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Page to write
+    #[arg(short, long, value_name = "REPORT.html")]
+    pub(super) output: Option<PathBuf>,
+    /// Write the layers' numbers for Model Explorer, a file each: OUT.sqnr_db.json, OUT.outliers.json, OUT.bits.json,
+    /// OUT.splits.json
+    #[arg(long, value_name = "OUT.json")]
+    pub(super) model_explorer: Option<PathBuf>,
+    /// Run the networks on these samples and tell the accuracy
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Show the rows of this sweep too, a file that sweep --csv wrote
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) sweep: Option<PathBuf>,
+    /// An outlier lies farther from the mean than this many standard deviations
+    #[arg(long, value_name = "S", default_value_t = 4.0, value_parser = positive)]
+    pub(super) sigma: f64,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]

@@ -1,6 +1,7 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
 
 mod constants;
+mod dequantize;
 mod discover;
 mod editor;
 mod equalize;
@@ -9,6 +10,7 @@ mod graphs;
 mod layer;
 mod preparation;
 mod preprocess_hint;
+mod repeated;
 
 #[cfg(test)]
 mod shared_tests;
@@ -20,6 +22,7 @@ pub use fold::fold_batch_norm;
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
+pub use repeated::RepeatedChannels;
 
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,

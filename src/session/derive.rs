@@ -9,7 +9,7 @@ use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use super::{comparison, curves, on_request};
+use super::{against, comparison, curves, on_request};
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
@@ -47,6 +47,7 @@ impl Session {
         if let Some(sides) = self.watched.comparison {
             comparison::start(open, jobs, sides);
         }
+        against::start(open, jobs);
         let model = open
             .original
             .network

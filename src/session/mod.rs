@@ -6,6 +6,7 @@
 
 mod act;
 mod action;
+mod against;
 mod analysis;
 mod comparison;
 mod curves;
@@ -23,6 +24,7 @@ mod on_request;
 mod open;
 mod presets;
 mod preview;
+mod reporting;
 mod request;
 mod results;
 mod resume;
@@ -37,6 +39,7 @@ mod work;
 mod tests;
 
 pub use action::{Action, ExportKind, Watched};
+pub use against::Against;
 pub use analysis::{Analysis, LayerFacts};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use curves::ErrorCurvesKey;
@@ -224,8 +227,13 @@ impl Session {
             self.messages.push(Level::Warning, text.clone(), text);
             return;
         }
+        let network = std::sync::Arc::clone(&analysis.network);
+        if kind == ExportKind::Report {
+            self.start_report(network, path);
+            return;
+        }
         let inputs = work::ExportInputs {
-            network: std::sync::Arc::clone(&analysis.network),
+            network,
             recipe: open.recipe().clone(),
             calibration: open.calibration().cloned(),
             kind,
@@ -234,6 +242,20 @@ impl Session {
         let title = format!("Writing {}", display_name(&inputs.path));
         self.jobs
             .start(Kind::Export, title, move |progress| work::export(&inputs, progress));
+    }
+
+    fn start_report(&mut self, network: std::sync::Arc<crate::network::Network>, path: PathBuf) {
+        let (limit, sigma) = (self.limit(), self.saved.sigma);
+        let Some(open) = &self.open else { return };
+        if open.run_state(limit) == RunState::Waiting {
+            let text = "The recipe is still being run: export the report in a moment, so that it tells the accuracy";
+            self.messages.push(Level::Warning, text, text);
+            return;
+        }
+        let title = format!("Writing {}", display_name(&path));
+        let inputs = reporting::ReportInputs::of(open, network, limit, sigma, path);
+        self.jobs
+            .start(Kind::Export, title, move |progress| reporting::write(&inputs, progress));
     }
 
     /// A network was opened: everything that belonged to the old one goes.

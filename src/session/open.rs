@@ -1,5 +1,6 @@
 //! The open network with all that is known of it.
 
+use super::against::Against;
 use super::analysis::{Analysis, LayerFacts};
 use super::comparison::{Comparison, ComparisonKey};
 use super::curves::ErrorCurvesKey;
@@ -21,6 +22,7 @@ use crate::inference::{
 };
 use crate::network::Layer;
 use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
@@ -73,6 +75,9 @@ pub struct OpenNetwork {
     pub(super) oracle: OnRequest<OracleMetrics>,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
+    /// The file to compare with.
+    pub(super) other: Option<PathBuf>,
+    pub(super) against: Stage<PathBuf, Arc<Against>>,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
     /// Counts data requests, so that results of older data are told apart.
@@ -118,6 +123,8 @@ impl OpenNetwork {
             oracle: OnRequest::default(),
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
+            other: None,
+            against: Stage::default(),
             evaluation_time: Duration::ZERO,
             generation: 0,
         }

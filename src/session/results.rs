@@ -58,6 +58,7 @@ impl OpenNetwork {
             }
             Output::ErrorCurves(curves) => self.curves.finish(curves),
             Output::Compared(comparison) => self.comparison.finish(comparison),
+            Output::Against(against) => self.against.finish(against),
             Output::SplitOnly(found) => self.split_only.finish(found),
             Output::Oracle(metrics) => self.oracle.finish(metrics),
             Output::AllRows if kind == Kind::Sweep => self.sweep.finish(),
@@ -112,6 +113,7 @@ impl OpenNetwork {
             Kind::EvaluatePlain => self.plain.fail(reason),
             Kind::ErrorCurves => self.curves.fail(reason),
             Kind::Compare => self.comparison.fail(reason),
+            Kind::Difference => self.against.fail(reason),
             Kind::Sensitivity => self.sensitivity.fail(reason),
             Kind::SplitOnly => self.split_only.fail(reason),
             Kind::Oracle => self.oracle.fail(reason),
@@ -139,6 +141,7 @@ impl OpenNetwork {
         self.plain.forgive();
         self.curves.forgive();
         self.comparison.forgive();
+        self.against.forgive();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the session's jobs do, each as a function from its inputs to an [`Output`].
 
 use super::ExportKind;
+use super::against::Against;
 use super::analysis::Analysis;
 use super::comparison::Comparison;
 use super::keys::{CalibrationSource, PrepareKey};
@@ -63,6 +64,8 @@ pub enum Kind {
     Sensitivity,
     /// The splits without a grid.
     SplitOnly,
+    /// Another network beside the open one.
+    Difference,
     /// Splits of activations chosen for each batch.
     Oracle,
     /// Many recipes.
@@ -81,7 +84,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 19] = [
+    pub(super) const OF_A_NETWORK: [Self; 20] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -99,6 +102,7 @@ impl Kind {
         Self::Compare,
         Self::Sensitivity,
         Self::SplitOnly,
+        Self::Difference,
         Self::Oracle,
         Self::Sweep,
     ];
@@ -122,6 +126,7 @@ pub(super) enum Output {
     Evaluated(Arc<Evaluated>),
     ErrorCurves(ErrorCurves),
     Compared(Comparison),
+    Against(Arc<Against>),
     SplitOnly(Option<SplitOnly>),
     Oracle(OracleMetrics),
     /// The rows came one by one; there are no more.
@@ -409,7 +414,7 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
             progress.check()?;
             safetensors::write(path, &tensors, &metadata).map_err(failed)?;
         }
-        ExportKind::Recipe => {}
+        ExportKind::Recipe | ExportKind::Report => {}
     }
     Ok(Output::Exported(path.clone()))
 }
