@@ -1,6 +1,14 @@
 //! The command line over the same rooms as the window: arguments, exit status, one line for any fault.
 //!
 //! Results go to standard output, progress and faults to standard error. What a subcommand does is in its own file.
+//!
+//! # Example
+//!
+//! ```
+//! let words = ["splitscope", "inspect", "demo:fashion"];
+//! let status = splitscope::cli::main(words.map(Into::into));
+//! assert_eq!(status, std::process::ExitCode::SUCCESS);
+//! ```
 
 mod arguments;
 mod bar;

@@ -54,9 +54,15 @@ fn export_differs_as_reported(model: &str, file: &str, flags: &[&str]) -> Value 
         match said(reported, "sqnr_db") {
             Some(sqnr_db) => {
                 let seen = said(found, "sqnr_db").unwrap_or(f64::INFINITY);
-                assert!((seen - sqnr_db).abs() < 1e-3, "{flags:?} {name}: {seen} dB, reported {sqnr_db}");
+                assert!(
+                    (seen - sqnr_db).abs() < 1e-3,
+                    "{flags:?} {name}: {seen} dB, reported {sqnr_db}"
+                );
                 let (mse, expected) = (said(found, "mse").unwrap(), said(reported, "mse").unwrap());
-                assert!((mse - expected).abs() <= 1e-4 * expected, "{flags:?} {name}: {mse} {expected}");
+                assert!(
+                    (mse - expected).abs() <= 1e-4 * expected,
+                    "{flags:?} {name}: {mse} {expected}"
+                );
             }
             None => assert_eq!(found["equal"], true, "{flags:?} {name}"),
         }
@@ -77,8 +83,14 @@ const THREE_BITS: [&str; 7] = [
 #[test]
 fn an_onnx_export_differs_as_its_report_says() {
     let found = export_differs_as_reported("demo:fashion", "out.onnx", &THREE_BITS);
-    assert!(found["notes"][0].as_str().unwrap().contains("folded"), "it says that the original was folded");
-    let copies: u64 = layers(&found).iter().map(|layer| layer["other"]["copies"].as_u64().unwrap()).sum();
+    assert!(
+        found["notes"][0].as_str().unwrap().contains("folded"),
+        "it says that the original was folded"
+    );
+    let copies: u64 = layers(&found)
+        .iter()
+        .map(|layer| layer["other"]["copies"].as_u64().unwrap())
+        .sum();
     assert!(copies > 20, "{copies} copies were added up");
     // Without folding the weights are others.
     let not_folded = ["--no-fold-batch-norm", "--weight-bits", "4", "--clip", "mse"];
@@ -112,8 +124,15 @@ fn so_does_one_whose_copies_the_layers_before_make() {
 fn so_does_one_of_a_recurrent_network_with_split_hidden_units() {
     let flags = ["--weight-bits", "4", "--expand-ratio", "0.05"];
     let found = export_differs_as_reported("demo:shakespeare", "out.onnx", &flags);
-    let recurrent = layers(&found).iter().filter(|layer| layer["one"]["name"].as_str().unwrap().ends_with("/R"));
-    assert!(recurrent.map(|layer| layer["other"]["copies"].as_u64().unwrap()).sum::<u64>() > 0);
+    let recurrent = layers(&found)
+        .iter()
+        .filter(|layer| layer["one"]["name"].as_str().unwrap().ends_with("/R"));
+    assert!(
+        recurrent
+            .map(|layer| layer["other"]["copies"].as_u64().unwrap())
+            .sum::<u64>()
+            > 0
+    );
 }
 
 #[test]
@@ -143,7 +162,9 @@ fn with_data_the_answers_are_compared_as_evaluate_does() {
     succeeds(&[&["quantize", "demo:fashion", "-o", export], &THREE_BITS[..]].concat());
     let data = ["--data", "demo:fashion", "--limit", "100"];
     let found = diff("demo:fashion", export, &data);
-    let evaluated = json(&succeeds(&[&["evaluate", "demo:fashion", "--json"], &data[..], &THREE_BITS[..]].concat()));
+    let evaluated = json(&succeeds(
+        &[&["evaluate", "demo:fashion", "--json"], &data[..], &THREE_BITS[..]].concat(),
+    ));
     for key in ["samples", "agreement"] {
         assert_eq!(found["outputs"][key], evaluated[key]);
     }
@@ -160,7 +181,11 @@ fn the_table_begins_with_the_worst_layer_and_says_what_is_equal() {
     succeeds(&[&["quantize", "demo:fashion", "-o", export], &THREE_BITS[..]].concat());
     let shown = succeeds(&["diff", "demo:fashion", export]);
     assert!(shown.contains("21 layers differ, 1 are equal"), "{shown}");
-    let rows: Vec<&str> = shown.lines().skip_while(|line| !line.starts_with("layer ")).skip(1).collect();
+    let rows: Vec<&str> = shown
+        .lines()
+        .skip_while(|line| !line.starts_with("layer "))
+        .skip(1)
+        .collect();
     let decibels: Vec<f64> = (rows.iter().take(21))
         .map(|row| row.split_whitespace().rev().nth(1).unwrap().parse().unwrap())
         .collect();
@@ -176,7 +201,10 @@ fn networks_without_a_common_layer_are_refused_in_one_line() {
     let output = run(&["diff", "demo:fashion", "demo:shakespeare"]);
     let line = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{line}");
-    assert!(line.contains("no layer in common") && line.lines().count() == 1, "{line}");
+    assert!(
+        line.contains("no layer in common") && line.lines().count() == 1,
+        "{line}"
+    );
     let absent = Path::new("/absent/model.onnx").to_str().unwrap();
     assert_eq!(run(&["diff", absent, "demo:fashion"]).status.code(), Some(1));
 }

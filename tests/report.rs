@@ -31,7 +31,14 @@ const RECIPE: [&str; 7] = [
 ];
 
 fn page(path: &Path, more: &[&str]) -> String {
-    succeeds(&[&["report", "demo:fashion", "-o", path.to_str().unwrap()], &RECIPE[..], more].concat());
+    succeeds(
+        &[
+            &["report", "demo:fashion", "-o", path.to_str().unwrap()],
+            &RECIPE[..],
+            more,
+        ]
+        .concat(),
+    );
     std::fs::read_to_string(path).unwrap()
 }
 
@@ -40,14 +47,22 @@ fn the_page_tells_what_evaluate_and_quantize_tell() {
     let folder = tempfile::tempdir().unwrap();
     let data = ["--data", "demo:fashion", "--limit", "200"];
     let page = page(&folder.path().join("r.html"), &data);
-    let evaluated: Value =
-        serde_json::from_str(&succeeds(&[&["evaluate", "demo:fashion", "--json"], &data[..], &RECIPE[..]].concat())).unwrap();
+    let evaluated: Value = serde_json::from_str(&succeeds(
+        &[&["evaluate", "demo:fashion", "--json"], &data[..], &RECIPE[..]].concat(),
+    ))
+    .unwrap();
     let percent = |value: &Value| format!("{:.1} %", value.as_f64().unwrap() * 100.0);
     for network in ["float", "quantized"] {
         let shown = percent(&evaluated[network]["top1"]);
-        assert!(page.contains(&format!("<td class=\"big\">{shown}</td>")), "{network} {shown}");
+        assert!(
+            page.contains(&format!("<td class=\"big\">{shown}</td>")),
+            "{network} {shown}"
+        );
         let interval = &evaluated[network]["top1_interval"];
-        let (low, high) = (interval[0].as_f64().unwrap() * 100.0, interval[1].as_f64().unwrap() * 100.0);
+        let (low, high) = (
+            interval[0].as_f64().unwrap() * 100.0,
+            interval[1].as_f64().unwrap() * 100.0,
+        );
         assert!(page.contains(&format!("{low:.1} to {high:.1} %")), "{network}");
     }
     assert!(page.contains("Plain 3 bits") && page.contains(&percent(&evaluated["agreement"])));
@@ -58,7 +73,10 @@ fn the_page_tells_what_evaluate_and_quantize_tell() {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     for layer in report["layers"].as_array().unwrap() {
         let name = layer["name"].as_str().unwrap();
-        let row = page.split("<tr>").find(|row| row.starts_with(&format!("<th scope=\"row\">{name}</th>"))).unwrap();
+        let row = page
+            .split("<tr>")
+            .find(|row| row.starts_with(&format!("<th scope=\"row\">{name}</th>")))
+            .unwrap();
         match layer["sqnr_db"].as_f64() {
             Some(sqnr_db) => assert!(row.contains(&format!("{sqnr_db:.1} dB")), "{name}: {row}"),
             None => assert!(row.contains("kept float by the recipe"), "{name}: {row}"),
@@ -73,14 +91,20 @@ fn the_page_tells_what_evaluate_and_quantize_tell() {
 fn the_page_stands_alone_and_is_the_same_every_time() {
     let folder = tempfile::tempdir().unwrap();
     let one = page(&folder.path().join("one.html"), &[]);
-    for foreign in ["<script", "http://", "https://", "src=", "href=", "@import", "url(h", "<iframe", "<link"] {
+    for foreign in [
+        "<script", "http://", "https://", "src=", "href=", "@import", "url(h", "<iframe", "<link",
+    ] {
         assert!(!one.contains(foreign), "{foreign}");
     }
     assert!(one.contains("prefers-color-scheme:dark") && one.contains("@media print"));
     assert!(one.contains("The networks were not run"), "without data it says so");
     assert!(!one.contains("NaN"));
     // Names that drawings define are unique.
-    let ids: Vec<&str> = one.split("clipPath id=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    let ids: Vec<&str> = one
+        .split("clipPath id=\"")
+        .skip(1)
+        .map(|rest| rest.split('"').next().unwrap())
+        .collect();
     let mut unique = ids.clone();
     unique.sort_unstable();
     unique.dedup();
@@ -98,7 +122,13 @@ fn the_rows_of_a_sweep_are_shown_best_first() {
     let csv = folder.path().join("rows.csv");
     let csv = csv.to_str().unwrap();
     let grid = ["--weight-bits", "4,3", "--expand-ratio", "0,0.05", "--csv", csv];
-    succeeds(&[&["sweep", "demo:fashion", "--data", "demo:fashion", "--limit", "60"], &grid[..]].concat());
+    succeeds(
+        &[
+            &["sweep", "demo:fashion", "--data", "demo:fashion", "--limit", "60"],
+            &grid[..],
+        ]
+        .concat(),
+    );
     let page = page(&folder.path().join("r.html"), &["--sweep", csv]);
     let sweep = page.split("<h2>Sweep</h2>").nth(1).unwrap();
     let scores: Vec<f64> = (sweep.split("<b>").skip(1))
@@ -109,7 +139,14 @@ fn the_rows_of_a_sweep_are_shown_best_first() {
     assert!(sweep.contains("Pareto front"));
     let wrong = folder.path().join("wrong.csv");
     std::fs::write(&wrong, "a,b\n1,2\n").unwrap();
-    let words = ["report", "demo:fashion", "-o", "r.html", "--sweep", wrong.to_str().unwrap()];
+    let words = [
+        "report",
+        "demo:fashion",
+        "-o",
+        "r.html",
+        "--sweep",
+        wrong.to_str().unwrap(),
+    ];
     let output = run(&words);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("line 1"));
@@ -121,7 +158,13 @@ fn the_rows_of_a_sweep_are_shown_best_first() {
 fn model_explorer_reads_a_file_for_each_number() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("nodes.json");
-    succeeds(&[&["report", "demo:fashion", "--model-explorer", out.to_str().unwrap()], &RECIPE[..]].concat());
+    succeeds(
+        &[
+            &["report", "demo:fashion", "--model-explorer", out.to_str().unwrap()],
+            &RECIPE[..],
+        ]
+        .concat(),
+    );
     let inspected: Value = serde_json::from_str(&succeeds(&["inspect", "demo:fashion", "--json"])).unwrap();
     let layers = inspected["layers"].as_array().unwrap().len();
     for metric in ["sqnr_db", "outliers", "bits", "splits"] {
@@ -135,12 +178,18 @@ fn model_explorer_reads_a_file_for_each_number() {
         assert_eq!(results.len(), expected, "{metric}: conv1 stays float and has no error");
         assert!(results.values().all(|result| result["value"].is_number()));
         let stops = graph["gradient"].as_array().unwrap();
-        assert_eq!((&stops[0]["stop"], &stops[1]["stop"]), (&Value::from(0), &Value::from(1)));
+        assert_eq!(
+            (&stops[0]["stop"], &stops[1]["stop"]),
+            (&Value::from(0), &Value::from(1))
+        );
         for stop in stops {
             let color = stop["bgColor"].as_str().unwrap();
             assert!(color.len() == 7 && color.starts_with('#'), "{color}");
         }
-        let bits: Vec<f64> = results.values().map(|result| result["value"].as_f64().unwrap()).collect();
+        let bits: Vec<f64> = results
+            .values()
+            .map(|result| result["value"].as_f64().unwrap())
+            .collect();
         if metric == "bits" {
             assert_eq!(bits.iter().filter(|bits| **bits == 32.0).count(), 1);
             assert_eq!(bits.iter().filter(|bits| **bits == 3.0).count(), layers - 1);
@@ -153,7 +202,11 @@ fn model_explorer_reads_a_file_for_each_number() {
 
 #[test]
 fn a_report_that_cannot_be_written_is_refused_before_any_work() {
-    assert_eq!(run(&["report", "demo:fashion"]).status.code(), Some(2), "nothing to write");
+    assert_eq!(
+        run(&["report", "demo:fashion"]).status.code(),
+        Some(2),
+        "nothing to write"
+    );
     let output = run(&["report", "demo:fashion", "-o", "/absent/folder/r.html"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("there is no folder"));

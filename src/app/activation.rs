@@ -7,8 +7,8 @@ use super::distribution::{
 use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
 use super::plot::figure::{Figure, Series, Shape};
-use super::theme::ink;
 use super::plot::{Scale, Steps, histogram_plot, swatch};
+use super::theme::ink;
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::{ActivationPlan, Clip, expected_error};

@@ -150,7 +150,10 @@ pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height:
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
 pub(super) fn number_marks(input: &GridInput, distance: f64) -> Vec<GridMark> {
     // egui_plot asks for steps of at least 8 points.
-    grid_marks(figure::number_marks(input.bounds, input.base_step_size * distance / 8.0))
+    grid_marks(figure::number_marks(
+        input.bounds,
+        input.base_step_size * distance / 8.0,
+    ))
 }
 
 /// Text of such a mark.

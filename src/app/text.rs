@@ -5,17 +5,12 @@ use egui::{Response, RichText, Ui};
 use std::time::Duration;
 
 pub(super) use crate::report::numbers::{
-    added, clip, decibels, full_count, percent, shape, short_count, three_digits,
+    added, clip, decibels, full_count, percent, plural, shape, short_count, three_digits,
 };
 
 /// A number that a person has set, without needless zeros: `4`, `2.5`.
 pub(super) fn short_number(x: f64) -> String {
     format!("{}", (x * 100.0).round() / 100.0)
-}
-
-/// `1 layer`, `2 layers`.
-pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", full_count(count), if count == 1 { one } else { many })
 }
 
 /// Bits as `3 bits` or `float`.

@@ -1,5 +1,7 @@
 //! The words of the command line: subcommands, flags, and what a flag may be.
 
+mod examples;
+
 use super::UsageError;
 use crate::inference::DataOptions;
 use crate::network::{Interpolation, Network};
@@ -32,35 +34,32 @@ pub(super) struct Arguments {
     pub(super) data: Option<String>,
 }
 
-const DIFF_EXAMPLES: &str = "Examples:
-  splitscope diff model.onnx exported.onnx
-  splitscope diff model.onnx exported.onnx --data images --json
-  splitscope diff model.safetensors model.onnx";
-const REPORT_EXAMPLES: &str = "Examples:
-  splitscope report demo:fashion -o fashion.html --data demo:fashion --fold-batch-norm --weight-bits 3 --expand-ratio 0.05
-  splitscope report model.onnx -o report.html --recipe recipe.toml --sweep rows.csv
-  splitscope report model.onnx --model-explorer nodes.json --weight-bits 4 --clip mse";
-
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the layers of a network and how far their outliers reach
+    #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),
     /// Split, clip and quantize a network and write it as .onnx or .safetensors
+    #[command(after_help = examples::QUANTIZE)]
     Quantize(QuantizeArguments),
     /// Run a network before and after quantization on the same data and compare
+    #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArguments),
     /// Quantize one layer at a time and show which layers the outputs are sensitive about
+    #[command(after_help = examples::SENSITIVITY)]
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
+    #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
     /// Compare two networks layer by layer, such as an export with its original
-    #[command(after_help = DIFF_EXAMPLES)]
+    #[command(after_help = examples::DIFF)]
     Diff(DiffArguments),
     /// Write a page that shows what a recipe does to a network, to hand on
-    #[command(after_help = REPORT_EXAMPLES)]
+    #[command(after_help = examples::REPORT)]
     Report(ReportArguments),
     /// Write the completions of a shell, or the manual page, to standard output
+    #[command(after_help = examples::GENERATE)]
     Generate(GenerateArguments),
 }
 

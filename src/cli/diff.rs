@@ -78,12 +78,8 @@ pub(super) fn run(arguments: &DiffArguments, progress: &Progress) -> anyhow::Res
         prepared_alike(one, other)
     };
     let found = NetworkDifference::between(&networks[0], &networks[1], progress)?;
-    if found.layers.is_empty() {
-        bail!(
-            "{} and {} have no layer in common, neither by name nor by shape",
-            arguments.one,
-            arguments.other
-        );
+    if let Some(why) = found.nothing_in_common() {
+        bail!("{} and {} have {why}", arguments.one, arguments.other);
     }
     let outputs = match &arguments.data {
         Some(path) => Some(outputs(&originals, path, arguments, progress)?),

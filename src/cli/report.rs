@@ -38,7 +38,10 @@ pub(super) fn run(arguments: &ReportArguments, progress: &Progress) -> anyhow::R
         let text = match metric {
             None => report.page(),
             Some(metric) => report.model_explorer(metric)?.with_context(|| {
-                format!("{}: has no graph, so there are no nodes for Model Explorer to colour", arguments.model)
+                format!(
+                    "{}: has no graph, so there are no nodes for Model Explorer to colour",
+                    arguments.model
+                )
             })?,
         };
         progress.check()?;
@@ -60,7 +63,10 @@ fn files(arguments: &ReportArguments) -> anyhow::Result<Vec<(PathBuf, Option<Met
     }
     for (place, (path, _)) in files.iter().enumerate() {
         check_place(path)?;
-        let is_model = path.canonicalize().ok().is_some_and(|path| Path::new(&arguments.model).canonicalize().ok() == Some(path));
+        let is_model = path
+            .canonicalize()
+            .ok()
+            .is_some_and(|path| Path::new(&arguments.model).canonicalize().ok() == Some(path));
         if is_model {
             bail!("{}: is the model itself; give another file", path.display());
         }
@@ -108,7 +114,10 @@ fn ranges(arguments: &ReportArguments) -> String {
     match &calibration.calibration {
         Some(path) => format!("up to {} samples of {path}", calibration.calibration_limit),
         None if !calibration.data_free && arguments.model.starts_with("demo:") => {
-            format!("up to {} samples of the demo's calibration data", calibration.calibration_limit)
+            format!(
+                "up to {} samples of the demo's calibration data",
+                calibration.calibration_limit
+            )
         }
         None => "no data: batch-norm statistics, and noise where there are none".to_owned(),
     }
@@ -135,7 +144,10 @@ fn accuracy(
     } else {
         let activations: Option<&Activations> = planned.activations.as_ref();
         let plan = quantization::plan(&planned.network, &bare, activations, progress)?;
-        Some(evaluated(planned, &plan, &before, &data, progress).context("the same bits without splitting and clipping")?)
+        Some(
+            evaluated(planned, &plan, &before, &data, progress)
+                .context("the same bits without splitting and clipping")?,
+        )
     };
     Ok(Accuracy {
         data: format!("{} · {}", data.name(), data.preprocessing()),

@@ -31,7 +31,9 @@ pub fn prepared_alike(one: Network, other: Network) -> Alike {
         match prepared {
             Ok(prepared) => {
                 let steps = prepared.preparation.steps.iter();
-                notes.extend(steps.map(|step| format!("{name} was prepared by the recipe that {carrier} carries: {step}")));
+                notes.extend(
+                    steps.map(|step| format!("{name} was prepared by the recipe that {carrier} carries: {step}")),
+                );
                 networks[plain] = prepared;
             }
             Err(why) => notes.push(format!(

@@ -50,13 +50,19 @@ const MOST_COMBINATIONS: usize = 1 << 24;
 pub(super) fn matches(readers: &[Reader<'_>; 2]) -> Matching {
     let all = |which: usize| -> Vec<usize> {
         let network = readers[which].network;
-        (0..network.layers.len()).filter(|layer| !network.is_part_of_another(*layer)).collect()
+        (0..network.layers.len())
+            .filter(|layer| !network.is_part_of_another(*layer))
+            .collect()
     };
     let mut left = [all(0), all(1)];
     let mut pairs = Vec::new();
     let layer = |which: usize, place: usize| &readers[which].network.layers[place];
-    by_name(&mut left, &mut pairs, MatchedBy::Name, |which, place| &layer(which, place).name);
-    by_name(&mut left, &mut pairs, MatchedBy::Weight, |which, place| stem(&layer(which, place).weight));
+    by_name(&mut left, &mut pairs, MatchedBy::Name, |which, place| {
+        &layer(which, place).name
+    });
+    by_name(&mut left, &mut pairs, MatchedBy::Weight, |which, place| {
+        stem(&layer(which, place).weight)
+    });
     by_place(&mut left, &mut pairs, |which, place| readers[which].shape(place));
     pairs.sort_by_key(|pair| pair.layers[0]);
     Matching { pairs, left }
@@ -64,7 +70,10 @@ pub(super) fn matches(readers: &[Reader<'_>; 2]) -> Matching {
 
 /// A weight's name as it was before an export.
 fn stem(name: &str) -> &str {
-    ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(name)
+    ENDINGS
+        .iter()
+        .find_map(|ending| name.strip_suffix(ending))
+        .unwrap_or(name)
 }
 
 /// Pairs up what has the same name; of layers that share a tensor, the first with the first.
@@ -145,7 +154,9 @@ mod tests {
         let shapes = [vec![3, 5, 7, 5], vec![5, 9, 5]];
         let mut left = [vec![10, 11, 12, 13], vec![20, 21, 22]];
         let mut pairs = Vec::new();
-        by_place(&mut left, &mut pairs, |which, place| shapes[which][place - 10 * (which + 1)]);
+        by_place(&mut left, &mut pairs, |which, place| {
+            shapes[which][place - 10 * (which + 1)]
+        });
         let places: Vec<[usize; 2]> = pairs.iter().map(|pair| pair.layers).collect();
         assert_eq!(places, [[11, 20], [13, 22]]);
         assert_eq!(left, [vec![10, 12], vec![21]]);
@@ -156,7 +167,9 @@ mod tests {
         let names = [vec!["a", "b", "a"], vec!["a", "c"]];
         let mut left = [vec![0, 1, 2], vec![0, 1]];
         let mut pairs = Vec::new();
-        by_name(&mut left, &mut pairs, MatchedBy::Name, |which, place| names[which][place]);
+        by_name(&mut left, &mut pairs, MatchedBy::Name, |which, place| {
+            names[which][place]
+        });
         assert_eq!(pairs.len(), 1);
         assert_eq!(pairs[0].layers, [0, 0]);
         assert_eq!(left, [vec![1, 2], vec![1]]);

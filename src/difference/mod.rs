@@ -3,6 +3,19 @@
 //! The weights are compared as the networks see them. Integers come with their scale, and the copies that splitting made of a
 //! channel are added up, so that a quantized export stands beside its float original as `quantize` reports it. A network
 //! that carries a recipe was folded and equalized as it says; the other one is prepared alike ([`prepared_alike`]).
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::difference::NetworkDifference;
+//! use splitscope::format::demo::Demo;
+//! use splitscope::progress::Progress;
+//!
+//! let network = Demo::Fashion.network()?;
+//! let found = NetworkDifference::between(&network, &network, &Progress::default())?;
+//! assert_eq!(found.counts(), [network.layers.len(), 0, 0], "equal, different, not compared");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod alike;
 mod matching;
@@ -110,6 +123,24 @@ impl NetworkDifference {
         let mut layers: Vec<&LayerDifference> = self.layers.iter().collect();
         layers.sort_by(|a, b| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1)));
         layers
+    }
+
+    /// That the networks have no layer of which the weights can be compared, with what came nearest; `None` if they have one.
+    pub fn nothing_in_common(&self) -> Option<String> {
+        if self.layers.iter().any(|layer| layer.weights.is_ok()) {
+            return None;
+        }
+        let first = self
+            .layers
+            .first()
+            .and_then(|layer| Some((layer, layer.weights.as_ref().err()?)));
+        Some(match first {
+            Some((layer, why)) => format!(
+                "no layer in common that can be compared; {}: {why}",
+                layer.sides[0].name
+            ),
+            None => "no layer in common, neither by name nor by shape".to_owned(),
+        })
     }
 
     /// How many layers have equal weights, differing ones, and ones that cannot be compared.

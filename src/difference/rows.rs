@@ -70,7 +70,11 @@ impl Repeats {
         } else {
             layout.outer = self.kept * self.blocks;
         }
-        Seen { values, layout, ..*seen }
+        Seen {
+            values,
+            layout,
+            ..*seen
+        }
     }
 }
 

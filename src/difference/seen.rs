@@ -33,7 +33,9 @@ impl<'a> Reader<'a> {
     /// Output channels, input channels without copies, the rest: what tells layers without a common name apart.
     pub(super) fn shape(&self, layer: usize) -> [usize; 4] {
         let layout = in_order(&self.network.layers[layer]).0;
-        let channels = self.repeated[layer].as_ref().map_or(layout.channels, |repeated| repeated.channels);
+        let channels = self.repeated[layer]
+            .as_ref()
+            .map_or(layout.channels, |repeated| repeated.channels);
         [layout.groups, layout.outer, channels, layout.inner]
     }
 
@@ -46,7 +48,9 @@ impl<'a> Reader<'a> {
         let seen = Seen {
             values,
             layout,
-            may_be_turned: stored.kind == LayerKind::Tensor && stored.shape.len() == 2 && layout.outer == layout.channels,
+            may_be_turned: stored.kind == LayerKind::Tensor
+                && stored.shape.len() == 2
+                && layout.outer == layout.channels,
         };
         let Some(repeated) = &self.repeated[layer] else {
             return Ok((seen, 0));
@@ -87,11 +91,14 @@ fn turned(values: &[f32], layout: Layout) -> Vec<f32> {
     if layout.channels == 0 || layout.outer == 0 {
         return turned;
     }
-    turned.par_chunks_mut(layout.channels).enumerate().for_each(|(row, to)| {
-        for (channel, x) in to.iter_mut().enumerate() {
-            *x = values.get(channel * layout.outer + row).copied().unwrap_or_default();
-        }
-    });
+    turned
+        .par_chunks_mut(layout.channels)
+        .enumerate()
+        .for_each(|(row, to)| {
+            for (channel, x) in to.iter_mut().enumerate() {
+                *x = values.get(channel * layout.outer + row).copied().unwrap_or_default();
+            }
+        });
     turned
 }
 
@@ -107,16 +114,20 @@ impl Seen {
         if wide == 0 || narrow == 0 {
             return Self { values, layout, ..self };
         }
-        values.par_chunks_mut(narrow).zip(self.values.par_chunks(wide)).enumerate().for_each(|(row, (to, from))| {
-            let first = row / layout.outer.max(1) * self.layout.channels;
-            for channel in 0..self.layout.channels {
-                let (source, factor) = (repeated.sources[first + channel], repeated.factors[first + channel]);
-                let to = &mut to[source * layout.inner..][..layout.inner];
-                for (to, x) in to.iter_mut().zip(&from[channel * layout.inner..]) {
-                    *to += factor * x;
+        values
+            .par_chunks_mut(narrow)
+            .zip(self.values.par_chunks(wide))
+            .enumerate()
+            .for_each(|(row, (to, from))| {
+                let first = row / layout.outer.max(1) * self.layout.channels;
+                for channel in 0..self.layout.channels {
+                    let (source, factor) = (repeated.sources[first + channel], repeated.factors[first + channel]);
+                    let to = &mut to[source * layout.inner..][..layout.inner];
+                    for (to, x) in to.iter_mut().zip(&from[channel * layout.inner..]) {
+                        *to += factor * x;
+                    }
                 }
-            }
-        });
+            });
         Self { values, layout, ..self }
     }
 }
@@ -134,7 +145,11 @@ pub(super) fn both(readers: &[Reader<'_>; 2], pairs: &[Pair], pair: &Pair) -> Re
     second += more;
     let seen = laid_together(one, other, || {
         let layer = |which: usize| &readers[which].network.layers[pair.layers[which]];
-        format!("the shapes {:?} and {:?} do not belong to each other", layer(0).shape, layer(1).shape)
+        format!(
+            "the shapes {:?} and {:?} do not belong to each other",
+            layer(0).shape,
+            layer(1).shape
+        )
     })?;
     Ok((seen, [first, second]))
 }
@@ -152,9 +167,13 @@ fn narrowed(
     let (reader, layer) = (&readers[which], pair.layers[which]);
     let mut copies = 0;
     let gates = reader.gates(layer);
-    let blocks = gates.map_or(1, |gates| gates * reader.network.layers[layer].shape.first().copied().unwrap_or(1));
+    let blocks = gates.map_or(1, |gates| {
+        gates * reader.network.layers[layer].shape.first().copied().unwrap_or(1)
+    });
     let is_wider = |seen: &Seen| rows::count(&seen.layout) > rows::count(&target.layout);
-    let own = is_wider(&seen).then(|| Repeats::find(&seen, rows::count(&target.layout), blocks)).flatten();
+    let own = is_wider(&seen)
+        .then(|| Repeats::find(&seen, rows::count(&target.layout), blocks))
+        .flatten();
     if let Some(own) = &own {
         seen = own.without_copies(&seen);
         copies += own.copies();
@@ -188,22 +207,51 @@ fn repeats_before(readers: &[Reader<'_>; 2], pairs: &[Pair], which: usize, layer
 
 /// The sources of `channels` input channels, where each of the outputs before has become several by flattening.
 fn spread(sources: &[usize], channels: usize) -> Option<Vec<usize>> {
-    let each = channels.checked_div(sources.len()).filter(|each| each * sources.len() == channels)?;
-    Some(sources.iter().flat_map(|source| (0..each).map(move |place| source * each + place)).collect())
+    let each = channels
+        .checked_div(sources.len())
+        .filter(|each| each * sources.len() == channels)?;
+    Some(
+        sources
+            .iter()
+            .flat_map(|source| (0..each).map(move |place| source * each + place))
+            .collect(),
+    )
 }
 
 fn laid_together(one: Seen, other: Seen, unfit: impl Fn() -> String) -> Result<[Seen; 2], String> {
-    let of = |seen: &Seen| (seen.layout.groups, seen.layout.outer, seen.layout.channels, seen.layout.inner);
+    let of = |seen: &Seen| {
+        (
+            seen.layout.groups,
+            seen.layout.outer,
+            seen.layout.channels,
+            seen.layout.inner,
+        )
+    };
     // A grouped convolution and the same tensor in a file without a graph: rows and columns are the same.
-    let flat = |seen: &Seen| (seen.layout.groups * seen.layout.outer, seen.layout.channels, seen.layout.inner);
+    let flat = |seen: &Seen| {
+        (
+            seen.layout.groups * seen.layout.outer,
+            seen.layout.channels,
+            seen.layout.inner,
+        )
+    };
     let same = of(&one) == of(&other) || flat(&one) == flat(&other);
     if !same {
         let across = |a: &Seen, b: &Seen| a.layout.outer == b.layout.channels && a.layout.channels == b.layout.outer;
-        let matrices = [&one, &other].iter().all(|seen| seen.layout.groups == 1 && seen.layout.inner == 1);
+        let matrices = [&one, &other]
+            .iter()
+            .all(|seen| seen.layout.groups == 1 && seen.layout.inner == 1);
         if matrices && across(&one, &other) {
             let layout = one.layout;
             let values = turned(&other.values, layout);
-            return Ok([one, Seen { values, layout, ..other }]);
+            return Ok([
+                one,
+                Seen {
+                    values,
+                    layout,
+                    ..other
+                },
+            ]);
         }
         // Transposed convolutions know their axes otherwise than a file without a graph.
         if one.values.len() != other.values.len() || one.layout.inner != other.layout.inner {

@@ -76,7 +76,13 @@ fn a_matrix_may_lie_the_other_way_round() {
 fn copies_behind_a_gather_are_added_up_with_their_factors() {
     let one = gemm(true, float_tensor("w", &[1, 2], &[4.0, 8.0]));
     let gathered = |factors: Option<[f32; 3]>, weights: [f32; 3]| {
-        let mut nodes = vec![node("Gather", "split", ["x", "i"], ["g"], vec![int_attribute("axis", -1)])];
+        let mut nodes = vec![node(
+            "Gather",
+            "split",
+            ["x", "i"],
+            ["g"],
+            vec![int_attribute("axis", -1)],
+        )];
         let mut constants = vec![i64_tensor("i", &[3], &[0, 1, 1]), float_tensor("w", &[1, 3], &weights)];
         let mut input = "g";
         if let Some(factors) = factors {
@@ -84,14 +90,23 @@ fn copies_behind_a_gather_are_added_up_with_their_factors() {
             constants.push(float_tensor("f", &[3], &factors));
             input = "h";
         }
-        nodes.push(node("Gemm", "fc", [input, "w"], ["y"], vec![int_attribute("transB", 1)]));
+        nodes.push(node(
+            "Gemm",
+            "fc",
+            [input, "w"],
+            ["y"],
+            vec![int_attribute("transB", 1)],
+        ));
         network(nodes, constants)
     };
     let found = between(&one, &gathered(None, [4.0, 3.0, 5.0]));
     assert_eq!(found.counts(), [1, 0, 0]);
     assert_eq!(found.layers[0].sides[1].copies, 1);
     assert_eq!(found.layers[0].sides[0].copies, 0);
-    assert_eq!(between(&one, &gathered(Some([1.0, 0.5, 0.5]), [4.0, 8.0, 8.0])).counts(), [1, 0, 0]);
+    assert_eq!(
+        between(&one, &gathered(Some([1.0, 0.5, 0.5]), [4.0, 8.0, 8.0])).counts(),
+        [1, 0, 0]
+    );
     assert_eq!(between(&one, &gathered(None, [4.0, 3.0, 4.0])).counts(), [0, 1, 0]);
 }
 
@@ -102,17 +117,25 @@ fn shapes_that_do_not_belong_together_and_layers_of_one_network_alone_are_told()
             node("MatMul", "a", ["x", "u"], ["v"], vec![]),
             node("MatMul", "b", ["v", "w"], ["y"], vec![]),
         ],
-        vec![float_tensor("u", &[2, 3], &[0.0; 6]), float_tensor("w", &[3, 4], &[0.0; 12])],
+        vec![
+            float_tensor("u", &[2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),
+            float_tensor("w", &[3, 4], &[0.0; 12]),
+        ],
     );
     let other = network(
         vec![node("MatMul", "a", ["x", "u"], ["y"], vec![])],
-        vec![float_tensor("u", &[2, 5], &[0.0; 10])],
+        vec![float_tensor(
+            "u",
+            &[2, 5],
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0],
+        )],
     );
     let found = between(&one, &other);
     let why = found.layers[0].weights.as_ref().unwrap_err();
     assert!(why.contains("[2, 3]") && why.contains("[2, 5]"), "{why}");
     assert_eq!(found.only_in, [vec!["b".to_owned()], vec![]]);
     assert_eq!(found.counts(), [0, 0, 1]);
+    assert!(found.nothing_in_common().is_some_and(|text| text.contains(why)));
 }
 
 #[test]
@@ -127,7 +150,10 @@ fn nan_is_counted_and_left_out() {
 
 #[test]
 fn half_precision_is_compared_as_the_numbers_that_it_holds() {
-    let halves: Vec<u8> = [1.0_f32, -2.5].iter().flat_map(|x| half::f16::from_f32(*x).to_le_bytes()).collect();
+    let halves: Vec<u8> = [1.0_f32, -2.5]
+        .iter()
+        .flat_map(|x| half::f16::from_f32(*x).to_le_bytes())
+        .collect();
     let one = gemm(true, float_tensor("w", &[1, 2], &[1.0, -2.5]));
     let other = gemm(true, raw_tensor("w", data_type::FLOAT16, &[1, 2], halves));
     assert_eq!(between(&one, &other).counts(), [1, 0, 0]);

@@ -74,7 +74,11 @@ impl Network {
             let mut grid = Conversion::of(home, node, slots, &axes, layer, false)?;
             if let Place::Axis { inner, size } = &mut grid.place {
                 // These operators have their scales along the output channels.
-                let axis = if node.op_type() == "QLinearConv" { 0 } else { layer.shape.len().saturating_sub(1) };
+                let axis = if node.op_type() == "QLinearConv" {
+                    0
+                } else {
+                    layer.shape.len().saturating_sub(1)
+                };
                 (*inner, *size) = along(&layer.shape, axis);
             }
             grids.push(grid);
@@ -116,7 +120,11 @@ impl Conversion {
         let input = |slot: usize| node.input.get(slot).filter(|name| !name.is_empty());
         let tensor = input(scale).and_then(|name| constant(home, name));
         let tensor = tensor.ok_or_else(|| format!("the scale of {} is no constant", node.op_type()))?;
-        let read = |tensor: &TensorProto| numbers(tensor).map(|values| values.to_vec()).map_err(|error| error.to_string());
+        let read = |tensor: &TensorProto| {
+            numbers(tensor)
+                .map(|values| values.to_vec())
+                .map_err(|error| error.to_string())
+        };
         let scale = read(tensor)?;
         let point = match input(zero) {
             Some(name) => Some(constant(home, name).ok_or_else(|| "its zero point is no constant".to_owned())?),
@@ -126,7 +134,9 @@ impl Conversion {
         let axis = attribute_int(node, "axis").unwrap_or(1);
         let axis = if axis < 0 { axis + rank as i64 } else { axis };
         let stored = usize::try_from(axis).ok().and_then(|axis| axes.get(axis)).copied();
-        let block = attribute_int(node, "block_size").and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+        let block = attribute_int(node, "block_size")
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(0);
         let place = match (scale.len(), stored) {
             (1, _) => Place::All,
             (_, None) => return Err(format!("{} scales axis {axis} of {rank}", node.op_type())),
@@ -169,7 +179,11 @@ impl Conversion {
         if fits(self.scale.len()) && fits(self.zero.len()) && wanted > 0 {
             return Ok(());
         }
-        Err(format!("{} scales and {} zero points for {wanted} places", self.scale.len(), self.zero.len()))
+        Err(format!(
+            "{} scales and {} zero points for {wanted} places",
+            self.scale.len(),
+            self.zero.len()
+        ))
     }
 
     fn apply(&self, x: f32, element: usize) -> f32 {
@@ -211,7 +225,10 @@ fn turned(node: &NodeProto, axes: &[usize]) -> Vec<usize> {
 pub(super) fn constant<'a>(home: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
     let initializer = home.initializer.iter().find(|tensor| tensor.name() == name);
     initializer.or_else(|| {
-        let maker = home.node.iter().find(|node| node.output.iter().any(|output| output == name))?;
+        let maker = home
+            .node
+            .iter()
+            .find(|node| node.output.iter().any(|output| output == name))?;
         super::discover::constant_tensor(maker)
     })
 }
@@ -256,10 +273,16 @@ mod tests {
     fn integers_come_with_scale_and_zero_point() {
         let q = i8_tensor("q", &[2, 2], &[-4, 0, 2, 8]);
         let zero = i8_tensor("z", &[], &[2]);
-        assert_eq!(dequantized(vec![], [q, scalar_f32("s", 0.5), zero]), [-3.0, -1.0, 0.0, 3.0]);
+        assert_eq!(
+            dequantized(vec![], [q, scalar_f32("s", 0.5), zero]),
+            [-3.0, -1.0, 0.0, 3.0]
+        );
         let q = u8_tensor("q", &[2, 2], &[128, 130, 129, 100]);
         let (scales, zeros) = (float_tensor("s", &[2], &[1.0, 10.0]), u8_tensor("z", &[2], &[128, 130]));
-        let by_columns = dequantized(vec![int_attribute("axis", 1)], [q.clone(), scales.clone(), zeros.clone()]);
+        let by_columns = dequantized(
+            vec![int_attribute("axis", 1)],
+            [q.clone(), scales.clone(), zeros.clone()],
+        );
         assert_eq!(by_columns, [0.0, 0.0, 1.0, -300.0]);
         let by_rows = dequantized(vec![int_attribute("axis", -2)], [q, scales, zeros]);
         assert_eq!(by_rows, [0.0, 2.0, -10.0, -300.0]);
@@ -268,7 +291,10 @@ mod tests {
     #[test]
     fn blocks_of_an_axis_have_scales_of_their_own() {
         let q = i8_tensor("q", &[4, 1], &[1, 2, 3, 4]);
-        let (scales, zeros) = (float_tensor("s", &[2, 1], &[1.0, 10.0]), i8_tensor("z", &[2, 1], &[0, 0]));
+        let (scales, zeros) = (
+            float_tensor("s", &[2, 1], &[1.0, 10.0]),
+            i8_tensor("z", &[2, 1], &[0, 0]),
+        );
         let attributes = vec![int_attribute("axis", 0), int_attribute("block_size", 2)];
         assert_eq!(dequantized(attributes, [q, scales, zeros]), [1.0, 2.0, 30.0, 40.0]);
     }
@@ -276,7 +302,13 @@ mod tests {
     #[test]
     fn a_scale_that_does_not_fit_is_told_with_the_layer() {
         let nodes = vec![
-            node("DequantizeLinear", "dq", ["q", "s"], ["w"], vec![int_attribute("axis", 1)]),
+            node(
+                "DequantizeLinear",
+                "dq",
+                ["q", "s"],
+                ["w"],
+                vec![int_attribute("axis", 1)],
+            ),
             node("MatMul", "product", ["x", "w"], ["y"], vec![]),
         ];
         let q = i8_tensor("q", &[2, 2], &[1, 2, 3, 4]);

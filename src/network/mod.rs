@@ -1,4 +1,16 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::format::demo::Demo;
+//!
+//! let network = Demo::Fashion.network()?;
+//! let first = &network.layers[0];
+//! assert_eq!((first.name.as_str(), first.op.as_str()), ("conv1", "Conv"));
+//! assert_eq!(network.weights(0)?.len(), first.shape.iter().product::<usize>());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod constants;
 mod dequantize;

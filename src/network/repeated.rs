@@ -1,8 +1,8 @@
 //! Layers whose input channels are copies of others: what splitting leaves in an exported network.
 
+use super::Network;
 use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
-use super::Network;
 use crate::onnx::build::{attribute_int, is_standard_domain};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, numbers};
 use std::collections::HashMap;
@@ -66,7 +66,9 @@ impl Network {
                 return None;
             }
             let total = sources.iter().max()? + 1;
-            let of_group = total.checked_div(groups).filter(|of_group| of_group * groups == total)?;
+            let of_group = total
+                .checked_div(groups)
+                .filter(|of_group| of_group * groups == total)?;
             let local = sources.iter().enumerate().map(|(place, source)| {
                 let group = place / layer.layout.channels;
                 source.checked_sub(group * of_group).filter(|source| *source < of_group)
@@ -86,7 +88,10 @@ impl Network {
         let (Some(layer), Some(graph)) = (self.layers.get(index), &self.model.graph) else {
             return false;
         };
-        let whole = layer.weight.strip_suffix(".q").filter(|_| layer.kind == LayerKind::Tensor);
+        let whole = layer
+            .weight
+            .strip_suffix(".q")
+            .filter(|_| layer.kind == LayerKind::Tensor);
         whole.is_some_and(|name| constant(graph, &format!("{name}{INDEX_ENDING}")).is_some())
     }
 
@@ -97,7 +102,13 @@ impl Network {
             return vec![None; self.layers.len()];
         };
         let makers = makers(graph);
-        let in_main = |layer: &Layer| layer.node.as_ref().filter(|path| path.subgraphs.is_empty()).map(|path| path.node);
+        let in_main = |layer: &Layer| {
+            layer
+                .node
+                .as_ref()
+                .filter(|path| path.subgraphs.is_empty())
+                .map(|path| path.node)
+        };
         let layer_of: HashMap<usize, usize> = (self.layers.iter().enumerate())
             .filter_map(|(place, layer)| Some((in_main(layer)?, place)))
             .collect();
@@ -143,7 +154,9 @@ fn gathered(
     let mut value = value.as_str();
     let mut factors = None;
     for _ in 0..LONGEST_CHAIN {
-        let (_, node) = makers.get(value).filter(|(_, node)| is_standard_domain(node.domain()))?;
+        let (_, node) = makers
+            .get(value)
+            .filter(|(_, node)| is_standard_domain(node.domain()))?;
         match node.op_type() {
             "Gather" => {
                 let index = constant(graph, node.input.get(1)?)?;
@@ -171,10 +184,10 @@ fn gathered(
 fn passed<'a>(graph: &GraphProto, node: &'a NodeProto) -> Option<&'a str> {
     let first = node.input.first()?.as_str();
     match node.op_type() {
-        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu" | "Gelu" | "Mish"
-        | "Softplus" | "Erf" | "BatchNormalization" | "MaxPool" | "AveragePool" | "GlobalAveragePool" | "GlobalMaxPool"
-        | "Identity" | "Dropout" | "Cast" | "QuantizeLinear" | "DequantizeLinear" | "Flatten" | "Squeeze" | "ReduceMean"
-        | "ReduceMax" | "ReduceSum" | "Reshape" => Some(first),
+        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu" | "Gelu"
+        | "Mish" | "Softplus" | "Erf" | "BatchNormalization" | "MaxPool" | "AveragePool" | "GlobalAveragePool"
+        | "GlobalMaxPool" | "Identity" | "Dropout" | "Cast" | "QuantizeLinear" | "DequantizeLinear" | "Flatten"
+        | "Squeeze" | "ReduceMean" | "ReduceMax" | "ReduceSum" | "Reshape" => Some(first),
         "Add" | "Sub" | "Mul" | "Div" => {
             let second = node.input.get(1)?;
             match (constant(graph, first).is_some(), constant(graph, second).is_some()) {
@@ -209,7 +222,10 @@ mod tests {
         assert!(RepeatedChannels::new(1, vec![0, 1, 2]).is_none(), "no copies");
         assert!(RepeatedChannels::new(1, vec![0, 2, 2, 2]).is_none(), "1 is lacking");
         assert!(RepeatedChannels::new(2, vec![0, 1, 1, 0, 1, 0]).is_some());
-        assert!(RepeatedChannels::new(2, vec![0, 1, 1, 0, 0, 0]).is_none(), "of the second group");
+        assert!(
+            RepeatedChannels::new(2, vec![0, 1, 1, 0, 0, 0]).is_none(),
+            "of the second group"
+        );
         assert!(RepeatedChannels::new(1, vec![]).is_none());
     }
 }

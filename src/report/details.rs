@@ -3,7 +3,7 @@
 use super::figure::{Figure, Ink, Scale, Series, Shape};
 use super::gather::{Detail, Report};
 use super::html::escaped;
-use super::numbers::{clip, decibels, three_digits};
+use super::numbers::{clip, decibels, plural, three_digits};
 use super::palette::SERIES;
 use crate::quantization::{Bits, Clip, CurvePoint, QuantizedLayer, split_count};
 use crate::statistics::Histogram;
@@ -27,12 +27,12 @@ impl Report {
             // Writing into a string cannot fail.
             let _ = write!(
                 text,
-                "<figure><figcaption><h3>{}</h3><span class=\"quiet\">{} · {} bits · {} splits · clip {} · MSE {} = rounding {} + \
+                "<figure><figcaption><h3>{}</h3><span class=\"quiet\">{} · {} bits · {} · clip {} · MSE {} = rounding {} + \
                  clipping {}</span></figcaption>\n{}",
                 escaped(&layer.name),
                 decibels(quantized.sqnr_db),
                 quantized.grid.bits,
-                quantized.splits.len(),
+                plural(quantized.splits.len() as u64, "split", "splits"),
                 clip(detail.settings.clip),
                 three_digits(quantized.mse),
                 three_digits(quantized.mse - quantized.clip_mse),
@@ -59,7 +59,15 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
     let (low, width) = (detail.before.low, detail.before.bin_width());
     let grid = quantized.grid;
     let threshold = f64::from(quantized.threshold);
-    let most = detail.before.counts.iter().chain(&detail.after.counts).copied().max().unwrap_or(1).max(1);
+    let most = detail
+        .before
+        .counts
+        .iter()
+        .chain(&detail.after.counts)
+        .copied()
+        .max()
+        .unwrap_or(1)
+        .max(1);
     let series = |name: &str, color, shape| Series {
         name: name.to_owned(),
         color: Ink::Css(color),
@@ -75,7 +83,6 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
         y_range: (0.0, most as f64 * 1.1),
         scale: Scale::Log,
         series: vec![
-            series(if one_scale { "grid" } else { "grid of the largest channel" }, "grid", Shape::Uprights(values)),
             series(
                 "before",
                 "original",
@@ -84,6 +91,15 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
                     width,
                     heights: heights(&detail.before),
                 },
+            ),
+            series(
+                if one_scale {
+                    "grid"
+                } else {
+                    "grid of the largest channel"
+                },
+                "grid",
+                Shape::Uprights(values),
             ),
             series(
                 "after splitting",

@@ -85,8 +85,8 @@ pub struct LayerReport {
     pub op: String,
     /// Shape of its weight.
     pub shape: Vec<usize>,
-    /// The first value that its node makes; `None` in a file without a graph.
-    pub output: Option<String>,
+    /// Its node's name or, if it has none, the first value that it makes; `None` in a file without a graph.
+    pub node: Option<String>,
     /// One pass over its weights, or why they cannot be read.
     pub statistics: Result<TensorStatistics, String>,
     /// Weights beyond the set number of standard deviations.
@@ -142,7 +142,9 @@ impl Report {
             layers.push(layer_report(subject, index, planned));
             progress.advance(1);
         }
-        let mut order: Vec<usize> = (0..layers.len()).filter(|index| layers[*index].sqnr_db().is_some()).collect();
+        let mut order: Vec<usize> = (0..layers.len())
+            .filter(|index| layers[*index].sqnr_db().is_some())
+            .collect();
         let sqnr = |index: &usize| layers[*index].sqnr_db().unwrap_or(f64::INFINITY);
         order.sort_by(|a, b| sqnr(a).total_cmp(&sqnr(b)));
         order.truncate(DETAILED);
@@ -165,7 +167,11 @@ impl Report {
             worst,
             sweep: subject.sweep.to_vec(),
             sigma: subject.sigma,
-            graph: network.model.graph.as_ref().map_or_else(String::new, |graph| graph.name().to_owned()),
+            graph: network
+                .model
+                .graph
+                .as_ref()
+                .map_or_else(String::new, |graph| graph.name().to_owned()),
         })
     }
 }
@@ -180,7 +186,10 @@ fn layer_report(subject: &Subject<'_>, index: usize, planned: &LayerPlan) -> Lay
         name: layer.name.clone(),
         op: layer.op.clone(),
         shape: layer.shape.clone(),
-        output: subject.network.node(layer).and_then(|node| node.output.first()).cloned(),
+        node: subject.network.node(layer).and_then(|node| match node.name() {
+            "" => node.output.first().cloned(),
+            name => Some(name.to_owned()),
+        }),
         statistics: Err(String::new()),
         outliers: 0,
         outcome,

@@ -2,7 +2,7 @@
 
 use super::gather::{Accuracy, Report};
 use super::html::escaped;
-use super::numbers::{added, decibels, full_count, percent, short_count};
+use super::numbers::{added, decibels, full_count, percent, plural, short_count};
 use crate::inference::{Evaluation, Metrics};
 use std::fmt::Write as _;
 
@@ -33,7 +33,11 @@ impl Report {
         let unknown = || "unknown".to_owned();
         let share = cost.bytes.quantized as f64 / cost.bytes.float.max(1) as f64;
         let quantized = self.layers.iter().filter(|layer| layer.outcome.is_ok()).count();
-        let splits: usize = self.layers.iter().filter_map(|layer| Some(layer.outcome.as_ref().ok()?.splits.len())).sum();
+        let splits: usize = self
+            .layers
+            .iter()
+            .filter_map(|layer| Some(layer.outcome.as_ref().ok()?.splits.len()))
+            .sum();
         let mut cards = String::new();
         let mut card = |name: &str, value: String, note: String| {
             // Writing into a string cannot fail.
@@ -44,13 +48,29 @@ impl Report {
                 escaped(&note)
             );
         };
-        card("Weights", added(cost.weights), format!("{} channels split", full_count(splits as u64)));
-        card("Activations", cost.activations.map_or_else(unknown, added), "elements between layers".to_owned());
-        card("Operations", cost.macs.map_or_else(unknown, added), "multiply-accumulates".to_owned());
+        card(
+            "Weights",
+            added(cost.weights),
+            format!("{} split", plural(splits as u64, "channel", "channels")),
+        );
+        card(
+            "Activations",
+            cost.activations.map_or_else(unknown, added),
+            "elements between layers".to_owned(),
+        );
+        card(
+            "Operations",
+            cost.macs.map_or_else(unknown, added),
+            "multiply-accumulates".to_owned(),
+        );
         card(
             "Size at these bits",
             percent(share),
-            format!("{}B of {}B", short_count(cost.bytes.quantized), short_count(cost.bytes.float)),
+            format!(
+                "{}B of {}B",
+                short_count(cost.bytes.quantized),
+                short_count(cost.bytes.float)
+            ),
         );
         card(
             "Layers quantized",
@@ -71,7 +91,7 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
     }];
     rows.extend(accuracy.plain.as_ref().map(|plain| Row {
         name: format!("Plain {bits}"),
-        color: "clipped",
+        color: "axis",
         metrics: &plain.quantized,
         evaluation: Some(plain),
     }));
@@ -82,14 +102,18 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
         evaluation: Some(evaluation),
     });
     let (title, show): (&str, fn(&Metrics) -> Option<String>) = if evaluation.float.perplexity.is_some() {
-        ("Perplexity", |metrics| metrics.perplexity.map(|perplexity| format!("{perplexity:.3}")))
+        ("Perplexity", |metrics| {
+            metrics.perplexity.map(|perplexity| format!("{perplexity:.3}"))
+        })
     } else if evaluation.float.top1.is_some() {
         ("Top-1", |metrics| metrics.top1.map(percent))
     } else {
         ("", |_| None)
     };
     let intervals = rows.iter().filter_map(|row| row.metrics.top1_interval);
-    let (low, high) = intervals.fold((1.0_f64, 0.0_f64), |(low, high), [from, to]| (low.min(from), high.max(to)));
+    let (low, high) = intervals.fold((1.0_f64, 0.0_f64), |(low, high), [from, to]| {
+        (low.min(from), high.max(to))
+    });
     let range = (low < high).then_some((low, high));
     let mut text = "<table class=\"headline\"><thead><tr><th></th>".to_owned();
     if !title.is_empty() {
@@ -100,14 +124,24 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
     }
     text.push_str("<th>Same answer as float</th><th>Output SQNR</th></tr></thead><tbody>\n");
     for row in &rows {
-        let _ = write!(text, "<tr><th scope=\"row\"><i style=\"background:var(--{})\"></i>{}</th>", row.color, escaped(&row.name));
+        let _ = write!(
+            text,
+            "<tr><th scope=\"row\"><i style=\"background:var(--{})\"></i>{}</th>",
+            row.color,
+            escaped(&row.name)
+        );
         if !title.is_empty() {
             let _ = write!(text, "<td class=\"big\">{}</td>", show(row.metrics).unwrap_or_default());
         }
         if let (Some(range), Some(interval)) = (range, row.metrics.top1_interval) {
             let [from, to] = interval;
             let chart = interval_svg(row.metrics.top1.unwrap_or(from), interval, range, row.color);
-            let _ = write!(text, "<td>{:.1} to {:.1} %</td><td class=\"wide\">{chart}</td>", from * 100.0, to * 100.0);
+            let _ = write!(
+                text,
+                "<td>{:.1} to {:.1} %</td><td class=\"wide\">{chart}</td>",
+                from * 100.0,
+                to * 100.0
+            );
         }
         let _ = match row.evaluation {
             Some(evaluation) => writeln!(

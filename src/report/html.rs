@@ -25,7 +25,10 @@ mod tests {
 
     #[test]
     fn nothing_in_a_name_is_markup() {
-        assert_eq!(escaped("<script>alert('1')</script>"), "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;");
+        assert_eq!(
+            escaped("<script>alert('1')</script>"),
+            "&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;"
+        );
         assert_eq!(escaped("a\" onload=\"x\u{0}"), "a&quot; onload=&quot;x\u{fffd}");
     }
 }

@@ -10,10 +10,11 @@ use std::fmt::Write as _;
 impl Report {
     pub(super) fn layers_html(&self) -> String {
         let mut text = format!(
-            "<section><h2>Layers</h2>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Layer</th><th>Operator</th>\
-             <th>Shape</th><th>Weights, <i class=\"key\" style=\"background:var(--original)\"></i>before <i class=\"key\" \
-             style=\"background:var(--quantized)\"></i>after splitting</th><th>Largest, σ</th><th>Beyond {}&nbsp;σ</th><th>Bits</th>\
-             <th>Splits</th><th>Threshold</th><th>Step</th><th>Input bits</th><th class=\"wide\">SQNR</th></tr></thead><tbody>\n",
+            "<section><h2>Layers</h2>\n<p class=\"quiet\">Weights <i class=\"key\" style=\"background:var(--original)\"></i>before and \
+             <i class=\"key\" style=\"background:var(--quantized)\"></i>after splitting, heights logarithmic. Outliers lie beyond {} \
+             σ.</p>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Layer</th><th>Operator</th><th>Shape</th>\
+             <th>Weights</th><th>Largest, σ</th><th>Outliers</th><th>Bits</th><th>Splits</th><th>Threshold</th><th>Input bits</th>\
+             <th class=\"wide\">SQNR</th></tr></thead><tbody>\n",
             three_digits(self.sigma)
         );
         for layer in &self.layers {
@@ -47,15 +48,20 @@ fn row(layer: &LayerReport) -> String {
         Err(why) => write!(text, "<td colspan=\"3\" class=\"left quiet\">{}</td>", escaped(why)),
     };
     let _ = match &layer.outcome {
-        Err(why) => writeln!(text, "<td>float</td><td colspan=\"5\" class=\"left quiet\">{}</td></tr>", escaped(why)),
+        Err(why) => writeln!(
+            text,
+            "<td>float</td><td colspan=\"4\" class=\"left quiet\">{}</td></tr>",
+            escaped(why)
+        ),
         Ok(quantized) => writeln!(
             text,
-            "<td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}</tr>",
+            "<td>{}</td><td>{}</td><td>{}</td><td>{}</td>{}</tr>",
             quantized.grid.bits,
             quantized.splits.len(),
             three_digits(quantized.threshold.into()),
-            three_digits(quantized.grid.step.into()),
-            quantized.activation.map_or_else(|| "float".to_owned(), |activation| activation.grid.bits.to_string()),
+            quantized
+                .activation
+                .map_or_else(|| "float".to_owned(), |activation| activation.grid.bits.to_string()),
             sqnr_cell(quantized.sqnr_db)
         ),
     };

@@ -2,7 +2,8 @@
 //!
 //! Its custom node data are a JSON object from graph names to `results` (by the id of a node or the name of a value that it
 //! makes), with a `gradient` of colours from the least value (stop 0) to the greatest (stop 1). A file holds one number a node,
-//! so each [`Metric`] has a file of its own. Values are named by outputs: those are in every graph, node names are not.
+//! so each [`Metric`] has a file of its own. Nodes go by their names, which an export keeps (and which the adapter for ONNX takes as
+//! ids); a node without a name goes by the value that it makes.
 
 use super::gather::{LayerReport, Report};
 use super::palette::{LIGHT, Rgb, hex};
@@ -85,7 +86,11 @@ struct Stop {
 
 fn stops(least: Rgb, greatest: Rgb) -> [Stop; 2] {
     let stop = |stop: u8, color: Rgb| {
-        let lightness: u32 = color.iter().zip([299, 587, 114]).map(|(c, weight)| u32::from(*c) * weight).sum();
+        let lightness: u32 = color
+            .iter()
+            .zip([299, 587, 114])
+            .map(|(c, weight)| u32::from(*c) * weight)
+            .sum();
         Stop {
             stop,
             ground: hex(color),
@@ -103,17 +108,20 @@ impl Report {
     /// What keeps it from being written as JSON.
     pub fn model_explorer(&self, metric: Metric) -> Result<Option<String>, serde_json::Error> {
         let mut results: BTreeMap<String, Value> = BTreeMap::new();
-        let named = self.layers.iter().filter_map(|layer| Some((layer.output.clone()?, metric.of(layer)?)));
-        for (output, value) in named {
-            let joined = match (results.get(&output), metric) {
+        let named = self
+            .layers
+            .iter()
+            .filter_map(|layer| Some((layer.node.clone()?, metric.of(layer)?)));
+        for (node, value) in named {
+            let joined = match (results.get(&node), metric) {
                 (None, _) => value,
                 (Some(first), Metric::Bits) => first.value,
                 (Some(first), Metric::Sqnr) => first.value.min(value),
                 (Some(first), Metric::Outliers | Metric::Splits) => first.value + value,
             };
-            results.insert(output, Value { value: joined });
+            results.insert(node, Value { value: joined });
         }
-        if self.layers.iter().all(|layer| layer.output.is_none()) {
+        if self.layers.iter().all(|layer| layer.node.is_none()) {
             return Ok(None);
         }
         let data = GraphData {

@@ -80,3 +80,8 @@ pub fn clip(clip: Clip) -> String {
         other => other.label().to_owned(),
     }
 }
+
+/// `1 layer`, `2 layers`.
+pub fn plural(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", full_count(count), if count == 1 { one } else { many })
+}

@@ -10,7 +10,7 @@ const STYLE: &str = "
 *{box-sizing:border-box}
 html{color-scheme:light dark}
 body{margin:0;background:var(--ground);color:var(--text);font:15px/1.5 system-ui,sans-serif;font-variant-numeric:tabular-nums}
-main{max-width:1120px;margin:0 auto;padding:24px 20px 64px}
+main{max-width:1180px;margin:0 auto;padding:24px 20px 64px}
 h1{font-size:26px;line-height:1.25;margin:0 0 4px;overflow-wrap:anywhere}
 h2{font-size:19px;margin:40px 0 10px}
 h3{font-size:15px;margin:0;overflow-wrap:anywhere}
@@ -21,11 +21,10 @@ th,td{padding:5px 10px;text-align:right;vertical-align:middle;border-bottom:1px 
 th{font-weight:600}
 th[scope=row],th:first-child,td.left{text-align:left}
 thead th{vertical-align:bottom;font-size:13px;color:var(--quiet)}
-th[scope=row]{overflow-wrap:anywhere}
 i{display:inline-block;width:11px;height:11px;margin-right:8px;border-radius:2px}
 i.key{width:9px;height:9px;margin-right:4px}
 .headline{width:100%;margin:20px 0 6px}
-.headline .big{font-size:22px;font-weight:600}
+.headline .big{font-size:22px;font-weight:600;white-space:nowrap}
 .headline svg{width:240px}
 .cards{display:flex;flex-wrap:wrap;gap:12px;margin:20px 0 0}
 .card{flex:1 1 150px;display:flex;flex-direction:column;padding:10px 14px;background:var(--panel);border-radius:8px;font-size:13px}
@@ -33,7 +32,7 @@ i.key{width:9px;height:9px;margin-right:4px}
 .scroll{overflow-x:auto}
 .layers{width:100%;font-size:13px}
 .layers td,.layers th{white-space:nowrap}
-.layers th[scope=row]{white-space:normal;min-width:120px}
+.layers th[scope=row]{white-space:normal;min-width:min(150px,30vw);max-width:320px;overflow-wrap:break-word}
 .layers td.left.quiet{white-space:normal}
 td.mini{padding:2px 10px}
 svg.mini{width:120px;height:23px}
@@ -117,7 +116,10 @@ fn reading_html(sigma: f64) -> String {
                 .to_owned(),
         ),
     ];
-    let words: String = words.iter().map(|(word, meaning)| format!("<dt>{word}</dt><dd>{meaning}</dd>\n")).collect();
+    let words: String = words
+        .iter()
+        .map(|(word, meaning)| format!("<dt>{word}</dt><dd>{meaning}</dd>\n"))
+        .collect();
     format!(
         "<section><h2>How to read this</h2>\n<dl>\n{words}</dl>\n<p class=\"quiet\">Method: Zhao, Hu, Dotzel, De Sa, Zhang, <cite>Improving \
          Neural Network Quantization without Retraining using Outlier Channel Splitting</cite>, ICML 2019, arXiv:1901.09504.</p></section>\n"

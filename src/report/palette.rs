@@ -117,7 +117,11 @@ impl Palette {
     /// The error scale: one sequential map from bad to good.
     pub fn sqnr(&self, sqnr_db: f64) -> Rgb {
         let (bad, good) = SQNR_RANGE_DB;
-        mixed(self.sqnr[0], self.sqnr[1], ((sqnr_db - bad) / (good - bad)).clamp(0.0, 1.0) as f32)
+        mixed(
+            self.sqnr[0],
+            self.sqnr[1],
+            ((sqnr_db - bad) / (good - bad)).clamp(0.0, 1.0) as f32,
+        )
     }
 }
 
@@ -139,7 +143,11 @@ mod tests {
     fn luminance(color: Rgb) -> f64 {
         let linear = |c: u8| {
             let c = f64::from(c) / 255.0;
-            if c <= 0.03928 { c / 12.92 } else { ((c + 0.055) / 1.055).powf(2.4) }
+            if c <= 0.03928 {
+                c / 12.92
+            } else {
+                ((c + 0.055) / 1.055).powf(2.4)
+            }
         };
         0.2126 * linear(color[0]) + 0.7152 * linear(color[1]) + 0.0722 * linear(color[2])
     }
@@ -155,7 +163,13 @@ mod tests {
         for palette in [DARK, LIGHT] {
             assert!(contrast(palette.text, palette.ground) > 4.5);
             assert!(contrast(mixed(palette.ground, palette.text, 0.72), palette.ground) > 4.5);
-            for color in [palette.original, palette.quantized, palette.outlier, palette.split, palette.handle] {
+            for color in [
+                palette.original,
+                palette.quantized,
+                palette.outlier,
+                palette.split,
+                palette.handle,
+            ] {
                 assert!(contrast(color, palette.ground) > 3.0, "{}", hex(color));
             }
         }

@@ -41,8 +41,15 @@ impl Provenance {
         };
         let steps = original.notes.iter().chain(&subject.network.preparation.steps);
         Self {
-            file: original.path.as_ref().map_or_else(|| original.name.clone(), |path| path.display().to_string()),
-            bytes: original.path.as_ref().and_then(|path| path.metadata().ok()).map(|file| file.len()),
+            file: original
+                .path
+                .as_ref()
+                .map_or_else(|| original.name.clone(), |path| path.display().to_string()),
+            bytes: original
+                .path
+                .as_ref()
+                .and_then(|path| path.metadata().ok())
+                .map(|file| file.len()),
             format,
             parameters: original.parameters(),
             nodes: original.nodes(),
@@ -61,7 +68,14 @@ impl Report {
         let mut rows = vec![
             ("File", from.file.clone()),
             ("Format", from.format.clone()),
-            ("Parameters", format!("{} in {} nodes", short_count(from.parameters), full_count(from.nodes as u64))),
+            (
+                "Parameters",
+                format!(
+                    "{} in {} nodes",
+                    short_count(from.parameters),
+                    full_count(from.nodes as u64)
+                ),
+            ),
         ];
         if let Some(bytes) = from.bytes {
             rows.insert(1, ("Size", format!("{} bytes", full_count(bytes))));

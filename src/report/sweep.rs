@@ -66,9 +66,11 @@ fn figure(rows: &[SweepRow], score: Score, front: &[usize]) -> Figure {
     let all: Vec<[f64; 2]> = rows.iter().filter_map(point).filter(|[_, y]| y.is_finite()).collect();
     let mut best: Vec<[f64; 2]> = front.iter().filter_map(|place| point(&rows[*place])).collect();
     best.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    let [right, low, high] = all.iter().fold([1.0, f64::INFINITY, f64::NEG_INFINITY], |[right, low, high], [x, y]| {
-        [f64::max(right, *x), f64::min(low, *y), f64::max(high, *y)]
-    });
+    let [right, low, high] = all
+        .iter()
+        .fold([1.0, f64::INFINITY, f64::NEG_INFINITY], |[right, low, high], [x, y]| {
+            [f64::max(right, *x), f64::min(low, *y), f64::max(high, *y)]
+        });
     let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
     let room = ((high - low) * 0.08).max(0.5);
     Figure {

@@ -50,7 +50,11 @@ fn names_of_a_model_are_never_markup() {
 #[test]
 fn layers_that_cannot_be_quantized_or_hold_no_numbers_are_told() {
     let network = altered(|graph| {
-        let weight = graph.initializer.iter_mut().find(|tensor| tensor.dims.len() == 4).unwrap();
+        let weight = graph
+            .initializer
+            .iter_mut()
+            .find(|tensor| tensor.dims.len() == 4)
+            .unwrap();
         let bytes = weight.raw_data.as_ref().unwrap();
         let mut bytes = bytes.to_vec();
         bytes[..4].copy_from_slice(&f32::NAN.to_le_bytes());
@@ -59,9 +63,19 @@ fn layers_that_cannot_be_quantized_or_hold_no_numbers_are_told() {
     let found = report(&network, &Recipe::default(), None);
     assert!(found.layers[0].outcome.as_ref().is_err_and(|why| why.contains("NaN")));
     let page = found.page();
-    assert!(page.contains("1 weights are NaN or infinite"), "the reason stands in the table");
-    let drawings = page.split("<svg").skip(1).map(|svg| svg.split("</svg>").next().unwrap());
-    assert!(drawings.into_iter().all(|svg| !svg.contains("NaN") && !svg.contains("inf")));
+    assert!(
+        page.contains("1 weights are NaN or infinite"),
+        "the reason stands in the table"
+    );
+    let drawings = page
+        .split("<svg")
+        .skip(1)
+        .map(|svg| svg.split("</svg>").next().unwrap());
+    assert!(
+        drawings
+            .into_iter()
+            .all(|svg| !svg.contains("NaN") && !svg.contains("inf"))
+    );
 }
 
 #[test]
@@ -104,8 +118,16 @@ fn the_worst_layers_are_shown_worst_first() {
         ..Recipe::default()
     };
     let found = report(&network, &recipe, None);
-    let shown: Vec<f64> = found.worst.iter().map(|detail| found.layers[detail.layer].sqnr_db().unwrap()).collect();
-    let least = found.layers.iter().filter_map(LayerReport::sqnr_db).fold(f64::INFINITY, f64::min);
+    let shown: Vec<f64> = found
+        .worst
+        .iter()
+        .map(|detail| found.layers[detail.layer].sqnr_db().unwrap())
+        .collect();
+    let least = found
+        .layers
+        .iter()
+        .filter_map(LayerReport::sqnr_db)
+        .fold(f64::INFINITY, f64::min);
     assert!(shown.is_sorted() && shown.len() == 6 && shown[0] == least);
     for detail in &found.worst {
         let elements: usize = found.layers[detail.layer].shape.iter().product();
@@ -120,8 +142,13 @@ fn both_layers_of_a_recurrent_node_count_at_that_node() {
     let found = report(&network, &Recipe::default(), None);
     let text = found.model_explorer(Metric::Outliers).unwrap().unwrap();
     let data: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let results = data.as_object().unwrap().values().next().unwrap()["results"].as_object().unwrap();
+    let results = data.as_object().unwrap().values().next().unwrap()["results"]
+        .as_object()
+        .unwrap();
     let total: f64 = results.values().map(|result| result["value"].as_f64().unwrap()).sum();
-    assert_eq!(total, found.layers.iter().map(|layer| layer.outliers as f64).sum::<f64>());
+    assert_eq!(
+        total,
+        found.layers.iter().map(|layer| layer.outliers as f64).sum::<f64>()
+    );
     assert!(results.len() < found.layers.len());
 }

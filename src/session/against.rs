@@ -58,7 +58,9 @@ pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue) {
     open.against.begin(path.clone());
     let original = Arc::clone(&open.original.network);
     let title = format!("Comparing with {}", display_name(&path));
-    jobs.start(Kind::Difference, title, move |progress| compare(&original, &path, progress));
+    jobs.start(Kind::Difference, title, move |progress| {
+        compare(&original, &path, progress)
+    });
 }
 
 fn compare(original: &Network, path: &Path, progress: &Progress) -> Result<Output, JobError> {
@@ -68,9 +70,8 @@ fn compare(original: &Network, path: &Path, progress: &Progress) -> Result<Outpu
     let name = other.name.clone();
     let Alike { networks, notes } = prepared_alike(original.clone(), other);
     let difference = NetworkDifference::between(&networks[0], &networks[1], progress)?;
-    if difference.layers.is_empty() {
-        let reason = format!("{name} has no layer in common with {}, neither by name nor by shape", original.name);
-        return Err(JobError::Failed(reason));
+    if let Some(why) = difference.nothing_in_common() {
+        return Err(JobError::Failed(format!("{} and {name} have {why}", original.name)));
     }
     Ok(Output::Against(Arc::new(Against {
         name,

@@ -3,6 +3,21 @@
 //! [`Session::act`] takes what a person asks for, [`Session::poll`] takes what the jobs have brought; both end in
 //! `Session::advance`, which looks at what is missing for the present network, recipe and data and starts the jobs for it.
 //! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::jobs::Waker;
+//! use splitscope::session::{Action, Saved, Session};
+//! use std::time::Duration;
+//!
+//! let mut session = Session::new(Waker::none(), Saved::default());
+//! session.act(Action::SetSampleLimit(50));
+//! session.act(Action::Open("demo:fashion".into()));
+//! assert!(session.wait_until_idle(Duration::from_secs(120)));
+//! let evaluated = session.open().and_then(|open| open.evaluated());
+//! assert_eq!(evaluated.map(|(_, evaluated)| evaluated.evaluation.samples), Some(50));
+//! ```
 
 mod act;
 mod action;

@@ -40,7 +40,10 @@ impl ReportInputs {
             recipe: evaluated.evaluation.clone(),
             plain: open.plain_evaluated().map(|plain| plain.evaluation.clone()),
         });
-        let calibration = open.calibration().filter(|_| open.recipe().needs_activations()).cloned();
+        let calibration = open
+            .calibration()
+            .filter(|_| open.recipe().needs_activations())
+            .cloned();
         let ranges = calibration.as_ref().map(|calibration| match open.calibration_source() {
             CalibrationSource::DataFree => "no data: batch-norm statistics, and noise where there are none".to_owned(),
             CalibrationSource::Demo(_) | CalibrationSource::Data(_) => {
@@ -65,7 +68,10 @@ impl ReportInputs {
 /// Plans the recipe, gathers the report and writes its page.
 pub(super) fn write(inputs: &ReportInputs, progress: &Progress) -> Result<Output, JobError> {
     inputs.recipe.check(&inputs.network).map_err(JobError::Failed)?;
-    let activations = inputs.calibration.as_deref().map(|calibration| &calibration.activations);
+    let activations = inputs
+        .calibration
+        .as_deref()
+        .map(|calibration| &calibration.activations);
     let plan = plan(&inputs.network, &inputs.recipe, activations, progress)?;
     let overhead = overhead(&inputs.network, &plan, inputs.shapes.as_deref());
     let subject = Subject {

@@ -51,18 +51,24 @@ pub(super) fn histograms_ui(
         width: here.bin_width(),
         counts: &here.counts,
     };
-    let highest = [here, there].into_iter().flat_map(|histogram| &histogram.counts).copied().max().unwrap_or(1);
-    let shown = histogram_plot("compared weights", "weight", "weights in a bin", height - 26.0, scale).show(ui, |plot| {
-        let top = scale.height(highest as f64).max(0.3) * 1.08;
-        plot.set_plot_bounds(PlotBounds::from_min_max([here.low, 0.0], [here.high, top]));
-        steps.draw(plot, "here", faded(colors.original, 0.85), scale, |_| true);
-        plot.line(
-            Line::new("there", outline(there, scale))
-                .color(colors.quantized)
-                .width(1.6)
-                .allow_hover(false),
-        );
-    });
+    let highest = [here, there]
+        .into_iter()
+        .flat_map(|histogram| &histogram.counts)
+        .copied()
+        .max()
+        .unwrap_or(1);
+    let shown =
+        histogram_plot("compared weights", "weight", "weights in a bin", height - 26.0, scale).show(ui, |plot| {
+            let top = scale.height(highest as f64).max(0.3) * 1.08;
+            plot.set_plot_bounds(PlotBounds::from_min_max([here.low, 0.0], [here.high, top]));
+            steps.draw(plot, "here", faded(colors.original, 0.85), scale, |_| true);
+            plot.line(
+                Line::new("there", outline(there, scale))
+                    .color(colors.quantized)
+                    .width(1.6)
+                    .allow_hover(false),
+            );
+        });
     figure_menu(ui, &shown.response, "Plot of the compared weights", out, || {
         figure(ui, name, against, weights)
     });
@@ -84,7 +90,14 @@ fn figure(ui: &Ui, name: &str, against: &Against, weights: &WeightDifference) ->
     let colors = tokens(ui);
     let [here, there] = &weights.histograms;
     let heights = |histogram: &Histogram| histogram.counts.iter().map(|count| *count as f64).collect();
-    let most = here.counts.iter().chain(&there.counts).copied().max().unwrap_or(1).max(1);
+    let most = here
+        .counts
+        .iter()
+        .chain(&there.counts)
+        .copied()
+        .max()
+        .unwrap_or(1)
+        .max(1);
     let (low, width) = (here.low, here.bin_width());
     Figure {
         title: format!("weights of {name} beside {}", against.name),

@@ -77,13 +77,21 @@ fn comparison_ui(ui: &mut Ui, open: &OpenNetwork, against: &Against, out: &mut O
             text::elide_middle(&against.name, 40),
             text::elide_middle(&open.original.network.name, 40)
         );
-        ui.strong(names).on_hover_text(format!("{} beside {}", against.name, open.original.network.name));
-        let mut counts = format!("{} differ, {equal} equal", text::plural(different as u64, "layer", "layers"));
+        ui.strong(names)
+            .on_hover_text(format!("{} beside {}", against.name, open.original.network.name));
+        let mut counts = format!(
+            "{} differ, {equal} equal",
+            text::plural(different as u64, "layer", "layers")
+        );
         if unknown > 0 {
             counts.push_str(&format!(", {unknown} not comparable"));
         }
         ui.label(note(counts));
-        for (only, name) in difference.only_in.iter().zip([&open.original.network.name, &against.name]) {
+        for (only, name) in difference
+            .only_in
+            .iter()
+            .zip([&open.original.network.name, &against.name])
+        {
             if !only.is_empty() {
                 ui.label(note(format!("{} only in {}", only.len(), text::elide_middle(name, 24))))
                     .on_hover_text(only.join("\n"));
@@ -98,8 +106,15 @@ fn comparison_ui(ui: &mut Ui, open: &OpenNetwork, against: &Against, out: &mut O
         ui.add(Label::new(note(line.clone())).wrap());
     }
     let left = ui.available_height();
-    let selected = difference.layers.iter().find(|layer| layer.sides[0].layer == open.selected());
-    let histograms = if left < LEAST_WITH_HISTOGRAMS { 0.0 } else { left * HISTOGRAMS };
+    let selected = difference
+        .layers
+        .iter()
+        .find(|layer| layer.sides[0].layer == open.selected());
+    let histograms = if left < LEAST_WITH_HISTOGRAMS {
+        0.0
+    } else {
+        left * HISTOGRAMS
+    };
     ui.allocate_ui(egui::vec2(ui.available_width(), left - histograms), |ui| {
         ui.set_min_height(left - histograms);
         if let Some(layer) = table::table_ui(ui, difference, open.selected()) {

@@ -22,7 +22,14 @@ enum Field {
 }
 
 impl Field {
-    const ALL: [Self; 6] = [Self::Name, Self::Shape, Self::Copies, Self::Largest, Self::Mse, Self::Sqnr];
+    const ALL: [Self; 6] = [
+        Self::Name,
+        Self::Shape,
+        Self::Copies,
+        Self::Largest,
+        Self::Mse,
+        Self::Sqnr,
+    ];
 
     fn fits(self, width: f32) -> bool {
         width >= ALL || !matches!(self, Self::Shape | Self::Mse)
@@ -46,7 +53,9 @@ impl Field {
             Self::Copies => "Copies of channels that splitting made; they were added up for the comparison.",
             Self::Largest => "Largest difference of a weight.",
             Self::Mse => "Mean squared difference.",
-            Self::Sqnr => "Strength of the open network's weights over strength of the difference. Less is farther apart.",
+            Self::Sqnr => {
+                "Strength of the open network's weights over strength of the difference. Less is farther apart."
+            }
         }
     }
 
@@ -111,7 +120,8 @@ pub(super) fn table_ui(ui: &mut Ui, difference: &NetworkDifference, selected: us
                     let title = RichText::new(field.title()).small().strong();
                     let title = Label::new(title).selectable(false).extend();
                     if *field == Field::Name {
-                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(title)).inner
+                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(title))
+                            .inner
                     } else {
                         ui.add(title)
                     }
@@ -156,7 +166,11 @@ fn cell_ui(ui: &mut Ui, field: Field, layer: &LayerDifference) {
             ui.add(Label::new(text).selectable(false).extend());
         }
         field => {
-            ui.add(Label::new(RichText::new(field.text(layer)).small()).selectable(false).extend());
+            ui.add(
+                Label::new(RichText::new(field.text(layer)).small())
+                    .selectable(false)
+                    .extend(),
+            );
         }
     }
 }
@@ -173,7 +187,10 @@ fn hover_text(layer: &LayerDifference) -> String {
     );
     match &layer.weights {
         Ok(weights) if weights.not_finite > 0 => {
-            text.push_str(&format!("\n{} weights are NaN or infinite and were left out", weights.not_finite));
+            text.push_str(&format!(
+                "\n{} weights are NaN or infinite and were left out",
+                weights.not_finite
+            ));
         }
         Ok(_) => {}
         Err(why) => text.push_str(&format!("\nNot compared: {why}")),

@@ -3,9 +3,9 @@
 use super::super::Outbox;
 use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::theme::ink;
 use super::super::plot::{Scale, number_marks, number_text};
 use super::super::text;
+use super::super::theme::ink;
 use super::super::theme::tokens;
 use crate::network::Support;
 use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, split_count};

@@ -175,10 +175,18 @@ impl SweepSetting {
             at.and_then(|at| row.get(at)).cloned().unwrap_or_default()
         };
         // Rows without ranges of activations do not say where those of the others come from.
-        let calibrated = rows.iter().map(|row| column(row, "calibration")).find(|text| text != "none");
+        let calibrated = rows
+            .iter()
+            .map(|row| column(row, "calibration"))
+            .find(|text| text != "none");
         let samples = column(first, "samples").parse().unwrap_or(0);
         let calibration = calibrated.unwrap_or_default();
-        Ok(Some(Self::named(&column(first, "model"), &column(first, "data"), &calibration, samples)))
+        Ok(Some(Self::named(
+            &column(first, "model"),
+            &column(first, "data"),
+            &calibration,
+            samples,
+        )))
     }
 
     fn named(model: &str, data: &str, calibration: &str, samples: usize) -> Self {

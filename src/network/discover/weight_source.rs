@@ -114,14 +114,20 @@ fn is_passage(node: &NodeProto) -> bool {
 /// fuses the two.
 fn keeps_shape(home: &Scope<'_>, node: &NodeProto) -> bool {
     let is_reshape = node.op_type() == "Reshape" && is_standard_domain(node.domain());
-    let shape = node.input.get(1).filter(|_| is_reshape).and_then(|shape| home.find(shape));
+    let shape = node
+        .input
+        .get(1)
+        .filter(|_| is_reshape)
+        .and_then(|shape| home.find(shape));
     let tensor = match shape {
         Some((of, Origin::Initializer(position))) => of.graph.initializer.get(position),
         Some((of, Origin::Node(position))) => of.graph.node.get(position).and_then(constant_tensor),
         Some((_, Origin::Input)) | None => None,
     };
     // 0 stands for the size that is there.
-    let zeros = tensor.and_then(|tensor| numbers(tensor).ok()).is_some_and(|sizes| sizes.iter().all(|size| *size == 0.0));
+    let zeros = tensor
+        .and_then(|tensor| numbers(tensor).ok())
+        .is_some_and(|sizes| sizes.iter().all(|size| *size == 0.0));
     zeros && attribute_int(node, "allowzero").unwrap_or(0) == 0
 }
 

@@ -115,7 +115,10 @@ impl Figure {
             push(text, &format!("<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"{rule}\"/>"));
             push(
                 text,
-                &format!("<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{number}</text>", bottom + 16.0),
+                &format!(
+                    "<text x=\"{x:.1}\" y=\"{}\" text-anchor=\"middle\">{number}</text>",
+                    bottom + 16.0
+                ),
             );
         }
         let heights = (self.scale.height(self.y_range.0), self.scale.height(self.y_range.1));
@@ -133,17 +136,27 @@ impl Figure {
             push(text, &format!("<path d=\"M{LEFT} {y:.1}H{right}\" stroke=\"{rule}\"/>"));
             push(
                 text,
-                &format!("<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{number}</text>", LEFT - 6.0, y + 4.0),
+                &format!(
+                    "<text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{number}</text>",
+                    LEFT - 6.0,
+                    y + 4.0
+                ),
             );
         }
         push(
             text,
-            &format!("<path d=\"M{LEFT} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"{}\"/>", look.axis),
+            &format!(
+                "<path d=\"M{LEFT} {top}V{bottom}H{right}\" fill=\"none\" stroke=\"{}\"/>",
+                look.axis
+            ),
         );
         let (middle, label) = ((LEFT + right) / 2.0, escaped(&self.x));
         push(
             text,
-            &format!("<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{label}</text>", look.height - 12.0),
+            &format!(
+                "<text x=\"{middle}\" y=\"{}\" text-anchor=\"middle\">{label}</text>",
+                look.height - 12.0
+            ),
         );
         let (middle, label) = ((top + bottom) / 2.0, escaped(&self.y));
         push(
@@ -169,17 +182,27 @@ impl Figure {
                     y - 4.0,
                     DASHES[place % DASHES.len()]
                 ),
-                Shape::Uprights(_) => format!("<path d=\"M{} {}v12\" stroke=\"{color}\" stroke-width=\"2\"/>", x + 6.0, y - 10.0),
+                Shape::Uprights(_) => format!(
+                    "<path d=\"M{} {}v12\" stroke=\"{color}\" stroke-width=\"2\"/>",
+                    x + 6.0,
+                    y - 10.0
+                ),
                 Shape::Outline { .. } => format!(
                     "<rect x=\"{x}\" y=\"{}\" width=\"11\" height=\"10\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
                     y - 10.0
                 ),
                 Shape::Steps { .. } | Shape::Bars(_) | Shape::Points(_) => {
-                    format!("<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>", y - 11.0)
+                    format!(
+                        "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>",
+                        y - 11.0
+                    )
                 }
             };
             push(&mut text, &sign);
-            push(&mut text, &format!("<text x=\"{}\" y=\"{y}\">{}</text>", x + 18.0, escaped(&series.name)));
+            push(
+                &mut text,
+                &format!("<text x=\"{}\" y=\"{y}\">{}</text>", x + 18.0, escaped(&series.name)),
+            );
             x += width;
         }
         look.top = y + 16.0;
@@ -194,11 +217,17 @@ impl Figure {
         match &series.shape {
             Shape::Steps { low, width, heights } => {
                 let path = self.steps(look, *low, *width, heights);
-                push(text, &format!("<path d=\"{path}\" fill=\"{color}\" fill-opacity=\"0.75\"/>"));
+                push(
+                    text,
+                    &format!("<path d=\"{path}\" fill=\"{color}\" fill-opacity=\"0.75\"/>"),
+                );
             }
             Shape::Outline { low, width, heights } => {
                 let path = self.steps(look, *low, *width, heights);
-                push(text, &format!("<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>"));
+                push(
+                    text,
+                    &format!("<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>"),
+                );
             }
             Shape::Bars(points) => {
                 for [x, y] in points {
@@ -225,7 +254,10 @@ impl Figure {
             }
             Shape::Points(points) => {
                 for (x, y) in points.iter().filter(finite).map(at) {
-                    push(text, &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"));
+                    push(
+                        text,
+                        &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"),
+                    );
                 }
             }
             Shape::Uprights(places) => {
@@ -233,7 +265,11 @@ impl Figure {
                     let x = self.x(look, *x);
                     push(
                         text,
-                        &format!("<path d=\"M{x:.2} {}V{}\" stroke=\"{color}\"/>", look.top, look.height - BOTTOM),
+                        &format!(
+                            "<path d=\"M{x:.2} {}V{}\" stroke=\"{color}\"/>",
+                            look.top,
+                            look.height - BOTTOM
+                        ),
                     );
                 }
             }
@@ -258,7 +294,12 @@ impl Figure {
 pub fn mini_histogram(before: &[u64], after: Option<&[u64]>, [filled, outlined]: [Ink; 2]) -> String {
     const WIDTH: f64 = 120.0;
     const HEIGHT: f64 = 22.0;
-    let most = before.iter().chain(after.unwrap_or_default()).copied().max().unwrap_or(0);
+    let most = before
+        .iter()
+        .chain(after.unwrap_or_default())
+        .copied()
+        .max()
+        .unwrap_or(0);
     let highest = Scale::Log.height(most as f64).max(f64::MIN_POSITIVE);
     let path = |counts: &[u64]| {
         let mut path = format!("M0 {HEIGHT}");
@@ -274,7 +315,11 @@ pub fn mini_histogram(before: &[u64], after: Option<&[u64]>, [filled, outlined]:
         path(before)
     );
     if let Some(after) = after {
-        let _ = write!(text, "<path d=\"{}\" fill=\"none\" stroke=\"{outlined}\"/>", path(after));
+        let _ = write!(
+            text,
+            "<path d=\"{}\" fill=\"none\" stroke=\"{outlined}\"/>",
+            path(after)
+        );
     }
     text + "</svg>"
 }

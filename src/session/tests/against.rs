@@ -67,7 +67,11 @@ fn a_comparison_is_cancelled_and_goes_with_its_network() {
     assert!(session.wait_until_idle(LIMIT));
     let open = session.open().unwrap();
     // It may have been through already.
-    assert!(open.against().is_some() || open.against_failure() == Some("cancelled"), "{:?}", open.against_failure());
+    assert!(
+        open.against().is_some() || open.against_failure() == Some("cancelled"),
+        "{:?}",
+        open.against_failure()
+    );
     session.act(Action::Open(PathBuf::from("demo:shakespeare")));
     assert!(session.wait_until_idle(LIMIT));
     assert!(session.open().unwrap().other().is_none());
