@@ -1,17 +1,27 @@
 //! The command line over the same rooms as the window: arguments, exit status, one line for any fault.
 //!
 //! Results go to standard output, progress and faults to standard error. What a subcommand does is in its own file.
+//!
+//! # Example
+//!
+//! ```
+//! let words = ["splitscope", "inspect", "demo:fashion"];
+//! let status = splitscope::cli::main(words.map(Into::into));
+//! assert_eq!(status, std::process::ExitCode::SUCCESS);
+//! ```
 
 mod arguments;
 mod auto;
 mod bar;
 mod curves;
+mod diff;
 mod evaluate;
 mod generate;
 mod inspect;
 mod output;
 mod pipeline;
 mod quantize;
+mod report;
 mod sensitivity;
 mod sweep;
 
@@ -80,6 +90,8 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
         Command::Auto(arguments) => auto::run(&arguments, progress)?,
+        Command::Diff(arguments) => diff::run(&arguments, progress)?,
+        Command::Report(arguments) => report::run(&arguments, progress)?,
         Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);

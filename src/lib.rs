@@ -14,6 +14,8 @@
 //! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
 //! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
 //! - [`inference`]: the engine, data sets, calibration, metrics.
+//! - [`difference`]: two networks side by side: which layers belong together, how far apart their weights are.
+//! - [`report`]: a page that shows what a recipe does to a network, and what all drawings share.
 //! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.
 //! - [`session`]: what is open now and what is known of it; actions, undo. Knows no window.
 //! - [`app`]: the window: draws a session and sends it actions (feature `window`, on by default).
@@ -22,6 +24,7 @@
 #[cfg(feature = "window")]
 pub mod app;
 pub mod cli;
+pub mod difference;
 pub mod files;
 pub mod format;
 pub mod inference;
@@ -31,5 +34,6 @@ pub mod onnx;
 pub mod progress;
 pub mod quantization;
 pub mod replacement;
+pub mod report;
 pub mod session;
 pub mod statistics;

@@ -1,6 +1,19 @@
 //! How long work says where it is, and learns that nobody wants it any more.
 //!
 //! A [`Progress`] is shared between the worker and whoever watches. It knows no thread and no window.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::progress::Progress;
+//!
+//! let progress = Progress::default();
+//! progress.start(4, "reading");
+//! progress.advance(1);
+//! assert_eq!(progress.steps(), (1, 4));
+//! progress.cancel();
+//! assert!(progress.check().is_err(), "the worker learns it at its next step");
+//! ```
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,14 @@
 //! Files that appear whole or not at all: written beside their place, then renamed into it.
+//!
+//! # Example
+//!
+//! ```
+//! let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("recipe.toml");
+//! splitscope::replacement::replace_file(&path, b"weight_bits = 4")?;
+//! assert_eq!(std::fs::read(&path)?, b"weight_bits = 4");
+//! # Ok::<(), std::io::Error>(())
+//! ```
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write};

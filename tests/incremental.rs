@@ -182,9 +182,9 @@ fn residual(seed: u64) -> Network {
     nodes.push(node("GlobalAveragePool", "pool", [value], ["p"], vec![]));
     nodes.push(node("Flatten", "flatten", ["p"], ["y"], vec![]));
     let port = |name: &str, sizes: &[i64]| {
-        use tensor_shape_proto::{Dimension, dimension};
+        use tensor_shape_proto::{Dimension, Value};
         let dim = |size: &i64| Dimension {
-            value: (*size > 0).then_some(dimension::Value::DimValue(*size)),
+            value: (*size > 0).then_some(Value::DimValue(*size)),
             ..Dimension::default()
         };
         let shape = TensorShapeProto {

@@ -8,6 +8,7 @@ use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
 use super::plot::figure::{Figure, Series, Shape};
 use super::plot::{Scale, Steps, histogram_plot, swatch};
+use super::theme::ink;
 use super::theme::{faded, tokens};
 use super::{Outbox, text};
 use crate::quantization::{ActivationPlan, Clip, expected_error};
@@ -217,7 +218,7 @@ fn figure(ui: &Ui, open: &OpenNetwork, statistics: &ActivationStatistics, scale:
         scale,
         series: vec![Series {
             name: "input".to_owned(),
-            color: tokens(ui).original,
+            color: ink(tokens(ui).original),
             shape: Shape::Steps {
                 low: -reach,
                 width: 2.0 * reach / counts.len().max(1) as f64,

@@ -17,6 +17,7 @@ pub(super) enum Command {
     LoadRecipe,
     Demo(Demo),
     Export(ExportKind),
+    CompareWith,
     SaveSweep,
     Undo,
     Redo,
@@ -88,6 +89,7 @@ impl Command {
             Self::Redo,
             Self::TakeSnapshot,
         ]);
+        all.extend([Self::CompareWith, Self::SaveSweep, Self::Undo, Self::Redo]);
         all.extend(Preset::ALL.map(Self::Preset));
         all.extend(View::ALL.map(Self::ShowView));
         all.extend(View::ALL.map(Self::CloseView));
@@ -157,6 +159,8 @@ impl Command {
             Self::Export(ExportKind::Onnx) => "ONNX graph…",
             Self::Export(ExportKind::Safetensors) => "Safetensors…",
             Self::Export(ExportKind::Recipe) => "Recipe…",
+            Self::Export(ExportKind::Report) => "Report…",
+            Self::CompareWith => "Compare with…",
             Self::SaveSweep => "Save CSV…",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
@@ -204,6 +208,10 @@ impl Command {
                 "Write integers, scales and the list of split channels of each layer."
             }
             Self::Export(ExportKind::Recipe) => "Write the settings as a TOML file that the command line reads too.",
+            Self::Export(ExportKind::Report) => {
+                "Write a page that shows what the recipe does to the network: accuracy, layers, plots, settings."
+            }
+            Self::CompareWith => "Open a second network and see, layer by layer, how far apart the weights are.",
             Self::SaveSweep => "Write the rows of the newest sweep as a CSV file, each with its whole recipe.",
             Self::Undo => "Take the last change of the recipe back.",
             Self::Redo => "Make the change again.",
@@ -270,7 +278,8 @@ impl Command {
             Self::TypeDataPath
             | Self::OpenDataFolder
             | Self::Demo(_)
-            | Self::Export(ExportKind::Safetensors)
+            | Self::Export(ExportKind::Safetensors | ExportKind::Report)
+            | Self::CompareWith
             | Self::SaveSweep
             | Self::CompareSnapshot(_)
             | Self::TryPicture

@@ -17,6 +17,8 @@ pub(super) enum Purpose {
     /// A picture to run by itself.
     Picture,
     Recipe,
+    /// A second network.
+    Compare,
     Export(ExportKind),
     /// The rows of a sweep.
     Sweep,
@@ -62,6 +64,8 @@ impl Purpose {
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
             Self::Export(ExportKind::Safetensors) => "Export as safetensors",
             Self::Export(ExportKind::Recipe) => "Save the recipe",
+            Self::Export(ExportKind::Report) => "Export a report",
+            Self::Compare => "Compare with another network",
             Self::Sweep => "Save the sweep",
             Self::Figure(FigureFile::Csv) => "Save the plot's data",
             Self::Figure(FigureFile::Svg) => "Save the plot's drawing",
@@ -71,7 +75,7 @@ impl Purpose {
 
     fn hint(self) -> &'static str {
         match self {
-            Self::Model => "path of an .onnx or .safetensors file, or demo:fashion",
+            Self::Model | Self::Compare => "path of an .onnx or .safetensors file, or demo:fashion",
             Self::Data => "path of a file or folder, or demo:fashion",
             Self::DataFolder => "path of a folder, one sub-folder a class",
             Self::Picture => "path of a .png, .jpg or .webp file",
@@ -90,6 +94,7 @@ impl Purpose {
             },
             Self::Picture => Action::TryPicture(path),
             Self::Recipe => Action::LoadRecipe(path),
+            Self::Compare => Action::CompareWith(Some(path)),
             Self::Export(kind) => Action::Export { kind, path },
             Self::Sweep => Action::SaveSweep(path),
             Self::Figure(_) => {
@@ -229,7 +234,7 @@ impl Dialogs {
 fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
     let dialog = rfd::FileDialog::new().set_title(purpose.title());
     match purpose {
-        Purpose::Model => dialog.add_filter("models", &["onnx", "safetensors"]).pick_file(),
+        Purpose::Model | Purpose::Compare => dialog.add_filter("models", &["onnx", "safetensors"]).pick_file(),
         Purpose::Data => dialog.pick_file(),
         Purpose::DataFolder => dialog.pick_folder(),
         Purpose::Picture => dialog

@@ -24,6 +24,10 @@ impl App {
                 let name = self.export_name(kind);
                 self.dialogs.ask(ctx, Purpose::Export(kind), &name);
             }
+            Command::CompareWith => {
+                self.layout.show(View::Compare);
+                self.dialogs.ask(ctx, Purpose::Compare, "");
+            }
             Command::SaveSweep => {
                 let name = format!("{}-sweep.csv", self.session.open().map(stem).unwrap_or_default());
                 self.dialogs.ask(ctx, Purpose::Sweep, &name);
@@ -33,7 +37,7 @@ impl App {
             Command::TakeSnapshot => self.session.act(Action::TakeSnapshot(String::new())),
             Command::CompareSnapshot(id) => {
                 self.views.ab.compare(id);
-                self.layout.show(View::Compare);
+                self.layout.show(View::Ab);
             }
             Command::TryPicture => self.dialogs.ask(ctx, Purpose::Picture, ""),
             Command::ToggleTheme => {

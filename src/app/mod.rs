@@ -1,4 +1,17 @@
 //! The window: draws a session and sends it actions. One file a view; the views are listed in `view`, their places in `layout`, colours in `theme`, commands in `command`.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use splitscope::app::{StartOptions, run};
+//!
+//! // Opens the window; returns when it is closed.
+//! run(StartOptions {
+//!     model: Some("demo:shakespeare".to_owned()),
+//!     ..StartOptions::default()
+//! })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod ab;
 mod activation;
@@ -6,6 +19,7 @@ mod answers;
 mod auto;
 mod channels;
 mod command;
+mod compare;
 mod dialogs;
 mod distribution;
 mod errors;

@@ -1,67 +1,12 @@
 //! What the plots share: step areas of histograms, the axis of counts, a swatch of a legend.
 
 pub(super) mod export;
-pub(super) mod figure;
+
+pub(super) use crate::report::figure::{self, Scale};
 
 use super::text;
 use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
 use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};
-
-/// How counts are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Scale {
-    /// As `log10(1 + n)`: a single weight is seen beside a thousand.
-    Log,
-    /// As they are.
-    Linear,
-}
-
-impl Scale {
-    /// Height of a count.
-    pub(super) fn height(self, count: f64) -> f64 {
-        match self {
-            Self::Log => (1.0 + count).log10(),
-            Self::Linear => count,
-        }
-    }
-
-    /// The count of a height.
-    fn count(self, height: f64) -> f64 {
-        match self {
-            Self::Log => 10_f64.powf(height) - 1.0,
-            Self::Linear => height,
-        }
-    }
-
-    /// Marks of the axis: 0, 1, 10, 100… on the logarithmic one, round numbers on the other.
-    pub(super) fn marks(self, input: &GridInput) -> Vec<GridMark> {
-        let (low, high) = input.bounds;
-        let mark = |value: f64, step_size: f64| GridMark { value, step_size };
-        match self {
-            Self::Log => {
-                let decades = (0..=high.max(0.0).ceil() as i32).map(|decade| self.height(10_f64.powi(decade)));
-                std::iter::once(0.0)
-                    .chain(decades)
-                    .filter(|v| (low..=high).contains(v))
-                    .map(|v| mark(v, 1.0))
-                    .collect()
-            }
-            Self::Linear => {
-                let step = 10_f64.powf((high.max(1.0) / 2.5).log10().floor()).max(1.0);
-                let count = (high / step).ceil().min(100.0) as i64;
-                (0..=count)
-                    .map(|i| mark(i as f64 * step, step))
-                    .filter(|m| (low..=high).contains(&m.value))
-                    .collect()
-            }
-        }
-    }
-
-    /// Text of a mark.
-    pub(super) fn mark_text(self, height: f64) -> String {
-        text::short_count(self.count(height).max(0.0).round() as u64)
-    }
-}
 
 /// The choice of the scale, for the line above a histogram.
 pub(super) fn scale_ui(ui: &mut Ui, scale: &mut Scale) {
@@ -197,38 +142,34 @@ pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height:
         .y_axis_min_width(46.0)
         .x_grid_spacer(|input| number_marks(&input, 80.0))
         .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(move |input| scale.marks(&input))
+        .y_grid_spacer(move |input| grid_marks(scale.marks(input.bounds)))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
         .label_formatter(|_| None)
 }
 
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
 pub(super) fn number_marks(input: &GridInput, distance: f64) -> Vec<GridMark> {
-    let (low, high) = input.bounds;
     // egui_plot asks for steps of at least 8 points.
-    let least = input.base_step_size * distance / 8.0;
-    if !(least > 0.0 && (high - low) / least < 1000.0) {
-        return Vec::new();
-    }
-    let decade = 10_f64.powf(least.log10().floor());
-    let step = [1.0, 2.0, 5.0, 10.0]
-        .map(|factor| factor * decade)
-        .into_iter()
-        .find(|step| *step >= least)
-        .unwrap_or(least);
-    let mark = |i: i64| GridMark {
-        value: i as f64 * step,
-        step_size: step,
-    };
-    ((low / step).ceil() as i64..=(high / step).floor() as i64)
-        .map(mark)
-        .collect()
+    grid_marks(figure::number_marks(
+        input.bounds,
+        input.base_step_size * distance / 8.0,
+    ))
 }
 
 /// Text of such a mark.
 pub(super) fn number_text(mark: &GridMark) -> String {
-    let decimals = (-mark.step_size.log10().floor()).clamp(0.0, 12.0) as usize;
-    format!("{:.decimals$}", mark.value).replace('-', "−")
+    figure::number_text(figure::Mark {
+        value: mark.value,
+        step: mark.step_size,
+    })
+}
+
+fn grid_marks(marks: Vec<figure::Mark>) -> Vec<GridMark> {
+    let grid_mark = |mark: figure::Mark| GridMark {
+        value: mark.value,
+        step_size: mark.step,
+    };
+    marks.into_iter().map(grid_mark).collect()
 }
 
 /// A square of colour with its meaning, for the legend above a plot.
@@ -252,13 +193,6 @@ pub(super) fn near(plot: &PlotUi<'_>, x: f64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_single_weight_is_visible_beside_a_thousand_on_the_logarithmic_axis() {
-        assert!(Scale::Log.height(1.0) / Scale::Log.height(1000.0) > 0.05);
-        assert_eq!(Scale::Log.mark_text(Scale::Log.height(1000.0)), "1.00 k");
-        assert_eq!(Scale::Log.height(0.0), 0.0);
-    }
 
     #[test]
     fn numbers_of_an_axis_are_round() {

@@ -1,88 +1,16 @@
 //! Numbers and names for a person: three significant digits, units, names that elide in the middle.
 
-use crate::quantization::{Bits, Clip, SplitKind};
+use crate::quantization::{Bits, SplitKind};
 use egui::{Response, RichText, Ui};
 use std::time::Duration;
 
-/// Three significant digits: `0.0123`, `12.3`, `1230`, `1.23e-5`.
-pub(super) fn three_digits(x: f64) -> String {
-    if x == 0.0 {
-        return "0".to_owned();
-    }
-    if !x.is_finite() {
-        return if x.is_nan() {
-            "NaN".to_owned()
-        } else if x > 0.0 {
-            "∞".to_owned()
-        } else {
-            "−∞".to_owned()
-        };
-    }
-    let magnitude = x.abs().log10().floor();
-    let text = if (-3.0..5.0).contains(&magnitude) {
-        let decimals = (2.0 - magnitude).max(0.0) as usize;
-        format!("{x:.decimals$}")
-    } else {
-        format!("{x:.2e}")
-    };
-    text.replace('-', "−")
-}
+pub(super) use crate::report::numbers::{
+    added, clip, decibels, full_count, percent, plural, shape, short_count, three_digits,
+};
 
 /// A number that a person has set, without needless zeros: `4`, `2.5`.
 pub(super) fn short_number(x: f64) -> String {
     format!("{}", (x * 100.0).round() / 100.0)
-}
-
-/// A count as `987`, `12.3 k`, `4.56 M`.
-pub(super) fn short_count(count: u64) -> String {
-    match count {
-        0..1000 => count.to_string(),
-        1000..1_000_000 => format!("{} k", three_digits(count as f64 / 1e3)),
-        1_000_000..1_000_000_000 => format!("{} M", three_digits(count as f64 / 1e6)),
-        _ => format!("{} G", three_digits(count as f64 / 1e9)),
-    }
-}
-
-/// A count in full, its digits in groups of three: `12 345`.
-pub(super) fn full_count(count: u64) -> String {
-    let digits = count.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push('\u{202f}');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-/// `1 layer`, `2 layers`.
-pub(super) fn plural(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", full_count(count), if count == 1 { one } else { many })
-}
-
-/// A share as `94.2 %`.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
-}
-
-/// What is added, as `+1.9 %`, from a ratio to the original.
-pub(super) fn added(ratio: f64) -> String {
-    format!("+{:.1} %", (ratio - 1.0) * 100.0)
-}
-
-/// Decibels.
-pub(super) fn decibels(db: f64) -> String {
-    if db.is_finite() {
-        format!("{db:.1} dB")
-    } else {
-        "∞ dB".to_owned()
-    }
-}
-
-/// Sizes as `16×3×3`.
-pub(super) fn shape(sizes: &[usize]) -> String {
-    sizes.iter().map(usize::to_string).collect::<Vec<_>>().join("×")
 }
 
 /// Bits as `3 bits` or `float`.
@@ -90,14 +18,6 @@ pub(super) fn bits(bits: Bits) -> String {
     match bits {
         Bits::Grid(bits) => format!("{bits} bits"),
         Bits::Float => "float".to_owned(),
-    }
-}
-
-/// A way to clip.
-pub(super) fn clip(clip: Clip) -> String {
-    match clip {
-        Clip::Manual(threshold) => format!("at {}", three_digits(f64::from(threshold))),
-        other => other.label().to_owned(),
     }
 }
 

@@ -1,8 +1,9 @@
-//! Colours and type: the one file that names a colour. One colour, one meaning, everywhere.
+//! Colours and type: no other file of the window names a colour. One colour, one meaning, everywhere.
 //!
-//! The meanings take the palette of Okabe and Ito (2008), which stays apart for colour-blind eyes, tuned for a dark and a
-//! light ground.
+//! The meanings that a report shows too have their colours from [`crate::report::palette`].
 
+use crate::report::figure::Ink;
+use crate::report::palette::{self, Palette, Rgb};
 use egui::{Color32, FontFamily, FontId, Stroke, TextStyle, Theme, Visuals};
 
 /// The meanings that have a colour.
@@ -32,39 +33,39 @@ pub(super) struct Tokens {
 }
 
 const DARK: Tokens = Tokens {
-    original: Color32::from_rgb(0x8d, 0x9b, 0xad),
-    quantized: Color32::from_rgb(0x3d, 0x9b, 0xe0),
-    outlier: Color32::from_rgb(0xff, 0x74, 0x33),
-    split: Color32::from_rgb(0x1f, 0xc2, 0x93),
-    clipped: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    original: rgb(palette::DARK.original),
+    quantized: rgb(palette::DARK.quantized),
+    outlier: rgb(palette::DARK.outlier),
+    split: rgb(palette::DARK.split),
+    clipped: rgb(palette::DARK.clipped),
     channels: [
         Color32::from_rgb(0xff, 0xe2, 0x4d),
         Color32::from_rgb(0x78, 0x28, 0xfc),
         Color32::from_rgb(0xb0, 0x3a, 0x8a),
         Color32::from_rgb(0x9a, 0x6b, 0x3f),
     ],
-    grid: Color32::from_rgb(0x70, 0x74, 0x7a),
-    handle: Color32::from_rgb(0xe6, 0xe8, 0xea),
-    error: Color32::from_rgb(0xff, 0x7a, 0x70),
+    grid: rgb(palette::DARK.grid),
+    handle: rgb(palette::DARK.handle),
+    error: rgb(palette::DARK.error),
     warning: Color32::from_rgb(0xf2, 0xb1, 0x2e),
     dark: true,
 };
 
 const LIGHT: Tokens = Tokens {
-    original: Color32::from_rgb(0x7a, 0x8a, 0x9e),
-    quantized: Color32::from_rgb(0x00, 0x72, 0xb2),
-    outlier: Color32::from_rgb(0xd5, 0x5e, 0x00),
-    split: Color32::from_rgb(0x00, 0x8a, 0x64),
-    clipped: Color32::from_rgb(0xc9, 0x86, 0x00),
+    original: rgb(palette::LIGHT.original),
+    quantized: rgb(palette::LIGHT.quantized),
+    outlier: rgb(palette::LIGHT.outlier),
+    split: rgb(palette::LIGHT.split),
+    clipped: rgb(palette::LIGHT.clipped),
     channels: [
         Color32::from_rgb(0x88, 0x1a, 0x5e),
         Color32::from_rgb(0xf8, 0xb8, 0xfc),
         Color32::from_rgb(0xc2, 0xae, 0x00),
         Color32::from_rgb(0x5c, 0x3a, 0x1e),
     ],
-    grid: Color32::from_rgb(0xa8, 0xac, 0xb2),
-    handle: Color32::from_rgb(0x22, 0x26, 0x2b),
-    error: Color32::from_rgb(0xb0, 0x1c, 0x12),
+    grid: rgb(palette::LIGHT.grid),
+    handle: rgb(palette::LIGHT.handle),
+    error: rgb(palette::LIGHT.error),
     warning: Color32::from_rgb(0x8a, 0x5a, 0x00),
     dark: false,
 };
@@ -79,28 +80,9 @@ pub(super) fn tokens_of(dark: bool) -> &'static Tokens {
     if dark { &DARK } else { &LIGHT }
 }
 
-/// Decibels at the bad and the good end of the error scale.
-const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
-
-/// Curves that stand side by side and have no meaning of their own: the palette in its order, black left out.
-const SERIES_DARK: [Color32; 7] = [
-    Color32::from_rgb(0xa9, 0xb4, 0xc2),
-    Color32::from_rgb(0x56, 0xb4, 0xe9),
-    Color32::from_rgb(0xe6, 0x9f, 0x00),
-    Color32::from_rgb(0xd5, 0x7b, 0x33),
-    Color32::from_rgb(0x1f, 0xc2, 0x93),
-    Color32::from_rgb(0xe2, 0x8f, 0xbc),
-    Color32::from_rgb(0xf0, 0xe4, 0x42),
-];
-const SERIES_LIGHT: [Color32; 7] = [
-    Color32::from_rgb(0x5a, 0x68, 0x78),
-    Color32::from_rgb(0x00, 0x72, 0xb2),
-    Color32::from_rgb(0xb8, 0x7a, 0x00),
-    Color32::from_rgb(0xd5, 0x5e, 0x00),
-    Color32::from_rgb(0x00, 0x8a, 0x64),
-    Color32::from_rgb(0xb0, 0x4f, 0x84),
-    Color32::from_rgb(0x8a, 0x80, 0x00),
-];
+const fn rgb([red, green, blue]: Rgb) -> Color32 {
+    Color32::from_rgb(red, green, blue)
+}
 
 impl Tokens {
     /// The colour of the channel whose largest weight has that `rank`.
@@ -110,22 +92,23 @@ impl Tokens {
 
     /// Colour of one of several curves, by its place. Give curves a dash or a marker besides.
     pub(super) fn series(&self, place: usize) -> Color32 {
-        let colors = if self.dark { SERIES_DARK } else { SERIES_LIGHT };
-        colors[place % colors.len()]
+        let colors = self.palette().series;
+        rgb(colors[place % colors.len()])
     }
 
     /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.
     pub(super) fn sqnr(&self, sqnr_db: f64) -> Color32 {
-        let (bad, good) = SQNR_RANGE_DB;
-        let t = ((sqnr_db - bad) / (good - bad)).clamp(0.0, 1.0) as f32;
-        let (from, to): ([u8; 3], [u8; 3]) = if self.dark {
-            ([0xf3, 0xb7, 0xe4], [0x3a, 0x30, 0x4a])
-        } else {
-            ([0x5e, 0x12, 0x68], [0xe6, 0xd9, 0xec])
-        };
-        let mix = |i: usize| (f32::from(from[i]) * (1.0 - t) + f32::from(to[i]) * t).round() as u8;
-        Color32::from_rgb(mix(0), mix(1), mix(2))
+        rgb(self.palette().sqnr(sqnr_db))
     }
+
+    fn palette(&self) -> &'static Palette {
+        if self.dark { &palette::DARK } else { &palette::LIGHT }
+    }
+}
+
+/// A colour of a drawing that leaves the window.
+pub(super) fn ink(color: Color32) -> Ink {
+    Ink::Rgb([color.r(), color.g(), color.b()])
 }
 
 /// The ground behind the tabs of views and between views: a shade off the views' own.

@@ -114,6 +114,7 @@ fn open_menu(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     entry(ui, Command::TypeDataPath, something, out);
     ui.separator();
     entry(ui, Command::LoadRecipe, something, out);
+    entry(ui, Command::CompareWith, something, out);
     ui.separator();
     entry(ui, Command::Quit, true, out);
 }

@@ -8,6 +8,7 @@ use super::activation::ActivationPanel;
 use super::answers::AnswersPanel;
 use super::auto::AutoPanel;
 use super::channels::ChannelsPanel;
+use super::compare::ComparePanel;
 use super::distribution::DistributionPanel;
 use super::errors::ErrorsPanel;
 use super::graph::GraphPanel;
@@ -34,8 +35,9 @@ pub(super) enum View {
     Graph,
     Answers,
     Sweep,
-    Compare,
+    Ab,
     Auto,
+    Compare,
     Learn,
     Recipe,
     Preview,
@@ -43,7 +45,7 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 14] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -53,8 +55,9 @@ impl View {
         Self::Graph,
         Self::Answers,
         Self::Sweep,
-        Self::Compare,
+        Self::Ab,
         Self::Auto,
+        Self::Compare,
         Self::Learn,
         Self::Recipe,
         Self::Preview,
@@ -72,8 +75,9 @@ impl View {
             Self::Graph => "Graph",
             Self::Answers => "Answers",
             Self::Sweep => "Sweep",
-            Self::Compare => "A/B",
+            Self::Ab => "A/B",
             Self::Auto => "Auto",
+            Self::Compare => "Compare",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
             Self::Preview => "Preview",
@@ -102,10 +106,11 @@ impl View {
                 "Which answers the recipe changes and to what; of text, which characters surprise it and how it goes on."
             }
             Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
-            Self::Compare => {
+            Self::Ab => {
                 "Settings that you kept beside the present ones: answers, cost, and what becomes of each layer."
             }
             Self::Auto => "Bits, splits and clipping chosen for each layer, within a budget or for an accuracy.",
+            Self::Compare => "This network beside another one: which layers differ, and how far.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
             }
@@ -120,7 +125,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Sweep | Self::Answers | Self::Compare | Self::Auto => vec2(380.0, 240.0),
+            Self::Sweep | Self::Answers | Self::Ab | Self::Auto | Self::Compare => vec2(380.0, 240.0),
             Self::Weights
             | Self::Channels
             | Self::Activations
@@ -129,6 +134,11 @@ impl View {
             | Self::Graph
             | Self::Learn => vec2(300.0, 150.0),
         }
+    }
+
+    /// Whether it is there from the beginning; the others are opened when they are needed.
+    pub(super) fn opens_by_itself(self) -> bool {
+        self != Self::Compare
     }
 
     /// Whether it takes the room that a larger window gives; the others keep their size.
@@ -158,6 +168,7 @@ pub(super) struct Views {
     network: NetworkPanel,
     graph: GraphPanel,
     answers: AnswersPanel,
+    compare: ComparePanel,
     sweep: SweepPanel,
     pub(super) ab: AbPanel,
     auto: AutoPanel,
@@ -220,8 +231,9 @@ impl Views {
             View::Graph => self.graph.ui(ui, open, out),
             View::Answers => self.answers.ui(ui, session, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),
-            View::Compare => self.ab.ui(ui, session, open, out),
+            View::Ab => self.ab.ui(ui, session, open, out),
             View::Auto => self.auto.ui(ui, session, open, out),
+            View::Compare => self.compare.ui(ui, session, open, height, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {
                 egui::ScrollArea::vertical()

@@ -1,6 +1,7 @@
 //! The words of the command line: subcommands and their flags.
 
 mod data;
+mod examples;
 mod recipe;
 mod values;
 
@@ -45,18 +46,30 @@ pub(super) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// List the layers of a network and how far their outliers reach
+    #[command(after_help = examples::INSPECT)]
     Inspect(InspectArguments),
     /// Split, clip and quantize a network and write it as .onnx or .safetensors
+    #[command(after_help = examples::QUANTIZE)]
     Quantize(QuantizeArguments),
     /// Run a network before and after quantization on the same data and compare
+    #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArguments),
     /// Quantize one layer at a time and show which layers the outputs are sensitive about
+    #[command(after_help = examples::SENSITIVITY)]
     Sensitivity(SensitivityArguments),
     /// Try a grid of recipes on the same data and show which are best
+    #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
     /// Choose bits, splits and clipping of each layer for a budget or an accuracy, and show what that gains
     Auto(AutoArguments),
+    /// Compare two networks layer by layer, such as an export with its original
+    #[command(after_help = examples::DIFF)]
+    Diff(DiffArguments),
+    /// Write a page that shows what a recipe does to a network, to hand on
+    #[command(after_help = examples::REPORT)]
+    Report(ReportArguments),
     /// Write the completions of a shell, or the manual page, to standard output
+    #[command(after_help = examples::GENERATE)]
     Generate(GenerateArguments),
 }
 
@@ -264,6 +277,63 @@ pub(super) struct AutoArguments {
     /// Print JSON instead of tables
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArguments {
+    /// Network to compare with: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    #[arg(value_name = "A")]
+    pub(super) one: String,
+    /// Network to compare, such as an export of the first
+    #[arg(value_name = "B")]
+    pub(super) other: String,
+    /// Run both on these samples too and compare their answers
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Compare the files as they are: do not fold and equalize one of them as the recipe in the other says
+    #[arg(long)]
+    pub(super) as_is: bool,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArguments {
+    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Page to write
+    #[arg(short, long, value_name = "REPORT.html")]
+    pub(super) output: Option<PathBuf>,
+    /// Write the layers' numbers for Model Explorer, a file each: OUT.sqnr_db.json, OUT.outliers.json, OUT.bits.json,
+    /// OUT.splits.json
+    #[arg(long, value_name = "OUT.json")]
+    pub(super) model_explorer: Option<PathBuf>,
+    /// Run the networks on these samples and tell the accuracy
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Show the rows of this sweep too, a file that sweep --csv wrote
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) sweep: Option<PathBuf>,
+    /// An outlier lies farther from the mean than this many standard deviations
+    #[arg(long, value_name = "S", default_value_t = 4.0, value_parser = positive)]
+    pub(super) sigma: f64,
     #[command(flatten)]
     pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]

@@ -20,6 +20,8 @@ pub(super) struct Planned {
     pub(super) network: Network,
     /// What becomes of each layer.
     pub(super) plan: Plan,
+    /// What is known of the layers' inputs, if the recipe needs it.
+    pub(super) activations: Option<Activations>,
 }
 
 /// Opens a model and carries the recipe out on it.
@@ -46,6 +48,7 @@ pub(super) fn plan(
         original,
         network,
         plan,
+        activations,
     })
 }
 

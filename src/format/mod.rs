@@ -1,4 +1,14 @@
 //! Files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//!
+//! # Example
+//!
+//! ```
+//! use std::path::Path;
+//!
+//! let network = splitscope::format::open(Path::new("demo:shakespeare"))?;
+//! assert!(network.layers.iter().any(|layer| layer.op == "LSTM"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod architecture;
 pub mod demo;

@@ -54,8 +54,8 @@ pub fn changed_answers(float: &Outputs, quantized: &Outputs, data: &Dataset) -> 
     let samples = float.samples.min(quantized.samples);
     let mut cells: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     let mut verdicts = Some(Verdicts::default());
-    for sample in 0..samples {
-        let (Some(from), Some(to)) = (largest(float.row(sample)), largest(quantized.row(sample))) else {
+    for (row, sample) in (float.first..).take(samples).enumerate() {
+        let (Some(from), Some(to)) = (largest(float.row(row)), largest(quantized.row(row))) else {
             continue;
         };
         if from == to {
@@ -71,7 +71,7 @@ pub fn changed_answers(float: &Outputs, quantized: &Outputs, data: &Dataset) -> 
             _ => verdicts = None,
         }
     }
-    let labelled = samples > 0 && data.label(0).is_some();
+    let labelled = samples > 0 && data.label(float.first).is_some();
     let mut cells: Vec<ChangedCell> = (cells.into_iter())
         .map(|((from, to), samples)| ChangedCell { from, to, samples })
         .collect();
@@ -146,6 +146,7 @@ mod tests {
             classes: 10,
             logits: answers.iter().copied().flat_map(row).collect(),
             classification: true,
+            ..Outputs::default()
         }
     }
 

@@ -1,4 +1,19 @@
 //! Running networks: the engine, data sets, calibration, metrics. Runs exactly the bytes that an export writes.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::format::demo::Demo;
+//! use splitscope::inference::{self, Dataset, Engine};
+//! use splitscope::progress::Progress;
+//!
+//! let engine = Engine::load(Demo::Fashion.model_bytes().to_vec())?;
+//! let data = Dataset::demo(Demo::Fashion);
+//! let outputs = inference::run_outputs(&engine, &data, 100, &Progress::default())?;
+//! let top1 = inference::metrics(&outputs, &data).top1;
+//! assert!(top1.is_some_and(|top1| top1 > 0.85));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 pub mod auto;
 mod calibration;

@@ -20,7 +20,10 @@ pub fn token_losses(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Opt
     }
     let samples = float.samples.min(quantized.samples);
     let of = |outputs: &Outputs| -> Option<Vec<f32>> {
-        let loss = |sample: usize| Some(negative_log_likelihood(outputs.row(sample), data.label(sample)?) as f32);
+        let loss = |row: usize| {
+            let token = data.label(outputs.first + row)?;
+            Some(negative_log_likelihood(outputs.row(row), token) as f32)
+        };
         (0..samples).into_par_iter().map(loss).collect()
     };
     Some(TokenLosses {
@@ -52,6 +55,7 @@ mod tests {
                 .map(|i| sharp * ((i * 37 % 101) as f32 / 50.0))
                 .collect(),
             classification: true,
+            ..Outputs::default()
         };
         let (float, quantized) = (outputs(1.0), outputs(2.0));
         let losses = token_losses(&float, &quantized, &data).unwrap();

@@ -3,6 +3,22 @@
 //! A job has a kind. Of each kind the newest wins: starting one cancels the older, whose late result is dropped. At most
 //! one thread of a kind runs at a time (a cancelled one is waited for), so that a dragged slider can't pile threads up.
 //! Results are taken by [`Jobs::poll`]; a [`Waker`] tells when it is worth polling. A panic becomes an error.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::jobs::{Jobs, Waker};
+//!
+//! let mut jobs = Jobs::new(Waker::none());
+//! jobs.start("sum", "Adding up", |_| Ok((1..=4).sum::<i32>()));
+//! let finished = loop {
+//!     if let Some(job) = jobs.poll().pop() {
+//!         break job;
+//!     }
+//!     std::thread::yield_now();
+//! };
+//! assert_eq!(finished.result, Ok(10));
+//! ```
 
 mod queue;
 mod waker;

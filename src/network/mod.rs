@@ -1,7 +1,20 @@
 //! A model once opened: its graph, and the layers in it whose weights can be looked at, split and quantized.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::format::demo::Demo;
+//!
+//! let network = Demo::Fashion.network()?;
+//! let first = &network.layers[0];
+//! assert_eq!((first.name.as_str(), first.op.as_str()), ("conv1", "Conv"));
+//! assert_eq!(network.weights(0)?.len(), first.shape.iter().product::<usize>());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod check;
 mod constants;
+mod dequantize;
 mod discover;
 mod editor;
 mod equalize;
@@ -11,6 +24,7 @@ mod integer_grid;
 mod layer;
 mod preparation;
 mod preprocess_hint;
+mod repeated;
 
 #[cfg(test)]
 mod shared_tests;
@@ -23,6 +37,7 @@ pub use integer_grid::{IntegerGrid, Scale};
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
+pub use repeated::RepeatedChannels;
 
 use crate::files;
 use crate::onnx::{

@@ -1,4 +1,17 @@
 //! ONNX files: the schema, reading, writing, tensors as floats. Knows nothing of layers or quantization.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::format::demo::Demo;
+//! use splitscope::onnx;
+//!
+//! let model = Demo::Fashion.network()?.model;
+//! let bytes = onnx::encode(&model)?;
+//! let again = onnx::read_bytes(bytes)?;
+//! assert_eq!(again, *model);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod beside;
 pub mod build;

@@ -1,5 +1,26 @@
 //! The method: grid, clip, split; the recipe that chooses among them, the plan it gives for a network, the graph that
 //! carries the plan out, and what it costs.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::format::demo::Demo;
+//! use splitscope::progress::Progress;
+//! use splitscope::quantization::{self, Bits, Recipe};
+//!
+//! let recipe = Recipe {
+//!     weight_bits: Bits::Grid(4),
+//!     expand_ratio: 0.05,
+//!     ..Recipe::default()
+//! };
+//! let network = quantization::prepare(&Demo::Fashion.network()?, &recipe)?;
+//! let plan = quantization::plan(&network, &recipe, None, &Progress::default())?;
+//! let split = plan.layers.iter().filter_map(|layer| layer.quantized()).map(|layer| layer.splits.len());
+//! assert!(split.sum::<usize>() > 0);
+//! let exported = quantization::rewrite(&network, &plan)?;
+//! assert!(exported.graph.is_some());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod activation_split;
 mod bias_correction;

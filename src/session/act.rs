@@ -71,6 +71,7 @@ impl Session {
                 self.saved = std::mem::take(&mut self.saved).sane();
             }
             Action::SetSampleLimit(limit) => self.set_sample_limit(limit),
+            Action::CompareWith(path) => self.compare_with(path),
             Action::Export { kind, path } => self.start_export(kind, path),
             Action::Cancel(id) => self.jobs.cancel(id),
             Action::Retry => self.with_open(OpenNetwork::forgive),

@@ -103,7 +103,9 @@ pub enum Action {
     SetSigma(f64),
     /// Evaluates that many samples at most.
     SetSampleLimit(usize),
-    /// Writes the network under the present recipe, or the recipe.
+    /// Compares the open network with this one: a file, or a demo's name; `None` ends that.
+    CompareWith(Option<PathBuf>),
+    /// Writes the network under the present recipe, the recipe, or a report of both.
     Export {
         /// What to write.
         kind: ExportKind,
@@ -144,11 +146,13 @@ pub enum ExportKind {
     Safetensors,
     /// The recipe alone.
     Recipe,
+    /// A page that shows what the recipe does to the network.
+    Report,
 }
 
 impl ExportKind {
     /// All kinds, in the order of the menu.
-    pub const ALL: [Self; 3] = [Self::Onnx, Self::Safetensors, Self::Recipe];
+    pub const ALL: [Self; 4] = [Self::Onnx, Self::Safetensors, Self::Recipe, Self::Report];
 
     /// The end of the file's name, without the dot.
     pub fn extension(self) -> &'static str {
@@ -156,6 +160,7 @@ impl ExportKind {
             Self::Onnx => "onnx",
             Self::Safetensors => "safetensors",
             Self::Recipe => "toml",
+            Self::Report => "html",
         }
     }
 }

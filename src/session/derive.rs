@@ -9,7 +9,7 @@ use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use super::{comparison, continuation, curves, on_request, trial};
+use super::{against, comparison, continuation, curves, on_request, trial};
 use crate::inference::incremental::Keep;
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
@@ -52,6 +52,7 @@ impl Session {
             continuation::start(open, jobs);
         }
         trial::start(open, jobs);
+        against::start(open, jobs);
         let model = open
             .original
             .network

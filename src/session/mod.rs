@@ -3,9 +3,25 @@
 //! [`Session::act`] takes what a person asks for, [`Session::poll`] takes what the jobs have brought; both end in
 //! `Session::advance`, which looks at what is missing for the present network, recipe and data and starts the jobs for it.
 //! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
+//!
+//! # Example
+//!
+//! ```
+//! use splitscope::jobs::Waker;
+//! use splitscope::session::{Action, Saved, Session};
+//! use std::time::Duration;
+//!
+//! let mut session = Session::new(Waker::none(), Saved::default());
+//! session.act(Action::SetSampleLimit(50));
+//! session.act(Action::Open("demo:fashion".into()));
+//! assert!(session.wait_until_idle(Duration::from_secs(120)));
+//! let evaluated = session.open().and_then(|open| open.evaluated());
+//! assert_eq!(evaluated.map(|(_, evaluated)| evaluated.evaluation.samples), Some(50));
+//! ```
 
 mod act;
 mod action;
+mod against;
 mod analysis;
 mod choosing;
 mod comparison;
@@ -27,6 +43,7 @@ mod on_request;
 mod open;
 mod presets;
 mod preview;
+mod reporting;
 mod request;
 mod results;
 mod resume;
@@ -42,6 +59,7 @@ mod work;
 mod tests;
 
 pub use action::{Action, ExportKind, Watched};
+pub use against::Against;
 pub use analysis::{Analysis, LayerFacts};
 pub use choosing::{Auto, AutoKey};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
@@ -233,8 +251,13 @@ impl Session {
             self.messages.push(Level::Warning, text.clone(), text);
             return;
         }
+        let network = std::sync::Arc::clone(&analysis.network);
+        if kind == ExportKind::Report {
+            self.start_report(network, path);
+            return;
+        }
         let inputs = work::ExportInputs {
-            network: std::sync::Arc::clone(&analysis.network),
+            network,
             recipe: open.recipe().clone(),
             calibration: open.calibration().cloned(),
             kind,
@@ -243,6 +266,20 @@ impl Session {
         let title = format!("Writing {}", display_name(&inputs.path));
         self.jobs
             .start(Kind::Export, title, move |progress| work::export(&inputs, progress));
+    }
+
+    fn start_report(&mut self, network: std::sync::Arc<crate::network::Network>, path: PathBuf) {
+        let (limit, sigma) = (self.limit(), self.saved.sigma);
+        let Some(open) = &self.open else { return };
+        if open.run_state(limit) == RunState::Waiting {
+            let text = "The recipe is still being run: export the report in a moment, so that it tells the accuracy";
+            self.messages.push(Level::Warning, text, text);
+            return;
+        }
+        let title = format!("Writing {}", display_name(&path));
+        let inputs = reporting::ReportInputs::of(open, network, limit, sigma, path);
+        self.jobs
+            .start(Kind::Export, title, move |progress| reporting::write(&inputs, progress));
     }
 
     /// A network was opened: everything that belonged to the old one goes.

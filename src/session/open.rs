@@ -1,5 +1,6 @@
 //! The open network with all that is known of it.
 
+use super::against::Against;
 use super::analysis::{Analysis, LayerFacts};
 use super::choosing::Auto;
 use super::comparison::{Comparison, ComparisonKey};
@@ -26,6 +27,7 @@ use crate::inference::{
 };
 use crate::network::Layer;
 use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::Receiver;
@@ -85,6 +87,9 @@ pub struct OpenNetwork {
     pub(super) trials: Trials,
     /// The recipe that the file was exported with.
     pub(super) embedded: Option<Result<Recipe, String>>,
+    /// The file to compare with.
+    pub(super) other: Option<PathBuf>,
+    pub(super) against: Stage<PathBuf, Arc<Against>>,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
     /// Counts data requests, so that results of older data are told apart.
@@ -136,6 +141,8 @@ impl OpenNetwork {
             continuation: Continuation::default(),
             trials: Trials::default(),
             embedded,
+            other: None,
+            against: Stage::default(),
             evaluation_time: Duration::ZERO,
             generation: 0,
         }

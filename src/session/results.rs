@@ -65,6 +65,7 @@ impl OpenNetwork {
             }
             Output::ErrorCurves(curves) => self.curves.finish(curves),
             Output::Compared(comparison) => self.comparison.finish(comparison),
+            Output::Against(against) => self.against.finish(against),
             Output::SplitOnly(found) => self.split_only.finish(found),
             Output::Auto(result) => self.auto.finish(result),
             Output::Oracle(metrics) => self.oracle.finish(metrics),
@@ -124,6 +125,7 @@ impl OpenNetwork {
             Kind::EvaluatePlain => self.plain.fail(reason),
             Kind::ErrorCurves => self.curves.fail(reason),
             Kind::Compare => self.comparison.fail(reason),
+            Kind::Difference => self.against.fail(reason),
             Kind::Sensitivity => self.sensitivity.fail(reason),
             Kind::SplitOnly => self.split_only.fail(reason),
             Kind::Auto => self.auto.fail(reason),
@@ -158,6 +160,7 @@ impl OpenNetwork {
         self.comparison.forgive();
         self.trials.quantized.forgive();
         self.continuation.forgive();
+        self.against.forgive();
     }
 }
 

@@ -5,6 +5,7 @@ use crate::quantization::{Bits, Clip};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+mod against;
 mod faults;
 mod on_request;
 mod preparation;

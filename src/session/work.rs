@@ -1,6 +1,7 @@
 //! What the session's jobs do, each as a function from its inputs to an [`Output`].
 
 use super::ExportKind;
+use super::against::Against;
 use super::analysis::Analysis;
 use super::comparison::Comparison;
 use super::keys::{CalibrationSource, PrepareKey};
@@ -66,6 +67,8 @@ pub enum Kind {
     Sensitivity,
     /// The splits without a grid.
     SplitOnly,
+    /// Another network beside the open one.
+    Difference,
     /// Splits of activations chosen for each batch.
     Oracle,
     /// The float network goes on from a text.
@@ -94,7 +97,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 24] = [
+    pub(super) const OF_A_NETWORK: [Self; 25] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -112,6 +115,7 @@ impl Kind {
         Self::Compare,
         Self::Sensitivity,
         Self::SplitOnly,
+        Self::Difference,
         Self::Oracle,
         Self::ContinueFloat,
         Self::ContinueQuantized,
@@ -140,6 +144,7 @@ pub(super) enum Output {
     Evaluated(Arc<Evaluated>),
     ErrorCurves(ErrorCurves),
     Compared(Comparison),
+    Against(Arc<Against>),
     SplitOnly(Option<SplitOnly>),
     Oracle(OracleMetrics),
     Tried(Arc<Dataset>, Arc<Outputs>),
@@ -441,7 +446,7 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
             progress.check()?;
             safetensors::write(path, &tensors, &metadata).map_err(failed)?;
         }
-        ExportKind::Recipe => {}
+        ExportKind::Recipe | ExportKind::Report => {}
     }
     Ok(Output::Exported(path.clone()))
 }

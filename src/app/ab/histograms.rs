@@ -5,7 +5,7 @@ use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, Steps, histogram_plot, swatch};
 use crate::app::text;
-use crate::app::theme::{faded, thin, tokens};
+use crate::app::theme::{faded, ink, thin, tokens};
 use crate::session::{ComparedLayer, Comparison, OpenNetwork, Side};
 use egui::{Color32, Ui};
 use egui_plot::{Line, PlotBounds, PlotPoints, VLine};
@@ -139,7 +139,7 @@ fn figure(name: &str, found: &Comparison, colors: [Color32; 2]) -> Figure {
                 let steps = steps(side);
                 Series {
                     name: legend(letter, side),
-                    color,
+                    color: ink(color),
                     shape: Shape::Steps {
                         low: steps.low,
                         width: steps.width,

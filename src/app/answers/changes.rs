@@ -346,6 +346,7 @@ mod tests {
                 .flat_map(|answer| (0..10).map(move |class| f32::from(u8::from(class == *answer))))
                 .collect(),
             classification: true,
+            ..Outputs::default()
         };
         let float = outputs(&[label(0), label(1), other(2, 1)]);
         let quantized = outputs(&[other(0, 1), other(1, 3), label(2)]);

@@ -2,6 +2,7 @@
 
 use super::super::plot::Scale;
 use super::super::plot::figure::{Figure, Series, Shape};
+use super::super::theme::ink;
 use super::super::theme::tokens;
 use super::bars::Bars;
 use super::{Axis, axis_label, maxima};
@@ -15,7 +16,7 @@ pub(super) fn figure(ui: &Ui, bars: &Bars<'_>, open: &OpenNetwork) -> Figure {
         let places = bars.channels.iter().enumerate();
         Series {
             name: name.to_owned(),
-            color,
+            color: ink(color),
             shape: Shape::Bars(places.map(|(x, &channel)| [x as f64, f64::from(of[channel])]).collect()),
         }
     };

@@ -1,6 +1,7 @@
 //! The histogram as a figure, to copy or save.
 
 use super::super::plot::figure::{Figure, Series, Shape};
+use super::super::theme::ink;
 use super::super::theme::tokens;
 use super::Show;
 use crate::session::{LayerView, OpenNetwork};
@@ -11,7 +12,7 @@ pub(super) fn figure(ui: &Ui, show: &Show, open: &OpenNetwork, view: &LayerView)
     let colors = tokens(ui);
     let steps = |name: String, color: Color32, counts: &[u64]| Series {
         name,
-        color,
+        color: ink(color),
         shape: Shape::Steps {
             low: view.range.0,
             width: (view.range.1 - view.range.0) / counts.len().max(1) as f64,
@@ -20,7 +21,7 @@ pub(super) fn figure(ui: &Ui, show: &Show, open: &OpenNetwork, view: &LayerView)
     };
     let uprights = |name: &str, color: Color32, places| Series {
         name: name.to_owned(),
-        color,
+        color: ink(color),
         shape: Shape::Uprights(places),
     };
     let mut all = vec![steps("before".to_owned(), colors.original, &view.before.counts)];

@@ -5,7 +5,7 @@ use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, Steps, histogram_plot, swatch};
 use crate::app::text::{self, note};
-use crate::app::theme::{faded, tokens};
+use crate::app::theme::{faded, ink, tokens};
 use crate::network::IntegerGrid;
 use crate::session::OpenNetwork;
 use egui::Ui;
@@ -113,7 +113,7 @@ impl Integers {
             scale: self.scale,
             series: vec![Series {
                 name: grid.element_type.clone(),
-                color: colors.quantized,
+                color: ink(colors.quantized),
                 shape: Shape::Steps {
                     low: f64::from(low) - 0.5,
                     width: 1.0,

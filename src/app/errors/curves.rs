@@ -5,6 +5,7 @@ use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, number_marks, number_text};
 use super::super::text;
+use super::super::theme::ink;
 use super::super::theme::tokens;
 use crate::network::Support;
 use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, split_count};
@@ -231,13 +232,13 @@ impl Panel<'_> {
         let mut series: Vec<Series> = curves
             .map(|(place, (clip, points))| Series {
                 name: format!("clip {}", text::clip(*clip)),
-                color: colors.series(place),
+                color: ink(colors.series(place)),
                 shape: Shape::Line(self.places(points)),
             })
             .collect();
         series.push(Series {
             name: "present".to_owned(),
-            color: colors.handle,
+            color: ink(colors.handle),
             shape: Shape::Uprights(vec![self.present]),
         });
         let against = match self.against {

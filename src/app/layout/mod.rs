@@ -60,10 +60,14 @@ impl Default for Layout {
         column.shares.set_share(row, DESCRIBED.y - PREVIEW_HEIGHT - GAP);
         column.shares.set_share(preview, PREVIEW_HEIGHT);
         let root = tiles.insert_container(Container::Linear(column));
-        Self {
+        let mut layout = Self {
             tree: Tree::new(Id::unique("views"), root, tiles),
             size: DESCRIBED,
+        };
+        for view in View::ALL.into_iter().filter(|view| !view.opens_by_itself()) {
+            layout.close(view);
         }
+        layout
     }
 }
 

@@ -54,14 +54,18 @@ impl Layout {
         }
         let home = tree.tiles.find_pane(&View::Weights)?;
         let home = tree.tiles.parent_of(home)?;
-        for view in missing {
-            let pane = tree.tiles.insert_pane(view);
+        for view in &missing {
+            let pane = tree.tiles.insert_pane(*view);
             tree.move_tile_to_container(pane, home, usize::MAX, false);
         }
-        Some(Self {
+        let mut layout = Self {
             tree,
             size: vec2(size.0, size.1),
-        })
+        };
+        for view in missing.into_iter().filter(|view| !view.opens_by_itself()) {
+            layout.close(view);
+        }
+        Some(layout)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::app::Outbox;
 use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, number_marks, number_text};
+use crate::app::theme::ink;
 use crate::app::theme::{faded, tokens};
 use crate::inference::sweep::{Score, SweepRow, pareto_front};
 use crate::session::OpenNetwork;
@@ -85,12 +86,12 @@ impl Shown {
             series: vec![
                 Series {
                     name: "settings".to_owned(),
-                    color: colors.grid,
+                    color: ink(colors.grid),
                     shape: Shape::Points(all),
                 },
                 Series {
                     name: "Pareto front".to_owned(),
-                    color: colors.quantized,
+                    color: ink(colors.quantized),
                     shape: Shape::Line(self.front.clone()),
                 },
             ],

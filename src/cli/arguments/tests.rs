@@ -46,3 +46,19 @@ fn inputs_stand_in_for_data_and_need_a_name() {
     assert!(parse(&[]).is_err());
     assert!(parse(&["--input", "t.npy"]).is_err());
 }
+
+#[test]
+fn every_subcommand_shows_commands_that_can_be_given() {
+    for subcommand in Arguments::command().get_subcommands() {
+        let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  splitscope ")).collect();
+        assert!(examples.len() >= 2, "{}", subcommand.get_name());
+        for example in examples {
+            // What a shell does with the output is its own affair.
+            let words = example.split(['>', '|']).next().unwrap_or_default().split_whitespace();
+            let parsed = Arguments::try_parse_from(words);
+            assert!(parsed.is_ok(), "{example}: {:?}", parsed.err());
+            assert!(example.chars().count() <= 110, "{example}: is broken into two lines");
+        }
+    }
+}

@@ -148,7 +148,56 @@ pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Resu
     replace_file(path, text.as_bytes()).map_err(|error| fault(path, &error.to_string()))
 }
 
+/// The rows of a file, whatever sweep it is of: what its first row says of model, data, calibration and samples must hold for
+/// all others.
+///
+/// # Errors
+/// [`InferenceError::Data`] naming the file, and the line that is no row or is of another sweep.
+pub fn load_rows(path: &Path) -> Result<Vec<SweepRow>, InferenceError> {
+    let text = std::fs::read_to_string(path).map_err(|error| fault(path, &error.to_string()))?;
+    let rows = SweepSetting::of_file(&text).and_then(|setting| match setting {
+        Some(setting) => read(&text, &setting),
+        None => Ok(Vec::new()),
+    });
+    rows.map_err(|reason| fault(path, &reason))
+}
+
 impl SweepSetting {
+    /// What the rows of a file have in common; `None` where there are none.
+    fn of_file(text: &str) -> Result<Option<Self>, String> {
+        let rows: Vec<Vec<String>> = text.lines().skip(1).filter_map(fields).collect();
+        let Some(first) = rows.first() else {
+            // The title alone is looked at.
+            return read(text, &Self::named("", "", "", 0)).map(|_| None);
+        };
+        let column = |row: &[String], name: &str| {
+            let at = HEADER.iter().position(|column| *column == name);
+            at.and_then(|at| row.get(at)).cloned().unwrap_or_default()
+        };
+        // Rows without ranges of activations do not say where those of the others come from.
+        let calibrated = rows
+            .iter()
+            .map(|row| column(row, "calibration"))
+            .find(|text| text != "none");
+        let samples = column(first, "samples").parse().unwrap_or(0);
+        let calibration = calibrated.unwrap_or_default();
+        Ok(Some(Self::named(
+            &column(first, "model"),
+            &column(first, "data"),
+            &calibration,
+            samples,
+        )))
+    }
+
+    fn named(model: &str, data: &str, calibration: &str, samples: usize) -> Self {
+        Self {
+            model: model.to_owned(),
+            data: data.to_owned(),
+            calibration: calibration.to_owned(),
+            samples,
+        }
+    }
+
     /// The columns of a row.
     fn fields(&self, row: &SweepRow) -> Result<Vec<String>, String> {
         let recipe = serde_json::to_string(&row.recipe).map_err(|error| error.to_string())?;

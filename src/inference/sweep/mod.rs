@@ -13,7 +13,7 @@ mod shared_tests;
 #[cfg(test)]
 mod tests;
 
-pub use csv::{SweepCsv, SweepSetting, save_rows};
+pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
 pub use pareto::{Score, pareto_front};
 pub use row::{SweepOverhead, SweepRow};
 pub use table::{Mark, PaperTable, TableCell};

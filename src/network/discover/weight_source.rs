@@ -4,7 +4,7 @@ use super::scope::{Origin, Scope};
 use crate::network::layer::{TensorPlace, WeightSource};
 use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, tensor_bytes};
+use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, numbers, tensor_bytes};
 
 /// Nodes between a tensor and its layer that are followed. Exporters write three at most; the bound ends circles.
 const LONGEST_CHAIN: usize = 32;
@@ -76,7 +76,7 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             ),
             Origin::Node(position) => {
                 let node = home.graph.node.get(position)?;
-                if !is_passage(node) {
+                if !is_passage(node) && !keeps_shape(home, node) {
                     let tensor = constant_tensor(node)?;
                     (TensorPlace::Constant(position), tensor)
                 } else {
@@ -108,6 +108,27 @@ fn is_passage(node: &NodeProto) -> bool {
             is_standard_domain(domain) && (quantizers || matches!(node.op_type(), "Identity" | "Transpose" | "Cast"))
         }
     }
+}
+
+/// Whether `node` is a Reshape to the shape that is there already: exporters put it before a matrix product so that no engine
+/// fuses the two.
+fn keeps_shape(home: &Scope<'_>, node: &NodeProto) -> bool {
+    let is_reshape = node.op_type() == "Reshape" && is_standard_domain(node.domain());
+    let shape = node
+        .input
+        .get(1)
+        .filter(|_| is_reshape)
+        .and_then(|shape| home.find(shape));
+    let tensor = match shape {
+        Some((of, Origin::Initializer(position))) => of.graph.initializer.get(position),
+        Some((of, Origin::Node(position))) => of.graph.node.get(position).and_then(constant_tensor),
+        Some((_, Origin::Input)) | None => None,
+    };
+    // 0 stands for the size that is there.
+    let zeros = tensor
+        .and_then(|tensor| numbers(tensor).ok())
+        .is_some_and(|sizes| sizes.iter().all(|size| *size == 0.0));
+    zeros && attribute_int(node, "allowzero").unwrap_or(0) == 0
 }
 
 fn arrived<'a>(

@@ -1,40 +1,83 @@
-//! A plot as numbers: what is copied and saved of it, as CSV and as SVG.
+//! A plot as numbers: what is copied and saved of it, as CSV and as SVG, and what a report shows.
 
+mod axis;
 mod svg;
 
-use super::Scale;
-use egui::Color32;
+pub use axis::{Mark, Scale, number_marks, number_text};
+pub use svg::mini_histogram;
+
 use std::fmt::Write as _;
 
 /// What a plot shows.
 #[derive(Debug, Clone)]
-pub(in crate::app) struct Figure {
+pub struct Figure {
     /// Stands above the drawing, and names the file.
-    pub(in crate::app) title: String,
-    /// Names of the axes, with units.
-    pub(in crate::app) x: String,
-    pub(in crate::app) y: String,
-    /// What is in sight, in units of x, and of y before [`Figure::scale`].
-    pub(in crate::app) x_range: (f64, f64),
-    pub(in crate::app) y_range: (f64, f64),
+    pub title: String,
+    /// Name of the axis to the right, with its unit.
+    pub x: String,
+    /// Name of the axis upwards, with its unit.
+    pub y: String,
+    /// What is in sight, in units of x.
+    pub x_range: (f64, f64),
+    /// What is in sight, in units of y before [`Figure::scale`].
+    pub y_range: (f64, f64),
     /// How y is drawn.
-    pub(in crate::app) scale: Scale,
-    pub(in crate::app) series: Vec<Series>,
+    pub scale: Scale,
+    /// What is drawn, in this order.
+    pub series: Vec<Series>,
 }
 
 /// One series of a plot.
 #[derive(Debug, Clone)]
-pub(in crate::app) struct Series {
-    pub(in crate::app) name: String,
-    pub(in crate::app) color: Color32,
-    pub(in crate::app) shape: Shape,
+pub struct Series {
+    /// What the legend calls it.
+    pub name: String,
+    /// Its colour.
+    pub color: Ink,
+    /// Its numbers, and how they are drawn.
+    pub shape: Shape,
+}
+
+/// A colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    /// Red, green, blue.
+    Rgb([u8; 3]),
+    /// A colour that the page around the drawing defines for its light and its dark look, by the name of its CSS variable.
+    Css(&'static str),
+}
+
+impl std::fmt::Display for Ink {
+    /// As CSS and SVG write it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Rgb([red, green, blue]) => write!(f, "#{red:02x}{green:02x}{blue:02x}"),
+            Self::Css(name) => write!(f, "var(--{name})"),
+        }
+    }
 }
 
 /// How a series is drawn.
 #[derive(Debug, Clone)]
-pub(in crate::app) enum Shape {
+pub enum Shape {
     /// Equal bins from `low` on, `width` wide, as high as `heights`.
-    Steps { low: f64, width: f64, heights: Vec<f64> },
+    Steps {
+        /// Lower end of the first bin.
+        low: f64,
+        /// Width of a bin.
+        width: f64,
+        /// Height of each bin.
+        heights: Vec<f64>,
+    },
+    /// The same as an outline, to be seen over another series.
+    Outline {
+        /// Lower end of the first bin.
+        low: f64,
+        /// Width of a bin.
+        width: f64,
+        /// Height of each bin.
+        heights: Vec<f64>,
+    },
     /// A bar around each x.
     Bars(Vec<[f64; 2]>),
     /// A line through the points, in their order.
@@ -47,13 +90,13 @@ pub(in crate::app) enum Shape {
 
 impl Figure {
     /// One row a point: series, x, end of the bin (empty for what is no bin), y (empty for an upright line).
-    pub(in crate::app) fn csv(&self) -> String {
+    pub fn csv(&self) -> String {
         let mut text = format!("series,{},bin end,{}\n", quoted(&self.x), quoted(&self.y));
         for series in &self.series {
             let name = quoted(&series.name);
             // Writing into a string cannot fail.
             match &series.shape {
-                Shape::Steps { low, width, heights } => {
+                Shape::Steps { low, width, heights } | Shape::Outline { low, width, heights } => {
                     for (bin, height) in heights.iter().enumerate() {
                         let start = low + width * bin as f64;
                         let _ = writeln!(text, "{name},{start},{},{height}", start + width);
@@ -75,7 +118,7 @@ impl Figure {
     }
 
     /// A file name without its end.
-    pub(in crate::app) fn file_stem(&self) -> String {
+    pub fn file_stem(&self) -> String {
         let plain = |c: char| {
             if c.is_alphanumeric() || "-_.".contains(c) {
                 c
@@ -106,7 +149,7 @@ fn quoted(field: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    pub(in crate::app::plot) fn example() -> Figure {
+    pub(in crate::report) fn example() -> Figure {
         Figure {
             title: "weights of a/b <1>".to_owned(),
             x: "weight".to_owned(),
@@ -117,7 +160,7 @@ pub(super) mod tests {
             series: vec![
                 Series {
                     name: "before".to_owned(),
-                    color: Color32::from_rgb(1, 2, 3),
+                    color: Ink::Rgb([1, 2, 3]),
                     shape: Shape::Steps {
                         low: -1.0,
                         width: 0.5,
@@ -126,12 +169,12 @@ pub(super) mod tests {
                 },
                 Series {
                     name: "line".to_owned(),
-                    color: Color32::RED,
+                    color: Ink::Rgb([255, 0, 0]),
                     shape: Shape::Line(vec![[-1.0, 1.0], [1.0, 9.0]]),
                 },
                 Series {
                     name: "grid".to_owned(),
-                    color: Color32::GRAY,
+                    color: Ink::Rgb([128, 128, 128]),
                     shape: Shape::Uprights(vec![-0.5, 0.5]),
                 },
             ],

@@ -1,0 +1,38 @@
+//! What stands at the end of each subcommand's help: commands to try.
+
+pub(super) const INSPECT: &str = "Examples:
+  splitscope inspect demo:fashion
+  splitscope inspect model.safetensors --json
+  splitscope inspect demo:fashion --curves layer3.2.conv1 --weight-bits 3";
+
+pub(super) const QUANTIZE: &str = "Examples:
+  splitscope quantize demo:fashion -o out.onnx --weight-bits 4 --expand-ratio 0.02 --clip mse
+  splitscope quantize model.onnx -o out.onnx --preset deploy --calibration images --report out.json
+  splitscope quantize model.safetensors -o out.safetensors --recipe recipe.toml";
+
+pub(super) const EVALUATE: &str = "Examples:
+  splitscope evaluate demo:fashion --data demo:fashion --weight-bits 3 --expand-ratio 0.05
+  splitscope evaluate model.onnx --data images --preprocess imagenet --preset deploy --json
+  splitscope evaluate model.onnx --input x=samples.npy --weight-bits 4";
+
+pub(super) const SENSITIVITY: &str = "Examples:
+  splitscope sensitivity demo:fashion --data demo:fashion --limit 200 --weight-bits 3
+  splitscope sensitivity model.onnx --weight-bits 4 --json";
+
+pub(super) const SWEEP: &str = "Examples:
+  splitscope sweep demo:fashion --data demo:fashion --weight-bits 4,3 --expand-ratio 0,0.05 --clip none,mse
+  splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume";
+
+pub(super) const DIFF: &str = "Examples:
+  splitscope diff model.onnx exported.onnx
+  splitscope diff model.onnx exported.onnx --data images --json
+  splitscope diff model.safetensors model.onnx";
+
+pub(super) const REPORT: &str = "Examples:
+  splitscope report demo:fashion -o fashion.html --data demo:fashion --weight-bits 3 --expand-ratio 0.05
+  splitscope report model.onnx -o report.html --recipe recipe.toml --sweep rows.csv
+  splitscope report model.onnx --model-explorer nodes.json --weight-bits 4 --clip mse";
+
+pub(super) const GENERATE: &str = "Examples:
+  splitscope generate bash > ~/.local/share/bash-completion/completions/splitscope
+  splitscope generate man | man -l -";

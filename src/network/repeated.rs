@@ -1,0 +1,231 @@
+//! Layers whose input channels are copies of others: what splitting leaves in an exported network.
+
+use super::Network;
+use super::dequantize::constant;
+use super::layer::{Layer, LayerKind};
+use crate::onnx::build::{attribute_int, is_standard_domain};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, numbers};
+use std::collections::HashMap;
+
+/// Nodes between a layer and the one before it, or its `Gather`, that are followed.
+const LONGEST_CHAIN: usize = 32;
+
+/// End of the name of a tensor that lists the source of each input channel, in a file without a graph.
+const INDEX_ENDING: &str = ".ocs_index";
+
+/// Input channels that are copies of others.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RepeatedChannels {
+    /// Channels that there are without copies, in each group.
+    pub channels: usize,
+    /// For each input channel (group by group), the one of its group that it copies.
+    pub sources: Vec<usize>,
+    /// What each copy is multiplied by before the layer sees it.
+    pub factors: Vec<f32>,
+}
+
+impl RepeatedChannels {
+    /// Copies without a factor. `None` unless `sources` names every channel of each group and some more than once.
+    pub fn new(groups: usize, sources: Vec<usize>) -> Option<Self> {
+        let factors = vec![1.0; sources.len()];
+        let of_group = sources.len().checked_div(groups)?;
+        let channels = sources.iter().max()? + 1;
+        if of_group * groups != sources.len() || channels >= of_group {
+            return None;
+        }
+        let complete = sources.chunks(of_group).all(|sources| {
+            let mut seen = vec![false; channels];
+            sources.iter().for_each(|source| seen[*source] = true);
+            seen.iter().all(|seen| *seen)
+        });
+        complete.then_some(Self {
+            channels,
+            sources,
+            factors,
+        })
+    }
+}
+
+impl Network {
+    /// For each layer, what a `Gather` makes of its input channels: copies of others, maybe multiplied by constants (halves),
+    /// maybe put on a grid. In a file without a graph, what the tensor `NAME.ocs_index` says. `None` for all other layers.
+    pub fn repeated_channels(&self) -> Vec<Option<RepeatedChannels>> {
+        let Some(graph) = &self.model.graph else {
+            return vec![None; self.layers.len()];
+        };
+        let makers = makers(graph);
+        let of = |layer: &Layer| {
+            let (sources, factors) = if layer.kind == LayerKind::Tensor {
+                let index = constant(graph, &format!("{}{INDEX_ENDING}", layer.weight))?;
+                (places(index)?, None)
+            } else {
+                gathered(graph, &makers, layer)?
+            };
+            let groups = layer.layout.groups.max(1);
+            if sources.len() != layer.layout.in_channels() {
+                return None;
+            }
+            let total = sources.iter().max()? + 1;
+            let of_group = total
+                .checked_div(groups)
+                .filter(|of_group| of_group * groups == total)?;
+            let local = sources.iter().enumerate().map(|(place, source)| {
+                let group = place / layer.layout.channels;
+                source.checked_sub(group * of_group).filter(|source| *source < of_group)
+            });
+            let mut repeated = RepeatedChannels::new(groups, local.collect::<Option<Vec<_>>>()?)?;
+            if let Some(factors) = factors {
+                repeated.factors = factors;
+            }
+            Some(repeated)
+        };
+        self.layers.iter().map(of).collect()
+    }
+
+    /// Whether the tensor of layer `index` only belongs to another one: the integers beside dequantized weights, in a file
+    /// without a graph.
+    pub fn is_part_of_another(&self, index: usize) -> bool {
+        let (Some(layer), Some(graph)) = (self.layers.get(index), &self.model.graph) else {
+            return false;
+        };
+        let whole = layer
+            .weight
+            .strip_suffix(".q")
+            .filter(|_| layer.kind == LayerKind::Tensor);
+        whole.is_some_and(|name| constant(graph, &format!("{name}{INDEX_ENDING}")).is_some())
+    }
+
+    /// For each layer, the one whose output channels are its input channels: with nothing between but what treats every channel
+    /// by itself (activations, pools, normalizations, depthwise convolutions, constants added or multiplied, a final flattening).
+    pub fn layers_before(&self) -> Vec<Option<usize>> {
+        let Some(graph) = &self.model.graph else {
+            return vec![None; self.layers.len()];
+        };
+        let makers = makers(graph);
+        let in_main = |layer: &Layer| {
+            layer
+                .node
+                .as_ref()
+                .filter(|path| path.subgraphs.is_empty())
+                .map(|path| path.node)
+        };
+        let layer_of: HashMap<usize, usize> = (self.layers.iter().enumerate())
+            .filter_map(|(place, layer)| Some((in_main(layer)?, place)))
+            .collect();
+        let of = |layer: &Layer| {
+            in_main(layer)?;
+            let mut value = layer.input.as_ref().map(|(value, _)| value.as_str())?;
+            for _ in 0..LONGEST_CHAIN {
+                let (place, node) = makers.get(value)?;
+                match layer_of.get(place) {
+                    Some(before) if !self.is_depthwise(*before) => return Some(*before),
+                    Some(before) => value = self.layers[*before].input.as_ref().map(|(value, _)| value.as_str())?,
+                    None => value = passed(graph, node)?,
+                }
+            }
+            None
+        };
+        self.layers.iter().map(of).collect()
+    }
+
+    fn is_depthwise(&self, index: usize) -> bool {
+        let layout = self.layers[index].layout;
+        layout.groups > 1 && layout.channels == 1
+    }
+}
+
+/// Nodes by the values that they make.
+fn makers(graph: &GraphProto) -> HashMap<&str, (usize, &NodeProto)> {
+    let outputs = |(place, node)| {
+        let node: &NodeProto = node;
+        node.output.iter().map(move |output| (output.as_str(), (place, node)))
+    };
+    graph.node.iter().enumerate().flat_map(outputs).collect()
+}
+
+/// The source of each input channel and its factor, from the `Gather` behind which the layer stands.
+fn gathered(
+    graph: &GraphProto,
+    makers: &HashMap<&str, (usize, &NodeProto)>,
+    layer: &Layer,
+) -> Option<(Vec<usize>, Option<Vec<f32>>)> {
+    layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
+    let (value, axis) = layer.input.as_ref()?;
+    let mut value = value.as_str();
+    let mut factors = None;
+    for _ in 0..LONGEST_CHAIN {
+        let (_, node) = makers
+            .get(value)
+            .filter(|(_, node)| is_standard_domain(node.domain()))?;
+        match node.op_type() {
+            "Gather" => {
+                let index = constant(graph, node.input.get(1)?)?;
+                let same_axis = attribute_int(node, "axis").unwrap_or(0) == *axis;
+                return Some((places(index).filter(|_| same_axis && index.dims.len() == 1)?, factors));
+            }
+            "Cast" | "Clip" | "QuantizeLinear" | "DequantizeLinear" | "Identity" => {}
+            "Mul" => {
+                let factor = numbers(constant(graph, node.input.get(1)?)?).ok()?;
+                factors = Some(factor.to_vec()).filter(|factor| factor.len() == layer.layout.in_channels());
+                factors.as_ref()?;
+            }
+            // What moves the halves apart adds up to nothing.
+            "Add" => {
+                constant(graph, node.input.get(1)?)?;
+            }
+            _ => return None,
+        }
+        value = node.input.first()?;
+    }
+    None
+}
+
+/// The value that `node` makes its own from, channel by channel.
+fn passed<'a>(graph: &GraphProto, node: &'a NodeProto) -> Option<&'a str> {
+    let first = node.input.first()?.as_str();
+    match node.op_type() {
+        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu" | "Gelu"
+        | "Mish" | "Softplus" | "Erf" | "BatchNormalization" | "MaxPool" | "AveragePool" | "GlobalAveragePool"
+        | "GlobalMaxPool" | "Identity" | "Dropout" | "Cast" | "QuantizeLinear" | "DequantizeLinear" | "Flatten"
+        | "Squeeze" | "ReduceMean" | "ReduceMax" | "ReduceSum" | "Reshape" => Some(first),
+        "Add" | "Sub" | "Mul" | "Div" => {
+            let second = node.input.get(1)?;
+            match (constant(graph, first).is_some(), constant(graph, second).is_some()) {
+                (false, true) => Some(first),
+                (true, false) => Some(second),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The places that an integer tensor lists; `None` where one is negative.
+fn places(index: &TensorProto) -> Option<Vec<usize>> {
+    use crate::onnx::schema::data_type::{INT32, INT64};
+    if !matches!(index.data_type(), INT32 | INT64) {
+        return None;
+    }
+    // A float holds every whole number up to 2^24, far more than a layer has channels.
+    let places = numbers(index).ok()?;
+    let whole = |place: &f32| (*place >= 0.0 && *place < 16_777_216.0).then_some(*place as usize);
+    places.iter().map(whole).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_index_that_lacks_a_channel_or_repeats_none_makes_no_copies() {
+        assert_eq!(RepeatedChannels::new(1, vec![0, 1, 2, 1]).unwrap().channels, 3);
+        assert!(RepeatedChannels::new(1, vec![0, 1, 2]).is_none(), "no copies");
+        assert!(RepeatedChannels::new(1, vec![0, 2, 2, 2]).is_none(), "1 is lacking");
+        assert!(RepeatedChannels::new(2, vec![0, 1, 1, 0, 1, 0]).is_some());
+        assert!(
+            RepeatedChannels::new(2, vec![0, 1, 1, 0, 0, 0]).is_none(),
+            "of the second group"
+        );
+        assert!(RepeatedChannels::new(1, vec![]).is_none());
+    }
+}

@@ -1,0 +1,113 @@
+//! Axes: round marks of numbers, and counts on a logarithmic scale.
+
+use crate::report::numbers::short_count;
+
+/// A mark of an axis.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mark {
+    /// Where it stands.
+    pub value: f64,
+    /// Distance to the next one.
+    pub step: f64,
+}
+
+/// How counts are drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scale {
+    /// As `log10(1 + n)`: a single weight is seen beside a thousand.
+    Log,
+    /// As they are.
+    Linear,
+}
+
+impl Scale {
+    /// Height of a count.
+    pub fn height(self, count: f64) -> f64 {
+        match self {
+            Self::Log => (1.0 + count).log10(),
+            Self::Linear => count,
+        }
+    }
+
+    /// The count of a height.
+    fn count(self, height: f64) -> f64 {
+        match self {
+            Self::Log => 10_f64.powf(height) - 1.0,
+            Self::Linear => height,
+        }
+    }
+
+    /// Marks of an axis of counts between two heights: 0, 1, 10, 100… on the logarithmic one, round numbers on the other.
+    pub fn marks(self, (low, high): (f64, f64)) -> Vec<Mark> {
+        let mark = |value: f64, step: f64| Mark { value, step };
+        match self {
+            Self::Log => {
+                let decades = (0..=high.max(0.0).ceil() as i32).map(|decade| self.height(10_f64.powi(decade)));
+                std::iter::once(0.0)
+                    .chain(decades)
+                    .filter(|v| (low..=high).contains(v))
+                    .map(|v| mark(v, 1.0))
+                    .collect()
+            }
+            Self::Linear => {
+                let step = 10_f64.powf((high.max(1.0) / 2.5).log10().floor()).max(1.0);
+                let count = (high / step).ceil().min(100.0) as i64;
+                (0..=count)
+                    .map(|i| mark(i as f64 * step, step))
+                    .filter(|m| (low..=high).contains(&m.value))
+                    .collect()
+            }
+        }
+    }
+
+    /// Text of a mark.
+    pub fn mark_text(self, height: f64) -> String {
+        short_count(self.count(height).max(0.0).round() as u64)
+    }
+}
+
+/// Marks of an axis of numbers: steps of 1, 2 or 5 in a decade, none smaller than `least`.
+pub fn number_marks((low, high): (f64, f64), least: f64) -> Vec<Mark> {
+    if !(least > 0.0 && (high - low) / least < 1000.0) {
+        return Vec::new();
+    }
+    let decade = 10_f64.powf(least.log10().floor());
+    let step = [1.0, 2.0, 5.0, 10.0]
+        .map(|factor| factor * decade)
+        .into_iter()
+        .find(|step| *step >= least)
+        .unwrap_or(least);
+    let mark = |i: i64| Mark {
+        value: i as f64 * step,
+        step,
+    };
+    ((low / step).ceil() as i64..=(high / step).floor() as i64)
+        .map(mark)
+        .collect()
+}
+
+/// Text of such a mark, with a true minus.
+pub fn number_text(mark: Mark) -> String {
+    let decimals = (-mark.step.log10().floor()).clamp(0.0, 12.0) as usize;
+    format!("{:.decimals$}", mark.value).replace('-', "−")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_weight_is_visible_beside_a_thousand_on_the_logarithmic_axis() {
+        assert!(Scale::Log.height(1.0) / Scale::Log.height(1000.0) > 0.05);
+        assert_eq!(Scale::Log.mark_text(Scale::Log.height(1000.0)), "1.00 k");
+        assert_eq!(Scale::Log.height(0.0), 0.0);
+    }
+
+    #[test]
+    fn numbers_of_an_axis_are_round() {
+        let marks = number_marks((-1.2, 1.2), 0.3);
+        let texts: Vec<String> = marks.into_iter().map(number_text).collect();
+        assert_eq!(texts, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
+        assert!(number_marks((0.0, 1.0), 0.0).is_empty());
+    }
+}

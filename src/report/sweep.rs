@@ -1,0 +1,96 @@
+//! The rows of a sweep: a table, the best first, and the front of score against cost.
+
+use super::figure::{Figure, Ink, Scale, Series, Shape};
+use super::gather::Report;
+use super::numbers::{added, clip, percent};
+use crate::inference::sweep::{Score, SweepRow, pareto_front};
+use std::fmt::Write as _;
+
+/// Rows of the table at most; the drawing has all.
+const SHOWN: usize = 60;
+/// Width and height of the drawing, in its own units.
+const SIZE: (f64, f64) = (1040.0, 320.0);
+
+impl Report {
+    pub(super) fn sweep_html(&self) -> String {
+        let rows = &self.sweep;
+        if rows.is_empty() {
+            return String::new();
+        }
+        let score = Score::of_rows(rows);
+        let front = pareto_front(rows, score, |row| row.overhead.weights);
+        let mut order: Vec<usize> = (0..rows.len()).collect();
+        let value = |place: &usize| score.value(&rows[*place]).unwrap_or(f64::NAN);
+        order.sort_by(|a, b| {
+            let (a, b) = (value(a), value(b));
+            match (score.better(a, b), score.better(b, a)) {
+                (true, _) => std::cmp::Ordering::Less,
+                (_, true) => std::cmp::Ordering::Greater,
+                _ => a.is_nan().cmp(&b.is_nan()),
+            }
+        });
+        let mut text = format!(
+            "<section><h2>Sweep</h2>\n{}<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Weight bits</th><th>Ratio</th>\
+             <th>Clip</th><th>Activation bits</th><th>{}</th><th>Weights</th><th>Size</th><th>Pareto front</th></tr></thead><tbody>\n",
+            figure(rows, score, &front).inline_svg("sweep", SIZE),
+            score.label()
+        );
+        for place in order.iter().take(SHOWN) {
+            let row = &rows[*place];
+            // Writing into a string cannot fail.
+            let _ = writeln!(
+                text,
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                row.recipe.weight_bits,
+                row.recipe.expand_ratio,
+                clip(row.recipe.clip),
+                row.recipe.activation_bits,
+                score.value(row).map_or_else(String::new, |value| score.show(value)),
+                added(row.overhead.weights),
+                percent(row.overhead.size),
+                if front.contains(place) { "●" } else { "" }
+            );
+        }
+        let more = if rows.len() > SHOWN {
+            format!("<p class=\"quiet\">The best {SHOWN} of {} rows.</p>", rows.len())
+        } else {
+            String::new()
+        };
+        text + "</tbody></table></div>" + &more + "</section>\n"
+    }
+}
+
+fn figure(rows: &[SweepRow], score: Score, front: &[usize]) -> Figure {
+    let height = |value: f64| if score == Score::Top1 { value * 100.0 } else { value };
+    let point = |row: &SweepRow| Some([(row.overhead.weights - 1.0) * 100.0, height(score.value(row)?)]);
+    let all: Vec<[f64; 2]> = rows.iter().filter_map(point).filter(|[_, y]| y.is_finite()).collect();
+    let mut best: Vec<[f64; 2]> = front.iter().filter_map(|place| point(&rows[*place])).collect();
+    best.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    let [right, low, high] = all
+        .iter()
+        .fold([1.0, f64::INFINITY, f64::NEG_INFINITY], |[right, low, high], [x, y]| {
+            [f64::max(right, *x), f64::min(low, *y), f64::max(high, *y)]
+        });
+    let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
+    let room = ((high - low) * 0.08).max(0.5);
+    Figure {
+        title: "Score of each setting against the weights that it adds".to_owned(),
+        x: "weights added, %".to_owned(),
+        y: score.label().to_owned(),
+        x_range: (right * -0.04, right * 1.04),
+        y_range: (low - room, high + room),
+        scale: Scale::Linear,
+        series: vec![
+            Series {
+                name: "settings".to_owned(),
+                color: Ink::Css("original"),
+                shape: Shape::Points(all),
+            },
+            Series {
+                name: "Pareto front".to_owned(),
+                color: Ink::Css("quantized"),
+                shape: Shape::Line(best),
+            },
+        ],
+    }
+}
