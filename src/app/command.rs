@@ -239,7 +239,7 @@ impl Command {
             }
             Self::ShowView(view) => view.tooltip(),
             Self::CloseView(_) => "Close the view. The menu View opens it again where it was.",
-            Self::ResetLayout => "Open all views and put them where they were at first.",
+            Self::ResetLayout => "Open the views and put them where they were at first.",
             Self::ZoomIn => "Make everything larger.",
             Self::ZoomOut => "Make everything smaller.",
             Self::ZoomReset => "Give everything its normal size.",

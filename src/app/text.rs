@@ -5,13 +5,8 @@ use egui::{Response, RichText, Ui};
 use std::time::Duration;
 
 pub(super) use crate::report::numbers::{
-    added, clip, decibels, full_count, percent, plural, shape, short_count, three_digits,
+    added, clip, decibels, full_count, percent, plural, shape, short_count, short_number, three_digits,
 };
-
-/// A number that a person has set, without needless zeros: `4`, `2.5`.
-pub(super) fn short_number(x: f64) -> String {
-    format!("{}", (x * 100.0).round() / 100.0)
-}
 
 /// Bits as `3 bits` or `float`.
 pub(super) fn bits(bits: Bits) -> String {

@@ -3,7 +3,9 @@
 use super::arguments::DiffArguments;
 use super::output::{Table, three_digits, to_json};
 use super::pipeline;
-use crate::difference::{Alike, LayerDifference, LayerSide, MatchedBy, NetworkDifference, prepared_alike};
+use crate::difference::{
+    Alike, LayerDifference, LayerSide, MatchedBy, NetworkDifference, WeightDifference, prepared_alike,
+};
 use crate::format;
 use crate::inference::{Dataset, Evaluation, evaluate, run_outputs};
 use crate::network::Network;
@@ -57,7 +59,7 @@ impl<'a> From<&'a LayerDifference> for LayerReport<'a> {
             max_abs: weights.map(|weights| weights.max_abs),
             mse: weights.map(|weights| weights.mse),
             sqnr_db: weights.map(|weights| weights.sqnr_db),
-            equal: weights.is_some_and(|weights| weights.is_equal()),
+            equal: weights.is_some_and(WeightDifference::is_equal),
             why_not_compared: layer.weights.as_ref().err().map(String::as_str),
         }
     }

@@ -265,7 +265,7 @@ mod tests {
             node("DequantizeLinear", "dq", ["q", "s", "z"], ["w"], attributes),
             node("MatMul", "product", ["x", "w"], ["y"], vec![]),
         ];
-        network(nodes, constants.to_vec()).real_weights(0).unwrap().to_vec()
+        network(nodes, Vec::from(constants)).real_weights(0).unwrap().to_vec()
     }
 
     /// The formula of the ONNX operator: `y = (x - zero_point) * scale`.

@@ -3,7 +3,7 @@
 use super::figure::{Ink, mini_histogram};
 use super::gather::{LayerReport, Report};
 use super::html::escaped;
-use super::numbers::{decibels, full_count, shape, three_digits};
+use super::numbers::{decibels, full_count, shape, short_number, three_digits};
 use super::palette::SQNR_RANGE_DB;
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ impl Report {
              σ.</p>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Layer</th><th>Operator</th><th>Shape</th>\
              <th>Weights</th><th>Largest, σ</th><th>Outliers</th><th>Bits</th><th>Splits</th><th>Threshold</th><th>Input bits</th>\
              <th class=\"wide\">SQNR</th></tr></thead><tbody>\n",
-            three_digits(self.sigma)
+            short_number(self.sigma)
         );
         for layer in &self.layers {
             text.push_str(&row(layer));

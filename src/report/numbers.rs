@@ -85,3 +85,8 @@ pub fn clip(clip: Clip) -> String {
 pub fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", full_count(count), if count == 1 { one } else { many })
 }
+
+/// A number that a person has set, without needless zeros: `4`, `2.5`.
+pub fn short_number(x: f64) -> String {
+    format!("{}", (x * 100.0).round() / 100.0)
+}

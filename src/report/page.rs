@@ -2,7 +2,7 @@
 
 use super::gather::Report;
 use super::html::escaped;
-use super::numbers::three_digits;
+use super::numbers::short_number;
 use super::palette::{DARK, LIGHT};
 
 /// Everything but colours.
@@ -46,7 +46,7 @@ pre{background:var(--panel);padding:12px 14px;border-radius:8px;overflow-x:auto;
 .facts th{font-weight:400;color:var(--quiet);white-space:nowrap;vertical-align:top}
 dl{display:grid;grid-template-columns:max-content 1fr;gap:6px 16px}
 dt{font-weight:600}dd{margin:0}
-@media(max-width:640px){main{padding:16px 12px 40px}.headline .wide{display:none}th,td{padding:5px 6px}dl{grid-template-columns:1fr;gap:2px}dd{margin-bottom:8px}figure{padding:10px 8px 4px}figure>svg,.pair svg{min-width:460px}figure{overflow-x:auto}}
+@media(max-width:640px){main{padding:16px 12px 40px}.headline .wide{display:none}th,td{padding:5px 6px}dl{grid-template-columns:1fr;gap:2px}dd{margin-bottom:8px}figure{padding:10px 8px 4px}figure>svg{min-width:760px}.pair svg{min-width:400px}figure{overflow-x:auto}}
 @media print{body{font-size:11px}main{max-width:none;padding:0}figure,.card,pre{background:none;border:1px solid var(--rule)}.scroll{overflow:visible}.layers{font-size:9px}th,td{padding:2px 4px}thead{display:table-header-group}tr{break-inside:avoid}h2{break-after:avoid}}
 ";
 
@@ -89,7 +89,7 @@ fn reading_html(sigma: f64) -> String {
             format!(
                 "A weight more than {} standard deviations (σ) from the mean of its layer. A single one can stretch the grid until all \
                  other weights share a few of its values.",
-                three_digits(sigma)
+                short_number(sigma)
             ),
         ),
         (

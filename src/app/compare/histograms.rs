@@ -10,7 +10,7 @@ use crate::difference::{LayerDifference, WeightDifference};
 use crate::session::{Against, OpenNetwork};
 use crate::statistics::Histogram;
 use egui::Ui;
-use egui_plot::{Line, PlotBounds};
+use egui_plot::PlotBounds;
 
 /// Draws legend and plot, or says why there is none.
 pub(super) fn histograms_ui(
@@ -46,11 +46,6 @@ pub(super) fn histograms_ui(
     });
     let scale = Scale::Log;
     let [here, there] = &weights.histograms;
-    let steps = Steps {
-        low: here.low,
-        width: here.bin_width(),
-        counts: &here.counts,
-    };
     let highest = [here, there]
         .into_iter()
         .flat_map(|histogram| &histogram.counts)
@@ -61,29 +56,20 @@ pub(super) fn histograms_ui(
         histogram_plot("compared weights", "weight", "weights in a bin", height - 26.0, scale).show(ui, |plot| {
             let top = scale.height(highest as f64).max(0.3) * 1.08;
             plot.set_plot_bounds(PlotBounds::from_min_max([here.low, 0.0], [here.high, top]));
-            steps.draw(plot, "here", faded(colors.original, 0.85), scale, |_| true);
-            plot.line(
-                Line::new("there", outline(there, scale))
-                    .color(colors.quantized)
-                    .width(1.6)
-                    .allow_hover(false),
-            );
+            steps(here).draw(plot, "here", faded(colors.original, 0.85), scale, |_| true);
+            steps(there).draw(plot, "there", faded(colors.quantized, 0.7), scale, |_| true);
         });
     figure_menu(ui, &shown.response, "Plot of the compared weights", out, || {
         figure(ui, name, against, weights)
     });
 }
 
-/// The upper edge of the steps, from the base and back to it.
-fn outline(histogram: &Histogram, scale: Scale) -> Vec<[f64; 2]> {
-    let (low, width) = (histogram.low, histogram.bin_width());
-    let mut points = vec![[low, 0.0]];
-    for (bin, count) in histogram.counts.iter().enumerate() {
-        let (left, height) = (low + width * bin as f64, scale.height(*count as f64));
-        points.extend([[left, height], [left + width, height]]);
+fn steps(histogram: &Histogram) -> Steps<'_> {
+    Steps {
+        low: histogram.low,
+        width: histogram.bin_width(),
+        counts: &histogram.counts,
     }
-    points.push([histogram.high, 0.0]);
-    points
 }
 
 fn figure(ui: &Ui, name: &str, against: &Against, weights: &WeightDifference) -> Figure {
@@ -126,19 +112,5 @@ fn figure(ui: &Ui, name: &str, against: &Against, weights: &WeightDifference) ->
                 },
             },
         ],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::statistics::histogram;
-
-    #[test]
-    fn the_outline_has_the_heights_of_the_bins_and_both_ends_on_the_ground() {
-        let counted = histogram(&[0.1, 0.6, 0.7], 0.0, 1.0, 2);
-        let points = outline(&counted, Scale::Linear);
-        let expected = [[0.0, 0.0], [0.0, 1.0], [0.5, 1.0], [0.5, 2.0], [1.0, 2.0], [1.0, 0.0]];
-        assert_eq!(points, expected);
     }
 }
