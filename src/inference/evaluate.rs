@@ -34,7 +34,8 @@ pub struct Evaluation {
     pub quantized: Metrics,
     /// Fraction of samples with the same first answer.
     pub agreement: f64,
-    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs, decibels; infinite when equal (null in JSON).
+    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs that are kept, decibels; infinite when equal (null
+    /// in JSON).
     pub sqnr_db: Option<f64>,
     /// What the splits alone change, if it was measured: see [`super::split_only_difference`].
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -74,7 +75,11 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
 /// Fraction of the samples of both runs with the same first answer.
 pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
     let samples = one.samples.min(other.samples);
-    let same = |sample: &usize| largest(one.row(*sample)) == largest(other.row(*sample));
+    let first = |outputs: &Outputs, sample: usize| match outputs.tokens.get(sample) {
+        Some(answer) => answer.first,
+        None => largest(outputs.row(sample)),
+    };
+    let same = |sample: &usize| first(one, *sample) == first(other, *sample);
     share((0..samples).filter(same).count(), samples)
 }
 
@@ -89,7 +94,10 @@ pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
         let nats: f64 = labels
             .iter()
             .enumerate()
-            .map(|(at, label)| negative_log_likelihood(outputs.row(at), *label))
+            .map(|(at, label)| match outputs.tokens.get(at) {
+                Some(answer) => answer.nats,
+                None => negative_log_likelihood(outputs.row(at), *label),
+            })
             .sum();
         let nats = nats / samples as f64;
         return Metrics {
@@ -161,7 +169,7 @@ pub(super) fn rank(logits: &[f32], label: usize) -> usize {
 }
 
 /// The first answer; NaN never is one.
-fn largest(logits: &[f32]) -> Option<usize> {
+pub(super) fn largest(logits: &[f32]) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
     for (class, &logit) in logits.iter().enumerate() {
         if !logit.is_nan() && best.is_none_or(|(_, highest)| logit > highest) {
@@ -183,7 +191,7 @@ fn is_distribution(row: &[f32]) -> bool {
 
 /// `-ln softmax(logits)[label]`, or `-ln p[label]` where the row is a distribution already; infinite for a label that the
 /// network does not know.
-fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
+pub(super) fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
     let Some(own) = logits.get(label).map(|logit| f64::from(*logit)) else {
         return f64::INFINITY;
     };

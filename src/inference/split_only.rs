@@ -89,6 +89,7 @@ mod tests {
             classes: 2,
             logits: logits.to_vec(),
             classification: true,
+            tokens: Vec::new(),
         }
     }
 

@@ -73,6 +73,7 @@ mod tests {
             classes: 2,
             logits: rows.concat(),
             classification: true,
+            tokens: Vec::new(),
         }
     }
 
