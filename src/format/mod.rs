@@ -58,7 +58,25 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     if format == Format::Safetensors {
         return from_weights(path, model);
     }
-    network(path, format, model)
+    let network = network(path, format, model)?;
+    let told = Config::of_graph(path).preprocess_for(classes(&network));
+    Ok(Network {
+        preprocess: told.map(Arc::new).or(network.preprocess.clone()),
+        ..network
+    })
+}
+
+/// The size of the last axis of the first output, if the graph tells it.
+fn classes(network: &Network) -> Option<usize> {
+    use crate::onnx::schema::{tensor_shape_proto, type_proto};
+    let output = network.model.graph.as_ref()?.output.first()?;
+    let Some(type_proto::Value::TensorType(tensor)) = &output.r#type.as_ref()?.value else {
+        return None;
+    };
+    match tensor.shape.as_ref()?.dim.last()?.value.as_ref()? {
+        tensor_shape_proto::Value::DimValue(size) => usize::try_from(*size).ok(),
+        tensor_shape_proto::Value::DimParam(_) => None,
+    }
 }
 
 /// A file of weights: with a graph if its architecture is known, else weights only.

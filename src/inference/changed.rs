@@ -1,6 +1,5 @@
 //! Which answers a quantized network changes: from which class to which, and whether for better or worse.
 
-use super::evaluate::largest;
 use super::{Dataset, Outputs};
 use std::collections::BTreeMap;
 
@@ -55,7 +54,7 @@ pub fn changed_answers(float: &Outputs, quantized: &Outputs, data: &Dataset) -> 
     let mut cells: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     let mut verdicts = Some(Verdicts::default());
     for (row, sample) in (float.first..).take(samples).enumerate() {
-        let (Some(from), Some(to)) = (largest(float.row(row)), largest(quantized.row(row))) else {
+        let (Some(from), Some(to)) = (float.first_answer(row), quantized.first_answer(row)) else {
             continue;
         };
         if from == to {

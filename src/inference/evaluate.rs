@@ -41,7 +41,8 @@ pub struct Evaluation {
     pub agreement: f64,
     /// 95 % confidence interval of `agreement` (Wilson 1927), low and high.
     pub agreement_interval: [f64; 2],
-    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs, decibels; infinite when equal (null in JSON).
+    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs that are kept, decibels; infinite when equal (null
+    /// in JSON).
     pub sqnr_db: Option<f64>,
     /// 95 % confidence interval of `sqnr_db`, low and high: the normal interval of the logarithm of the ratio, samples (of
     /// text: blocks of 50 tokens) taken as independent. `None` for fewer than ten of them.
@@ -89,7 +90,7 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
 /// Fraction of the samples of both runs with the same first answer.
 pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
     let samples = one.samples.min(other.samples);
-    let same = |sample: &usize| largest(one.row(*sample)) == largest(other.row(*sample));
+    let same = |row: &usize| one.first_answer(*row) == other.first_answer(*row);
     share((0..samples).filter(same).count(), samples)
 }
 
@@ -104,7 +105,7 @@ pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
         let losses: Vec<f64> = labels
             .iter()
             .enumerate()
-            .map(|(at, label)| negative_log_likelihood(outputs.row(at), *label))
+            .map(|(row, label)| outputs.nats(row, *label))
             .collect();
         let nats = losses.iter().sum::<f64>() / samples as f64;
         return Metrics {

@@ -43,7 +43,7 @@ pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use oracle::{OracleMetrics, run_oracle};
-pub use outputs::{Outputs, run_outputs, run_plan, run_samples};
+pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};

@@ -1,12 +1,14 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
 use super::dataset::TextLayout;
+use super::evaluate::{largest, negative_log_likelihood};
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, rewrite};
+use rayon::prelude::*;
 use rten::Value;
 use rten_tensor::prelude::*;
 use std::ops::Range;
@@ -22,11 +24,25 @@ pub struct Outputs {
     pub samples: usize,
     /// Width of a row: number of classes, or size of the vocabulary.
     pub classes: usize,
-    /// Row-major `[samples, classes]` logits.
+    /// Row-major `[samples, classes]` logits; of a text with a large vocabulary only those of the first tokens.
     pub logits: Vec<f32>,
     /// Whether a row has one number a class; false for maps and other outputs, which have no accuracy.
     pub classification: bool,
+    /// What the logits of every token said, where not all are kept; else empty.
+    pub tokens: Vec<TokenAnswer>,
 }
+
+/// What a language model answered at one token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TokenAnswer {
+    /// Negative log-likelihood of the token that came, nats.
+    pub nats: f64,
+    /// The likeliest token; `None` where all are NaN.
+    pub first: Option<usize>,
+}
+
+/// Logits of a text that are kept, 512 MiB of them: a word vocabulary has tens of thousands for each token.
+const MOST_KEPT: usize = 1 << 27;
 
 /// Runs the first `limit` samples in batches; checks `progress` between batches and advances it by samples.
 ///
@@ -94,6 +110,7 @@ pub(super) fn run_batches(
         classes: 0,
         logits: Vec::new(),
         classification: true,
+        tokens: Vec::new(),
     };
     let batches = batches(engine, data, range.clone(), IMAGES)?;
     let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
@@ -174,7 +191,7 @@ pub(super) fn batches(
                 .is_some_and(|shape| shape.len() == 1);
             let fixed = if one { Some(1) } else { fixed(axis) };
             (
-                fixed.unwrap_or(STREAMS) * layout.length,
+                fixed.unwrap_or(STREAMS.min(layout.at_once)) * layout.length,
                 fixed.map(|streams| streams * layout.length),
             )
         }
@@ -218,6 +235,22 @@ impl Outputs {
             .unwrap_or_default()
     }
 
+    /// The likeliest class of that row, of equal ones the lowest; `None` where all are NaN.
+    pub fn first_answer(&self, row: usize) -> Option<usize> {
+        match self.tokens.get(row) {
+            Some(answer) => answer.first,
+            None => largest(self.row(row)),
+        }
+    }
+
+    /// Negative log-likelihood of `label` in that row, nats. Of a text, `label` must be the token that came.
+    pub fn nats(&self, row: usize, label: usize) -> f64 {
+        match self.tokens.get(row) {
+            Some(answer) => answer.nats,
+            None => negative_log_likelihood(self.row(row), label),
+        }
+    }
+
     /// Adds the wanted rows of a batch's output.
     fn take_in(
         &mut self,
@@ -244,7 +277,9 @@ impl Outputs {
                 self.logits
                     .extend_from_slice(&values[from..from + batch.wanted.len() * self.classes]);
             }
-            Some(TextLayout { length, batch_first }) => {
+            Some(TextLayout {
+                length, batch_first, ..
+            }) => {
                 let first = batch.run.start / length;
                 let streams = batch.run.end.div_ceil(length) - first;
                 // A single stream is run up to the last wanted token only.
@@ -260,17 +295,37 @@ impl Outputs {
                     return Err(wrong(streams * steps));
                 }
                 self.classes = classes;
-                for token in batch.wanted.clone() {
+                let row = |token: usize| {
                     let (stream, time) = (token / length - first, token % length);
                     let row = if batch_first {
                         stream * steps + time
                     } else {
                         time * streams + stream
                     };
-                    self.logits.extend_from_slice(&values[row * classes..][..classes]);
-                }
+                    &values[row * classes..][..classes]
+                };
+                self.keep(data, batch.wanted.clone(), row);
             }
         }
         Ok(())
+    }
+
+    /// Keeps the logits of `tokens` or, where those of all tokens are too many, what they say.
+    fn keep<'a>(&mut self, data: &Dataset, tokens: Range<usize>, row: impl Fn(usize) -> &'a [f32] + Sync) {
+        let all = self.samples.saturating_mul(self.classes);
+        let room = MOST_KEPT.saturating_sub(self.logits.len()) / self.classes.max(1);
+        for token in tokens.clone().take(if all > MOST_KEPT { room } else { usize::MAX }) {
+            self.logits.extend_from_slice(row(token));
+        }
+        if all > MOST_KEPT {
+            let answer = |token: usize| {
+                let came = data.label(token).unwrap_or(usize::MAX);
+                TokenAnswer {
+                    nats: negative_log_likelihood(row(token), came),
+                    first: largest(row(token)),
+                }
+            };
+            self.tokens.par_extend(tokens.into_par_iter().map(answer));
+        }
     }
 }

@@ -1,6 +1,5 @@
 //! How surprised two networks are by each token of a text.
 
-use super::evaluate::negative_log_likelihood;
 use super::{Dataset, Outputs};
 use rayon::prelude::*;
 
@@ -22,7 +21,7 @@ pub fn token_losses(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Opt
     let of = |outputs: &Outputs| -> Option<Vec<f32>> {
         let loss = |row: usize| {
             let token = data.label(outputs.first + row)?;
-            Some(negative_log_likelihood(outputs.row(row), token) as f32)
+            Some(outputs.nats(row, token) as f32)
         };
         (0..samples).into_par_iter().map(loss).collect()
     };

@@ -86,7 +86,7 @@ pub(in crate::cli) struct DataArguments {
     /// An input of the network by name, samples along its first axis; may be given again
     #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
     inputs: Vec<(String, PathBuf)>,
-    /// Characters of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
+    /// Characters or words of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
 }

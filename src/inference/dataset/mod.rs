@@ -17,6 +17,7 @@ mod presets;
 mod prompt;
 mod single;
 mod text;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
@@ -70,7 +71,7 @@ pub struct DataOptions {
     pub hint: Option<Arc<PreprocessHint>>,
     /// Labels beside the data.
     pub labels: Option<PathBuf>,
-    /// Characters and their token ids (JSON), for text; else looked for beside the text.
+    /// Characters or words and their token ids (JSON), for text; else looked for beside the text.
     pub vocabulary: Option<PathBuf>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
@@ -99,13 +100,11 @@ impl DataOptions {
         files(self) == files(other)
     }
 
-    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`), if there is one and none was chosen.
+    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`, `vocab.json`, `tokenizer.json`), if there
+    /// is one and none was chosen.
     #[must_use]
     pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
-        let beside = model.with_extension("vocab.json");
-        if self.vocabulary.is_none() && beside.is_file() {
-            self.vocabulary = Some(beside);
-        }
+        self.vocabulary = self.vocabulary.or_else(|| vocabulary::beside_model(model));
         self
     }
 
@@ -364,9 +363,10 @@ impl Dataset {
             return None;
         };
         let tokens = text.before(sample, most).iter();
-        tokens
+        let names: Option<Vec<&str>> = tokens
             .map(|token| self.class_name(usize::try_from(*token).ok()?))
-            .collect()
+            .collect();
+        names.map(|names| names.join(text.separator()))
     }
 
     /// Name of a class, if known.

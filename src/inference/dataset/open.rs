@@ -6,9 +6,9 @@ use super::fitted::Fitted;
 use super::picture::Picture;
 use super::preprocess::{Origin, Preprocess};
 use super::text::Text;
+use super::vocabulary::{self, Vocabulary};
 use super::{
     DataOptions, Dataset, DatasetError, PictureSamples, Pictures, Samples, Stored, cifar, fault, folder, idx, labels,
-    text,
 };
 use crate::files;
 use crate::format::demo::{self, Demo};
@@ -125,7 +125,7 @@ pub(super) fn demo(
         Demo::Shakespeare => {
             let vocabulary = match &options.vocabulary {
                 Some(_) => opening.vocabulary()?,
-                None => text::vocabulary(demo::vocabulary_json(), name)?,
+                None => Vocabulary::parse(demo::vocabulary_json(), name)?,
             };
             let content = std::str::from_utf8(demo::text()).map_err(|error| fault(name, error.to_string()))?;
             opening.tokens(content, &vocabulary)
@@ -451,14 +451,14 @@ impl Opening<'_> {
         })
     }
 
-    fn vocabulary(&self) -> Result<std::collections::HashMap<char, i32>, DatasetError> {
-        let beside = || text::vocabulary_beside(Path::new(self.path));
+    fn vocabulary(&self) -> Result<Vocabulary, DatasetError> {
+        let beside = || vocabulary::beside_text(Path::new(self.path));
         let path = self.options.vocabulary.clone().or_else(beside).ok_or_else(|| {
             self.fault("text needs the network's vocabulary: put it beside the text or the model as NAME.vocab.json")
         })?;
         let file = path.display().to_string();
         let json = files::read(&path, files::LARGEST_TEXT).map_err(|error| fault(&file, error.to_string()))?;
-        text::vocabulary(&json, &file)
+        Vocabulary::parse(&json, &file)
     }
 
     fn text(&self, content: &str) -> Result<Dataset, DatasetError> {
@@ -466,25 +466,12 @@ impl Opening<'_> {
         self.tokens(content, &self.vocabulary()?)
     }
 
-    fn tokens(
-        &self,
-        content: &str,
-        vocabulary: &std::collections::HashMap<char, i32>,
-    ) -> Result<Dataset, DatasetError> {
+    fn tokens(&self, content: &str, vocabulary: &Vocabulary) -> Result<Dataset, DatasetError> {
         if self.options.wants_pictures() || self.options.labels.is_some() {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
         let (text, notes) = Text::new(content, vocabulary, self.free_port(true)?, self.path)?;
-        let mut classes: Vec<String> = Vec::new();
-        for (c, token) in vocabulary {
-            let token = usize::try_from(*token).unwrap_or(usize::MAX);
-            // Ids far beyond the number of characters are a mistake, not a reason to fill memory.
-            if token < 1 << 20 {
-                classes.resize(classes.len().max(token + 1), String::new());
-                classes[token] = c.to_string();
-            }
-        }
-        self.stream(text, classes, notes)
+        self.stream(text, vocabulary.names(), notes)
     }
 
     /// Streams of tokens, each to be guessed from those before it.
