@@ -4,7 +4,8 @@ pub(super) mod export;
 pub(super) mod figure;
 
 use super::text;
-use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
+use super::theme::{SQNR_RANGE_DB, tokens};
+use egui::{Color32, Mesh, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
 use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};
 
 /// How counts are drawn.
@@ -240,6 +241,35 @@ pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &s
     ui.add(egui::Label::new(text::note(meaning)).extend())
         .on_hover_text(explanation);
     ui.add_space(8.0);
+}
+
+/// The scale of errors: its colours from bad to good with the decibels at its ends.
+pub(super) fn sqnr_scale_ui(ui: &mut Ui) {
+    let colors = tokens(ui);
+    let (bad, good) = SQNR_RANGE_DB;
+    ui.scope(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let help = "The colour of a layer is its error: the SQNR of its weights under the present recipe. What stands out is bad.";
+        ui.add(egui::Label::new(text::note(format!("SQNR {bad:.0} dB"))).extend())
+            .on_hover_text(help);
+        let (rect, _) = ui.allocate_exact_size(vec2(60.0, 10.0), Sense::hover());
+        let mut mesh = Mesh::default();
+        for i in 0..=12_u16 {
+            let share = f32::from(i) / 12.0;
+            let color = colors.sqnr(bad + (good - bad) * f64::from(share));
+            let x = rect.min.x + rect.width() * share;
+            mesh.colored_vertex(pos2(x, rect.min.y), color);
+            mesh.colored_vertex(pos2(x, rect.max.y), color);
+            if i > 0 {
+                let first = 2 * (u32::from(i) - 1);
+                mesh.add_triangle(first, first + 1, first + 2);
+                mesh.add_triangle(first + 1, first + 2, first + 3);
+            }
+        }
+        ui.painter().add(egui::Shape::mesh(mesh));
+        ui.add(egui::Label::new(text::note(format!("{good:.0} dB"))).extend())
+            .on_hover_text(help);
+    });
 }
 
 /// A pointer on a vertical line: near enough to grab.

@@ -80,7 +80,7 @@ pub(super) fn tokens_of(dark: bool) -> &'static Tokens {
 }
 
 /// Decibels at the bad and the good end of the error scale.
-const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
+pub(super) const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
 
 /// Curves that stand side by side and have no meaning of their own: the palette in its order, black left out.
 const SERIES_DARK: [Color32; 7] = [

@@ -22,8 +22,9 @@ use super::Outbox;
 use super::plot::export::figure_menu;
 use super::plot::{Steps, histogram_plot};
 use super::theme::{Tokens, faded, tokens};
+use super::waiting::{failure_ui, waiting_ui};
 use crate::quantization::Clip;
-use crate::session::{Action, LayerFacts, LayerView, LayerViewKey, OpenNetwork, whole_range};
+use crate::session::{Action, Kind, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, whole_range};
 use egui::{CursorIcon, Ui};
 use egui_plot::{PlotBounds, PlotUi};
 use stack::{Bins, Stack};
@@ -53,9 +54,10 @@ struct Picture<'a> {
 
 impl DistributionPanel {
     /// Draws legend, plot and readout into the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, height: f32, out: &mut Outbox) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+        let sigma = session.saved.sigma;
         let Some((key, view)) = open.view() else {
-            waiting_ui(ui, open, height);
+            missing_ui(ui, session, open, height, out);
             return;
         };
         let Some(facts) = open.selected_facts() else { return };
@@ -235,12 +237,18 @@ fn send(hand: &Hand, open: &OpenNetwork, out: &mut Outbox) {
     }
 }
 
-fn waiting_ui(ui: &mut Ui, open: &OpenNetwork, height: f32) {
+/// Why there is no histogram, or how far it is.
+fn missing_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
     ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| {
-        ui.centered_and_justified(|ui| match open.view_failure() {
-            Some(reason) => ui.colored_label(tokens(ui).error, format!("The weights cannot be shown: {reason}")),
-            None if open.original.layers.is_empty() => ui.label("This network has no layer with weights."),
-            None => ui.label("Reading the weights…"),
-        });
+        match open.view_failure() {
+            Some(reason) => failure_ui(ui, "The weights cannot be shown", reason),
+            None if open.original.layers.is_empty() => {
+                ui.centered_and_justified(|ui| ui.label("This network has no layer with weights."));
+            }
+            None => {
+                let kinds = [Kind::LayerView, Kind::Prepare, Kind::Measure];
+                waiting_ui(ui, session, &kinds, "Reading the weights…", height, out);
+            }
+        }
     });
 }

@@ -30,6 +30,7 @@ pub(in crate::app) fn errors_ui(ui: &mut Ui, mse: f64, clip_mse: f64, sqnr_db: f
         ui.label(numbers)
             .on_hover_text(format!("{}\n{}", Term::Mse.text(), Term::Sqnr.text()));
         help_ui(ui, Term::Sqnr);
+        help_ui(ui, Term::Mse);
     });
 }
 

@@ -1,6 +1,7 @@
 //! The selected layer's SQNR against splits and against bits, a line for each way to clip; a click takes a setting.
 
 use super::super::Outbox;
+use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, number_marks, number_text};
@@ -11,6 +12,9 @@ use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, split_count};
 use crate::session::{ErrorCurvesKey, OpenNetwork};
 use egui::{Response, RichText, Ui};
 use egui_plot::{Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotUi, Points, VLine};
+
+/// The words of the curves.
+const WORDS: [Term; 4] = [Term::Sqnr, Term::Clip, Term::ExpandRatio, Term::Bits];
 
 /// Curves with at most so many points have a marker on each.
 const MOST_MARKERS: usize = 9;
@@ -99,6 +103,7 @@ fn legend_ui(ui: &mut Ui, curves: &[(Clip, Vec<CurvePoint>)]) {
             ui.label(text::note(text::clip(*clip)));
             ui.add_space(6.0);
         }
+        words_help_ui(ui, "the error curves", &WORDS);
     });
 }
 

@@ -1,6 +1,9 @@
 //! The boxes of the graph: where they lie on the screen, how they look, what a click on one selects.
 
 use super::drawing::{Drawing, Node};
+use crate::app::Outbox;
+use crate::app::network::layers_figure;
+use crate::app::plot::export::menu;
 use crate::app::text;
 use crate::app::theme::{faded, readable_on, thin, tokens};
 use crate::session::OpenNetwork;
@@ -62,6 +65,7 @@ pub(super) fn boxes_ui(
     drawing: &Drawing,
     frame: &Frame,
     open: &OpenNetwork,
+    out: &mut Outbox,
 ) -> Option<usize> {
     let (first, last) = frame.rows();
     let mut clicked = None;
@@ -87,6 +91,7 @@ pub(super) fn boxes_ui(
                 let next = present.map_or(0, |place| (place + 1) % found.layers.len());
                 clicked = Some(found.layers[next]);
             }
+            menu(&response, frame.rect, out, || layers_figure(ui, open, None));
             response.on_hover_text(label);
         }
     }

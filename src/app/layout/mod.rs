@@ -8,6 +8,7 @@ mod tab;
 
 pub(super) use saved::SavedLayout;
 
+use super::command::Command;
 use super::view::{View, Views};
 use super::{Outbox, theme};
 use crate::session::{OpenNetwork, Session};
@@ -119,7 +120,6 @@ impl Layout {
 
 /// What to do when every view was closed.
 fn closed_ui(ui: &mut Ui, out: &mut Outbox) {
-    use super::command::Command;
     ui.vertical_centered(|ui| {
         ui.add_space(ui.available_height() * 0.4);
         ui.label("All views are closed. The menu View opens them again.");
@@ -164,7 +164,10 @@ impl Behavior<View> for Drawing<'_> {
             _ => {}
         }
         match view {
-            Some(view) => tab.response.on_hover_text(view.tooltip()),
+            Some(view) => {
+                let command = Command::ShowView(view);
+                tab.response.on_hover_text(command.tooltip_with_keys(ui.ctx()))
+            }
             None => tab.response,
         }
     }

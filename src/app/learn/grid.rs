@@ -21,6 +21,7 @@ impl GridLesson {
             ui,
             "lesson grid",
             |_| false,
+            out,
             |plot| {
                 draw_grid(plot, grid, color);
                 let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());

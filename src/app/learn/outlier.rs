@@ -30,6 +30,7 @@ impl OutlierLesson {
             ui,
             "lesson outlier",
             |x| x.abs() > f64::from(scene.max_abs) / 2.0,
+            out,
             |plot| draw_grid(plot, grid, color),
         );
         ui.horizontal(|ui| {

@@ -2,6 +2,7 @@
 
 use super::super::{Scale, number_marks, number_text};
 use super::{Figure, Series, Shape};
+use crate::app::text;
 use egui::Color32;
 use egui_plot::GridInput;
 use std::fmt::Write as _;
@@ -60,10 +61,21 @@ impl Figure {
             base_step_size: (high - low) / length * 8.0,
         };
         let bottom = HEIGHT - BOTTOM;
+        let named = self.series.iter().find_map(|series| match &series.shape {
+            Shape::Named(bars) => Some(bars),
+            _ => None,
+        });
         for mark in number_marks(&input(self.x_range, WIDTH - LEFT - RIGHT), 80.0) {
+            if named.is_some() && (mark.value.fract() != 0.0 || mark.value < 0.0) {
+                continue;
+            }
             let x = self.x(mark.value);
             push(text, &format!("<path d=\"M{x:.1} {TOP}V{bottom}\" stroke=\"#ddd\"/>"));
-            let number = number_text(&mark);
+            let named = named.and_then(|bars| bars.get(mark.value as usize));
+            let number = named.map_or_else(
+                || number_text(&mark),
+                |(name, _)| escaped(&text::elide_middle(name, 14)),
+            );
             push(
                 text,
                 &format!(
@@ -120,9 +132,29 @@ impl Figure {
         );
     }
 
+    /// Which of the series with names this one is, and of how many: their bars stand side by side.
+    fn place_among_named(&self, series: &Series) -> (usize, usize) {
+        let named = || {
+            let all = self.series.iter();
+            all.filter(|series| matches!(series.shape, Shape::Named(_)))
+        };
+        let place = named().position(|other| std::ptr::eq(other, series));
+        (place.unwrap_or(0), named().count().max(1))
+    }
+
+    /// The greatest count of a map.
+    fn most_of_a_map(&self) -> u32 {
+        let counts = self.series.iter().filter_map(|series| match &series.shape {
+            Shape::Column { counts, .. } => counts.iter().copied().max(),
+            _ => None,
+        });
+        counts.max().unwrap_or(0)
+    }
+
     fn legend(&self, text: &mut String) {
         let mut x = LEFT;
-        for series in &self.series {
+        let columns = |series: &&Series| matches!(series.shape, Shape::Column { .. });
+        for series in self.series.iter().filter(|series| !columns(series)) {
             let (color, name) = (hex(series.color), escaped(&series.name));
             push(
                 text,
@@ -178,6 +210,38 @@ impl Figure {
                     push(
                         text,
                         &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"),
+                    );
+                }
+            }
+            Shape::Named(bars) => {
+                let (place, of) = self.place_among_named(series);
+                let width = 0.86 / of as f64;
+                for (index, (name, y)) in bars.iter().enumerate().filter(|(_, (_, y))| y.is_finite()) {
+                    let left = index as f64 - 0.43 + width * place as f64;
+                    let (left, right, top) = (self.x(left), self.x(left + width), self.y(*y));
+                    let (wide, high, name) = (right - left, (base - top).max(0.0), escaped(name));
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{wide:.2}\" height=\"{high:.2}\" fill=\"{color}\"><title>{name}</title></rect>"
+                        ),
+                    );
+                }
+            }
+            Shape::Column { x, low, width, counts } => {
+                let (left, right) = (self.x(x - 0.5), self.x(x + 0.5));
+                let most = f64::from(self.most_of_a_map()).ln_1p().max(1e-9);
+                for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    let foot = low + width * bin as f64;
+                    let (bottom, top) = (self.y(foot), self.y(foot + width));
+                    let strength = 0.25 + 0.75 * f64::from(*count).ln_1p() / most;
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{color}\" fill-opacity=\"{strength:.2}\"/>",
+                            right - left,
+                            bottom - top
+                        ),
                     );
                 }
             }
