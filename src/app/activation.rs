@@ -116,7 +116,7 @@ impl ActivationPanel {
                 steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
                 let mut hand = Hand::default();
                 if let Some(plan) = plan {
-                    draw_grid(plot, plan.grid, colors.grid);
+                    draw_grid(plot, plan.grid, colors.grid, colors.handle);
                     let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
                     let most = f64::from(statistics.max_abs());
                     hand = threshold_line(plot, self.grip, threshold, sides, most, colors.handle);

@@ -7,7 +7,7 @@ mod heat;
 mod split_line;
 
 use super::Outbox;
-use super::learn::glossary::{Term, help_ui, words_help_ui};
+use super::learn::glossary::{Term, words_help_ui};
 use super::plot::swatch;
 use super::text;
 use super::theme::tokens;
@@ -201,9 +201,6 @@ impl ChannelsPanel {
                     &text,
                     "The channel was split; ×2 means that there are two copies of it now.",
                 );
-                if !view.levels.is_empty() && self.style == Style::Bars {
-                    help_ui(ui, Term::SplitLevel);
-                }
             }
             ui.spacing_mut().item_spacing.x = 4.0;
             choice(

@@ -1,6 +1,6 @@
 //! The line above the histogram: what each colour means, and the menu of what is shown.
 
-use super::super::learn::glossary::{Term, help_ui, words_help_ui};
+use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::plot::swatch;
 use super::super::text;
 use super::super::theme::tokens;
@@ -9,7 +9,8 @@ use crate::session::LayerView;
 use egui::Ui;
 
 /// The words of the legend, for the one `?` at its end.
-const WORDS: [Term; 6] = [
+const WORDS: [Term; 7] = [
+    Term::Grid,
     Term::Weight,
     Term::Channel,
     Term::Outlier,
@@ -54,7 +55,6 @@ pub(super) fn legend_ui(ui: &mut Ui, show: &mut Show, view: &LayerView, sigma: f
                 Term::Grid.text()
             );
             swatch(ui, colors.grid, &values, &help);
-            help_ui(ui, Term::Grid);
         }
         words_help_ui(ui, "the histogram", &WORDS);
     });

@@ -26,7 +26,7 @@ use super::waiting::{failure_ui, waiting_ui};
 use crate::quantization::Clip;
 use crate::session::{Action, Kind, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, whole_range};
 use egui::{CursorIcon, Ui};
-use egui_plot::{PlotBounds, PlotUi};
+use egui_plot::{LineStyle, PlotBounds, PlotUi, VLine};
 use stack::{Bins, Stack};
 use transition::Transition;
 
@@ -118,10 +118,11 @@ impl DistributionPanel {
             .allow_double_click_reset(false)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest]));
+                sigma_bounds(plot, picture, colors);
                 self.bars(plot, colors, picture, &bins, clipped);
                 let mut hand = Hand::default();
                 if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid);
+                    draw_grid(plot, quantized.grid, colors.grid, colors.handle);
                     let threshold = f64::from(quantized.threshold);
                     hand = threshold_line(plot, self.grip, threshold, &[-1.0, 1.0], whole.1, colors.handle);
                 }
@@ -201,6 +202,18 @@ impl DistributionPanel {
             most = most.max(after.staircase.counts.iter().copied().max().unwrap_or(0) as f64);
         }
         self.show.scale.height(most).max(0.3)
+    }
+}
+
+/// Where outliers begin on either side.
+fn sigma_bounds(plot: &mut PlotUi<'_>, picture: &Picture<'_>, colors: &Tokens) {
+    let Some(statistics) = picture.facts.readable() else {
+        return;
+    };
+    for side in [-1.0, 1.0] {
+        let at = statistics.mean + side * picture.sigma * statistics.std;
+        let line = VLine::new("outliers begin", at).color(faded(colors.outlier, 0.8));
+        plot.vline(line.width(1.0).style(LineStyle::dotted_dense()).allow_hover(false));
     }
 }
 

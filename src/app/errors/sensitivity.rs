@@ -39,6 +39,9 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
         }
     });
     if found.rows().is_empty() {
+        let what = "Which layers do the network's answers depend on? The network is run with one layer quantized at a time; \
+                    without data, on seeded noise.";
+        ui.add(egui::Label::new(note(what)).wrap());
         return;
     }
     ui.label(note(

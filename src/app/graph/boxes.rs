@@ -181,13 +181,12 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
     );
 }
 
-/// Text around a point, cut in the middle where it is wider than `room`.
+/// Text around a point, abbreviated where it is wider than `room`.
 fn write(painter: &Painter, centre: Pos2, words: &str, font: FontId, color: Color32, room: f32) {
-    let mut galley = painter.layout_no_wrap(words.to_owned(), font.clone(), color);
-    if galley.size().x > room {
-        let keep = (words.chars().count() as f32 * room / galley.size().x).floor().max(4.0) as usize;
-        galley = painter.layout_no_wrap(text::elide_middle(words, keep.saturating_sub(1)), font, color);
-    }
+    let layout = |words: String| painter.layout_no_wrap(words, font.clone(), color);
+    let galley = layout(text::abbreviated(words, |words| {
+        layout(words.to_owned()).size().x <= room
+    }));
     let rect = Align2::CENTER_CENTER.anchor_size(centre, galley.size());
     painter.galley(rect.min, galley, color);
 }

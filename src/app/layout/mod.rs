@@ -26,7 +26,7 @@ const DESCRIBED: Vec2 = vec2(1280.0, 740.0);
 /// In it: widths of the layers and the recipe, height of the preview.
 const LAYERS_WIDTH: f32 = 340.0;
 const RECIPE_WIDTH: f32 = 284.0;
-const PREVIEW_HEIGHT: f32 = 132.0;
+const PREVIEW_HEIGHT: f32 = 152.0;
 
 /// The tree of views.
 pub(super) struct Layout {

@@ -268,7 +268,7 @@ fn question_ui(ui: &mut Ui, label: &str) -> Response {
     let ink = if strong {
         visuals.fg_stroke.color
     } else {
-        ui.visuals().weak_text_color()
+        ui.visuals().weak_text_color().gamma_multiply(0.7)
     };
     ui.painter()
         .circle_stroke(rect.center(), 6.0, egui::Stroke::new(1.0, ink));

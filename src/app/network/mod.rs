@@ -168,7 +168,6 @@ impl NetworkPanel {
                 &format!("beyond {} σ", text::short_number(sigma)),
                 "Outliers: they stretch the grid.",
             );
-            sqnr_scale_ui(ui);
         });
         let [ratio, clip] = rows::compared(open);
         ui.horizontal_wrapped(|ui| {
@@ -191,6 +190,8 @@ impl NetworkPanel {
             );
             ui.label(note("both: OCS and clip"))
                 .on_hover_text("Split first, then clipped: the bar of two colours.");
+            ui.add_space(8.0);
+            sqnr_scale_ui(ui);
             words_help_ui(ui, "the network view", &WORDS);
         });
     }

@@ -23,8 +23,8 @@ pub(super) fn recipe_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out:
             presets::presets_ui(ui, session, out);
         });
     });
-    steps::steps_ui(ui, open, out);
     overhead_ui(ui, open);
+    steps::steps_ui(ui, open, out);
     ui.separator();
     layer::layer_ui(ui, open, out);
 }
