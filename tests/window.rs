@@ -6,8 +6,12 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "common/cpu.rs"]
+mod cpu;
 #[path = "window/plots.rs"]
 mod plots;
+#[path = "window/reach.rs"]
+mod reach;
 #[path = "common/window.rs"]
 mod window;
 

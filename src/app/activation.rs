@@ -10,9 +10,10 @@ use super::plot::figure::{Figure, Series, Shape};
 use super::plot::{Scale, Steps, histogram_plot, swatch};
 use super::theme::ink;
 use super::theme::{faded, tokens};
+use super::waiting::{failure_ui, waiting_ui};
 use super::{Outbox, text};
 use crate::quantization::{ActivationPlan, Clip, expected_error};
-use crate::session::{Action, OpenNetwork};
+use crate::session::{Action, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::{CursorIcon, Ui};
 use egui_plot::{PlotBounds, PlotUi};
@@ -31,7 +32,7 @@ pub(super) struct ActivationPanel {
 
 impl ActivationPanel {
     /// Draws the view into the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         let Some(layer) = open.original.network.layers.get(open.selected()) else {
             return;
         };
@@ -40,7 +41,7 @@ impl ActivationPanel {
             .as_ref()
             .and_then(|(name, _)| open.calibration()?.activations.get(name));
         let Some(statistics) = statistics else {
-            missing_ui(ui, open, height, out);
+            missing_ui(ui, session, open, height, out);
             return;
         };
         let planned = open.planned();
@@ -116,7 +117,7 @@ impl ActivationPanel {
                 steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
                 let mut hand = Hand::default();
                 if let Some(plan) = plan {
-                    draw_grid(plot, plan.grid, colors.grid);
+                    draw_grid(plot, plan.grid, colors.grid, colors.handle);
                     let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
                     let most = f64::from(statistics.max_abs());
                     hand = threshold_line(plot, self.grip, threshold, sides, most, colors.handle);
@@ -256,13 +257,32 @@ fn visible(statistics: &ActivationStatistics) -> (f64, f64) {
 }
 
 /// Says what is missing and offers what mends it.
-fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+fn missing_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    let known = open.original.network.why_not_runnable.is_some()
+        || open.calibration_failure().is_some()
+        || open.engine_failure().is_some()
+        || open.calibration().is_some();
+    if !known {
+        let kinds = [Kind::Calibrate, Kind::LoadData, Kind::Engine, Kind::Prepare];
+        waiting_ui(
+            ui,
+            session,
+            &kinds,
+            "Measuring what flows into the layers…",
+            height,
+            out,
+        );
+        if !open.wants_activations() {
+            out.actions.push(Action::ShowActivations);
+        }
+        return;
+    }
     ui.vertical_centered(|ui| {
         ui.add_space(height * 0.35);
         if let Some(reason) = open.original.network.why_not_runnable.as_deref() {
             ui.label(format!("No inputs to show: {reason}."));
         } else if let Some(reason) = open.calibration_failure() {
-            ui.colored_label(tokens(ui).error, format!("The inputs could not be measured: {reason}"));
+            failure_ui(ui, "The inputs could not be measured", reason);
             if ui.button(Command::Retry.text()).clicked() {
                 out.commands.push(Command::Retry);
             }
@@ -270,13 +290,8 @@ fn missing_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
             ui.label(format!(
                 "No inputs to show, because the network can't be run: {reason}."
             ));
-        } else if open.calibration().is_some() {
-            ui.label("The input of this layer was not seen: it lies inside a subgraph, or is no value of the graph.");
         } else {
-            ui.label("Measuring what flows into the layers…");
-            if !open.wants_activations() {
-                out.actions.push(Action::ShowActivations);
-            }
+            ui.label("The input of this layer was not seen: it lies inside a subgraph, or is no value of the graph.");
         }
     });
 }

@@ -275,6 +275,7 @@ impl Command {
             Self::NextLayer => command(Key::ArrowDown),
             Self::PreviousLayer => command(Key::ArrowUp),
             Self::Quit => command(Key::Q),
+            Self::ShowView(view) => view.digit().and_then(command),
             Self::TypeDataPath
             | Self::OpenDataFolder
             | Self::Demo(_)
@@ -286,7 +287,6 @@ impl Command {
             | Self::Retry
             | Self::Tour
             | Self::Preset(_)
-            | Self::ShowView(_)
             | Self::CloseView(_)
             | Self::ResetLayout => None,
         }
@@ -318,7 +318,8 @@ impl Command {
             let mut pressed = |keys: KeyboardShortcut| input.consume_shortcut(&keys);
             // What other programs have taught the fingers.
             let palette = pressed(KeyboardShortcut::new(Modifiers::COMMAND | Modifiers::SHIFT, Key::P));
-            let commands = Self::WITH_SHORTCUT.into_iter();
+            let views = View::ALL.map(Self::ShowView);
+            let commands = Self::WITH_SHORTCUT.into_iter().chain(views);
             commands
                 .filter(|command| command.shortcut().is_some_and(&mut pressed))
                 .chain(palette.then_some(Self::Palette))
@@ -333,13 +334,13 @@ mod tests {
 
     #[test]
     fn no_two_commands_share_a_shortcut() {
-        let keys: Vec<_> = Command::WITH_SHORTCUT
-            .iter()
-            .map(|command| command.shortcut())
-            .collect();
-        for (i, key) in keys.iter().enumerate() {
-            assert!(key.is_some());
-            assert!(!keys[..i].contains(key), "{:?}", Command::WITH_SHORTCUT[i]);
+        let views = View::ALL.map(Command::ShowView).into_iter();
+        let views = views.filter(|command| command.shortcut().is_some());
+        let commands: Vec<Command> = Command::WITH_SHORTCUT.into_iter().chain(views).collect();
+        for (i, command) in commands.iter().enumerate() {
+            assert!(command.shortcut().is_some());
+            let same = |other: &Command| other.shortcut() == command.shortcut();
+            assert!(!commands[..i].iter().any(same), "{command:?}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Outbox;
 use super::plot::export::FigureFile;
+use super::text::{elide_middle, note};
 use crate::inference::{DataOptions, Dataset};
 use crate::session::{Action, ExportKind};
 use std::path::{Path, PathBuf};
@@ -43,6 +44,36 @@ struct Prompt {
     path: String,
     /// The keyboard goes there once.
     fresh: bool,
+    /// The path that was looked at last, and what is known of its place.
+    place: Option<(String, String)>,
+}
+
+impl Prompt {
+    /// Where a new file would be, and what would become of one that is there already. Looked up once for each path.
+    fn place(&mut self) -> &str {
+        if self.place.as_ref().is_none_or(|(path, _)| *path != self.path) {
+            self.place = Some((self.path.clone(), place_of(self.path.trim())));
+        }
+        self.place.as_ref().map_or("", |(_, place)| place)
+    }
+}
+
+/// What there is to say of a new file's path.
+fn place_of(path: &str) -> String {
+    if path.is_empty() {
+        return String::new();
+    }
+    let whole = std::path::absolute(path).unwrap_or_else(|_| PathBuf::from(path));
+    let folder = whole.parent().unwrap_or(&whole);
+    if whole.is_dir() {
+        "This is a folder: add the name of a file.".to_owned()
+    } else if !folder.is_dir() {
+        format!("There is no folder {}.", folder.display())
+    } else if whole.exists() {
+        format!("Replaces the file that is in {}.", folder.display())
+    } else {
+        format!("In {}.", folder.display())
+    }
 }
 
 /// State of all dialogs.
@@ -71,6 +102,11 @@ impl Purpose {
             Self::Figure(FigureFile::Svg) => "Save the plot's drawing",
             Self::Figure(FigureFile::Png) => "Save the plot's picture",
         }
+    }
+
+    /// Whether a file is to be written there.
+    fn is_new_file(self) -> bool {
+        matches!(self, Self::Export(_) | Self::Sweep | Self::Figure(_))
     }
 
     fn hint(self) -> &'static str {
@@ -162,6 +198,7 @@ impl Dialogs {
             purpose,
             path: suggestion.to_owned(),
             fresh: true,
+            place: None,
         });
     }
 
@@ -201,14 +238,14 @@ impl Dialogs {
                 if std::mem::take(&mut prompt.fresh) {
                     response.request_focus();
                 }
+                if prompt.purpose.is_new_file() {
+                    let place = prompt.place();
+                    ui.label(note(elide_middle(place, 80))).on_hover_text(place);
+                }
                 let entered = response.lost_focus() && ui.input(|input| input.key_pressed(egui::Key::Enter));
                 ui.horizontal(|ui| {
                     let path = prompt.path.trim();
-                    let text = if matches!(prompt.purpose, Purpose::Export(_) | Purpose::Sweep | Purpose::Figure(_)) {
-                        "Write"
-                    } else {
-                        "Open"
-                    };
+                    let text = if prompt.purpose.is_new_file() { "Write" } else { "Open" };
                     let clicked = ui.add_enabled(!path.is_empty(), egui::Button::new(text)).clicked();
                     if (clicked || entered) && !path.is_empty() {
                         answer = Some(Some(PathBuf::from(path)));
@@ -272,6 +309,20 @@ pub(super) fn dropped_files(ctx: &egui::Context, out: &mut Outbox) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn it_is_said_where_a_new_file_goes_and_what_it_replaces() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| place_of(folder.path().join(name).to_str().unwrap());
+        assert!(at("new.onnx").starts_with("In "));
+        std::fs::write(folder.path().join("old.onnx"), b"x").unwrap();
+        assert!(at("old.onnx").starts_with("Replaces the file"));
+        assert!(at("none/new.onnx").starts_with("There is no folder"));
+        assert!(at("").starts_with("This is a folder"));
+        assert_eq!(place_of(""), "");
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(place_of("relative.onnx"), format!("In {}.", here.display()));
+    }
 
     #[test]
     fn a_dropped_file_is_known_by_its_name() {

@@ -45,6 +45,7 @@ mod theme;
 mod toasts;
 mod top_bar;
 mod view;
+mod waiting;
 mod welcome;
 mod wording;
 
@@ -210,14 +211,29 @@ impl App {
     }
 }
 
+/// Width of a slider that takes what its number leaves of the row, points.
+fn slider_width(ui: &Ui) -> f32 {
+    (ui.available_width() - 66.0).max(60.0)
+}
+
 /// A control with its name above it; the name is what screen readers call the control.
 fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 1.0;
-        // The slider takes what its number leaves.
-        ui.spacing_mut().slider_width = (ui.available_width() - 66.0).max(60.0);
-        let label = ui.label(name).on_hover_text(help);
+        ui.spacing_mut().slider_width = slider_width(ui);
+        let label = name_ui(ui, name, help);
         control(ui).labelled_by(label.id).on_hover_text(help)
+    })
+    .inner
+}
+
+/// The name of a control with a `?` that opens its explanation; the name's response.
+fn name_ui(ui: &mut Ui, name: &str, help: &str) -> Response {
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let label = ui.label(name).on_hover_text(help);
+        learn::glossary::explain_ui(ui, name.trim(), help);
+        label
     })
     .inner
 }
@@ -225,7 +241,7 @@ fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) 
 /// A choice with its name before it.
 fn choice_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
     ui.horizontal(|ui| {
-        let label = ui.label(name).on_hover_text(help);
+        let label = name_ui(ui, name, help);
         ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
             control(ui).labelled_by(label.id).on_hover_text(help)
         })

@@ -5,7 +5,8 @@ pub(super) mod export;
 pub(super) use crate::report::figure::{self, Scale};
 
 use super::text;
-use egui::{Color32, Painter, Rect, Sense, Stroke, Ui, pos2, vec2};
+use super::theme::{SQNR_RANGE_DB, tokens};
+use egui::{Color32, Mesh, Painter, Rect, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
 use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};
 
 /// The choice of the scale, for the line above a histogram.
@@ -181,6 +182,45 @@ pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &s
     ui.add(egui::Label::new(text::note(meaning)).extend())
         .on_hover_text(explanation);
     ui.add_space(8.0);
+}
+
+/// Width of the scale of errors, points.
+const SCALE: f32 = 60.0;
+
+/// The scale of errors: its colours from bad to good between the decibels of its ends, in one piece.
+pub(super) fn sqnr_scale_ui(ui: &mut Ui) {
+    let colors = tokens(ui);
+    let (bad, good) = SQNR_RANGE_DB;
+    let font = TextStyle::Small.resolve(ui.style());
+    let ink = ui.visuals().weak_text_color();
+    let words = |text: String| ui.painter().layout_no_wrap(text, font.clone(), ink);
+    let (left, right) = (words(format!("SQNR {bad:.0} dB")), words(format!("{good:.0} dB")));
+    let size = vec2(left.size().x + SCALE + right.size().x + 8.0, left.size().y);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| {
+        let text = format!("Colours of layers: SQNR from {bad:.0} to {good:.0} dB");
+        WidgetInfo::labeled(Role::Label, true, text)
+    });
+    let start = rect.min.x + left.size().x + 4.0;
+    let mut mesh = Mesh::default();
+    for i in 0..=12_u32 {
+        let share = i as f32 / 12.0;
+        let color = colors.sqnr(bad + (good - bad) * f64::from(share));
+        let x = start + SCALE * share;
+        mesh.colored_vertex(pos2(x, rect.center().y - 5.0), color);
+        mesh.colored_vertex(pos2(x, rect.center().y + 5.0), color);
+        if i > 0 {
+            let first = 2 * (i - 1);
+            mesh.add_triangle(first, first + 1, first + 2);
+            mesh.add_triangle(first + 1, first + 2, first + 3);
+        }
+    }
+    ui.painter().add(egui::Shape::mesh(mesh));
+    ui.painter().galley(rect.min, left, ink);
+    ui.painter().galley(pos2(start + SCALE + 4.0, rect.min.y), right, ink);
+    response.on_hover_text(
+        "The colour of a layer is its error: the SQNR of its weights under the present recipe. What stands out is bad.",
+    );
 }
 
 /// A pointer on a vertical line: near enough to grab.

@@ -52,6 +52,7 @@ pub(super) fn messages_window(ctx: &egui::Context, session: &Session, open: &mut
     egui::Window::new("Messages")
         .open(open)
         .default_size([560.0, 320.0])
+        .default_pos(ctx.content_rect().center() - egui::vec2(280.0, 200.0))
         .show(ctx, |ui| {
             if session.messages().is_empty() {
                 ui.label("Nothing to report.");

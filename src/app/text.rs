@@ -5,7 +5,7 @@ use egui::{Response, RichText, Ui};
 use std::time::Duration;
 
 pub(super) use crate::report::numbers::{
-    added, clip, decibels, full_count, percent, plural, shape, short_count, short_number, three_digits,
+    added, clip, decibels, elide_middle, full_count, percent, plural, shape, short_count, short_number, three_digits,
 };
 
 /// Bits as `3 bits` or `float`.
@@ -34,22 +34,62 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// `name` with its middle left out so that at most `keep` characters remain.
-pub(super) fn elide_middle(name: &str, keep: usize) -> String {
-    let length = name.chars().count();
-    if length <= keep {
+/// The name of a layer in few characters: the parts before the last one shrink to their first letter and their number, from
+/// the front, until it `fits`; what is still too long is cut in the middle. `features.denseblock2.conv1` becomes
+/// `f.denseblock2.conv1`, then `f.d2.conv1`: names that differ stay different.
+pub(super) fn abbreviated(name: &str, fits: impl Fn(&str) -> bool) -> String {
+    if fits(name) {
         return name.to_owned();
     }
-    let kept = keep.saturating_sub(1);
-    // The end of a layer's name tells more than its beginning.
-    let head = kept / 2;
-    let tail = kept - head;
-    let start: String = name.chars().take(head).collect();
-    let end: String = name.chars().skip(length - tail).collect();
-    format!("{start}…{end}")
+    let separators: Vec<&str> = name.matches(SEPARATORS).collect();
+    let mut parts: Vec<String> = name.split(SEPARATORS).map(str::to_owned).collect();
+    let joined = |parts: &[String]| {
+        let mut text = String::new();
+        for (i, part) in parts.iter().enumerate() {
+            text.push_str(part);
+            text.push_str(separators.get(i).copied().unwrap_or_default());
+        }
+        text
+    };
+    let last = parts.len().saturating_sub(1);
+    for place in 0..last {
+        parts[place] = initial(&parts[place]);
+        let shorter = joined(&parts);
+        if fits(&shorter) {
+            return shorter;
+        }
+    }
+    let shortest = joined(&parts);
+    let (mut low, mut high) = (1, shortest.chars().count());
+    while low < high {
+        let middle = (low + high).div_ceil(2);
+        if fits(&elide_middle(&shortest, middle)) {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    elide_middle(&shortest, low)
 }
 
-/// A label that elides in the middle to fit into what is left of the row; all of it in a tooltip and for screen readers.
+/// What parts of a name are joined by.
+const SEPARATORS: [char; 2] = ['.', '/'];
+
+/// The first letter of a part and the number at its end.
+fn initial(part: &str) -> String {
+    let number = part.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let number = if number.chars().all(|c| c.is_ascii_digit()) {
+        number
+    } else {
+        ""
+    };
+    match part.chars().next() {
+        Some(first) if !first.is_ascii_digit() => format!("{first}{number}"),
+        _ => part.to_owned(),
+    }
+}
+
+/// A label that is abbreviated to fit into what is left of the row; all of it in a tooltip and for screen readers.
 pub(super) fn elided_label(ui: &mut Ui, name: &str, width: f32) -> Response {
     let style = ui.style().override_text_style.clone().unwrap_or(egui::TextStyle::Body);
     let font = style.resolve(ui.style());
@@ -63,16 +103,7 @@ pub(super) fn elided_label(ui: &mut Ui, name: &str, width: f32) -> Response {
     if fits(name) {
         return ui.add(egui::Label::new(name).selectable(false).extend());
     }
-    let (mut low, mut high) = (1, name.chars().count());
-    while low < high {
-        let middle = (low + high).div_ceil(2);
-        if fits(&elide_middle(name, middle)) {
-            low = middle;
-        } else {
-            high = middle - 1;
-        }
-    }
-    let response = ui.add(egui::Label::new(elide_middle(name, low)).selectable(false).extend());
+    let response = ui.add(egui::Label::new(abbreviated(name, fits)).selectable(false).extend());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, name));
     response.on_hover_text(name)
 }
@@ -102,5 +133,19 @@ mod tests {
         assert_eq!(elide_middle("layer1.0.conv1", 20), "layer1.0.conv1");
         assert_eq!(elide_middle("features.denseblock1.conv2", 11), "featu…conv2");
         assert_eq!(elide_middle("ä€ö", 2), "…ö");
+    }
+
+    #[test]
+    fn the_name_of_a_layer_keeps_what_tells_it_from_others() {
+        let in_length = |length: usize| move |text: &str| text.chars().count() <= length;
+        let name = "features.denseblock2.denselayer6.conv1";
+        assert_eq!(abbreviated(name, in_length(40)), name);
+        assert_eq!(abbreviated(name, in_length(32)), "f.denseblock2.denselayer6.conv1");
+        assert_eq!(abbreviated(name, in_length(22)), "f.d2.denselayer6.conv1");
+        assert_eq!(abbreviated(name, in_length(20)), "f.d2.d6.conv1");
+        assert_eq!(abbreviated(name, in_length(6)), "f.…nv1");
+        assert_eq!(abbreviated("layer2.0.downsample.0", in_length(18)), "l2.0.downsample.0");
+        assert_eq!(abbreviated("model/block_1a/conv", in_length(14)), "m/b/conv");
+        assert_eq!(abbreviated("ä€ö", in_length(2)), "…ö");
     }
 }

@@ -80,6 +80,8 @@ pub(super) fn tokens_of(dark: bool) -> &'static Tokens {
     if dark { &DARK } else { &LIGHT }
 }
 
+pub(super) use palette::SQNR_RANGE_DB;
+
 const fn rgb([red, green, blue]: Rgb) -> Color32 {
     Color32::from_rgb(red, green, blue)
 }

@@ -62,7 +62,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
             let keys = Command::Palette.shortcut().map(|keys| ui.ctx().format_shortcut(&keys));
             symbol_button(ui, Command::Tour, "Tour", session.open().is_some(), out);
-            symbol_button(ui, Command::Palette, &keys.unwrap_or_default(), true, out);
+            let keys = format!("Commands  {}", keys.unwrap_or_default());
+            symbol_button(ui, Command::Palette, keys.trim_end(), true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
         });
     });

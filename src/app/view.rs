@@ -20,7 +20,7 @@ use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
 use super::sweep::SweepPanel;
 use crate::session::{Action, OpenNetwork, Session, Watched};
-use egui::{Ui, Vec2, vec2};
+use egui::{Key, Ui, Vec2, vec2};
 use serde::{Deserialize, Serialize};
 
 /// A view. Its name is kept in the saved layout.
@@ -117,6 +117,23 @@ impl View {
             Self::Recipe => "What is done to the network: bits, splits, clipping.",
             Self::Preview => "What the recipe does to the network's answers.",
         }
+    }
+
+    /// The key that shows it, with Ctrl: its place among all, as far as there are digits.
+    pub(super) fn digit(self) -> Option<Key> {
+        const DIGITS: [Key; 9] = [
+            Key::Num1,
+            Key::Num2,
+            Key::Num3,
+            Key::Num4,
+            Key::Num5,
+            Key::Num6,
+            Key::Num7,
+            Key::Num8,
+            Key::Num9,
+        ];
+        let place = Self::ALL.iter().position(|view| *view == self)?;
+        DIGITS.get(place).copied()
     }
 
     /// Width and height below which it is of no use, points.
@@ -217,15 +234,15 @@ impl Views {
         let height = ui.available_height();
         match view {
             View::Layers => self.table.ui(ui, open, sigma, out),
-            View::Weights if height < LEAST_WITH_STRIP => self.distribution.ui(ui, open, sigma, height, out),
+            View::Weights if height < LEAST_WITH_STRIP => self.distribution.ui(ui, session, open, height, out),
             View::Weights => {
-                self.distribution.ui(ui, open, sigma, height * DISTRIBUTION, out);
+                self.distribution.ui(ui, session, open, height * DISTRIBUTION, out);
                 ui.separator();
                 let left = ui.available_height();
-                self.channel_strip.strip_ui(ui, open, left, out);
+                self.channel_strip.strip_ui(ui, session, open, left, out);
             }
-            View::Channels => self.channels.ui(ui, open, height, out),
-            View::Activations => self.activations.ui(ui, open, height, out),
+            View::Channels => self.channels.ui(ui, session, open, height, out),
+            View::Activations => self.activations.ui(ui, session, open, height, out),
             View::Errors => self.errors.ui(ui, session, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),

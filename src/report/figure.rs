@@ -86,12 +86,35 @@ pub enum Shape {
     Points(Vec<[f64; 2]>),
     /// Upright lines.
     Uprights(Vec<f64>),
+    /// A bar each, side by side in their order, with a name instead of a number.
+    Named(Vec<(String, f64)>),
+    /// A column of a map at `x`: bins from `low` upwards, `width` high, the darker the greater the count.
+    Column {
+        /// Middle of the column; it is 1 wide.
+        x: f64,
+        /// Lower end of the first bin.
+        low: f64,
+        /// Height of a bin.
+        width: f64,
+        /// How many values each bin holds.
+        counts: Vec<u32>,
+    },
 }
 
 impl Figure {
     /// One row a point: series, x, end of the bin (empty for what is no bin), y (empty for an upright line).
     pub fn csv(&self) -> String {
-        let mut text = format!("series,{},bin end,{}\n", quoted(&self.x), quoted(&self.y));
+        let is_map = self
+            .series
+            .iter()
+            .any(|series| matches!(series.shape, Shape::Column { .. }));
+        // The columns of a map are named; along them lies what is upwards in the drawing.
+        let (along, number) = if is_map {
+            (&self.y, "count")
+        } else {
+            (&self.x, self.y.as_str())
+        };
+        let mut text = format!("series,{},bin end,{}\n", quoted(along), quoted(number));
         for series in &self.series {
             let name = quoted(&series.name);
             // Writing into a string cannot fail.
@@ -110,6 +133,18 @@ impl Figure {
                 Shape::Uprights(places) => {
                     for x in places {
                         let _ = writeln!(text, "{name},{x},,");
+                    }
+                }
+                Shape::Named(bars) => {
+                    for (of, y) in bars {
+                        let y = if y.is_finite() { y.to_string() } else { String::new() };
+                        let _ = writeln!(text, "{name},{},,{y}", quoted(of));
+                    }
+                }
+                Shape::Column { low, width, counts, .. } => {
+                    for (bin, count) in counts.iter().enumerate() {
+                        let start = low + width * bin as f64;
+                        let _ = writeln!(text, "{name},{start},{},{count}", start + width);
                     }
                 }
             }
@@ -137,7 +172,7 @@ impl Figure {
 }
 
 /// A field of CSV (RFC 4180).
-fn quoted(field: &str) -> String {
+pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
         format!("\"{}\"", field.replace('"', "\"\""))
     } else {
@@ -190,6 +225,31 @@ pub(super) mod tests {
         assert_eq!(lines[5], "line,-1,,1");
         assert_eq!(lines[8], "grid,0.5,,");
         assert_eq!(lines.len(), 9);
+    }
+
+    #[test]
+    fn names_and_columns_of_a_map_are_in_the_data() {
+        let mut figure = example();
+        figure.series = vec![Series {
+            name: "plain".to_owned(),
+            color: Ink::Rgb([255, 0, 0]),
+            shape: Shape::Named(vec![("a, b".to_owned(), 1.5), ("c".to_owned(), 2.0)]),
+        }];
+        assert_eq!(figure.csv().lines().nth(1), Some("plain,\"a, b\",,1.5"));
+        figure.series = vec![Series {
+            name: "channel 7".to_owned(),
+            color: Ink::Rgb([255, 0, 0]),
+            shape: Shape::Column {
+                x: 0.0,
+                low: -1.0,
+                width: 0.5,
+                counts: vec![0, 3],
+            },
+        }];
+        let csv = figure.csv();
+        let lines: Vec<&str> = csv.lines().collect();
+        assert!(lines[0].ends_with(",bin end,count"), "{}", lines[0]);
+        assert_eq!(lines[2], "channel 7,-0.5,0,3");
     }
 
     #[test]

@@ -90,3 +90,18 @@ pub fn plural(count: u64, one: &str, many: &str) -> String {
 pub fn short_number(x: f64) -> String {
     format!("{}", (x * 100.0).round() / 100.0)
 }
+
+/// `name` with its middle left out so that at most `keep` characters remain.
+pub fn elide_middle(name: &str, keep: usize) -> String {
+    let length = name.chars().count();
+    if length <= keep {
+        return name.to_owned();
+    }
+    let kept = keep.saturating_sub(1);
+    // The end of a layer's name tells more than its beginning.
+    let head = kept / 2;
+    let tail = kept - head;
+    let start: String = name.chars().take(head).collect();
+    let end: String = name.chars().skip(length - tail).collect();
+    format!("{start}…{end}")
+}

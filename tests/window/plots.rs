@@ -134,7 +134,7 @@ fn channels_are_shown_as_a_map_of_inputs_and_of_outputs() {
 #[test]
 fn a_question_mark_opens_the_explanation_in_place() {
     let mut window = open("demo:fashion");
-    window.get_by_label("What is grid?").click();
+    window.get_by_label("What do the words of the histogram mean?").click();
     settle(&mut window);
     assert!(!texts(&window, "Every weight moves to the nearest of them.").is_empty());
 }

@@ -1,10 +1,13 @@
 //! Channels to the right, values upwards, the darker the more weights: one texture, drawn as a picture.
 
-use super::super::text;
-use super::super::theme::{Tokens, tokens};
+use super::super::plot::Scale;
+use super::super::plot::export::figure_menu;
+use super::super::plot::figure::{Figure, Series, Shape};
+use super::super::theme::{Tokens, ink, tokens};
+use super::super::{Outbox, text};
 use super::bars::channel_plot;
 use super::{Axis, Order, axis_label};
-use crate::session::{Heat, LayerDetailsKey};
+use crate::session::{Heat, LayerDetailsKey, OpenNetwork};
 use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui, vec2};
 use egui_plot::{HLine, PlotBounds, PlotImage, PlotPoint, PlotUi, Points};
 
@@ -39,7 +42,7 @@ struct Made {
 
 impl HeatPicture {
     /// Draws the picture in the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, drawn: &Drawn<'_>, height: f32) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, drawn: &Drawn<'_>, height: f32, out: &mut Outbox) {
         let colors = tokens(ui);
         let columns = drawn.channels.len().min(drawn.heat.channels);
         if columns == 0 {
@@ -57,7 +60,8 @@ impl HeatPicture {
         let sorted = !channels.is_sorted();
         let order = if sorted { Order::Size } else { Order::Index };
         let count = channels.len() as f64;
-        channel_plot("channel heat", axis_label(axis, order), "weight", height).show(ui, |plot| {
+        let label = axis_label(axis, order);
+        let shown = channel_plot("channel heat", label, "weight", height).show(ui, |plot| {
             plot.set_plot_bounds(PlotBounds::from_min_max(
                 [-0.7, -reach * 1.12],
                 [count - 0.3, reach * 1.12],
@@ -75,6 +79,9 @@ impl HeatPicture {
                 plot.points(points.allow_hover(false));
             }
             hover(plot, drawn, &channels);
+        });
+        figure_menu(ui, &shown.response, "Map of the channels", out, || {
+            figure(open, drawn, &channels, label, colors)
         });
     }
 
@@ -121,6 +128,34 @@ fn picture(drawn: &Drawn<'_>, channels: &[usize], color: Color32) -> ColorImage 
         }
     }
     image
+}
+
+/// What the map shows.
+fn figure(open: &OpenNetwork, drawn: &Drawn<'_>, channels: &[usize], label: &str, colors: &Tokens) -> Figure {
+    let heat = drawn.heat;
+    let column = |(x, channel): (usize, &usize)| Series {
+        name: format!("channel {channel}"),
+        color: ink(if drawn.is_after {
+            colors.quantized
+        } else {
+            colors.original
+        }),
+        shape: Shape::Column {
+            x: x as f64,
+            low: -heat.reach,
+            width: 2.0 * heat.reach / heat.bins.max(1) as f64,
+            counts: heat.column(*channel).to_vec(),
+        },
+    };
+    Figure {
+        title: format!("weights of each channel of {}", open.selected_name()),
+        x: label.to_owned(),
+        y: "weight".to_owned(),
+        x_range: (-0.7, channels.len() as f64 - 0.3),
+        y_range: (-heat.reach, heat.reach),
+        scale: Scale::Linear,
+        series: channels.iter().enumerate().map(column).collect(),
+    }
 }
 
 fn hover(plot: &PlotUi<'_>, drawn: &Drawn<'_>, channels: &[usize]) {

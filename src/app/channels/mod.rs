@@ -7,11 +7,12 @@ mod heat;
 mod split_line;
 
 use super::Outbox;
-use super::learn::glossary::{Term, help_ui};
+use super::learn::glossary::{Term, words_help_ui};
 use super::plot::swatch;
 use super::text;
 use super::theme::tokens;
-use crate::session::{LayerView, OpenNetwork};
+use super::waiting::{failure_ui, waiting_ui};
+use crate::session::{Kind, LayerView, OpenNetwork, Session};
 use egui::Ui;
 use heat::HeatPicture;
 use split_line::LineGrip;
@@ -40,6 +41,9 @@ enum Style {
     Heat,
 }
 
+/// The words of the legend.
+const WORDS: [Term; 4] = [Term::Channel, Term::Split, Term::SplitLevel, Term::HeatMap];
+
 /// Channels drawn at most; of more, the first ones in the chosen order.
 const MOST: usize = 2048;
 
@@ -57,7 +61,7 @@ pub(super) struct ChannelsPanel {
 
 impl ChannelsPanel {
     /// The whole view: legend and plot in the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         let top = ui.cursor().top();
         ui.horizontal_wrapped(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
@@ -79,16 +83,27 @@ impl ChannelsPanel {
                 "All weights that make the same output of the layer. These are never split.",
             );
         });
-        self.below_ui(ui, open, height - (ui.cursor().top() - top), out);
+        let left = height - (ui.cursor().top() - top);
+        self.below_ui(ui, session, open, left, out);
     }
 
     /// The strip below the distribution: bars of the input channels.
-    pub(super) fn strip_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
-        self.below_ui(ui, open, height, out);
+    pub(super) fn strip_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        open: &OpenNetwork,
+        height: f32,
+        out: &mut Outbox,
+    ) {
+        self.below_ui(ui, session, open, height, out);
     }
 
-    fn below_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
-        let Some((_, view)) = open.view() else { return };
+    fn below_ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+        let Some((_, view)) = open.view() else {
+            missing_ui(ui, session, open, height, out);
+            return;
+        };
         let top = ui.cursor().top();
         self.legend_ui(ui, view);
         let height = (height - (ui.cursor().top() - top)).max(60.0);
@@ -126,10 +141,11 @@ impl ChannelsPanel {
                             .filter(|_| !output)
                             .map(|after| after.copies.as_slice()),
                     };
-                    self.heat.ui(ui, &drawn, height);
+                    self.heat.ui(ui, open, &drawn, height, out);
                 }
                 None => {
-                    ui.label("Counting the weights of each channel…");
+                    let what = "Counting the weights of each channel…";
+                    waiting_ui(ui, session, &[Kind::LayerDetails], what, height, out);
                 }
             },
         }
@@ -185,9 +201,6 @@ impl ChannelsPanel {
                     &text,
                     "The channel was split; ×2 means that there are two copies of it now.",
                 );
-                if !view.levels.is_empty() && self.style == Style::Bars {
-                    help_ui(ui, Term::SplitLevel);
-                }
             }
             ui.spacing_mut().item_spacing.x = 4.0;
             choice(
@@ -198,6 +211,7 @@ impl ChannelsPanel {
                 "In the order of the file.",
             );
             choice(ui, &mut self.order, Order::Size, "by size", "Largest first.");
+            words_help_ui(ui, "the channels", &WORDS);
         });
     }
 
@@ -209,6 +223,24 @@ impl ChannelsPanel {
         }
         channels.truncate(MOST);
         channels
+    }
+}
+
+/// Why there are no channels to show, or how far they are.
+fn missing_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    match open.view_failure() {
+        Some(reason) => failure_ui(ui, "The channels cannot be shown", reason),
+        None if open.original.layers.is_empty() => {
+            ui.label("This network has no layer with weights.");
+        }
+        None => waiting_ui(
+            ui,
+            session,
+            &[Kind::LayerView, Kind::Prepare],
+            "Reading the weights…",
+            height,
+            out,
+        ),
     }
 }
 

@@ -6,25 +6,39 @@ use super::super::theme::{faded, thin};
 use crate::quantization::{CentredFits, Grid};
 use crate::session::Staircase;
 use egui::{Align2, Color32, Painter, Rect, TextStyle, Ui, pos2};
-use egui_plot::{Line, LineStyle, PlotPoint, PlotPoints, PlotTransform, PlotUi, VLine};
+use egui_plot::{Line, LineStyle, MarkerShape, PlotPoint, PlotPoints, PlotTransform, PlotUi, Points, VLine};
 
 /// Grid values closer than that many points are not drawn one by one.
 const LEAST_TICK_DISTANCE: f32 = 3.0;
+/// The same for the marks at their feet.
+const LEAST_MARK_DISTANCE: f32 = 10.0;
 /// Points of a curve.
 const CURVE: u32 = 400;
 /// Width of a spike of the staircase, and room that its count needs, points.
 const SPIKE: f32 = 5.0;
 const COUNT_WIDTH: f32 = 38.0;
 
-/// One thin tick a grid value, unless they would run together.
-pub(in crate::app) fn draw_grid(plot: &mut PlotUi<'_>, grid: Grid, color: Color32) {
+/// One thin line a grid value with a `mark` at its foot, unless they would run together.
+pub(in crate::app) fn draw_grid(plot: &mut PlotUi<'_>, grid: Grid, color: Color32, mark: Color32) {
     let at = |x: f64| plot.screen_from_plot(PlotPoint::new(x, 0.0)).x;
     let distance = (at(f64::from(grid.step)) - at(0.0)).abs();
     let strength = if distance < LEAST_TICK_DISTANCE { 0.25 } else { 0.8 };
+    let bounds = plot.plot_bounds();
+    let (foot, height) = (bounds.min()[1], bounds.height());
     for q in grid.low()..=grid.high() {
-        let line = VLine::new("grid", f64::from(grid.value(q))).stroke(thin(faded(color, strength)));
+        let value = f64::from(grid.value(q));
+        let line = VLine::new("grid", value).stroke(thin(faded(color, strength)));
         plot.vline(line.allow_hover(false));
     }
+    if distance < LEAST_MARK_DISTANCE {
+        return;
+    }
+    // What is a value of the grid and not a line of the plot.
+    let marks: Vec<[f64; 2]> = (grid.low()..=grid.high())
+        .map(|q| [f64::from(grid.value(q)), foot + height * 0.012])
+        .collect();
+    let marks = Points::new("values of the grid", marks).shape(MarkerShape::Up);
+    plot.points(marks.radius(4.5).color(mark).allow_hover(false));
 }
 
 /// Both fits as counts in bins of `width`: the Gaussian dashed, the Laplacian dotted, the better one stronger.

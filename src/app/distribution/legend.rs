@@ -1,12 +1,23 @@
 //! The line above the histogram: what each colour means, and the menu of what is shown.
 
-use super::super::learn::glossary::{Term, help_ui};
+use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::plot::swatch;
 use super::super::text;
 use super::super::theme::tokens;
 use super::show::Show;
 use crate::session::LayerView;
 use egui::Ui;
+
+/// The words of the legend, for the one `?` at its end.
+const WORDS: [Term; 7] = [
+    Term::Grid,
+    Term::Weight,
+    Term::Channel,
+    Term::Outlier,
+    Term::Sigma,
+    Term::Split,
+    Term::Clip,
+];
 
 /// Draws the legend; it wraps where it does not fit.
 pub(super) fn legend_ui(ui: &mut Ui, show: &mut Show, view: &LayerView, sigma: f64) {
@@ -44,7 +55,7 @@ pub(super) fn legend_ui(ui: &mut Ui, show: &mut Show, view: &LayerView, sigma: f
                 Term::Grid.text()
             );
             swatch(ui, colors.grid, &values, &help);
-            help_ui(ui, Term::Grid);
         }
+        words_help_ui(ui, "the histogram", &WORDS);
     });
 }

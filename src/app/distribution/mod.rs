@@ -23,11 +23,12 @@ use super::Outbox;
 use super::plot::export::figure_menu;
 use super::plot::{Steps, histogram_plot};
 use super::theme::{Tokens, faded, tokens};
+use super::waiting::{failure_ui, waiting_ui};
 use crate::network::LayerKind;
 use crate::quantization::Clip;
-use crate::session::{Action, LayerFacts, LayerView, LayerViewKey, OpenNetwork, whole_range};
+use crate::session::{Action, Kind, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, whole_range};
 use egui::{CursorIcon, Ui};
-use egui_plot::{PlotBounds, PlotUi};
+use egui_plot::{LineStyle, PlotBounds, PlotUi, VLine};
 use stack::{Bins, Stack};
 use transition::Transition;
 
@@ -56,9 +57,10 @@ struct Picture<'a> {
 
 impl DistributionPanel {
     /// Draws legend, plot and readout into the `height` that is given.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, height: f32, out: &mut Outbox) {
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+        let sigma = session.saved.sigma;
         let Some((key, view)) = open.view() else {
-            waiting_ui(ui, open, height);
+            missing_ui(ui, session, open, height, out);
             return;
         };
         match (open.details(), open.original.network.layers.get(open.selected())) {
@@ -69,7 +71,7 @@ impl DistributionPanel {
                 }
             }
             (None, Some(layer)) if layer.kind == LayerKind::Quantized => {
-                waiting_ui(ui, open, height);
+                missing_ui(ui, session, open, height, out);
                 return;
             }
             (None, _) => {}
@@ -132,10 +134,11 @@ impl DistributionPanel {
             .allow_double_click_reset(false)
             .show(ui, |plot| {
                 plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest]));
+                sigma_bounds(plot, picture, colors);
                 self.bars(plot, colors, picture, &bins, clipped);
                 let mut hand = Hand::default();
                 if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid);
+                    draw_grid(plot, quantized.grid, colors.grid, colors.handle);
                     let threshold = f64::from(quantized.threshold);
                     hand = threshold_line(plot, self.grip, threshold, &[-1.0, 1.0], whole.1, colors.handle);
                 }
@@ -218,6 +221,18 @@ impl DistributionPanel {
     }
 }
 
+/// Where outliers begin on either side.
+fn sigma_bounds(plot: &mut PlotUi<'_>, picture: &Picture<'_>, colors: &Tokens) {
+    let Some(statistics) = picture.facts.readable() else {
+        return;
+    };
+    for side in [-1.0, 1.0] {
+        let at = statistics.mean + side * picture.sigma * statistics.std;
+        let line = VLine::new("outliers begin", at).color(faded(colors.outlier, 0.8));
+        plot.vline(line.width(1.0).style(LineStyle::dotted_dense()).allow_hover(false));
+    }
+}
+
 /// How much higher than its bars a plot is, with the labels of marks above them or without.
 pub(super) fn headroom(height: f32, marks: bool) -> f64 {
     if marks {
@@ -251,12 +266,18 @@ fn send(hand: &Hand, open: &OpenNetwork, out: &mut Outbox) {
     }
 }
 
-fn waiting_ui(ui: &mut Ui, open: &OpenNetwork, height: f32) {
+/// Why there is no histogram, or how far it is.
+fn missing_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
     ui.allocate_ui(egui::vec2(ui.available_width(), height), |ui| {
-        ui.centered_and_justified(|ui| match open.view_failure() {
-            Some(reason) => ui.colored_label(tokens(ui).error, format!("The weights cannot be shown: {reason}")),
-            None if open.original.layers.is_empty() => ui.label("This network has no layer with weights."),
-            None => ui.label("Reading the weights…"),
-        });
+        match open.view_failure() {
+            Some(reason) => failure_ui(ui, "The weights cannot be shown", reason),
+            None if open.original.layers.is_empty() => {
+                ui.centered_and_justified(|ui| ui.label("This network has no layer with weights."));
+            }
+            None => {
+                let kinds = [Kind::LayerView, Kind::Prepare, Kind::Measure];
+                waiting_ui(ui, session, &kinds, "Reading the weights…", height, out);
+            }
+        }
     });
 }

@@ -1,6 +1,6 @@
 //! What the grid costs the layer, in numbers and in words.
 
-use super::super::learn::glossary::{Term, help_ui};
+use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::text;
 use crate::session::{After, LayerView};
 use egui::Ui;
@@ -29,7 +29,7 @@ pub(in crate::app) fn errors_ui(ui: &mut Ui, mse: f64, clip_mse: f64, sqnr_db: f
         ui.spacing_mut().item_spacing.x = 4.0;
         ui.label(numbers)
             .on_hover_text(format!("{}\n{}", Term::Mse.text(), Term::Sqnr.text()));
-        help_ui(ui, Term::Sqnr);
+        words_help_ui(ui, "the error", &[Term::Mse, Term::Rounding, Term::Clip, Term::Sqnr]);
     });
 }
 

@@ -1,6 +1,7 @@
 //! The selected layer's SQNR against splits and against bits, a line for each way to clip; a click takes a setting.
 
 use super::super::Outbox;
+use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, number_marks, number_text};
@@ -11,7 +12,10 @@ use crate::network::Support;
 use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, split_count};
 use crate::session::{ErrorCurvesKey, OpenNetwork};
 use egui::{Response, RichText, Ui};
-use egui_plot::{Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotUi, Points, VLine};
+use egui_plot::{AxisHints, GridMark, Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotUi, Points, VLine};
+
+/// The words of the curves.
+const WORDS: [Term; 4] = [Term::Sqnr, Term::Clip, Term::ExpandRatio, Term::Bits];
 
 /// Curves with at most so many points have a marker on each.
 const MOST_MARKERS: usize = 9;
@@ -100,6 +104,7 @@ fn legend_ui(ui: &mut Ui, curves: &[(Clip, Vec<CurvePoint>)]) {
             ui.label(text::note(text::clip(*clip)));
             ui.add_space(6.0);
         }
+        words_help_ui(ui, "the error curves", &WORDS);
     });
 }
 
@@ -140,19 +145,23 @@ impl Panel<'_> {
             .allow_drag(false)
             .allow_boxed_zoom(false)
             .allow_axis_zoom_drag(false)
-            .x_axis_label(self.x_label())
+            .custom_x_axes(vec![
+                AxisHints::new_x()
+                    .label(self.x_label())
+                    .label_spacing(18.0..=24.0)
+                    .formatter(move |mark: GridMark, _| {
+                        if whole {
+                            format!("{:.0}", mark.value)
+                        } else {
+                            number_text(&mark)
+                        }
+                    }),
+            ])
             .y_axis_label("SQNR, dB")
             .y_axis_min_width(40.0)
             .x_grid_spacer(move |input| {
-                let marks = number_marks(&input, 30.0).into_iter();
+                let marks = number_marks(&input, if whole { 20.0 } else { 40.0 }).into_iter();
                 marks.filter(|mark| !whole || mark.value.fract() == 0.0).collect()
-            })
-            .x_axis_formatter(move |mark, _| {
-                if whole {
-                    format!("{:.0}", mark.value)
-                } else {
-                    number_text(&mark)
-                }
             })
             .y_grid_spacer(|input| number_marks(&input, 30.0))
             .y_axis_formatter(|mark, _| number_text(&mark))

@@ -5,8 +5,8 @@ mod sensitivity;
 
 use super::Outbox;
 use super::text::note;
-use super::theme::tokens;
-use crate::session::{OpenNetwork, Session};
+use super::waiting::{failure_ui, waiting_ui};
+use crate::session::{Kind, OpenNetwork, Session};
 use egui::{Label, ScrollArea, Ui};
 
 /// State of the view between frames.
@@ -21,7 +21,7 @@ impl ErrorsPanel {
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         self.drawn = true;
         ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            curves_ui(ui, open, (height * 0.5).clamp(150.0, 380.0), out);
+            curves_ui(ui, session, open, (height * 0.5).clamp(150.0, 380.0), out);
             ui.separator();
             sensitivity::sensitivity_ui(ui, session, open, out);
         });
@@ -33,13 +33,10 @@ impl ErrorsPanel {
     }
 }
 
-fn curves_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+fn curves_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
     match (open.error_curves(), open.error_curves_failure()) {
         (_, Some(reason)) => {
-            ui.colored_label(
-                tokens(ui).error,
-                format!("The error curves cannot be computed: {reason}"),
-            );
+            failure_ui(ui, "The error curves cannot be computed", reason);
         }
         (Some((_, found)), None) if found.by_bits.is_empty() => {
             ui.label("No error curves: a weight of this layer is NaN or infinite.");
@@ -47,11 +44,18 @@ fn curves_ui(ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         (Some((key, found)), None) => curves::curves_ui(ui, open, key, found, height, out),
         (None, None) => {
             let layer = open.original.network.layers.get(open.selected());
-            ui.label(match layer {
-                None => "This network has no layer with weights.",
-                Some(layer) if !layer.support.can_quantize() => "This layer can only be looked at: it has no error.",
-                Some(_) => "Computing the error curves…",
-            });
+            match layer {
+                None => {
+                    ui.label("This network has no layer with weights.");
+                }
+                Some(layer) if !layer.support.can_quantize() => {
+                    ui.label("This layer can only be looked at: it has no error.");
+                }
+                Some(_) => {
+                    let what = "Computing the error curves…";
+                    waiting_ui(ui, session, &[Kind::ErrorCurves], what, height, out);
+                }
+            }
         }
     }
     if open.settings(open.selected()).per_channel {

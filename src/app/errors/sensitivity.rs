@@ -1,12 +1,16 @@
 //! What each layer alone does to the network's outputs: a bar a layer, the worst first.
 
 use super::super::Outbox;
+use super::super::learn::glossary::{Term, help_ui};
+use super::super::plot::Scale;
+use super::super::plot::export::menu;
+use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::preview::job_ui;
 use super::super::text::{self, note};
-use super::super::theme::tokens;
+use super::super::theme::{ink, tokens};
 use crate::inference::LayerSensitivity;
 use crate::session::{Action, Kind, OpenNetwork, Session};
-use egui::{Align2, Rect, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Rect, Response, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
 
 /// Height of a bar, points.
 const ROW: f32 = 18.0;
@@ -27,6 +31,7 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
             }
             None => {}
         }
+        help_ui(ui, Term::Sensitivity);
         if let Some(reason) = found.failure() {
             ui.label(note(format!("Stopped: {reason}")));
         } else if !found.rows().is_empty() && !open.sensitivity_is_current(session.limit()) {
@@ -34,6 +39,9 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
         }
     });
     if found.rows().is_empty() {
+        let what = "Which layers do the network's answers depend on? The network is run with one layer quantized at a time; \
+                    without data, on seeded noise.";
+        ui.add(egui::Label::new(note(what)).wrap());
         return;
     }
     ui.label(note(
@@ -42,8 +50,12 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
     let rows = worst_first(found.rows());
     let finite = rows.iter().map(|row| decibels(row)).filter(|db| db.is_finite());
     let most = finite.fold(1.0, f64::max);
-    for row in rows {
-        row_ui(ui, open, row, most, out);
+    let all = ui.available_rect_before_wrap();
+    for row in &rows {
+        let response = row_ui(ui, open, row, most, out);
+        menu(&response, all.intersect(ui.clip_rect()), out, || {
+            figure(ui, open, &rows, most)
+        });
     }
 }
 
@@ -58,7 +70,7 @@ fn worst_first(rows: &[LayerSensitivity]) -> Vec<&LayerSensitivity> {
     rows
 }
 
-fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, out: &mut Outbox) {
+fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, out: &mut Outbox) -> Response {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), ROW), Sense::click());
     let selected = open.selected_name() == row.name;
     let number = text::decibels(decibels(row));
@@ -96,10 +108,29 @@ fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, ou
         vec2(room * share, ROW - 8.0),
     );
     painter.rect_filled(bar, 1.0, tokens(ui).sqnr(decibels(row)));
-    if response.on_hover_text(hover_text(row)).clicked()
+    let response = response.on_hover_text(hover_text(row));
+    if response.clicked()
         && let Some(layer) = open.original.network.layer_index(&row.name)
     {
         out.actions.push(Action::SelectLayer(layer));
+    }
+    response
+}
+
+/// The bars, to copy or save.
+fn figure(ui: &Ui, open: &OpenNetwork, rows: &[&LayerSensitivity], most: f64) -> Figure {
+    Figure {
+        title: format!("sensitivity of the layers of {}", open.original.network.name),
+        x: "layer".to_owned(),
+        y: "SQNR of the outputs, dB".to_owned(),
+        x_range: (-0.7, rows.len() as f64 - 0.3),
+        y_range: (0.0, most * 1.05),
+        scale: Scale::Linear,
+        series: vec![Series {
+            name: "only this layer quantized".to_owned(),
+            color: ink(tokens(ui).quantized),
+            shape: Shape::Named(rows.iter().map(|row| (row.name.clone(), decibels(row))).collect()),
+        }],
     }
 }
 

@@ -1,6 +1,9 @@
 //! The boxes of the graph: where they lie on the screen, how they look, what a click on one selects.
 
 use super::drawing::{Drawing, Node};
+use crate::app::Outbox;
+use crate::app::network::layers_figure;
+use crate::app::plot::export::menu;
 use crate::app::text;
 use crate::app::theme::{faded, readable_on, thin, tokens};
 use crate::session::OpenNetwork;
@@ -62,6 +65,7 @@ pub(super) fn boxes_ui(
     drawing: &Drawing,
     frame: &Frame,
     open: &OpenNetwork,
+    out: &mut Outbox,
 ) -> Option<usize> {
     let (first, last) = frame.rows();
     let mut clicked = None;
@@ -87,6 +91,7 @@ pub(super) fn boxes_ui(
                 let next = present.map_or(0, |place| (place + 1) % found.layers.len());
                 clicked = Some(found.layers[next]);
             }
+            menu(&response, frame.rect, out, || layers_figure(ui, open, None));
             response.on_hover_text(label);
         }
     }
@@ -176,13 +181,12 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
     );
 }
 
-/// Text around a point, cut in the middle where it is wider than `room`.
+/// Text around a point, abbreviated where it is wider than `room`.
 fn write(painter: &Painter, centre: Pos2, words: &str, font: FontId, color: Color32, room: f32) {
-    let mut galley = painter.layout_no_wrap(words.to_owned(), font.clone(), color);
-    if galley.size().x > room {
-        let keep = (words.chars().count() as f32 * room / galley.size().x).floor().max(4.0) as usize;
-        galley = painter.layout_no_wrap(text::elide_middle(words, keep.saturating_sub(1)), font, color);
-    }
+    let layout = |words: String| painter.layout_no_wrap(words, font.clone(), color);
+    let galley = layout(text::abbreviated(words, |words| {
+        layout(words.to_owned()).size().x <= room
+    }));
     let rect = Align2::CENTER_CENTER.anchor_size(centre, galley.size());
     painter.galley(rect.min, galley, color);
 }

@@ -2,7 +2,7 @@
 
 use super::place::{Placement, place};
 use crate::network::Network;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A node of the graph.
 #[derive(Debug, Clone)]
@@ -13,6 +13,20 @@ pub(super) struct Node {
     pub(super) name: String,
     /// The layers in it, by position: none for a node without weights, two for a recurrent one.
     pub(super) layers: Vec<usize>,
+    /// It is no node of the file but an input or an output of the network.
+    pub(super) is_end: bool,
+}
+
+impl Node {
+    /// An input or an output of the network.
+    fn end(what: &str, name: &str) -> Self {
+        Self {
+            op: what.to_owned(),
+            name: name.to_owned(),
+            layers: Vec::new(),
+            is_end: true,
+        }
+    }
 }
 
 /// The nodes with their places and the edges between them.
@@ -41,6 +55,12 @@ impl Drawing {
         let mut nodes = Vec::new();
         let mut makers: HashMap<&str, usize> = HashMap::new();
         let mut edges = Vec::new();
+        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
+        let inputs = graph.input.iter().map(|input| input.name());
+        for name in inputs.filter(|name| !constants.contains(name)) {
+            makers.insert(name, nodes.len());
+            nodes.push(Node::end("input", name));
+        }
         let shown = |op: &str| op != "Constant";
         for (position, node) in graph.node.iter().enumerate().filter(|(_, node)| shown(node.op_type())) {
             let own = nodes.len();
@@ -62,7 +82,13 @@ impl Drawing {
                 op: node.op_type().to_owned(),
                 name: name.to_owned(),
                 layers: layers_at.remove(&position).unwrap_or_default(),
+                is_end: false,
             });
+        }
+        for output in &graph.output {
+            let made = makers.get(output.name()).copied();
+            edges.extend(made.map(|from| (from, nodes.len())));
+            nodes.push(Node::end("output", output.name()));
         }
         Self::of(nodes, edges)
     }
@@ -97,6 +123,14 @@ mod tests {
         assert!(drawing.edges.iter().all(|(from, to)| row[*from] < row[*to]));
         let adds = drawing.nodes.iter().filter(|node| node.op == "Add").count();
         assert!(adds >= 9, "a residual network: {adds}");
+        let ends: Vec<&str> = drawing
+            .nodes
+            .iter()
+            .filter(|node| node.is_end)
+            .map(|node| node.op.as_str())
+            .collect();
+        assert_eq!(ends, ["input", "output"]);
+        assert!(drawing.edges.iter().any(|(from, _)| drawing.nodes[*from].is_end));
         let shortcuts = drawing.placement.lanes.iter().flatten().count();
         assert!(shortcuts > 0, "shortcuts go around the blocks");
     }

@@ -7,6 +7,10 @@ mod drawing;
 mod place;
 
 use super::Outbox;
+use super::learn::glossary::{Term, help_ui};
+use super::network::layers_figure;
+use super::plot::export::menu;
+use super::plot::sqnr_scale_ui;
 use super::text::{self, note};
 use super::theme::{thin, tokens};
 use crate::jobs::{Jobs, Waker};
@@ -14,8 +18,13 @@ use crate::network::Network;
 use crate::session::{Action, OpenNetwork};
 use boxes::{Frame, STEP, box_rect};
 use drawing::Drawing;
-use egui::{Context, Painter, Pos2, Rect, Sense, Ui, Vec2, pos2, vec2};
+use egui::{Color32, Context, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
+
+/// Zoom below which arrow heads are too small to be seen.
+const LEAST_ARROW: f32 = 0.4;
+/// Empty ground around the graph, in its own points.
+const MARGIN: f32 = 16.0;
 
 const ZOOM: std::ops::RangeInclusive<f32> = 0.04..=2.0;
 
@@ -88,11 +97,14 @@ impl GraphPanel {
                 .on_hover_text("Go to the selected layer, at normal size.")
                 .clicked();
             let layers = drawing.node_of.len() as u64;
-            let count = text::plural(drawing.nodes.len() as u64, "node", "nodes");
+            let nodes = drawing.nodes.iter().filter(|node| !node.is_end).count();
+            let count = text::plural(nodes as u64, "node", "nodes");
             ui.label(note(format!("{count}, {} with weights", text::full_count(layers))))
                 .on_hover_text(
                     "The colour of a box is its error; small boxes have no weights. Drag to move, scroll to go along, scroll with Ctrl to zoom.",
                 );
+            sqnr_scale_ui(ui);
+            help_ui(ui, Term::Sqnr);
         });
         let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
         let bounds = bounds(drawing);
@@ -116,7 +128,9 @@ impl GraphPanel {
         };
         let painter = ui.painter_at(rect);
         edges(ui, &painter, drawing, &frame);
-        if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open) {
+        response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, "Graph of the network"));
+        menu(&response, rect, out, || layers_figure(ui, open, None));
+        if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, out) {
             self.followed = Some(layer);
             out.actions.push(Action::SelectLayer(layer));
         }
@@ -178,8 +192,24 @@ impl GraphPanel {
         if moved != Vec2::ZERO {
             self.middle += moved / self.zoom;
         }
-        self.middle = self.middle.clamp(bounds.min, bounds.max);
+        self.middle = held(self.middle, rect.size() / self.zoom, bounds);
     }
+}
+
+/// The point nearest to `middle` around which a view of `size` shows no more empty ground than it must.
+fn held(middle: Pos2, size: Vec2, bounds: Rect) -> Pos2 {
+    let held = |middle: f32, size: f32, low: f32, high: f32| {
+        if high - low <= size {
+            (low + high) / 2.0
+        } else {
+            middle.clamp(low + size / 2.0, high - size / 2.0)
+        }
+    };
+    let bounds = bounds.expand(MARGIN);
+    pos2(
+        held(middle.x, size.x, bounds.min.x, bounds.max.x),
+        held(middle.y, size.y, bounds.min.y, bounds.max.y),
+    )
 }
 
 /// All boxes, in the graph's own points.
@@ -190,6 +220,20 @@ fn bounds(drawing: &Drawing) -> Rect {
     });
     let rows = drawing.placement.rows.len().saturating_sub(1) as f32;
     Rect::from_min_max(pos2(left * STEP.x, 0.0), pos2(right * STEP.x, rows * STEP.y)).expand2(STEP / 2.0)
+}
+
+/// The end of a line: which way the values flow.
+fn arrow_head(painter: &Painter, points: &[Pos2], zoom: f32, color: Color32) {
+    let (Some(&end), Some(&before)) = (points.last(), points.get(points.len().wrapping_sub(2))) else {
+        return;
+    };
+    if zoom < LEAST_ARROW {
+        return;
+    }
+    let along = (end - before).normalized() * 7.0 * zoom;
+    let across = along.rot90() * 0.45;
+    let corners = vec![end, end - along + across, end - along - across];
+    painter.add(Shape::convex_polygon(corners, color, egui::Stroke::NONE));
 }
 
 /// The lines between the boxes in sight.
@@ -212,6 +256,21 @@ fn edges(ui: &Ui, painter: &Painter, drawing: &Drawing, frame: &Frame) {
         }
         points.push(end);
         let points: Vec<Pos2> = points.into_iter().map(|point| frame.point(point)).collect();
+        arrow_head(painter, &points, frame.zoom, color);
         painter.line(points, thin(color));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_small_graph_stands_in_the_middle_and_a_large_one_ends_at_the_edge() {
+        let bounds = Rect::from_min_max(pos2(-100.0, 0.0), pos2(100.0, 2000.0));
+        let view = vec2(400.0, 500.0);
+        assert_eq!(held(pos2(90.0, -50.0), view, bounds), pos2(0.0, 250.0 - MARGIN));
+        assert_eq!(held(pos2(0.0, 1000.0), view, bounds), pos2(0.0, 1000.0));
+        assert_eq!(held(pos2(0.0, 9000.0), view, bounds), pos2(0.0, 1750.0 + MARGIN));
     }
 }

@@ -3,15 +3,21 @@
 mod cells;
 
 use super::Outbox;
-use super::text::note;
+use super::learn::glossary::{Term, words_help_ui};
+use super::plot::figure::quoted;
+use super::text::{self, note};
 use crate::quantization::Plan;
 use crate::session::{Action, LayerFacts, OpenNetwork};
 use cells::{Field, cell_ui, fields, header_ui};
 use egui::{Align, Key, Layout, Sense, Ui};
 use egui_extras::{Column, TableBuilder};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 const ROW_HEIGHT: f32 = 20.0;
+
+/// The words of the table.
+const WORDS: [Term; 5] = [Term::Layer, Term::Outlier, Term::Sigma, Term::Sqnr, Term::Bits];
 
 /// What the order of rows was computed from.
 struct OrderKey {
@@ -129,9 +135,11 @@ impl LayerTable {
                     for &field in fields {
                         row.col(|ui| cell_ui(ui, field, open, layer, common_end));
                     }
-                    if row.response().clicked() {
+                    let response = row.response();
+                    if response.clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
+                    response.context_menu(|ui| row_menu(ui, open, layer, order));
                 });
             });
         if let Some(field) = sort {
@@ -157,6 +165,7 @@ impl LayerTable {
                 let response = ui
                     .add(drag)
                     .on_hover_text("How many standard deviations from the mean make an outlier.");
+                words_help_ui(ui, "the layers", &WORDS);
                 let label = ui.label(note("outlier beyond"));
                 if response.labelled_by(label.id).changed() {
                     out.actions.push(Action::SetSigma(value));
@@ -213,6 +222,49 @@ impl LayerTable {
         }
         self.order = Some((key, order));
     }
+}
+
+/// What can be copied of a row: right-click.
+fn row_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize]) {
+    let rows = [
+        ("Copy name", "The layer's full name."),
+        ("Copy row", "The layer's numbers, as CSV."),
+        ("Copy table", "All rows in their present order, as CSV."),
+    ];
+    for (text, what) in rows {
+        if ui.button(text).on_hover_text(what).clicked() {
+            let copied = match text {
+                "Copy name" => open.original.network.layers[layer].name.clone(),
+                "Copy row" => csv(open, &[layer]),
+                _ => csv(open, order),
+            };
+            ui.ctx().copy_text(copied);
+            ui.close();
+        }
+    }
+}
+
+/// The numbers of those layers, a row each.
+fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
+    let mut text = "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB\n".to_owned();
+    for &index in layers {
+        let (layer, facts) = (&open.original.network.layers[index], &open.shown().layers[index]);
+        let plan = open.planned().map(|(_, planned)| &planned.plan);
+        let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
+        // Writing into a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{},{},{},{},{},{},{}",
+            quoted(&layer.name),
+            layer.op,
+            text::shape(&layer.shape),
+            layer.parameters(),
+            number(facts.max_in_sigma()),
+            facts.outliers,
+            number(plan.and_then(|plan| sqnr(plan, index)))
+        );
+    }
+    text
 }
 
 /// Length of the last dotted part that all names share (`.weight`), 0 if they don't.

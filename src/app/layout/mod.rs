@@ -8,6 +8,7 @@ mod tab;
 
 pub(super) use saved::SavedLayout;
 
+use super::command::Command;
 use super::view::{View, Views};
 use super::{Outbox, theme};
 use crate::session::{OpenNetwork, Session};
@@ -25,7 +26,7 @@ const DESCRIBED: Vec2 = vec2(1280.0, 740.0);
 /// In it: widths of the layers and the recipe, height of the preview.
 const LAYERS_WIDTH: f32 = 340.0;
 const RECIPE_WIDTH: f32 = 284.0;
-const PREVIEW_HEIGHT: f32 = 132.0;
+const PREVIEW_HEIGHT: f32 = 152.0;
 
 /// The tree of views.
 pub(super) struct Layout {
@@ -123,7 +124,6 @@ impl Layout {
 
 /// What to do when every view was closed.
 fn closed_ui(ui: &mut Ui, out: &mut Outbox) {
-    use super::command::Command;
     ui.vertical_centered(|ui| {
         ui.add_space(ui.available_height() * 0.4);
         ui.label("All views are closed. The menu View opens them again.");
@@ -168,7 +168,10 @@ impl Behavior<View> for Drawing<'_> {
             _ => {}
         }
         match view {
-            Some(view) => tab.response.on_hover_text(view.tooltip()),
+            Some(view) => {
+                let command = Command::ShowView(view);
+                tab.response.on_hover_text(command.tooltip_with_keys(ui.ctx()))
+            }
             None => tab.response,
         }
     }

@@ -1,12 +1,14 @@
 //! Lesson: clipping trades a few large errors for many small ones.
 
-use super::super::theme::tokens;
+use super::super::theme::{ink, tokens};
 use super::super::{Outbox, text};
 use super::scene::{FIGURE, Scene, sentences};
-use crate::app::plot::{number_marks, number_text};
+use crate::app::plot::export::figure_menu;
+use crate::app::plot::figure::{Figure, Series, Shape};
+use crate::app::plot::{Scale, number_marks, number_text};
 use crate::quantization::{Clip, ExpectedError, Grid, expected_error};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::{Slider, Ui};
+use egui::{Color32, Slider, Ui};
 use egui_plot::{Legend, Line, LineStyle, Plot, PlotPoints, VLine};
 
 /// Thresholds of the curve.
@@ -43,7 +45,7 @@ impl ClippingLesson {
         }
         let points = self.curve.as_ref().map_or(&[][..], |(_, _, points)| points);
         let threshold = scene.max_abs * self.threshold / 100.0;
-        plot_ui(ui, points, threshold);
+        plot_ui(ui, scene, points, threshold, out);
         let Some(best) = points.iter().min_by(|a, b| a.1.mse.total_cmp(&b.1.mse)) else {
             return;
         };
@@ -100,13 +102,21 @@ fn curve(scene: &Scene<'_>) -> Vec<(f32, ExpectedError)> {
     (2..=POINTS).map(at).collect()
 }
 
-fn plot_ui(ui: &mut Ui, points: &[(f32, ExpectedError)], threshold: f32) {
+type Part = fn(&ExpectedError) -> f64;
+
+fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, points: &[(f32, ExpectedError)], threshold: f32, out: &mut Outbox) {
     let colors = tokens(ui);
-    let line = |name: &str, color, of: &dyn Fn(&ExpectedError) -> f64| {
-        let points: Vec<[f64; 2]> = points.iter().map(|(t, error)| [f64::from(*t), of(error)]).collect();
-        Line::new(name, PlotPoints::from(points)).color(color).width(2.0)
-    };
-    Plot::new("lesson clipping")
+    let parts: [(&str, Color32, LineStyle, Part); 3] = [
+        ("both", colors.quantized, LineStyle::Solid, |error| error.mse),
+        ("rounding", colors.original, LineStyle::dashed_dense(), |error| {
+            error.mse - error.clip_mse
+        }),
+        ("clipping", colors.clipped, LineStyle::dotted_dense(), |error| {
+            error.clip_mse
+        }),
+    ];
+    let places = |of: Part| -> Vec<[f64; 2]> { points.iter().map(|(t, error)| [f64::from(*t), of(error)]).collect() };
+    let shown = Plot::new("lesson clipping")
         .height(FIGURE)
         .allow_zoom(false)
         .allow_scroll(false)
@@ -124,15 +134,33 @@ fn plot_ui(ui: &mut Ui, points: &[(f32, ExpectedError)], threshold: f32) {
         .label_formatter(|_| None)
         .legend(Legend::default())
         .show(ui, |plot| {
-            plot.line(line("both", colors.quantized, &|error| error.mse));
-            plot.line(
-                line("rounding", colors.original, &|error| error.mse - error.clip_mse).style(LineStyle::dashed_dense()),
-            );
-            plot.line(line("clipping", colors.clipped, &|error| error.clip_mse).style(LineStyle::dotted_dense()));
+            for (name, color, style, of) in parts {
+                let line = Line::new(name, PlotPoints::from(places(of))).color(color);
+                plot.line(line.width(2.0).style(style));
+            }
             plot.vline(
                 VLine::new("threshold", f64::from(threshold))
                     .color(colors.handle)
                     .width(1.5),
             );
         });
+    let most = points
+        .iter()
+        .map(|(_, error)| error.mse)
+        .fold(f64::MIN_POSITIVE, f64::max);
+    figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+        title: format!("error against threshold of {}", scene.open.selected_name()),
+        x: "threshold".to_owned(),
+        y: "mean squared error".to_owned(),
+        x_range: (0.0, f64::from(scene.max_abs)),
+        y_range: (0.0, most * 1.05),
+        scale: Scale::Linear,
+        series: parts
+            .map(|(name, color, _, of)| Series {
+                name: name.to_owned(),
+                color: ink(color),
+                shape: Shape::Line(places(of)),
+            })
+            .into(),
+    });
 }

@@ -1,9 +1,11 @@
 //! Lesson: each split costs a channel and gains less than the one before.
 
-use super::super::theme::tokens;
+use super::super::theme::{ink, tokens};
 use super::super::{Outbox, text};
 use super::scene::{FIGURE, Scene, sentences};
-use crate::app::plot::{number_marks, number_text};
+use crate::app::plot::export::figure_menu;
+use crate::app::plot::figure::{Figure, Series, Shape};
+use crate::app::plot::{Scale, number_marks, number_text};
 use crate::session::Action;
 use egui::{Slider, Ui};
 use egui_plot::{Line, Plot, PlotPoints, VLine};
@@ -33,7 +35,7 @@ impl CostLesson {
         }
         let channels = layer.layout.channels.max(1);
         let percent = |splits: usize| splits as f64 / channels as f64 * 100.0;
-        plot_ui(ui, levels, percent, self.percent);
+        plot_ui(ui, scene, percent, self.percent, out);
         ui.horizontal(|ui| {
             let label = ui.label("Expand ratio");
             let slider = Slider::new(&mut self.percent, 0.0..=MOST).suffix(" %").step_by(0.5);
@@ -84,8 +86,9 @@ impl CostLesson {
     }
 }
 
-fn plot_ui(ui: &mut Ui, levels: &[f32], percent: impl Fn(usize) -> f64, ratio: f64) {
+fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, percent: impl Fn(usize) -> f64, ratio: f64, out: &mut Outbox) {
     let colors = tokens(ui);
+    let levels = &scene.view.levels;
     // Down in steps: nothing lies between two numbers of splits.
     let mut points: Vec<[f64; 2]> = Vec::new();
     for (splits, level) in levels
@@ -98,7 +101,7 @@ fn plot_ui(ui: &mut Ui, levels: &[f32], percent: impl Fn(usize) -> f64, ratio: f
         }
         points.push([percent(splits), f64::from(*level)]);
     }
-    Plot::new("lesson cost")
+    let shown = Plot::new("lesson cost")
         .height(FIGURE)
         .allow_zoom(false)
         .allow_scroll(false)
@@ -117,10 +120,26 @@ fn plot_ui(ui: &mut Ui, levels: &[f32], percent: impl Fn(usize) -> f64, ratio: f
         .label_formatter(|_| None)
         .show(ui, |plot| {
             plot.line(
-                Line::new("largest |w|", PlotPoints::from(points))
+                Line::new("largest |w|", PlotPoints::from(points.clone()))
                     .color(colors.split)
                     .width(2.0),
             );
             plot.vline(VLine::new("expand ratio", ratio).color(colors.handle).width(1.5));
         });
+    let most = points.iter().fold((MOST, f64::MIN_POSITIVE), |most, [x, y]| {
+        (most.0.max(*x), most.1.max(*y))
+    });
+    figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+        title: format!("largest weight against splits of {}", scene.open.selected_name()),
+        x: "channels added, %".to_owned(),
+        y: "largest |w| left".to_owned(),
+        x_range: (0.0, most.0),
+        y_range: (0.0, most.1 * 1.05),
+        scale: Scale::Linear,
+        series: vec![Series {
+            name: "largest |w|".to_owned(),
+            color: ink(colors.split),
+            shape: Shape::Line(points),
+        }],
+    });
 }

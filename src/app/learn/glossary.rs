@@ -1,7 +1,6 @@
 //! The one table of terms: each explained in two sentences, for hover texts and for the `?` beside a word.
 
-use crate::app::text;
-use egui::{Popup, Response, Ui, WidgetInfo};
+use egui::{Popup, Response, Sense, Ui, WidgetInfo, vec2};
 
 /// A term that a person may not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,11 +31,16 @@ pub(in crate::app) enum Term {
     HeatMap,
     Plain,
     Agreement,
+    Sensitivity,
+    TopOne,
+    Perplexity,
+    BatchNorm,
+    Mac,
 }
 
 impl Term {
     /// All terms, in the order of the list.
-    pub(in crate::app) const ALL: [Self; 26] = [
+    pub(in crate::app) const ALL: [Self; 31] = [
         Self::Weight,
         Self::Layer,
         Self::Channel,
@@ -63,6 +67,11 @@ impl Term {
         Self::HeatMap,
         Self::Plain,
         Self::Agreement,
+        Self::Sensitivity,
+        Self::TopOne,
+        Self::Perplexity,
+        Self::BatchNorm,
+        Self::Mac,
     ];
 
     /// What it is called.
@@ -77,7 +86,7 @@ impl Term {
             Self::Rounding => "rounding error",
             Self::Outlier => "outlier",
             Self::Sigma => "σ (sigma)",
-            Self::Split => "channel splitting",
+            Self::Split => "channel splitting (OCS)",
             Self::ExpandRatio => "expand ratio",
             Self::QaSplit => "quantization-aware split",
             Self::Clip => "clipping",
@@ -94,6 +103,11 @@ impl Term {
             Self::HeatMap => "heat map",
             Self::Plain => "plain",
             Self::Agreement => "agreement",
+            Self::Sensitivity => "sensitivity",
+            Self::TopOne => "top-1",
+            Self::Perplexity => "perplexity",
+            Self::BatchNorm => "batch-norm",
+            Self::Mac => "MAC",
         }
     }
 
@@ -189,21 +203,79 @@ impl Term {
             Self::Agreement => {
                 "How often the quantized network gives the same answer as the float network. It needs no labels."
             }
+            Self::Sensitivity => {
+                "What one layer alone does to the network's outputs when only it is quantized. Bits and splits are best spent on the \
+                 layers that are sensitive."
+            }
+            Self::TopOne => {
+                "The share of samples for which the network's first answer is right. The ± beside it is one standard error: other \
+                 samples would give a slightly other number."
+            }
+            Self::Perplexity => {
+                "Between how many characters the network hesitates, on average, when it guesses the next one. Less is better, and 1 \
+                 would be perfect."
+            }
+            Self::BatchNorm => {
+                "A step after a layer that scales and shifts each of its channels. Folding multiplies it into the layer's weights, so \
+                 that the same function needs one step less."
+            }
+            Self::Mac => {
+                "Multiply-accumulate: one product added to a sum, the unit of a network's work. A copy of a channel adds as many as the \
+                 channel has."
+            }
         }
     }
 }
 
-/// A small `?` that opens the explanation in place.
+/// Width of an explanation, points.
+const WIDTH: f32 = 300.0;
+
+/// A small `?` that opens the explanation of a term in place.
 pub(in crate::app) fn help_ui(ui: &mut Ui, term: Term) -> Response {
-    let response = ui.add(egui::Button::new(text::note("?")).small().corner_radius(8));
-    let label = format!("What is {}?", term.name());
-    response.widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, &label));
+    explain_ui(ui, term.name(), term.text())
+}
+
+/// The same for the words of a legend: one `?` that explains all of them.
+pub(in crate::app) fn words_help_ui(ui: &mut Ui, of: &str, terms: &[Term]) -> Response {
+    let response = question_ui(ui, &format!("What do the words of {of} mean?"));
     Popup::from_toggle_button_response(&response).show(|ui| {
-        ui.set_max_width(300.0);
-        ui.strong(term.name());
-        ui.label(term.text());
+        ui.set_max_width(WIDTH);
+        for term in terms {
+            ui.strong(term.name());
+            ui.label(term.text());
+        }
     });
-    response.on_hover_text(term.text())
+    response.on_hover_text("What do these words mean?")
+}
+
+/// A small `?` that opens `text` in place: what `name` means or does.
+pub(in crate::app) fn explain_ui(ui: &mut Ui, name: &str, text: &str) -> Response {
+    let response = question_ui(ui, &format!("What is {name}?"));
+    Popup::from_toggle_button_response(&response).show(|ui| {
+        ui.set_max_width(WIDTH);
+        ui.strong(name);
+        ui.label(text);
+    });
+    response.on_hover_text(text)
+}
+
+fn question_ui(ui: &mut Ui, label: &str) -> Response {
+    let size = vec2(14.0, 14.0);
+    let (rect, response) = ui.allocate_exact_size(size, Sense::click());
+    response.widget_info(|| WidgetInfo::labeled(egui::Role::Button, true, label));
+    let visuals = ui.style().interact(&response);
+    let strong = response.hovered() || response.has_focus();
+    let ink = if strong {
+        visuals.fg_stroke.color
+    } else {
+        ui.visuals().weak_text_color().gamma_multiply(0.7)
+    };
+    ui.painter()
+        .circle_stroke(rect.center(), 6.0, egui::Stroke::new(1.0, ink));
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    ui.painter()
+        .text(rect.center(), egui::Align2::CENTER_CENTER, "?", font, ink);
+    response.on_hover_cursor(egui::CursorIcon::Help)
 }
 
 #[cfg(test)]

@@ -16,13 +16,14 @@ impl GridLesson {
     pub(super) fn ui(&mut self, ui: &mut Ui, scene: &Scene<'_>, out: &mut Outbox) {
         let mut bits = self.bits.unwrap_or(scene.bits);
         let grid = Grid::symmetric(bits, scene.max_abs);
-        let color = tokens(ui).grid;
+        let colors = tokens(ui);
         scene.histogram(
             ui,
             "lesson grid",
             |_| false,
+            out,
             |plot| {
-                draw_grid(plot, grid, color);
+                draw_grid(plot, grid, colors.grid, colors.handle);
                 let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());
                 if let Some(pointer) = pointer {
                     let to = text::three_digits(f64::from(grid.round(pointer.x as f32)));

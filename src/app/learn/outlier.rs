@@ -25,12 +25,13 @@ impl OutlierLesson {
     pub(super) fn ui(&mut self, ui: &mut Ui, scene: &Scene<'_>, out: &mut Outbox) {
         let reach = scene.max_abs * self.reach / 100.0;
         let grid = Grid::symmetric(scene.bits, reach);
-        let color = tokens(ui).grid;
+        let colors = tokens(ui);
         scene.histogram(
             ui,
             "lesson outlier",
             |x| x.abs() > f64::from(scene.max_abs) / 2.0,
-            |plot| draw_grid(plot, grid, color),
+            out,
+            |plot| draw_grid(plot, grid, colors.grid, colors.handle),
         );
         ui.horizontal(|ui| {
             let label = ui.label("The grid reaches to");

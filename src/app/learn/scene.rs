@@ -1,8 +1,10 @@
 //! What every lesson shows: the selected layer, its histogram, three sentences, a button.
 
 use super::super::Outbox;
+use super::super::plot::export::figure_menu;
+use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, Steps, histogram_plot};
-use super::super::theme::{faded, tokens};
+use super::super::theme::{faded, ink, tokens};
 use super::sample::Sample;
 use crate::quantization::{Grid, LayerRecipe};
 use crate::session::{LayerView, OpenNetwork, whole_range};
@@ -58,6 +60,7 @@ impl<'a> Scene<'a> {
         ui: &mut Ui,
         id: &str,
         is_outlier: impl Fn(f64) -> bool,
+        out: &mut Outbox,
         more: impl FnOnce(&mut PlotUi<'_>),
     ) {
         let colors = tokens(ui);
@@ -69,7 +72,7 @@ impl<'a> Scene<'a> {
             counts,
         };
         let range = whole_range(self.max_abs);
-        histogram_plot(id, "weight", "weights in a bin", FIGURE, Scale::Log).show(ui, |plot| {
+        let shown = histogram_plot(id, "weight", "weights in a bin", FIGURE, Scale::Log).show(ui, |plot| {
             let top = steps.highest(Scale::Log).max(0.3) * 1.15;
             plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, top]));
             steps.draw(plot, "weights", faded(colors.original, 0.85), Scale::Log, |x| {
@@ -77,6 +80,23 @@ impl<'a> Scene<'a> {
             });
             steps.draw(plot, "outliers", colors.outlier, Scale::Log, &is_outlier);
             more(plot);
+        });
+        figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+            title: format!("weights of {}", self.open.selected_name()),
+            x: "weight".to_owned(),
+            y: "weights in a bin".to_owned(),
+            x_range: range,
+            y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
+            scale: Scale::Log,
+            series: vec![Series {
+                name: "weights".to_owned(),
+                color: ink(colors.original),
+                shape: Shape::Steps {
+                    low,
+                    width: steps.width,
+                    heights: counts.iter().map(|count| *count as f64).collect(),
+                },
+            }],
         });
     }
 

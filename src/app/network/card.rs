@@ -113,13 +113,7 @@ fn title(ui: &Ui, painter: &Painter, inner: Rect, name: &str, number: &str, colo
         let galley = painter.layout_no_wrap(text.to_owned(), font.clone(), strong);
         galley.size().x
     };
-    let full = width(name);
-    let mut shown = name.to_owned();
-    if full > room {
-        let count = name.chars().count();
-        let keep = (count as f32 * room / full.max(1.0)).floor().max(4.0) as usize;
-        shown = text::elide_middle(name, keep.saturating_sub(1));
-    }
+    let shown = text::abbreviated(name, |text| width(text) <= room);
     painter.text(inner.left_top(), Align2::LEFT_TOP, shown, font, strong);
 }
 

@@ -1,10 +1,15 @@
 //! The network view: every layer as a small picture, all on one scale, to be compared at a glance.
 
 mod card;
+mod figure;
 mod rows;
 
+pub(super) use figure::layers_figure;
+
 use super::Outbox;
-use super::plot::swatch;
+use super::learn::glossary::{Term, words_help_ui};
+use super::plot::export::menu;
+use super::plot::{sqnr_scale_ui, swatch};
 use super::text::{self, note};
 use super::theme::tokens;
 use crate::quantization::Plan;
@@ -12,7 +17,11 @@ use crate::session::{Action, LayerFacts, OpenNetwork};
 use card::{CARD, Card, card_ui};
 use egui::{Rect, ScrollArea, Ui, vec2};
 use rows::Rows;
+use std::collections::HashMap;
 use std::sync::Arc;
+
+/// The words of the legend.
+const WORDS: [Term; 5] = [Term::Sigma, Term::Outlier, Term::Sqnr, Term::Plain, Term::Split];
 
 /// Points between cards.
 const GAP: f32 = 8.0;
@@ -25,6 +34,8 @@ enum Order {
     Position,
     Error,
     Outliers,
+    /// What the layer alone does to the outputs, once that was measured.
+    Sensitivity,
 }
 
 /// What the order was computed from.
@@ -32,12 +43,17 @@ struct OrderKey {
     order: Order,
     facts: Arc<Vec<LayerFacts>>,
     plan: Option<Arc<Plan>>,
+    /// SQNR of the outputs with only that layer quantized, decibels; empty unless it is sorted by.
+    outputs: Vec<f64>,
 }
 
 impl OrderKey {
     fn same(&self, other: &Self) -> bool {
         let plan = |key: &Self| key.plan.as_ref().map(Arc::as_ptr);
-        self.order == other.order && Arc::ptr_eq(&self.facts, &other.facts) && plan(self) == plan(other)
+        self.order == other.order
+            && self.outputs == other.outputs
+            && Arc::ptr_eq(&self.facts, &other.facts)
+            && plan(self) == plan(other)
     }
 }
 
@@ -85,6 +101,8 @@ impl NetworkPanel {
         let width = (ui.available_width() - 8.0 + GAP) / columns as f32 - GAP;
         let stride = vec2(width + GAP, CARD.y + GAP);
         let mut visible = Vec::new();
+        let all = ui.available_rect_before_wrap();
+        let rows = &self.rows;
         ScrollArea::vertical()
             .id_salt("network")
             .auto_shrink(false)
@@ -99,13 +117,15 @@ impl NetworkPanel {
                     let rect = Rect::from_min_size(origin + offset, vec2(width, CARD.y));
                     let card = Card {
                         layer,
-                        row: self.rows.get(open, layer),
+                        row: rows.get(open, layer),
                         sigma,
                         reach,
                     };
-                    if card_ui(ui, rect, open, &card).clicked() {
+                    let response = card_ui(ui, rect, open, &card);
+                    if response.clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
+                    menu(&response, all, out, || layers_figure(ui, open, Some(rows)));
                     visible.push(layer);
                 }
             });
@@ -126,6 +146,15 @@ impl NetworkPanel {
                 (Order::Outliers, "outliers", "The largest share of outliers first."),
             ] {
                 ui.selectable_value(&mut self.order, order, name).on_hover_text(why);
+            }
+            let measured = !open.sensitivity().rows().is_empty();
+            ui.add_enabled_ui(measured, |ui| {
+                ui.selectable_value(&mut self.order, Order::Sensitivity, "sensitivity")
+                    .on_hover_text("What harms the network's outputs most when it alone is quantized first.")
+                    .on_disabled_hover_text("Measure it in the view Errors first.");
+            });
+            if !measured && self.order == Order::Sensitivity {
+                self.order = Order::Position;
             }
             ui.add_space(8.0);
             let range = format!("all on ±{} σ of the layer", text::short_number(reach));
@@ -161,6 +190,9 @@ impl NetworkPanel {
             );
             ui.label(note("both: OCS and clip"))
                 .on_hover_text("Split first, then clipped: the bar of two colours.");
+            ui.add_space(8.0);
+            sqnr_scale_ui(ui);
+            words_help_ui(ui, "the network view", &WORDS);
         });
     }
 
@@ -169,6 +201,11 @@ impl NetworkPanel {
             order: self.order,
             facts: Arc::clone(&open.shown().layers),
             plan: open.planned().map(|(_, planned)| Arc::clone(&planned.plan)),
+            outputs: if self.order == Order::Sensitivity {
+                outputs_sqnr(open)
+            } else {
+                Vec::new()
+            },
         };
         if self.sorted.as_ref().is_some_and(|(known, _)| known.same(&key)) {
             return;
@@ -181,10 +218,23 @@ impl NetworkPanel {
                 plan.and_then(|plan| plan.quantized())
                     .map_or(f64::NEG_INFINITY, |quantized| -quantized.sqnr_db)
             }
+            Order::Sensitivity => key.outputs.get(index).map_or(f64::NEG_INFINITY, |sqnr| -sqnr),
             Order::Outliers => key.facts[index].outliers as f64 / layers[index].parameters().max(1) as f64,
         };
         let mut order: Vec<usize> = (0..key.facts.len()).collect();
         order.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
         self.sorted = Some((key, order));
     }
+}
+
+/// SQNR of the outputs with only that layer quantized, for each layer, decibels; infinite where it was not measured.
+fn outputs_sqnr(open: &OpenNetwork) -> Vec<f64> {
+    let rows = open.sensitivity().rows().iter();
+    let known: HashMap<&str, f64> = rows
+        .map(|row| (row.name.as_str(), row.sqnr_db.unwrap_or(f64::INFINITY)))
+        .collect();
+    let layers = open.original.network.layers.iter();
+    layers
+        .map(|layer| known.get(layer.name.as_str()).copied().unwrap_or(f64::INFINITY))
+        .collect()
 }

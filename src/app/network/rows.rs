@@ -45,7 +45,7 @@ type Answer = Vec<(usize, Known)>;
 
 /// All that is known of the layers of one network.
 #[derive(Default)]
-pub(super) struct Rows {
+pub(in crate::app) struct Rows {
     jobs: Option<Jobs<(), Answer>>,
     /// The network that the rows are of.
     of: Option<Arc<Network>>,

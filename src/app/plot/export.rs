@@ -1,4 +1,4 @@
-//! The menu of a plot: its data copied or saved, its picture and its drawing saved. One place for all views.
+//! The menu of a plot: its data and its picture copied or saved, its drawing saved. One place for all views.
 
 use super::figure::Figure;
 use crate::app::Outbox;
@@ -32,10 +32,19 @@ impl FigureFile {
     }
 }
 
+/// Where a plot goes, and as what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    /// Its numbers, on the clipboard.
+    Data,
+    /// Its picture, on the clipboard.
+    Picture,
+    File(FigureFile),
+}
+
 /// What a person asks of a plot.
 pub(in crate::app) struct FigureRequest {
-    /// `None`: the data go on the clipboard.
-    file: Option<FigureFile>,
+    wanted: Wanted,
     figure: Figure,
     /// Where the plot is on the screen, with its axes.
     rect: Rect,
@@ -54,49 +63,64 @@ pub(in crate::app) fn figure_menu(
     figure: impl FnOnce() -> Figure,
 ) {
     response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, name));
+    let rect = Rect::from_min_max(
+        response.rect.min - vec2(AXES.x, 6.0),
+        response.rect.max + vec2(8.0, AXES.y),
+    );
+    menu(response, rect.intersect(ui.clip_rect()), out, figure);
+}
+
+/// The menu alone, on a click on `response`, for a picture that lies in `rect`.
+pub(in crate::app) fn menu(response: &Response, rect: Rect, out: &mut Outbox, figure: impl FnOnce() -> Figure) {
     let entries = [
-        (None, "Copy data", "Put the plot's numbers on the clipboard, as CSV."),
         (
-            Some(FigureFile::Csv),
+            Wanted::Picture,
+            "Copy picture",
+            "Put the plot on the clipboard, as it is on the screen.",
+        ),
+        (
+            Wanted::Data,
+            "Copy data",
+            "Put the plot's numbers on the clipboard, as CSV.",
+        ),
+        (
+            Wanted::File(FigureFile::Csv),
             "Save data (CSV)…",
             "Write the plot's numbers into a file.",
         ),
         (
-            Some(FigureFile::Png),
+            Wanted::File(FigureFile::Png),
             "Save picture (PNG)…",
             "Write the plot as it is on the screen.",
         ),
         (
-            Some(FigureFile::Svg),
+            Wanted::File(FigureFile::Svg),
             "Save drawing (SVG)…",
             "Write the plot as a drawing that can be enlarged and edited.",
         ),
     ];
     let mut asked = None;
     response.context_menu(|ui| {
-        for (file, text, what) in entries {
+        for (wanted, text, what) in entries {
             if ui.button(text).on_hover_text(what).clicked() {
-                asked = Some(file);
+                asked = Some(wanted);
                 ui.close();
             }
         }
     });
-    if let Some(file) = asked {
-        let rect = Rect::from_min_max(
-            response.rect.min - vec2(AXES.x, 6.0),
-            response.rect.max + vec2(8.0, AXES.y),
-        );
+    if let Some(wanted) = asked {
         out.figures.push(FigureRequest {
-            file,
+            wanted,
             figure: figure(),
-            rect: rect.intersect(ui.clip_rect()),
+            rect,
         });
     }
 }
 
 /// A picture of the window that is about to be taken.
 struct Capture {
-    path: PathBuf,
+    /// The file to write; the clipboard without one.
+    path: Option<PathBuf>,
     rect: Rect,
     /// Frames until then: the menu and the dialog must be gone.
     frames: u32,
@@ -112,7 +136,7 @@ pub(in crate::app) struct Exporter {
     asked: Option<FigureRequest>,
     capture: Option<Capture>,
     /// The window's picture, its pixels for each point, and what is wanted of it.
-    taken: Option<(Receiver<Arc<ColorImage>>, Rect, PathBuf)>,
+    taken: Option<(Receiver<Arc<ColorImage>>, Rect, Option<PathBuf>)>,
 }
 
 impl Exporter {
@@ -133,9 +157,10 @@ impl Exporter {
 
     /// Begins what was asked for: copies at once, or asks for a path.
     pub(in crate::app) fn begin(&mut self, ctx: &Context, request: FigureRequest, dialogs: &mut Dialogs) {
-        let Some(file) = request.file else {
-            ctx.copy_text(request.figure.csv());
-            return;
+        let file = match request.wanted {
+            Wanted::Data => return ctx.copy_text(request.figure.csv()),
+            Wanted::Picture => return self.start_capture(ctx, request.rect, None),
+            Wanted::File(file) => file,
         };
         let name = format!("{}.{}", request.figure.file_stem(), file.extension());
         self.asked = Some(request);
@@ -144,25 +169,30 @@ impl Exporter {
 
     /// The path that a person gave.
     pub(in crate::app) fn take_path(&mut self, ctx: &Context, path: PathBuf) {
-        let Some(FigureRequest { file, figure, rect }) = self.asked.take() else {
+        let Some(FigureRequest { wanted, figure, rect }) = self.asked.take() else {
             return;
         };
-        match file {
-            Some(FigureFile::Csv) => self.write(path, move || Ok(figure.csv().into_bytes())),
-            Some(FigureFile::Svg) => self.write(path, move || Ok(figure.svg().into_bytes())),
-            Some(FigureFile::Png) => {
-                let tooltip_delay = ctx.global_style().interaction.tooltip_delay;
-                ctx.all_styles_mut(|style| style.interaction.tooltip_delay = f32::INFINITY);
-                self.capture = Some(Capture {
-                    path,
-                    rect,
-                    frames: 3,
-                    tooltip_delay,
-                });
-                ctx.request_repaint();
-            }
-            None => {}
+        match wanted {
+            Wanted::File(FigureFile::Csv) => self.write(path, move || Ok(figure.csv().into_bytes())),
+            Wanted::File(FigureFile::Svg) => self.write(path, move || Ok(figure.svg().into_bytes())),
+            Wanted::File(FigureFile::Png) => self.start_capture(ctx, rect, Some(path)),
+            Wanted::Data | Wanted::Picture => {}
         }
+    }
+
+    fn start_capture(&mut self, ctx: &Context, rect: Rect, path: Option<PathBuf>) {
+        if self.capture.is_some() {
+            return;
+        }
+        let tooltip_delay = ctx.global_style().interaction.tooltip_delay;
+        ctx.all_styles_mut(|style| style.interaction.tooltip_delay = f32::INFINITY);
+        self.capture = Some(Capture {
+            path,
+            rect,
+            frames: 3,
+            tooltip_delay,
+        });
+        ctx.request_repaint();
     }
 
     /// Once a frame: takes pictures that are due, and tells the session what was written.
@@ -172,7 +202,16 @@ impl Exporter {
         if let (Some(picture), Some((_, rect, path))) = (picture, self.taken.as_ref()) {
             let (rect, path, scale) = (*rect, path.clone(), ctx.pixels_per_point());
             self.taken = None;
-            self.write(path, move || png(&picture, rect, scale));
+            match path {
+                Some(path) => self.write(path, move || png(&picture, rect, scale)),
+                None => match cut(&picture, rect, scale) {
+                    Ok(part) => {
+                        ctx.copy_image(part);
+                        session.act(Action::Note("Copied the picture of the plot".to_owned()));
+                    }
+                    Err(error) => session.act(Action::Report(error)),
+                },
+            }
         }
         for job in self.jobs.poll() {
             session.act(match job.result {
@@ -226,8 +265,8 @@ fn write(path: &Path, contents: impl FnOnce() -> Result<Vec<u8>, String>, progre
     put().map_err(|error| JobError::Failed(error.to_string()))
 }
 
-/// The part of the window's picture inside `rect` (points), as PNG.
-fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8>, String> {
+/// The part of the window's picture inside `rect` (points).
+fn cut(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<ColorImage, String> {
     let [width, height] = picture.size;
     let pixel = |point: f32, most: usize| ((point * pixels_per_point).round().max(0.0) as usize).min(most);
     let (left, right) = (pixel(rect.min.x, width), pixel(rect.max.x, width));
@@ -235,9 +274,15 @@ fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8
     if left >= right || top >= bottom {
         return Err("the plot is not on the screen".to_owned());
     }
-    let part = picture.region_by_pixels([left, top], [right - left, bottom - top]);
+    Ok(picture.region_by_pixels([left, top], [right - left, bottom - top]))
+}
+
+/// That part as PNG.
+fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8>, String> {
+    let part = cut(picture, rect, pixels_per_point)?;
+    let [width, height] = part.size;
     let bytes: Vec<u8> = part.pixels.iter().flat_map(egui::Color32::to_array).collect();
-    let image = image::RgbaImage::from_raw((right - left) as u32, (bottom - top) as u32, bytes)
+    let image = image::RgbaImage::from_raw(width as u32, height as u32, bytes)
         .ok_or_else(|| "the picture has no pixels".to_owned())?;
     let mut file = std::io::Cursor::new(Vec::new());
     image

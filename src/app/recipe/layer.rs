@@ -1,6 +1,7 @@
 //! The recipe's exceptions for the selected layer, each with the value that holds and a reset.
 
 use super::super::Outbox;
+use super::super::learn::glossary::explain_ui;
 use super::super::text::{self, note};
 use super::axis::axis_row;
 use super::ranges::range_source_ui;
@@ -159,6 +160,7 @@ fn float_row(ui: &mut Ui, open: &OpenNetwork, edit: &mut Edit<LayerRecipe>) {
             edit.value.float = Some(float);
         }
         edit.seen(&response);
+        explain_ui(ui, "Keep this layer float", help);
         reset_button(ui, "Keep this layer float", edit, |layer| &mut layer.float);
     });
 }
@@ -184,6 +186,10 @@ fn overriding<T: Clone>(
             edit.changed = inner.changed;
         }
         edit.released |= inner.released;
+        if inner.reset {
+            *field(&mut edit.value) = None;
+            edit.changed = Some(false);
+        }
         reset_button(ui, name, edit, field);
     });
 }

@@ -10,6 +10,7 @@ mod rows;
 mod steps;
 
 use super::Outbox;
+use super::learn::glossary::{Term, help_ui};
 use super::text;
 use super::theme::tokens;
 use crate::session::{OpenNetwork, Session};
@@ -24,8 +25,8 @@ pub(super) fn recipe_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out:
             presets::presets_ui(ui, session, out);
         });
     });
-    steps::steps_ui(ui, open, out);
     overhead_ui(ui, open);
+    steps::steps_ui(ui, open, out);
     ui.separator();
     layer::layer_ui(ui, open, out);
 }
@@ -46,10 +47,13 @@ fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
     if let Some(macs) = overhead.macs {
         parts.push(format!("{} MACs", text::added(macs)));
     }
-    ui.add(egui::Label::new(format!("Overhead {}", parts.join(" · "))).wrap())
-        .on_hover_text(
+    ui.horizontal_wrapped(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        ui.label(format!("Overhead {}", parts.join(" · "))).on_hover_text(
             "What splitting adds: parameters of the model, input values of its layers, multiply-accumulates.",
         );
+        help_ui(ui, Term::Overhead);
+    });
     if let Some(reason) = open.plan_failure() {
         ui.colored_label(tokens(ui).error, reason);
     }

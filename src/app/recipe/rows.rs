@@ -1,8 +1,8 @@
 //! The controls of the recipe: one row each, for the whole network and for a layer alike.
 
-use super::super::{choice_row, label_row, text};
+use super::super::{choice_row, label_row, slider_width, text};
 use crate::quantization::{Bits, Clip, SplitExport, SplitKind};
-use egui::{DragValue, Response, Slider, SliderClamping, Ui};
+use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
 const FLOAT_STEP: u8 = Bits::MAX + 1;
@@ -28,6 +28,10 @@ pub(super) struct Edit<T> {
     /// Changed; `true` while dragging.
     pub(super) changed: Option<bool>,
     pub(super) released: bool,
+    /// A double click on the control asks for the value that it had at first.
+    pub(super) reset: bool,
+    /// What that was, where it is not for the caller to say.
+    start: Option<T>,
 }
 
 impl<T> Edit<T> {
@@ -36,6 +40,30 @@ impl<T> Edit<T> {
             value,
             changed: None,
             released: false,
+            reset: false,
+            start: None,
+        }
+    }
+
+    /// The same; a double click takes the value of `start` again.
+    pub(super) fn from_start(value: T, start: T) -> Self {
+        Self {
+            start: Some(start),
+            ..Self::new(value)
+        }
+    }
+
+    /// Looks for a double click on the slider in `response`.
+    fn watch_reset<V: Clone>(&mut self, ui: &Ui, response: &Response, field: fn(&mut T) -> &mut V) {
+        let slider = response.rect.with_max_x(response.rect.min.x + slider_width(ui));
+        let hand = ui.interact(slider, response.id.with("reset"), Sense::click());
+        if !hand.double_clicked() {
+            return;
+        }
+        self.reset = true;
+        if let Some(start) = &mut self.start {
+            *field(&mut self.value) = field(start).clone();
+            self.changed = Some(false);
         }
     }
 
@@ -77,6 +105,7 @@ pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T
         };
     }
     edit.seen(&response);
+    edit.watch_reset(ui, &response, field);
 }
 
 pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut f64) {
@@ -97,6 +126,7 @@ pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<
         edit.changed = Some(held(&response));
     }
     edit.released |= response.drag_stopped();
+    edit.watch_reset(ui, &response, field);
 }
 
 /// Rounded to two decimals.

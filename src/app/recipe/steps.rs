@@ -1,6 +1,7 @@
 //! The choices for the whole network, in the order in which they act on it.
 
 use super::super::Outbox;
+use super::super::learn::glossary::explain_ui;
 use super::super::text::note;
 use super::ranges::ranges_ui;
 use super::rows::{
@@ -8,7 +9,7 @@ use super::rows::{
     RATIO_HELP, SPLIT_HELP, bits_row, clip_row, export_row, ratio_row, split_row,
 };
 use crate::quantization::Recipe;
-use crate::session::{Action, OpenNetwork};
+use crate::session::{Action, OpenNetwork, start_recipe};
 use egui::{RichText, Ui};
 
 /// Space above the heading of a step, points.
@@ -16,7 +17,7 @@ const ABOVE: f32 = 2.0;
 
 /// All steps.
 pub(super) fn steps_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
-    let mut edit = Edit::new(open.recipe().clone());
+    let mut edit = Edit::from_start(open.recipe().clone(), start_recipe(open.demo));
     heading(
         ui,
         "1 Prepare",
@@ -118,8 +119,12 @@ fn export_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
 type Switch = (&'static str, &'static str, fn(&mut Recipe) -> &mut bool);
 
 fn switch(ui: &mut Ui, edit: &mut Edit<Recipe>, (name, help, field): &Switch) {
-    let response = ui.checkbox(field(&mut edit.value), *name).on_hover_text(*help);
-    edit.seen(&response);
+    ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 4.0;
+        let response = ui.checkbox(field(&mut edit.value), *name).on_hover_text(*help);
+        edit.seen(&response);
+        explain_ui(ui, name, help);
+    });
 }
 
 const FOLD: Switch = (

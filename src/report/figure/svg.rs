@@ -2,6 +2,7 @@
 
 use super::{Figure, Ink, Scale, Series, Shape, number_marks, number_text};
 use crate::report::html::escaped;
+use crate::report::numbers::elide_middle;
 use std::fmt::Write as _;
 
 /// Room left of the axes, right of them and below.
@@ -110,8 +111,17 @@ impl Figure {
         let (top, bottom, right) = (look.top, look.height - BOTTOM, look.width - RIGHT);
         let rule = look.rule;
         let x_step = (self.x_range.1 - self.x_range.0) / (right - LEFT) * 80.0;
+        let named = self.series.iter().find_map(|series| match &series.shape {
+            Shape::Named(bars) => Some(bars),
+            _ => None,
+        });
         for mark in number_marks(self.x_range, x_step) {
-            let (x, number) = (self.x(look, mark.value), number_text(mark));
+            if named.is_some() && (mark.value.fract() != 0.0 || mark.value < 0.0) {
+                continue;
+            }
+            let x = self.x(look, mark.value);
+            let named = named.and_then(|bars| bars.get(mark.value as usize));
+            let number = named.map_or_else(|| number_text(mark), |(name, _)| escaped(&elide_middle(name, 14)));
             push(text, &format!("<path d=\"M{x:.1} {top}V{bottom}\" stroke=\"{rule}\"/>"));
             push(
                 text,
@@ -165,11 +175,31 @@ impl Figure {
         );
     }
 
+    /// Which of the series with names this one is, and of how many: their bars stand side by side.
+    fn place_among_named(&self, series: &Series) -> (usize, usize) {
+        let named = || {
+            let all = self.series.iter();
+            all.filter(|series| matches!(series.shape, Shape::Named(_)))
+        };
+        let place = named().position(|other| std::ptr::eq(other, series));
+        (place.unwrap_or(0), named().count().max(1))
+    }
+
+    /// The greatest count of a map.
+    fn most_of_a_map(&self) -> u32 {
+        let counts = self.series.iter().filter_map(|series| match &series.shape {
+            Shape::Column { counts, .. } => counts.iter().copied().max(),
+            _ => None,
+        });
+        counts.max().unwrap_or(0)
+    }
+
     /// The legend in as many lines as it takes; leaves room for them above the axes.
     fn legend(&self, look: &mut Look) -> String {
         let mut text = String::new();
         let (mut x, mut y) = (LEFT, if look.title { 46.0 } else { 14.0 });
-        for (place, series) in self.series.iter().enumerate() {
+        let columns = |series: &Series| matches!(series.shape, Shape::Column { .. });
+        for (place, series) in self.series.iter().enumerate().filter(|(_, series)| !columns(series)) {
             // A character of sans-serif type is on average little more than half as wide as it is high.
             let width = 34.0 + 6.6 * series.name.chars().count() as f64;
             if x + width > look.width && x > LEFT {
@@ -191,7 +221,7 @@ impl Figure {
                     "<rect x=\"{x}\" y=\"{}\" width=\"11\" height=\"10\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
                     y - 10.0
                 ),
-                Shape::Steps { .. } | Shape::Bars(_) | Shape::Points(_) => {
+                Shape::Steps { .. } | Shape::Bars(_) | Shape::Points(_) | Shape::Named(_) | Shape::Column { .. } => {
                     format!(
                         "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>",
                         y - 11.0
@@ -257,6 +287,38 @@ impl Figure {
                     push(
                         text,
                         &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"),
+                    );
+                }
+            }
+            Shape::Named(bars) => {
+                let (place, of) = self.place_among_named(series);
+                let width = 0.86 / of as f64;
+                for (index, (name, y)) in bars.iter().enumerate().filter(|(_, (_, y))| y.is_finite()) {
+                    let left = index as f64 - 0.43 + width * place as f64;
+                    let (left, right, top) = (self.x(look, left), self.x(look, left + width), self.y(look, *y));
+                    let (wide, high, name) = (right - left, (base - top).max(0.0), escaped(name));
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{wide:.2}\" height=\"{high:.2}\" fill=\"{color}\"><title>{name}</title></rect>"
+                        ),
+                    );
+                }
+            }
+            Shape::Column { x, low, width, counts } => {
+                let (left, right) = (self.x(look, x - 0.5), self.x(look, x + 0.5));
+                let most = f64::from(self.most_of_a_map()).ln_1p().max(1e-9);
+                for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+                    let foot = low + width * bin as f64;
+                    let (bottom, top) = (self.y(look, foot), self.y(look, foot + width));
+                    let strength = 0.25 + 0.75 * f64::from(*count).ln_1p() / most;
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{color}\" fill-opacity=\"{strength:.2}\"/>",
+                            right - left,
+                            bottom - top
+                        ),
                     );
                 }
             }

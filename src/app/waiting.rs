@@ -1,0 +1,59 @@
+//! What a view says while it waits: for what, how far that is, how long it still takes, and the way to stop it.
+
+use super::text::{self, note};
+use super::{Outbox, theme};
+use crate::jobs::Running;
+use crate::session::{Action, Kind, Session};
+use egui::{ProgressBar, Ui};
+
+/// Width of the bar, points.
+const BAR: f32 = 220.0;
+
+/// `what` in the middle of `height`, with the progress of the first job of `kinds` that is under way.
+pub(super) fn waiting_ui(ui: &mut Ui, session: &Session, kinds: &[Kind], what: &str, height: f32, out: &mut Outbox) {
+    let job = kinds.iter().find_map(|kind| session.job(*kind));
+    ui.vertical_centered(|ui| {
+        ui.add_space((height * 0.38).max(0.0));
+        ui.label(what);
+        if let Some(job) = job {
+            progress_ui(ui, &job, out);
+        }
+    });
+}
+
+/// Stage, bar, time left and a button that stops the job.
+pub(super) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
+    if let Some(fraction) = job.fraction {
+        let bar = ProgressBar::new(fraction).desired_width(BAR).desired_height(10.0);
+        ui.add(bar);
+    }
+    let left = job.left.map(|left| format!("{} left", text::duration(left)));
+    let parts: Vec<String> = Some(job.stage.clone())
+        .filter(|stage| !stage.is_empty())
+        .into_iter()
+        .chain(left)
+        .collect();
+    if !parts.is_empty() {
+        ui.label(note(parts.join(", ")));
+    }
+    let cancel = ui.small_button("Cancel").on_hover_text(format!("Stop: {}", job.title));
+    if cancel.clicked() {
+        out.actions.push(Action::Cancel(job.id));
+    }
+}
+
+/// What has failed, wrapped, with a button that copies it.
+pub(super) fn failure_ui(ui: &mut Ui, what: &str, reason: &str) {
+    let said = format!("{what}: {reason}");
+    ui.horizontal_wrapped(|ui| {
+        let shown = egui::RichText::new(&said).color(theme::tokens(ui).error);
+        ui.add(egui::Label::new(shown).wrap());
+        if ui
+            .small_button("Copy")
+            .on_hover_text("Copy what has failed and why.")
+            .clicked()
+        {
+            ui.ctx().copy_text(said.clone());
+        }
+    });
+}

@@ -1,0 +1,83 @@
+//! The pictures of the README, drawn on the CPU: the tests fail when one no longer shows what the window shows.
+//! `UPDATE_SNAPSHOTS=1 cargo test --test pictures` draws them anew into `docs/pictures`.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+#[path = "common/cpu.rs"]
+mod cpu;
+#[path = "common/window.rs"]
+mod window;
+
+use egui::Theme;
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+use egui_kittest::{Harness, SnapshotOptions};
+use splitscope::session::Action;
+use window::{Window, click, open_with, session, settle};
+
+/// The demo with all of its images.
+fn demo(theme: Theme) -> Window {
+    let builder = Harness::builder()
+        .with_size([1280.0, 800.0])
+        .with_theme(theme)
+        .renderer(cpu::CpuRenderer::default());
+    open_with(builder, "demo:fashion", 1000)
+}
+
+fn set_ratio(window: &mut Window, percent: f64) {
+    window
+        .get_by_role_and_label(Role::Slider, "Expand ratio")
+        .set_value_accesskit(percent);
+    settle(window);
+}
+
+/// Another processor may round a curve's edge or an accuracy's last digit otherwise; more is another picture.
+fn compare(window: &mut Window, name: &str) {
+    window.remove_cursor();
+    // Long enough for short messages to go away.
+    window.run_steps(40);
+    let options = SnapshotOptions::new()
+        .threshold(1.0)
+        .max_failed_pixels(1500_usize)
+        .output_path("docs/pictures");
+    window.snapshot_options(name, &options);
+}
+
+#[test]
+fn three_bits_alone_and_with_the_outliers_split() {
+    let mut window = demo(Theme::Dark);
+    compare(&mut window, "plain");
+    set_ratio(&mut window, 5.0);
+    compare(&mut window, "split");
+}
+
+#[test]
+fn every_channel_with_its_copies() {
+    let mut window = demo(Theme::Light);
+    set_ratio(&mut window, 10.0);
+    click(&mut window, "Channels");
+    compare(&mut window, "channels");
+}
+
+#[test]
+fn a_sweep_of_bits_ratios_and_clips() {
+    let mut window = demo(Theme::Light);
+    window.state_mut().act(Action::SetSampleLimit(200));
+    settle(&mut window);
+    click(&mut window, "Sweep");
+    window.get_by_role_and_label(Role::CheckBox, "Weight bits 5").click();
+    settle(&mut window);
+    click(&mut window, "Start sweep");
+    assert!(session(&window).open().unwrap().sweep().rows().len() >= 12);
+    compare(&mut window, "sweep");
+}
+
+#[test]
+fn a_lesson_on_the_layers_own_weights() {
+    let mut window = demo(Theme::Dark);
+    click(&mut window, "Learn");
+    for _ in 0..4 {
+        click(&mut window, "Next lesson");
+    }
+    compare(&mut window, "lesson");
+}
