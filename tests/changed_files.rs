@@ -115,15 +115,17 @@ fn an_export_from_a_file_that_was_cut_off_leaves_the_old_file() {
     let out = folder.path().join("out.safetensors");
     std::fs::write(&out, "old").unwrap();
     let network = open(&path).unwrap();
-    let tensors = network.model.graph.clone().unwrap().initializer;
+    // The small layer alone: what comes of it would be whole, though of zeros.
+    let mut model = (*network.model).clone();
+    model.graph.as_mut().unwrap().initializer.truncate(1);
     cut(&path, 4096);
-    let fault = safetensors::write(&out, &tensors, &[]).err().unwrap().to_string();
-    assert!(fault.contains("large.safetensors was changed or cut off"), "{fault}");
-    assert_eq!(std::fs::read(&out).unwrap(), b"old");
-    let fault = splitscope::onnx::write_file(&network.model, &out)
+    let fault = safetensors::write(&out, &model.graph.as_ref().unwrap().initializer, &[])
         .err()
         .unwrap()
         .to_string();
+    assert!(fault.contains("large.safetensors was changed or cut off"), "{fault}");
+    assert_eq!(std::fs::read(&out).unwrap(), b"old");
+    let fault = splitscope::onnx::write_file(&model, &out).err().unwrap().to_string();
     assert!(fault.contains("large.safetensors was changed or cut off"), "{fault}");
     assert_eq!(std::fs::read(&out).unwrap(), b"old");
     assert_eq!(

@@ -30,7 +30,11 @@ fn main() {
         put("shard_index", &number.to_string(), index.as_bytes());
     }
     for (number, recipe) in recipes().iter().enumerate() {
-        put("recipe", &number.to_string(), recipe.to_toml().expect("a recipe").as_bytes());
+        put(
+            "recipe",
+            &number.to_string(),
+            recipe.to_toml().expect("a recipe").as_bytes(),
+        );
     }
     for (name, bytes) in data() {
         for kind in 0..6 {
@@ -69,7 +73,9 @@ fn model(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
 }
 
 fn tensor(name: &str, dims: &[usize]) -> TensorProto {
-    let values: Vec<f32> = (0..dims.iter().product()).map(|i: usize| (i * 7 % 11) as f32 - 5.0).collect();
+    let values: Vec<f32> = (0..dims.iter().product())
+        .map(|i: usize| (i * 7 % 11) as f32 - 5.0)
+        .collect();
     float_tensor(name, dims, &values)
 }
 
@@ -77,18 +83,35 @@ fn models() -> Vec<(&'static str, ModelProto)> {
     let norm = ["scale", "shift", "mean", "var"].map(|name| tensor(name, &[2]));
     let convolutions = model(
         vec![
-            node("Conv", "conv", ["x", "w", "b"], ["c"], vec![ints_attribute("pads", [1; 4])]),
-            node("BatchNormalization", "bn", ["c", "scale", "shift", "mean", "var"], ["n"], vec![]),
+            node(
+                "Conv",
+                "conv",
+                ["x", "w", "b"],
+                ["c"],
+                vec![ints_attribute("pads", [1; 4])],
+            ),
+            node(
+                "BatchNormalization",
+                "bn",
+                ["c", "scale", "shift", "mean", "var"],
+                ["n"],
+                vec![],
+            ),
             node("Relu", "relu", ["n"], ["r"], vec![]),
             node("Conv", "grouped", ["r", "g"], ["d"], vec![int_attribute("group", 2)]),
             node("GlobalAveragePool", "pool", ["d"], ["p"], vec![]),
             node("Flatten", "flat", ["p"], ["f"], vec![]),
             node("Gemm", "gemm", ["f", "m"], ["y"], vec![int_attribute("transB", 1)]),
         ],
-        [tensor("w", &[2, 1, 3, 3]), tensor("b", &[2]), tensor("g", &[2, 1, 1, 1]), tensor("m", &[3, 2])]
-            .into_iter()
-            .chain(norm)
-            .collect(),
+        [
+            tensor("w", &[2, 1, 3, 3]),
+            tensor("b", &[2]),
+            tensor("g", &[2, 1, 1, 1]),
+            tensor("m", &[3, 2]),
+        ]
+        .into_iter()
+        .chain(norm)
+        .collect(),
     );
     let folded = model(
         vec![
@@ -97,10 +120,20 @@ fn models() -> Vec<(&'static str, ModelProto)> {
             node("Transpose", "t", ["b"], ["d"], vec![ints_attribute("perm", [1, 0])]),
             node("MatMul", "m", ["x", "d"], ["y"], vec![]),
         ],
-        vec![tensor("w", &[3, 2]), i64_tensor("zero", &[1], &[0]), i64_tensor("two", &[1], &[2])],
+        vec![
+            tensor("w", &[3, 2]),
+            i64_tensor("zero", &[1], &[0]),
+            i64_tensor("two", &[1], &[2]),
+        ],
     );
     let recurrent = model(
-        vec![node("LSTM", "lstm", ["x", "w", "r"], ["y"], vec![int_attribute("hidden_size", 2)])],
+        vec![node(
+            "LSTM",
+            "lstm",
+            ["x", "w", "r"],
+            ["y"],
+            vec![int_attribute("hidden_size", 2)],
+        )],
         vec![tensor("w", &[1, 8, 3]), tensor("r", &[1, 8, 2])],
     );
     let body = |name: &str| AttributeProto {
@@ -114,7 +147,13 @@ fn models() -> Vec<(&'static str, ModelProto)> {
     let branches = model(
         vec![
             node("If", "if", ["x"], ["u"], vec![body("then_branch"), body("else_branch")]),
-            node("Constant", "k", [""; 0], ["v"], vec![tensor_attribute("value", tensor("", &[2, 2]))]),
+            node(
+                "Constant",
+                "k",
+                [""; 0],
+                ["v"],
+                vec![tensor_attribute("value", tensor("", &[2, 2]))],
+            ),
             node("MatMul", "m", ["u", "v"], ["y"], vec![]),
         ],
         vec![raw_tensor("w", data_type::FLOAT16, &[2, 2], vec![0; 8])],
@@ -149,12 +188,27 @@ fn weights() -> Vec<(&'static str, Vec<u8>)> {
     };
     let names = ["features.0.weight", "features.0.bias", "fc.weight", "fc.bias"];
     let [conv, bias, fc, last] = names;
-    let small = [tensor(conv, &[2, 1, 3, 3]), tensor(bias, &[2]), tensor(fc, &[2, 2]), tensor(last, &[2])];
-    let types = [data_type::FLOAT16, data_type::BFLOAT16, data_type::DOUBLE, data_type::INT8, data_type::FLOAT8E4M3FN];
+    let small = [
+        tensor(conv, &[2, 1, 3, 3]),
+        tensor(bias, &[2]),
+        tensor(fc, &[2, 2]),
+        tensor(last, &[2]),
+    ];
+    let types = [
+        data_type::FLOAT16,
+        data_type::BFLOAT16,
+        data_type::DOUBLE,
+        data_type::INT8,
+        data_type::FLOAT8E4M3FN,
+    ];
     let types: Vec<TensorProto> = (types.iter().zip([2, 2, 8, 1, 1]).enumerate())
         .map(|(i, (kind, width))| raw_tensor(format!("t{i}"), *kind, &[2, 2], vec![0x3c; 4 * width]))
         .collect();
-    vec![("network", written(&small)), ("types", written(&types)), ("empty", written(&[]))]
+    vec![
+        ("network", written(&small)),
+        ("types", written(&types)),
+        ("empty", written(&[])),
+    ]
 }
 
 const INDICES: [&str; 3] = [
@@ -170,7 +224,12 @@ fn recipes() -> Vec<Recipe> {
         ..Recipe::default()
     };
     own.layers.insert("conv1".to_owned(), LayerRecipe::default());
-    vec![Recipe::default(), Recipe::preset(Preset::Paper), Recipe::preset(Preset::Deploy), own]
+    vec![
+        Recipe::default(),
+        Recipe::preset(Preset::Paper),
+        Recipe::preset(Preset::Deploy),
+        own,
+    ]
 }
 
 /// An `.npy` file.
@@ -186,8 +245,12 @@ fn npy(descr: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 fn data() -> Vec<(&'static str, Vec<u8>)> {
     let idx = [&[0, 0, 8, 3, 0, 0, 0, 2, 0, 0, 0, 2, 0, 0, 0, 3][..], &[9; 12]].concat();
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, array) in [("x.npy", npy("<f4", "(2, 4)", &[0; 32])), ("y.npy", npy("|u1", "(2,)", &[0, 1]))] {
-        zip.start_file(name, zip::write::SimpleFileOptions::default()).expect("an entry");
+    for (name, array) in [
+        ("x.npy", npy("<f4", "(2, 4)", &[0; 32])),
+        ("y.npy", npy("|u1", "(2,)", &[0, 1])),
+    ] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default())
+            .expect("an entry");
         zip.write_all(&array).expect("an entry");
     }
     let zip = zip.finish().expect("an archive").into_inner();
