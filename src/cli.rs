@@ -11,6 +11,7 @@
 //! ```
 
 mod arguments;
+mod auto;
 mod bar;
 mod curves;
 mod diff;
@@ -24,7 +25,7 @@ mod report;
 mod sensitivity;
 mod sweep;
 
-use crate::app;
+use crate::files;
 use crate::progress::Progress;
 use arguments::{Arguments, Command};
 use clap::Parser;
@@ -77,11 +78,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
     let Some(command) = arguments.command else {
-        return app::run(app::StartOptions {
-            model: arguments.model,
-            recipe: arguments.recipe,
-            data: arguments.data,
-        });
+        return window(arguments);
     };
     cancel_on_interrupt(progress);
     // The bar is wiped before the result is printed.
@@ -92,12 +89,32 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
         Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
+        Command::Auto(arguments) => auto::run(&arguments, progress)?,
         Command::Diff(arguments) => diff::run(&arguments, progress)?,
         Command::Report(arguments) => report::run(&arguments, progress)?,
         Command::Generate(arguments) => generate::run(&arguments)?,
     };
     drop(bar);
+    // Numbers from a file that changed while they were computed are no result.
+    files::check_closed()?;
     output::print(&result)
+}
+
+#[cfg(feature = "window")]
+fn window(arguments: Arguments) -> anyhow::Result<()> {
+    crate::app::run(crate::app::StartOptions {
+        model: arguments.model,
+        recipe: arguments.recipe,
+        data: arguments.data,
+    })
+}
+
+#[cfg(not(feature = "window"))]
+fn window(_: Arguments) -> anyhow::Result<()> {
+    Err(UsageError(
+        "this program was built without its window (feature 'window'): name a subcommand, see --help".to_owned(),
+    )
+    .into())
 }
 
 /// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.

@@ -7,6 +7,7 @@
 //!
 //! - [`progress`]: how long work reports where it is and learns that it is no longer wanted.
 //! - [`replacement`]: files that appear whole or not at all.
+//! - [`files`]: reading files of other people: sizes bounded, small ones copied, large ones mapped under guard.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
 //! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
 //! - [`format`](mod@format): files to networks: `.onnx`, `.safetensors`, the embedded demos.
@@ -17,12 +18,14 @@
 //! - [`report`]: a page that shows what a recipe does to a network, and what all drawings share.
 //! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.
 //! - [`session`]: what is open now and what is known of it; actions, undo. Knows no window.
-//! - [`app`]: the window: draws a session and sends it actions.
+//! - [`app`]: the window: draws a session and sends it actions (feature `window`, on by default).
 //! - [`cli`]: the command line over the same rooms.
 
+#[cfg(feature = "window")]
 pub mod app;
 pub mod cli;
 pub mod difference;
+pub mod files;
 pub mod format;
 pub mod inference;
 pub mod jobs;

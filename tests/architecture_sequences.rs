@@ -5,121 +5,30 @@
 
 mod common;
 
-use common::formula::{uniform, values};
+use common::formula::values;
+use common::state_dict::Fixture;
 use common::{float_outputs, open, relative_difference, shared};
-use flate2::read::GzDecoder;
 use half::f16;
-use rten::Value;
-use rten_tensor::prelude::*;
-use serde::Deserialize;
 use splitscope::format::architecture::{Config, recognise};
 use splitscope::format::{self, demo::Demo};
 use splitscope::inference::{DataOptions, Dataset, Engine, Metrics, metrics, run_outputs};
 use splitscope::network::{Format, LayerKind, Network};
-use splitscope::onnx::build::{float_tensor, i64_tensor, raw_tensor};
+use splitscope::onnx::build::{float_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{GraphProto, ModelProto, TensorProto, encode, tensor_bytes};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe, plan, rewrite, split_only};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What the script wrote.
-#[derive(Deserialize)]
-struct Fixture {
-    architecture: String,
-    config: Option<serde_json::Value>,
-    gain: f64,
-    tensors: Vec<(String, Vec<usize>)>,
-    integers: Vec<(String, Vec<usize>, Vec<i32>)>,
-    numbers: Vec<(String, Vec<usize>)>,
-    outputs: Vec<(String, Vec<f32>)>,
-}
-
-impl Fixture {
-    fn named(name: &str) -> Self {
-        let path = folder().join(format!("{name}.json.gz"));
-        serde_json::from_reader(GzDecoder::new(std::fs::File::open(path).unwrap())).unwrap()
-    }
-
-    fn tensors(&self) -> Vec<TensorProto> {
-        let tensor = |(name, shape): &(String, Vec<usize>)| {
-            if name.ends_with("num_batches_tracked") {
-                return i64_tensor(name, shape, &[1]);
-            }
-            float_tensor(name, shape, &values(name, shape, self.gain))
-        };
-        self.tensors.iter().map(tensor).collect()
-    }
-
-    /// Writes the file of weights and its configuration, and opens it.
-    fn open(&self, tensors: &[TensorProto]) -> Network {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("model.safetensors");
-        format::safetensors::write(&path, tensors, &[]).unwrap();
-        if let Some(config) = &self.config {
-            std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
-        }
-        format::open(&path).unwrap()
-    }
-
-    /// The first output on the fixture's inputs.
-    fn run(&self, network: &Network) -> Vec<f32> {
-        self.answers(network).swap_remove(0)
-    }
-
-    /// All outputs, in the order of the fixture.
-    fn answers(&self, network: &Network) -> Vec<Vec<f32>> {
-        assert_eq!(network.why_not_runnable, None);
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
-        let integers = (self.integers.iter())
-            .map(|(name, shape, numbers)| (name.as_str(), Value::from_shape(shape, numbers.clone()).unwrap()));
-        let numbers =
-            (self.numbers.iter()).map(|(name, shape)| (name.as_str(), Value::from_shape(shape, input(shape)).unwrap()));
-        let names: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
-        let inputs: Vec<(&str, Value)> = integers.chain(numbers).collect();
-        let outputs = engine.run(&inputs, &names).unwrap();
-        (outputs.iter())
-            .map(|output| output.as_tensor_view::<f32>().unwrap().to_vec())
-            .collect()
-    }
-}
-
-/// Pictures for four axes, else noise: the script's formula.
-fn input(shape: &[usize]) -> Vec<f32> {
-    let noise = uniform("input", shape.iter().product());
-    if shape.len() < 4 {
-        return noise.iter().map(|u| *u as f32).collect();
-    }
-    let plane: usize = shape[2..].iter().product();
-    let colours = uniform("colours", shape[0] * shape[1]);
-    (noise.iter().enumerate())
-        .map(|(at, u)| (0.5 * u + colours[at / plane]) as f32)
-        .collect()
-}
-
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/sequences")
+/// The fixture called `name`.
+fn named(name: &str) -> Fixture {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/sequences");
+    Fixture::read(&folder.join(format!("{name}.json.gz")))
 }
 
 /// Opens each fixture, compares all outputs with torch's, and returns the networks.
 fn assert_like_torch(names: &[&str]) -> Vec<Network> {
-    let opened = |name: &&str| {
-        let fixture = Fixture::named(name);
-        let network = fixture.open(&fixture.tensors());
-        assert_eq!(network.why_not_runnable, None, "{name}");
-        assert_eq!(
-            network.architecture.as_deref(),
-            Some(fixture.architecture.as_str()),
-            "{name}"
-        );
-        for ((output, expected), found) in fixture.outputs.iter().zip(fixture.answers(&network)) {
-            let difference = relative_difference(expected, &found);
-            println!("{name} {output}: {difference:.1e}");
-            assert!(difference <= 1e-4, "{name} {output}: {difference}");
-        }
-        network
-    };
-    names.iter().map(opened).collect()
+    names.iter().map(|name| named(name).assert_like_torch(name)).collect()
 }
 
 fn noted(network: &Network, part: &str) -> bool {
@@ -194,7 +103,7 @@ fn recurrent_networks_compute_what_torch_computes() {
     assert!(noted(&networks[3], "the weights of 'encoder' are taken"));
     // Put in another order, not kept twice: as many parameters as torch counts.
     let torch = |name| {
-        let tensors = Fixture::named(name).tensors;
+        let tensors = named(name).tensors;
         tensors
             .iter()
             .map(|(_, shape)| shape.iter().product::<usize>())
@@ -234,7 +143,7 @@ fn splitting_alone_changes_nothing_and_halves_are_quantized_too() {
         "gru",
         "lenet",
     ] {
-        let fixture = Fixture::named(name);
+        let fixture = named(name);
         let network = fixture.open(&fixture.tensors());
         let splittable = network
             .layers
@@ -259,7 +168,7 @@ fn splitting_alone_changes_nothing_and_halves_are_quantized_too() {
 
 #[test]
 fn matrices_of_transformers_are_read_where_they_lie() {
-    let fixture = Fixture::named("vit_timm");
+    let fixture = named("vit_timm");
     let network = fixture.open(&fixture.tensors());
     let tensors = &network.model.graph.as_ref().unwrap().initializer;
     // The file's tensors come first, in the order of the file, and what is made besides is small.
@@ -279,7 +188,7 @@ fn matrices_of_transformers_are_read_where_they_lie() {
 #[test]
 fn halves_are_read_as_floats() {
     for name in ["vit_timm", "lstm"] {
-        let fixture = Fixture::named(name);
+        let fixture = named(name);
         let half = |tensor: &TensorProto| {
             let shape: Vec<usize> = tensor.dims.iter().map(|&size| size as usize).collect();
             let numbers = values(tensor.name(), &shape, fixture.gain);
@@ -297,7 +206,7 @@ fn halves_are_read_as_floats() {
 #[test]
 fn what_does_not_fit_is_named() {
     let why = |name: &str, change: &dyn Fn(&mut Vec<TensorProto>)| {
-        let fixture = Fixture::named(name);
+        let fixture = named(name);
         let mut tensors = fixture.tensors();
         change(&mut tensors);
         fixture.open(&tensors).why_not_runnable.unwrap()
@@ -364,7 +273,7 @@ fn tensors_of_any_shape_are_met_without_a_panic() {
         "mlp",
     ];
     for round in 0..400 {
-        let fixture = Fixture::named(names[round % names.len()]);
+        let fixture = named(names[round % names.len()]);
         let mut initializer: Vec<TensorProto> = (fixture.tensors.iter())
             .map(|(name, shape)| TensorProto {
                 data_type: Some(data_type::FLOAT),

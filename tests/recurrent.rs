@@ -544,7 +544,6 @@ fn perplexities_of_the_shakespeare_demo_are_those_of_an_independent_simulation()
     }
 }
 
-/// Numbers for every input: integers below 60, floats between -1 and 1; free axes are 7 long, but a batch 1.
 /// The pattern of the table in `assets/README.md` at 4 bits, as in table 6 of Zhao et al. 2019: perplexity falls with the
 /// share of channels that are split, and splitting with the threshold of least squared error is best of all.
 #[test]
@@ -583,6 +582,7 @@ fn perplexity_falls_with_splits_and_is_least_with_clipping_too() {
     );
 }
 
+/// Numbers for every input: integers below 60, floats between -1 and 1; free axes are 7 long, but a batch 1.
 fn inputs_for(engine: &Engine, batch_axis: &[&str]) -> Vec<(String, Value)> {
     engine
         .inputs()

@@ -67,6 +67,37 @@ fn a_click_on_a_row_takes_its_recipe_and_undo_brings_the_old_one_back() {
 }
 
 #[test]
+fn the_rows_stand_as_in_the_paper_and_a_cell_takes_its_recipe() {
+    let mut window = four_settings();
+    click(&mut window, "Start sweep");
+    click(&mut window, "as in the paper");
+    assert!(texts(&window, "Row: ").is_empty());
+    for column in ["clip none", "clip mse", "OCS 0.05", "OCS+clip 0.05"] {
+        window.get_by_label(column);
+    }
+    let cells = texts(&window, "Cell: ");
+    assert_eq!(cells.len(), 4);
+    // The best of the line is that of the library.
+    let rows = session(&window).open().unwrap().sweep().rows().to_vec();
+    let best = rows.iter().filter_map(|row| row.metrics.top1).fold(0.0, f64::max);
+    let marked: Vec<&String> = cells
+        .iter()
+        .filter(|cell| cell.ends_with("the best of its line"))
+        .collect();
+    assert!(
+        !marked.is_empty()
+            && marked
+                .iter()
+                .all(|cell| cell.contains(&format!("{:.1} %", best * 100.0)))
+    );
+
+    let cell = cells.iter().find(|cell| cell.contains("ratio 0.05, clip MSE")).unwrap();
+    click(&mut window, cell);
+    let taken = session(&window).open().unwrap().recipe().clone();
+    assert_eq!((taken.expand_ratio, taken.clip), (0.05, Clip::Mse));
+}
+
+#[test]
 fn the_rows_are_written_as_csv_through_the_dialog() {
     let mut window = four_settings();
     click(&mut window, "Start sweep");

@@ -16,7 +16,7 @@ use egui::{Key, Modifiers, pos2};
 use egui_kittest::kittest::Queryable;
 use splitscope::quantization::{Bits, Clip};
 use splitscope::session::{Action, Kind, Level};
-use window::{Window, click, open, open_text, open_with, percent_after, session, settle, texts};
+use window::{Window, click, dropped, open, open_text, open_with, percent_after, session, settle, texts};
 
 fn set_slider(window: &mut Window, label: &str, value: f64) {
     window
@@ -407,19 +407,4 @@ fn nothing_moves_when_nothing_is_done() {
         "an idle window asks for no frame: {delay:?}"
     );
     assert!(session(&window).job(Kind::Evaluate).is_none());
-}
-
-/// A file as the window system hands it over.
-fn dropped(path: &std::path::Path) -> std::sync::Arc<dyn egui::DroppedFile + Send + Sync> {
-    #[derive(Debug)]
-    struct File(std::path::PathBuf);
-    impl egui::DroppedFile for File {
-        fn path(&self) -> &std::path::Path {
-            &self.0
-        }
-        fn bytes(&self) -> Result<Vec<u8>, String> {
-            std::fs::read(&self.0).map_err(|error| error.to_string())
-        }
-    }
-    std::sync::Arc::new(File(path.to_owned()))
 }

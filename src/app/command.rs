@@ -21,6 +21,9 @@ pub(super) enum Command {
     SaveSweep,
     Undo,
     Redo,
+    TakeSnapshot,
+    CompareSnapshot(u64),
+    TryPicture,
     ToggleTheme,
     FocusFilter,
     NextLayer,
@@ -43,7 +46,7 @@ pub(super) enum Command {
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 20] = [
+    pub(super) const WITH_SHORTCUT: [Self; 21] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -52,6 +55,7 @@ impl Command {
         Self::Export(ExportKind::Onnx),
         Self::Export(ExportKind::Recipe),
         Self::Undo,
+        Self::TakeSnapshot,
         Self::ToggleTheme,
         Self::FocusFilter,
         Self::ResetView,
@@ -78,6 +82,13 @@ impl Command {
         ];
         all.extend(Demo::ALL.map(Self::Demo));
         all.extend(ExportKind::ALL.map(Self::Export));
+        all.extend([
+            Self::TryPicture,
+            Self::SaveSweep,
+            Self::Undo,
+            Self::Redo,
+            Self::TakeSnapshot,
+        ]);
         all.extend([Self::CompareWith, Self::SaveSweep, Self::Undo, Self::Redo]);
         all.extend(Preset::ALL.map(Self::Preset));
         all.extend(View::ALL.map(Self::ShowView));
@@ -153,6 +164,9 @@ impl Command {
             Self::SaveSweep => "Save CSV…",
             Self::Undo => "Undo",
             Self::Redo => "Redo",
+            Self::TakeSnapshot => "Keep these settings",
+            Self::CompareSnapshot(_) => "Compare with now",
+            Self::TryPicture => "Try a picture…",
             Self::ToggleTheme => "Dark or light",
             Self::FocusFilter => "Filter layers",
             Self::NextLayer => "Next layer",
@@ -201,6 +215,13 @@ impl Command {
             Self::SaveSweep => "Write the rows of the newest sweep as a CSV file, each with its whole recipe.",
             Self::Undo => "Take the last change of the recipe back.",
             Self::Redo => "Make the change again.",
+            Self::TakeSnapshot => {
+                "Keep the present settings with what they gave, to compare others with them in the view A/B."
+            }
+            Self::CompareSnapshot(_) => "Show these settings beside the present ones.",
+            Self::TryPicture => {
+                "Run one picture by itself and see both networks' answers. Pictures can also be dropped on the window."
+            }
             Self::ToggleTheme => "Switch between dark and light.",
             Self::FocusFilter => "Type a part of a layer's name or operator.",
             Self::NextLayer => "Select the next layer of the list.",
@@ -241,6 +262,7 @@ impl Command {
             Self::Export(ExportKind::Recipe) => command(Key::S),
             Self::Undo => command(Key::Z),
             Self::Redo => shift(Key::Z),
+            Self::TakeSnapshot => command(Key::B),
             Self::ToggleTheme => command(Key::T),
             Self::FocusFilter => command(Key::F),
             Self::ResetView => command(Key::Home),
@@ -259,6 +281,8 @@ impl Command {
             | Self::Export(ExportKind::Safetensors | ExportKind::Report)
             | Self::CompareWith
             | Self::SaveSweep
+            | Self::CompareSnapshot(_)
+            | Self::TryPicture
             | Self::Retry
             | Self::Tour
             | Self::Preset(_)

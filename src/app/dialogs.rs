@@ -2,7 +2,7 @@
 
 use super::Outbox;
 use super::plot::export::FigureFile;
-use crate::inference::DataOptions;
+use crate::inference::{DataOptions, Dataset};
 use crate::session::{Action, ExportKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
@@ -14,6 +14,8 @@ pub(super) enum Purpose {
     Model,
     Data,
     DataFolder,
+    /// A picture to run by itself.
+    Picture,
     Recipe,
     /// A second network.
     Compare,
@@ -57,6 +59,7 @@ impl Purpose {
             Self::Model => "Open a model",
             Self::Data => "Open data",
             Self::DataFolder => "Open a folder of images",
+            Self::Picture => "Try a picture",
             Self::Recipe => "Open a recipe",
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
             Self::Export(ExportKind::Safetensors) => "Export as safetensors",
@@ -75,6 +78,7 @@ impl Purpose {
             Self::Model | Self::Compare => "path of an .onnx or .safetensors file, or demo:fashion",
             Self::Data => "path of a file or folder, or demo:fashion",
             Self::DataFolder => "path of a folder, one sub-folder a class",
+            Self::Picture => "path of a .png, .jpg or .webp file",
             Self::Recipe => "path of a .toml file",
             Self::Export(_) | Self::Sweep | Self::Figure(_) => "path of the new file",
         }
@@ -88,6 +92,7 @@ impl Purpose {
                 path: path.to_string_lossy().into_owned(),
                 options: DataOptions::default(),
             },
+            Self::Picture => Action::TryPicture(path),
             Self::Recipe => Action::LoadRecipe(path),
             Self::Compare => Action::CompareWith(Some(path)),
             Self::Export(kind) => Action::Export { kind, path },
@@ -109,6 +114,7 @@ pub(super) fn purpose_of(path: &Path) -> Purpose {
     match extension.as_deref() {
         Some("onnx" | "safetensors") => Purpose::Model,
         Some("toml") => Purpose::Recipe,
+        _ if Dataset::is_picture(path) => Purpose::Picture,
         _ => Purpose::Data,
     }
 }
@@ -231,6 +237,9 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
         Purpose::Model | Purpose::Compare => dialog.add_filter("models", &["onnx", "safetensors"]).pick_file(),
         Purpose::Data => dialog.pick_file(),
         Purpose::DataFolder => dialog.pick_folder(),
+        Purpose::Picture => dialog
+            .add_filter("pictures", &["png", "jpg", "jpeg", "webp"])
+            .pick_file(),
         Purpose::Recipe => dialog.add_filter("recipes", &["toml"]).pick_file(),
         Purpose::Export(kind) => dialog
             .add_filter(kind.extension(), &[kind.extension()])
@@ -253,7 +262,9 @@ pub(super) fn dropped_files(ctx: &egui::Context, out: &mut Outbox) {
     if hovering {
         let area = egui::Area::new(egui::Id::unique("drop")).order(egui::Order::Tooltip);
         area.anchor(egui::Align2::CENTER_CENTER, [0.0, 0.0]).show(ctx, |ui| {
-            egui::Frame::popup(ui.style()).show(ui, |ui| ui.heading("Drop a model, data or a recipe to open it"));
+            egui::Frame::popup(ui.style()).show(ui, |ui| {
+                ui.heading("Drop a model, data or a recipe to open it, or a picture to run it")
+            });
         });
     }
 }
@@ -268,6 +279,7 @@ mod tests {
         assert_eq!(of("net.ONNX"), Purpose::Model);
         assert_eq!(of("net.safetensors"), Purpose::Model);
         assert_eq!(of("a/recipe.toml"), Purpose::Recipe);
+        assert_eq!(of("boot.PNG"), Purpose::Picture);
         assert_eq!(of("images"), Purpose::Data);
         assert_eq!(of("t10k-images-idx3-ubyte.gz"), Purpose::Data);
     }

@@ -34,6 +34,12 @@ impl App {
             }
             Command::Undo => self.session.act(Action::Undo),
             Command::Redo => self.session.act(Action::Redo),
+            Command::TakeSnapshot => self.session.act(Action::TakeSnapshot(String::new())),
+            Command::CompareSnapshot(id) => {
+                self.views.ab.compare(id);
+                self.layout.show(View::Ab);
+            }
+            Command::TryPicture => self.dialogs.ask(ctx, Purpose::Picture, ""),
             Command::ToggleTheme => {
                 let dark = ctx.theme() == egui::Theme::Dark;
                 ctx.set_theme(if dark {

@@ -13,7 +13,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ab;
 mod activation;
+mod answers;
+mod auto;
 mod channels;
 mod command;
 mod compare;
@@ -36,19 +39,21 @@ mod resume;
 mod settings;
 mod status;
 mod sweep;
+mod switches;
 mod text;
 mod theme;
 mod toasts;
 mod top_bar;
 mod view;
 mod welcome;
+mod wording;
 
 pub use launch::run;
 
 use crate::inference::DataOptions;
 use crate::jobs::Waker;
 use crate::quantization::{LayerRecipe, Recipe};
-use crate::session::{Action, Last, Level, Message, OpenNetwork, Saved, Session};
+use crate::session::{Action, Last, Level, Memory, Message, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::Dialogs;
 use egui::{Align, CentralPanel, Panel, Response, Ui};
@@ -68,10 +73,6 @@ pub struct StartOptions {
     pub data: Option<String>,
 }
 
-/// Where the session's memory is kept by eframe.
-const SAVED_KEY: &str = "session";
-/// Where the layout of the views is.
-const LAYOUT_KEY: &str = "layout";
 /// While something runs, the times shown are renewed that often.
 const TICK: Duration = Duration::from_millis(500);
 
@@ -108,6 +109,8 @@ impl Outbox {
 /// The application.
 pub struct App {
     session: Session,
+    memory: Option<Memory<Saved>>,
+    layout_memory: Option<Memory<SavedLayout>>,
     layout: Layout,
     views: view::Views,
     tour: learn::tour::Tour,
@@ -125,14 +128,15 @@ impl App {
     /// The application as `options` say, with what was remembered from the last time.
     pub fn new(cc: &eframe::CreationContext<'_>, options: &StartOptions) -> Self {
         theme::install(&cc.egui_ctx);
-        let saved: Saved = cc
-            .storage
-            .and_then(|storage| eframe::get_value(storage, SAVED_KEY))
-            .unwrap_or_default();
-        let layout = cc
-            .storage
-            .and_then(|storage| eframe::get_value::<SavedLayout>(storage, LAYOUT_KEY))
-            .and_then(Layout::from_saved);
+        // The window's own place and size are eframe's to remember; whatever matters is in files that are never half written.
+        let folder = cc.storage.and_then(|_| eframe::storage_dir("splitscope"));
+        let memory = folder
+            .as_ref()
+            .map(|folder| Memory::of_session(folder.join("session.json")));
+        let layout_memory = folder.map(|folder| Memory::at(folder.join("layout.json"), |_, layout| layout));
+        let saved = memory.as_ref().and_then(Memory::load).unwrap_or_default();
+        let layout = layout_memory.as_ref().and_then(Memory::load);
+        let layout = layout.and_then(Layout::from_saved);
         let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
         let offer = saved.last.clone().filter(|_| options.model.is_none());
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
@@ -149,6 +153,8 @@ impl App {
         }
         Self {
             session,
+            memory,
+            layout_memory,
             layout: layout.unwrap_or_default(),
             views: view::Views::default(),
             tour: learn::tour::Tour::default(),
@@ -273,8 +279,12 @@ impl eframe::App for App {
         }
     }
 
-    fn save(&mut self, storage: &mut dyn eframe::Storage) {
-        eframe::set_value(storage, SAVED_KEY, &self.session.to_saved());
-        eframe::set_value(storage, LAYOUT_KEY, &self.layout.to_saved());
+    fn save(&mut self, _storage: &mut dyn eframe::Storage) {
+        if let Some(memory) = &mut self.memory {
+            memory.save(&self.session.to_saved());
+        }
+        if let Some(memory) = &mut self.layout_memory {
+            memory.save(&self.layout.to_saved());
+        }
     }
 }

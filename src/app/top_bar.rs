@@ -1,6 +1,7 @@
 //! The first line: what is open, and the menus.
 
 use super::Outbox;
+use super::ab;
 use super::command::Command;
 use super::layout::Layout as ViewLayout;
 use super::text;
@@ -53,6 +54,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
         for (command, symbol, enabled) in steps {
             symbol_button(ui, command, symbol, enabled, out);
         }
+        ui.separator();
+        ab::top_bar_ui(ui, session.open(), out);
         ui.separator();
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             let symbol = if ui.visuals().dark_mode { "Light" } else { "Dark" };

@@ -3,7 +3,10 @@
 //! A new view is a file of its own, a variant here, its state in [`Views`] and a line in [`Views::ui`].
 
 use super::Outbox;
+use super::ab::AbPanel;
 use super::activation::ActivationPanel;
+use super::answers::AnswersPanel;
+use super::auto::AutoPanel;
 use super::channels::ChannelsPanel;
 use super::compare::ComparePanel;
 use super::distribution::DistributionPanel;
@@ -16,7 +19,7 @@ use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
 use super::sweep::SweepPanel;
-use crate::session::{OpenNetwork, Session};
+use crate::session::{Action, OpenNetwork, Session, Watched};
 use egui::{Ui, Vec2, vec2};
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +33,10 @@ pub(super) enum View {
     Errors,
     Network,
     Graph,
+    Answers,
     Sweep,
+    Ab,
+    Auto,
     Compare,
     Learn,
     Recipe,
@@ -39,7 +45,7 @@ pub(super) enum View {
 
 impl View {
     /// All, in the order of the menu.
-    pub(super) const ALL: [Self; 12] = [
+    pub(super) const ALL: [Self; 15] = [
         Self::Layers,
         Self::Weights,
         Self::Channels,
@@ -47,7 +53,10 @@ impl View {
         Self::Errors,
         Self::Network,
         Self::Graph,
+        Self::Answers,
         Self::Sweep,
+        Self::Ab,
+        Self::Auto,
         Self::Compare,
         Self::Learn,
         Self::Recipe,
@@ -64,7 +73,10 @@ impl View {
             Self::Errors => "Errors",
             Self::Network => "Network",
             Self::Graph => "Graph",
+            Self::Answers => "Answers",
             Self::Sweep => "Sweep",
+            Self::Ab => "A/B",
+            Self::Auto => "Auto",
             Self::Compare => "Compare",
             Self::Learn => "Learn",
             Self::Recipe => "Recipe",
@@ -90,7 +102,14 @@ impl View {
             Self::Graph => {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
+            Self::Answers => {
+                "Which answers the recipe changes and to what; of text, which characters surprise it and how it goes on."
+            }
             Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
+            Self::Ab => {
+                "Settings that you kept beside the present ones: answers, cost, and what becomes of each layer."
+            }
+            Self::Auto => "Bits, splits and clipping chosen for each layer, within a budget or for an accuracy.",
             Self::Compare => "This network beside another one: which layers differ, and how far.",
             Self::Learn => {
                 "Short lessons on the selected layer's own weights, the words that are used here, and a tour."
@@ -106,7 +125,7 @@ impl View {
             Self::Layers => vec2(228.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
-            Self::Sweep | Self::Compare => vec2(380.0, 240.0),
+            Self::Sweep | Self::Answers | Self::Ab | Self::Auto | Self::Compare => vec2(380.0, 240.0),
             Self::Weights
             | Self::Channels
             | Self::Activations
@@ -148,10 +167,15 @@ pub(super) struct Views {
     errors: ErrorsPanel,
     network: NetworkPanel,
     graph: GraphPanel,
+    answers: AnswersPanel,
     compare: ComparePanel,
     sweep: SweepPanel,
+    pub(super) ab: AbPanel,
+    auto: AutoPanel,
     learn: LearnPanel,
     preview: PreviewPanel,
+    /// What the session was last told to keep up to date.
+    watched: Watched,
 }
 
 /// Share of the height that the distribution takes; the strip of channels has the rest.
@@ -173,7 +197,15 @@ impl Views {
 
     /// At the end of a frame: tells the session what is in sight.
     pub(super) fn watch(&mut self, out: &mut Outbox) {
-        self.errors.watch(out);
+        let watched = Watched {
+            error_curves: self.errors.drawn(),
+            comparison: self.ab.drawn(),
+            continuation: self.answers.writing(),
+        };
+        if watched != self.watched {
+            self.watched = watched;
+            out.actions.push(Action::Watch(watched));
+        }
     }
 
     /// Draws a view into all that is left of `ui`.
@@ -197,7 +229,10 @@ impl Views {
             View::Errors => self.errors.ui(ui, session, open, height, out),
             View::Network => self.network.ui(ui, open, sigma, out),
             View::Graph => self.graph.ui(ui, open, out),
+            View::Answers => self.answers.ui(ui, session, open, out),
             View::Sweep => self.sweep.ui(ui, session, open, out),
+            View::Ab => self.ab.ui(ui, session, open, out),
+            View::Auto => self.auto.ui(ui, session, open, out),
             View::Compare => self.compare.ui(ui, session, open, height, out),
             View::Learn => self.learn.ui(ui, open, out),
             View::Recipe => {

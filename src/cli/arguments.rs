@@ -1,13 +1,21 @@
-//! The words of the command line: subcommands, flags, and what a flag may be.
+//! The words of the command line: subcommands and their flags.
 
+mod data;
 mod examples;
+mod recipe;
+mod values;
 
-use super::UsageError;
-use crate::inference::DataOptions;
-use crate::network::{Interpolation, Network};
-use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind, UserPresets};
+#[cfg(test)]
+mod tests;
+
+pub(super) use data::DataArguments;
+pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
+
+use crate::inference::auto::Budget;
+use crate::quantization::{Bits, Clip};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
+use values::{at_least_one, grid_bits, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -52,6 +60,8 @@ pub(super) enum Command {
     /// Try a grid of recipes on the same data and show which are best
     #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
+    /// Choose bits, splits and clipping of each layer for a budget or an accuracy, and show what that gains
+    Auto(AutoArguments),
     /// Compare two networks layer by layer, such as an export with its original
     #[command(after_help = examples::DIFF)]
     Diff(DiffArguments),
@@ -223,6 +233,58 @@ pub(super) struct SweepArguments {
     pub(super) data_flags: DataArguments,
 }
 
+/// `splitscope auto`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain \
+                  network a budget in % refers to, and --expand-ratio and --clip are chosen anew.\n\
+                  It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the \
+                  rest of --data; without data, on noise of two seeds."
+)]
+pub(super) struct AutoArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Bytes that the quantized weights may take: so much more than plain --weight-bits (5%), or in all (130kB, 1.5MB)
+    #[arg(long, value_name = "SHARE|BYTES", default_value = "5%", allow_hyphen_values = true)]
+    pub(super) budget: Budget,
+    /// Take the fewest bytes that reach this accuracy instead, a share (0.93 or 93%): of right answers, or where there are no
+    /// labels, of answers that are the float network's
+    #[arg(long, value_name = "A", conflicts_with = "budget", value_parser = share)]
+    pub(super) target_accuracy: Option<f64>,
+    /// Bits that a layer may get; one number keeps all layers at it
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', default_value = "2,3,4,5,6,7,8", value_parser = grid_bits)]
+    pub(super) layer_bits: Vec<u8>,
+    /// Ways to choose the largest weight kept that a layer may get
+    #[arg(
+        long,
+        value_name = "HOW,HOW,...",
+        value_delimiter = ',',
+        default_value = "none,mse,aciq,kl"
+    )]
+    pub(super) layer_clips: Vec<Clip>,
+    /// Judge on N samples at most
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Choose on N samples at most [default: 256 images or 8192 tokens]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) choose_limit: Option<usize>,
+    /// Write the recipe (TOML), for --recipe FILE
+    #[arg(short, long, value_name = "RECIPE.toml")]
+    pub(super) output: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
 /// `splitscope diff`.
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
@@ -295,328 +357,3 @@ pub(super) struct CalibrationArguments {
     #[arg(long, conflicts_with = "calibration")]
     pub(super) data_free: bool,
 }
-
-/// Everything that makes a recipe.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Recipe")]
-pub(super) struct RecipeArguments {
-    /// Bits of each weight: 2 to 8, or float
-    #[arg(long, value_name = "K")]
-    weight_bits: Option<Bits>,
-    /// Share of input channels to duplicate in each layer: 0.02 splits 2 %, rounded up
-    #[arg(long, value_name = "R", value_parser = ratio)]
-    expand_ratio: Option<f64>,
-    /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
-    #[arg(long, value_name = "HOW")]
-    clip: Option<Clip>,
-    /// Bits of each layer's input: 2 to 8, or float
-    #[arg(long, value_name = "K")]
-    activation_bits: Option<Bits>,
-    /// Share of channels of each layer's input to halve and send twice; needs --activation-bits
-    #[arg(long, value_name = "R", value_parser = ratio)]
-    activation_expand_ratio: Option<f64>,
-    /// How an activation becomes two: qa keeps their rounded sum, naive halves
-    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
-    activation_split: Option<SplitKind>,
-    /// Save the recipe by this name in the configuration folder, for --preset NAME
-    #[arg(long, value_name = "NAME")]
-    save_preset: Option<String>,
-    #[command(flatten)]
-    base: BaseRecipeArguments,
-}
-
-impl RecipeArguments {
-    /// The recipe that the flags ask for, not yet checked against a network.
-    ///
-    /// # Errors
-    /// [`UsageError`] on a flag that lacks another; the recipe file's fault otherwise.
-    pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
-        let mut recipe = self.base.recipe()?;
-        replace(&mut recipe.weight_bits, self.weight_bits);
-        replace(&mut recipe.expand_ratio, self.expand_ratio);
-        replace(&mut recipe.clip, self.clip);
-        replace(&mut recipe.activation_bits, self.activation_bits);
-        replace(&mut recipe.activation_expand_ratio, self.activation_expand_ratio);
-        replace(&mut recipe.activation_split, self.activation_split);
-        if self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0) && !recipe.quantizes_activations() {
-            let why = "--activation-expand-ratio: inputs stay float, so there is nothing to split; give --activation-bits too";
-            return Err(UsageError(why.to_owned()).into());
-        }
-        Ok(recipe)
-    }
-
-    /// Saves the recipe, found good for a network by now, if a name for it was given.
-    pub(super) fn save(&self, recipe: &Recipe) -> anyhow::Result<()> {
-        if let Some(name) = &self.save_preset {
-            let presets = UserPresets::of_user().map_err(anyhow::Error::msg)?;
-            let path = presets.save(name, recipe).map_err(anyhow::Error::msg)?;
-            log::info!("{}: the recipe is saved", path.display());
-        }
-        Ok(())
-    }
-}
-
-/// What a sweep holds fixed: everything of a recipe but the values that it tries.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Recipe")]
-pub(super) struct BaseRecipeArguments {
-    /// Start from a recipe file (TOML); the flags below override it
-    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
-    recipe: Option<PathBuf>,
-    /// Start from a named recipe, one of the two built in or one that was saved; the flags below override it
-    #[arg(long, value_name = "paper|deploy|NAME")]
-    preset: Option<String>,
-    /// How a weight becomes two: qa keeps their rounded sum, naive halves
-    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
-    split: Option<SplitKind>,
-    /// How the largest activation kept is chosen, by the same names
-    #[arg(long, value_name = "HOW")]
-    activation_clip: Option<Clip>,
-    /// One scale for each output channel instead of one for the tensor
-    #[arg(long)]
-    per_channel: bool,
-    /// How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the
-    /// layer before compute them where it can
-    #[arg(long, value_name = "gather|widen", value_parser = split_export)]
-    split_export: Option<SplitExport>,
-    /// Fold each batch-norm into the layer before it, first of all
-    #[arg(long, overrides_with = "no_fold_batch_norm")]
-    fold_batch_norm: bool,
-    /// Leave batch-norms as nodes of their own
-    #[arg(long, overrides_with = "fold_batch_norm")]
-    no_fold_batch_norm: bool,
-    /// Scale the channels between layers so that the weights of both have the same range
-    #[arg(long)]
-    cross_layer_equalization: bool,
-    /// Take back in each bias how far rounding moves a layer's mean outputs
-    #[arg(long)]
-    bias_correction: bool,
-    /// Leave this layer as it is; may be given again
-    #[arg(long, value_name = "NAME")]
-    float_layer: Vec<String>,
-    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
-    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
-    channel_axis: Vec<(String, usize)>,
-}
-
-impl BaseRecipeArguments {
-    /// The recipe that the flags ask for, not yet checked against a network.
-    ///
-    /// # Errors
-    /// The recipe file's fault.
-    pub(super) fn recipe(&self) -> anyhow::Result<Recipe> {
-        let mut recipe = match (&self.recipe, &self.preset) {
-            (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
-            (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
-            (None, None) => Recipe::default(),
-        };
-        replace(&mut recipe.split, self.split);
-        replace(&mut recipe.activation_clip, self.activation_clip);
-        replace(&mut recipe.split_export, self.split_export);
-        if self.fold_batch_norm || self.no_fold_batch_norm {
-            recipe.fold_batch_norm = self.fold_batch_norm;
-        }
-        recipe.per_channel |= self.per_channel;
-        recipe.cross_layer_equalization |= self.cross_layer_equalization;
-        recipe.bias_correction |= self.bias_correction;
-        for name in &self.float_layer {
-            recipe.layers.entry(name.clone()).or_default().float = Some(true);
-        }
-        for (name, axis) in &self.channel_axis {
-            recipe.layers.entry(name.clone()).or_default().channel_axis = Some(*axis);
-        }
-        Ok(recipe)
-    }
-}
-
-fn replace<T: Copy>(field: &mut T, given: Option<T>) {
-    if let Some(value) = given {
-        *field = value;
-    }
-}
-
-/// Order of an image's axes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ImageLayout {
-    /// Channels before rows and columns.
-    Nchw,
-    /// Channels last.
-    Nhwc,
-}
-
-/// Order of an image's channels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum ChannelOrder {
-    /// Red first.
-    Rgb,
-    /// Blue first.
-    Bgr,
-}
-
-/// A way to resize pictures.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Resizing {
-    /// The nearest pixel.
-    Nearest,
-    /// Linear in both directions.
-    Bilinear,
-    /// Cubic in both directions.
-    Bicubic,
-    /// A windowed sinc.
-    Lanczos,
-}
-
-impl From<Resizing> for Interpolation {
-    fn from(resizing: Resizing) -> Self {
-        match resizing {
-            Resizing::Nearest => Self::Nearest,
-            Resizing::Bilinear => Self::Bilinear,
-            Resizing::Bicubic => Self::Bicubic,
-            Resizing::Lanczos => Self::Lanczos,
-        }
-    }
-}
-
-/// What the data files do not say of themselves.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Data")]
-pub(super) struct DataArguments {
-    /// Preprocessing by name: imagenet, imagenet-bicubic, inception, minus-one-to-one, unit (0 to 1), raw (0 to 255), cifar,
-    /// fashion, or network for what the network's config.json says
-    #[arg(long, value_name = "NAME")]
-    preprocess: Option<String>,
-    /// Resize so that the shorter side has this many pixels
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
-    size: Option<usize>,
-    /// Cut this many pixels square out of the centre
-    #[arg(long, value_name = "PIXELS", value_parser = at_least_one)]
-    crop: Option<usize>,
-    /// How pictures are resized
-    #[arg(long, value_enum)]
-    interpolation: Option<Resizing>,
-    /// Mean to subtract from each channel, red first, on a scale of 0 to 1
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = finite, allow_hyphen_values = true)]
-    mean: Option<Vec<f32>>,
-    /// Standard deviation to divide each channel by, red first, on a scale of 0 to 1
-    #[arg(long, value_name = "A,B,C", value_delimiter = ',', value_parser = positive_f32)]
-    std: Option<Vec<f32>>,
-    /// Order of an image's axes
-    #[arg(long, value_enum)]
-    layout: Option<ImageLayout>,
-    /// Order of an image's channels
-    #[arg(long, value_enum)]
-    channel_order: Option<ChannelOrder>,
-    /// Names of the classes: imagenet, cifar10, cifar100, fashion, or a file of names (text or JSON)
-    #[arg(long, value_name = "LIST|FILE")]
-    classes: Option<String>,
-    /// Labels, in a file beside the data
-    #[arg(long, value_name = "FILE")]
-    labels: Option<PathBuf>,
-    /// An input of the network by name, samples along its first axis; may be given again
-    #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
-    inputs: Vec<(String, PathBuf)>,
-    /// Characters of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
-    #[arg(long, value_name = "FILE")]
-    vocab: Option<PathBuf>,
-}
-
-impl DataArguments {
-    /// The options for opening a data set that is meant for `network`.
-    pub(super) fn options(&self, network: &Network) -> DataOptions {
-        let options = DataOptions {
-            preprocess: self.preprocess.clone(),
-            size: self.size,
-            crop: self.crop,
-            interpolation: self.interpolation.map(Interpolation::from),
-            mean: self.mean.clone(),
-            std: self.std.clone(),
-            channels_last: self.layout.map(|layout| layout == ImageLayout::Nhwc),
-            blue_first: self.channel_order == Some(ChannelOrder::Bgr),
-            classes: self.classes.clone(),
-            hint: None,
-            labels: self.labels.clone(),
-            vocabulary: self.vocab.clone(),
-            inputs: self.inputs.clone(),
-        };
-        options.for_network(network)
-    }
-}
-
-fn at_least_one(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if number > 0 => Ok(number),
-        _ => Err("a whole number from 1 on is needed".to_owned()),
-    }
-}
-
-fn positive(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
-        _ => Err("a number above 0 is needed".to_owned()),
-    }
-}
-
-fn positive_f32(text: &str) -> Result<f32, String> {
-    match finite(text)? {
-        number if number > 0.0 => Ok(number),
-        _ => Err("a number above 0 is needed".to_owned()),
-    }
-}
-
-fn finite(text: &str) -> Result<f32, String> {
-    match text.trim().parse::<f32>() {
-        Ok(number) if number.is_finite() => Ok(number),
-        _ => Err("a number is needed".to_owned()),
-    }
-}
-
-fn ratio(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
-        _ => Err("a share from 0 to 1 is needed".to_owned()),
-    }
-}
-
-/// The preset of this name: built in, or saved by the user.
-fn preset(name: &str) -> Result<Recipe, String> {
-    match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
-        Some(preset) => Ok(Recipe::preset(preset)),
-        None => UserPresets::of_user().and_then(|presets| presets.load(name)),
-    }
-}
-
-fn split_kind(text: &str) -> Result<SplitKind, String> {
-    match text {
-        "qa" => Ok(SplitKind::Qa),
-        "naive" => Ok(SplitKind::Naive),
-        _ => Err("a split is qa or naive".to_owned()),
-    }
-}
-
-fn named_axis(text: &str) -> Result<(String, usize), String> {
-    let parsed = text
-        .rsplit_once('=')
-        .and_then(|(name, axis)| Some((name, axis.parse().ok()?)));
-    match parsed {
-        Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
-        _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
-    }
-}
-
-fn split_export(text: &str) -> Result<SplitExport, String> {
-    match text {
-        "gather" => Ok(SplitExport::Gather),
-        "widen" => Ok(SplitExport::Widen),
-        _ => Err("copies are made by gather or widen".to_owned()),
-    }
-}
-
-fn named_file(text: &str) -> Result<(String, PathBuf), String> {
-    match text.split_once('=') {
-        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
-        _ => Err("an input is NAME=FILE.npy".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests;

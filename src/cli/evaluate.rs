@@ -68,10 +68,11 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     }
 }
 
-/// Writes outputs as a NumPy array `[samples, classes]`.
+/// Writes outputs as a NumPy array `[samples, classes]`; of a text with a large vocabulary only those that are kept.
 fn write_logits(path: &Path, outputs: &Outputs) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
-    ArrayView2::from_shape((outputs.samples, outputs.classes), &outputs.logits)?.write_npy(&mut bytes)?;
+    let rows = outputs.logits.len() / outputs.classes.max(1);
+    ArrayView2::from_shape((rows, outputs.classes), &outputs.logits)?.write_npy(&mut bytes)?;
     write_whole(path, &bytes)
 }
 

@@ -56,6 +56,11 @@ impl Demo {
             })
     }
 
+    /// Whether its calibration data are others than those that it is judged by.
+    pub fn has_other_calibration_data(self) -> bool {
+        matches!(self, Self::Fashion)
+    }
+
     /// The demo of that name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|demo| demo.name() == name)

@@ -14,6 +14,7 @@ pub mod architecture;
 pub mod demo;
 pub mod safetensors;
 
+use crate::files;
 use crate::network::{Format, Network, NetworkError};
 use crate::onnx::{self, ModelProto, OnnxError, one_line};
 use architecture::Config;
@@ -57,7 +58,25 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     if format == Format::Safetensors {
         return from_weights(path, model);
     }
-    network(path, format, model)
+    let network = network(path, format, model)?;
+    let told = Config::of_graph(path).preprocess_for(classes(&network));
+    Ok(Network {
+        preprocess: told.map(Arc::new).or(network.preprocess.clone()),
+        ..network
+    })
+}
+
+/// The size of the last axis of the first output, if the graph tells it.
+fn classes(network: &Network) -> Option<usize> {
+    use crate::onnx::schema::{tensor_shape_proto, type_proto};
+    let output = network.model.graph.as_ref()?.output.first()?;
+    let Some(type_proto::Value::TensorType(tensor)) = &output.r#type.as_ref()?.value else {
+        return None;
+    };
+    match tensor.shape.as_ref()?.dim.last()?.value.as_ref()? {
+        tensor_shape_proto::Value::DimValue(size) => usize::try_from(*size).ok(),
+        tensor_shape_proto::Value::DimParam(_) => None,
+    }
 }
 
 /// A file of weights: with a graph if its architecture is known, else weights only.
@@ -117,7 +136,7 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
         file: file.clone(),
         reason,
     };
-    let bytes = onnx::map_file(path).map_err(|error| refuse(open_reason(&error)))?;
+    let bytes = files::contents(path).map_err(|error| refuse(open_reason(&error)))?;
     if shards::is_index(path, &bytes) {
         return Ok((Format::Safetensors, shards::read_all(path, &bytes)?));
     }
@@ -134,7 +153,7 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
     if is_safetensors || extension == "safetensors" {
         let model = match shards::index_of(path)? {
             Some(index) => {
-                let listed = onnx::map_file(&index).map_err(|error| refuse(open_reason(&error)))?;
+                let listed = files::contents(&index).map_err(|error| refuse(open_reason(&error)))?;
                 shards::read_all(&index, &listed)?
             }
             None => safetensors::read(bytes, &file)?,

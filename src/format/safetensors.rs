@@ -3,6 +3,7 @@
 pub(super) mod shards;
 
 use super::FormatError;
+use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
 use crate::onnx::{GraphProto, ModelProto, TensorProto, build, one_line, schema::data_type, tensor_bytes};
 use crate::replacement::Replacement;
@@ -133,9 +134,11 @@ pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]
         for entry in &entries {
             file.write_all(&entry.bytes)?;
         }
+        files::check_all()?;
         file.commit()
     };
-    put().map_err(|error: std::io::Error| failed(error.to_string()))
+    // A write out of a map that was cut off fails as a bad address: what is wrong is the file that was read.
+    put().map_err(|error: std::io::Error| failed(files::check_all().err().unwrap_or(error).to_string()))
 }
 
 /// A tensor as it is written.

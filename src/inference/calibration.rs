@@ -53,7 +53,7 @@ pub fn calibrate(
     let names = input_names(network);
     let mut activations = Activations::new();
     progress.start(samples as u64, format!("Calibrating on {}", data.name()));
-    let batches = super::outputs::batches(engine, data, samples, BATCH)?;
+    let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;
     let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
     // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which leaves
     // the range as it is.
@@ -105,7 +105,7 @@ pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) 
         }
     }
     if let Some(data) = data.filter(|data| !data.is_empty()) {
-        let one = super::outputs::batches(engine, data, 1, 1)?.remove(0).run;
+        let one = super::outputs::batches(engine, data, 0..1, 1)?.remove(0).run;
         let inputs = data
             .batch(one)
             .map_err(|error| InferenceError::Data(error.to_string()))?;

@@ -13,6 +13,7 @@ use rten::{
     DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, Value, ValueOrView, ValueType,
 };
 use std::any::Any;
+use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::OnceLock;
 
@@ -117,6 +118,28 @@ impl Engine {
         self.run_with(inputs, outputs, true)
     }
 
+    /// Whether the optimized graph has a value of that name.
+    pub(super) fn has_value(&self, name: &str) -> bool {
+        self.model.find_node(name).is_some()
+    }
+
+    /// Runs the optimized graph from values anywhere in it, which need not be its inputs. `None` if they are not enough, or if
+    /// one of the `outputs` is computed by no node of its own there. No value is named twice, none both ways.
+    ///
+    /// # Errors
+    /// As [`Engine::run`].
+    pub(super) fn run_between(
+        &self,
+        given: &[(&str, &Value)],
+        outputs: &[&str],
+    ) -> Result<Option<Vec<Value>>, InferenceError> {
+        match run(&self.model, given, outputs) {
+            Ok(values) => Ok(Some(values)),
+            Err(Fault::NoSuchValue(_)) => Ok(None),
+            Err(Fault::Other(reason)) => Err(InferenceError::Run(reason)),
+        }
+    }
+
     fn run_with(&self, inputs: &[(&str, Value)], outputs: &[&str], plain: bool) -> Result<Vec<Value>, InferenceError> {
         // The engine refuses a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
@@ -179,7 +202,7 @@ enum Fault {
     Other(String),
 }
 
-fn run(model: &Model, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, Fault> {
+fn run<V: Borrow<Value>>(model: &Model, inputs: &[(&str, V)], outputs: &[&str]) -> Result<Vec<Value>, Fault> {
     let id = |name: &str| {
         model
             .find_node(name)
@@ -188,7 +211,7 @@ fn run(model: &Model, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<
     let wanted = outputs.iter().map(|name| id(name)).collect::<Result<Vec<_>, _>>()?;
     let given = inputs
         .iter()
-        .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value))))
+        .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value.borrow()))))
         .collect::<Result<Vec<_>, Fault>>()?;
     match catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, None))) {
         Ok(Ok(values)) => Ok(values),

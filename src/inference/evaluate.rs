@@ -1,5 +1,6 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
+use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
 use super::{AtChance, Dataset, OracleMetrics, Outputs, SplitOnly};
 use serde::Serialize;
 
@@ -21,6 +22,10 @@ pub struct Metrics {
     /// `exp(nats_per_token)`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity: Option<f64>,
+    /// 95 % confidence interval of `perplexity`, low and high: `exp` of the normal interval of the mean loss, blocks of 50
+    /// tokens taken as independent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity_interval: Option<[f64; 2]>,
 }
 
 /// A quantized network beside the float one.
@@ -34,8 +39,15 @@ pub struct Evaluation {
     pub quantized: Metrics,
     /// Fraction of samples with the same first answer.
     pub agreement: f64,
-    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs, decibels; infinite when equal (null in JSON).
+    /// 95 % confidence interval of `agreement` (Wilson 1927), low and high.
+    pub agreement_interval: [f64; 2],
+    /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs that are kept, decibels; infinite when equal (null
+    /// in JSON).
     pub sqnr_db: Option<f64>,
+    /// 95 % confidence interval of `sqnr_db`, low and high: the normal interval of the logarithm of the ratio, samples (of
+    /// text: blocks of 50 tokens) taken as independent. `None` for fewer than ten of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sqnr_db_interval: Option<[f64; 2]>,
     /// What the splits alone change, if it was measured: see [`super::split_only_difference`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split_only: Option<SplitOnly>,
@@ -59,12 +71,16 @@ pub struct Prediction {
 /// Compares two runs on the same samples.
 pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluation {
     let samples = float.samples.min(quantized.samples);
+    let agreement = agreement(float, quantized);
+    let block = if data.is_text() { BLOCK } else { 1 };
     Evaluation {
         samples,
         float: metrics(float, data),
         quantized: metrics(quantized, data),
-        agreement: agreement(float, quantized),
+        agreement,
+        agreement_interval: wilson_interval(agreement, samples),
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
+        sqnr_db_interval: sqnr_interval(float, quantized, block),
         split_only: None,
         oracle: None,
         at_chance: None,
@@ -74,27 +90,28 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
 /// Fraction of the samples of both runs with the same first answer.
 pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
     let samples = one.samples.min(other.samples);
-    let same = |sample: &usize| largest(one.row(*sample)) == largest(other.row(*sample));
+    let same = |row: &usize| one.first_answer(*row) == other.first_answer(*row);
     share((0..samples).filter(same).count(), samples)
 }
 
 /// Metrics of one run on `data`.
 pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
     let samples = outputs.samples;
-    let labels: Option<Vec<usize>> = (0..samples).map(|sample| data.label(sample)).collect();
+    let labels: Option<Vec<usize>> = outputs.range().map(|sample| data.label(sample)).collect();
     let Some(labels) = labels.filter(|_| samples > 0 && outputs.classification) else {
         return Metrics::default();
     };
     if data.is_text() {
-        let nats: f64 = labels
+        let losses: Vec<f64> = labels
             .iter()
             .enumerate()
-            .map(|(at, label)| negative_log_likelihood(outputs.row(at), *label))
-            .sum();
-        let nats = nats / samples as f64;
+            .map(|(row, label)| outputs.nats(row, *label))
+            .collect();
+        let nats = losses.iter().sum::<f64>() / samples as f64;
         return Metrics {
             nats_per_token: Some(nats),
             perplexity: Some(nats.exp()),
+            perplexity_interval: mean_interval(&losses, BLOCK).map(|ends| ends.map(f64::exp)),
             ..Metrics::default()
         };
     }
@@ -161,7 +178,7 @@ pub(super) fn rank(logits: &[f32], label: usize) -> usize {
 }
 
 /// The first answer; NaN never is one.
-fn largest(logits: &[f32]) -> Option<usize> {
+pub(super) fn largest(logits: &[f32]) -> Option<usize> {
     let mut best: Option<(usize, f32)> = None;
     for (class, &logit) in logits.iter().enumerate() {
         if !logit.is_nan() && best.is_none_or(|(_, highest)| logit > highest) {
@@ -176,14 +193,14 @@ fn comparable(logit: f32) -> f32 {
     if logit.is_nan() { f32::NEG_INFINITY } else { logit + 0.0 }
 }
 
-fn is_distribution(row: &[f32]) -> bool {
+pub(super) fn is_distribution(row: &[f32]) -> bool {
     let sum: f64 = row.iter().map(|p| f64::from(*p)).sum();
     row.len() > 1 && row.iter().all(|p| (0.0..=1.0).contains(p)) && (sum - 1.0).abs() < 1e-4
 }
 
 /// `-ln softmax(logits)[label]`, or `-ln p[label]` where the row is a distribution already; infinite for a label that the
 /// network does not know.
-fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
+pub(super) fn negative_log_likelihood(logits: &[f32], label: usize) -> f64 {
     let Some(own) = logits.get(label).map(|logit| f64::from(*logit)) else {
         return f64::INFINITY;
     };
@@ -202,8 +219,6 @@ fn share(part: usize, whole: usize) -> f64 {
 /// The 95 % confidence interval of a share seen in `samples` trials (Wilson 1927): unlike the share's standard error it
 /// stays within 0 and 1 and does not vanish at them.
 pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
-    /// The standard normal distribution lies within this many deviations with probability 0.95.
-    const Z: f64 = 1.959_963_984_540_054;
     if samples == 0 {
         return [0.0, 1.0];
     }
@@ -214,16 +229,33 @@ pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
     [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
-/// `None` where it is undefined: nothing to compare, no signal, or a NaN.
-fn sqnr_db(float: &[f32], quantized: &[f32]) -> Option<f64> {
-    if float.len() != quantized.len() {
-        return None;
+/// `sum (float - quantized)^2 / sum float^2` over all outputs: what [`Evaluation::sqnr_db`] tells in decibels. Infinite where it
+/// is undefined, so that it is worse than all else.
+pub(super) fn noise_share(float: &Outputs, quantized: &Outputs) -> f64 {
+    let (signal, noise) = signal_and_noise(&float.logits, &quantized.logits);
+    let share = noise / signal;
+    if float.logits.len() == quantized.logits.len() && share.is_finite() {
+        share
+    } else {
+        f64::INFINITY
     }
+}
+
+fn signal_and_noise(float: &[f32], quantized: &[f32]) -> (f64, f64) {
     let (mut signal, mut noise) = (0.0_f64, 0.0_f64);
     for (&float, &quantized) in float.iter().zip(quantized) {
         signal += f64::from(float).powi(2);
         noise += (f64::from(float) - f64::from(quantized)).powi(2);
     }
+    (signal, noise)
+}
+
+/// `None` where it is undefined: nothing to compare, no signal, or a NaN.
+fn sqnr_db(float: &[f32], quantized: &[f32]) -> Option<f64> {
+    if float.len() != quantized.len() {
+        return None;
+    }
+    let (signal, noise) = signal_and_noise(float, quantized);
     if noise == 0.0 && signal > 0.0 {
         return Some(f64::INFINITY);
     }

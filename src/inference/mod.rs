@@ -15,11 +15,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod auto;
 mod calibration;
+mod changed;
+mod continuation;
 mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+pub mod incremental;
+mod intervals;
 mod oracle;
 mod outputs;
 mod prefetch;
@@ -27,18 +32,22 @@ mod sensitivity;
 mod split_only;
 mod suggest;
 pub mod sweep;
+mod token_loss;
 mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};
+pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
+pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use dataset::{DataOptions, Dataset, DatasetError};
 pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use oracle::{OracleMetrics, run_oracle};
-pub use outputs::{Outputs, run_outputs};
+pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use sensitivity::{LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
+pub use token_loss::{TokenLosses, token_losses};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;
@@ -66,6 +75,9 @@ pub enum InferenceError {
     /// The data do not fit the network.
     #[error("{0}")]
     Data(String),
+    /// What was asked for cannot be reached; says how near one can come.
+    #[error("{0}")]
+    OutOfReach(String),
 }
 
 impl From<QuantizationError> for InferenceError {

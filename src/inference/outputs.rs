@@ -1,27 +1,48 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
 use super::dataset::TextLayout;
+use super::evaluate::{largest, negative_log_likelihood};
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
+use crate::network::Network;
+use crate::onnx;
 use crate::progress::Progress;
+use crate::quantization::{Plan, rewrite};
+use rayon::prelude::*;
 use rten::Value;
 use rten_tensor::prelude::*;
 use std::ops::Range;
 
-/// The outputs of a network on the first samples of a data set.
+/// The outputs of a network on consecutive samples of a data set.
 ///
 /// For images one row a sample; for text one row a predicted token.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Outputs {
+    /// Position in the data set of the first of them.
+    pub first: usize,
     /// Samples (images) or tokens (text).
     pub samples: usize,
     /// Width of a row: number of classes, or size of the vocabulary.
     pub classes: usize,
-    /// Row-major `[samples, classes]` logits.
+    /// Row-major `[samples, classes]` logits; of a text with a large vocabulary only those of the first tokens.
     pub logits: Vec<f32>,
     /// Whether a row has one number a class; false for maps and other outputs, which have no accuracy.
     pub classification: bool,
+    /// What the logits of every token said, where not all are kept; else empty.
+    pub tokens: Vec<TokenAnswer>,
 }
+
+/// What a language model answered at one token.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TokenAnswer {
+    /// Negative log-likelihood of the token that came, nats.
+    pub nats: f64,
+    /// The likeliest token; `None` where all are NaN.
+    pub first: Option<usize>,
+}
+
+/// Logits of a text that are kept, 512 MiB of them: a word vocabulary has tens of thousands for each token.
+const MOST_KEPT: usize = 1 << 27;
 
 /// Runs the first `limit` samples in batches; checks `progress` between batches and advances it by samples.
 ///
@@ -33,21 +54,50 @@ pub fn run_outputs(
     limit: usize,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    run_batches(engine, data, limit, progress, |inputs, output| {
+    run_samples(engine, data, 0..limit, progress)
+}
+
+/// Runs the samples `range` of `data`, as far as there are so many, as [`run_outputs`] runs the first.
+///
+/// # Errors
+/// As [`run_outputs`].
+pub fn run_samples(
+    engine: &Engine,
+    data: &Dataset,
+    range: Range<usize>,
+    progress: &Progress,
+) -> Result<Outputs, InferenceError> {
+    run_batches(engine, data, range, progress, |_, inputs, output| {
         Ok(engine.run(inputs, &[output])?.pop())
     })
 }
 
-/// [`run_outputs`] with the output of each batch from `answer`, which gets the inputs and the output's name; `engine` tells
-/// what the network takes.
+/// Runs the samples `range` through the quantized network that `plan` makes of `network`: the very bytes that an export writes.
+///
+/// # Errors
+/// [`InferenceError`] of graph, engine, data, or `Cancelled`.
+pub fn run_plan(
+    network: &Network,
+    plan: &Plan,
+    data: &Dataset,
+    range: Range<usize>,
+    progress: &Progress,
+) -> Result<Outputs, InferenceError> {
+    let engine = Engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
+    run_samples(&engine, data, range, progress)
+}
+
+/// [`run_samples`] with the output of each batch from `answer`, which gets the samples, their inputs and the output's name;
+/// `engine` tells what the network takes.
 pub(super) fn run_batches(
     engine: &Engine,
     data: &Dataset,
-    limit: usize,
+    range: Range<usize>,
     progress: &Progress,
-    mut answer: impl FnMut(&[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
+    mut answer: impl FnMut(&Range<usize>, &[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
 ) -> Result<Outputs, InferenceError> {
-    let samples = data.len().min(limit);
+    let range = range.start..range.end.min(data.len());
+    let samples = range.len();
     if samples == 0 {
         return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
     }
@@ -55,16 +105,18 @@ pub(super) fn run_batches(
     let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
     progress.start(samples as u64, format!("Running {}", data.name()));
     let mut outputs = Outputs {
+        first: range.start,
         samples,
         classes: 0,
         logits: Vec::new(),
         classification: true,
+        tokens: Vec::new(),
     };
-    let batches = batches(engine, data, samples, IMAGES)?;
+    let batches = batches(engine, data, range.clone(), IMAGES)?;
     let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
     each_batch(data, &ranges, progress, |position, inputs| {
         let batch = &batches[position];
-        let Some(Value::FloatTensor(value)) = answer(inputs, &output)? else {
+        let Some(Value::FloatTensor(value)) = answer(&batch.run, inputs, &output)? else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
@@ -74,7 +126,9 @@ pub(super) fn run_batches(
         Ok(())
     })?;
     if outputs.classification && !data.is_text() {
-        let wrong = (0..samples).find_map(|at| Some((at, data.label(at).filter(|label| *label >= outputs.classes)?)));
+        let wrong = range
+            .clone()
+            .find_map(|at| Some((at, data.label(at).filter(|label| *label >= outputs.classes)?)));
         if let Some((sample, label)) = wrong {
             return Err(InferenceError::Data(format!(
                 "{}: sample {sample} has the label {label}, the network answers {} classes",
@@ -104,12 +158,12 @@ const LARGE: usize = 3 * 128 * 128;
 /// Streams of text that run at once: fewer are slower a stream, more are not faster.
 const STREAMS: usize = 4;
 
-/// The batches for the first `samples` samples. A network with a fixed batch size gets full batches only: the last one
+/// The batches for the samples `range`, which are there. A network with a fixed batch size gets full batches only: the last one
 /// begins earlier then.
 pub(super) fn batches(
     engine: &Engine,
     data: &Dataset,
-    samples: usize,
+    range: Range<usize>,
     images: usize,
 ) -> Result<Vec<Batch>, InferenceError> {
     let fixed = |axis: usize| -> Option<usize> {
@@ -137,7 +191,7 @@ pub(super) fn batches(
                 .is_some_and(|shape| shape.len() == 1);
             let fixed = if one { Some(1) } else { fixed(axis) };
             (
-                fixed.unwrap_or(STREAMS) * layout.length,
+                fixed.unwrap_or(STREAMS.min(layout.at_once)) * layout.length,
                 fixed.map(|streams| streams * layout.length),
             )
         }
@@ -154,7 +208,7 @@ pub(super) fn batches(
         )));
     }
     let batch = |at: usize| {
-        let wanted = at..samples.min(at + size);
+        let wanted = at..range.end.min(at + size);
         let run = match fixed {
             Some(size) => {
                 let start = at.min(data.len() - size);
@@ -164,16 +218,37 @@ pub(super) fn batches(
         };
         Batch { run, wanted }
     };
-    Ok((0..samples).step_by(size).map(batch).collect())
+    Ok(range.clone().step_by(size).map(batch).collect())
 }
 
 impl Outputs {
-    /// The answer for one sample; empty beyond the last.
+    /// The positions of the samples in the data set.
+    pub fn range(&self) -> Range<usize> {
+        self.first..self.first + self.samples
+    }
+
+    /// The answer for one sample, counted from the first that was run; empty beyond the last.
     pub fn row(&self, sample: usize) -> &[f32] {
         let from = sample.saturating_mul(self.classes);
         self.logits
             .get(from..from.saturating_add(self.classes))
             .unwrap_or_default()
+    }
+
+    /// The likeliest class of that row, of equal ones the lowest; `None` where all are NaN.
+    pub fn first_answer(&self, row: usize) -> Option<usize> {
+        match self.tokens.get(row) {
+            Some(answer) => answer.first,
+            None => largest(self.row(row)),
+        }
+    }
+
+    /// Negative log-likelihood of `label` in that row, nats. Of a text, `label` must be the token that came.
+    pub fn nats(&self, row: usize, label: usize) -> f64 {
+        match self.tokens.get(row) {
+            Some(answer) => answer.nats,
+            None => negative_log_likelihood(self.row(row), label),
+        }
     }
 
     /// Adds the wanted rows of a batch's output.
@@ -202,7 +277,9 @@ impl Outputs {
                 self.logits
                     .extend_from_slice(&values[from..from + batch.wanted.len() * self.classes]);
             }
-            Some(TextLayout { length, batch_first }) => {
+            Some(TextLayout {
+                length, batch_first, ..
+            }) => {
                 let first = batch.run.start / length;
                 let streams = batch.run.end.div_ceil(length) - first;
                 // A single stream is run up to the last wanted token only.
@@ -218,17 +295,37 @@ impl Outputs {
                     return Err(wrong(streams * steps));
                 }
                 self.classes = classes;
-                for token in batch.wanted.clone() {
+                let row = |token: usize| {
                     let (stream, time) = (token / length - first, token % length);
                     let row = if batch_first {
                         stream * steps + time
                     } else {
                         time * streams + stream
                     };
-                    self.logits.extend_from_slice(&values[row * classes..][..classes]);
-                }
+                    &values[row * classes..][..classes]
+                };
+                self.keep(data, batch.wanted.clone(), row);
             }
         }
         Ok(())
+    }
+
+    /// Keeps the logits of `tokens` or, where those of all tokens are too many, what they say.
+    fn keep<'a>(&mut self, data: &Dataset, tokens: Range<usize>, row: impl Fn(usize) -> &'a [f32] + Sync) {
+        let all = self.samples.saturating_mul(self.classes);
+        let room = MOST_KEPT.saturating_sub(self.logits.len()) / self.classes.max(1);
+        for token in tokens.clone().take(if all > MOST_KEPT { room } else { usize::MAX }) {
+            self.logits.extend_from_slice(row(token));
+        }
+        if all > MOST_KEPT {
+            let answer = |token: usize| {
+                let came = data.label(token).unwrap_or(usize::MAX);
+                TokenAnswer {
+                    nats: negative_log_likelihood(row(token), came),
+                    first: largest(row(token)),
+                }
+            };
+            self.tokens.par_extend(tokens.into_par_iter().map(answer));
+        }
     }
 }

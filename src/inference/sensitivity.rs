@@ -1,8 +1,8 @@
 //! Which layers a network is sensitive about: its outputs with one layer quantized at a time.
 
+use super::incremental::{Incremental, Keep, Signature};
 use super::sweep::SweepSubject;
-use super::{Engine, InferenceError, Metrics, evaluate, run_outputs};
-use crate::onnx;
+use super::{Dataset, InferenceError, Metrics, evaluate};
 use crate::progress::Progress;
 use crate::quantization::{self, Bits, Outcome, Plan, Recipe, rewrite};
 use serde::Serialize;
@@ -47,12 +47,14 @@ pub fn sensitivity(
     let quantized: Vec<usize> = (0..whole.layers.len())
         .filter(|place| whole.layers[*place].quantized().is_some())
         .collect();
+    let float = Signature::of(&rewrite(subject.network, &all_float(&whole))?);
+    let kept = Incremental::new(subject.data, Incremental::<&Dataset>::MOST_BYTES);
     progress.start(quantized.len() as u64, "Quantizing one layer at a time");
     let mut rows = Vec::with_capacity(quantized.len());
     for place in quantized {
         progress.check()?;
         progress.stage_is(format!("Only {}", whole.layers[place].name));
-        if let Some(row) = run_one(subject, &whole, place, &progress.part())? {
+        if let Some(row) = run_one(subject, &whole, place, (&kept, &float), &progress.part())? {
             on_row(&row)?;
             rows.push(row);
         }
@@ -61,24 +63,31 @@ pub fn sensitivity(
     Ok(rows)
 }
 
+/// The same plan with no layer quantized.
+fn all_float(whole: &Plan) -> Plan {
+    let mut plan = whole.clone();
+    for layer in plan.layers.iter_mut().filter(|layer| layer.quantized().is_some()) {
+        layer.outcome = Outcome::Float("another layer is looked at".to_owned());
+    }
+    plan
+}
+
 /// The row of layer `place`, `None` if it stays float.
 fn run_one(
     subject: &SweepSubject,
     whole: &Plan,
     place: usize,
+    (kept, float): (&Incremental<&Dataset>, &Signature),
     progress: &Progress,
 ) -> Result<Option<LayerSensitivity>, InferenceError> {
     let Some(quantized) = whole.layers[place].quantized() else {
         return Ok(None);
     };
-    let mut plan = whole.clone();
-    for (other, layer) in plan.layers.iter_mut().enumerate() {
-        if other != place && layer.quantized().is_some() {
-            layer.outcome = Outcome::Float("another layer is looked at".to_owned());
-        }
-    }
-    let engine = Engine::load(onnx::encode(&rewrite(subject.network, &plan)?)?)?;
-    let outputs = run_outputs(&engine, subject.data, subject.float.samples, progress)?;
+    let mut plan = all_float(whole);
+    plan.layers[place] = whole.layers[place].clone();
+    // All differ from the float network at one layer, and most of the way to it is known from the one before.
+    let keep = Keep::BeforeChangeFrom(float);
+    let outputs = kept.run_plan(subject.network, &plan, subject.float.range(), keep, progress)?;
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(Some(LayerSensitivity {
         name: whole.layers[place].name.clone(),
@@ -98,7 +107,8 @@ fn run_one(
 mod tests {
     use super::*;
     use crate::format::demo::Demo;
-    use crate::inference::Dataset;
+    use crate::inference::{Engine, run_outputs};
+    use crate::onnx;
     use crate::quantization::LayerRecipe;
 
     /// Runs `recipe` layer by layer on `samples` of `data`.

@@ -47,7 +47,7 @@ pub fn split_only_difference(
     let engine = Engine::load(onnx::encode(&split_only(network, plan)?)?)?;
     let mut samples = float.samples.min(data.len());
     if data.is_text() {
-        let first = batches(&engine, data, samples, IMAGES)?
+        let first = batches(&engine, data, 0..samples, IMAGES)?
             .first()
             .map(|batch| batch.wanted.len());
         samples = first.unwrap_or(samples);
@@ -89,6 +89,7 @@ mod tests {
             classes: 2,
             logits: logits.to_vec(),
             classification: true,
+            ..Outputs::default()
         }
     }
 

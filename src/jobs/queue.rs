@@ -4,6 +4,7 @@ use super::Waker;
 use crate::progress::{Cancelled, Progress};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -65,6 +66,9 @@ pub struct Running<K> {
     pub left: Option<Duration>,
 }
 
+/// Asked on the job's thread when it is done.
+type Check<K> = Arc<dyn Fn(K) -> Result<(), JobError> + Send + Sync>;
+
 type Work<T> = Box<dyn FnOnce(&Progress) -> Result<T, JobError> + Send>;
 
 struct Job<K, T> {
@@ -88,9 +92,10 @@ pub struct Jobs<K, T> {
     receiver: Receiver<(JobId, Result<T, JobError>)>,
     jobs: Vec<Job<K, T>>,
     next_id: u64,
+    check: Check<K>,
 }
 
-impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
+impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
     /// An empty queue.
     pub fn new(waker: Waker) -> Self {
         let (sender, receiver) = channel();
@@ -100,7 +105,15 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
             receiver,
             jobs: Vec::new(),
             next_id: 0,
+            check: Arc::new(|_| Ok(())),
         }
+    }
+
+    /// The same with a last look before a result is handed over, on the job's own thread: an error takes its place.
+    #[must_use]
+    pub fn with_check(mut self, check: impl Fn(K) -> Result<(), JobError> + Send + Sync + 'static) -> Self {
+        self.check = Arc::new(check);
+        self
     }
 
     /// Starts `work` on a thread of its own; an older job of the same kind is cancelled and its result dropped. The work
@@ -243,11 +256,12 @@ impl<K: Copy + PartialEq, T: Send + 'static> Jobs<K, T> {
             let job = &mut self.jobs[position];
             let Some(work) = job.work.take() else { continue };
             let (id, progress) = (job.id, job.progress.clone());
-            let (sender, waker) = (self.sender.clone(), self.waker.clone());
+            let (sender, waker, check) = (self.sender.clone(), self.waker.clone(), Arc::clone(&self.check));
             let spawned = std::thread::Builder::new()
                 .name(format!("job: {}", job.title))
                 .spawn(move || {
-                    let result = catch_unwind(AssertUnwindSafe(|| work(&progress)))
+                    let checked = || work(&progress).and_then(|output| check(kind).map(|()| output));
+                    let result = catch_unwind(AssertUnwindSafe(checked))
                         .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
                     // The queue may be gone by now; then nobody wants the result.
                     let _ = sender.send((id, result));

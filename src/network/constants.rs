@@ -16,11 +16,36 @@ use std::collections::{HashMap, HashSet};
 /// Nodes between a weight and its constants that are followed.
 const DEEPEST: usize = 24;
 
+/// What working out the weights of one network may cost: a file of a few lines can ask for copies of copies of copies.
+struct Budget {
+    /// Nodes that may still be computed.
+    nodes: usize,
+    /// Bytes that may still be copied.
+    bytes: usize,
+}
+
+impl Budget {
+    const WHOLE: Self = Self {
+        nodes: 1 << 16,
+        bytes: 2 << 30,
+    };
+
+    /// Takes `bytes` out of it; `None` if they are not there.
+    fn copy(&mut self, bytes: usize) -> Option<()> {
+        self.bytes = self.bytes.checked_sub(bytes)?;
+        Some(())
+    }
+}
+
 /// Replaces every computed constant that a layer reads as its weight by a `Constant` node, and removes what nobody reads
 /// any more because of that. The network computes what it computed.
 pub(super) fn fold_computed_weights(model: &mut ModelProto) {
     let Some(graph) = &mut model.graph else { return };
-    let mut found = Found::default();
+    let mut found = Found {
+        folded: Vec::new(),
+        used: HashSet::new(),
+        budget: Budget::WHOLE,
+    };
     find(graph, &[], &mut Vec::new(), &mut found);
     for Folded { way, node, tensor } in found.folded {
         if let Some(node) = node_at(graph, &way, node) {
@@ -42,9 +67,9 @@ struct Folded {
     tensor: TensorProto,
 }
 
-#[derive(Default)]
 struct Found {
     folded: Vec<Folded>,
+    budget: Budget,
     /// Names of what went into the values.
     used: HashSet<String>,
 }
@@ -85,7 +110,7 @@ fn find(graph: &GraphProto, outer: &[&Known<'_>], way: &mut Vec<(usize, String)>
             let Some(name) = computed(input, &known).filter(|name| seen.insert(*name)) else {
                 continue;
             };
-            let value = value(name, &scopes, 0, &mut found.used);
+            let value = value(name, &scopes, 0, found);
             if let (Some(tensor), Some((node, _))) = (value, known.nodes.get(name)) {
                 found.folded.push(Folded {
                     way: way.clone(),
@@ -143,7 +168,7 @@ fn computed<'a>(name: &'a str, known: &Known<'a>) -> Option<&'a str> {
 }
 
 /// The constant called `name`; `None` if anything that it needs is known at run time only.
-fn value(name: &str, scopes: &[&Known<'_>], depth: usize, used: &mut HashSet<String>) -> Option<TensorProto> {
+fn value(name: &str, scopes: &[&Known<'_>], depth: usize, found: &mut Found) -> Option<TensorProto> {
     for known in scopes.iter().rev() {
         if let Some(tensor) = known.tensors.get(name) {
             return Some((*tensor).clone());
@@ -152,6 +177,7 @@ fn value(name: &str, scopes: &[&Known<'_>], depth: usize, used: &mut HashSet<Str
             if depth == DEEPEST {
                 return None;
             }
+            found.budget.nodes = found.budget.nodes.checked_sub(1)?;
             let mut inputs = Vec::new();
             for input in &node.input {
                 // An optional input that is left out has no name.
@@ -159,11 +185,11 @@ fn value(name: &str, scopes: &[&Known<'_>], depth: usize, used: &mut HashSet<Str
                 inputs.push(if left_out {
                     None
                 } else {
-                    Some(value(input, scopes, depth + 1, used)?)
+                    Some(value(input, scopes, depth + 1, found)?)
                 });
             }
-            let tensor = compute::compute(node, &inputs)?;
-            used.extend(node.input.iter().cloned());
+            let tensor = compute::compute(node, &inputs, &mut found.budget)?;
+            found.used.extend(node.input.iter().cloned());
             return Some(tensor);
         }
     }

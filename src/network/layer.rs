@@ -187,8 +187,12 @@ impl Layer {
     }
 
     /// Whether [`Layer::output_axis`] alone tells the output channels apart, so that each can have a scale of its own. The
-    /// weights of a recurrent layer in both directions have theirs on two axes, as has a tensor with another axis chosen.
+    /// weights of a recurrent layer in both directions have theirs on two axes, as has a tensor with another axis chosen; those
+    /// of a ConvTranspose are not at the end of the layout.
     pub fn takes_scales_per_channel(&self) -> bool {
+        if self.kind == LayerKind::ConvTranspose {
+            return false;
+        }
         let one_axis = match self.chosen_axis {
             None | Some(1) => true,
             Some(axis) => axis == 0 && self.shape.len() == 2,

@@ -12,6 +12,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod check;
 mod constants;
 mod dequantize;
 mod discover;
@@ -19,6 +20,7 @@ mod editor;
 mod equalize;
 mod fold;
 mod graphs;
+mod integer_grid;
 mod layer;
 mod preparation;
 mod preprocess_hint;
@@ -31,11 +33,13 @@ mod tests;
 
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
+pub use integer_grid::{IntegerGrid, Scale};
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
 
+use crate::files;
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
     numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
@@ -96,13 +100,14 @@ impl Network {
     /// Finds the layers of `model`.
     ///
     /// # Errors
-    /// [`NetworkError::Graph`] when there is no graph or it names values that do not exist in a way that stops discovery.
+    /// [`NetworkError::Graph`] when there is no graph, or one in which a value has two origins or waits for itself.
     pub fn new(
         name: impl Into<String>,
         path: Option<PathBuf>,
         format: Format,
         mut model: ModelProto,
     ) -> Result<Self, NetworkError> {
+        check::check(&model)?;
         constants::fold_computed_weights(&mut model);
         let layers = discover::layers(&model, format)?;
         let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
@@ -246,10 +251,12 @@ impl Network {
     ///
     /// # Errors
     /// [`OnnxError::Tensor`] when the tensor's description and data do not fit; [`NetworkError::Graph`] when there is no
-    /// such layer, or its weights are empty or packed, so that the layout does not fit them.
+    /// such layer, its weights are empty or packed, so that the layout does not fit them, or its file has changed.
     pub fn weights(&self, index: usize) -> Result<FloatData, NetworkError> {
         let layer = self.layer(index)?;
-        let values = numbers(self.tensor(layer)?)?;
+        let tensor = self.tensor(layer)?;
+        check_file(layer, tensor)?;
+        let values = numbers(tensor)?;
         readable(layer, values.len())?;
         Ok(values)
     }
@@ -260,15 +267,35 @@ impl Network {
     /// As [`Network::weights`].
     pub fn weight_elements(&self, index: usize) -> Result<Elements, NetworkError> {
         let layer = self.layer(index)?;
-        let elements = Elements::of(self.tensor(layer)?)?;
+        let tensor = self.tensor(layer)?;
+        check_file(layer, tensor)?;
+        let elements = Elements::of(tensor)?;
         readable(layer, elements.count())?;
         Ok(elements)
+    }
+
+    /// Whether the files that the network was read from are as they were ([`crate::files`]).
+    ///
+    /// # Errors
+    /// [`NetworkError::Graph`] naming a file that was changed or cut off.
+    pub fn check_files(&self) -> Result<(), NetworkError> {
+        let mut tensors = self.model.graph.iter().flat_map(|graph| &graph.initializer);
+        tensors.try_for_each(|tensor| {
+            let unchanged = tensor.raw_data.as_ref().map_or(Ok(()), |bytes| files::check(bytes));
+            unchanged.map_err(|error| NetworkError::Graph(error.to_string()))
+        })
     }
 
     fn layer(&self, index: usize) -> Result<&Layer, NetworkError> {
         let layer = self.layers.get(index);
         layer.ok_or_else(|| NetworkError::Graph(format!("there is no layer number {index}")))
     }
+}
+
+/// Whether the file that the weight lies in is as it was.
+fn check_file(layer: &Layer, tensor: &TensorProto) -> Result<(), NetworkError> {
+    let unchanged = tensor.raw_data.as_ref().map_or(Ok(()), |bytes| files::check(bytes));
+    unchanged.map_err(|error| NetworkError::Graph(format!("layer '{}': {error}", layer.name)))
 }
 
 /// Whether `count` numbers are what the layer's layout reads.

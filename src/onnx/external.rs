@@ -1,10 +1,10 @@
 //! Tensor elements in files beside the model: found, mapped once, and made part of the tensor without a copy.
 
 use super::beside::{ModelFolder, NotBeside};
-use super::read::map_file;
 use super::schema::{EXTERNAL, data_type};
 use super::tensor::{byte_count, fault, one_line};
 use super::{ModelProto, OnnxError, TensorProto, visit};
+use crate::files;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -104,7 +104,7 @@ impl Files<'_> {
         if let Some(bytes) = self.open.get(&path) {
             return Ok(bytes.clone());
         }
-        let bytes = map_file(&path).map_err(unreadable)?;
+        let bytes = files::contents(&path).map_err(unreadable)?;
         self.open.insert(path, bytes.clone());
         Ok(bytes)
     }

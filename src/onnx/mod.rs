@@ -24,6 +24,7 @@ mod read;
 pub mod schema;
 mod small_floats;
 mod sniff;
+mod structure;
 mod tensor;
 mod unread;
 mod upgrade;
@@ -35,11 +36,13 @@ pub use defaults::spell_out_defaults;
 pub use elements::{Elements, FloatSource, is_number, numbers};
 pub use error::OnnxError;
 pub use lacking::rewrite_lacking;
-pub use read::{map_file, read_bytes, read_file};
+pub use read::{read_bytes, read_file};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;
 pub(crate) use tensor::one_line;
-pub use tensor::{FloatData, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes};
+pub use tensor::{
+    FloatData, MOST_AXES, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes,
+};
 pub use unread::remove_unread_initializers;
 pub use upgrade::{UPGRADED_OPSET, upgrade};
 pub use write::{encode, write_file};

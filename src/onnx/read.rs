@@ -1,22 +1,22 @@
-//! Reading: a memory map, decoded without copying tensor data; external data resolved into `raw_data`.
+//! Reading: a file in memory or mapped, decoded without copying tensor data; external data resolved into `raw_data`.
 
 use super::sniff::foreign_kind;
+use super::structure::{self, LARGEST_STRUCTURE};
 use super::{ModelProto, OnnxError, external};
+use crate::files;
 use bytes::Bytes;
 use prost::Message;
-use std::fs::File;
-use std::io;
 use std::path::Path;
 
 /// The oldest file format whose graphs mean what they mean today.
 const OLDEST_IR: i64 = 3;
 
-/// Opens a file by memory map. External data is looked for in the file's folder.
+/// Opens a file. External data is looked for in the file's folder.
 ///
 /// # Errors
 /// [`OnnxError`] naming the file, tensor or byte at fault.
 pub fn read_file(path: &Path) -> Result<ModelProto, OnnxError> {
-    let bytes = map_file(path).map_err(|source| OnnxError::Io {
+    let bytes = files::contents(path).map_err(|source| OnnxError::Io {
         path: path.to_owned(),
         source,
     })?;
@@ -32,36 +32,16 @@ pub fn read_bytes(bytes: Bytes, file: Option<&Path>) -> Result<ModelProto, OnnxE
     if let Some(kind) = foreign_kind(&bytes) {
         return Err(OnnxError::Decode(format!("the file is {kind}")));
     }
+    if structure::memory(&bytes) > LARGEST_STRUCTURE {
+        let most = LARGEST_STRUCTURE >> 20;
+        return Err(OnnxError::Decode(format!(
+            "its structure, without the weights, would take more than {most} MiB of memory"
+        )));
+    }
     let mut model = ModelProto::decode(bytes).map_err(|error| OnnxError::Decode(decode_reason(&error)))?;
     check_versions(&model)?;
     external::resolve(&mut model, file)?;
     Ok(model)
-}
-
-/// Maps a file. An empty file gives no bytes.
-///
-/// # Errors
-/// The system's reason, or that the path is no ordinary file.
-pub fn map_file(path: &Path) -> io::Result<Bytes> {
-    let metadata = std::fs::metadata(path)?;
-    if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder, not a file"));
-    }
-    // A pipe would be waited for, a device has no end.
-    if !metadata.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "is no ordinary file"));
-    }
-    let file = File::open(path)?;
-    if file.metadata()?.len() == 0 {
-        return Ok(Bytes::new());
-    }
-    #[allow(
-        unsafe_code,
-        reason = "A map is how hundreds of megabytes open at once. Sound as long as nobody changes the file under it; \
-                  we ourselves only ever replace files by renaming, which leaves the mapped one as it was."
-    )]
-    let map = unsafe { memmap2::Mmap::map(&file)? };
-    Ok(Bytes::from_owner(map))
 }
 
 /// The decoder's message without its preamble: the path of fields and what is wrong there.

@@ -47,11 +47,21 @@ impl FloatData {
     }
 }
 
+/// Axes of a tensor at most, as in NumPy.
+pub const MOST_AXES: usize = 64;
+
 /// Number of elements that `dims` say.
 ///
 /// # Errors
-/// [`OnnxError::Tensor`] on negative sizes or overflow.
+/// [`OnnxError::Tensor`] on negative sizes, more than [`MOST_AXES`] of them, or overflow.
 pub fn element_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
+    let axes = tensor.dims.len();
+    if axes > MOST_AXES {
+        return Err(fault(
+            tensor,
+            format!("its shape has {axes} axes, more than {MOST_AXES}"),
+        ));
+    }
     if let Some(size) = tensor.dims.iter().find(|&&size| size < 0) {
         return Err(fault(tensor, format!("its shape holds the negative size {size}")));
     }

@@ -3,6 +3,7 @@
 use super::schema::{EXTERNAL, StringStringEntryProto, data_type};
 use super::tensor::tensor_bytes;
 use super::{GraphProto, ModelProto, OnnxError, TensorProto};
+use crate::files;
 use crate::replacement::Replacement;
 use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint, encoded_len_varint, key_len};
@@ -43,13 +44,16 @@ pub fn write_file(model: &ModelProto, path: &Path) -> Result<(), OnnxError> {
 
 /// [`write_file`] with another limit on what one file holds, in bytes.
 fn write_limited(model: &ModelProto, path: &Path, limit: usize) -> Result<(), OnnxError> {
+    // A write out of a map that was cut off fails as a bad address: what is wrong is the file that was read.
     let failed = |source| OnnxError::Io {
         path: path.to_owned(),
-        source,
+        source: files::check_all().err().unwrap_or(source),
     };
+    let unchanged = || files::check_all().map_err(failed);
     if model.encoded_len() <= limit {
         let mut file = Replacement::new(path).map_err(failed)?;
         stream(model, &mut file).map_err(failed)?;
+        unchanged()?;
         return file.commit().map_err(failed);
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -66,6 +70,7 @@ fn write_limited(model: &ModelProto, path: &Path, limit: usize) -> Result<(), On
     stream(&model, &mut file).map_err(failed)?;
     // Both are whole and on the disk before the first takes its place: only the two renames are left to fail.
     file.sync().map_err(failed)?;
+    unchanged()?;
     data_file.commit().map_err(data_failed)?;
     file.commit().map_err(failed)
 }

@@ -2,7 +2,7 @@
 
 use super::widen::{Way, Widening};
 use super::{Expansion, Plan};
-use crate::network::{Layer, LayerKind, Network, OutAxis};
+use crate::network::{Layer, LayerKind, Network};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -299,7 +299,8 @@ fn macs(network: &Network, layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
             let output = network.node(layer)?.output.first()?;
             elements(shapes.get(output)?) / (layer.layout.out_channels() as u64).max(1)
         }
-        LayerKind::Gemm | LayerKind::MatMul => {
+        // A transposed convolution meets each of its weights once for each position of the input.
+        LayerKind::Gemm | LayerKind::MatMul | LayerKind::ConvTranspose => {
             input_elements(layer, shapes)? / (layer.layout.in_channels() as u64).max(1)
         }
         LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
@@ -307,9 +308,8 @@ fn macs(network: &Network, layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
             let (_, steps) = input.split_last()?;
             elements(steps)
         }
-        LayerKind::ConvTranspose | LayerKind::Tensor | LayerKind::Quantized => return None,
+        LayerKind::Tensor | LayerKind::Quantized => return None,
     };
-    debug_assert!(layer.layout.groups == 1 || layer.layout.out_axis == OutAxis::Outer);
     Some(positions * layer.parameters())
 }
 

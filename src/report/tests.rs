@@ -91,7 +91,9 @@ fn a_text_is_told_by_perplexity_and_without_labels_answers_are_compared() {
             ..Metrics::default()
         },
         agreement: 0.75,
+        agreement_interval: [0.63, 0.84],
         sqnr_db: Some(f64::INFINITY),
+        sqnr_db_interval: None,
         split_only: None,
         oracle: None,
         at_chance: None,

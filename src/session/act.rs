@@ -44,6 +44,10 @@ impl Session {
             Action::MeasureSensitivity => self.ask(|open| open.sensitivity_asked = true),
             Action::CheckSplit => self.ask(|open| open.split_only.ask()),
             Action::MeasureOracle => self.ask(|open| open.oracle.ask()),
+            Action::StartAuto(options) => self.ask(|open| {
+                let recipe = open.recipe().clone();
+                open.auto.ask(options, recipe);
+            }),
             Action::StartSweep(grid) => self.ask_for_sweep(&grid),
             Action::SaveSweep(path) => self.save_sweep(path),
             Action::TakeSnapshot(name) => self.with_open(|open| {
@@ -57,6 +61,10 @@ impl Session {
                     open.history.edit(recipe, false);
                 }
             }),
+            Action::Continue(prompt) => self.with_open(|open| open.continuation.prompt = Some(prompt)),
+            Action::CarryRecipe => self.carry_recipe(),
+            Action::TryPicture(path) => self.try_picture(path),
+            Action::ForgetPicture(path) => self.with_open(|open| open.trials.remove(&path)),
             Action::CalibrateOnData(wanted) => self.with_open(|open| open.calibrate_on_data = wanted),
             Action::SetSigma(sigma) => {
                 self.saved.sigma = sigma;
@@ -83,6 +91,24 @@ impl Session {
 
     fn with_history(&mut self, change: impl FnOnce(&mut History<Recipe>)) {
         self.with_open(|open| change(&mut open.history));
+    }
+
+    fn try_picture(&mut self, path: std::path::PathBuf) {
+        let why = self
+            .open
+            .as_ref()
+            .map(|open| open.original.network.why_not_runnable.clone());
+        match why {
+            Some(None) => self.with_open(|open| open.trials.ask(path)),
+            Some(Some(why)) => {
+                let text = format!("{}: the network can't be run: {why}", path.display());
+                self.messages.push(Level::Error, text.clone(), text);
+            }
+            None => {
+                let text = "Nothing is open: open a model first, then drop pictures on it";
+                self.messages.push(Level::Warning, text, text);
+            }
+        }
     }
 
     fn set_sample_limit(&mut self, limit: usize) {

@@ -1,8 +1,10 @@
 //! What a person can ask of a session.
 
+use super::continuation::Prompt;
 use super::resume::Last;
 use super::snapshots::Side;
 use crate::inference::DataOptions;
+use crate::inference::auto::AutoOptions;
 use crate::inference::sweep::SweepGrid;
 use crate::jobs::JobId;
 use crate::quantization::{Preset, Recipe};
@@ -67,6 +69,8 @@ pub enum Action {
     CheckSplit,
     /// Measures what activation splits chosen for each batch would reach.
     MeasureOracle,
+    /// Chooses bits, splits and clipping of each layer that the present recipe quantizes.
+    StartAuto(AutoOptions),
     /// Runs the present recipe with each combination of these values. Rows that are there already are kept, so that the same
     /// again goes on with a sweep that was cancelled.
     StartSweep(SweepGrid),
@@ -85,6 +89,14 @@ pub enum Action {
     RestoreSnapshot(u64),
     /// Forgets a snapshot.
     RemoveSnapshot(u64),
+    /// Lets both networks go on from a text, as long as that is in sight.
+    Continue(Prompt),
+    /// Applies the recipe that the open file was exported with to the network that is opened next.
+    CarryRecipe,
+    /// Runs a picture by itself, read like the open data.
+    TryPicture(PathBuf),
+    /// Forgets a picture that was run by itself.
+    ForgetPicture(PathBuf),
     /// Takes the ranges of layer inputs from the open data, instead of the demo's calibration data or none.
     CalibrateOnData(bool),
     /// Counts as outliers what lies beyond that many standard deviations.
@@ -121,6 +133,8 @@ pub struct Watched {
     pub error_curves: bool,
     /// The selected layer under two recipes.
     pub comparison: Option<[Side; 2]>,
+    /// How both networks go on from the prompt.
+    pub continuation: bool,
 }
 
 /// What an export writes.

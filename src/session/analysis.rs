@@ -51,17 +51,25 @@ impl LayerFacts {
                 let statistics = streamed_statistics(&weights, &network.layers[index].layout);
                 // The pieces were read a moment ago: this pass finds them in memory.
                 let outliers = streamed_outlier_count(&weights, statistics.mean, sigma * statistics.std);
+                // Only now is it known that the file was all there while it was read.
+                if let Err(error) = network.weight_elements(index) {
+                    return Self::unreadable(error.to_string());
+                }
                 Self {
                     statistics: Ok(Arc::new(statistics)),
                     outliers,
                     pending: false,
                 }
             }
-            Err(error) => Self {
-                statistics: Err(error.to_string()),
-                outliers: 0,
-                pending: false,
-            },
+            Err(error) => Self::unreadable(error.to_string()),
+        }
+    }
+
+    fn unreadable(reason: String) -> Self {
+        Self {
+            statistics: Err(reason),
+            outliers: 0,
+            pending: false,
         }
     }
 

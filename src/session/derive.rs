@@ -9,7 +9,8 @@ use super::layer_view::LayerView;
 use super::open::OpenNetwork;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
-use super::{against, comparison, curves, on_request};
+use super::{against, comparison, continuation, curves, on_request, trial};
+use crate::inference::incremental::Keep;
 use crate::jobs::{JobError, Jobs};
 use crate::quantization::Bits;
 use std::sync::Arc;
@@ -47,6 +48,10 @@ impl Session {
         if let Some(sides) = self.watched.comparison {
             comparison::start(open, jobs, sides);
         }
+        if self.watched.continuation {
+            continuation::start(open, jobs);
+        }
+        trial::start(open, jobs);
         against::start(open, jobs);
         let model = open
             .original
@@ -261,7 +266,8 @@ fn evaluate(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     open.evaluation.begin(key);
     jobs.start(Kind::Evaluate, title, move |progress| {
         work::settle(progress, SETTLE)?;
-        work::run_quantized(&inputs, progress)
+        // The next value of a slider that is being dragged begins where this one differs from the last.
+        work::run_quantized(&inputs, Keep::BeforeChange, progress)
     });
 }
 
@@ -275,6 +281,7 @@ fn inputs(open: &OpenNetwork, limit: usize) -> Option<EvaluationInputs> {
         network: Arc::clone(&open.analysis()?.network),
         plan: Arc::clone(&open.plan.for_key(&open.plan_key())?.plan),
         data: Arc::clone(data),
+        between: Arc::clone(open.between.as_ref()?),
         float: Arc::clone(open.float.for_key(&(data_key, limit))?),
         limit,
     })
@@ -320,7 +327,7 @@ fn evaluate_plain(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
             Output::Planned(planned) => inputs.plan = planned.plan,
             _ => return Err(JobError::Failed("no plan".to_owned())),
         }
-        work::run_quantized(&inputs, progress)
+        work::run_quantized(&inputs, Keep::Nothing, progress)
     });
 }
 

@@ -2,6 +2,8 @@
 
 use super::keys::CalibrationSource;
 use super::work::{self, Output};
+use crate::format::demo::Demo;
+use crate::inference::auto::{AutoOptions, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
     Calibration, Dataset, Engine, InferenceError, LayerSensitivity, Outputs, evaluate, run_oracle, sensitivity,
@@ -122,6 +124,28 @@ pub(super) fn run_sweep(
         )?;
     }
     Ok(Output::AllRows)
+}
+
+/// Bits, splits and clips layer by layer: chosen on the calibration data of `other`, or without such on half of the open data.
+pub(super) fn run_auto(
+    subject: Subject,
+    engine: &Engine,
+    other: Option<Demo>,
+    recipe: &Recipe,
+    options: &AutoOptions,
+    limit: usize,
+    progress: &Progress,
+) -> Result<Output, JobError> {
+    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let other = other.map(|demo| Arc::new(Dataset::demo_calibration(demo)));
+    let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, limit), progress)?;
+    let result = auto(
+        &samples.subject(&ready.network, ready.activations()),
+        recipe,
+        options,
+        progress,
+    )?;
+    Ok(Output::Auto(Arc::new(result)))
 }
 
 /// The splits alone, in float.

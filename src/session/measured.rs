@@ -1,6 +1,7 @@
 //! What the open network has of results that were asked for.
 
 use super::OnRequest;
+use super::choosing::Auto;
 use super::keys::EvaluationKey;
 use super::live::Live;
 use super::open::OpenNetwork;
@@ -37,6 +38,11 @@ impl OpenNetwork {
     /// The request for it.
     pub fn oracle_request(&self) -> &OnRequest<OracleMetrics> {
         &self.oracle
+    }
+
+    /// Settings chosen layer by layer.
+    pub fn auto(&self) -> &Auto {
+        &self.auto
     }
 
     /// The newest sweep.

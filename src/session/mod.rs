@@ -23,9 +23,12 @@ mod act;
 mod action;
 mod against;
 mod analysis;
+mod choosing;
 mod comparison;
+mod continuation;
 mod curves;
 mod derive;
+mod embedded;
 mod history;
 mod kept;
 mod keys;
@@ -34,6 +37,7 @@ mod layer_view;
 mod live;
 mod measure;
 mod measured;
+mod memory;
 mod messages;
 mod on_request;
 mod open;
@@ -48,6 +52,7 @@ mod snapshots;
 mod stage;
 mod start;
 mod sweeping;
+mod trial;
 mod work;
 
 #[cfg(test)]
@@ -56,7 +61,9 @@ mod tests;
 pub use action::{Action, ExportKind, Watched};
 pub use against::Against;
 pub use analysis::{Analysis, LayerFacts};
+pub use choosing::{Auto, AutoKey};
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
+pub use continuation::{Continuation, FloatTextKey, Prompt, QuantizedTextKey};
 pub use curves::ErrorCurvesKey;
 pub use history::History;
 pub use kept::Kept;
@@ -66,6 +73,7 @@ pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
 pub use live::Live;
+pub use memory::Memory;
 pub use messages::{Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;
@@ -77,6 +85,7 @@ pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
 pub use stage::Stage;
 pub use start::{plain, start_recipe};
 pub use sweeping::{Sweep, SweepKey};
+pub use trial::{Trial, Trials};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
@@ -114,7 +123,7 @@ impl Session {
     /// Nothing open yet. `waker` is called from other threads when [`Session::poll`] would find something.
     pub fn new(waker: Waker, saved: Saved) -> Self {
         Self {
-            jobs: Jobs::new(waker),
+            jobs: Jobs::new(waker).with_check(work::check_files),
             saved: saved.sane(),
             messages: Messages::default(),
             open: None,

@@ -1,6 +1,7 @@
 //! The jobs that start only when somebody asks for what they bring, and what asking changes.
 
 use super::Session;
+use super::choosing::AutoKey;
 use super::derive::Queue;
 use super::keys::{CalibrationSource, PrepareKey};
 use super::measure::{self, Subject};
@@ -71,6 +72,7 @@ pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize, mode
     sensitivity(open, jobs, limit);
     split_only(open, jobs, limit);
     oracle(open, jobs, limit);
+    auto(open, jobs, limit);
     sweep(open, jobs, limit, model);
 }
 
@@ -142,6 +144,29 @@ fn oracle(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
     open.oracle.begin(key);
     jobs.start(Kind::Oracle, "Running Oracle OCS", move |progress| {
         measure::run_oracle_bound(subject, &recipe, progress)
+    });
+}
+
+fn auto(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
+    let Some((options, recipe)) = open.auto.asked.clone() else {
+        return;
+    };
+    let Some(subject) = subject(open, &recipe, limit) else {
+        return;
+    };
+    let (Some((data, _)), Some(engine)) = (open.data_with_key(), open.engine.for_key(&()).cloned()) else {
+        return;
+    };
+    let other = open.demo.filter(|demo| demo.has_other_calibration_data());
+    open.auto.begin(AutoKey {
+        options: options.clone(),
+        recipe: recipe.clone(),
+        data,
+        limit,
+        source: subject.source,
+    });
+    jobs.start(Kind::Auto, "Choosing settings layer by layer", move |progress| {
+        measure::run_auto(subject, &engine, other, &recipe, &options, limit, progress)
     });
 }
 

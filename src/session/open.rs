@@ -2,8 +2,11 @@
 
 use super::against::Against;
 use super::analysis::{Analysis, LayerFacts};
+use super::choosing::Auto;
 use super::comparison::{Comparison, ComparisonKey};
+use super::continuation::Continuation;
 use super::curves::ErrorCurvesKey;
+use super::embedded::recipe_in;
 use super::history::History;
 use super::kept::Kept;
 use super::keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
@@ -15,8 +18,10 @@ use super::snapshots::Snapshots;
 use super::stage::Stage;
 use super::start::{plain, start_recipe};
 use super::sweeping::Sweep;
+use super::trial::Trials;
 use super::work::{Evaluated, Planned};
 use crate::format::demo::Demo;
+use crate::inference::incremental::Incremental;
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
 };
@@ -58,6 +63,8 @@ pub struct OpenNetwork {
     pub(super) data_request: Option<(String, DataOptions)>,
     pub(super) data_opened: Option<(String, DataOptions)>,
     pub(super) data: Stage<u64, Arc<Dataset>>,
+    /// Values between the layers on the newest data, from the evaluations before.
+    pub(super) between: Option<Arc<Incremental<Arc<Dataset>>>>,
     pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
     pub(super) suggestions: Stage<u64, Option<AtChance>>,
     pub(super) wants_activations: bool,
@@ -73,8 +80,13 @@ pub struct OpenNetwork {
     pub(super) kept_sensitivity: Kept<EvaluationKey, Vec<LayerSensitivity>>,
     pub(super) split_only: OnRequest<Option<SplitOnly>>,
     pub(super) oracle: OnRequest<OracleMetrics>,
+    pub(super) auto: Auto,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
+    pub(super) continuation: Continuation,
+    pub(super) trials: Trials,
+    /// The recipe that the file was exported with.
+    pub(super) embedded: Option<Result<Recipe, String>>,
     /// The file to compare with.
     pub(super) other: Option<PathBuf>,
     pub(super) against: Stage<PathBuf, Arc<Against>>,
@@ -87,6 +99,7 @@ pub struct OpenNetwork {
 impl OpenNetwork {
     pub(super) fn new(original: Analysis, demo: Option<Demo>) -> Self {
         let selected = original.worst_layer().unwrap_or(0);
+        let embedded = recipe_in(&original.network);
         Self {
             original,
             measured: Stage::default(),
@@ -106,6 +119,7 @@ impl OpenNetwork {
             data_request: None,
             data_opened: None,
             data: Stage::default(),
+            between: None,
             float: Stage::default(),
             suggestions: Stage::default(),
             wants_activations: false,
@@ -121,8 +135,12 @@ impl OpenNetwork {
             kept_sensitivity: Kept::new(KEPT),
             split_only: OnRequest::default(),
             oracle: OnRequest::default(),
+            auto: Auto::default(),
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
+            continuation: Continuation::default(),
+            trials: Trials::default(),
+            embedded,
             other: None,
             against: Stage::default(),
             evaluation_time: Duration::ZERO,

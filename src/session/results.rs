@@ -4,9 +4,14 @@ use super::keys::PlanKey;
 use super::open::OpenNetwork;
 use super::snapshots::PlanSummary;
 use super::work::{Kind, Output, Planned};
+use crate::inference::Dataset;
+use crate::inference::incremental::Incremental;
 use crate::quantization::Recipe;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// Most bytes of values between the layers that are kept from one evaluation to the next.
+const MOST_BETWEEN: usize = Incremental::<Arc<Dataset>>::MOST_BYTES;
 
 impl OpenNetwork {
     /// Takes the result of a job.
@@ -39,6 +44,8 @@ impl OpenNetwork {
                 if let (Some(shapes), Some(&key)) = (shapes, self.data.running()) {
                     self.shapes = Some((key, Arc::new(shapes)));
                 }
+                // What is known between the layers is of the samples before.
+                self.between = Some(Arc::new(Incremental::new(Arc::clone(&data), MOST_BETWEEN)));
                 self.data.finish(data);
             }
             Output::FloatOutputs(outputs) => self.float.finish(outputs),
@@ -60,8 +67,13 @@ impl OpenNetwork {
             Output::Compared(comparison) => self.comparison.finish(comparison),
             Output::Against(against) => self.against.finish(against),
             Output::SplitOnly(found) => self.split_only.finish(found),
+            Output::Auto(result) => self.auto.finish(result),
             Output::Oracle(metrics) => self.oracle.finish(metrics),
+            Output::Tried(data, float) => self.trials.take(data, float),
+            Output::TriedQuantized(answers) => self.trials.quantized.finish(answers),
             Output::AllRows if kind == Kind::Sweep => self.sweep.finish(),
+            Output::AllRows if kind == Kind::ContinueFloat => self.continuation.float.finish(),
+            Output::AllRows if kind == Kind::ContinueQuantized => self.continuation.quantized.finish(),
             Output::AllRows => {
                 self.sensitivity.finish();
                 if let Some(key) = self.sensitivity.of() {
@@ -74,8 +86,8 @@ impl OpenNetwork {
 
     /// Takes the rows that running jobs have brought; tells whether there were any.
     pub(super) fn drain(&mut self) -> bool {
-        let more = self.sensitivity.drain();
-        self.sweep.drain() || more
+        let more = [self.sensitivity.drain(), self.sweep.drain(), self.continuation.drain()];
+        more.contains(&true)
     }
 
     /// Gives snapshots the results that have come since they were taken.
@@ -116,7 +128,12 @@ impl OpenNetwork {
             Kind::Difference => self.against.fail(reason),
             Kind::Sensitivity => self.sensitivity.fail(reason),
             Kind::SplitOnly => self.split_only.fail(reason),
+            Kind::Auto => self.auto.fail(reason),
             Kind::Oracle => self.oracle.fail(reason),
+            Kind::ContinueFloat => self.continuation.float.fail(reason),
+            Kind::ContinueQuantized => self.continuation.quantized.fail(reason),
+            Kind::Trial => self.trials.drop_reading(),
+            Kind::TrialQuantized => self.trials.quantized.fail(reason),
             Kind::Sweep => self.sweep.fail(reason),
             Kind::Open
             | Kind::Export
@@ -141,6 +158,8 @@ impl OpenNetwork {
         self.plain.forgive();
         self.curves.forgive();
         self.comparison.forgive();
+        self.trials.quantized.forgive();
+        self.continuation.forgive();
         self.against.forgive();
     }
 }

@@ -43,6 +43,16 @@ impl Saved {
         self.recent.truncate(RECENT);
     }
 
+    /// The same with the files that another program of ours has opened lately behind its own.
+    #[must_use]
+    pub fn with_recent_of(mut self, other: Self) -> Self {
+        let own = self.recent.clone();
+        self.recent
+            .extend(other.recent.into_iter().filter(|path| !own.contains(path)));
+        self.recent.truncate(RECENT);
+        self
+    }
+
     /// The same with every number in its range, whatever a file of settings said.
     pub fn sane(mut self) -> Self {
         let default = Self::default();

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod against;
+mod faults;
 mod on_request;
 mod preparation;
+mod trying;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

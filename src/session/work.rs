@@ -8,7 +8,10 @@ use super::keys::{CalibrationSource, PrepareKey};
 use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
+use crate::files;
 use crate::format::{self, safetensors};
+use crate::inference::auto::AutoResult;
+use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
     calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
@@ -68,6 +71,16 @@ pub enum Kind {
     Difference,
     /// Splits of activations chosen for each batch.
     Oracle,
+    /// The float network goes on from a text.
+    ContinueFloat,
+    /// So does the quantized one.
+    ContinueQuantized,
+    /// A picture that was dropped in.
+    Trial,
+    /// All of these under the recipe.
+    TrialQuantized,
+    /// Settings chosen layer by layer.
+    Auto,
     /// Many recipes.
     Sweep,
     /// Writing the rows of a sweep.
@@ -84,7 +97,7 @@ pub enum Kind {
 
 impl Kind {
     /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 20] = [
+    pub(super) const OF_A_NETWORK: [Self; 25] = [
         Self::Suggest,
         Self::Measure,
         Self::Prepare,
@@ -104,6 +117,11 @@ impl Kind {
         Self::SplitOnly,
         Self::Difference,
         Self::Oracle,
+        Self::ContinueFloat,
+        Self::ContinueQuantized,
+        Self::Trial,
+        Self::TrialQuantized,
+        Self::Auto,
         Self::Sweep,
     ];
 }
@@ -129,6 +147,9 @@ pub(super) enum Output {
     Against(Arc<Against>),
     SplitOnly(Option<SplitOnly>),
     Oracle(OracleMetrics),
+    Tried(Arc<Dataset>, Arc<Outputs>),
+    TriedQuantized(Vec<Arc<Outputs>>),
+    Auto(Arc<AutoResult>),
     /// The rows came one by one; there are no more.
     AllRows,
     Exported(PathBuf),
@@ -189,10 +210,21 @@ pub(super) fn failed(error: impl std::fmt::Display) -> JobError {
     JobError::Failed(error.to_string())
 }
 
+/// Refuses what was computed from a mapped file that has changed since. A network that is being opened is checked by itself:
+/// the broken one may still be open, and is what it replaces.
+pub(super) fn check_files(kind: Kind) -> Result<(), JobError> {
+    if Kind::OF_A_NETWORK.contains(&kind) {
+        files::check_all().map_err(failed)?;
+    }
+    Ok(())
+}
+
 pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Output, JobError> {
     progress.start(0, "reading the file");
     let network = format::open(path).map_err(failed)?;
-    Ok(Output::Opened(Analysis::opened(Arc::new(network), sigma, progress)?))
+    let analysis = Analysis::opened(Arc::new(network), sigma, progress)?;
+    analysis.network.check_files().map_err(failed)?;
+    Ok(Output::Opened(analysis))
 }
 
 pub(super) fn prepare_network(
@@ -340,6 +372,8 @@ pub(super) struct EvaluationInputs {
     pub(super) network: Arc<Network>,
     pub(super) plan: Arc<Plan>,
     pub(super) data: Arc<Dataset>,
+    /// Values between the layers on these data.
+    pub(super) between: Arc<Incremental<Arc<Dataset>>>,
     pub(super) float: Arc<Outputs>,
     pub(super) limit: usize,
 }
@@ -354,24 +388,22 @@ pub(super) fn settle(progress: &Progress, duration: Duration) -> Result<(), Canc
     progress.check()
 }
 
-/// Runs the bytes that an export would write.
-pub(super) fn run_quantized(inputs: &EvaluationInputs, progress: &Progress) -> Result<Output, JobError> {
+/// Runs the bytes that an export would write, from the first layer on that is not known from an evaluation before.
+pub(super) fn run_quantized(
+    inputs: &EvaluationInputs,
+    keep: Keep<'_>,
+    progress: &Progress,
+) -> Result<Output, JobError> {
     progress.start(0, "writing the quantized graph");
-    let model = rewrite(&inputs.network, &inputs.plan)?;
-    progress.check()?;
-    let bytes = onnx::encode(&model).map_err(failed)?;
-    drop(model);
-    let engine = Engine::load(bytes)?;
-    progress.check()?;
-    let outputs = Arc::new(run_outputs(&engine, &inputs.data, inputs.limit, progress)?);
+    let samples = 0..inputs.limit;
+    let outputs = inputs
+        .between
+        .run_plan(&inputs.network, &inputs.plan, samples, keep, progress)?;
+    let outputs = Arc::new(outputs);
     Ok(Output::Evaluated(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
-        preview: Preview::new(
-            &inputs.float,
-            outputs,
-            inputs.data.text_layout().map(|layout| layout.length),
-        ),
+        preview: Preview::new(&inputs.float, outputs, &inputs.data),
     })))
 }
 

@@ -107,3 +107,18 @@ pub fn percent_after(window: &Window, part: &str) -> f64 {
         .unwrap_or_else(|_| panic!("no number in '{text}'"))
         / 100.0
 }
+
+/// A file as the window system hands it over.
+pub fn dropped(path: &std::path::Path) -> std::sync::Arc<dyn egui::DroppedFile + Send + Sync> {
+    #[derive(Debug)]
+    struct File(std::path::PathBuf);
+    impl egui::DroppedFile for File {
+        fn path(&self) -> &std::path::Path {
+            &self.0
+        }
+        fn bytes(&self) -> Result<Vec<u8>, String> {
+            std::fs::read(&self.0).map_err(|error| error.to_string())
+        }
+    }
+    std::sync::Arc::new(File(path.to_owned()))
+}

@@ -126,3 +126,38 @@ fn data_text_and_tokens() {
     let tokens = open(&file(&folder, "t.npy", &npy), &ports);
     assert_eq!((tokens.is_text(), tokens.len(), tokens.label(1)), (true, 2, Some(6)));
 }
+
+#[test]
+fn data_text_of_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let ports = [port("ids", &[None, None], true)];
+    let vocabulary = br#"{"<unk>": 0, "<eos>": 1, "the": 2, "cat": 3, "sat": 4}"#;
+    file(&folder, "vocab.json", vocabulary);
+    let text = open(&file(&folder, "t.txt", b" the cat \n\nsat the dog"), &ports);
+    let tokens: Vec<_> = (0..text.len()).map(|at| text.label(at).unwrap()).collect();
+    assert_eq!((text.is_text(), tokens), (true, vec![3, 1, 1, 4, 2, 0, 1]));
+    assert_eq!(text.context(3, 9).unwrap(), "the cat <eos> <eos>");
+    assert!(
+        text.notes()[0].starts_with("1 of 5 words (20.0 %) are not in the vocabulary: dog; they are read as <unk>")
+    );
+
+    // As hubs keep it, beside the model.
+    let model = tempfile::tempdir().unwrap();
+    let tokenizer = br#"{"model": {"type": "WordLevel", "vocab": {"the": 0, "cat": 1, "sat": 2, "[UNK]": 3}}}"#;
+    file(&model, "tokenizer.json", tokenizer);
+    let options = DataOptions::default().with_vocabulary_of(&model.path().join("model.onnx"));
+    let path = folder.path().join("t.txt");
+    let text = Dataset::open(path.to_str().unwrap(), &options, &ports).unwrap();
+    assert_eq!((text.len(), text.label(3)), (4, Some(3)));
+    let pieces = file(
+        &model,
+        "vocab.json",
+        "{\"the\": 0, \"\u{120}cat\": 1, \"\u{120}sat\": 2}".as_bytes(),
+    );
+    let options = DataOptions {
+        vocabulary: Some(pieces),
+        ..DataOptions::default()
+    };
+    let error = Dataset::open(path.to_str().unwrap(), &options, &ports).unwrap_err();
+    assert!(error.reason.contains(".npy array of token ids"), "{error}");
+}

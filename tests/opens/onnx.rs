@@ -198,10 +198,57 @@ fn onnx_depthwise_convolutions() {
 
 #[test]
 fn onnx_transposed_convolutions() {
-    let nodes = vec![node("ConvTranspose", "up", ["x", "k"], ["y"], vec![kernel(&[2, 2])])];
-    let network = File::new(nodes, vec![weights("k", &[3, 2, 2, 2])], &[0, 3, 4, 4], &[0, 2, 5, 5]).open();
-    assert!(why(&network, 0).contains("looked at only"));
-    check(&network, 0);
+    let strides = || ints_attribute("strides", [2, 2]);
+    let nodes = vec![
+        node(
+            "ConvTranspose",
+            "up",
+            ["x", "k"],
+            ["u"],
+            vec![kernel(&[2, 2]), strides()],
+        ),
+        node("Relu", "", ["u"], ["r"], vec![]),
+        node(
+            "ConvTranspose",
+            "groups",
+            ["r", "g", "b"],
+            ["h"],
+            vec![
+                kernel(&[3, 3]),
+                int_attribute("group", 2),
+                ints_attribute("pads", [1; 4]),
+            ],
+        ),
+        node(
+            "ConvTranspose",
+            "each",
+            ["h", "d"],
+            ["y"],
+            vec![kernel(&[2, 2]), int_attribute("group", 6)],
+        ),
+    ];
+    let constants = vec![
+        weights("k", &[5, 4, 2, 2]),
+        weights("g", &[4, 3, 3, 3]),
+        weights("b", &[6]),
+        weights("d", &[6, 1, 2, 2]),
+    ];
+    let network = File::new(nodes, constants, &[0, 5, 4, 4], &[0, 6, 9, 9]).open();
+    let layouts: Vec<[usize; 4]> = (network.layers.iter())
+        .map(|layer| layer.layout)
+        .map(|l| [l.groups, l.outer, l.channels, l.inner])
+        .collect();
+    assert_eq!(layouts, [[1, 1, 5, 16], [2, 1, 2, 27], [6, 1, 1, 4]]);
+    assert!(why(&network, 2).starts_with("depthwise"));
+    check(&network, 2);
+    // One scale for all channels, whatever the recipe asks for: theirs would not lie on one axis of the layout.
+    let per_channel = Recipe {
+        per_channel: true,
+        ..recipe()
+    };
+    let planned = plan(&network, &per_channel, None, &Progress::default()).unwrap();
+    let quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
+    assert!(quantized.into_iter().all(|layer| layer.channel_steps.is_empty()));
 }
 
 fn lstm(weight: &str, recurrent: &str) -> NodeProto {
@@ -364,7 +411,7 @@ fn onnx_with_free_sizes() {
 }
 
 #[test]
-fn onnx_with_branches_and_loops() {
+fn onnx_with_branches() {
     let branch = |name: &str, weight: &str| AttributeProto {
         name: Some(name.into()),
         r#type: Some(5),
@@ -394,6 +441,74 @@ fn onnx_with_branches_and_loops() {
     assert_eq!(names, ["before", "then_branch", "else_branch"]);
     assert!(why(&network, 1).starts_with("inside an If"));
     check(&network, 1);
+}
+
+#[test]
+fn onnx_with_loop_bodies() {
+    let scalar = |name: &str, element_type: i32| ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
+                elem_type: Some(element_type),
+                shape: Some(TensorShapeProto::default()),
+            })),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
+    };
+    // Three times the same layer, whose weights are the body's own; a second one reads the weights of the graph around it.
+    let body = GraphProto {
+        name: Some("body".into()),
+        node: vec![
+            node("MatMul", "own", ["state", "b"], ["s"], vec![]),
+            node("Tanh", "", ["s"], ["t"], vec![]),
+            node("MatMul", "outer", ["t", "w"], ["next"], vec![]),
+            node("Identity", "", ["go"], ["go_on"], vec![]),
+        ],
+        initializer: vec![weights("b", &[5, 5])],
+        input: vec![
+            scalar("turn", data_type::INT64),
+            scalar("go", data_type::BOOL),
+            port("state", &[0, 5]),
+        ],
+        output: vec![scalar("go_on", data_type::BOOL), port("next", &[0, 5])],
+        ..GraphProto::default()
+    };
+    let body_of = |model: &ModelProto| {
+        let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
+        let found = nodes.find(|node| node.op_type() == "Loop").unwrap();
+        found.attribute[0].g.clone().unwrap()
+    };
+    let attribute = AttributeProto {
+        name: Some("body".into()),
+        r#type: Some(5),
+        g: Some(body.clone()),
+        ..AttributeProto::default()
+    };
+    let nodes = vec![
+        node("MatMul", "before", ["x", "m"], ["r"], vec![]),
+        node("Loop", "loop", ["turns", "", "r"], ["y"], vec![attribute]),
+    ];
+    let constants = vec![
+        weights("m", &[5, 5]),
+        weights("w", &[5, 5]),
+        i64_tensor("turns", &[], &[3]),
+    ];
+    let network = File::new(nodes, constants, &[0, 5], &[0, 5]).open();
+    let names: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["before", "own", "outer"]);
+    for layer in [1, 2] {
+        assert!(
+            why(&network, layer).starts_with("inside a Loop"),
+            "{}",
+            why(&network, layer)
+        );
+        let statistics = tensor_statistics(&network.weights(layer).unwrap(), &network.layers[layer].layout);
+        assert_eq!((statistics.count, statistics.max), (25, 3.0));
+    }
+    check(&network, 1);
+    let planned = plan(&network, &recipe(), None, &Progress::default()).unwrap();
+    assert_eq!(body_of(&rewrite(&network, &planned).unwrap()), body);
 }
 
 #[test]
@@ -437,6 +552,9 @@ fn onnx_that_is_quantized_already() {
             .zip(&values)
             .all(|(shown, value)| *shown == f32::from(*value))
     );
+    let grid = network.integer_grid(0).unwrap().unwrap();
+    assert_eq!((grid.used(), grid.zero_point()), (20, Some(0)));
+    assert_eq!(grid.scale.unwrap().values, [0.05]);
     check(&network, 0);
 }
 

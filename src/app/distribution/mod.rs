@@ -5,6 +5,7 @@ mod curves;
 mod figure;
 mod hand;
 mod hover;
+mod integers;
 mod legend;
 mod markers;
 mod readout;
@@ -22,6 +23,7 @@ use super::Outbox;
 use super::plot::export::figure_menu;
 use super::plot::{Steps, histogram_plot};
 use super::theme::{Tokens, faded, tokens};
+use crate::network::LayerKind;
 use crate::quantization::Clip;
 use crate::session::{Action, LayerFacts, LayerView, LayerViewKey, OpenNetwork, whole_range};
 use egui::{CursorIcon, Ui};
@@ -38,6 +40,7 @@ pub(super) struct DistributionPanel {
     show: Show,
     grip: Grip,
     transition: Transition,
+    integers: integers::Integers,
 }
 
 /// What is drawn in this frame.
@@ -58,6 +61,19 @@ impl DistributionPanel {
             waiting_ui(ui, open, height);
             return;
         };
+        match (open.details(), open.original.network.layers.get(open.selected())) {
+            (Some((_, details)), _) => {
+                if let Some(grid) = &details.integers {
+                    self.integers.ui(ui, open, grid, height, out);
+                    return;
+                }
+            }
+            (None, Some(layer)) if layer.kind == LayerKind::Quantized => {
+                waiting_ui(ui, open, height);
+                return;
+            }
+            (None, _) => {}
+        }
         let Some(facts) = open.selected_facts() else { return };
         let top = ui.cursor().top();
         legend::legend_ui(ui, &mut self.show, view, sigma);

@@ -6,7 +6,7 @@ mod sensitivity;
 use super::Outbox;
 use super::text::note;
 use super::theme::tokens;
-use crate::session::{Action, OpenNetwork, Session, Watched};
+use crate::session::{OpenNetwork, Session};
 use egui::{Label, ScrollArea, Ui};
 
 /// State of the view between frames.
@@ -14,8 +14,6 @@ use egui::{Label, ScrollArea, Ui};
 pub(super) struct ErrorsPanel {
     /// It was drawn in this frame.
     drawn: bool,
-    /// The session keeps the curves up to date.
-    watched: bool,
 }
 
 impl ErrorsPanel {
@@ -29,16 +27,9 @@ impl ErrorsPanel {
         });
     }
 
-    /// At the end of a frame: the curves are computed only while somebody sees them.
-    pub(super) fn watch(&mut self, out: &mut Outbox) {
-        let drawn = std::mem::take(&mut self.drawn);
-        if drawn != self.watched {
-            self.watched = drawn;
-            out.actions.push(Action::Watch(Watched {
-                error_curves: drawn,
-                comparison: None,
-            }));
-        }
+    /// At the end of a frame: whether it was drawn. The curves are computed only while somebody sees them.
+    pub(super) fn drawn(&mut self) -> bool {
+        std::mem::take(&mut self.drawn)
     }
 }
 

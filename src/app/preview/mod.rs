@@ -5,11 +5,13 @@ mod data;
 mod reading;
 mod samples;
 
+pub(super) use samples::{Samples, class_name};
+
 use super::Outbox;
 use super::command::Command;
 use super::text::{self, note};
 use super::theme::tokens;
-use crate::inference::Metrics;
+use crate::inference::{Evaluation, Metrics};
 use crate::jobs::Running;
 use crate::session::{Action, Evaluated, Kind, OpenNetwork, RunState, Session};
 use egui::{RichText, Ui};
@@ -17,7 +19,7 @@ use egui::{RichText, Ui};
 /// State of the view between frames.
 #[derive(Default)]
 pub(super) struct PreviewPanel {
-    samples: samples::Samples,
+    samples: Samples,
     reading: reading::Reading,
 }
 
@@ -32,12 +34,15 @@ impl PreviewPanel {
                 ui.add(egui::Label::new(format!("The network can't be run: {reason}.")).wrap());
                 ui.label(note("Its weights can still be looked at, split and exported."));
             }
-            RunState::NoData => no_data_ui(ui, out),
+            RunState::NoData => {
+                no_data_ui(ui, out);
+                self.samples.ui(ui, open, out);
+            }
             _ => {
                 if open.data().is_some() {
                     checks::checks_ui(ui, session, open, out);
                 }
-                self.samples.ui(ui, open);
+                self.samples.ui(ui, open, out);
             }
         }
     }
@@ -114,15 +119,14 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
             }
         }
         _ => {
-            ui.label(weak(
-                RichText::new(format!("agreement {}", text::percent(evaluation.agreement))).strong(),
-            ))
-            .on_hover_text(explanation);
+            let [low, high] = evaluation.agreement_interval.map(|end| end * 100.0);
+            let shown = format!("agreement {}", text::percent(evaluation.agreement));
+            ui.label(weak(RichText::new(shown).strong()))
+                .on_hover_text(format!("95 % interval: {low:.1} % to {high:.1} %\n{explanation}"));
         }
     }
     let changed = text::plural(evaluated.preview.changed as u64, "answer changed", "answers changed");
-    let sqnr = evaluation.sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels);
-    let more = format!("agreement {} · output SQNR {sqnr}", text::percent(evaluation.agreement));
+    let more = agreement_and_sqnr(evaluation);
     ui.label(note(format!(
         "{changed} of {}",
         text::full_count(evaluation.samples as u64)
@@ -130,19 +134,35 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     .on_hover_text(more);
 }
 
-/// `91.5 % (89.9 to 93.1), 95 % interval`: where the accuracy on other samples of the same kind would lie.
+/// Agreement and SQNR of the outputs, each with where it would lie on other samples of the same kind.
+fn agreement_and_sqnr(evaluation: &Evaluation) -> String {
+    let [low, high] = evaluation.agreement_interval.map(|end| end * 100.0);
+    let agreement = text::percent(evaluation.agreement);
+    let sqnr = evaluation.sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels);
+    let range = evaluation.sqnr_db_interval;
+    let range = range.map_or_else(String::new, |[low, high]| format!(" ({low:.1} to {high:.1})"));
+    format!(
+        "The same first answer as the float network: {agreement} ({low:.1} to {high:.1})\nOutput SQNR: {sqnr}{range}\n\
+         In brackets the 95 % intervals for this number of samples."
+    )
+}
+
+/// `91.5 % (89.9 to 93.1), 95 % interval`: where the accuracy (of text: the perplexity) on other samples of the same kind
+/// would lie.
 fn interval(metrics: &Metrics) -> Option<String> {
-    let [low, high] = metrics.top1_interval?;
-    let top1 = text::percent(metrics.top1?);
-    let (low, high) = (low * 100.0, high * 100.0);
-    Some(format!("{top1} ({low:.1} to {high:.1}), 95 % interval"))
+    if let (Some(top1), Some([low, high])) = (metrics.top1, metrics.top1_interval) {
+        let (top1, low, high) = (text::percent(top1), low * 100.0, high * 100.0);
+        return Some(format!("{top1} ({low:.1} to {high:.1}), 95 % interval"));
+    }
+    let (perplexity, [low, high]) = (metrics.perplexity?, metrics.perplexity_interval?);
+    Some(format!("{perplexity:.3} ({low:.3} to {high:.3}), 95 % interval"))
 }
 
 /// The interval where there is one, and what the number is.
 fn with_interval(metrics: &Metrics, explanation: &str) -> String {
     match interval(metrics) {
         Some(interval) => {
-            format!("{interval}: where other samples of the same kind would put it (Wilson).\n{explanation}")
+            format!("{interval}: where other samples of the same kind would put it.\n{explanation}")
         }
         None => explanation.to_owned(),
     }
@@ -165,7 +185,10 @@ fn metric(metrics: &Metrics, samples: usize) -> Option<Metric> {
     }
     metrics.perplexity.map(|perplexity| Metric {
         value: format!("{perplexity:.2}"),
-        spread: String::new(),
+        spread: (metrics.perplexity_interval).map_or_else(String::new, |[low, high]| {
+            // The interval is that of two normal deviations, nearly even around its middle.
+            format!(" ± {:.2}", (high - low) / 2.0 / 1.96)
+        }),
     })
 }
 
@@ -215,7 +238,7 @@ pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
 fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
     ui.label("No data yet. Open images or arrays to see what the recipe does to the network's answers.");
     ui.horizontal(|ui| {
-        for command in [Command::OpenData, Command::OpenDataFolder] {
+        for command in [Command::OpenData, Command::OpenDataFolder, Command::TryPicture] {
             if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
                 out.commands.push(command);
             }

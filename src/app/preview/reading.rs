@@ -86,11 +86,14 @@ impl Reading {
         let [width, height] = seen.size;
         let [low, high] = seen.range.map(|end| text::three_digits(f64::from(end)));
         let what = format!(
-            "What the network gets of the first sample: {width} × {height} numbers a channel from {low} to {high}, the \
-             least black, the greatest white, its first channel red."
+            "What the network gets of the first sample: {width} × {height} numbers a channel from {low} to {high}. Shown with \
+             mean and deviation taken back and its first channel as red: with blue first, red and blue change places."
         );
         ui.vertical(|ui| {
-            ui.image((texture.id(), size)).on_hover_text(what);
+            let image = egui::Image::new((texture.id(), size)).alt_text("First sample as the network gets it");
+            ui.add(image).on_hover_text(what);
+            ui.label(note(format!("{width} × {height}")));
+            ui.label(note(&seen.order));
             ui.label(note(format!("{low} … {high}")));
         });
     }

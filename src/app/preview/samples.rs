@@ -1,12 +1,14 @@
 //! Samples with the likeliest answers of both networks side by side: pictures, or text with the characters before.
 
+use super::super::Outbox;
 use super::super::text::{self, note};
 use super::super::theme::{faded, tokens};
 use crate::inference::{Dataset, Outputs, Prediction};
-use crate::session::{OpenNetwork, answers};
+use crate::session::{Action, OpenNetwork, answers};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Align2, Color32, ColorImage, FontId, Rect, RichText, Sense, TextureHandle, TextureOptions, Ui, pos2, vec2};
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Answers shown of each network.
@@ -26,12 +28,36 @@ const MOST_TEXTURES: usize = 400;
 /// Samples shown before there is an evaluation that sorts them.
 const UNSORTED: usize = 100;
 
+/// Pictures of a data set's samples as textures.
+#[derive(Default)]
+struct Textures {
+    textures: HashMap<usize, Option<TextureHandle>>,
+    /// The data that they belong to.
+    of: Option<Arc<Dataset>>,
+}
+
+impl Textures {
+    fn get(&mut self, ctx: &egui::Context, data: &Arc<Dataset>, sample: usize) -> Option<TextureHandle> {
+        let same = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, data));
+        if !same || self.textures.len() > MOST_TEXTURES {
+            self.textures.clear();
+            self.of = Some(Arc::clone(data));
+        }
+        let load = || {
+            let (width, height, rgb) = data.thumbnail(sample)?;
+            let image = (rgb.len() == width * height * 3).then(|| ColorImage::from_rgb([width, height], &rgb))?;
+            Some(ctx.load_texture(format!("sample {sample}"), image, TextureOptions::NEAREST))
+        };
+        self.textures.entry(sample).or_insert_with(load).clone()
+    }
+}
+
 /// State between frames.
 #[derive(Default)]
-pub(super) struct Samples {
-    textures: HashMap<usize, Option<TextureHandle>>,
-    /// The data that the textures belong to.
-    of: Option<Arc<Dataset>>,
+pub(in crate::app) struct Samples {
+    textures: Textures,
+    /// Of the pictures that were dropped in.
+    dropped: HashMap<PathBuf, Textures>,
 }
 
 /// Answers of one network to one sample.
@@ -42,28 +68,56 @@ struct Answers {
     of: &'static str,
 }
 
+/// A sample with what both networks say of it.
+struct Tile<'a> {
+    data: &'a Arc<Dataset>,
+    sample: usize,
+    float: &'a Outputs,
+    quantized: Option<&'a Outputs>,
+    /// The file, of a picture that was dropped in.
+    dropped: Option<&'a Path>,
+}
+
 impl Samples {
-    /// A row of samples that scrolls sideways.
-    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
-        let (Some(data), Some(float)) = (open.data(), open.float_outputs()) else {
-            return;
-        };
-        if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, data)) {
-            self.textures.clear();
-            self.of = Some(Arc::clone(data));
-        }
+    /// A row of samples that scrolls sideways: pictures that were dropped in, then those whose answer changed.
+    pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
+        let trials = open.trials().all();
+        self.dropped
+            .retain(|path, _| trials.iter().any(|trial| trial.path == *path));
+        let main = open.data().zip(open.float_outputs());
         let evaluated = open.evaluated().map(|(_, evaluated)| evaluated.as_ref());
         let all: Vec<usize>;
-        let order = match evaluated {
-            Some(evaluated) => evaluated.preview.order.as_slice(),
-            None => {
+        let order = match (main, evaluated) {
+            (None, _) => &[],
+            (Some(_), Some(evaluated)) => evaluated.preview.order.as_slice(),
+            (Some((_, float)), None) => {
                 all = (0..float.samples.min(UNSORTED)).collect();
                 &all
             }
         };
         let quantized = evaluated.map(|evaluated| evaluated.preview.quantized.as_ref());
+        let tried = open.trial_answers();
+        let tile = |position: usize| match trials.get(position) {
+            Some(trial) => Some(Tile {
+                data: &trial.data,
+                sample: 0,
+                float: &trial.float,
+                quantized: tried.and_then(|tried| tried.get(position)).map(AsRef::as_ref),
+                dropped: Some(&trial.path),
+            }),
+            None => main
+                .zip(order.get(position - trials.len()))
+                .map(|((data, float), sample)| Tile {
+                    data,
+                    sample: *sample,
+                    float,
+                    quantized,
+                    dropped: None,
+                }),
+        };
         // The wheel moves the only way that there is.
         ui.style_mut().always_scroll_the_only_direction = true;
+        let count = trials.len() + order.len();
         egui::ScrollArea::both()
             .id_salt("samples")
             .auto_shrink(false)
@@ -71,31 +125,77 @@ impl Samples {
                 // Only the tiles in sight are laid out.
                 let stride = TILE.x + GAP;
                 let rows = ((viewport.height() + GAP) / (TILE.y + GAP)).floor().max(1.0) as usize;
-                let columns = order.len().div_ceil(rows);
+                let columns = count.div_ceil(rows);
                 ui.set_min_size(vec2(stride * columns as f32 - GAP, (TILE.y + GAP) * rows as f32 - GAP));
                 let first = (viewport.min.x / stride).floor().max(0.0) as usize;
                 let last = ((viewport.max.x / stride).ceil() as usize).min(columns);
-                let origin = ui.min_rect().min;
-                for (position, &sample) in order.iter().enumerate().take(last * rows).skip(first * rows) {
+                for position in first * rows..(last * rows).min(count) {
                     let (column, row) = (position / rows, position % rows);
-                    let place = vec2(stride * column as f32, (TILE.y + GAP) * row as f32);
-                    let rect = Rect::from_min_size(origin + place, TILE);
-                    let mut tile = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(sample));
-                    tile.set_clip_rect(rect.intersect(ui.clip_rect()));
-                    self.tile_ui(&mut tile, data, sample, float, quantized);
+                    if let Some(tile) = tile(position) {
+                        self.placed_ui(ui, position, column, row, &tile, out);
+                    }
                 }
             });
     }
 
-    fn tile_ui(&mut self, ui: &mut Ui, data: &Dataset, sample: usize, float: &Outputs, quantized: Option<&Outputs>) {
+    /// Those of the open data's samples that are named, in rows that scroll down.
+    pub(in crate::app) fn grid_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, samples: &[usize], out: &mut Outbox) {
+        let (Some((data, float)), Some((_, evaluated))) = (open.data().zip(open.float_outputs()), open.evaluated())
+        else {
+            return;
+        };
+        let columns = ((ui.available_width() + GAP) / (TILE.x + GAP)).floor().max(1.0) as usize;
+        let rows = samples.len().div_ceil(columns);
+        egui::ScrollArea::vertical()
+            .id_salt("changed samples")
+            .auto_shrink(false)
+            .show_viewport(ui, |ui, viewport| {
+                let stride = TILE.y + GAP;
+                ui.set_min_size(vec2(TILE.x, stride * rows as f32 - GAP));
+                let first = (viewport.min.y / stride).floor().max(0.0) as usize;
+                let last = ((viewport.max.y / stride).ceil() as usize).min(rows);
+                for position in first * columns..(last * columns).min(samples.len()) {
+                    let tile = Tile {
+                        data,
+                        sample: samples[position],
+                        float,
+                        quantized: Some(&evaluated.preview.quantized),
+                        dropped: None,
+                    };
+                    self.placed_ui(ui, position, position % columns, position / columns, &tile, out);
+                }
+            });
+    }
+
+    /// A tile at its place in a grid.
+    fn placed_ui(
+        &mut self,
+        ui: &mut Ui,
+        position: usize,
+        column: usize,
+        row: usize,
+        tile: &Tile<'_>,
+        out: &mut Outbox,
+    ) {
+        let place = vec2((TILE.x + GAP) * column as f32, (TILE.y + GAP) * row as f32);
+        let rect = Rect::from_min_size(ui.min_rect().min + place, TILE);
+        let salt = (tile.dropped, tile.sample, position);
+        let mut own = ui.new_child(egui::UiBuilder::new().max_rect(rect).id_salt(salt));
+        own.set_clip_rect(rect.intersect(ui.clip_rect()));
+        self.tile_ui(&mut own, tile, out);
+    }
+
+    fn tile_ui(&mut self, ui: &mut Ui, tile: &Tile<'_>, out: &mut Outbox) {
         let colors = tokens(ui);
+        let (data, sample) = (tile.data, tile.sample);
         let before = Answers {
-            answers: answers(float, sample, TOP),
+            answers: answers(tile.float, sample, TOP),
             color: colors.original,
             of: "float network",
         };
         let after = Answers {
-            answers: quantized
+            answers: tile
+                .quantized
                 .map(|outputs| answers(outputs, sample, TOP))
                 .unwrap_or_default(),
             color: colors.quantized,
@@ -105,8 +205,12 @@ impl Samples {
         let changed = first(&after).is_some() && first(&before) != first(&after);
         ui.spacing_mut().item_spacing = vec2(6.0, 1.0);
         ui.spacing_mut().interact_size.y = 13.0;
+        let textures = match tile.dropped {
+            Some(path) => self.dropped.entry(path.to_path_buf()).or_default(),
+            None => &mut self.textures,
+        };
         ui.horizontal_top(|ui| {
-            if let Some(texture) = self.texture(ui.ctx(), data, sample) {
+            if let Some(texture) = textures.get(ui.ctx(), data, sample) {
                 let image = egui::Image::new(&texture)
                     .fit_to_exact_size(vec2(PICTURE, PICTURE))
                     .alt_text(format!("Sample {sample}"));
@@ -114,9 +218,10 @@ impl Samples {
                     .on_hover_text(format!("Sample {sample}. {}", data.preprocessing()));
             }
             ui.vertical(|ui| {
-                match data.context(sample, CONTEXT) {
-                    Some(context) => context_ui(ui, data, sample, &context, changed),
-                    None => title_ui(ui, data, sample, changed),
+                match (tile.dropped, data.context(sample, CONTEXT)) {
+                    (Some(path), _) => dropped_title_ui(ui, path, changed, out),
+                    (None, Some(context)) => context_ui(ui, data, sample, &context, changed),
+                    (None, None) => title_ui(ui, data, sample, changed),
                 }
                 ui.horizontal_top(|ui| {
                     let width = (ui.available_width() - 6.0) / 2.0;
@@ -127,18 +232,28 @@ impl Samples {
             });
         });
     }
+}
 
-    fn texture(&mut self, ctx: &egui::Context, data: &Dataset, sample: usize) -> Option<TextureHandle> {
-        if self.textures.len() > MOST_TEXTURES {
-            self.textures.clear();
-        }
-        let load = || {
-            let (width, height, rgb) = data.thumbnail(sample)?;
-            let image = (rgb.len() == width * height * 3).then(|| ColorImage::from_rgb([width, height], &rgb))?;
-            Some(ctx.load_texture(format!("sample {sample}"), image, TextureOptions::NEAREST))
+/// The name of a picture that was dropped in, and the cross that forgets it.
+fn dropped_title_ui(ui: &mut Ui, path: &Path, changed: bool, out: &mut Outbox) {
+    let name = path
+        .file_name()
+        .map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    ui.horizontal(|ui| {
+        let change = if changed { " · changed" } else { "" };
+        let shown = RichText::new(format!("{}{change}", text::elide_middle(&name, 26))).small();
+        let shown = if changed {
+            shown.color(tokens(ui).outlier)
+        } else {
+            shown
         };
-        self.textures.entry(sample).or_insert_with(load).clone()
-    }
+        ui.label(shown).on_hover_text(path.display().to_string());
+        let response = ui.add(egui::Button::new(RichText::new("×").small()).small().frame(false));
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, format!("Forget {name}")));
+        if response.on_hover_text("Forget this picture.").clicked() {
+            out.actions.push(Action::ForgetPicture(path.to_path_buf()));
+        }
+    });
 }
 
 /// What a sample is.
@@ -231,7 +346,7 @@ fn tick(painter: &egui::Painter, at: egui::Pos2, color: Color32) {
 }
 
 /// The name of a class, or its number.
-fn class_name(data: &Dataset, class: usize) -> String {
+pub(in crate::app) fn class_name(data: &Dataset, class: usize) -> String {
     match data.class_name(class) {
         Some("\n") => "↵".to_owned(),
         Some(" ") => "space".to_owned(),

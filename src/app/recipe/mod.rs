@@ -2,6 +2,7 @@
 //! each.
 
 mod axis;
+mod embedded;
 mod layer;
 mod presets;
 mod ranges;
@@ -16,6 +17,7 @@ use egui::Ui;
 
 /// The panel.
 pub(super) fn recipe_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+    embedded::embedded_ui(ui, open, out);
     ui.horizontal(|ui| {
         ui.strong("Whole network");
         ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {

@@ -41,10 +41,15 @@ impl<T> Edit<T> {
 
     pub(super) fn seen(&mut self, response: &Response) {
         if response.changed() {
-            self.changed = Some(response.dragged());
+            self.changed = Some(held(response));
         }
         self.released |= response.drag_stopped();
     }
+}
+
+/// Whether a change belongs to a drag: the last one may come in the frame in which the hand lets go.
+fn held(response: &Response) -> bool {
+    response.dragged() || response.drag_stopped()
 }
 
 pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Bits) {
@@ -62,7 +67,7 @@ pub(super) fn bits_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<T
                 "float" => Some(f64::from(FLOAT_STEP)),
                 number => number.parse().ok(),
             });
-        ui.add(slider)
+        ui.add(slider.update_while_editing(false))
     });
     if response.changed() {
         *field(&mut edit.value) = if step >= FLOAT_STEP {
@@ -82,12 +87,14 @@ pub(super) fn ratio_row<T>(ui: &mut Ui, name: &str, help: &str, edit: &mut Edit<
     let response = label_row(ui, name, help, |ui| {
         // A number from a file is shown as it is; only what the hand sets goes in steps.
         let slider = Slider::new(&mut percent, 0.0..=most).clamping(SliderClamping::Edits);
-        ui.add(slider.step_by(0.5).suffix(" %").max_decimals(1))
+        let slider = slider.step_by(0.5).suffix(" %").max_decimals(1);
+        // A number that is typed is one step of undo, not one a digit.
+        ui.add(slider.update_while_editing(false))
     });
     let ratio = hundredths(percent * 100.0) / 1e4;
     if response.changed() && (ratio - before).abs() > 1e-9 {
         *field(&mut edit.value) = ratio;
-        edit.changed = Some(response.dragged());
+        edit.changed = Some(held(&response));
     }
     edit.released |= response.drag_stopped();
 }

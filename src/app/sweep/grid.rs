@@ -1,68 +1,22 @@
 //! The values that a sweep tries: four rows of switches.
 
+use crate::app::switches::Switches;
 use crate::app::text;
 use crate::inference::sweep::SweepGrid;
 use crate::quantization::{Bits, Clip};
-use egui::{Button, Role, Ui, WidgetInfo, vec2};
+use egui::Ui;
 
 /// Ratios that can be chosen.
 const RATIOS: [f64; 6] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2];
-/// Width of the names before the switches, points.
-const NAME: f32 = 96.0;
-
-/// The values of one axis, and which of them are tried.
-struct Axis<T> {
-    values: Vec<(T, bool)>,
-}
-
-impl<T: Copy + PartialEq> Axis<T> {
-    fn new(values: impl IntoIterator<Item = T>, chosen: &[T]) -> Self {
-        let values = values.into_iter().map(|value| (value, chosen.contains(&value)));
-        Self {
-            values: values.collect(),
-        }
-    }
-
-    fn chosen(&self) -> Vec<T> {
-        let on = self.values.iter().filter(|(_, on)| *on);
-        on.map(|(value, _)| *value).collect()
-    }
-
-    /// Settings along this axis: without a choice the recipe's own value.
-    fn count(&self) -> usize {
-        self.values.iter().filter(|(_, on)| *on).count().max(1)
-    }
-
-    fn ui(&mut self, ui: &mut Ui, name: &str, help: &str, show: impl Fn(T) -> String) {
-        ui.horizontal_wrapped(|ui| {
-            ui.spacing_mut().item_spacing = vec2(3.0, 3.0);
-            let height = ui.spacing().interact_size.y;
-            ui.allocate_ui(vec2(NAME, height), |ui| {
-                ui.set_min_width(NAME);
-                ui.label(name).on_hover_text(help);
-            });
-            for (value, on) in &mut self.values {
-                let shown = show(*value);
-                let response = ui.add(Button::selectable(*on, &shown)).on_hover_text(help);
-                if response.clicked() {
-                    *on = !*on;
-                }
-                let label = format!("{name} {shown}");
-                response.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, *on, &label));
-            }
-            if self.values.iter().all(|(_, on)| !on) {
-                ui.label(text::note("as in the recipe"));
-            }
-        });
-    }
-}
+/// What a row without a choice means.
+const NONE: &str = "as in the recipe";
 
 /// All four axes.
 pub(super) struct Axes {
-    weight_bits: Axis<Bits>,
-    expand_ratios: Axis<f64>,
-    clips: Axis<Clip>,
-    activation_bits: Axis<Bits>,
+    weight_bits: Switches<Bits>,
+    expand_ratios: Switches<f64>,
+    clips: Switches<Clip>,
+    activation_bits: Switches<Bits>,
 }
 
 impl Default for Axes {
@@ -70,10 +24,10 @@ impl Default for Axes {
     fn default() -> Self {
         let bits = || (Bits::MIN..=Bits::MAX).rev().map(Bits::Grid);
         Self {
-            weight_bits: Axis::new(bits(), &[5, 4, 3].map(Bits::Grid)),
-            expand_ratios: Axis::new(RATIOS, &[0.0, 0.02, 0.05]),
-            clips: Axis::new(Clip::CHOICES, &[Clip::None, Clip::Mse]),
-            activation_bits: Axis::new(std::iter::once(Bits::Float).chain(bits()), &[]),
+            weight_bits: Switches::new(bits(), &[5, 4, 3].map(Bits::Grid)),
+            expand_ratios: Switches::new(RATIOS, &[0.0, 0.02, 0.05]),
+            clips: Switches::new(Clip::CHOICES, &[Clip::None, Clip::Mse]),
+            activation_bits: Switches::new(std::iter::once(Bits::Float).chain(bits()), &[]),
         }
     }
 }
@@ -83,14 +37,14 @@ impl Axes {
     pub(super) fn ui(&mut self, ui: &mut Ui) {
         let bits = |bits: Bits| bits.to_string();
         let what = "Bits of the weights to try.";
-        self.weight_bits.ui(ui, "Weight bits", what, bits);
+        self.weight_bits.ui(ui, "Weight bits", what, NONE, bits);
         let what = "How many input channels may be added, as a share of those there are.";
         self.expand_ratios
-            .ui(ui, "Expand ratio", what, |ratio| ratio.to_string());
+            .ui(ui, "Expand ratio", what, NONE, |ratio| ratio.to_string());
         let what = "Where the grid of the weights ends.";
-        self.clips.ui(ui, "Clip", what, text::clip);
+        self.clips.ui(ui, "Clip", what, NONE, text::clip);
         let what = "Bits of the numbers that flow between layers. Their ranges are measured when a grid is among them.";
-        self.activation_bits.ui(ui, "Activation bits", what, bits);
+        self.activation_bits.ui(ui, "Activation bits", what, NONE, bits);
     }
 
     /// What is chosen.
@@ -103,9 +57,16 @@ impl Axes {
         }
     }
 
-    /// Settings in it.
+    /// Settings in it; an axis without a choice has the recipe's own value.
     pub(super) fn count(&self) -> usize {
-        self.weight_bits.count() * self.expand_ratios.count() * self.clips.count() * self.activation_bits.count()
+        let grid = self.grid();
+        let axes = [
+            grid.weight_bits.len(),
+            grid.expand_ratios.len(),
+            grid.clips.len(),
+            grid.activation_bits.len(),
+        ];
+        axes.into_iter().map(|values| values.max(1)).product()
     }
 }
 
@@ -119,11 +80,11 @@ mod tests {
         let mut axes = Axes::default();
         let of_grid = |axes: &Axes| axes.grid().recipes(&Recipe::default()).len();
         assert_eq!((axes.count(), of_grid(&axes)), (18, 18));
-        axes.activation_bits.values[1].1 = true;
-        axes.clips.values.iter_mut().for_each(|(_, on)| *on = true);
+        axes.activation_bits.set(|bits| *bits == Bits::Grid(8), true);
+        axes.clips.set(|_| true, true);
         assert_eq!(axes.count(), 9 * Clip::CHOICES.len());
         assert_eq!(axes.count(), of_grid(&axes));
-        axes.clips.values.iter_mut().for_each(|(_, on)| *on = false);
+        axes.clips.set(|_| true, false);
         assert_eq!((axes.count(), of_grid(&axes)), (9, 9));
     }
 }

@@ -2,6 +2,7 @@
 
 mod front;
 mod grid;
+mod paper;
 mod table;
 
 use super::Outbox;
@@ -27,6 +28,8 @@ pub(super) struct SweepPanel {
     axes: Axes,
     /// What was started last.
     started: Option<SweepGrid>,
+    /// The rows are laid out as in the paper, instead of as a list.
+    as_paper: bool,
 }
 
 impl SweepPanel {
@@ -66,18 +69,36 @@ impl SweepPanel {
         let mut clicked = None;
         if ui.available_width() >= SIDE_BY_SIDE {
             ui.columns_const(|[left, right]| {
-                clicked = table::table_ui(left, rows, score, taken);
+                clicked = self.rows_ui(left, rows, score, taken);
                 clicked = clicked.or(front::front_ui(right, open, score, taken, height, out));
             });
         } else {
             clicked = front::front_ui(ui, open, score, taken, height * PLOT, out);
-            clicked = clicked.or(table::table_ui(ui, rows, score, taken));
+            clicked = clicked.or(self.rows_ui(ui, rows, score, taken));
         }
         if let Some(row) = clicked.and_then(|row| rows.get(row)) {
             out.actions.push(Action::EditRecipe {
                 recipe: Box::new(row.recipe.clone()),
                 gesture: false,
             });
+        }
+    }
+
+    /// The rows, as they finish or as in the paper; tells the one that was clicked.
+    fn rows_ui(&mut self, ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Option<usize>) -> Option<usize> {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 4.0;
+            ui.selectable_value(&mut self.as_paper, false, "list")
+                .on_hover_text("One row a setting, as they finish.");
+            ui.selectable_value(&mut self.as_paper, true, "as in the paper").on_hover_text(
+                "One row a number of bits: clipping alone, splitting (OCS) alone, splitting with the best clipping (table 2 of \
+                 Zhao et al. 2019).",
+            );
+        });
+        if self.as_paper {
+            paper::paper_ui(ui, rows, score, taken)
+        } else {
+            table::table_ui(ui, rows, score, taken)
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::format::demo::Demo;
+use crate::network::Interpolation;
 use clap::CommandFactory;
 
 #[test]

@@ -1,9 +1,10 @@
-//! BERT (Devlin et al. 2019) and encoders with its layers (MiniLM, RoBERTa) in the names of transformers, with the heads for
-//! classes of texts, classes of tokens, answers in a text, or masked words.
+//! BERT (Devlin et al. 2019) and encoders with its layers (MiniLM, RoBERTa, DistilBERT) in the names of transformers.
+
+mod heads;
 
 use super::Family;
 use super::misfit::Fault;
-use super::net::{Axis, Net, Output};
+use super::net::{Axis, Net, Output, as_i64};
 use super::transformer::{Between, Sequence};
 use crate::onnx::build::{i64_tensor, int_attribute, scalar_f32};
 use crate::onnx::schema::data_type;
@@ -27,6 +28,46 @@ const HIDDEN: f32 = 1e9;
 /// (Jiao et al. 2020).
 const HEADS: [(usize, usize); 2] = [(384, 12), (312, 12)];
 
+/// What the parts of a block are called.
+struct Names {
+    /// Stands before the number of a block.
+    block: &'static str,
+    /// Query, key and value.
+    attention: [&'static str; 3],
+    /// The matrix and the norm behind the attention.
+    attended: [&'static str; 2],
+    /// The two matrices of the block, and the norm behind them.
+    inner: &'static str,
+    outer: [&'static str; 2],
+}
+
+const BERT: Names = Names {
+    block: "encoder.layer",
+    attention: ["attention.self.query", "attention.self.key", "attention.self.value"],
+    attended: ["attention.output.dense", "attention.output.LayerNorm"],
+    inner: "intermediate.dense",
+    outer: ["output.dense", "output.LayerNorm"],
+};
+
+/// DistilBERT's (Sanh et al. 2019).
+const DISTILBERT: Names = Names {
+    block: "transformer.layer",
+    attention: ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
+    attended: ["attention.out_lin", "sa_layer_norm"],
+    inner: "ffn.lin1",
+    outer: ["ffn.lin2", "output_layer_norm"],
+};
+
+/// Which encoder it is.
+struct Text {
+    /// What stands before the names of the encoder.
+    root: &'static str,
+    /// The embedding of the words.
+    words: String,
+    names: &'static Names,
+    roberta: bool,
+}
+
 /// What is known of all blocks.
 struct Style {
     heads: usize,
@@ -35,21 +76,33 @@ struct Style {
 }
 
 fn build(net: &mut Net<'_>) -> Output {
-    let root = ["bert.", "roberta."]
+    let root = ["bert.", "roberta.", "distilbert."]
         .into_iter()
         .find(|root| net.dict.has(root.trim_end_matches('.')))
         .unwrap_or("");
-    let roberta = is_roberta(net, root);
-    let words = format!("{root}embeddings.word_embeddings.weight");
-    let width = net.dict.size(&words, 1).unwrap_or(1);
+    let distilled = net.dict.has(&format!("{root}{}", DISTILBERT.block));
+    let text = Text {
+        root,
+        words: format!("{root}embeddings.word_embeddings.weight"),
+        names: if distilled { &DISTILBERT } else { &BERT },
+        roberta: !distilled && is_roberta(net, root),
+    };
+    let width = net.dict.size(&text.words, 1).unwrap_or(1);
+    // DistilBERT's configuration does not tell it: it is always the same.
+    let epsilon = if distilled { EPSILON } else { epsilon(net, text.roberta) };
     let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
     let style = Style {
-        heads: net.heads(width, known, &words),
-        epsilon: epsilon(net, roberta),
+        heads: net.heads(width, known, &text.words),
+        epsilon,
         between: between(net),
     };
-    let layers = net.dict.count(&format!("{root}encoder.layer"));
-    let family = if roberta { "RoBERTa" } else { "BERT" };
+    let blocks = format!("{root}{}", text.names.block);
+    let layers = net.dict.count(&blocks);
+    let family = match (distilled, text.roberta) {
+        (true, _) => "DistilBERT",
+        (false, true) => "RoBERTa",
+        (false, false) => "BERT",
+    };
     net.call(format!("{family} encoder {layers}x{width}"));
     net.unused(&format!("{root}embeddings.position_ids"));
     net.unused(&format!("{root}embeddings.token_type_ids"));
@@ -58,11 +111,12 @@ fn build(net: &mut Net<'_>) -> Output {
     let tokens = net.input("input_ids", data_type::INT64, &axes);
     let mask = net.input("attention_mask", data_type::INT64, &axes);
     let mask = hide(net, &mask);
-    let mut x = embed(net, &tokens, &format!("{root}embeddings"), roberta, style.epsilon);
+    let embeddings = format!("{root}embeddings");
+    let mut x = embed(net, &tokens, &embeddings, text.roberta, style.epsilon);
     for number in 0..layers.max(1) {
-        x = block(net, &x, &mask, &format!("{root}encoder.layer.{number}"), &style);
+        x = block(net, &x, &mask, &format!("{blocks}.{number}"), text.names, &style);
     }
-    answer(net, x, root, &words, &style)
+    heads::answer(net, x, &text, &style)
 }
 
 /// By the configuration, else by the number of positions.
@@ -90,7 +144,10 @@ fn epsilon(net: &mut Net<'_>, roberta: bool) -> f32 {
 }
 
 fn between(net: &mut Net<'_>) -> Between {
-    let Some(name) = net.config.text("hidden_act").map(str::to_owned) else {
+    let configured = ["hidden_act", "activation"]
+        .into_iter()
+        .find_map(|key| net.config.text(key));
+    let Some(name) = configured.map(str::to_owned) else {
         net.note("no config.json tells the function between the matrices of a block: GELU is taken");
         return Between::Gelu;
     };
@@ -141,7 +198,7 @@ fn embed(net: &mut Net<'_>, tokens: &str, module: &str, roberta: bool, epsilon: 
 /// The embeddings of as many positions as there are steps, from number `first` on.
 fn positions(net: &mut Net<'_>, tokens: &str, module: &str, first: usize, width: usize) -> String {
     let table = net.parameter(&format!("{module}.weight"), &[None, Some(width)]).value;
-    let first = i64::try_from(first).unwrap_or(i64::MAX);
+    let first = as_i64(first);
     let mut number = |part: &str, number: i64| net.constant(i64_tensor(format!("{module}.{part}"), &[1], &[number]));
     let (start, axis, steps) = (number("first", first), number("axis", 0), number("steps_axis", 1));
     let shape = net.node("Shape", &format!("{module}.shape"), [tokens], vec![]);
@@ -155,19 +212,23 @@ fn positions(net: &mut Net<'_>, tokens: &str, module: &str, first: usize, width:
     net.node("Slice", module, [table, start, end, axis], vec![])
 }
 
-fn block(net: &mut Net<'_>, x: &Sequence, mask: &str, module: &str, style: &Style) -> Sequence {
+fn block(net: &mut Net<'_>, x: &Sequence, mask: &str, module: &str, names: &Names, style: &Style) -> Sequence {
     let name = |part: &str| format!("{module}.{part}");
-    let [query, key, value] =
-        ["query", "key", "value"].map(|part| net.project(x, &name(&format!("attention.self.{part}"))));
+    let [query, key, value] = names.attention.map(|part| net.project(x, &name(part)));
     let attended = net.attend([&query, &key, &value], style.heads, Some(mask), &name("attention.self"));
-    let x = add_and_norm(net, x, &attended, &name("attention.output"), style);
-    let inner = net.project(&x, &name("intermediate.dense"));
+    let x = add_and_norm(net, x, &attended, names.attended.map(name), style);
+    let inner = net.project(&x, &name(names.inner));
     let inner = net.between(&inner, &name("intermediate.act"), style.between);
-    add_and_norm(net, &x, &inner, &name("output"), style)
+    add_and_norm(net, &x, &inner, names.outer.map(name), style)
 }
 
-fn add_and_norm(net: &mut Net<'_>, x: &Sequence, change: &Sequence, module: &str, style: &Style) -> Sequence {
-    let dense = format!("{module}.dense");
+fn add_and_norm(
+    net: &mut Net<'_>,
+    x: &Sequence,
+    change: &Sequence,
+    [dense, norm]: [String; 2],
+    style: &Style,
+) -> Sequence {
     let change = net.project(change, &dense);
     if change.width != x.width {
         let expected = vec![Some(x.width), None];
@@ -175,64 +236,8 @@ fn add_and_norm(net: &mut Net<'_>, x: &Sequence, change: &Sequence, module: &str
         net.fail(&format!("{dense}.weight"), Fault::Shape(expected, found));
     }
     let sum = Sequence {
-        value: net.sum(&x.value, &change.value, &format!("{module}.add")),
+        value: net.sum(&x.value, &change.value, &format!("{norm}.add")),
         width: x.width,
     };
-    net.layer_norm(&sum, &format!("{module}.LayerNorm"), style.epsilon)
-}
-
-/// What the file has a head for; without one, what the last block gives.
-fn answer(net: &mut Net<'_>, x: Sequence, root: &str, words: &str, style: &Style) -> Output {
-    let pooler = format!("{root}pooler.dense");
-    let pooled = net.dict.has(&pooler).then(|| {
-        let first = net.step(&x, &format!("{root}pooler.first_step"), 0);
-        let mut pooled = net.linear(&first, &pooler);
-        pooled.value = net.node("Tanh", &format!("{root}pooler"), [pooled.value], vec![]);
-        pooled
-    });
-    let by_token = net
-        .config
-        .class()
-        .is_some_and(|class| class.ends_with("ForTokenClassification"));
-    if net.dict.has("classifier.dense") {
-        // RoBERTa's head reads the first step by itself.
-        let first = net.step(&x, "classifier.first_step", 0);
-        let mut inner = net.linear(&first, "classifier.dense");
-        inner.value = net.node("Tanh", "classifier.tanh", [inner.value], vec![]);
-        return net.linear(&inner, "classifier.out_proj").output();
-    }
-    if net.dict.has("classifier") {
-        return match pooled.filter(|_| !by_token) {
-            Some(pooled) => net.linear(&pooled, "classifier").output(),
-            None => net.project(&x, "classifier").output(),
-        };
-    }
-    if net.dict.has("qa_outputs") {
-        return net.project(&x, "qa_outputs").output();
-    }
-    if net.dict.has("cls.predictions") {
-        net.unused("cls.seq_relationship");
-        return masked_words(net, &x, words, style).output();
-    }
-    net.answer("last_hidden_state");
-    if let Some(pooled) = pooled {
-        net.also_gives("pooler_output", pooled.output());
-    }
-    x.output()
-}
-
-/// The head for masked words, whose last matrix is the embedding of the words, as the file may say again.
-fn masked_words(net: &mut Net<'_>, x: &Sequence, words: &str, style: &Style) -> Sequence {
-    let module = "cls.predictions.transform";
-    let inner = net.project(x, &format!("{module}.dense"));
-    let inner = net.between(&inner, &format!("{module}.act"), style.between);
-    let inner = net.layer_norm(&inner, &format!("{module}.LayerNorm"), style.epsilon);
-    let decoder = "cls.predictions.decoder";
-    let own = format!("{decoder}.weight");
-    let weight = if net.dict.has(&own) { own.as_str() } else { words };
-    let biases = ["cls.predictions.bias".to_owned(), format!("{decoder}.bias")];
-    let bias = biases.iter().find(|bias| net.dict.has(bias));
-    // A file may hold the same bias under both names.
-    net.unused(&biases[1]);
-    net.project_by(&inner, decoder, weight, bias.map(String::as_str))
+    net.layer_norm(&sum, &norm, style.epsilon)
 }

@@ -1,4 +1,7 @@
-//! `config.json` beside a file of weights: timm's and transformers' account of what names and shapes cannot tell.
+//! `config.json` beside a file of weights: timm's and transformers' account of what names and shapes cannot tell; and
+//! transformers' `preprocessor_config.json` about pictures.
+
+mod pictures;
 
 use crate::network::{Interpolation, PreprocessHint};
 use serde_json::Value;
@@ -6,46 +9,75 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-/// The name of the file.
+/// The names of the files.
 const NAME: &str = "config.json";
+const PICTURES_NAME: &str = "preprocessor_config.json";
 /// Longest file that is read, bytes: lists of class names are the longest part of it.
 const LONGEST: u64 = 16 << 20;
 /// More classes than any list of names has.
 const MOST_CLASSES: usize = 1 << 20;
 
-/// What the file says; nothing when there is none.
+/// What the files say; nothing when there are none.
 #[derive(Debug, Clone, Default)]
 pub struct Config {
     root: Value,
     /// Preprocessing and class names.
     pub preprocess: PreprocessHint,
+    /// Which files tell of preprocessing.
+    sources: Vec<&'static str>,
 }
 
 impl Config {
-    /// The configuration beside the file at `weights`. One that is missing or cannot be read says nothing.
+    /// The configuration beside the file at `weights`. A file that is missing or cannot be read says nothing.
     pub fn beside(weights: &Path) -> Self {
-        let path = weights.with_file_name(NAME);
-        let mut text = String::new();
-        let read = File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-        if read.is_err() {
-            return Self::default();
-        }
-        Self::parse(&text).unwrap_or_else(|error| {
-            log::warn!("{}: not read as JSON: {error}", path.display());
-            Self::default()
-        })
+        let read = |name: &str| {
+            let path = weights.with_file_name(name);
+            let mut text = String::new();
+            (File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))).ok()?;
+            let parsed = serde_json::from_str(&text);
+            parsed
+                .inspect_err(|error| log::warn!("{}: not read as JSON: {error}", path.display()))
+                .ok()
+        };
+        Self::new(read(NAME).unwrap_or_default(), &read(PICTURES_NAME).unwrap_or_default())
     }
 
-    /// Reads the text of such a file.
+    /// The configuration of the ONNX file at `graph`, as hubs keep it: beside a `model….onnx`, or beside its folder `onnx`. Any
+    /// other file of a folder may have nothing to do with it.
+    pub fn of_graph(graph: &Path) -> Self {
+        let named = |name: Option<&std::ffi::OsStr>, start: &str| {
+            name.is_some_and(|name| name.to_string_lossy().starts_with(start))
+        };
+        if !named(graph.file_name(), "model") {
+            return Self::default();
+        }
+        let beside = Self::beside(graph);
+        match graph
+            .parent()
+            .filter(|folder| folder.file_name().is_some_and(|name| name == "onnx"))
+        {
+            Some(folder) if beside.sources.is_empty() => Self::beside(folder),
+            _ => beside,
+        }
+    }
+
+    /// Reads the text of a `config.json`.
     ///
     /// # Errors
     /// The parser's, for text that is no JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let root: Value = serde_json::from_str(text)?;
-        Ok(Self {
-            preprocess: preprocess(&root),
+        Ok(Self::new(serde_json::from_str(text)?, &Value::Null))
+    }
+
+    fn new(root: Value, pictures: &Value) -> Self {
+        let nothing = PreprocessHint::default();
+        let (own, other) = (preprocess(&root), pictures::preprocess(pictures));
+        let told = [(NAME, own != nothing), (PICTURES_NAME, other != nothing)];
+        Self {
+            sources: told.iter().filter(|(_, tells)| *tells).map(|(name, _)| *name).collect(),
+            preprocess: over(own, other),
             root,
-        })
+        }
     }
 
     /// timm's name of the architecture, such as `tf_efficientnet_lite0`.
@@ -63,9 +95,11 @@ impl Config {
         self.root.get(key)?.as_str()
     }
 
-    /// A count at the top level, such as `num_attention_heads`.
+    /// A count at the top level or among timm's arguments of the model, such as `num_attention_heads`.
     pub fn count(&self, key: &str) -> Option<usize> {
-        usize::try_from(self.root.get(key)?.as_u64()?).ok()
+        let own = self.root.get(key);
+        let found = own.or_else(|| self.root.get("model_args")?.get(key))?;
+        usize::try_from(found.as_u64()?).ok()
     }
 
     /// A number at the top level, such as `layer_norm_eps`.
@@ -73,19 +107,38 @@ impl Config {
         finite(self.root.get(key)?)
     }
 
-    /// The file's preprocessing, and `usual` where it says nothing.
-    pub(super) fn preprocess_over(&self, usual: PreprocessHint) -> PreprocessHint {
-        let own = self.preprocess.clone();
-        let says = own != PreprocessHint::default();
-        PreprocessHint {
-            source: if says { NAME.to_owned() } else { usual.source },
-            mean: own.mean.or(usual.mean),
-            std: own.std.or(usual.std),
-            size: own.size.or(usual.size),
-            crop: own.crop.or(usual.crop),
-            interpolation: own.interpolation.or(usual.interpolation),
-            classes: own.classes,
+    /// The files' preprocessing for a network of so many classes, if they tell any.
+    pub(in crate::format) fn preprocess_for(&self, classes: Option<usize>) -> Option<PreprocessHint> {
+        let mut told = self.preprocess_over(PreprocessHint::default());
+        if classes.is_some_and(|classes| classes != told.classes.len()) {
+            told.classes.clear();
         }
+        (!self.sources.is_empty()).then_some(told)
+    }
+
+    /// The files' preprocessing, and `usual` where they say nothing.
+    pub(super) fn preprocess_over(&self, usual: PreprocessHint) -> PreprocessHint {
+        let source = match self.sources.as_slice() {
+            [] => usual.source.clone(),
+            sources => sources.join(" and "),
+        };
+        PreprocessHint {
+            source,
+            ..over(self.preprocess.clone(), usual)
+        }
+    }
+}
+
+/// What `own` says, and `other` where it says nothing; class names are its own.
+fn over(own: PreprocessHint, other: PreprocessHint) -> PreprocessHint {
+    PreprocessHint {
+        source: own.source,
+        mean: own.mean.or(other.mean),
+        std: own.std.or(other.std),
+        size: own.size.or(other.size),
+        crop: own.crop.or(other.crop),
+        interpolation: own.interpolation.or(other.interpolation),
+        classes: own.classes,
     }
 }
 
@@ -217,6 +270,47 @@ mod tests {
             (NAME, Some([32, 32]), Some(0.5))
         );
         assert!(Config::parse("{").is_err());
+    }
+
+    #[test]
+    fn transformers_keep_preprocessing_in_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("model.safetensors");
+        let pictures = r#"{"do_resize": true, "size": 256, "resample": 3, "do_center_crop": true, "crop_size": 224,
+                           "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.25, 0.5]}"#;
+        std::fs::write(folder.path().join(PICTURES_NAME), pictures).unwrap();
+        let hint = Config::beside(&weights).preprocess_over(PreprocessHint::default());
+        assert_eq!(
+            (hint.source.as_str(), hint.size, hint.crop),
+            (PICTURES_NAME, Some([224, 224]), Some(0.875))
+        );
+        // The network's own size goes before that of the pictures.
+        std::fs::write(folder.path().join(NAME), r#"{"image_size": 518}"#).unwrap();
+        let hint = Config::beside(&weights).preprocess_over(PreprocessHint::default());
+        assert_eq!(hint.source, "config.json and preprocessor_config.json");
+        assert_eq!((hint.size, hint.std), (Some([518, 518]), Some(vec![0.5, 0.25, 0.5])));
+    }
+
+    #[test]
+    fn a_graph_has_the_configuration_that_hubs_keep_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("onnx")).unwrap();
+        std::fs::write(
+            folder.path().join(NAME),
+            r#"{"id2label": {"0": "a", "1": "b"}, "image_size": 64}"#,
+        )
+        .unwrap();
+        let told = |path: &str, classes| Config::of_graph(&folder.path().join(path)).preprocess_for(classes);
+        for path in ["model.onnx", "model_fp16.onnx", "onnx/model.onnx"] {
+            let hint = told(path, Some(2)).unwrap();
+            assert_eq!(
+                (hint.source.as_str(), hint.size, hint.classes.len()),
+                (NAME, Some([64, 64]), 2),
+                "{path}"
+            );
+        }
+        assert_eq!(told("model.onnx", Some(3)).unwrap().classes, Vec::<String>::new());
+        assert_eq!(told("resnet.onnx", Some(2)), None);
     }
 
     #[test]

@@ -10,9 +10,17 @@ pub(super) const STRIDES: [usize; 7] = [1, 2, 2, 2, 1, 2, 1];
 /// Epsilon of weights that come from TensorFlow, of MobileNet-V3 and of the larger EfficientNets in torchvision.
 pub(super) const WIDE_EPSILON: f32 = 1e-3;
 
-/// Whether timm took the weights over from TensorFlow: its name of the architecture tells.
-pub(super) fn from_tensorflow(net: &Net<'_>) -> bool {
-    net.config.architecture().is_some_and(|name| name.starts_with("tf_"))
+/// Whether timm took the weights over from TensorFlow: its name of the architecture tells. Without one they did not, and a
+/// note says so.
+pub(super) fn from_tensorflow(net: &mut Net<'_>) -> bool {
+    let Some(name) = net.config.architecture() else {
+        net.note(
+            "no config.json tells whether these are weights from TensorFlow (timm's tf_…), whose convolutions pad otherwise: \
+             torch's padding is taken",
+        );
+        return false;
+    };
+    name.starts_with("tf_")
 }
 
 /// How all the blocks of a network compute.

@@ -63,6 +63,14 @@ fn table(net: &mut Net<'_>, blocks: usize) -> &'static Blocks {
     table
 }
 
+/// timm's minimal networks have ReLUs and kernels of 3 x 3 everywhere, and no gates: told by the first kernel of 5 x 5 that is
+/// none.
+fn is_minimal(net: &Net<'_>, table: &Blocks, places: &[String]) -> bool {
+    let first = table.iter().position(|(kernel, ..)| *kernel == 5);
+    let place = first.and_then(|number| places.get(number));
+    place.and_then(|place| net.dict.size(&format!("{place}.conv_dw.weight"), 2)) == Some(3)
+}
+
 /// All up to the last convolution of the feature map.
 fn features(
     net: &mut Net<'_>,
@@ -125,8 +133,12 @@ fn build_timm(net: &mut Net<'_>) -> Output {
         .collect();
     let table = table(net, places.len());
     let tensorflow = from_tensorflow(net);
+    let minimal = is_minimal(net, table, &places);
+    let plain: Vec<_> = table.iter().map(|(_, stride, _)| (3, *stride, Relu)).collect();
+    let table = if minimal { plain.as_slice() } else { table };
+    let activation = if minimal { Relu } else { HardSwish };
     let style = Style {
-        activation: HardSwish,
+        activation,
         epsilon: if tensorflow { WIDE_EPSILON } else { EPSILON },
         tensorflow,
     };
@@ -139,7 +151,7 @@ fn build_timm(net: &mut Net<'_>) -> Output {
     });
     let pooled = net.pool_to_pixel(&x, "global_pool");
     let head = net.conv(&pooled, "conv_head", Conv::square(1));
-    let head = net.activate(&head, "act2", HardSwish);
+    let head = net.activate(&head, "act2", activation);
     let features = net.flatten(&head, "flatten");
     net.linear(&features, "classifier").output()
 }

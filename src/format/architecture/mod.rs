@@ -7,12 +7,15 @@
 //! family is the nearest when none fits. A family fits when every tensor that it asked for was there and no tensor of the
 //! file was left over.
 
+mod activation;
 mod alexnet;
 mod bert;
 mod config;
+mod convolution;
 mod densenet;
 mod derived;
 mod efficientnet;
+mod finished;
 mod image;
 mod inception;
 mod inverted_residual;
@@ -20,6 +23,8 @@ mod misfit;
 mod mobilenet_v2;
 mod mobilenet_v3;
 mod net;
+mod picture;
+mod pool;
 mod recurrent;
 mod resnet;
 mod small;
@@ -28,6 +33,7 @@ mod state_dict;
 mod transformer;
 mod vgg;
 mod vit;
+mod window;
 
 pub use config::Config;
 pub use misfit::{Fault, Misfit};
@@ -92,7 +98,7 @@ pub fn recognise(model: ModelProto, config: &Config) -> Result<Recognised, (Box<
     }
 }
 
-fn nearest(dict: &StateDict<'_>, config: &Config) -> Result<net::Finished, Misfit> {
+fn nearest(dict: &StateDict<'_>, config: &Config) -> Result<finished::Finished, Misfit> {
     let mut nearest: Option<Misfit> = None;
     for family in &FAMILIES {
         let mut net = Net::new(dict, config, family.name);

@@ -2,18 +2,14 @@
 
 use super::config::Config;
 use super::derived::Derived;
+use super::finished::{Finished, value_info};
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
 use crate::network::PreprocessHint;
 use crate::onnx::build::{i64_tensor, int_attribute, node};
-use crate::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto};
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, data_type_name};
+use crate::onnx::schema::data_type;
+use crate::onnx::{AttributeProto, NodeProto, TensorProto, ValueInfoProto, data_type_name};
 use std::collections::{HashMap, HashSet};
-
-/// Operator set of the graphs made here: it has all that the families need, and every engine of today reads it.
-const OPSET: i64 = 17;
-/// The file format that came with [`OPSET`].
-const IR_VERSION: i64 = 8;
 
 /// One axis of an input or output.
 #[derive(Debug, Clone, PartialEq)]
@@ -205,7 +201,7 @@ impl<'a> Net<'a> {
     /// A Split of `value` on its last axis into parts of `sizes`; returns their names.
     pub(super) fn split<const N: usize>(&mut self, value: &str, name: &str, sizes: [usize; N]) -> [String; N] {
         let name = self.fresh(name);
-        let sizes = sizes.map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        let sizes = sizes.map(as_i64);
         let sizes = self.constant(i64_tensor(format!("{name}.sizes"), &[N], &sizes));
         let outputs: [String; N] = std::array::from_fn(|part| self.fresh(&format!("{name}.{part}")));
         let inputs = [value.to_owned(), sizes];
@@ -317,71 +313,7 @@ impl<'a> Net<'a> {
     }
 }
 
-/// A graph that lacks only the tensors of the file.
-#[derive(Debug)]
-pub(super) struct Finished {
-    title: String,
-    notes: Vec<String>,
-    preprocess: PreprocessHint,
-    nodes: Vec<NodeProto>,
-    constants: Vec<TensorProto>,
-    replaced: HashSet<String>,
-    inputs: Vec<ValueInfoProto>,
-    output: Vec<ValueInfoProto>,
-}
-
-impl Finished {
-    /// The graph with the initializers of `model`, in their order, but for those that others replace.
-    pub(super) fn around(self, model: ModelProto) -> super::Recognised {
-        let mut initializer = model.graph.map(|graph| graph.initializer).unwrap_or_default();
-        initializer.retain(|tensor| !self.replaced.contains(tensor.name()));
-        initializer.extend(self.constants);
-        let graph = GraphProto {
-            name: Some(self.title.clone()),
-            node: self.nodes,
-            initializer,
-            input: self.inputs,
-            output: self.output,
-            ..GraphProto::default()
-        };
-        let standard = OperatorSetIdProto {
-            domain: Some(String::new()),
-            version: Some(OPSET),
-        };
-        super::Recognised {
-            model: ModelProto {
-                ir_version: Some(IR_VERSION),
-                producer_name: Some("Splitscope".to_owned()),
-                opset_import: vec![standard],
-                graph: Some(graph),
-                ..model
-            },
-            name: self.title,
-            preprocess: self.preprocess,
-            notes: self.notes,
-        }
-    }
-}
-
-fn value_info(name: &str, element_type: i32, axes: &[Axis]) -> ValueInfoProto {
-    use tensor_shape_proto::{Dimension, Value};
-    let dim = axes.iter().map(|axis| Dimension {
-        value: Some(match axis {
-            Axis::Size(size) => Value::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
-            Axis::Free(name) => Value::DimParam((*name).to_owned()),
-        }),
-        denotation: None,
-    });
-    let tensor = type_proto::Tensor {
-        elem_type: Some(element_type),
-        shape: Some(TensorShapeProto { dim: dim.collect() }),
-    };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            denotation: None,
-        }),
-        ..ValueInfoProto::default()
-    }
+/// A size as attributes and constants have it.
+pub(super) fn as_i64(size: usize) -> i64 {
+    i64::try_from(size).unwrap_or(i64::MAX)
 }

@@ -5,7 +5,7 @@
 use super::Family;
 use super::derived::{Derived, Rows};
 use super::misfit::Fault;
-use super::net::{Axis, Net, Output};
+use super::net::{Axis, Net, Output, as_i64};
 use super::transformer::Sequence;
 use crate::onnx::build::{i64_tensor, int_attribute, string_attribute};
 use crate::onnx::schema::data_type;
@@ -262,7 +262,7 @@ fn add_layer(
             }));
         }
     }
-    let mut attributes = vec![int_attribute("hidden_size", i64::try_from(hidden).unwrap_or(i64::MAX))];
+    let mut attributes = vec![int_attribute("hidden_size", as_i64(hidden))];
     if ways == 2 {
         attributes.push(string_attribute("direction", "bidirectional"));
     }
@@ -276,7 +276,7 @@ fn add_layer(
         net.node("Squeeze", &format!("{name}.squeeze"), [every, axis], vec![])
     } else {
         let turned = net.transpose(&every, &format!("{name}.by_sample"), &[0, 2, 1, 3]);
-        let width = i64::try_from(ways * hidden).unwrap_or(i64::MAX);
+        let width = as_i64(ways * hidden);
         net.reshape(&turned, &format!("{name}.both_ways"), &[0, 0, width])
     };
     Sequence {

@@ -3,6 +3,7 @@
 
 use super::Family;
 use super::image::{Activation, Conv, EPSILON, Gate, Map, Usual, Window};
+use super::misfit::Fault;
 use super::net::{Net, Output};
 
 pub(super) const FAMILY: Family = Family { name: "ResNet", build };
@@ -11,8 +12,17 @@ pub(super) const FAMILY: Family = Family { name: "ResNet", build };
 const HEADS: [&str; 3] = ["fc", "linear", "classifier"];
 const SHORTCUTS: [&str; 2] = ["downsample", "shortcut"];
 
+/// Parts of timm's names for networks that smooth the picture before they take every second pixel, without weights of their
+/// own for it.
+const SMOOTHING: [&str; 2] = ["resnetaa", "resnetblur"];
+
 fn build(net: &mut Net<'_>) -> Output {
     net.call(title(net));
+    let smoothing = (net.config.architecture()).filter(|name| SMOOTHING.iter().any(|part| name.contains(part)));
+    if let Some(name) = smoothing {
+        let reason = format!("belongs to a {name}, which smooths where its names do not tell");
+        net.fail("layer2.0.conv2.weight", Fault::Other(reason));
+    }
     let mut x = stem(net);
     let stages = (1..).take_while(|stage| net.dict.has(&format!("layer{stage}"))).count();
     for stage in 1..=stages.max(1) {
@@ -142,20 +152,20 @@ fn title(net: &Net<'_>) -> String {
     let bottleneck = size("conv3", 0).is_some();
     let depth = blocks * if bottleneck { 3 } else { 2 } + 2;
     let small = if is_small(net) { " for small pictures" } else { "" };
+    let deep = if net.dict.has("conv1.0") { "-D" } else { "" };
+    let excited = if net.dict.has("layer1.0.se") { "SE-" } else { "" };
     if let (true, Some(inner), Some(read), Some(outer)) =
         (bottleneck, size("conv2", 0), size("conv2", 1), size("conv3", 0))
     {
         let groups = inner / read.max(1);
         if groups > 1 {
-            return format!("ResNeXt-{depth} {groups}x{read}d{small}");
+            return format!("{excited}ResNeXt-{depth}{deep} {groups}x{read}d{small}");
         }
         // Plainly the inside is a quarter as wide as the outside.
         let factor = 4 * inner / outer.max(1);
         if factor > 1 {
-            return format!("Wide ResNet-{depth}-{factor}{small}");
+            return format!("{excited}Wide ResNet-{depth}{deep}-{factor}{small}");
         }
     }
-    let deep = if net.dict.has("conv1.0") { "-D" } else { "" };
-    let excited = if net.dict.has("layer1.0.se") { "SE-" } else { "" };
     format!("{excited}ResNet-{depth}{deep}{small}")
 }

@@ -3,7 +3,7 @@
 
 use super::image::Features;
 use super::misfit::Fault;
-use super::net::{Axis, Net, Output};
+use super::net::{Axis, Net, Output, as_i64};
 use crate::onnx::build::{float_attribute, i64_tensor, int_attribute, ints_attribute, scalar_f32};
 
 /// Width of an attention head where nothing tells it, as in Vaswani et al. 2017.
@@ -33,6 +33,8 @@ pub(super) enum Between {
     Gelu,
     /// Its approximation by tanh, from the same paper.
     GeluTanh,
+    /// Its approximation by `x sigmoid(1.702 x)`, from the same paper.
+    QuickGelu,
     Relu,
     Silu,
 }
@@ -43,6 +45,7 @@ impl Between {
         Some(match name {
             "gelu" => Self::Gelu,
             "gelu_new" | "gelu_pytorch_tanh" | "gelu_fast" => Self::GeluTanh,
+            "quick_gelu" => Self::QuickGelu,
             "relu" => Self::Relu,
             "silu" | "swish" => Self::Silu,
             _ => return None,
@@ -110,6 +113,11 @@ impl Net<'_> {
                 let gate = self.node("Sigmoid", &format!("{name}.sigmoid"), [x.value.as_str()], vec![]);
                 self.node("Mul", name, [x.value.clone(), gate], vec![])
             }
+            Between::QuickGelu => {
+                let scaled = self.scale(&x.value, &format!("{name}.scaled"), 1.702);
+                let gate = self.node("Sigmoid", &format!("{name}.sigmoid"), [scaled], vec![]);
+                self.node("Mul", name, [x.value.clone(), gate], vec![])
+            }
             Between::Gelu => {
                 let scaled = self.scale(&x.value, &format!("{name}.scaled"), std::f32::consts::FRAC_1_SQRT_2);
                 let bent = self.node("Erf", &format!("{name}.erf"), [scaled], vec![]);
@@ -158,7 +166,7 @@ impl Net<'_> {
         module: &str,
     ) -> Sequence {
         let head = query.width / heads.max(1);
-        let parts = [heads, head].map(|size| i64::try_from(size).unwrap_or(i64::MAX));
+        let parts = [heads, head].map(as_i64);
         let mut apart = |value: &str, part: &str, order: [i64; 4]| {
             let split = self.reshape(value, &format!("{module}.{part}.heads"), &[0, 0, parts[0], parts[1]]);
             self.transpose(&split, &format!("{module}.{part}.by_head"), &order)
@@ -179,7 +187,7 @@ impl Net<'_> {
         );
         let mixed = self.node("MatMul", &format!("{module}.mixed"), [shares, v], vec![]);
         let together = self.transpose(&mixed, &format!("{module}.by_step"), &[0, 2, 1, 3]);
-        let width = i64::try_from(query.width).unwrap_or(i64::MAX);
+        let width = as_i64(query.width);
         Sequence {
             value: self.reshape(&together, &format!("{module}.together"), &[0, 0, width]),
             width: query.width,
@@ -198,7 +206,7 @@ impl Net<'_> {
     /// Number of attention heads for `width` channels: from the configuration, else `known`, else 64 channels each; what is
     /// not from the configuration is noted. `tensor` is blamed if the width does not divide.
     pub(super) fn heads(&mut self, width: usize, known: Option<usize>, tensor: &str) -> usize {
-        let configured = ["num_attention_heads", "num_heads"]
+        let configured = ["num_attention_heads", "num_heads", "n_heads"]
             .iter()
             .find_map(|key| self.config.count(key));
         let heads = configured

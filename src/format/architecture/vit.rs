@@ -1,135 +1,60 @@
-//! Vision transformers (Dosovitskiy et al. 2021; DeiT, Touvron et al. 2021) in timm's, torchvision's and transformers' names.
-//! The class token is put before the patches without a look at the size of the batch: the patches get a row of zeros in
-//! front, to which the token is added together with the positions.
+//! Vision transformers (Dosovitskiy et al. 2021; DeiT, Touvron et al. 2021; DINOv2, Oquab et al. 2023) in timm's, torchvision's
+//! and transformers' names.
+
+mod embedding;
+mod names;
 
 use super::Family;
-use super::image::{Features, Map, Usual};
+use super::image::Features;
 use super::misfit::Fault;
-use super::net::{Net, Output};
+use super::net::{Net, Output, as_i64};
 use super::transformer::{Between, Sequence};
-use crate::network::Interpolation;
 use crate::onnx::build::{i64_tensor, int_attribute, ints_attribute};
+use embedding::{Embedded, embed};
+use names::{Attention, CLIP_EPSILON, NAMES, Names};
 
 pub(super) const FAMILY: Family = Family {
     name: "Vision transformer",
     build,
 };
 
-/// Epsilon of the layer norms in timm and torchvision; transformers' is another, and configured.
-const EPSILON: f32 = 1e-6;
-const TRANSFORMERS_EPSILON: f32 = 1e-12;
-
 /// Widths of published models whose heads are not 64 wide, and their number of heads: ViT-H, -g and -G (Zhai et al. 2022).
 const HEADS: [(usize, usize); 3] = [(1280, 16), (1408, 16), (1664, 16)];
 
-/// timm's pictures for weights that were trained with augmentation (Steiner et al. 2022).
-const TIMM: Usual = Usual {
-    size: 224,
-    normalization: Some([[0.5; 3], [0.5; 3]]),
-    crop: Some(0.9),
-    interpolation: Some(Interpolation::Bicubic),
-};
-const TRANSFORMERS: Usual = Usual {
-    crop: None,
-    interpolation: Some(Interpolation::Bilinear),
-    ..TIMM
-};
-
-/// What the parts are called.
-struct Names {
-    class_token: &'static str,
-    positions: &'static str,
-    patches: &'static str,
-    /// Stands before the number of a block.
-    block: &'static str,
-    norms: [&'static str; 2],
-    /// Weight and bias of query, key and value: one matrix of all three, or three of their own.
-    attention: Attention,
-    projection: &'static str,
-    /// The two matrices of a block; older files have other names.
-    mlp: [[&'static str; 2]; 2],
-    norm: &'static str,
-    head: &'static str,
-    usual: Usual,
+/// What is known of all blocks.
+struct Part {
+    names: &'static Names,
+    /// What stands before all names but those of the heads.
+    root: &'static str,
+    heads: usize,
     epsilon: f32,
+    between: Between,
 }
 
-enum Attention {
-    Joined([&'static str; 2]),
-    Apart([&'static str; 3]),
+impl Part {
+    /// The full name of a part outside of the blocks.
+    fn name(&self, part: &str) -> String {
+        format!("{}{part}", self.root)
+    }
 }
-
-const NAMES: [Names; 3] = [
-    Names {
-        class_token: "cls_token",
-        positions: "pos_embed",
-        patches: "patch_embed.proj",
-        block: "blocks.",
-        norms: ["norm1", "norm2"],
-        attention: Attention::Joined(["attn.qkv.weight", "attn.qkv.bias"]),
-        projection: "attn.proj",
-        mlp: [["mlp.fc1", "mlp.fc2"]; 2],
-        norm: "norm",
-        head: "head",
-        usual: TIMM,
-        epsilon: EPSILON,
-    },
-    Names {
-        class_token: "class_token",
-        positions: "encoder.pos_embedding",
-        patches: "conv_proj",
-        block: "encoder.layers.encoder_layer_",
-        norms: ["ln_1", "ln_2"],
-        attention: Attention::Joined(["self_attention.in_proj_weight", "self_attention.in_proj_bias"]),
-        projection: "self_attention.out_proj",
-        mlp: [["mlp.0", "mlp.3"], ["mlp.linear_1", "mlp.linear_2"]],
-        norm: "encoder.ln",
-        head: "heads.head",
-        usual: Usual::IMAGENET,
-        epsilon: EPSILON,
-    },
-    Names {
-        class_token: "vit.embeddings.cls_token",
-        positions: "vit.embeddings.position_embeddings",
-        patches: "vit.embeddings.patch_embeddings.projection",
-        block: "vit.encoder.layer.",
-        norms: ["layernorm_before", "layernorm_after"],
-        attention: Attention::Apart([
-            "attention.attention.query",
-            "attention.attention.key",
-            "attention.attention.value",
-        ]),
-        projection: "attention.output.dense",
-        mlp: [["intermediate.dense", "output.dense"]; 2],
-        norm: "vit.layernorm",
-        head: "classifier",
-        usual: TRANSFORMERS,
-        epsilon: TRANSFORMERS_EPSILON,
-    },
-];
 
 fn build(net: &mut Net<'_>) -> Output {
-    let names = NAMES
-        .iter()
-        .find(|names| net.dict.has(names.patches))
-        .unwrap_or(&NAMES[0]);
-    let (mut x, patch) = embed(net, names);
-    let heads = heads(net, names, x.width);
-    let between = between(net);
-    let epsilon = net.config.number("layer_norm_eps").unwrap_or(names.epsilon);
-    let blocks = (0..)
-        .take_while(|n| net.dict.has(&format!("{}{n}", names.block)))
-        .count();
+    let (names, root) = called(net);
+    let patches = format!("{root}{}.weight", names.patches);
+    let width = net.dict.size(&patches, 0).unwrap_or(1);
+    let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
+    let part = Part {
+        names,
+        root,
+        heads: net.heads(width, known, &patches),
+        epsilon: epsilon(net, names),
+        between: between(net),
+    };
+    let Embedded { mut x, patch, tokens } = embed(net, &part);
+    let prefix = part.name(names.block);
+    let blocks = (0..).take_while(|n| net.dict.has(&format!("{prefix}{n}"))).count();
     for number in 0..blocks.max(1) {
-        x = block(
-            net,
-            &x,
-            names,
-            &format!("{}{number}", names.block),
-            heads,
-            epsilon,
-            between,
-        );
+        x = block(net, &x, &part, &format!("{prefix}{number}"));
     }
     let size = match x.width {
         192 => "Ti",
@@ -139,111 +64,46 @@ fn build(net: &mut Net<'_>) -> Output {
         1280 => "H",
         _ => "",
     };
-    let title = match size {
+    net.call(match size {
         "" => format!("Vision transformer {blocks}x{}/{patch}", x.width),
         size => format!("ViT-{size}/{patch}"),
+    });
+    answer(net, &x, &part, tokens)
+}
+
+/// How the parts of this file are called, and what stands before: the names of which most are there.
+fn called(net: &Net<'_>) -> (&'static Names, &'static str) {
+    let ways = NAMES
+        .iter()
+        .flat_map(|names| names.roots.iter().map(move |root| (names, *root)));
+    let share = |(names, root): &(&Names, &str)| {
+        let module = |part: &str| net.dict.has(&format!("{root}{part}"));
+        let first = |part: &str| module(&format!("{}0.{part}", names.block));
+        let places = [
+            module(names.patches),
+            first(names.norms[0]),
+            first(names.mlp[0][0]),
+            first(names.mlp[1][0]),
+        ];
+        let head = net.dict.has(names.heads[0]);
+        places.into_iter().filter(|there| *there).count() * 2 + usize::from(head)
     };
-    net.call(title);
-    answer(net, &x, names, epsilon)
+    // Of equally many the first.
+    let best = ways.rev().max_by_key(share);
+    best.unwrap_or((&NAMES[0], ""))
 }
 
-/// The patches with their positions, the tokens before them; and the side of a patch.
-fn embed(net: &mut Net<'_>, names: &Names) -> (Sequence, usize) {
-    let weight = format!("{}.weight", names.patches);
-    let patch = net.dict.size(&weight, 2).unwrap_or(16).max(1);
-    let width = net.dict.size(&weight, 0).unwrap_or(1);
-    let rows = net.dict.size(names.positions, 1).unwrap_or(1);
-    let distilled = net.dict.has("dist_token");
-    let tokens: Vec<&str> = [names.class_token]
-        .into_iter()
-        .filter(|token| net.dict.has(token))
-        .chain(distilled.then_some("dist_token"))
-        .collect();
-    let size = picture_size(net, names, rows.saturating_sub(tokens.len()), patch);
-    let channels = net.dict.size(&weight, 1).unwrap_or(3);
-    let picture = net.pictures_of(channels, size, names.usual);
-    let map = patches(net, &picture, names.patches, [width, patch]);
-    let flat = net.reshape(&map.value, "patches.flat", &[0, as_i64(width), -1]);
-    let turned = net.transpose(&flat, "patches", &[0, 2, 1]);
-    let mut positions = net
-        .parameter(names.positions, &[Some(1), Some(rows), Some(width)])
-        .value;
-    let mut patches = turned;
-    if !tokens.is_empty() {
-        patches = pad(net, &patches, "patches.after_tokens", [tokens.len(), 0]);
-        for (place, token) in tokens.iter().enumerate() {
-            let value = net.parameter(token, &[Some(1), Some(1), Some(width)]).value;
-            let placed = pad(
-                net,
-                &value,
-                &format!("{token}.placed"),
-                [place, rows.saturating_sub(place + 1)],
-            );
-            positions = net.sum(&positions, &placed, &format!("{token}.at_its_position"));
-        }
-    }
-    let value = net.sum(&patches, &positions, "embedded");
-    let x = Sequence { value, width };
-    if net.dict.has("norm_pre") {
-        return (net.layer_norm(&x, "norm_pre", EPSILON), patch);
-    }
-    (x, patch)
-}
-
-/// One pixel for each patch.
-fn patches(net: &mut Net<'_>, picture: &Map, module: &str, [width, patch]: [usize; 2]) -> Map {
-    let shape = [Some(width), Some(picture.channels), Some(patch), Some(patch)];
-    let mut inputs = vec![
-        picture.value.clone(),
-        net.parameter(&format!("{module}.weight"), &shape).value,
-    ];
-    let bias = format!("{module}.bias");
-    if net.dict.has(&bias) {
-        inputs.push(net.parameter(&bias, &[Some(width)]).value);
-    }
-    let side = ints_attribute("kernel_shape", [as_i64(patch); 2]);
-    let strides = ints_attribute("strides", [as_i64(patch); 2]);
-    Map {
-        value: net.node("Conv", module, inputs, vec![side, strides]),
-        channels: width,
-        size: picture.size.map(|size| size / patch),
-    }
-}
-
-/// Height and width: the configured ones if they have as many patches as there are positions, else a square.
-fn picture_size(net: &mut Net<'_>, names: &Names, positions: usize, patch: usize) -> [usize; 2] {
-    if let Some(size) = net.configured_size() {
-        let found = (size[0] / patch) * (size[1] / patch);
-        if found != positions {
-            let reason = format!(
-                "has positions for {positions} patches, and config.json asks for {} x {} pixels, which are {found}",
-                size[0], size[1]
-            );
-            net.fail(names.positions, Fault::Other(reason));
-        }
-        return size;
-    }
-    let side = positions.isqrt();
-    if side * side != positions {
-        let reason = format!("has positions for {positions} patches, which make no square picture: give a config.json");
-        net.fail(names.positions, Fault::Other(reason));
-    }
-    [side.saturating_mul(patch); 2]
-}
-
-/// `value` with rows of zeros before and behind its own.
-fn pad(net: &mut Net<'_>, value: &str, name: &str, [before, behind]: [usize; 2]) -> String {
-    let pads = [0, as_i64(before), 0, 0, as_i64(behind), 0];
-    let pads = net.constant(i64_tensor(format!("{name}.rows"), &[pads.len()], &pads));
-    net.node("Pad", name, [value.to_owned(), pads], vec![])
-}
-
-fn heads(net: &mut Net<'_>, names: &Names, width: usize) -> usize {
-    let known = HEADS.iter().find(|(known, _)| *known == width).map(|(_, heads)| *heads);
-    net.heads(width, known, &format!("{}.weight", names.patches))
+/// The configured epsilon, that of CLIP's networks if timm calls it one, or the usual one.
+fn epsilon(net: &Net<'_>, names: &Names) -> f32 {
+    let clip = net.config.architecture().is_some_and(|name| name.contains("_clip_")) || net.dict.has("norm_pre");
+    let usual = if clip { CLIP_EPSILON } else { names.epsilon };
+    net.config.number("layer_norm_eps").unwrap_or(usual)
 }
 
 fn between(net: &mut Net<'_>) -> Between {
+    if net.config.architecture().is_some_and(|name| name.contains("quickgelu")) {
+        return Between::QuickGelu;
+    }
     match net.config.text("hidden_act").map(|name| (name, Between::named(name))) {
         None => Between::Gelu,
         Some((_, Some(between))) => between,
@@ -255,24 +115,17 @@ fn between(net: &mut Net<'_>) -> Between {
     }
 }
 
-fn block(
-    net: &mut Net<'_>,
-    x: &Sequence,
-    names: &Names,
-    module: &str,
-    heads: usize,
-    epsilon: f32,
-    between: Between,
-) -> Sequence {
+fn block(net: &mut Net<'_>, x: &Sequence, part: &Part, module: &str) -> Sequence {
+    let (names, epsilon) = (part.names, part.epsilon);
     let name = |part: &str| format!("{module}.{part}");
     let normed = net.layer_norm(x, &name(names.norms[0]), epsilon);
     let [query, key, value] = match &names.attention {
         Attention::Apart(parts) => parts.map(|part| net.project(&normed, &name(part))),
         Attention::Joined([weight, bias]) => joined(net, &normed, &name(weight), &name(bias)),
     };
-    let attended = net.attend([&query, &key, &value], heads, None, &name("attention"));
+    let attended = net.attend([&query, &key, &value], part.heads, None, &name("attention"));
     let projected = net.project(&attended, &name(names.projection));
-    let x = residual(net, x, &projected, module, "ls1");
+    let x = residual(net, x, &projected, [&name(names.scales[0]), &name("attended")]);
     let normed = net.layer_norm(&x, &name(names.norms[1]), epsilon);
     let [first, second] = names
         .mlp
@@ -280,9 +133,9 @@ fn block(
         .find(|[first, _]| net.dict.has(&name(first)))
         .unwrap_or(names.mlp[0]);
     let inner = net.project(&normed, &name(first));
-    let inner = net.between(&inner, &name("mlp.act"), between);
+    let inner = net.between(&inner, &name("mlp.act"), part.between);
     let outer = net.project(&inner, &name(second));
-    residual(net, &x, &outer, module, "ls2")
+    residual(net, &x, &outer, [&name(names.scales[1]), &name("added")])
 }
 
 /// Query, key and value from one matrix.
@@ -302,70 +155,84 @@ fn joined(net: &mut Net<'_>, x: &Sequence, weight: &str, bias: &str) -> [Sequenc
         .map(|value| Sequence { value, width })
 }
 
-/// What a block adds to its input, scaled for each channel where the file says so (Touvron et al. 2021b).
-fn residual(net: &mut Net<'_>, x: &Sequence, change: &Sequence, module: &str, scale: &str) -> Sequence {
+/// What a block adds to its input, times the tensor `scale` for each channel where the file has it (Touvron et al. 2021b).
+/// The sum is called `name`.
+fn residual(net: &mut Net<'_>, x: &Sequence, change: &Sequence, [scale, name]: [&str; 2]) -> Sequence {
     if change.width != x.width {
         let reason = format!("adds {} channels to {}", change.width, x.width);
-        net.fail(&format!("{module}.weight"), Fault::Other(reason));
+        net.fail(name, Fault::Other(reason));
     }
-    let gamma = format!("{module}.{scale}.gamma");
     let mut value = change.value.clone();
-    if net.dict.has(&gamma) {
-        let gamma = net.parameter(&gamma, &[Some(x.width)]).value;
-        value = net.node("Mul", &format!("{module}.{scale}"), [value, gamma], vec![]);
+    if net.dict.has(scale) {
+        let factors = net.parameter(scale, &[Some(x.width)]).value;
+        value = net.node("Mul", &format!("{scale}.times"), [value, factors], vec![]);
     }
-    let number = if scale == "ls1" { "attended" } else { "added" };
     Sequence {
-        value: net.sum(&x.value, &value, &format!("{module}.{number}")),
+        value: net.sum(&x.value, &value, name),
         width: x.width,
     }
 }
 
-/// The head on the class token; on the mean of all patches where there is a norm behind the mean (`fc_norm`).
-fn answer(net: &mut Net<'_>, x: &Sequence, names: &Names, epsilon: f32) -> Output {
-    net.unused("vit.pooler");
-    if net.dict.has("fc_norm") {
-        let kept = usize::from(net.dict.has(names.class_token));
-        let mean = mean_of_patches(net, x, kept);
-        let normed = net.layer_norm(&mean, "fc_norm", epsilon);
-        let features = Features {
-            value: normed.value,
-            width: normed.width,
-        };
-        return net.linear(&features, names.head).output();
+/// The head on the class token; on the mean of all patches where there is a norm behind the mean (`fc_norm`), on both where
+/// DINOv2 has it so.
+fn answer(net: &mut Net<'_>, x: &Sequence, part: &Part, tokens: usize) -> Output {
+    for unused in ["pooler", "embeddings.mask_token"] {
+        net.unused(&part.name(unused));
     }
-    let normed = net.layer_norm(x, names.norm, epsilon);
-    let class = if net.dict.has(names.class_token) {
+    let names = part.names;
+    let [head, second_head] = names.heads;
+    if net.dict.has("fc_norm") {
+        let mean = mean_of_patches(net, x, tokens);
+        let normed = net.layer_norm(&mean, "fc_norm", part.epsilon);
+        let features = as_features(normed);
+        if !net.dict.has(head) {
+            net.answer("features");
+            return features.output();
+        }
+        return net.linear(&features, head).output();
+    }
+    let normed = net.layer_norm(x, &part.name(names.norm), part.epsilon);
+    let mut features = if net.dict.has(&part.name(names.class_token)) {
         net.step(&normed, "class_step", 0)
     } else {
-        let mean = mean_of_patches(net, &normed, 0);
-        Features {
-            value: mean.value,
-            width: mean.width,
-        }
+        as_features(mean_of_patches(net, &normed, 0))
     };
-    if !net.dict.has(names.head) {
+    if !net.dict.has(head) {
         net.answer("features");
-        return class.output();
+        return features.output();
     }
-    let mut features = class;
+    if names.both {
+        let mean = mean_of_patches(net, &normed, tokens);
+        let both = [features.value, mean.value];
+        features = Features {
+            value: net.node("Concat", "class_and_mean", both, vec![int_attribute("axis", 1)]),
+            width: features.width + mean.width,
+        };
+    }
     if net.dict.has("heads.pre_logits") {
         features = net.linear(&features, "heads.pre_logits");
         features.value = net.node("Tanh", "heads.act", [features.value], vec![]);
     }
-    let logits = net.linear(&features, names.head);
-    if !net.dict.has("head_dist") {
+    let logits = net.linear(&features, head);
+    if !net.dict.has(second_head) {
         return logits.output();
     }
     // A distilled network answers with the mean of both heads.
     let token = net.step(&normed, "distilled_step", 1);
-    let other = net.linear(&token, "head_dist");
+    let other = net.linear(&token, second_head);
     let sum = net.sum(&logits.value, &other.value, "both_heads");
     Features {
         value: net.scale(&sum, "mean_of_heads", 0.5),
         width: logits.width,
     }
     .output()
+}
+
+fn as_features(x: Sequence) -> Features {
+    Features {
+        value: x.value,
+        width: x.width,
+    }
 }
 
 /// The mean over the steps from `from` on: `[batch, width]`.
@@ -383,9 +250,4 @@ fn mean_of_patches(net: &mut Net<'_>, x: &Sequence, from: usize) -> Sequence {
         value: net.node("ReduceMean", "mean_of_patches", [value], attributes),
         width: x.width,
     }
-}
-
-/// A parameter's size for an attribute.
-fn as_i64(size: usize) -> i64 {
-    i64::try_from(size).unwrap_or(i64::MAX)
 }

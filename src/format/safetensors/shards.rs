@@ -2,8 +2,9 @@
 //! one network.
 
 use super::{FormatError, read};
+use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto, map_file, one_line};
+use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto, one_line};
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -89,7 +90,7 @@ pub(in crate::format) fn index_of(shard: &Path) -> Result<Option<PathBuf>, Forma
         .collect();
     indices.sort();
     for path in indices {
-        let bytes = map_file(&path).map_err(|error| fault(&path, error.to_string()))?;
+        let bytes = files::read(&path, files::LARGEST_TEXT).map_err(|error| fault(&path, error.to_string()))?;
         if contains(&bytes, name) {
             let index = parse(&path, &bytes).map_err(|reason| {
                 let aside = "move it away to open this shard alone";
@@ -118,7 +119,7 @@ pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProt
     let mut homes: HashMap<String, &str> = HashMap::new();
     let mut metadata: BTreeMap<String, String> = texts(index.metadata).collect();
     for (name, file) in find(path, &names)? {
-        let shard = map_file(&file).map_err(|error| fault(&file, error.to_string()))?;
+        let shard = files::contents(&file).map_err(|error| fault(&file, error.to_string()))?;
         let shown = file.with_file_name(name).display().to_string();
         let model = read(shard, &shown)?;
         for tensor in model.graph.unwrap_or_default().initializer {

@@ -1,6 +1,6 @@
 use super::*;
 use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, raw_tensor};
-use crate::onnx::{float_values, map_file};
+use crate::onnx::float_values;
 
 const DEMO: &[u8] = include_bytes!("../../../assets/fashion_resnet.safetensors");
 const DEMO_ONNX: &[u8] = include_bytes!("../../../assets/fashion_resnet.onnx");
@@ -64,7 +64,7 @@ fn every_type_survives_a_write_and_a_read() {
         ("z".to_owned(), "\"\n".to_owned()),
     ];
     write(&path, &tensors, &metadata).unwrap();
-    let model = read(map_file(&path).unwrap(), "w").unwrap();
+    let model = read(crate::files::contents(&path).unwrap(), "w").unwrap();
     assert_eq!(model.graph.as_ref().unwrap().initializer, tensors);
     assert_eq!(build::metadata(&model, "format"), Some("pt"));
     assert_eq!(build::metadata(&model, "z"), Some("\"\n"));
@@ -83,7 +83,11 @@ fn wide_elements_come_first_and_typed_fields_are_written() {
     };
     let tensors = [i8_tensor("q", &[3], &[1, 2, 3]), typed, i64_tensor("index", &[1], &[9])];
     write(&path, &tensors, &[]).unwrap();
-    let read = read(map_file(&path).unwrap(), "w").unwrap().graph.unwrap().initializer;
+    let read = read(crate::files::contents(&path).unwrap(), "w")
+        .unwrap()
+        .graph
+        .unwrap()
+        .initializer;
     assert_eq!(
         read,
         [
@@ -112,7 +116,7 @@ fn empty_tensors_at_the_same_place_keep_one_order() {
     let path = folder.path().join("w.safetensors");
     let tensors: Vec<_> = (0..9).map(|i| float_tensor(format!("empty{i}"), &[0], &[])).collect();
     write(&path, &tensors, &[]).unwrap();
-    let model = read(map_file(&path).unwrap(), "w").unwrap();
+    let model = read(crate::files::contents(&path).unwrap(), "w").unwrap();
     assert_eq!(model.graph.unwrap().initializer, tensors);
 }
 
@@ -208,7 +212,7 @@ fn the_networks_survive_a_read_and_a_write() {
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/models")).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "safetensors") {
-            let model = read(map_file(&path).unwrap(), "w").unwrap();
+            let model = read(crate::files::contents(&path).unwrap(), "w").unwrap();
             let tensors = &model.graph.as_ref().unwrap().initializer;
             let metadata: Vec<_> = model
                 .metadata_props
@@ -217,7 +221,7 @@ fn the_networks_survive_a_read_and_a_write() {
                 .collect();
             write(&copy, tensors, &metadata).unwrap();
             assert!(
-                read(map_file(&copy).unwrap(), "w").unwrap() == model,
+                read(crate::files::contents(&copy).unwrap(), "w").unwrap() == model,
                 "{}",
                 path.display()
             );

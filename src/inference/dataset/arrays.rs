@@ -1,12 +1,10 @@
 //! Arrays of NumPy: `.npy` and `.npz`. Every size in a header is checked against the bytes that are there.
 
-use super::{DatasetError, fault};
+use super::{DatasetError, element_count, fault};
+use crate::files::LARGEST_DATA;
 use rten::Value;
 use std::io::{Cursor, Read};
 use std::ops::Range;
-
-/// Largest array in an archive, decompressed.
-const MAX_BYTES: u64 = 4 << 30;
 
 /// An array as the file holds it.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,15 +40,20 @@ pub(super) fn is_npz(start: &[u8]) -> bool {
 pub(super) fn parse_npz(bytes: &[u8], name: &str) -> Result<Vec<(String, Array)>, DatasetError> {
     let broken = |error: zip::result::ZipError| fault(name, format!("the archive cannot be read: {error}"));
     let mut archive = zip::ZipArchive::new(Cursor::new(bytes)).map_err(broken)?;
+    let declared = (0..archive.len()).try_fold(0_u64, |sum, at| {
+        Ok(sum.saturating_add(archive.by_index_raw(at).map_err(broken)?.size()))
+    })?;
+    if declared > LARGEST_DATA {
+        let most = LARGEST_DATA >> 30;
+        return Err(fault(name, format!("the archive unpacks to more than {most} GiB")));
+    }
     (0..archive.len())
         .map(|at| {
             let entry = archive.by_index(at).map_err(broken)?;
             let array = entry.name().strip_suffix(".npy").unwrap_or(entry.name()).to_owned();
             // An entry must not grow past the size that the archive declares.
             let size = entry.size();
-            if size > MAX_BYTES {
-                return Err(fault(name, format!("the array '{array}' is larger than 4 GiB")));
-            }
+            // Not asked for at once: what is declared need not be there.
             let mut content = Vec::new();
             (entry.take(size).read_to_end(&mut content))
                 .map_err(|error| fault(name, format!("the array '{array}' cannot be read: {error}")))?;
@@ -125,10 +128,8 @@ fn elements(descr: &str, shape: &[usize], data: &[u8], name: &str) -> Result<Ele
         "<f8" | "<i8" | "<u8" => 8,
         _ => return Err(unknown()),
     };
-    let declared = shape
-        .iter()
-        .try_fold(width, |product: usize, &size| product.checked_mul(size));
-    if declared != Some(data.len()) {
+    let count = element_count(shape);
+    if count.and_then(|count| count.checked_mul(width)) != Some(data.len()) {
         return Err(fault(
             name,
             format!(
@@ -136,6 +137,16 @@ fn elements(descr: &str, shape: &[usize], data: &[u8], name: &str) -> Result<Ele
                 data.len()
             ),
         ));
+    }
+    // Integers are kept as 64 bits, floats as 32.
+    let kept = match descr.as_bytes() {
+        b"|u1" => 1,
+        [_, b'f', _] => 4,
+        _ => 8,
+    };
+    if (data.len() / width) as u64 * kept > LARGEST_DATA {
+        let most = LARGEST_DATA >> 30;
+        return Err(fault(name, format!("its elements take more than {most} GiB of memory")));
     }
     /// Each group of bytes as one number.
     fn each<const N: usize, T>(data: &[u8], convert: impl Fn([u8; N]) -> T) -> Vec<T> {

@@ -101,7 +101,7 @@ fn plain(name: &str) -> String {
 /// WordNet id before it or without.
 fn read(path: &Path) -> Result<Classes, DatasetError> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| fault(&file, error.to_string()))?;
+    let text = crate::files::read_text(path).map_err(|error| fault(&file, error.to_string()))?;
     let classes = if text.trim_start().starts_with(['[', '{']) {
         let json: Json = serde_json::from_str(&text).map_err(|error| fault(&file, format!("no JSON: {error}")))?;
         of_json(&json).ok_or_else(|| {

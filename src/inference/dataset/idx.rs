@@ -1,13 +1,11 @@
 //! IDX files (the format of MNIST), plain or gzip: `00 00 08 rank`, big-endian sizes, then bytes.
 
-use super::{DatasetError, fault};
+use super::{DatasetError, element_count, fault};
+use crate::files::LARGEST_DATA;
 use flate2::read::GzDecoder;
 use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
-
-/// Largest file that is read, decompressed.
-const MAX_BYTES: usize = 4 << 30;
 
 /// An array of unsigned bytes.
 pub(super) struct Idx {
@@ -63,11 +61,9 @@ fn read_plain(mut bytes: impl Read, name: &str) -> Result<Idx, DatasetError> {
         bytes.read_exact(&mut size).map_err(header)?;
         shape.push(u32::from_be_bytes(size) as usize);
     }
-    let declared = (shape
-        .iter()
-        .try_fold(1_usize, |product, &size| product.checked_mul(size)))
-    .filter(|&declared| declared <= MAX_BYTES)
-    .ok_or_else(|| fault(name, format!("the header declares {shape:?} elements, more than 4 GiB")))?;
+    let declared = element_count(&shape).filter(|&declared| declared as u64 <= LARGEST_DATA);
+    let declared =
+        declared.ok_or_else(|| fault(name, format!("the header declares {shape:?} elements, more than 4 GiB")))?;
     let mut data = Vec::new();
     (&mut bytes)
         .take(declared as u64)

@@ -2,6 +2,7 @@
 
 use super::folder::is_image;
 use super::{DatasetError, arrays, fault, idx};
+use crate::files;
 use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
@@ -16,7 +17,7 @@ pub(super) enum Labels {
 /// Reads a file.
 pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     let name = path.display().to_string();
-    let bytes = std::fs::read(path).map_err(|error| fault(&name, error.to_string()))?;
+    let bytes = files::read(path, files::LARGEST_DATA).map_err(|error| fault(&name, error.to_string()))?;
     if idx::is_idx(&bytes) || idx::is_gzip(&bytes) {
         let idx = idx::read(&bytes[..], &name)?;
         if idx.shape.len() != 1 {

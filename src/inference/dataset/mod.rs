@@ -14,12 +14,16 @@ mod open;
 mod picture;
 mod preprocess;
 mod presets;
+mod prompt;
+mod single;
 mod text;
+mod vocabulary;
 
 #[cfg(test)]
 mod tests;
 
 use super::Port;
+use crate::files;
 use crate::format::demo::Demo;
 use crate::network::{Interpolation, Network, PreprocessHint};
 use arrays::InputArray;
@@ -67,7 +71,7 @@ pub struct DataOptions {
     pub hint: Option<Arc<PreprocessHint>>,
     /// Labels beside the data.
     pub labels: Option<PathBuf>,
-    /// Characters and their token ids (JSON), for text; else looked for beside the text.
+    /// Characters or words and their token ids (JSON), for text; else looked for beside the text.
     pub vocabulary: Option<PathBuf>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
@@ -96,13 +100,11 @@ impl DataOptions {
         files(self) == files(other)
     }
 
-    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`), if there is one and none was chosen.
+    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`, `vocab.json`, `tokenizer.json`), if there
+    /// is one and none was chosen.
     #[must_use]
     pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
-        let beside = model.with_extension("vocab.json");
-        if self.vocabulary.is_none() && beside.is_file() {
-            self.vocabulary = Some(beside);
-        }
+        self.vocabulary = self.vocabulary.or_else(|| vocabulary::beside_model(model));
         self
     }
 
@@ -122,6 +124,14 @@ pub struct DatasetError {
     pub path: String,
     /// What is wrong and what to do.
     pub reason: String,
+}
+
+/// The number of elements of `shape`; `None` if that, or the product of the sizes that are not 0, cannot be counted: so no
+/// product of some of the sizes can overflow either.
+fn element_count(shape: &[usize]) -> Option<usize> {
+    let mut filled = shape.iter().filter(|size| **size > 0);
+    let product = filled.try_fold(1_usize, |product, size| product.checked_mul(*size))?;
+    Some(if shape.contains(&0) { 0 } else { product })
 }
 
 fn fault(path: &str, reason: String) -> DatasetError {
@@ -151,7 +161,7 @@ enum Samples {
     Text(Text),
 }
 
-/// The numbers that a network gets of a picture, as a small picture: the least number black, the greatest white, the
+/// What a network gets of a picture, as a small picture: resized and cropped as it gets it, mean and deviation taken back, the
 /// network's first channel as red.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SeenPicture {
@@ -165,6 +175,8 @@ pub struct SeenPicture {
     pub size: [usize; 2],
     /// The least and the greatest number.
     pub range: [f32; 2],
+    /// The order of colours and of axes: `BGR, NCHW`.
+    pub order: String,
 }
 
 #[derive(Debug)]
@@ -182,7 +194,11 @@ struct PictureSamples {
 
 impl PictureSamples {
     fn fitted(&self, sample: usize) -> Result<Cow<'_, Picture>, DatasetError> {
-        let make = || Ok(self.preprocess.fit(self.pictures.picture(sample)?));
+        let make = || {
+            let picture = self.pictures.picture(sample)?;
+            let fitted = self.preprocess.fit(picture);
+            fitted.map_err(|reason| fault(&self.pictures.name(sample), reason))
+        };
         self.fitted.get(sample, make)
     }
 }
@@ -209,11 +225,33 @@ struct Stored {
     planes: bool,
 }
 
+impl From<Picture> for Stored {
+    fn from(picture: Picture) -> Self {
+        Self {
+            record: picture.pixels.len(),
+            bytes: picture.pixels,
+            offset: 0,
+            width: picture.width,
+            height: picture.height,
+            channels: picture.channels,
+            planes: false,
+        }
+    }
+}
+
 impl Pictures {
     fn len(&self) -> usize {
         match self {
             Self::Stored(stored) => stored.bytes.len().checked_div(stored.record).unwrap_or(0),
             Self::Files(files) => files.len(),
+        }
+    }
+
+    /// What to call a sample in a message.
+    fn name(&self, sample: usize) -> String {
+        match self {
+            Self::Files(files) => (files.get(sample)).map_or_else(String::new, |file| file.display().to_string()),
+            Self::Stored(_) => format!("image {sample}"),
         }
     }
 
@@ -224,7 +262,7 @@ impl Pictures {
                     .get(sample)
                     .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
                 let wrong = |reason: String| fault(&file.display().to_string(), reason);
-                let content = std::fs::read(file).map_err(|error| wrong(error.to_string()))?;
+                let content = files::read(file, picture::LARGEST).map_err(|error| wrong(error.to_string()))?;
                 Picture::decode(&content).map_err(wrong)
             }
             Self::Stored(stored) => {
@@ -255,6 +293,15 @@ impl Dataset {
     /// [`DatasetError`] naming the file.
     pub fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<Self, DatasetError> {
         open::open(path, options, ports)
+    }
+
+    /// The content of a file that is in memory, called `name` in messages; for everything that is one file. Labels beside it
+    /// and a vocabulary are those of the options.
+    ///
+    /// # Errors
+    /// As [`Dataset::open`].
+    pub fn from_bytes(name: &str, bytes: Vec<u8>, options: &DataOptions, ports: &[Port]) -> Result<Self, DatasetError> {
+        open::of_bytes(name, bytes, options, ports)
     }
 
     /// The labelled test data of a demo.
@@ -316,9 +363,10 @@ impl Dataset {
             return None;
         };
         let tokens = text.before(sample, most).iter();
-        tokens
+        let names: Option<Vec<&str>> = tokens
             .map(|token| self.class_name(usize::try_from(*token).ok()?))
-            .collect()
+            .collect();
+        names.map(|names| names.join(text.separator()))
     }
 
     /// Name of a class, if known.
@@ -441,6 +489,7 @@ impl Dataset {
             rgb: small.pixels,
             size: [full_width, full_height],
             range: [low, high],
+            order: samples.preprocess.order_text(),
         })
     }
 

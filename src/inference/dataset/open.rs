@@ -3,12 +3,14 @@
 use super::arrays::{self, Array, Elements, InputArray};
 use super::classes::Classes;
 use super::fitted::Fitted;
+use super::picture::Picture;
 use super::preprocess::{Origin, Preprocess};
 use super::text::Text;
+use super::vocabulary::{self, Vocabulary};
 use super::{
     DataOptions, Dataset, DatasetError, PictureSamples, Pictures, Samples, Stored, cifar, fault, folder, idx, labels,
-    text,
 };
+use crate::files;
 use crate::format::demo::{self, Demo};
 use crate::inference::Port;
 use std::io::Read;
@@ -60,28 +62,37 @@ fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) ->
             .transpose()?;
         return opening.idx(images, labels, Origin::Idx);
     }
-    let bytes = std::fs::read(file).map_err(wrong)?;
-    if arrays::is_npz(&bytes) {
-        return opening.arrays(arrays::parse_npz(&bytes, path)?);
+    let bytes = files::read(file, files::LARGEST_DATA).map_err(wrong)?;
+    opening.content(bytes)
+}
+
+/// As [`Dataset::from_bytes`].
+pub(super) fn of_bytes(
+    name: &str,
+    bytes: Vec<u8>,
+    options: &DataOptions,
+    ports: &[Port],
+) -> Result<Dataset, DatasetError> {
+    let opening = Opening {
+        path: name,
+        options,
+        ports,
+    };
+    if idx::is_idx(&bytes) || idx::is_gzip(&bytes) {
+        return opening.idx(idx::read(&bytes[..], name)?, None, Origin::Idx);
     }
-    if arrays::is_npy(&bytes) {
-        return opening.arrays(vec![(String::new(), arrays::parse_npy(&bytes, path)?)]);
+    if image::guess_format(&bytes).is_ok() {
+        let picture = Picture::decode(&bytes).map_err(|reason| fault(name, reason))?;
+        let channels = picture.channels;
+        return opening.pictures(
+            Pictures::Stored(picture.into()),
+            None,
+            Vec::new(),
+            Origin::Folder,
+            channels,
+        );
     }
-    let extension = file
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_lowercase();
-    if extension == "bin" || (extension != "txt" && cifar::is_cifar(bytes.len())) {
-        return opening.cifar(cifar::read(file, bytes)?);
-    }
-    match String::from_utf8(bytes) {
-        Ok(content) => opening.text(&content),
-        Err(_) => Err(fault(
-            path,
-            "no known data: expected IDX (also .gz), CIFAR .bin, .npy, .npz, text, or a folder of images".to_owned(),
-        )),
-    }
+    opening.content(bytes)
 }
 
 /// The data of a demo.
@@ -114,7 +125,7 @@ pub(super) fn demo(
         Demo::Shakespeare => {
             let vocabulary = match &options.vocabulary {
                 Some(_) => opening.vocabulary()?,
-                None => text::vocabulary(demo::vocabulary_json(), name)?,
+                None => Vocabulary::parse(demo::vocabulary_json(), name)?,
             };
             let content = std::str::from_utf8(demo::text()).map_err(|error| fault(name, error.to_string()))?;
             opening.tokens(content, &vocabulary)
@@ -130,6 +141,27 @@ struct Opening<'a> {
 }
 
 impl Opening<'_> {
+    /// What a file holds that is neither IDX nor a picture.
+    fn content(&self, bytes: Vec<u8>) -> Result<Dataset, DatasetError> {
+        let file = Path::new(self.path);
+        if arrays::is_npz(&bytes) {
+            return self.arrays(arrays::parse_npz(&bytes, self.path)?);
+        }
+        if arrays::is_npy(&bytes) {
+            return self.arrays(vec![(String::new(), arrays::parse_npy(&bytes, self.path)?)]);
+        }
+        let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        let extension = extension.to_lowercase();
+        if extension == "bin" || (extension != "txt" && cifar::is_cifar(bytes.len())) {
+            return self.cifar(cifar::read(file, bytes)?);
+        }
+        match String::from_utf8(bytes) {
+            Ok(content) => self.text(&content),
+            Err(_) => Err(self
+                .fault("no known data: expected IDX (also .gz), CIFAR .bin, .npy, .npz, text, or a folder of images")),
+        }
+    }
+
     fn fault(&self, reason: impl Into<String>) -> DatasetError {
         fault(self.path, reason.into())
     }
@@ -269,7 +301,7 @@ impl Opening<'_> {
         let mut given = Vec::new();
         for (name, path) in &self.options.inputs {
             let file = path.display().to_string();
-            let bytes = std::fs::read(path).map_err(|error| fault(&file, error.to_string()))?;
+            let bytes = files::read(path, files::LARGEST_DATA).map_err(|error| fault(&file, error.to_string()))?;
             let array = arrays::parse_npy(&bytes, &file)?;
             given.push(self.input_array(name, array, &file)?);
         }
@@ -313,6 +345,10 @@ impl Opening<'_> {
                 format!("the network has no input '{name}'; it takes {}", all.join(", ")),
             ));
         };
+        if super::element_count(&array.shape) == Some(0) {
+            let shape = &array.shape;
+            return Err(fault(file, format!("an array of shape {shape:?} has no elements")));
+        }
         let rank = array.shape.len();
         let axis = match &port.shape {
             None => (rank > 0).then_some(0),
@@ -415,14 +451,14 @@ impl Opening<'_> {
         })
     }
 
-    fn vocabulary(&self) -> Result<std::collections::HashMap<char, i32>, DatasetError> {
-        let beside = || text::vocabulary_beside(Path::new(self.path));
+    fn vocabulary(&self) -> Result<Vocabulary, DatasetError> {
+        let beside = || vocabulary::beside_text(Path::new(self.path));
         let path = self.options.vocabulary.clone().or_else(beside).ok_or_else(|| {
             self.fault("text needs the network's vocabulary: put it beside the text or the model as NAME.vocab.json")
         })?;
         let file = path.display().to_string();
-        let json = std::fs::read(&path).map_err(|error| fault(&file, error.to_string()))?;
-        text::vocabulary(&json, &file)
+        let json = files::read(&path, files::LARGEST_TEXT).map_err(|error| fault(&file, error.to_string()))?;
+        Vocabulary::parse(&json, &file)
     }
 
     fn text(&self, content: &str) -> Result<Dataset, DatasetError> {
@@ -430,25 +466,12 @@ impl Opening<'_> {
         self.tokens(content, &self.vocabulary()?)
     }
 
-    fn tokens(
-        &self,
-        content: &str,
-        vocabulary: &std::collections::HashMap<char, i32>,
-    ) -> Result<Dataset, DatasetError> {
+    fn tokens(&self, content: &str, vocabulary: &Vocabulary) -> Result<Dataset, DatasetError> {
         if self.options.wants_pictures() || self.options.labels.is_some() {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
         let (text, notes) = Text::new(content, vocabulary, self.free_port(true)?, self.path)?;
-        let mut classes: Vec<String> = Vec::new();
-        for (c, token) in vocabulary {
-            let token = usize::try_from(*token).unwrap_or(usize::MAX);
-            // Ids far beyond the number of characters are a mistake, not a reason to fill memory.
-            if token < 1 << 20 {
-                classes.resize(classes.len().max(token + 1), String::new());
-                classes[token] = c.to_string();
-            }
-        }
-        self.stream(text, classes, notes)
+        self.stream(text, vocabulary.names(), notes)
     }
 
     /// Streams of tokens, each to be guessed from those before it.

@@ -2,7 +2,12 @@
 
 use crate::network::Interpolation;
 use image::imageops::FilterType;
-use image::{GrayImage, ImageBuffer, Pixel, RgbImage};
+use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, ImageReader, Limits, Pixel, RgbImage};
+use std::io::Cursor;
+
+/// Most bytes of a picture: of its file, of its pixels once decoded, and of its pixels once resized. 89 million pixels in
+/// colour, which no network looks at.
+pub(super) const LARGEST: u64 = 256 << 20;
 
 /// Row-major pixels with 1 (grey) or 3 (R, G, B) interleaved bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +21,16 @@ pub(super) struct Picture {
 impl Picture {
     /// From an image file's content: grey stays grey, an alpha channel is dropped.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
-        let image = image::load_from_memory(bytes).map_err(|error| error.to_string())?;
+        let wrong = |error: image::ImageError| error.to_string();
+        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
+        let mut reader = reader.map_err(|error| error.to_string())?;
+        let mut limits = Limits::no_limits();
+        // What the decoder itself may take, besides the pixels.
+        limits.max_alloc = Some(2 * LARGEST);
+        reader.limits(limits);
+        let decoder = reader.into_decoder().map_err(wrong)?;
+        check_size(decoder.dimensions(), decoder.total_bytes())?;
+        let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);
         let (channels, pixels) = if grey {
@@ -90,17 +104,33 @@ impl Picture {
     }
 
     /// Resized so that the shorter side is `size`, the longer one rounded down (as torchvision does).
-    pub(super) fn with_shorter_side(self, size: usize, interpolation: Interpolation) -> Self {
+    ///
+    /// # Errors
+    /// That the picture would take more than [`LARGEST`].
+    pub(super) fn with_shorter_side(self, size: usize, interpolation: Interpolation) -> Result<Self, String> {
         let shorter = self.width.min(self.height).max(1);
-        let longer = |side: usize| (side * size / shorter).max(1);
+        let longer = |side: usize| (side.saturating_mul(size) / shorter).max(1);
         let (width, height) = (longer(self.width), longer(self.height));
-        self.resized(width, height, interpolation)
+        let bytes = width.saturating_mul(height).saturating_mul(self.channels) as u64;
+        if bytes > LARGEST {
+            return Err(format!(
+                "a picture of {} x {} pixels is too long and narrow: with a shorter side of {size} it would take more than \
+                 {} MiB",
+                self.width,
+                self.height,
+                LARGEST >> 20
+            ));
+        }
+        Ok(self.resized(width, height, interpolation))
     }
 
     /// The square of `side` pixels at the centre; enlarged first where the picture is smaller.
-    pub(super) fn cropped(self, side: usize, interpolation: Interpolation) -> Self {
+    ///
+    /// # Errors
+    /// As [`Picture::with_shorter_side`].
+    pub(super) fn cropped(self, side: usize, interpolation: Interpolation) -> Result<Self, String> {
         let picture = if self.width.min(self.height) < side {
-            self.with_shorter_side(side, interpolation)
+            self.with_shorter_side(side, interpolation)?
         } else {
             self
         };
@@ -110,13 +140,24 @@ impl Picture {
             .flat_map(|y| &picture.pixels[(y * picture.width + left) * picture.channels..][..row])
             .copied()
             .collect();
-        Self {
+        Ok(Self {
             width: side,
             height: side,
             channels: picture.channels,
             pixels,
-        }
+        })
     }
+}
+
+/// Whether pixels of that many bytes may be decoded.
+pub(super) fn check_size((width, height): (u32, u32), bytes: u64) -> Result<(), String> {
+    if bytes > LARGEST {
+        let most = LARGEST >> 20;
+        return Err(format!(
+            "it has {width} x {height} pixels, which take more than {most} MiB"
+        ));
+    }
+    Ok(())
 }
 
 /// Half, rounded half to even: where torchvision begins a centre crop.

@@ -151,6 +151,14 @@ impl Preprocess {
         self.crop.is_some() || self.exact.is_some()
     }
 
+    /// The same, but pictures end in that height and width unless they end in one size anyway.
+    pub(super) fn or_exactly(mut self, height: usize, width: usize) -> Self {
+        if !self.fixes_size() {
+            self.exact = Some((height, width));
+        }
+        self
+    }
+
     /// The sizes of a batch of `samples` pictures that come out as `height` x `width`.
     pub(super) fn shape(&self, samples: usize, height: usize, width: usize) -> Vec<usize> {
         match self.order {
@@ -162,18 +170,21 @@ impl Preprocess {
     }
 
     /// Geometry: the picture in its final size and channels.
-    pub(super) fn fit(&self, picture: Picture) -> Picture {
+    ///
+    /// # Errors
+    /// A picture so long and narrow that it would be enlarged beyond [`super::picture::LARGEST`].
+    pub(super) fn fit(&self, picture: Picture) -> Result<Picture, String> {
         let mut picture = picture.with_channels(self.channels);
         if let Some(side) = self.shorter_side {
-            picture = picture.with_shorter_side(side, self.interpolation);
+            picture = picture.with_shorter_side(side, self.interpolation)?;
         }
         if let Some(side) = self.crop {
-            picture = picture.cropped(side, self.interpolation);
+            picture = picture.cropped(side, self.interpolation)?;
         }
-        match self.exact {
+        Ok(match self.exact {
             Some((height, width)) => picture.resized(width, height, self.interpolation),
             None => picture,
-        }
+        })
     }
 
     /// Numbers of a picture that [`Preprocess::fit`] gave, in the network's order.
@@ -196,26 +207,48 @@ impl Preprocess {
             .collect()
     }
 
-    /// The picture whose bytes stand for the numbers that the network gets, least as 0 and greatest as 255, its channels in
-    /// the network's order; and that least and greatest number.
+    /// The picture that the numbers which the network gets stand for, with mean and deviation taken back and its channels in
+    /// the network's order; and the least and the greatest number.
     pub(super) fn seen(&self, picture: &Picture) -> (Picture, (f32, f32)) {
         let numbers = self.numbers(picture);
         let low = numbers.iter().copied().fold(f32::INFINITY, f32::min);
         let high = numbers.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let span = if high > low { high - low } else { 1.0 };
-        let bytes: Vec<u8> = numbers
-            .iter()
-            .map(|x| ((x - low) / span * 255.0).round() as u8)
-            .collect();
+        let (channels, plane) = (self.channels, picture.width * picture.height);
+        let byte = |(at, number): (usize, &f32)| {
+            let place = match self.order {
+                Order::ChannelsLast => at % channels,
+                _ => at / plane.max(1),
+            };
+            let channel = if self.bgr { channels - 1 - place } else { place };
+            let x = number * self.std[channel] + self.mean[channel];
+            (if self.unit { x * 255.0 } else { x }).round() as u8
+        };
+        let bytes: Vec<u8> = numbers.iter().enumerate().map(byte).collect();
         let seen = if self.order == Order::ChannelsLast {
             Picture {
                 pixels: bytes,
                 ..picture.clone()
             }
         } else {
-            Picture::from_planes(picture.width, picture.height, self.channels, &bytes)
+            Picture::from_planes(picture.width, picture.height, channels, &bytes)
         };
         (seen, (low, high))
+    }
+
+    /// The order of colours and of axes: `BGR, NCHW`.
+    pub(super) fn order_text(&self) -> String {
+        let colors = match (self.channels, self.bgr) {
+            (3, false) => "RGB",
+            (3, true) => "BGR",
+            _ => "grey",
+        };
+        let axes = match self.order {
+            Order::ChannelsFirst => "NCHW",
+            Order::ChannelsLast => "NHWC",
+            Order::Grey => "NHW",
+            Order::Flat => "flat",
+        };
+        format!("{colors}, {axes}")
     }
 
     /// In one line for a person.
@@ -241,21 +274,7 @@ impl Preprocess {
         if self.interpolation != Interpolation::Bilinear {
             steps.push(interpolation_name(self.interpolation).to_owned());
         }
-        let colors = match (self.channels, self.bgr) {
-            (3, false) => "RGB",
-            (3, true) => "BGR",
-            _ => "grey",
-        };
-        steps.push(colors.to_owned());
-        steps.push(
-            match self.order {
-                Order::ChannelsFirst => "NCHW",
-                Order::ChannelsLast => "NHWC",
-                Order::Grey => "NHW",
-                Order::Flat => "flat",
-            }
-            .to_owned(),
-        );
+        steps.push(self.order_text());
         format!("{}: {}", self.preset, steps.join(", "))
     }
 }

@@ -1,22 +1,21 @@
-//! Text for a language model: characters to token ids, cut into parallel streams.
+//! Text for a language model: tokens, cut into parallel streams.
 //!
 //! The text is read as a number of streams of equal length, one after the other in the text, each from the network's zero
 //! state. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
 
+use super::vocabulary::Vocabulary;
 use super::{DatasetError, fault};
 use crate::inference::Port;
 use rten::Value;
-use serde_json::Value as Json;
-use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 
 /// Streams of a long text: with these the held-out tenth of tiny-shakespeare gives the demo's published perplexity.
 const STREAMS: usize = 32;
 /// Shortest streams that a text is cut into, tokens; the first tokens of a stream are guessed badly.
 const SHORTEST: usize = 1500;
-/// Share of characters without a token, above which the vocabulary is another text's.
-const MAX_UNKNOWN: f64 = 0.1;
+/// Numbers that a network may answer at once, 256 MiB of them: one for each token of the vocabulary at each step of a stream.
+/// Of large vocabularies fewer streams are read at once, and longer texts are cut into more of them.
+const MOST_ANSWERS: usize = 1 << 26;
 
 /// Token ids in streams.
 #[derive(Debug, Clone)]
@@ -28,6 +27,10 @@ pub(super) struct Text {
     /// The network's input.
     input: String,
     axes: Axes,
+    /// Tokens of the vocabulary, as far as they occur.
+    width: usize,
+    /// What stands between two tokens that are shown.
+    separator: &'static str,
 }
 
 /// The axes of the network's tokens.
@@ -45,95 +48,26 @@ pub(crate) struct TextLayout {
     pub(crate) length: usize,
     /// Whether rows go stream by stream instead of step by step.
     pub(crate) batch_first: bool,
-}
-
-/// Reads a vocabulary: `{"chars": […]}`, `{"chars": "…"}`, `["a", …]` or `{"a": 0, …}`.
-pub(super) fn vocabulary(json: &[u8], name: &str) -> Result<HashMap<char, i32>, DatasetError> {
-    let json: Json = serde_json::from_slice(json).map_err(|error| fault(name, format!("no JSON: {error}")))?;
-    let chars = json
-        .get("chars")
-        .filter(|chars| chars.is_array() || chars.is_string())
-        .unwrap_or(&json);
-    let single = |text: &str| {
-        let mut chars = text.chars();
-        chars.next().filter(|_| chars.next().is_none())
-    };
-    let id = |at: usize| i32::try_from(at).unwrap_or(i32::MAX);
-    // A key that is no single character can stand for none; the characters it was meant for are reported with the text.
-    let vocabulary: HashMap<char, i32> = match chars {
-        Json::String(text) => text.chars().enumerate().map(|(at, c)| (c, id(at))).collect(),
-        Json::Array(list) => (list.iter().enumerate())
-            .filter_map(|(at, entry)| Some((entry.as_str().and_then(single)?, id(at))))
-            .collect(),
-        Json::Object(map) => map
-            .iter()
-            .filter_map(|(key, value)| Some((single(key)?, i32::try_from(value.as_u64()?).ok()?)))
-            .collect(),
-        _ => HashMap::new(),
-    };
-    if vocabulary.is_empty() {
-        return Err(fault(
-            name,
-            "no vocabulary: expected {\"chars\": [\"a\", …]}, [\"a\", …] or {\"a\": 0, …}".to_owned(),
-        ));
-    }
-    Ok(vocabulary)
-}
-
-/// The vocabulary's file beside a text: `NAME.vocab.json`, `vocab.json`, or the only `*vocab.json` of the folder.
-pub(super) fn vocabulary_beside(text: &Path) -> Option<PathBuf> {
-    let named = text.with_extension("vocab.json");
-    let general = text.with_file_name("vocab.json");
-    if let Some(found) = [named, general].into_iter().find(|path| path.is_file()) {
-        return Some(found);
-    }
-    let folder = text
-        .parent()
-        .filter(|folder| !folder.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
-    let mut found = std::fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| Some(entry.ok()?.path()));
-    let mut vocabularies = found
-        .by_ref()
-        .filter(|path| path.to_string_lossy().ends_with("vocab.json"));
-    vocabularies.next().filter(|_| vocabularies.next().is_none())
+    /// Streams that may run at once.
+    pub(crate) at_once: usize,
 }
 
 impl Text {
     /// Cuts `text` for `port`; and what a person should know of.
     pub(super) fn new(
         text: &str,
-        vocabulary: &HashMap<char, i32>,
+        vocabulary: &Vocabulary,
         port: Option<&Port>,
         name: &str,
     ) -> Result<(Self, Vec<String>), DatasetError> {
-        let mut unknown: BTreeMap<char, usize> = BTreeMap::new();
-        let mut tokens = Vec::with_capacity(text.len());
-        for c in text.chars() {
-            match vocabulary.get(&c) {
-                Some(token) => tokens.push(*token),
-                None => *unknown.entry(c).or_default() += 1,
-            }
+        let encoded = vocabulary.encode(text, name)?;
+        if encoded.tokens.len() < 2 {
+            let reason = "the text has no two characters or words of the vocabulary";
+            return Err(fault(name, reason.to_owned()));
         }
-        let missing: usize = unknown.values().sum();
-        let mut notes = Vec::new();
-        if missing > 0 {
-            let named: Vec<String> = unknown.keys().take(8).map(|c| format!("{c:?}")).collect();
-            let what = format!("{missing} characters are not in the vocabulary: {}", named.join(" "));
-            if missing as f64 > MAX_UNKNOWN * (missing + tokens.len()) as f64 {
-                return Err(fault(name, format!("{what}; is it the network's own vocabulary?")));
-            }
-            log::warn!("{name}: {what}; they are left out");
-            notes.push(format!("{what}; they are left out"));
-        }
-        if tokens.len() < 2 {
-            return Err(fault(
-                name,
-                "the text has no two characters of the vocabulary".to_owned(),
-            ));
-        }
-        Ok((Self::of_tokens(tokens, port, name)?, notes))
+        let cut = Self::of_tokens(encoded.tokens, port, name)?;
+        let separator = vocabulary.separator();
+        Ok((Self { separator, ..cut }, encoded.notes))
     }
 
     /// Cuts tokens for `port`.
@@ -143,10 +77,15 @@ impl Text {
             return Err(fault(name, "there are no two tokens in it".to_owned()));
         }
         let (axes, fixed) = axes(port).map_err(|reason| fault(name, reason))?;
+        let largest = tokens.iter().max().copied().unwrap_or_default();
+        let width = usize::try_from(largest).map_or(1, |largest| largest + 1);
+        let longest = (MOST_ANSWERS / width).max(1);
         let streams = match (axes, fixed) {
             (Axes::Time, None) => 1,
             (_, Some(length)) => predicted / length,
-            _ => (predicted / SHORTEST).clamp(1, STREAMS),
+            _ => (predicted / SHORTEST)
+                .clamp(1, STREAMS)
+                .max(predicted.div_ceil(longest)),
         };
         let length = fixed.unwrap_or_else(|| predicted / streams.max(1));
         if streams == 0 || length == 0 {
@@ -162,6 +101,8 @@ impl Text {
             length,
             input,
             axes,
+            width,
+            separator: "",
         })
     }
 
@@ -187,7 +128,13 @@ impl Text {
         TextLayout {
             length: self.length,
             batch_first: self.axes == Axes::BatchTime,
+            at_once: (MOST_ANSWERS / self.width / self.length.max(1)).max(1),
         }
+    }
+
+    /// What stands between two tokens that are shown.
+    pub(super) fn separator(&self) -> &'static str {
+        self.separator
     }
 
     /// The streams that hold the tokens of `range`, each from its beginning; of a single stream only up to the range's end.
@@ -214,6 +161,21 @@ impl Text {
             Axes::Time => (vec![length], (0..length).map(|t| at(streams.start, t)).collect()),
         };
         let value = Value::from_shape(&shape, tokens).map_err(|error| fault(path, error.to_string()))?;
+        Ok((self.input.clone(), value))
+    }
+
+    /// One sequence of tokens as the network's input takes it, in each of `streams` streams.
+    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<(String, Value), DatasetError> {
+        let streams = if self.axes == Axes::Time { 1 } else { streams.max(1) };
+        let (shape, values): (Vec<usize>, Vec<i32>) = match self.axes {
+            Axes::TimeBatch => (
+                vec![tokens.len(), streams],
+                tokens.iter().flat_map(|token| vec![*token; streams]).collect(),
+            ),
+            Axes::BatchTime => (vec![streams, tokens.len()], tokens.repeat(streams)),
+            Axes::Time => (vec![tokens.len()], tokens.to_vec()),
+        };
+        let value = Value::from_shape(&shape, values).map_err(|error| fault("prompt", error.to_string()))?;
         Ok((self.input.clone(), value))
     }
 

@@ -11,6 +11,7 @@ fn outputs(classes: usize, logits: &[f32]) -> Outputs {
         classes,
         logits: logits.to_vec(),
         classification: true,
+        ..Outputs::default()
     }
 }
 

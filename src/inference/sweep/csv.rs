@@ -318,6 +318,8 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
             top5: optional(&text, "top5")?,
             nats_per_token: optional(&text, "nats_per_token")?,
             perplexity: optional(&text, "perplexity")?,
+            // It needs the losses of all tokens, which a row does not hold.
+            perplexity_interval: None,
         },
         agreement: number(&text, "agreement")?,
         sqnr_db: optional(&text, "sqnr_db")?,

@@ -18,11 +18,10 @@ pub use pareto::{Score, pareto_front};
 pub use row::{SweepOverhead, SweepRow};
 pub use table::{Mark, PaperTable, TableCell};
 
-use super::{Dataset, Engine, InferenceError, Outputs, evaluate, run_outputs};
+use super::{Dataset, InferenceError, Outputs, evaluate, run_plan};
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Bits, Clip, Plan, Recipe, ValueShapes, rewrite};
+use crate::quantization::{self, Activations, Bits, Clip, Plan, Recipe, ValueShapes};
 
 /// The values to try. An empty axis stands for the base recipe's own value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -87,7 +86,7 @@ pub struct SweepSubject<'a> {
     pub shapes: Option<&'a ValueShapes>,
     /// The samples; without labels rows are judged by their output SQNR alone.
     pub data: &'a Dataset,
-    /// What the original network answers on the first samples; each row is run on as many.
+    /// What the original network answers on some of the samples; each row is run on the same.
     pub float: &'a Outputs,
 }
 
@@ -136,9 +135,7 @@ fn describe(recipe: &Recipe) -> String {
 
 fn run_row(subject: &SweepSubject, plan: &Plan, progress: &Progress) -> Result<SweepRow, InferenceError> {
     let network = subject.network;
-    // The very bytes that an export writes.
-    let engine = Engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
-    let outputs = run_outputs(&engine, subject.data, subject.float.samples, progress)?;
+    let outputs = run_plan(network, plan, subject.data, subject.float.range(), progress)?;
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(SweepRow {
         recipe: plan.recipe.clone(),

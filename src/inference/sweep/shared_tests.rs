@@ -1,7 +1,8 @@
 //! The pattern of the paper's Table 1 on a ResNet-20 for CIFAR-10.
 
 use super::*;
-use crate::inference::DataOptions;
+use crate::inference::{DataOptions, Engine, run_outputs};
+use crate::onnx;
 use crate::quantization::SplitKind;
 use std::path::Path;
 

@@ -2,8 +2,9 @@
 
 use super::*;
 use crate::format::demo::Demo;
-use crate::inference::{Metrics, calibrate};
-use crate::quantization::plan;
+use crate::inference::{Engine, Metrics, calibrate, run_outputs};
+use crate::onnx;
+use crate::quantization::{plan, rewrite};
 
 const SAMPLES: usize = 60;
 

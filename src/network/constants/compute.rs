@@ -1,8 +1,9 @@
 //! The operators that only move elements about, carried out on constants of any element type of whole bytes.
 
+use super::Budget;
 use crate::onnx::build::{attribute_int, attribute_ints, raw_tensor};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, TensorProto, byte_count, element_count, tensor_bytes};
+use crate::onnx::{MOST_AXES, NodeProto, TensorProto, byte_count, element_count, tensor_bytes};
 use bytes::Bytes;
 
 /// Whether [`compute`] knows the operator.
@@ -68,13 +69,15 @@ impl Array {
     }
 
     /// The places `places` of `axis`, in that order.
-    fn taken(&self, axis: usize, places: &[usize]) -> Option<Self> {
+    fn taken(&self, axis: usize, places: &[usize], budget: &mut Budget) -> Option<Self> {
         let (size, block) = (self.dims[axis], self.block(axis));
         if places.iter().any(|place| *place >= size) {
             return None;
         }
         let outer: usize = self.dims[..axis].iter().product();
-        let mut bytes = Vec::with_capacity(outer * places.len() * block);
+        let size_of_all = outer.checked_mul(places.len())?.checked_mul(block)?;
+        budget.copy(size_of_all)?;
+        let mut bytes = Vec::with_capacity(size_of_all);
         for row in 0..outer {
             for place in places {
                 bytes.extend_from_slice(&self.bytes[(row * size + place) * block..][..block]);
@@ -89,7 +92,7 @@ impl Array {
         })
     }
 
-    fn transposed(&self, perm: &[usize]) -> Option<Self> {
+    fn transposed(&self, perm: &[usize], budget: &mut Budget) -> Option<Self> {
         let mut sorted = perm.to_vec();
         sorted.sort_unstable();
         if !sorted.into_iter().eq(0..self.dims.len()) {
@@ -100,6 +103,7 @@ impl Array {
             strides[axis] = strides[axis + 1] * self.dims[axis + 1];
         }
         let dims: Vec<usize> = perm.iter().map(|&axis| self.dims[axis]).collect();
+        budget.copy(self.bytes.len())?;
         let mut bytes = Vec::with_capacity(self.bytes.len());
         let mut index = vec![0; dims.len()];
         for _ in 0..self.bytes.len() / self.width {
@@ -122,7 +126,8 @@ impl Array {
 }
 
 /// What `node` makes of constant `inputs`; `None` where it is not known or does not hold together: then the engine says why.
-pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>]) -> Option<TensorProto> {
+/// `None` also where it would cost more than what is left of `budget`.
+pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>], budget: &mut Budget) -> Option<TensorProto> {
     let first = Array::of(inputs.first()?.as_ref()?)?;
     let numbers = |slot: usize| inputs.get(slot).and_then(Option::as_ref).and_then(integers);
     let given = |slot: usize| inputs.get(slot).is_some_and(Option::is_some);
@@ -164,7 +169,7 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>]) -> Optio
             first.shaped(dims)?
         }
         "Unsqueeze" => {
-            let axes = list(1, "axes")?;
+            let axes = list(1, "axes").filter(|axes| axes.len() <= MOST_AXES)?;
             let rank = first.dims.len() + axes.len();
             let axes: Vec<usize> = axes
                 .into_iter()
@@ -185,7 +190,7 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>]) -> Optio
                 None => reversed(),
             };
             let perm: Vec<usize> = perm;
-            first.transposed(&perm)?
+            first.transposed(&perm, budget)?
         }
         "Slice" => {
             let (starts, ends) = (list(1, "starts")?, list(2, "ends")?);
@@ -194,7 +199,9 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>]) -> Optio
             let mut array = first;
             for (((start, end), axis), step) in starts.into_iter().zip(ends).zip(axes).zip(steps) {
                 let axis = array.axis(axis)?;
-                array = array.taken(axis, &sliced(array.dims[axis], start, end, step)?)?;
+                // The list of places, too, must have room.
+                budget.copy(array.dims[axis].checked_mul(size_of::<usize>())?)?;
+                array = array.taken(axis, &sliced(array.dims[axis], start, end, step)?, budget)?;
             }
             array
         }
@@ -206,15 +213,15 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>]) -> Optio
             }
             let size = first.dims[axis];
             let places = integers(index)?.into_iter().map(|place| from_end(place, size));
-            first.taken(axis, &places.collect::<Option<Vec<_>>>()?)?
+            first.taken(axis, &places.collect::<Option<Vec<_>>>()?, budget)?
         }
-        "Concat" => concat(first, &inputs[1..], attribute_int(node, "axis")?)?,
+        "Concat" => concat(first, &inputs[1..], attribute_int(node, "axis")?, budget)?,
         _ => return None,
     };
     Some(computed.into_tensor())
 }
 
-fn concat(first: Array, others: &[Option<TensorProto>], axis: i64) -> Option<Array> {
+fn concat(first: Array, others: &[Option<TensorProto>], axis: i64, budget: &mut Budget) -> Option<Array> {
     let axis = first.axis(axis)?;
     let mut arrays = vec![first];
     for other in others {
@@ -227,6 +234,12 @@ fn concat(first: Array, others: &[Option<TensorProto>], axis: i64) -> Option<Arr
         }
         arrays.push(other);
     }
+    budget.copy(
+        arrays
+            .iter()
+            .map(|array| array.bytes.len())
+            .fold(0, usize::saturating_add),
+    )?;
     let outer: usize = arrays[0].dims[..axis].iter().product();
     let mut bytes = Vec::new();
     for row in 0..outer {
@@ -283,7 +296,7 @@ fn sliced(size: usize, start: i64, end: i64, step: i64) -> Option<Vec<usize>> {
     let mut place = start;
     while step != 0 && ((step > 0 && place < end) || (step < 0 && place > end)) {
         places.push(usize::try_from(place).ok()?);
-        place += step;
+        place = place.saturating_add(step);
     }
     (step != 0).then_some(places)
 }

@@ -48,7 +48,7 @@ pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Re
     Ok(Reading { layout, support })
 }
 
-/// `W[I, O/g, k…]`: the input channels come first, so that they are the groups' rows.
+/// `W[I, O/g, k…]`: the input channels come first, those of a group together.
 fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, String> {
     let (inputs, outputs, kernel) = kernel(weight, sizes)?;
     let groups = divisor(groups, inputs, sizes)?;
@@ -59,10 +59,12 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
         inner: outputs * kernel,
         out_axis: OutAxis::Inner,
     };
-    Ok(Reading::view(
-        layout,
-        "transposed convolutions are looked at only, so far",
-    ))
+    let support = if groups > 1 && layout.channels == 1 {
+        Support::Quantize("depthwise: nothing to split".to_owned())
+    } else {
+        Support::Split
+    };
+    Ok(Reading { layout, support })
 }
 
 /// First size, second size, and the product of the kernel's.

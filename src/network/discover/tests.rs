@@ -117,13 +117,13 @@ fn a_weight_whose_data_does_not_fit_its_shape_is_shown_with_the_fault() {
 }
 
 #[test]
-fn a_transposed_convolution_is_looked_at_with_its_inputs_first() {
+fn a_transposed_convolution_reads_its_input_channels_from_the_first_axis() {
     let layer = one(
         node("ConvTranspose", "", ["x", "w"], ["y"], vec![int_attribute("group", 2)]),
         vec![zeros("w", &[4, 3, 2, 2])],
     );
     assert_eq!(layer.layout, layout(2, 1, 2, 12, OutAxis::Inner));
-    assert!(matches!(layer.support, Support::View(_)));
+    assert_eq!((layer.support, layer.input), (Support::Split, Some(("x".into(), 1))));
 }
 
 #[test]

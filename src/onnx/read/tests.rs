@@ -75,11 +75,11 @@ fn the_demos_survive_a_read_and_a_write() {
 }
 
 #[test]
-fn tensor_data_lie_inside_the_mapped_file() {
+fn tensor_data_lie_inside_the_memory_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("m.onnx");
     fs::write(&path, DEMOS[0]).unwrap();
-    let map = map_file(&path).unwrap();
+    let map = crate::files::contents(&path).unwrap();
     let model = read_bytes(map.clone(), None).unwrap();
     let range = map.as_ptr_range();
     for tensor in &model.graph.unwrap().initializer {

@@ -18,7 +18,7 @@ pub use tensors::{NamedTensors, quantized_tensors};
 use super::plan::QuantizedLayer;
 use super::widen::Widening;
 use super::{Expansion, Plan, QuantizationError, split_weights};
-use crate::network::{Layer, LayerKind, Network};
+use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
@@ -213,7 +213,11 @@ fn weight_grid(layer: &Layer, quantized: &QuantizedLayer) -> (TensorProto, Tenso
 fn expanded_shape(layer: &Layer, channels: usize) -> Vec<usize> {
     let mut shape = layer.shape.clone();
     if let Some(size) = shape.get_mut(layer.channel_axis()) {
-        *size = channels;
+        // On the first axis the channels of all groups follow one another.
+        *size = match layer.layout.out_axis {
+            OutAxis::Inner => layer.layout.groups * channels,
+            OutAxis::Outer => channels,
+        };
     }
     shape
 }

@@ -11,7 +11,7 @@ use super::layer_view::{After, LayerViewKey, ViewError, effective};
 use super::open::OpenNetwork;
 use super::work::{self, Kind, Output};
 use crate::inference::Calibration;
-use crate::network::Layer;
+use crate::network::{IntegerGrid, Layer};
 use crate::progress::Progress;
 use crate::quantization::{CentredFits, Clip, LayerSettings, clip_thresholds, plan_input};
 use crate::statistics::ActivationStatistics;
@@ -40,6 +40,8 @@ pub struct LayerDetails {
     pub fits: CentredFits,
     /// The same of the layer's input.
     pub input: Option<InputDetails>,
+    /// The grid of a layer that is quantized already.
+    pub integers: Option<IntegerGrid>,
     /// How the weights of each input channel are spread, before.
     pub input_heat: Heat,
     /// The same after splitting, all copies of a channel together; `None` for a float layer.
@@ -137,6 +139,10 @@ impl LayerDetails {
             progress.check()?;
             clips = marks(&clip_thresholds(&weights, &layer.layout, &settings, &Clip::CHOICES));
         }
+        let integers = analysis
+            .network
+            .integer_grid(index)
+            .map_err(|error| ViewError::Weights(error.to_string()))?;
         let input = calibration.and_then(|calibration| input_details(layer, &settings, calibration));
         let reach = analysis.layers[index]
             .readable()
@@ -156,6 +162,7 @@ impl LayerDetails {
             clips,
             fits,
             input,
+            integers,
             input_heat,
             input_heat_after,
             output_heat,

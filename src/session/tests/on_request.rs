@@ -74,7 +74,7 @@ fn error_curves_are_those_of_the_library_and_only_made_while_they_are_in_sight()
     assert!(session.open().unwrap().error_curves().is_none(), "nobody looks");
     session.act(Action::Watch(Watched {
         error_curves: true,
-        comparison: None,
+        ..Watched::default()
     }));
     wait(&mut session);
     let open = session.open().unwrap();
@@ -381,8 +381,8 @@ fn snapshots_keep_settings_with_their_results() {
     let (a, b) = (snapshot(&session, 0).id, second.id);
     let sides = [Side::Snapshot(a), Side::Present];
     session.act(Action::Watch(Watched {
-        error_curves: false,
         comparison: Some(sides),
+        ..Watched::default()
     }));
     wait(&mut session);
     let open = session.open().unwrap();

@@ -43,7 +43,7 @@ fn numbers_are_x_over_255_minus_mean_over_std_in_f32() {
         .enumerate()
         .flat_map(|(c, pair)| [pair.0, pair.1].map(|x| (x as f32 / 255.0 - IMAGENET_MEAN[c]) / IMAGENET_STD[c]))
         .collect();
-    assert_eq!(steps.numbers(&steps.fit(picture)), expected);
+    assert_eq!(steps.numbers(&steps.fit(picture).unwrap()), expected);
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn channels_last_is_seen_in_the_shape_or_chosen() {
     let options = DataOptions::default();
     let last = steps(&port(&[None, Some(2), Some(2), Some(3)]), &options);
     assert_eq!(last.shape(5, 2, 2), [5, 2, 2, 3]);
-    let picture = last.fit(grey(2, 2, &[0, 51, 102, 255]));
+    let picture = last.fit(grey(2, 2, &[0, 51, 102, 255])).unwrap();
     assert_eq!(
         last.numbers(&picture),
         [0.0, 0.0, 0.0, 0.2, 0.2, 0.2, 0.4, 0.4, 0.4, 1.0, 1.0, 1.0]
@@ -115,10 +115,15 @@ fn wrong_choices_are_refused_with_what_would_do() {
 #[test]
 fn a_centre_crop_begins_where_torchvision_begins_it() {
     // round((5 - 2) / 2) = round(1.5) = 2, round((3 - 2) / 2) = round(0.5) = 0: half to even.
-    let picture = grey(5, 3, &(0..15).collect::<Vec<u8>>()).cropped(2, Interpolation::Bilinear);
+    let picture = grey(5, 3, &(0..15).collect::<Vec<u8>>())
+        .cropped(2, Interpolation::Bilinear)
+        .unwrap();
     assert_eq!(picture.pixels, [2, 3, 7, 8]);
     assert_eq!(
-        grey(2, 1, &[7, 7]).with_shorter_side(3, Interpolation::Bilinear).pixels,
+        grey(2, 1, &[7, 7])
+            .with_shorter_side(3, Interpolation::Bilinear)
+            .unwrap()
+            .pixels,
         [7; 18]
     );
 }
@@ -185,8 +190,11 @@ fn blue_first_turns_the_channels_and_keeps_each_with_its_own_mean() {
             "{numbers:?}"
         );
         let (seen, range) = steps.seen(&picture);
-        // Red of the first pixel is the greatest number: the network finds it in its third channel.
-        assert_eq!((seen.pixels[2], range), (255, (0.0, 1.0)));
+        // Mean and deviation are taken back, the channels turned round: red where the network finds blue.
+        assert_eq!(
+            (&seen.pixels[..], range),
+            (&[102, 51, 255, 204, 255, 0][..], (0.0, 1.0))
+        );
         assert!(steps.describe().contains("BGR"));
     }
 }

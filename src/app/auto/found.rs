@@ -1,0 +1,215 @@
+//! What a search found: the settings one above the other, the button that takes the chosen one, and its layers.
+
+use crate::app::Outbox;
+use crate::app::text::{self, note};
+use crate::app::theme::tokens;
+use crate::inference::auto::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
+use crate::quantization::Recipe;
+use crate::session::{Action, AutoKey, OpenNetwork};
+use egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo};
+use egui_extras::{Column, TableBuilder};
+
+const ROW_HEIGHT: f32 = 20.0;
+/// Width of the name of a setting, points.
+const NAME: f32 = 230.0;
+
+/// Draws all of it.
+pub(super) fn found_ui(ui: &mut Ui, open: &OpenNetwork, key: &AutoKey, result: &AutoResult, out: &mut Outbox) {
+    settings_ui(ui, result);
+    ui.horizontal_wrapped(|ui| {
+        let taken = result.auto.recipe == *open.recipe();
+        let response = ui
+            .add_enabled(!taken, egui::Button::new("Take this recipe"))
+            .on_hover_text(
+                "The recipe gets these choices as exceptions of single layers. Undo brings the present one back.",
+            )
+            .on_disabled_hover_text("This is the present recipe.");
+        if response.clicked() {
+            out.actions.push(Action::EditRecipe {
+                recipe: Box::new(result.auto.recipe.clone()),
+                gesture: false,
+            });
+        }
+        ui.label(verdict(result));
+        let (chosen, judged) = (result.auto.chosen_on.samples, result.auto.judged_on.samples);
+        ui.label(note(format!(
+            "chosen on {}, judged by {} others",
+            text::plural(chosen as u64, "sample", "samples"),
+            text::full_count(judged as u64)
+        )));
+        let of_now = key.recipe == *open.recipe() || taken;
+        if !of_now {
+            ui.label(note("The recipe has changed since."));
+        }
+    });
+    ui.separator();
+    layers_ui(ui, open, result, out);
+}
+
+/// By how much the chosen setting is better or worse than the best uniform one.
+fn verdict(result: &AutoResult) -> String {
+    if result.origin == Origin::Uniform {
+        return "No choice by layers was better than one setting for all.".to_owned();
+    }
+    let gain = result
+        .gain_db()
+        .map_or_else(|| "–".to_owned(), |db| format!("{db:+.1} dB"));
+    let points = (result.auto.judged_on.metrics.top1)
+        .zip(result.uniform.judged_on.metrics.top1)
+        .map_or_else(String::new, |(auto, uniform)| {
+            format!(", {:+.1} points", (auto - uniform) * 100.0)
+        });
+    format!("{gain}{points} against uniform").replace('-', "−")
+}
+
+fn describe(recipe: &Recipe) -> String {
+    format!(
+        "{}, ratio {}, clip {}",
+        text::bits(recipe.weight_bits),
+        recipe.expand_ratio,
+        text::clip(recipe.clip)
+    )
+}
+
+fn settings_ui(ui: &mut Ui, result: &AutoResult) {
+    let (score, show) = score(result);
+    let tokens = tokens(ui);
+    egui::Grid::new("auto settings")
+        .num_columns(5)
+        .spacing([16.0, 3.0])
+        .show(ui, |ui| {
+            for title in ["", "Bytes", score, "Same answer", "Output SQNR"] {
+                ui.label(note(title));
+            }
+            ui.end_row();
+            let row = |ui: &mut Ui, name: String, setting: &AutoSetting| {
+                ui.scope(|ui| {
+                    ui.set_min_width(NAME);
+                    ui.label(name);
+                });
+                ui.label(text::full_count(setting.bytes));
+                ui.label(show(&setting.judged_on));
+                ui.label(text::percent(setting.judged_on.agreement));
+                ui.label(setting.judged_on.sqnr_db.map_or_else(|| "–".to_owned(), text::decibels));
+                ui.end_row();
+            };
+            row(
+                ui,
+                format!("Plain, {}", text::bits(result.plain.recipe.weight_bits)),
+                &result.plain,
+            );
+            row(
+                ui,
+                format!("Uniform: {}", describe(&result.uniform.recipe)),
+                &result.uniform,
+            );
+            row(ui, "Layer by layer".to_owned(), &result.auto);
+            let float = Scores {
+                metrics: result.float.clone(),
+                ..Scores::default()
+            };
+            ui.colored_label(tokens.original, "Float");
+            ui.label("");
+            ui.label(show(&float));
+            ui.end_row();
+        });
+}
+
+/// What the data tell of accuracy: a title, and how it is shown.
+fn score(result: &AutoResult) -> (&'static str, fn(&Scores) -> String) {
+    let dash = "–";
+    if result.float.top1.is_some() {
+        ("Top-1", |scores| {
+            scores.metrics.top1.map_or_else(String::new, text::percent)
+        })
+    } else if result.float.perplexity.is_some() {
+        ("Perplexity", |scores| {
+            (scores.metrics.perplexity).map_or_else(String::new, text::three_digits)
+        })
+    } else {
+        (dash, |_| "–".to_owned())
+    }
+}
+
+fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Outbox) {
+    let columns = [
+        ("Bits", "Bits of the layer's weights.", 40.0),
+        ("Splits", "Input channels that are split.", 48.0),
+        ("Clip", "How the end of the layer's grid is chosen.", 64.0),
+        (
+            "Bytes",
+            "Bytes of the layer's weights at these bits, with their splits.",
+            72.0,
+        ),
+        (
+            "Against plain",
+            "The same against the recipe's bits without splits.",
+            88.0,
+        ),
+        (
+            "Alone",
+            "SQNR of the network's outputs with this layer alone quantized so.",
+            68.0,
+        ),
+    ];
+    let mut table = TableBuilder::new(ui)
+        .id_salt("auto layers")
+        .striped(true)
+        .sense(Sense::click())
+        .cell_layout(Layout::right_to_left(Align::Center))
+        .auto_shrink(false)
+        .min_scrolled_height(0.0)
+        .column(Column::remainder().clip(true));
+    for (.., width) in &columns {
+        table = table.column(Column::exact(*width));
+    }
+    table
+        .header(ROW_HEIGHT, |mut header| {
+            header.col(|ui| {
+                ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.label(note("Layer")));
+            });
+            for (title, help, _) in &columns {
+                header.col(|ui| {
+                    ui.label(note(*title)).on_hover_text(*help);
+                });
+            }
+        })
+        .body(|body| {
+            body.rows(ROW_HEIGHT, result.layers.len(), |mut row| {
+                let layer = &result.layers[row.index()];
+                let selected = open.selected_name() == layer.name;
+                row.set_selected(selected);
+                row.col(|ui| {
+                    ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
+                        ui.add(Label::new(RichText::new(&layer.name)).selectable(false).truncate());
+                    });
+                });
+                for cell in cells(layer) {
+                    row.col(|ui| {
+                        ui.add(Label::new(cell).selectable(false));
+                    });
+                }
+                let response = row.response();
+                let label = format!("Chosen for {}: {} bits", layer.name, layer.weight_bits);
+                response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &label));
+                if response.clicked()
+                    && let Some(index) = open.original.network.layer_index(&layer.name)
+                {
+                    out.actions.push(Action::SelectLayer(index));
+                }
+            });
+        });
+}
+
+fn cells(layer: &AutoLayer) -> [String; 6] {
+    let against = (layer.bytes as f64 / layer.plain_bytes.max(1) as f64 - 1.0) * 100.0;
+    let alone = layer.output_noise.map(|noise| -10.0 * noise.log10());
+    [
+        layer.weight_bits.to_string(),
+        layer.splits.to_string(),
+        text::clip(layer.clip),
+        text::full_count(layer.bytes),
+        format!("{against:+.0} %").replace('-', "−"),
+        alone.map_or_else(|| "–".to_owned(), text::decibels),
+    ]
+}

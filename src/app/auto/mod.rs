@@ -1,0 +1,161 @@
+//! Settings chosen layer by layer: what to keep to, how far the search is, and what it found beside the best uniform setting.
+
+mod found;
+
+use super::Outbox;
+use super::preview::job_ui;
+use super::switches::Switches;
+use super::text::{self, note};
+use super::theme::tokens;
+use crate::inference::auto::{AutoOptions, Budget, Goal};
+use crate::quantization::{Bits, Clip};
+use crate::session::{Action, Kind, OpenNetwork, RunState, Session};
+use egui::{Button, DragValue, Role, Ui, WidgetInfo};
+
+/// Characters of a reason that are shown in the row of the button.
+const REASON: usize = 90;
+/// Budgets that can be set, percent more bytes.
+const BUDGETS: std::ops::RangeInclusive<f64> = -50.0..=100.0;
+
+/// State of the view between frames.
+pub(super) struct AutoPanel {
+    /// Whether an accuracy is the goal instead of a budget.
+    by_accuracy: bool,
+    /// Percent more bytes than plain.
+    budget: f64,
+    /// Percent right.
+    accuracy: f64,
+    bits: Switches<u8>,
+    clips: Switches<Clip>,
+}
+
+impl Default for AutoPanel {
+    fn default() -> Self {
+        let all: Vec<u8> = (Bits::MIN..=Bits::MAX).collect();
+        Self {
+            by_accuracy: false,
+            budget: 5.0,
+            accuracy: 90.0,
+            bits: Switches::new(all.iter().rev().copied(), &all),
+            clips: Switches::new(Clip::CHOICES, &AutoOptions::CLIPS),
+        }
+    }
+}
+
+impl AutoPanel {
+    /// Draws the goal, what may be chosen, the progress and what was found.
+    pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        if let RunState::CannotRun(reason) = open.run_state(session.limit()) {
+            let text = format!("The network can't be run, so nothing can be chosen by its answers: {reason}.");
+            ui.add(egui::Label::new(text).wrap());
+            return;
+        }
+        self.goal_ui(ui, open);
+        let what = "Bits that a layer may get. With one alone on, all layers keep it.";
+        self.bits
+            .ui(ui, "Layer bits", what, "choose at least one", |bits| bits.to_string());
+        let what = "Ways to set the end of a layer's grid that may be chosen.";
+        self.clips.ui(ui, "Layer clip", what, "choose at least one", text::clip);
+        self.start_ui(ui, session, open, out);
+        match open.auto().latest() {
+            Some((key, result)) => {
+                ui.separator();
+                found::found_ui(ui, open, key, result, out);
+            }
+            None if !open.auto().is_under_way() => {
+                let what = "Each layer gets the bits, splits and clipping that pay most: what each does to the network's answers \
+                            is measured on some samples, and the bytes go where they remove the most noise. Other samples, \
+                            which nothing was chosen on, then show what that gains over one setting for all layers.";
+                ui.add(egui::Label::new(note(what)).wrap());
+            }
+            None => {}
+        }
+    }
+
+    /// Budget or accuracy, and which.
+    fn goal_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
+        ui.horizontal_wrapped(|ui| {
+            let bits = text::bits(open.recipe().weight_bits);
+            for (by_accuracy, name, help) in [
+                (false, "Budget", "As near to the float network as these bytes allow."),
+                (true, "Accuracy", "As few bytes as reach this accuracy on the samples to choose on."),
+            ] {
+                let response = ui
+                    .add(Button::selectable(self.by_accuracy == by_accuracy, name))
+                    .on_hover_text(help);
+                if response.clicked() {
+                    self.by_accuracy = by_accuracy;
+                }
+            }
+            if self.by_accuracy {
+                let value = DragValue::new(&mut self.accuracy).range(0.0..=100.0).speed(0.1).suffix(" %");
+                ui.add(value).labelled_by(ui.label("right answers").id).on_hover_text(
+                    "Share of right answers. Where the data have no labels: of answers that are the float network's.",
+                );
+            } else {
+                let value = DragValue::new(&mut self.budget).range(BUDGETS).speed(0.1).suffix(" %");
+                let label = ui.label(format!("more bytes than {bits} plain"));
+                ui.add(value).labelled_by(label.id).on_hover_text(
+                    "What the quantized weights may take beyond the recipe's bits without splits, each weight at the bits of \
+                     its grid. Below zero: less.",
+                );
+            }
+        });
+    }
+
+    /// The button that starts the search, and how far it is.
+    fn start_ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        let auto = open.auto();
+        ui.horizontal_wrapped(|ui| {
+            if auto.is_under_way() {
+                let running = session.running();
+                match running.iter().find(|job| job.kind == Kind::Auto).or(running.first()) {
+                    Some(job) => {
+                        job_ui(ui, job, out);
+                        ui.label(note(&job.stage));
+                    }
+                    None => {
+                        ui.label(note("waiting…"));
+                    }
+                }
+                return;
+            }
+            let options = self.options();
+            let ready =
+                !options.bits.is_empty() && !options.clips.is_empty() && open.recipe().weight_bits != Bits::Float;
+            let response = ui
+                .add_enabled(ready, Button::new("Choose"))
+                .on_hover_text("Measure one layer at a time and choose. Nothing changes until you take the result.")
+                .on_disabled_hover_text(
+                    "The recipe's weights must have bits, and something must be left to choose from.",
+                );
+            response.widget_info(|| WidgetInfo::labeled(Role::Button, ready, "Choose settings"));
+            if response.clicked() {
+                out.actions.push(Action::StartAuto(options));
+            }
+            match auto.failure() {
+                Some("cancelled") => {
+                    ui.label(note("cancelled"));
+                }
+                Some(reason) => {
+                    ui.colored_label(tokens(ui).error, text::elide_middle(reason, REASON))
+                        .on_hover_text(reason);
+                }
+                None => {}
+            }
+        });
+    }
+
+    fn options(&self) -> AutoOptions {
+        let goal = if self.by_accuracy {
+            Goal::Accuracy(self.accuracy / 100.0)
+        } else {
+            Goal::Budget(Budget::Overhead(self.budget / 100.0))
+        };
+        AutoOptions {
+            bits: self.bits.chosen(),
+            clips: self.clips.chosen(),
+            ..AutoOptions::new(goal)
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What a flag may be: each function reads one kind of value or says what is needed.
+
+use crate::quantization::{Bits, SplitExport, SplitKind};
+use std::path::PathBuf;
+
+pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("a whole number from 1 on is needed".to_owned()),
+    }
+}
+
+pub(super) fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if number > 0.0 && number.is_finite() => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
+pub(super) fn positive_f32(text: &str) -> Result<f32, String> {
+    match finite(text)? {
+        number if number > 0.0 => Ok(number),
+        _ => Err("a number above 0 is needed".to_owned()),
+    }
+}
+
+pub(super) fn finite(text: &str) -> Result<f32, String> {
+    match text.trim().parse::<f32>() {
+        Ok(number) if number.is_finite() => Ok(number),
+        _ => Err("a number is needed".to_owned()),
+    }
+}
+
+pub(super) fn ratio(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
+        _ => Err("a share from 0 to 1 is needed".to_owned()),
+    }
+}
+
+pub(super) fn split_kind(text: &str) -> Result<SplitKind, String> {
+    match text {
+        "qa" => Ok(SplitKind::Qa),
+        "naive" => Ok(SplitKind::Naive),
+        _ => Err("a split is qa or naive".to_owned()),
+    }
+}
+
+pub(super) fn named_axis(text: &str) -> Result<(String, usize), String> {
+    let parsed = text
+        .rsplit_once('=')
+        .and_then(|(name, axis)| Some((name, axis.parse().ok()?)));
+    match parsed {
+        Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
+        _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
+    }
+}
+
+pub(super) fn split_export(text: &str) -> Result<SplitExport, String> {
+    match text {
+        "gather" => Ok(SplitExport::Gather),
+        "widen" => Ok(SplitExport::Widen),
+        _ => Err("copies are made by gather or widen".to_owned()),
+    }
+}
+
+pub(super) fn named_file(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, file)) if !name.is_empty() && !file.is_empty() => Ok((name.to_owned(), file.into())),
+        _ => Err("an input is NAME=FILE.npy".to_owned()),
+    }
+}
+
+/// A share from 0 to 1, also in per cent.
+pub(super) fn share(text: &str) -> Result<f64, String> {
+    let share = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse::<f64>().map(|percent| percent / 100.0),
+        None => text.parse(),
+    };
+    match share {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("a share from 0 to 1, or from 0% to 100%, is needed".to_owned()),
+    }
+}
+
+pub(super) fn grid_bits(text: &str) -> Result<u8, String> {
+    match text.trim().parse::<u8>() {
+        Ok(bits) if (Bits::MIN..=Bits::MAX).contains(&bits) => Ok(bits),
+        _ => Err(format!("bits of a layer are {} to {}", Bits::MIN, Bits::MAX)),
+    }
+}

@@ -1,0 +1,276 @@
+//! `splitscope auto`: bits, splits and clipping of each layer, chosen for a budget or an accuracy.
+
+use super::arguments::AutoArguments;
+use super::output::{Table, check_place, to_json, write_whole};
+use super::pipeline;
+use crate::format::{self, demo::Demo};
+use crate::inference::auto::{
+    AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, Scores, auto,
+};
+use crate::inference::{DataOptions, Dataset, Engine};
+use crate::network::Network;
+use crate::progress::Progress;
+use crate::quantization::Recipe;
+use anyhow::{Context, bail};
+use serde::Serialize;
+use std::path::Path;
+use std::sync::Arc;
+
+/// What `--json` prints. Field names are a contract: add, never rename.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: &'a str,
+    chosen_on: SampleSet<'a>,
+    judged_on: SampleSet<'a>,
+    #[serde(flatten)]
+    result: &'a AutoResult,
+    /// Decibels by which the outputs are nearer to the float network's than with the uniform setting, on `judged_on`.
+    gain_db: Option<f64>,
+}
+
+/// Samples: those from `first` on.
+#[derive(Serialize)]
+struct SampleSet<'a> {
+    data: &'a str,
+    first: usize,
+    samples: usize,
+}
+
+impl<'a> SampleSet<'a> {
+    fn of(judged: &Judged<'a>) -> Self {
+        Self {
+            data: judged.data.name(),
+            first: judged.float.first,
+            samples: judged.float.samples,
+        }
+    }
+}
+
+/// Carries the subcommand out and returns what to print.
+pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Result<String> {
+    if let Some(path) = &arguments.output {
+        check_place(path)?;
+    }
+    let model = &arguments.model;
+    let recipe = arguments.recipe_flags.recipe()?;
+    let original = format::open(Path::new(model))?;
+    recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
+    let network = pipeline::prepared(model, &original, &recipe)?;
+    let engine = pipeline::engine(&original)?;
+    let samples = samples(arguments, &original, &engine, progress)?;
+    let activations = if recipe.needs_activations() {
+        let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+        Some(pipeline::activations(
+            model,
+            &recipe,
+            &network,
+            calibration,
+            flags,
+            progress,
+        )?)
+    } else {
+        None
+    };
+    let subject = samples.subject(&network, activations.as_ref());
+    let options = AutoOptions {
+        bits: arguments.layer_bits.clone(),
+        clips: arguments.layer_clips.clone(),
+        ..AutoOptions::new(match arguments.target_accuracy {
+            Some(accuracy) => Goal::Accuracy(accuracy),
+            None => Goal::Budget(arguments.budget),
+        })
+    };
+    let result = auto(&subject, &recipe, &options, progress)?;
+    arguments.recipe_flags.save(&result.auto.recipe)?;
+    if let Some(path) = &arguments.output {
+        let text = result.auto.recipe.to_toml().map_err(anyhow::Error::msg)?;
+        write_whole(path, text.as_bytes())?;
+    }
+    if arguments.json {
+        return to_json(&Report {
+            model,
+            chosen_on: SampleSet::of(&subject.choose),
+            judged_on: SampleSet::of(&subject.judge),
+            gain_db: result.gain_db(),
+            result: &result,
+        });
+    }
+    Ok(tables(&subject, &result))
+}
+
+/// The samples to choose on and to judge by.
+fn samples(
+    arguments: &AutoArguments,
+    original: &Network,
+    engine: &Engine,
+    progress: &Progress,
+) -> anyhow::Result<AutoSamples> {
+    let options = arguments.data_flags.options(original);
+    let limits = (arguments.choose_limit, arguments.limit.unwrap_or(usize::MAX));
+    let path = match &arguments.data {
+        None if options.inputs.is_empty() => {
+            return Ok(AutoSamples::noise(original, engine, limits, progress)?);
+        }
+        path => path.as_deref().unwrap_or_default(),
+    };
+    let data = Arc::new(Dataset::open(path, &options, engine.inputs())?);
+    if data.is_empty() {
+        bail!("{}: holds no samples", data.name());
+    }
+    let calibration = &arguments.calibration;
+    let other = match &calibration.calibration {
+        Some(other) if other != path => {
+            let options = DataOptions {
+                labels: None,
+                inputs: Vec::new(),
+                ..options
+            };
+            Some(Dataset::open(other, &options, engine.inputs())?)
+        }
+        Some(_) => None,
+        None => (Demo::from_name(&arguments.model).filter(|demo| demo.has_other_calibration_data()))
+            .map(Dataset::demo_calibration),
+    };
+    Ok(AutoSamples::of(engine, &data, other.map(Arc::new), limits, progress)?)
+}
+
+/// The settings one above the other, then what was chosen for each layer.
+fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
+    let unit = |data: &Dataset| if data.is_text() { "tokens" } else { "samples" };
+    let set = |judged: &Judged<'_>| {
+        let range = judged.float.range();
+        let from = match range.start {
+            0 => String::new(),
+            start => format!(" from {start} on"),
+        };
+        format!("{} {}{from}", range.len(), unit(judged.data))
+    };
+    let (choose, judge) = (subject.choose.data, subject.judge.data);
+    // A demo's calibration data have its name too.
+    let other = if std::ptr::eq(choose, judge) {
+        String::new()
+    } else {
+        format!(" of the calibration data {}", choose.name())
+    };
+    let notes = subject.judge.data.notes().iter();
+    let notes: String = notes.map(|note| format!("{note}\n")).collect();
+    let over = (result.auto.bytes as f64 / result.plain.bytes.max(1) as f64 - 1.0) * 100.0;
+    let mut text = format!(
+        "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\n{}",
+        set(&subject.choose),
+        set(&subject.judge),
+        judge.name(),
+        result.auto.bytes,
+        result.budget_bytes,
+        result.plain.recipe.weight_bits,
+        settings_table(result).text()
+    );
+    text.push_str(&verdict(result));
+    text.push('\n');
+    text.push_str(&layers_table(result).text());
+    text
+}
+
+fn settings_table(result: &AutoResult) -> Table {
+    let score = |scores: &Scores| match (scores.metrics.top1, scores.metrics.perplexity) {
+        (Some(top1), _) => Some(format!("{:.2} %", top1 * 100.0)),
+        (_, Some(perplexity)) => Some(format!("{perplexity:.3}")),
+        _ => None,
+    };
+    let name = match (result.float.top1, result.float.perplexity) {
+        (Some(_), _) => Some("top-1"),
+        (_, Some(_)) => Some("perplexity"),
+        _ => None,
+    };
+    let mut titles = vec!["", "bytes"];
+    titles.extend(name);
+    titles.extend(["same answer", "SQNR dB", "SQNR dB where chosen"]);
+    let mut table = Table::new(&titles);
+    let decibels = |db: Option<f64>| db.map_or_else(|| "–".to_owned(), |db| format!("{db:.2}"));
+    let mut row = |title: String, setting: &AutoSetting| {
+        let scores = &setting.judged_on;
+        let mut cells = vec![title, setting.bytes.to_string()];
+        cells.extend(score(scores));
+        cells.push(format!("{:.2} %", scores.agreement * 100.0));
+        cells.push(decibels(scores.sqnr_db));
+        cells.push(decibels(setting.chosen_on.sqnr_db));
+        table.row(cells);
+    };
+    row(
+        format!("plain, {} bits", result.plain.recipe.weight_bits),
+        &result.plain,
+    );
+    row(
+        format!("uniform, {}", describe(&result.uniform.recipe)),
+        &result.uniform,
+    );
+    row("auto".to_owned(), &result.auto);
+    let float = Scores {
+        metrics: result.float.clone(),
+        ..Scores::default()
+    };
+    if let Some(score) = score(&float) {
+        table.row(vec!["float".to_owned(), String::new(), score]);
+    }
+    table
+}
+
+fn describe(recipe: &Recipe) -> String {
+    format!(
+        "{} bits, ratio {}, clip {}",
+        recipe.weight_bits, recipe.expand_ratio, recipe.clip
+    )
+}
+
+/// By how much the chosen setting is better or worse than the uniform one, on the samples that nothing was chosen on.
+fn verdict(result: &AutoResult) -> String {
+    if result.origin == Origin::Uniform {
+        return "no choice by layers did better where it was chosen: auto is the uniform setting\n".to_owned();
+    }
+    let how = match result.origin {
+        Origin::LayersAtSameBits => "splits and clips by layers, all at the same bits",
+        _ => "bits, splits and clips by layers",
+    };
+    let db = result
+        .gain_db()
+        .map_or_else(|| "–".to_owned(), |gain| format!("{gain:+.2} dB"));
+    let points = (result.auto.judged_on.metrics.top1)
+        .zip(result.uniform.judged_on.metrics.top1)
+        .map_or_else(String::new, |(auto, uniform)| {
+            format!(", top-1 {:+.2} points", (auto - uniform) * 100.0)
+        });
+    format!(
+        "{how}: against uniform {db}{points} · {} runs of the network\n",
+        result.runs
+    )
+}
+
+fn layers_table(result: &AutoResult) -> Table {
+    let mut table = Table::new(&[
+        "layer",
+        "bits",
+        "splits",
+        "ratio",
+        "clip",
+        "bytes",
+        "plain bytes",
+        "alone, dB",
+    ]);
+    for layer in &result.layers {
+        let alone = layer
+            .output_noise
+            .map(|noise| -10.0 * noise.log10())
+            .filter(|db| db.is_finite());
+        table.row(vec![
+            layer.name.clone(),
+            layer.weight_bits.to_string(),
+            layer.splits.to_string(),
+            layer.expand_ratio.to_string(),
+            layer.clip.to_string(),
+            layer.bytes.to_string(),
+            layer.plain_bytes.to_string(),
+            alone.map_or_else(|| "–".to_owned(), |db| format!("{db:.1}")),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,184 @@
+//! What a layer may become: bits, splits and a way to clip, each with the bytes it takes and the error of its weights.
+
+use super::cost::Cost;
+use super::{AutoOptions, InferenceError};
+use crate::network::{Network, Support};
+use crate::progress::Progress;
+use crate::quantization::{Bits, Clip, LayerRecipe, LayerSettings, Recipe, plan_layer};
+use rayon::prelude::*;
+
+/// One way to quantize a layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Choice {
+    /// Bits of its weights.
+    pub(super) bits: u8,
+    /// Splits in each of its groups.
+    pub(super) splits: usize,
+    /// How the threshold is chosen.
+    pub(super) clip: Clip,
+    /// What the quantized weights take with this choice, other layers as in the plain network.
+    pub(super) bytes: u64,
+    /// Mean squared error of the weights from rounding.
+    pub(super) rounding: f64,
+    /// The same from clipping.
+    pub(super) clipping: f64,
+}
+
+impl Choice {
+    /// The exception that makes a recipe take this choice for a layer of that many channels in a group.
+    pub(super) fn exception(&self, channels: usize) -> LayerRecipe {
+        LayerRecipe {
+            weight_bits: Some(Bits::Grid(self.bits)),
+            expand_ratio: Some(ratio_of(self.splits, channels)),
+            clip: Some(self.clip),
+            ..LayerRecipe::default()
+        }
+    }
+
+    /// Whether `other` is no larger and makes neither kind of error larger.
+    fn is_bettered_by(&self, other: &Self) -> bool {
+        other.bytes <= self.bytes && other.rounding <= self.rounding && other.clipping <= self.clipping
+    }
+}
+
+/// The choices of one layer.
+#[derive(Debug, Clone)]
+pub(super) struct LayerChoices {
+    /// Position of the layer.
+    pub(super) layer: usize,
+    /// What it may become, fewest bytes first; none is bettered by another in bytes and both kinds of error.
+    pub(super) choices: Vec<Choice>,
+}
+
+/// An expand ratio with few digits that gives exactly `splits` of `channels`.
+pub(super) fn ratio_of(splits: usize, channels: usize) -> f64 {
+    let share = splits as f64 / channels.max(1) as f64;
+    let least = splits.saturating_sub(1) as f64 / channels.max(1) as f64;
+    let digits = [1e2, 1e3, 1e4, 1e5, 1e6];
+    let shorter = digits.map(|unit| (share * unit).floor() / unit);
+    let gives_all = |ratio: &f64| (ratio * channels as f64 - 1e-9).ceil() == splits as f64 && *ratio >= least;
+    shorter.into_iter().find(gives_all).unwrap_or(share)
+}
+
+/// Numbers of splits worth a try: each up to four, then in steps of about a third.
+fn split_counts(channels: usize, most_ratio: f64) -> Vec<usize> {
+    let most = (most_ratio * channels as f64).floor() as usize;
+    let mut counts: Vec<usize> = (0..=most.min(4)).collect();
+    let mut count = 6;
+    while count <= most {
+        counts.push(count);
+        count = (count * 4 / 3).max(count + 2);
+    }
+    counts
+}
+
+/// The choices of the layers that are `quantized`, in parallel. `base` says all that is not chosen.
+pub(super) fn lattice(
+    network: &Network,
+    base: &Recipe,
+    quantized: &[usize],
+    options: &AutoOptions,
+    cost: &Cost<'_>,
+    progress: &Progress,
+) -> Result<Vec<LayerChoices>, InferenceError> {
+    progress.start(quantized.len() as u64, "Errors of the weights at all settings");
+    quantized
+        .iter()
+        .map(|&layer| {
+            progress.check()?;
+            let choices = choices_of(network, base, layer, options, cost)?;
+            progress.advance(1);
+            Ok(LayerChoices { layer, choices })
+        })
+        .collect()
+}
+
+fn choices_of(
+    network: &Network,
+    base: &Recipe,
+    index: usize,
+    options: &AutoOptions,
+    cost: &Cost<'_>,
+) -> Result<Vec<Choice>, InferenceError> {
+    let layer = &network.layers[index];
+    let weights = network
+        .weights(index)
+        .map_err(|error| InferenceError::Quantization(error.into()))?;
+    let mut settings = base.settings(network, index);
+    settings.per_channel &= layer.takes_scales_per_channel();
+    let counts = if layer.support == Support::Split {
+        split_counts(layer.layout.channels, options.most_ratio)
+    } else {
+        vec![0]
+    };
+    let mut tried: Vec<(u8, usize, u64, Clip)> = Vec::new();
+    for &bits in &options.bits {
+        for &splits in &counts {
+            let bytes = cost.with_one(index, bits, splits);
+            tried.extend(options.clips.iter().map(|clip| (bits, splits, bytes, *clip)));
+        }
+    }
+    let mut choices: Vec<Choice> = tried
+        .into_par_iter()
+        .map(|(bits, splits, bytes, clip)| {
+            let settings = LayerSettings {
+                weight_bits: Bits::Grid(bits),
+                expand_ratio: ratio_of(splits, layer.layout.channels),
+                clip,
+                ..settings
+            };
+            let planned = plan_layer(&weights, &layer.layout, &settings);
+            Choice {
+                bits,
+                splits,
+                clip,
+                bytes,
+                rounding: (planned.mse - planned.clip_mse).max(0.0),
+                clipping: planned.clip_mse,
+            }
+        })
+        .collect();
+    // A stable order: of equal choices the one with fewer bits, fewer splits and the way to clip named first stays.
+    choices.sort_by_key(|choice| choice.bytes);
+    let mut kept: Vec<Choice> = Vec::new();
+    for choice in choices {
+        let is_finite = choice.rounding.is_finite() && choice.clipping.is_finite();
+        if is_finite && !kept.iter().any(|other| choice.is_bettered_by(other)) {
+            kept.retain(|other| !other.is_bettered_by(&choice));
+            kept.push(choice);
+        }
+    }
+    Ok(kept)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Layout, OutAxis};
+    use crate::quantization::split_count;
+
+    #[test]
+    fn a_ratio_has_few_digits_and_gives_the_splits_it_was_made_of() {
+        for channels in [1, 3, 16, 64, 100, 650, 2048] {
+            let layout = Layout {
+                groups: 1,
+                outer: 1,
+                channels,
+                inner: 1,
+                out_axis: OutAxis::Outer,
+            };
+            for splits in 0..=channels {
+                let ratio = ratio_of(splits, channels);
+                assert_eq!(split_count(&layout, ratio), splits, "{splits} of {channels}: {ratio}");
+            }
+        }
+        assert_eq!((ratio_of(1, 16), ratio_of(3, 64), ratio_of(0, 5)), (0.06, 0.04, 0.0));
+    }
+
+    #[test]
+    fn few_splits_are_all_tried_and_many_in_growing_steps() {
+        assert_eq!(split_counts(16, 0.25), [0, 1, 2, 3, 4]);
+        assert_eq!(split_counts(3, 0.25), [0]);
+        assert_eq!(split_counts(128, 0.25), [0, 1, 2, 3, 4, 6, 8, 10, 13, 17, 22, 29]);
+    }
+}

@@ -1,0 +1,136 @@
+//! Chooses bits, splits and clipping of each layer for a budget of bytes, or for an accuracy.
+//!
+//! Each layer has a lattice of choices. What a choice does to the outputs is measured on some samples with that layer alone
+//! quantized, and predicted for choices nearby; the bytes go where each removes the most noise. The result is run as a whole,
+//! as exported, and must do better on those samples than every uniform setting of the same bytes, or the best of these is taken.
+//! Other samples, which nothing was chosen on, then tell what came of it.
+
+mod cost;
+mod greedy;
+mod lattice;
+mod noise;
+mod samples;
+mod search;
+mod settings;
+
+pub use samples::AutoSamples;
+pub use search::auto;
+pub use settings::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
+
+use super::evaluate::noise_share;
+use super::{Dataset, InferenceError, Outputs};
+use crate::network::Network;
+use crate::quantization::{Activations, Bits, Clip};
+use std::str::FromStr;
+
+/// What the chosen network must keep to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Goal {
+    /// As near to the float network as these bytes allow.
+    Budget(Budget),
+    /// As few bytes as allow this accuracy, a share from 0 to 1: of right answers where there are labels, else of answers that
+    /// are the float network's.
+    Accuracy(f64),
+}
+
+/// Bytes that quantized weights may take, each weight at the bits of its grid. Everything else (float layers, biases, steps of
+/// grids) is not counted.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    /// That share more than the recipe's bits take without splits: 0.05 for 5 %. Negative for less.
+    Overhead(f64),
+    /// That many in all.
+    Bytes(u64),
+}
+
+/// What may be chosen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AutoOptions {
+    /// What to keep to.
+    pub goal: Goal,
+    /// Bits that a layer may have, 2 to 8.
+    pub bits: Vec<u8>,
+    /// Ways to clip that it may have.
+    pub clips: Vec<Clip>,
+    /// Largest share of a layer's input channels to split.
+    pub most_ratio: f64,
+}
+
+impl AutoOptions {
+    /// Splits of up to a quarter of the channels: beyond a fifth the paper's tables show little more.
+    pub const MOST_RATIO: f64 = 0.25;
+    /// Ways to clip that are tried: those of the paper's tables.
+    pub const CLIPS: [Clip; 4] = [Clip::None, Clip::Mse, Clip::Aciq, Clip::Kl];
+
+    /// All bits, splits and clips for `goal`.
+    pub fn new(goal: Goal) -> Self {
+        Self {
+            goal,
+            bits: (Bits::MIN..=Bits::MAX).collect(),
+            clips: Self::CLIPS.to_vec(),
+            most_ratio: Self::MOST_RATIO,
+        }
+    }
+}
+
+impl Budget {
+    /// The bytes, where the plain network's weights take `plain`.
+    fn bytes(self, plain: u64) -> u64 {
+        match self {
+            Self::Overhead(share) => (plain as f64 * (1.0 + share)).floor().max(0.0) as u64,
+            Self::Bytes(bytes) => bytes,
+        }
+    }
+}
+
+impl FromStr for Budget {
+    type Err = String;
+
+    /// `5%`, `-10%`, `130000`, `130kB`, `1.5MB` (1 kB is 1000 bytes).
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("a budget is a share such as 5%, or bytes such as 130kB or 1.5MB, not '{text}'");
+        let text = text.trim();
+        let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
+        if let Some(percent) = text.strip_suffix('%') {
+            let share = number(percent).ok_or_else(wrong)? / 100.0;
+            return if share > -1.0 {
+                Ok(Self::Overhead(share))
+            } else {
+                Err(wrong())
+            };
+        }
+        let units = [("kB", 1e3), ("MB", 1e6), ("GB", 1e9), ("B", 1.0)];
+        let unit = units
+            .iter()
+            .find_map(|(name, unit)| Some((text.strip_suffix(name)?, *unit)));
+        let (digits, unit) = unit.unwrap_or((text, 1.0));
+        let bytes = number(digits).ok_or_else(wrong)? * unit;
+        if bytes >= 1.0 {
+            Ok(Self::Bytes(bytes as u64))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+/// Samples, and what the float network answers on them.
+#[derive(Clone, Copy)]
+pub struct Judged<'a> {
+    /// The data that they are of.
+    pub data: &'a Dataset,
+    /// The float network's outputs; they say which samples.
+    pub float: &'a Outputs,
+}
+
+/// What is quantized, and on which samples it is chosen and judged. The two must have no sample in common.
+#[derive(Clone, Copy)]
+pub struct AutoSubject<'a> {
+    /// The network, prepared as the recipe says.
+    pub network: &'a Network,
+    /// What is known of its layers' inputs; needed when the recipe quantizes them or corrects biases.
+    pub activations: Option<&'a Activations>,
+    /// The samples to choose on.
+    pub choose: Judged<'a>,
+    /// The samples that tell what came of it.
+    pub judge: Judged<'a>,
+}

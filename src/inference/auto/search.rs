@@ -1,0 +1,411 @@
+//! The search itself: measure, allocate, measure what was chosen, allocate again; then try the whole.
+
+use super::cost::Cost;
+use super::greedy::{Price, allocate};
+use super::lattice::{lattice, ratio_of};
+use super::noise::{Bench, LayerNoise};
+use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics, isolated, stripped};
+use super::{AutoOptions, AutoSubject, Goal, InferenceError};
+use crate::inference::Dataset;
+use crate::inference::incremental::{Incremental, Signature};
+use crate::network::Support;
+use crate::progress::Progress;
+use crate::quantization::{Bits, Clip, Recipe, plan, rewrite, split_count};
+
+/// Times that what was chosen is measured and chosen again.
+const ROUNDS: usize = 4;
+/// Budgets that are tried for an accuracy.
+const PROBES: usize = 12;
+/// Budgets nearer to each other than that share are as good as equal.
+const NEAR: f64 = 1.005;
+/// A uniform expand ratio is a multiple of this.
+const RATIO_STEP: f64 = 0.001;
+/// Bits of uniform settings that are tried: the most that the budget allows, and one less.
+const UNIFORM_BITS: usize = 2;
+
+/// Chooses bits, ratio and clip of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
+/// ones stay float. The same input gives the same result.
+///
+/// # Errors
+/// [`InferenceError::OutOfReach`] when budget or accuracy cannot be kept, [`InferenceError`] of recipe, graph, engine, data, or
+/// `Cancelled`.
+pub fn auto(
+    subject: &AutoSubject<'_>,
+    recipe: &Recipe,
+    options: &AutoOptions,
+    progress: &Progress,
+) -> Result<AutoResult, InferenceError> {
+    let mut search = Search::new(subject, recipe, options, progress)?;
+    search.measure_anchors(progress)?;
+    let (budget, least_accuracy, mut candidates) = match options.goal {
+        Goal::Budget(budget) => {
+            let budget = budget.bytes(search.cost.plain());
+            (budget, 0.0, search.within(budget, progress)?)
+        }
+        Goal::Accuracy(accuracy) => {
+            let found = search.reaching(accuracy, progress)?;
+            (found.bytes, accuracy, vec![(Origin::Layers, found)])
+        }
+    };
+    progress.start(1, "Trying uniform settings");
+    let mut uniform = search.uniform(budget, progress)?;
+    candidates.push((Origin::Uniform, uniform.clone()));
+    // Of equal ones the first: choices by layers before the uniform setting.
+    let good = candidates
+        .iter()
+        .filter(|(_, setting)| setting.chosen_on.accuracy() >= least_accuracy);
+    let best = good.min_by(|a, b| a.1.chosen_on.noise().total_cmp(&b.1.chosen_on.noise()));
+    let (origin, mut chosen) = best.unwrap_or(&candidates[0]).clone();
+    progress.start(3, "Judging on other samples");
+    let mut plain = search.plain(progress)?;
+    for setting in [&mut chosen, &mut uniform, &mut plain] {
+        setting.judge(subject, progress)?;
+        progress.advance(1);
+    }
+    Ok(AutoResult {
+        layers: search.layers_of(&chosen.recipe),
+        auto: chosen,
+        origin,
+        uniform,
+        plain,
+        float: float_metrics(subject),
+        budget_bytes: budget,
+        runs: search.runs,
+    })
+}
+
+struct Search<'a> {
+    subject: &'a AutoSubject<'a>,
+    options: &'a AutoOptions,
+    /// The recipe without what is chosen, and its bits.
+    base: Recipe,
+    base_bits: u8,
+    cost: Cost<'a>,
+    noises: Vec<LayerNoise>,
+    /// Values between the layers of the float network.
+    kept: Incremental<&'a Dataset>,
+    float: Signature,
+    runs: usize,
+}
+
+impl<'a> Search<'a> {
+    fn new(
+        subject: &'a AutoSubject<'a>,
+        recipe: &Recipe,
+        options: &'a AutoOptions,
+        progress: &Progress,
+    ) -> Result<Self, InferenceError> {
+        let base = Recipe {
+            expand_ratio: 0.0,
+            clip: Clip::None,
+            ..stripped(recipe)
+        };
+        let out_of_reach = |reason: &str| InferenceError::OutOfReach(reason.to_owned());
+        let base_bits = base.weight_bits.grid();
+        let base_bits =
+            base_bits.ok_or_else(|| out_of_reach("weights are float in the recipe: choose their bits, 2 to 8"))?;
+        if options.bits.is_empty() || options.clips.is_empty() {
+            return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
+        }
+        let network = subject.network;
+        let plain = plan(network, &base, subject.activations, &progress.part())?;
+        let quantized: Vec<usize> = (0..plain.layers.len())
+            .filter(|layer| plain.layers[*layer].quantized().is_some())
+            .collect();
+        if quantized.is_empty() {
+            return Err(out_of_reach(
+                "the recipe leaves every layer float: there is nothing to choose",
+            ));
+        }
+        let cost = Cost::new(network, &plain);
+        let nothing = plan(
+            network,
+            &isolated(network, &base),
+            subject.activations,
+            &progress.part(),
+        )?;
+        let choices = lattice(network, &base, &quantized, options, &cost, progress)?;
+        Ok(Self {
+            subject,
+            options,
+            base,
+            base_bits,
+            cost,
+            noises: choices.into_iter().map(LayerNoise::new).collect(),
+            kept: Incremental::new(subject.choose.data, Incremental::<&Dataset>::MOST_BYTES),
+            float: Signature::of(&rewrite(network, &nothing)?),
+            runs: 0,
+        })
+    }
+
+    /// Measures the choices from which the gains of each layer follow.
+    fn measure_anchors(&mut self, progress: &Progress) -> Result<(), InferenceError> {
+        let bits = self.base_bits;
+        let wanted = self.noises.iter().enumerate();
+        let wanted = wanted.flat_map(|(at, noise)| noise.anchors(bits).into_iter().map(move |choice| (at, choice)));
+        let wanted: Vec<(usize, usize)> = wanted.collect();
+        self.measure(&wanted, "One layer quantized at a time", progress)
+    }
+
+    fn measure(&mut self, wanted: &[(usize, usize)], stage: &str, progress: &Progress) -> Result<(), InferenceError> {
+        progress.start(wanted.len() as u64, stage);
+        let bench = Bench {
+            network: self.subject.network,
+            base: &self.base,
+            activations: self.subject.activations,
+            judged: self.subject.choose,
+            kept: &self.kept,
+            float: &self.float,
+        };
+        for &(at, choice) in wanted {
+            progress.check()?;
+            self.noises[at].measure(&bench, choice, progress)?;
+            self.runs += 1;
+            progress.advance(1);
+        }
+        Ok(())
+    }
+
+    /// The choices with the least noise within `budget`, at `bits` alone if they are given; `None` where nothing fits.
+    fn allocate(&self, budget: u64, bits: Option<u8>) -> Option<Vec<usize>> {
+        let price = |noise: &LayerNoise, choice: usize| {
+            let of = &noise.choices()[choice];
+            let allowed = bits.is_none_or(|bits| of.bits == bits);
+            Price {
+                bytes: of.bytes,
+                noise: if allowed { noise.noise_of(choice) } else { f64::INFINITY },
+            }
+        };
+        let prices = |noise: &LayerNoise| (0..noise.choices().len()).map(|choice| price(noise, choice)).collect();
+        let prices: Vec<Vec<Price>> = self.noises.iter().map(prices).collect();
+        // Splits inside recurrent cells and widened layers make other layers larger too, by their bits: the sum may be over the
+        // budget then, by little.
+        let mut target = budget;
+        for _ in 0..ROUNDS {
+            let taken = allocate(&prices, target)?;
+            let over = self.bytes(&taken).saturating_sub(budget);
+            if over == 0 {
+                return Some(taken);
+            }
+            target = target.checked_sub(over)?;
+        }
+        None
+    }
+
+    fn bytes(&self, taken: &[usize]) -> u64 {
+        let chosen: Vec<(usize, u8, usize)> = (self.noises.iter().zip(taken))
+            .map(|(noise, at)| {
+                let choice = &noise.choices()[*at];
+                (noise.layer(), choice.bits, choice.splits)
+            })
+            .collect();
+        self.cost.total(&chosen)
+    }
+
+    /// [`Search::allocate`] where the chosen ones are measured and it is chosen again, until nothing is left to measure.
+    fn refined(
+        &mut self,
+        budget: u64,
+        bits: Option<u8>,
+        progress: &Progress,
+    ) -> Result<Option<Vec<usize>>, InferenceError> {
+        for _ in 0..ROUNDS {
+            let Some(taken) = self.allocate(budget, bits) else {
+                return Ok(None);
+            };
+            let unknown =
+                (taken.iter().enumerate()).filter(|(at, choice)| self.noises[*at].measured(**choice).is_none());
+            let unknown: Vec<(usize, usize)> = unknown.map(|(at, choice)| (at, *choice)).collect();
+            if unknown.is_empty() {
+                return Ok(Some(taken));
+            }
+            self.measure(&unknown, "Measuring what was chosen", progress)?;
+        }
+        Ok(self.allocate(budget, bits))
+    }
+
+    /// Runs the whole network with the choices taken.
+    fn try_out(&mut self, taken: &[usize], progress: &Progress) -> Result<AutoSetting, InferenceError> {
+        let mut recipe = self.base.clone();
+        for (noise, at) in self.noises.iter().zip(taken) {
+            let layer = &self.subject.network.layers[noise.layer()];
+            let chosen = noise.choices()[*at].exception(layer.layout.channels);
+            let own = recipe.layers.entry(layer.name.clone()).or_default();
+            (own.weight_bits, own.expand_ratio, own.clip) = (chosen.weight_bits, chosen.expand_ratio, chosen.clip);
+        }
+        self.runs += 1;
+        AutoSetting::try_out(self.subject, recipe, self.bytes(taken), progress)
+    }
+
+    /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe.
+    fn within(&mut self, budget: u64, progress: &Progress) -> Result<Vec<(Origin, AutoSetting)>, InferenceError> {
+        let mut found = Vec::new();
+        let ways = [(Origin::Layers, None), (Origin::LayersAtSameBits, Some(self.base_bits))];
+        for (origin, bits) in ways {
+            if let Some(taken) = self.refined(budget, bits, progress)? {
+                progress.start(1, "Trying the whole");
+                found.push((origin, self.try_out(&taken, progress)?));
+            }
+        }
+        if found.is_empty() {
+            let least: u64 = self.least().iter().sum();
+            let reason = format!("{budget} bytes are too few: the quantized weights take at least {least}");
+            return Err(InferenceError::OutOfReach(reason));
+        }
+        Ok(found)
+    }
+
+    /// The smallest choice of each layer, bytes.
+    fn least(&self) -> Vec<u64> {
+        let least = |noise: &LayerNoise| noise.choices().iter().map(|choice| choice.bytes).min().unwrap_or(0);
+        self.noises.iter().map(least).collect()
+    }
+
+    /// The choices by layers with the fewest bytes that reach an accuracy on the samples to choose on.
+    fn reaching(&mut self, accuracy: f64, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+        let most = |noise: &LayerNoise| noise.choices().iter().map(|choice| choice.bytes).max().unwrap_or(0);
+        let mut high: u64 = self.noises.iter().map(most).sum();
+        let mut low: u64 = self.least().iter().sum();
+        let mut best: Option<AutoSetting> = None;
+        let mut highest = 0.0_f64;
+        let mut budget = high;
+        for probe in 0..PROBES {
+            let Some(taken) = self.refined(budget, None, progress)? else {
+                break;
+            };
+            progress.start(PROBES as u64, format!("Trying {budget} bytes"));
+            progress.advance(probe as u64);
+            let tried = self.try_out(&taken, progress)?;
+            highest = highest.max(tried.chosen_on.accuracy());
+            if tried.chosen_on.accuracy() >= accuracy {
+                high = tried.bytes.min(budget);
+                best = Some(tried);
+            } else if best.is_none() {
+                break;
+            } else {
+                low = budget;
+            }
+            if high as f64 <= low as f64 * NEAR {
+                break;
+            }
+            budget = (low as f64 * high as f64).sqrt() as u64;
+        }
+        best.ok_or_else(|| {
+            InferenceError::OutOfReach(format!(
+                "no choice reaches {:.2} % on the samples to choose on: the most is {:.2} %",
+                accuracy * 100.0,
+                highest * 100.0
+            ))
+        })
+    }
+
+    /// Of the uniform settings within `budget` the one with the least noise.
+    fn uniform(&mut self, budget: u64, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+        let mut bits: Vec<u8> = self.options.bits.clone();
+        bits.push(self.base_bits);
+        bits.sort_unstable();
+        bits.dedup();
+        let mut fitting: Vec<u8> = (bits.iter().copied())
+            .filter(|bits| self.uniform_bytes(*bits, 0.0) <= budget)
+            .collect();
+        if fitting.is_empty() {
+            fitting.extend(bits.first());
+        }
+        let tried = fitting.len().saturating_sub(UNIFORM_BITS);
+        let mut recipes: Vec<(Recipe, u64)> = Vec::new();
+        for &bits in fitting[tried..].iter().rev() {
+            let mut ratios = vec![0.0, self.largest_ratio(bits, budget)];
+            ratios.dedup();
+            for expand_ratio in ratios {
+                let bytes = self.uniform_bytes(bits, expand_ratio);
+                recipes.extend(self.options.clips.iter().map(|clip| {
+                    let recipe = Recipe {
+                        weight_bits: Bits::Grid(bits),
+                        expand_ratio,
+                        clip: *clip,
+                        ..self.base.clone()
+                    };
+                    (recipe, bytes)
+                }));
+            }
+        }
+        progress.start(recipes.len() as u64, "Trying uniform settings");
+        let mut best: Option<AutoSetting> = None;
+        for (recipe, bytes) in recipes {
+            progress.check()?;
+            self.runs += 1;
+            let tried = AutoSetting::try_out(self.subject, recipe, bytes, progress)?;
+            if best
+                .as_ref()
+                .is_none_or(|best| tried.chosen_on.noise() < best.chosen_on.noise())
+            {
+                best = Some(tried);
+            }
+            progress.advance(1);
+        }
+        best.ok_or_else(|| InferenceError::OutOfReach("no uniform setting could be tried".to_owned()))
+    }
+
+    fn uniform_bytes(&self, bits: u8, expand_ratio: f64) -> u64 {
+        let chosen: Vec<(usize, u8, usize)> = (self.noises.iter())
+            .map(|noise| (noise.layer(), bits, self.uniform_splits(noise.layer(), expand_ratio)))
+            .collect();
+        self.cost.total(&chosen)
+    }
+
+    fn uniform_splits(&self, layer: usize, expand_ratio: f64) -> usize {
+        let layer = &self.subject.network.layers[layer];
+        match layer.support {
+            Support::Split => split_count(&layer.layout, expand_ratio),
+            _ => 0,
+        }
+    }
+
+    /// The largest ratio that keeps a uniform setting within `budget`.
+    fn largest_ratio(&self, bits: u8, budget: u64) -> f64 {
+        let ratio = |steps: u32| f64::from(steps) * RATIO_STEP;
+        let (mut fits, mut beyond) = (0, (1.0 / RATIO_STEP) as u32 + 1);
+        while beyond - fits > 1 {
+            let middle = fits + (beyond - fits) / 2;
+            if self.uniform_bytes(bits, ratio(middle)) <= budget {
+                fits = middle;
+            } else {
+                beyond = middle;
+            }
+        }
+        ratio(fits)
+    }
+
+    fn plain(&mut self, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+        self.runs += 1;
+        AutoSetting::try_out(self.subject, self.base.clone(), self.cost.plain(), progress)
+    }
+
+    /// What `recipe` says of the layers.
+    fn layers_of(&self, recipe: &Recipe) -> Vec<AutoLayer> {
+        let network = self.subject.network;
+        let of = |noise: &LayerNoise| {
+            let (index, layer) = (noise.layer(), &network.layers[noise.layer()]);
+            let settings = recipe.settings(network, index);
+            let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+            let splits = self.uniform_splits(index, settings.expand_ratio);
+            let same = |choice: usize| {
+                let of = &noise.choices()[choice];
+                (of.bits, of.splits, of.clip) == (bits, splits, settings.clip)
+            };
+            AutoLayer {
+                name: layer.name.clone(),
+                weight_bits: settings.weight_bits,
+                expand_ratio: ratio_of(splits, layer.layout.channels),
+                splits,
+                clip: settings.clip,
+                bytes: self.cost.with_one(index, bits, splits),
+                plain_bytes: self.cost.plain_of(index),
+                output_noise: (0..noise.choices().len())
+                    .find(|at| same(*at))
+                    .map(|at| noise.noise_of(at)),
+            }
+        };
+        self.noises.iter().map(of).collect()
+    }
+}

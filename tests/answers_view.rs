@@ -1,0 +1,146 @@
+//! The view of changed answers, driven through its labels: classes, verdicts, samples; of text the losses and how it goes on.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on has failed"
+)]
+
+#[path = "common/window.rs"]
+mod window;
+
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+use splitscope::inference::ChangedAnswers;
+use splitscope::session::Action;
+use window::{Window, builder, click, open_text, open_with, session, settle, texts};
+
+fn changed(window: &Window) -> ChangedAnswers {
+    let open = session(window).open().unwrap();
+    open.evaluated().unwrap().1.preview.answers.clone()
+}
+
+#[test]
+fn a_click_on_a_cell_shows_its_samples_and_a_verdict_those_that_broke() {
+    let mut window = open_with(builder(), "demo:fashion", 200);
+    click(&mut window, "Answers");
+    let found = changed(&window);
+    let verdicts = found.verdicts.unwrap();
+    assert!(verdicts.broken > 10 && found.cells.len() > 3, "{verdicts:?}");
+    window.get_by_label(&format!("{} of 200 first answers changed", found.count()));
+
+    let first = &found.cells[0];
+    let name = |class: usize| {
+        session(&window)
+            .open()
+            .unwrap()
+            .data()
+            .unwrap()
+            .class_name(class)
+            .unwrap()
+            .to_owned()
+    };
+    let pair = format!("{} → {}", name(first.from), name(first.to));
+    let samples = first.samples.len();
+    let noun = if samples == 1 { "sample" } else { "samples" };
+    let cell = format!("{pair}: {samples} {noun}");
+    window.get_by_role_and_label(Role::Button, &cell).click();
+    settle(&mut window);
+    // The cell, and above the samples what they are.
+    assert_eq!(texts(&window, &cell).len(), 2);
+    click(&mut window, "show all");
+
+    click(&mut window, &format!("{} right → wrong", verdicts.broken));
+    window.get_by_label(&format!("all changes: {} samples", verdicts.broken));
+}
+
+#[test]
+fn without_labels_nobody_says_what_is_right() {
+    let mut window = open_with(builder(), "demo:fashion", 60);
+    window.state_mut().act(Action::UseNoise);
+    settle(&mut window);
+    click(&mut window, "Answers");
+    assert!(texts(&window, "right → wrong").is_empty());
+    assert_eq!(texts(&window, "no labels").len(), 1);
+}
+
+#[test]
+fn each_character_of_a_text_tells_its_loss() {
+    let mut window = open_text(300);
+    click(&mut window, "Answers");
+    click(&mut window, "loss per character");
+    let open = session(&window).open().unwrap();
+    let losses = open.evaluated().unwrap().1.preview.losses.clone().unwrap();
+    assert_eq!(losses.float.len(), 300);
+    let data = open.data().unwrap().clone();
+    let lines = texts(&window, "Text: ");
+    assert!(lines.len() > 3, "{lines:?}");
+    // The first line is the beginning of what was predicted.
+    let start: String = (0..8)
+        .filter_map(|sample| data.class_name(data.label(sample)?))
+        .collect();
+    assert!(
+        lines[0][6..].starts_with(&start.replace('\n', "↵")),
+        "{:?} {start:?}",
+        lines[0]
+    );
+
+    let line = window.get_by_label(&lines[0]).rect();
+    window.hover_at(line.left_center() + egui::vec2(3.0, 0.0));
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    window.run_steps(60);
+    window.get_by_label_contains("character 1\n");
+    window.get_by_label_contains("difference: ");
+}
+
+#[test]
+fn both_networks_go_on_from_what_is_typed() {
+    let mut window = open_text(200);
+    click(&mut window, "Answers");
+    assert!(
+        session(&window).open().unwrap().continuation().prompt().is_none(),
+        "nobody looks"
+    );
+    click(&mut window, "continuation");
+    let open = session(&window).open().unwrap();
+    assert!(!open.continuation().float().rows().is_empty());
+    let written = open.continuation().float().rows().concat();
+    window.get_by_label(&format!("float writes: {written}"));
+
+    let field = |window: &mut Window, key: egui::Key| {
+        window.key_press_modifiers(egui::Modifiers::COMMAND, key);
+    };
+    window.get_by_label("Go on from").focus();
+    window.run_steps(2);
+    field(&mut window, egui::Key::A);
+    window.get_by_label("Go on from").type_text("ROMEO: é");
+    settle(&mut window);
+    assert_eq!(texts(&window, "vocabulary has no 'é'").len(), 1);
+    field(&mut window, egui::Key::A);
+    window.get_by_label("Go on from").type_text("ROMEO:");
+    settle(&mut window);
+    let open = session(&window).open().unwrap();
+    assert_eq!(open.continuation().prompt().unwrap().text, "ROMEO:");
+    assert!(open.continuation_is_current());
+    click(&mut window, "drawn");
+    let greedy = written;
+    let drawn = session(&window).open().unwrap().continuation().float().rows().concat();
+    assert_ne!(drawn, greedy);
+}
+
+#[test]
+fn a_picture_that_is_dropped_in_shows_both_answers_until_it_is_forgotten() {
+    let mut window = open_with(builder(), "demo:fashion", 60);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("boot.png");
+    image::ImageBuffer::from_fn(40, 40, |x, y| image::Luma([if x + y > 40 { 200_u8 } else { 0 }]))
+        .save(&path)
+        .unwrap();
+    window.input_mut().dropped_files.push(window::dropped(&path));
+    settle(&mut window);
+    assert_eq!(session(&window).open().unwrap().trials().all().len(), 1);
+    window.get_by_label_contains("boot.png");
+    click(&mut window, "Forget boot.png");
+    assert!(session(&window).open().unwrap().trials().all().is_empty());
+    assert!(texts(&window, "boot.png").is_empty());
+}
