@@ -143,7 +143,7 @@ pub(super) fn both(readers: &[Reader<'_>; 2], pairs: &[Pair], pair: &Pair) -> Re
     first += more;
     let (other, more) = narrowed(readers, pairs, pair, 1, other, &one)?;
     second += more;
-    let seen = laid_together(one, other, || {
+    let [one, other] = laid_together(one, other, || {
         let layer = |which: usize| &readers[which].network.layers[pair.layers[which]];
         format!(
             "the shapes {:?} and {:?} do not belong to each other",
@@ -151,7 +151,11 @@ pub(super) fn both(readers: &[Reader<'_>; 2], pairs: &[Pair], pair: &Pair) -> Re
             layer(1).shape
         )
     })?;
-    Ok((seen, [first, second]))
+    let other = match gate_order(readers, pair) {
+        Some(order) => nearer(&one, other, |seen| with_gates(seen, order)),
+        None => other,
+    };
+    Ok(([one, other], [first, second]))
 }
 
 /// `seen`, of network `which`, without the copies that no `Gather` tells of but that make it wider than `target`: rows that
@@ -260,12 +264,48 @@ fn laid_together(one: Seen, other: Seen, unfit: impl Fn() -> String) -> Result<[
     }
     if one.may_be_turned != other.may_be_turned {
         // Which way round a square matrix lies, a file without a graph does not tell: the nearer way is taken.
-        let values = turned(&other.values, other.layout);
-        if distance(&one.values, &values) < distance(&one.values, &other.values) {
-            return Ok([one, Seen { values, ..other }]);
-        }
+        let other = nearer(&one, other, |seen| turned(&seen.values, seen.layout));
+        return Ok([one, other]);
     }
     Ok([one, other])
+}
+
+/// `other`, or what `altered` makes of it if that is nearer to `one`.
+fn nearer(one: &Seen, other: Seen, altered: impl Fn(&Seen) -> Vec<f32>) -> Seen {
+    let values = altered(&other);
+    if distance(&one.values, &values) < distance(&one.values, &other.values) {
+        Seen { values, ..other }
+    } else {
+        other
+    }
+}
+
+/// Which gates of the first network's cell stand where the second has its first, second, … if one is a cell of a graph and the
+/// other a tensor of a file without a graph: ONNX has input, output, forget, cell and update, reset, hidden; torch input,
+/// forget, cell, output and reset, update, new.
+fn gate_order(readers: &[Reader<'_>; 2], pair: &Pair) -> Option<&'static [usize]> {
+    let layer = |which: usize| &readers[which].network.layers[pair.layers[which]];
+    let is_tensor = [0, 1].map(|which| layer(which).kind == LayerKind::Tensor);
+    let gates = [0, 1].map(|which| readers[which].gates(pair.layers[which]));
+    match (is_tensor, gates) {
+        ([true, false], [_, Some(4)]) => Some(&[0, 2, 3, 1]),
+        ([false, true], [Some(4), _]) => Some(&[0, 3, 1, 2]),
+        ([true, false], [_, Some(3)]) | ([false, true], [Some(3), _]) => Some(&[1, 0, 2]),
+        _ => None,
+    }
+}
+
+/// The weights of a cell in one direction with the gates at the places `order`.
+fn with_gates(seen: &Seen, order: &[usize]) -> Vec<f32> {
+    let gate = seen.values.len() / order.len();
+    if gate * order.len() != seen.values.len() {
+        return seen.values.clone();
+    }
+    order
+        .iter()
+        .flat_map(|place| &seen.values[place * gate..][..gate])
+        .copied()
+        .collect()
 }
 
 fn distance(one: &[f32], other: &[f32]) -> f64 {

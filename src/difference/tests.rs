@@ -166,3 +166,43 @@ fn a_comparison_can_be_cancelled() {
     progress.cancel();
     assert!(NetworkDifference::between(&one, &one, &progress).is_err());
 }
+
+/// Gates of ONNX are input, output, forget, cell; those of torch input, forget, cell, output. Of a GRU: update, reset, hidden
+/// against reset, update, new (documentation of both operators and of `torch.nn`).
+#[test]
+fn a_cell_is_compared_with_the_tensors_of_torch_gate_by_gate() {
+    let cell = |op: &str, rows: usize, values: &[f32]| {
+        let hidden = int_attribute("hidden_size", 1);
+        let weights = [("w", 2), ("r", 1)].map(|(name, inputs)| {
+            let values = &values[..rows * inputs];
+            float_tensor(name, &[1, rows, inputs], values)
+        });
+        network(
+            vec![node(op, "cell", ["x", "w", "r"], ["y"], vec![hidden])],
+            weights.to_vec(),
+        )
+    };
+    let lstm = cell("LSTM", 4, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    let torch = tensors(vec![
+        float_tensor("lstm.weight_ih_l9", &[4, 2], &[1.0, 2.0, 5.0, 6.0, 7.0, 8.0, 3.0, 4.0]),
+        float_tensor("lstm.weight_hh_l9", &[4, 1], &[1.0, 3.0, 4.0, 2.0]),
+    ]);
+    let gru = cell("GRU", 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    let torch_gru = tensors(vec![float_tensor(
+        "gru.weight_ih_l9",
+        &[3, 2],
+        &[3.0, 4.0, 1.0, 2.0, 5.0, 6.0],
+    )]);
+    for (graph, file) in [(&lstm, &torch), (&gru, &torch_gru)] {
+        for (one, other) in [(graph, file), (file, graph)] {
+            let found = between(one, other);
+            assert!(
+                found
+                    .layers
+                    .iter()
+                    .all(|layer| layer.weights.as_ref().is_ok_and(WeightDifference::is_equal))
+            );
+            assert_eq!(found.layers.len(), file.layers.len());
+        }
+    }
+}
