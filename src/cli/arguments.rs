@@ -235,12 +235,7 @@ pub(super) struct SweepArguments {
 
 /// `splitscope auto`.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain \
-                  network a budget in % refers to, and --expand-ratio and --clip are chosen anew.\n\
-                  It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the \
-                  rest of --data; without data, on noise of two seeds."
-)]
+#[command(after_help = examples::AUTO)]
 pub(super) struct AutoArguments {
     /// Network: an .onnx file, demo:fashion or demo:shakespeare
     pub(super) model: String,

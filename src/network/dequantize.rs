@@ -1,9 +1,10 @@
 //! The weights of a layer as the numbers that its input is multiplied by: integers with their scale.
 
 use super::graphs::graph_at;
-use super::layer::Layer;
+use super::integer_grid::scale_slots;
+use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
-use crate::onnx::build::{attribute_int, is_standard_domain};
+use crate::onnx::build::attribute_int;
 use crate::onnx::schema::data_type;
 use crate::onnx::{FloatData, GraphProto, NodeProto, TensorProto, numbers};
 use rayon::prelude::*;
@@ -57,32 +58,19 @@ impl Network {
         let Some(node) = self.node(layer).filter(|_| grids.is_empty()) else {
             return Ok(grids);
         };
-        let slots = match (node.op_type(), layer.weight_input) {
-            ("QLinearConv" | "QLinearMatMul" | "QGemm", slot) => Some([slot + 1, slot + 2]),
-            ("DynamicQuantizeMatMul", 1) => Some([2, 3]),
-            ("MatMulIntegerToFloat", 1) => Some([3, 5]),
-            ("ConvInteger" | "MatMulInteger", _) => {
-                return Err(format!("{} keeps the scale of its weights elsewhere", node.op_type()));
-            }
-            (_, _) if !is_standard_domain(node.domain()) && layer.support.why_not_split().is_some() => {
-                return Err(format!("{}: the scale of its weights is not known", node.op_type()));
-            }
-            _ => None,
+        let elsewhere = || format!("{}: the scale of its weights is not beside them", node.op_type());
+        let Some((scale, zero)) = scale_slots(node.op_type(), layer.weight_input) else {
+            let is_quantized = layer.kind == LayerKind::Quantized;
+            return if is_quantized { Err(elsewhere()) } else { Ok(grids) };
         };
-        if let Some(slots) = slots {
-            let axes: Vec<usize> = (0..layer.shape.len()).collect();
-            let mut grid = Conversion::of(home, node, slots, &axes, layer, false)?;
-            if let Place::Axis { inner, size } = &mut grid.place {
-                // These operators have their scales along the output channels.
-                let axis = if node.op_type() == "QLinearConv" {
-                    0
-                } else {
-                    layer.shape.len().saturating_sub(1)
-                };
-                (*inner, *size) = along(&layer.shape, axis);
-            }
-            grids.push(grid);
+        let axes: Vec<usize> = (0..layer.shape.len()).collect();
+        let slots = [scale.ok_or_else(elsewhere)?, zero];
+        let mut grid = Conversion::of(home, node, slots, &axes, layer, false)?;
+        if let Place::Axis { inner, size } = &mut grid.place {
+            // These operators have their scales along the output channels.
+            (*inner, *size) = along(&layer.shape, layer.output_axis());
         }
+        grids.push(grid);
         Ok(grids)
     }
 }

@@ -1,6 +1,7 @@
 //! The integers of a layer that is quantized already, and what they stand for: how often each level of the grid is used,
 //! and by which scale and zero-point a level becomes a number.
 
+use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError, graphs};
 use crate::onnx::build::attribute_int;
@@ -220,16 +221,7 @@ impl Network {
         }
         let node = self.node(layer)?;
         let own = layer.weight_input;
-        let (scale, zero_point) = match node.op_type() {
-            "QLinearConv" | "NhwcQLinearConv" | "QLinearMatMul" | "QGemm" => (Some(own + 1), own + 2),
-            "ConvInteger" | "MatMulInteger" => (None, own + 2),
-            "MatMulIntegerToFloat" => (Some(own + 2), own + 4),
-            "DynamicQuantizeMatMul" => (Some(2), 3),
-            "QAttention" => (Some(4), 7),
-            "DynamicQuantizeLSTM" if own == Layer::RECURRENT_WEIGHT => (Some(10), 11),
-            "DynamicQuantizeLSTM" => (Some(8), 9),
-            _ => return None,
-        };
+        let (scale, zero_point) = scale_slots(node.op_type(), own)?;
         let axis = i64::try_from(layer.output_axis()).unwrap_or(0);
         Some(Places {
             node,
@@ -248,17 +240,26 @@ impl Network {
     /// The constant called `name` where the weight of `layer` is kept, else in the main graph.
     fn constant(&self, layer: &Layer, name: &str) -> Option<&TensorProto> {
         let main = self.model.graph.as_ref();
-        [self.home(layer), main].into_iter().flatten().find_map(|graph| {
-            let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
-            initializer.or_else(|| {
-                let node = graph
-                    .node
-                    .iter()
-                    .find(|node| node.output.first().is_some_and(|out| out == name))?;
-                super::discover::constant_tensor(node)
-            })
-        })
+        [self.home(layer), main]
+            .into_iter()
+            .flatten()
+            .find_map(|graph| constant(graph, name))
     }
+}
+
+/// Which inputs of an operator whose input `own` is its weight are the scale and the zero-point of that weight; no scale where
+/// the operator leaves it to others. `None` for operators that take no integers.
+pub(super) fn scale_slots(operator: &str, own: usize) -> Option<(Option<usize>, usize)> {
+    Some(match operator {
+        "QLinearConv" | "NhwcQLinearConv" | "QLinearMatMul" | "QGemm" => (Some(own + 1), own + 2),
+        "ConvInteger" | "MatMulInteger" => (None, own + 2),
+        "MatMulIntegerToFloat" => (Some(own + 2), own + 4),
+        "DynamicQuantizeMatMul" => (Some(2), 3),
+        "QAttention" => (Some(4), 7),
+        "DynamicQuantizeLSTM" if own == Layer::RECURRENT_WEIGHT => (Some(10), 11),
+        "DynamicQuantizeLSTM" => (Some(8), 9),
+        _ => return None,
+    })
 }
 
 /// Where a node has the scale and the zero-point of a weight.

@@ -23,6 +23,15 @@ pub(super) const SWEEP: &str = "Examples:
   splitscope sweep demo:fashion --data demo:fashion --weight-bits 4,3 --expand-ratio 0,0.05 --clip none,mse
   splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume";
 
+pub(super) const AUTO: &str = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain network a \
+     budget in % refers to, and --expand-ratio and --clip are chosen anew.
+It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the rest of --data; \
+     without data, on noise of two seeds.
+
+Examples:
+  splitscope auto demo:fashion --data demo:fashion --weight-bits 4
+  splitscope auto model.onnx --data images --target-accuracy 0.9 --json";
+
 pub(super) const DIFF: &str = "Examples:
   splitscope diff model.onnx exported.onnx
   splitscope diff model.onnx exported.onnx --data images --json
