@@ -82,7 +82,7 @@ fn settings_ui(ui: &mut Ui, result: &AutoResult) {
                 ui.label(note(title));
             }
             ui.end_row();
-            let mut row = |ui: &mut Ui, name: String, setting: &AutoSetting| {
+            let row = |ui: &mut Ui, name: String, setting: &AutoSetting| {
                 ui.scope(|ui| {
                     ui.set_min_width(NAME);
                     ui.label(name);
