@@ -90,6 +90,7 @@ fn help_and_version_go_to_standard_output() {
         &["evaluate", "--help"],
         &["sensitivity", "--help"],
         &["sweep", "--help"],
+        &["auto", "--help"],
     ] {
         assert!(succeeds(words).contains("Usage: splitscope"), "{words:?}");
     }
@@ -605,6 +606,60 @@ fn sensitivity_has_a_row_for_each_layer_that_the_recipe_quantizes() {
         table.starts_with("noise") && table.contains("outputs dB") && !table.contains("top-1"),
         "{table}"
     );
+}
+
+#[test]
+fn auto_writes_a_recipe_that_gives_what_it_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auto.toml");
+    let words = [
+        "auto",
+        "demo:fashion",
+        "--weight-bits",
+        "4",
+        "--float-layer",
+        "conv1",
+        "--layer-bits",
+        "3,4,5",
+        "--layer-clips",
+        "none,mse",
+        "--limit",
+        "30",
+        "--choose-limit",
+        "20",
+    ];
+    let data = ["--data", "demo:fashion"];
+    let report = json(&succeeds(
+        &[&words[..], &data, &["--budget", "3%", "--json", "-o", text(&path)]].concat(),
+    ));
+    let auto = &report["auto"];
+    assert!(auto["bytes"].as_u64().unwrap() <= report["budget_bytes"].as_u64().unwrap());
+    assert_eq!(report["layers"].as_array().unwrap().len(), 21);
+    assert_eq!(
+        (&report["chosen_on"]["samples"], &report["judged_on"]["samples"]),
+        (&Value::from(20), &Value::from(30))
+    );
+    let evaluate = [
+        "evaluate",
+        "demo:fashion",
+        "--limit",
+        "30",
+        "--json",
+        "--recipe",
+        text(&path),
+    ];
+    let evaluation = json(&succeeds(&[&evaluate[..], &data].concat()));
+    assert_eq!(evaluation["sqnr_db"], auto["judged_on"]["sqnr_db"]);
+    assert_eq!(evaluation["quantized"]["top1"], auto["judged_on"]["top1"]);
+
+    assert!(fails(&[&words[..], &["--budget", "900"]].concat()).contains("900 bytes are too few"));
+    for wrong in [
+        &["--budget", "much"][..],
+        &["--layer-bits", "9"],
+        &["--target-accuracy", "930"],
+    ] {
+        refused(&[&["auto", "demo:fashion"][..], wrong].concat());
+    }
 }
 
 #[test]

@@ -182,10 +182,9 @@ fn residual(seed: u64) -> Network {
     nodes.push(node("GlobalAveragePool", "pool", [value], ["p"], vec![]));
     nodes.push(node("Flatten", "flatten", ["p"], ["y"], vec![]));
     let port = |name: &str, sizes: &[i64]| {
-        use tensor_shape_proto::{Dimension, Value};
-        let dim = |size: &i64| Dimension {
-            value: (*size > 0).then_some(Value::DimValue(*size)),
-            ..Dimension::default()
+        let dim = |size: &i64| tensor_shape_proto::Dimension {
+            value: (*size > 0).then_some(tensor_shape_proto::Value::DimValue(*size)),
+            ..Default::default()
         };
         let shape = TensorShapeProto {
             dim: sizes.iter().map(dim).collect(),

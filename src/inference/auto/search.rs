@@ -47,7 +47,6 @@ pub fn auto(
             (found.bytes, accuracy, vec![(Origin::Layers, found)])
         }
     };
-    progress.start(1, "Trying uniform settings");
     let mut uniform = search.uniform(budget, progress)?;
     candidates.push((Origin::Uniform, uniform.clone()));
     // Of equal ones the first: choices by layers before the uniform setting.
@@ -240,7 +239,12 @@ impl<'a> Search<'a> {
     /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe.
     fn within(&mut self, budget: u64, progress: &Progress) -> Result<Vec<(Origin, AutoSetting)>, InferenceError> {
         let mut found = Vec::new();
-        let ways = [(Origin::Layers, None), (Origin::LayersAtSameBits, Some(self.base_bits))];
+        let same_bits = (Origin::LayersAtSameBits, Some(self.base_bits));
+        let ways = if self.options.bits == [self.base_bits] {
+            vec![same_bits]
+        } else {
+            vec![(Origin::Layers, None), same_bits]
+        };
         for (origin, bits) in ways {
             if let Some(taken) = self.refined(budget, bits, progress)? {
                 progress.start(1, "Trying the whole");

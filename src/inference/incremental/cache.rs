@@ -3,6 +3,7 @@
 use super::signature::Fingerprint;
 use rten::Value;
 use rten_tensor::prelude::*;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -10,19 +11,19 @@ use std::sync::Arc;
 pub(super) type LiveValues = Arc<Vec<(Fingerprint, Value)>>;
 
 /// Values of batches at cuts.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct ActivationCache {
-    entries: Vec<Entry>,
+    entries: HashMap<Place, Entry>,
     bytes: usize,
     most: usize,
     /// Counts uses.
     clock: u64,
 }
 
-#[derive(Debug)]
+/// A cut, and the samples of a batch.
+type Place = (Fingerprint, Range<usize>);
+
 struct Entry {
-    cut: Fingerprint,
-    batch: Range<usize>,
     values: LiveValues,
     bytes: usize,
     used: u64,
@@ -44,42 +45,42 @@ impl ActivationCache {
 
     /// Whether the values of a batch at a cut are there.
     pub(super) fn holds(&self, cut: Fingerprint, batch: &Range<usize>) -> bool {
-        self.entries
-            .iter()
-            .any(|entry| entry.cut == cut && entry.batch == *batch)
+        self.entries.contains_key(&(cut, batch.clone()))
     }
 
     /// The values of a batch at a cut.
     pub(super) fn get(&mut self, cut: Fingerprint, batch: &Range<usize>) -> Option<LiveValues> {
+        let entry = self.entries.get_mut(&(cut, batch.clone()))?;
         self.clock += 1;
-        let entry = (self.entries.iter_mut()).find(|entry| entry.cut == cut && entry.batch == *batch)?;
         entry.used = self.clock;
         Some(Arc::clone(&entry.values))
     }
 
     /// Keeps the values of a batch at a cut, if they fit. Values of the same cut never make room for each other: of data that are
     /// too large the first batches stay, instead of each driving out the one that is needed next.
-    pub(super) fn put(&mut self, cut: Fingerprint, batch: Range<usize>, values: Vec<(Fingerprint, Value)>) {
+    pub(super) fn put(&mut self, cut: Fingerprint, batch: &Range<usize>, values: Vec<(Fingerprint, Value)>) {
         let bytes: usize = values.iter().map(|(_, value)| bytes_of(value)).sum();
-        if self.holds(cut, &batch) || bytes > self.most {
+        if self.holds(cut, batch) || bytes > self.most {
             return;
         }
         while self.bytes + bytes > self.most {
-            let others = self.entries.iter().enumerate().filter(|(_, entry)| entry.cut != cut);
-            let Some((oldest, _)) = others.min_by_key(|(_, entry)| entry.used) else {
+            let others = self.entries.iter().filter(|((of, _), _)| *of != cut);
+            let Some(oldest) = others
+                .min_by_key(|(_, entry)| entry.used)
+                .map(|(place, _)| place.clone())
+            else {
                 return;
             };
-            self.bytes -= self.entries.swap_remove(oldest).bytes;
+            self.bytes -= self.entries.remove(&oldest).map_or(0, |entry| entry.bytes);
         }
         self.clock += 1;
         self.bytes += bytes;
-        self.entries.push(Entry {
-            cut,
-            batch,
+        let entry = Entry {
             values: Arc::new(values),
             bytes,
             used: self.clock,
-        });
+        };
+        self.entries.insert((cut, batch.clone()), entry);
     }
 }
 
@@ -105,11 +106,11 @@ mod tests {
     fn what_was_not_used_for_longest_goes_first() {
         let mut cache = ActivationCache::new(100);
         for cut in 1..=3 {
-            cache.put(cut, 0..4, values(8));
+            cache.put(cut, &(0..4), values(8));
         }
         assert_eq!(cache.bytes(), 96);
         assert!(cache.get(1, &(0..4)).is_some());
-        cache.put(4, 0..4, values(8));
+        cache.put(4, &(0..4), values(8));
         let held: Vec<Fingerprint> = (1..=4).filter(|cut| cache.holds(*cut, &(0..4))).collect();
         assert_eq!((held, cache.bytes()), (vec![1, 3, 4], 96));
     }
@@ -118,12 +119,12 @@ mod tests {
     fn batches_of_one_cut_do_not_drive_each_other_out() {
         let mut cache = ActivationCache::new(100);
         for at in 0..5 {
-            cache.put(1, at..at + 1, values(10));
+            cache.put(1, &(at..at + 1), values(10));
         }
         assert!(cache.holds(1, &(0..1)) && cache.holds(1, &(1..2)) && !cache.holds(1, &(2..3)));
-        cache.put(2, 0..1, values(30));
+        cache.put(2, &(0..1), values(30));
         assert!(!cache.holds(2, &(0..1)), "larger than all there is room for");
-        cache.put(2, 0..1, values(20));
+        cache.put(2, &(0..1), values(20));
         assert_eq!((cache.holds(2, &(0..1)), cache.bytes()), (true, 80));
     }
 }

@@ -205,18 +205,18 @@ impl<D: Borrow<Dataset>> Incremental<D> {
             let Some((_, answer)) = computed.pop().filter(|(name, _)| *name == output) else {
                 return Ok(None);
             };
-            let find = |name: &str| {
-                let computed = computed
+            let mut take = |name: &str| match computed.iter().position(|(of, _)| *of == name) {
+                Some(at) => Some(computed.swap_remove(at).1),
+                None => given
                     .iter()
-                    .find(|(other, _)| *other == name)
-                    .map(|(_, value)| value);
-                computed.or_else(|| given.iter().find(|(other, _)| *other == name).map(|(_, value)| *value))
+                    .find(|(of, _)| *of == name)
+                    .map(|(_, value)| (*value).clone()),
             };
             let kept: Option<Vec<_>> = (signature.live(place))
-                .map(|(name, fingerprint)| Some((fingerprint, find(name)?.clone())))
+                .map(|(name, fingerprint)| Some((fingerprint, take(name)?)))
                 .collect();
             if let Some(kept) = kept {
-                self.with(|state| state.cache.put(place.key, batch.clone(), kept));
+                self.with(|state| state.cache.put(place.key, batch, kept));
             }
             return Ok(Some((answer, cut)));
         }
