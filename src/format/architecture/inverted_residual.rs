@@ -20,7 +20,8 @@ pub(super) fn from_tensorflow(net: &mut Net<'_>) -> bool {
         );
         return false;
     };
-    name.starts_with("tf_")
+    // Those pruned by Aflalo et al. 2020 pad so too.
+    name.starts_with("tf_") || name.ends_with("_pruned")
 }
 
 /// How all the blocks of a network compute.

@@ -137,16 +137,20 @@ fn build_timm(net: &mut Net<'_>) -> Output {
     let plain: Vec<_> = table.iter().map(|(_, stride, _)| (3, *stride, Relu)).collect();
     let table = if minimal { plain.as_slice() } else { table };
     let activation = if minimal { Relu } else { HardSwish };
+    // timm's first weights (`mobilenetv3_rw`), before its names were those of the paper: the head has no bias, and a gate has
+    // the activation of its block.
+    let first = !net.dict.has("conv_head.bias");
     let style = Style {
         activation,
-        epsilon: if tensorflow { WIDE_EPSILON } else { EPSILON },
+        epsilon: if tensorflow || first { WIDE_EPSILON } else { EPSILON },
         tensorflow,
     };
     let stem = ["conv_stem", "bn1"].map(str::to_owned);
     let last = ["conv", "bn1"].map(|part| format!("blocks.{last}.0.{part}"));
     let x = features(net, table, style, [&stem, &last], |net, number| {
         let place = (places.get(number).cloned()).unwrap_or_else(|| format!("block {number}"));
-        let gate = net.dict.has(&format!("{place}.se")).then_some((Relu, true));
+        let inner = if first { table[number].2 } else { Relu };
+        let gate = net.dict.has(&format!("{place}.se")).then_some((inner, true));
         timm_names(net, place, gate)
     });
     let pooled = net.pool_to_pixel(&x, "global_pool");
