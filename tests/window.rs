@@ -232,7 +232,7 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
     ];
     let before = session(&window).open().unwrap().recipe().clone();
     for name in switches {
-        click(&mut window, name);
+        scroll_and_click(&mut window, name);
     }
     let recipe = session(&window).open().unwrap().recipe().clone();
     assert!(recipe.cross_layer_equalization && recipe.bias_correction && recipe.per_channel);
@@ -240,6 +240,8 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
     assert_ne!(recipe.fold_batch_norm, before.fold_batch_norm);
     window.get_by_role_and_label(Role::ComboBox, "Ranges from");
 
+    window.get_by_role_and_label(Role::ComboBox, "Clip").scroll_to_me();
+    window.run_steps(8);
     window.get_by_role_and_label(Role::ComboBox, "Clip").click();
     window.run_steps(3);
     click(&mut window, "percentile");

@@ -173,16 +173,24 @@ fn grid_marks(marks: Vec<figure::Mark>) -> Vec<GridMark> {
     marks.into_iter().map(grid_mark).collect()
 }
 
-/// A square of colour with its meaning, for the legend above a plot.
+/// A square of colour with its meaning, for the legend above a plot; in one piece, so that a line never ends between them.
 pub(super) fn swatch(ui: &mut Ui, color: Color32, meaning: &str, explanation: &str) {
-    ui.spacing_mut().item_spacing.x = 4.0;
-    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 10.0), Sense::hover());
-    ui.painter().rect_filled(rect, 2.0, color);
-    // In one piece: where it does not fit it goes to the next line.
-    ui.add(egui::Label::new(text::note(meaning)).extend())
-        .on_hover_text(explanation);
-    ui.add_space(8.0);
+    let font = TextStyle::Small.resolve(ui.style());
+    let ink = ui.visuals().weak_text_color();
+    let words = ui.painter().layout_no_wrap(meaning.to_owned(), font, ink);
+    let size = vec2(SWATCH + 4.0 + words.size().x, words.size().y.max(SWATCH));
+    let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, meaning));
+    let square = Rect::from_center_size(pos2(rect.min.x + SWATCH / 2.0, rect.center().y), vec2(SWATCH, SWATCH));
+    ui.painter().rect_filled(square, 2.0, color);
+    let place = pos2(square.max.x + 4.0, rect.center().y - words.size().y / 2.0);
+    ui.painter().galley(place, words, ink);
+    response.on_hover_text(explanation);
+    ui.add_space(4.0);
 }
+
+/// Side of a square of colour in a legend, points.
+const SWATCH: f32 = 10.0;
 
 /// Width of the scale of errors, points.
 const SCALE: f32 = 60.0;

@@ -6,11 +6,33 @@
     clippy::expect_used,
     reason = "a test that cannot go on has failed"
 )]
-#![allow(unreachable_pub, reason = "a module of test programs")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
 use egui::epaint::{ImageData, Primitive, Vertex};
 use egui::{Color32, ColorImage, TextureFilter, TextureId, TexturesDelta};
+use egui_kittest::{Harness, SnapshotOptions};
+use image::codecs::png::{CompressionType, FilterType, PngEncoder};
 use std::collections::HashMap;
+use std::path::Path;
+
+/// Compares the window with the picture `name` in `folder`; with `UPDATE_SNAPSHOTS` it becomes that picture, in as few bytes as
+/// PNG can.
+pub fn compare<S>(window: &mut Harness<'_, S>, folder: &str, name: &str, differing_pixels: usize) {
+    let options = SnapshotOptions::new()
+        .threshold(1.0)
+        .max_failed_pixels(differing_pixels)
+        .output_path(folder);
+    window.snapshot_options(name, &options);
+    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+        let path = Path::new(folder).join(format!("{name}.png"));
+        let picture = image::open(&path).unwrap().into_rgb8();
+        let mut bytes = Vec::new();
+        // Flat areas and repeated letters: no filter makes them smaller.
+        let encoder = PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter);
+        picture.write_with_encoder(encoder).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+    }
+}
 
 /// The renderer and its textures; `true` for those that are magnified without smoothing.
 #[derive(Default)]

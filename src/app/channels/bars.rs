@@ -64,10 +64,10 @@ impl Bars<'_> {
                         .color(faded(colors.handle, 0.5))
                         .width(1.0);
                     plot.hline(end.allow_hover(false));
-                    let name = format!(" the grid ends at {}", text::three_digits(threshold));
-                    let at = PlotPoint::new(plot.plot_bounds().min()[0], threshold);
+                    let name = format!("the grid ends at {} ", text::three_digits(threshold));
+                    let at = PlotPoint::new(plot.plot_bounds().max()[0], threshold);
                     let label = Text::new("threshold", at, egui::RichText::new(name).small()).color(colors.handle);
-                    plot.text(label.anchor(egui::Align2::LEFT_BOTTOM).allow_hover(false));
+                    plot.text(label.anchor(egui::Align2::RIGHT_TOP).allow_hover(false));
                 }
                 if let Some(grip) = line {
                     split_line(plot, open, self.view, grip, highest, colors.split, out);

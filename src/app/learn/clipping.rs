@@ -5,11 +5,11 @@ use super::super::{Outbox, text};
 use super::scene::{FIGURE, Scene, sentences};
 use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::plot::{Scale, number_marks, number_text};
+use crate::app::plot::{Scale, number_marks, number_text, swatch};
 use crate::quantization::{Clip, ExpectedError, Grid, expected_error};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::{Color32, Slider, Ui};
-use egui_plot::{Legend, Line, LineStyle, Plot, PlotPoints, VLine};
+use egui_plot::{Line, LineStyle, Plot, PlotPoints, VLine};
 
 /// Thresholds of the curve.
 const POINTS: u32 = 60;
@@ -27,7 +27,7 @@ pub(super) struct ClippingLesson {
 impl Default for ClippingLesson {
     fn default() -> Self {
         Self {
-            threshold: 100.0,
+            threshold: 40.0,
             curve: None,
         }
     }
@@ -116,6 +116,16 @@ fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, points: &[(f32, ExpectedError)], thre
         }),
     ];
     let places = |of: Part| -> Vec<[f64; 2]> { points.iter().map(|(t, error)| [f64::from(*t), of(error)]).collect() };
+    ui.horizontal_wrapped(|ui| {
+        let meanings = [
+            "Rounding and clipping together: the error of the layer.",
+            "From moving weights to the nearest value of the grid.",
+            "From cutting the weights that lie beyond the threshold.",
+        ];
+        for ((name, color, ..), meaning) in parts.iter().zip(meanings) {
+            swatch(ui, *color, name, meaning);
+        }
+    });
     let shown = Plot::new("lesson clipping")
         .height(FIGURE)
         .allow_zoom(false)
@@ -132,7 +142,6 @@ fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, points: &[(f32, ExpectedError)], thre
         .y_grid_spacer(|input| number_marks(&input, 40.0))
         .y_axis_formatter(|mark, _| number_text(&mark))
         .label_formatter(|_| None)
-        .legend(Legend::default())
         .show(ui, |plot| {
             for (name, color, style, of) in parts {
                 let line = Line::new(name, PlotPoints::from(places(of))).color(color);

@@ -8,10 +8,12 @@ use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, number_marks, number_text};
 use crate::session::Action;
 use egui::{Slider, Ui};
-use egui_plot::{Line, Plot, PlotPoints, VLine};
+use egui_plot::{Line, Plot, PlotPoints, Points, VLine};
 
 /// Percent of added channels at the end of the slider.
 const MOST: f64 = 20.0;
+/// Numbers of splits that get a dot each.
+const MOST_DOTS: usize = 60;
 
 pub(super) struct CostLesson {
     percent: f64,
@@ -89,18 +91,11 @@ impl CostLesson {
 fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, percent: impl Fn(usize) -> f64, ratio: f64, out: &mut Outbox) {
     let colors = tokens(ui);
     let levels = &scene.view.levels;
-    // Down in steps: nothing lies between two numbers of splits.
-    let mut points: Vec<[f64; 2]> = Vec::new();
-    for (splits, level) in levels
-        .iter()
-        .enumerate()
-        .take_while(|(splits, _)| percent(*splits) <= MOST * 1.5)
-    {
-        if let Some(last) = points.last() {
-            points.push([percent(splits), last[1]]);
-        }
-        points.push([percent(splits), f64::from(*level)]);
-    }
+    let shown_levels = levels.iter().enumerate();
+    let points: Vec<[f64; 2]> = shown_levels
+        .map(|(splits, level)| [percent(splits), f64::from(*level)])
+        .take_while(|[x, _]| *x <= MOST * 1.5)
+        .collect();
     let shown = Plot::new("lesson cost")
         .height(FIGURE)
         .allow_zoom(false)
@@ -124,6 +119,11 @@ fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, percent: impl Fn(usize) -> f64, ratio
                     .color(colors.split)
                     .width(2.0),
             );
+            // Nothing lies between two numbers of splits: each is a dot as long as they can be told apart.
+            if points.len() <= MOST_DOTS {
+                let dots = Points::new("splits", points.clone()).color(colors.split);
+                plot.points(dots.radius(4.0).allow_hover(false));
+            }
             plot.vline(VLine::new("expand ratio", ratio).color(colors.handle).width(1.5));
         });
     let most = points.iter().fold((MOST, f64::MIN_POSITIVE), |most, [x, y]| {

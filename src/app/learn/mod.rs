@@ -23,6 +23,9 @@ use glossary::Term;
 use sample::Sample;
 use scene::Scene;
 
+/// Width of the sliders of lessons, points: they are moved in front of people.
+const SLIDER: f32 = 260.0;
+
 /// The lessons, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Lesson {
@@ -82,6 +85,7 @@ impl LearnPanel {
                 return;
             };
             self.sample.refresh(open);
+            ui.spacing_mut().slider_width = SLIDER.min(ui.available_width() * 0.4);
             let scene = Scene::new(open, view, &self.sample);
             match self.lesson {
                 Lesson::Grid => self.grid.ui(ui, &scene, out),
@@ -111,7 +115,7 @@ impl LearnPanel {
                     self.lesson = to;
                 }
             }
-            ui.label(format!("{} of {}", place + 1, Lesson::ALL.len()));
+            let name = ui.label(format!("Lesson {} of {}", place + 1, Lesson::ALL.len()));
             egui::ComboBox::from_id_salt("lessons")
                 .selected_text(self.lesson.title())
                 .width(170.0)
@@ -119,7 +123,9 @@ impl LearnPanel {
                     for lesson in Lesson::ALL {
                         ui.selectable_value(&mut self.lesson, lesson, lesson.title());
                     }
-                });
+                })
+                .response
+                .labelled_by(name.id);
             let tour = Command::Tour;
             if ui.button(tour.text()).on_hover_text(tour.tooltip()).clicked() {
                 out.commands.push(tour);

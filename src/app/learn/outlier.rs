@@ -17,7 +17,7 @@ pub(super) struct OutlierLesson {
 
 impl Default for OutlierLesson {
     fn default() -> Self {
-        Self { reach: 100.0 }
+        Self { reach: 50.0 }
     }
 }
 

@@ -41,17 +41,18 @@ fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
     };
     let overhead = &planned.overhead;
     let mut parts = vec![format!("{} weights", text::added(overhead.weights))];
-    if let Some(activations) = overhead.activations {
-        parts.push(format!("{} activations", text::added(activations)));
-    }
     if let Some(macs) = overhead.macs {
         parts.push(format!("{} MACs", text::added(macs)));
     }
+    let mut help =
+        "What splitting adds: parameters of the model, multiply-accumulates, input values of its layers".to_owned();
+    match overhead.activations {
+        Some(activations) => help += &format!(" ({}).", text::added(activations)),
+        None => help.push('.'),
+    }
     ui.horizontal_wrapped(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        ui.label(format!("Overhead {}", parts.join(" · "))).on_hover_text(
-            "What splitting adds: parameters of the model, input values of its layers, multiply-accumulates.",
-        );
+        ui.label(format!("Overhead {}", parts.join(" · "))).on_hover_text(help);
         help_ui(ui, Term::Overhead);
     });
     if let Some(reason) = open.plan_failure() {
