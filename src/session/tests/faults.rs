@@ -18,7 +18,9 @@ fn a_panic_in_any_job_is_reported_and_the_session_lives() {
     .concat();
     let mut session = open("demo:fashion");
     for kind in &kinds {
-        session.jobs.start(*kind, format!("{kind:?}"), |_| panic!("a fault in {}", "a job"));
+        session
+            .jobs
+            .start(*kind, format!("{kind:?}"), |_| panic!("a fault in {}", "a job"));
         assert!(session.wait_until_idle(LIMIT), "{kind:?}: {:?}", session.running());
         let told = format!("{kind:?}: internal error (please report it): a fault in a job");
         assert_eq!(errors(&session).last(), Some(&told.as_str()));
