@@ -52,7 +52,7 @@ fn settings_are_kept_compared_and_taken_up_again() {
     let top1 = |side: &Snapshot| side.evaluation.as_ref().unwrap().quantized.top1.unwrap() * 100.0;
     let gained = format!("{:+.1} points", top1(&b) - top1(&a)).replace('-', "−");
     assert!(top1(&b) > top1(&a));
-    window.get_by_label(&gained);
+    assert!(!texts(&window, &gained).is_empty(), "{gained}");
     window.get_by_label("expand ratio");
     window.get_by_label("5 %");
     assert!(
@@ -81,7 +81,8 @@ fn settings_are_kept_compared_and_taken_up_again() {
 fn a_snapshot_is_named_and_deleted() {
     let mut window = open();
     click(&mut window, "A/B");
-    click(&mut window, "Keep these settings");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::B);
+    settle(&mut window);
     window.get_by_role_and_label(Role::TextInput, "Name of side A").focus();
     window.run_steps(2);
     window.key_press_modifiers(Modifiers::COMMAND, Key::A);
@@ -127,6 +128,8 @@ fn a_click_on_a_layer_of_the_comparison_selects_it() {
         .find(|row| !row.starts_with(&format!("{before}: ")))
         .unwrap()
         .clone();
+    window.get_by_label(&row).scroll_to_me();
+    window.run_steps(8);
     window.get_by_label(&row).click();
     settle(&mut window);
     assert!(

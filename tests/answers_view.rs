@@ -46,8 +46,8 @@ fn a_click_on_a_cell_shows_its_samples_and_a_verdict_those_that_broke() {
     let cell = format!("{pair}: {samples} {noun}");
     window.get_by_role_and_label(Role::Button, &cell).click();
     settle(&mut window);
-    // The cell, and above the samples what they are.
-    assert_eq!(texts(&window, &cell).len(), 2);
+    // Above the samples stands what they are.
+    assert!(window.query_by_role_and_label(Role::Label, &cell).is_some());
     click(&mut window, "show all");
 
     click(&mut window, &format!("{} right → wrong", verdicts.broken));
@@ -75,15 +75,12 @@ fn each_character_of_a_text_tells_its_loss() {
     let data = open.data().unwrap().clone();
     let lines = texts(&window, "Text: ");
     assert!(lines.len() > 3, "{lines:?}");
-    // The first line is the beginning of what was predicted.
+    // The lines hold what was predicted, from its beginning.
+    let shown: String = lines.iter().map(|line| &line[6..]).collect();
     let start: String = (0..8)
         .filter_map(|sample| data.class_name(data.label(sample)?))
         .collect();
-    assert!(
-        lines[0][6..].starts_with(&start.replace('\n', "↵")),
-        "{:?} {start:?}",
-        lines[0]
-    );
+    assert!(shown.starts_with(&start.replace('\n', "↵")), "{shown:?} {start:?}");
 
     let line = window.get_by_label(&lines[0]).rect();
     window.hover_at(line.left_center() + egui::vec2(3.0, 0.0));
@@ -107,18 +104,20 @@ fn both_networks_go_on_from_what_is_typed() {
     let written = open.continuation().float().rows().concat();
     window.get_by_label(&format!("float writes: {written}"));
 
-    let field = |window: &mut Window, key: egui::Key| {
-        window.key_press_modifiers(egui::Modifiers::COMMAND, key);
+    let write = |window: &mut Window, text: &str| {
+        window
+            .get_by_role_and_label(Role::MultilineTextInput, "Go on from")
+            .focus();
+        window.run_steps(2);
+        window.key_press_modifiers(egui::Modifiers::COMMAND, egui::Key::A);
+        window
+            .get_by_role_and_label(Role::MultilineTextInput, "Go on from")
+            .type_text(text);
+        settle(window);
     };
-    window.get_by_label("Go on from").focus();
-    window.run_steps(2);
-    field(&mut window, egui::Key::A);
-    window.get_by_label("Go on from").type_text("ROMEO: é");
-    settle(&mut window);
+    write(&mut window, "ROMEO: é");
     assert_eq!(texts(&window, "vocabulary has no 'é'").len(), 1);
-    field(&mut window, egui::Key::A);
-    window.get_by_label("Go on from").type_text("ROMEO:");
-    settle(&mut window);
+    write(&mut window, "ROMEO:");
     let open = session(&window).open().unwrap();
     assert_eq!(open.continuation().prompt().unwrap().text, "ROMEO:");
     assert!(open.continuation_is_current());
@@ -139,7 +138,7 @@ fn a_picture_that_is_dropped_in_shows_both_answers_until_it_is_forgotten() {
     window.input_mut().dropped_files.push(window::dropped(&path));
     settle(&mut window);
     assert_eq!(session(&window).open().unwrap().trials().all().len(), 1);
-    window.get_by_label_contains("boot.png");
+    assert!(!texts(&window, "boot.png").is_empty());
     click(&mut window, "Forget boot.png");
     assert!(session(&window).open().unwrap().trials().all().is_empty());
     assert!(texts(&window, "boot.png").is_empty());

@@ -113,6 +113,7 @@ fn open_menu(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     entry(ui, Command::OpenData, something, out);
     entry(ui, Command::OpenDataFolder, something, out);
     entry(ui, Command::TypeDataPath, something, out);
+    entry(ui, Command::TryPicture, something, out);
     ui.separator();
     entry(ui, Command::LoadRecipe, something, out);
     entry(ui, Command::CompareWith, something, out);

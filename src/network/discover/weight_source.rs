@@ -9,6 +9,16 @@ use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_cou
 /// Nodes between a tensor and its layer that are followed. Exporters write three at most; the bound ends circles.
 const LONGEST_CHAIN: usize = 32;
 
+/// A node between a tensor and its layer.
+struct Step<'a> {
+    /// Depth of its graph.
+    level: usize,
+    position: usize,
+    node: &'a NodeProto,
+    /// The shape that a Reshape asks for.
+    shape: Option<Vec<i64>>,
+}
+
 /// A constant tensor, as a layer sees it.
 pub(super) struct Weight<'a> {
     /// Name of the tensor, or of the value that its `Constant` node makes.
@@ -60,12 +70,12 @@ pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
         .collect()
 }
 
-/// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear; `None` if it is computed at run
-/// time.
+/// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear, and of quantized weights through a
+/// Reshape to the shape that they have already; `None` if it is computed at run time.
 pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>> {
     let mut scope = scope;
     let mut name = value;
-    let mut steps: Vec<(usize, usize, &NodeProto)> = Vec::new();
+    let mut steps: Vec<Step<'_>> = Vec::new();
     while steps.len() < LONGEST_CHAIN {
         let (home, origin) = scope.find(name)?;
         let (place, tensor) = match origin {
@@ -80,7 +90,17 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
                     let tensor = constant_tensor(node)?;
                     (TensorPlace::Constant(position), tensor)
                 } else {
-                    steps.push((home.way.len(), position, node));
+                    let shape = if node.op_type() == "Reshape" {
+                        Some(shape_of_reshape(home, node)?)
+                    } else {
+                        None
+                    };
+                    steps.push(Step {
+                        level: home.way.len(),
+                        position,
+                        node,
+                        shape,
+                    });
                     scope = home;
                     name = node.input.first()?;
                     continue;
@@ -88,7 +108,7 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             }
         };
         steps.reverse();
-        return Some(arrived(home, name, place, tensor, &steps));
+        return arrived(home, name, place, tensor, &steps);
     }
     None
 }
@@ -105,7 +125,8 @@ fn is_passage(node: &NodeProto) -> bool {
     match node.domain() {
         "com.microsoft" => quantizers,
         domain => {
-            is_standard_domain(domain) && (quantizers || matches!(node.op_type(), "Identity" | "Transpose" | "Cast"))
+            let others = matches!(node.op_type(), "Identity" | "Transpose" | "Cast" | "Reshape");
+            is_standard_domain(domain) && (quantizers || others)
         }
     }
 }
@@ -136,12 +157,12 @@ fn arrived<'a>(
     name: &str,
     place: TensorPlace,
     tensor: &'a TensorProto,
-    steps: &[(usize, usize, &NodeProto)],
-) -> Weight<'a> {
+    steps: &[Step<'_>],
+) -> Option<Weight<'a>> {
     let mut axes: Vec<usize> = (0..tensor.dims.len()).collect();
     let mut dequantized = false;
     let mut obstacle = None;
-    for (_, _, node) in steps {
+    for Step { node, shape, .. } in steps {
         match node.op_type() {
             "Transpose" => match transposed(node, &axes) {
                 Some(turned) => axes = turned,
@@ -157,16 +178,28 @@ fn arrived<'a>(
                 }
             }
             "DequantizeLinear" => dequantized = true,
+            "Reshape" => {
+                let present: Vec<i64> = axes
+                    .iter()
+                    .map(|axis| tensor.dims.get(*axis).copied().unwrap_or(0))
+                    .collect();
+                if !shape.as_ref().is_some_and(|asked| is_kept(&present, asked)) {
+                    return None;
+                }
+            }
             _ => {}
         }
+    }
+    if !dequantized && steps.iter().any(|step| step.shape.is_some()) {
+        return None;
     }
     // A passage inside a subgraph, before a tensor outside of it, cannot be named by a position in the tensor's graph.
     let depth = home.way.len();
     let chain = steps
         .iter()
-        .filter(|(level, ..)| *level == depth)
-        .map(|&(_, position, _)| position);
-    Weight {
+        .filter(|step| step.level == depth)
+        .map(|step| step.position);
+    Some(Weight {
         name: name.to_owned(),
         tensor,
         axes,
@@ -177,7 +210,29 @@ fn arrived<'a>(
             tensor: place,
             chain: chain.collect(),
         },
-    }
+    })
+}
+
+/// Whether a Reshape to `asked` leaves the shape `present` as it is: 0 stands for the size that is there, -1 for the one that
+/// is left.
+fn is_kept(present: &[i64], asked: &[i64]) -> bool {
+    let fits = |(present, asked): (&i64, &i64)| asked == present || [0, -1].contains(asked);
+    let left = asked.iter().filter(|size| **size == -1).count();
+    present.len() == asked.len() && left <= 1 && present.iter().zip(asked).all(fits)
+}
+
+/// The constant shape that a Reshape asks for; `None` where it is computed at run time.
+fn shape_of_reshape(home: &Scope<'_>, node: &NodeProto) -> Option<Vec<i64>> {
+    let (home, origin) = home.find(node.input.get(1)?)?;
+    let tensor = match origin {
+        Origin::Input => return None,
+        Origin::Initializer(position) => home.graph.initializer.get(position)?,
+        Origin::Node(position) => constant_tensor(home.graph.node.get(position)?)?,
+    };
+    let bytes = tensor_bytes(tensor).ok()?;
+    let (sizes, rest) = bytes.as_chunks::<8>();
+    (tensor.data_type() == data_type::INT64 && rest.is_empty())
+        .then(|| sizes.iter().map(|size| i64::from_le_bytes(*size)).collect())
 }
 
 /// `axes` after a Transpose; `None` when its `perm` is no permutation of them.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::network::Format;
 use crate::onnx::build::{
-    float_tensor, i8_tensor, int_attribute, node, raw_tensor, scalar_f32, scalar_i8, scalar_u8, u8_tensor,
+    float_tensor, i8_tensor, i64_tensor, int_attribute, node, raw_tensor, scalar_f32, scalar_i8, scalar_u8, u8_tensor,
 };
 use crate::onnx::{ModelProto, ValueInfoProto};
 
@@ -144,6 +144,31 @@ fn floats_before_a_pair_of_quantizers_are_rounded_as_the_pair_does() {
     assert!(found.rounded_when_run);
     let levels = [2, 4, -1, 127];
     assert_eq!(levels.map(|level| found.count(level)), [1; 4]);
+}
+
+#[test]
+fn integers_are_found_behind_a_reshape_to_their_own_shape_and_no_other() {
+    let layers = |shape: [i64; 2]| {
+        let nodes = vec![
+            node("DequantizeLinear", "", ["w", "s"], ["wd"], vec![]),
+            node("Reshape", "", ["wd", "shape"], ["wr"], vec![]),
+            node("MatMul", "m", ["x", "wr"], ["y"], vec![]),
+        ];
+        let constants = vec![
+            i8_tensor("w", &[2, 3], &[1, 2, 3, 4, 5, 6]),
+            scalar_f32("s", 0.5),
+            i64_tensor("shape", &[2], &shape),
+        ];
+        network(nodes, constants)
+    };
+    for same in [[2, 3], [0, 0], [-1, 3]] {
+        let grid = layers(same).integer_grid(0).unwrap().unwrap();
+        assert_eq!((grid.used(), grid.scale.unwrap().values), (6, vec![0.5]), "{same:?}");
+    }
+    assert!(
+        layers([3, 2]).layers.is_empty(),
+        "channels would be read from another place"
+    );
 }
 
 #[test]
