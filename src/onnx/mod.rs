@@ -8,7 +8,7 @@
 //!
 //! let model = Demo::Fashion.network()?.model;
 //! let bytes = onnx::encode(&model)?;
-//! let again = onnx::read_bytes(bytes)?;
+//! let again = onnx::read_bytes(bytes.into(), None)?;
 //! assert_eq!(again, *model);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
