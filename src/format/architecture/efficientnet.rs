@@ -167,6 +167,7 @@ fn build_torchvision(net: &mut Net<'_>) -> Output {
                 hard: false,
             }),
             project: pair(&part(first + 2)),
+            residual: true,
             module,
         }
     })

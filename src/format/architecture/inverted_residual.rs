@@ -61,6 +61,8 @@ pub(super) struct Names {
     pub(super) depthwise: [String; 2],
     pub(super) gate: Option<Gate>,
     pub(super) project: [String; 2],
+    /// Whether the input is added to what comes out, where the shapes agree.
+    pub(super) residual: bool,
 }
 
 /// timm's names of the block `module`: one that does not widen calls its last convolution `conv_pw`. `gate`: what stands
@@ -82,6 +84,7 @@ pub(super) fn timm_names(net: &Net<'_>, module: String, gate: Option<(Activation
         } else {
             pair("conv_pw", "bn2")
         },
+        residual: true,
         module,
     }
 }
@@ -105,7 +108,7 @@ pub(super) fn block(
         y = net.squeeze_excite(&y, gate);
     }
     y = style.layer(net, &y, &names.project, Conv::square(1), false);
-    if stride == 1 && y.channels == x.channels {
+    if names.residual && stride == 1 && y.channels == x.channels {
         let tensor = format!("{}.weight", names.project[0]);
         y = net.add(&y, x, &format!("{}.add", names.module), &tensor);
     }

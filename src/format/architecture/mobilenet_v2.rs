@@ -51,6 +51,7 @@ fn names(net: &Net<'_>, number: usize) -> Names {
         expand: expands.then(|| nested(0)),
         depthwise: nested(project - 1),
         gate: None,
+        residual: true,
         project: [format!("{module}.{project}"), format!("{module}.{}", project + 1)],
         module,
     }

@@ -115,6 +115,7 @@ fn build_torchvision(net: &mut Net<'_>) -> Output {
                 hard: true,
             }),
             project: pair(&part(parts.saturating_sub(1))),
+            residual: true,
             module,
         }
     });
@@ -137,8 +138,8 @@ fn build_timm(net: &mut Net<'_>) -> Output {
     let plain: Vec<_> = table.iter().map(|(_, stride, _)| (3, *stride, Relu)).collect();
     let table = if minimal { plain.as_slice() } else { table };
     let activation = if minimal { Relu } else { HardSwish };
-    // timm's first weights (`mobilenetv3_rw`), before its names were those of the paper: the head has no bias, and a gate has
-    // the activation of its block.
+    // timm's first weights (`mobilenetv3_rw`), made before the paper's were known: the head has no bias, a gate has the
+    // activation of its block, and the first block does not add its input.
     let first = !net.dict.has("conv_head.bias");
     let style = Style {
         activation,
@@ -151,7 +152,10 @@ fn build_timm(net: &mut Net<'_>) -> Output {
         let place = (places.get(number).cloned()).unwrap_or_else(|| format!("block {number}"));
         let inner = if first { table[number].2 } else { Relu };
         let gate = net.dict.has(&format!("{place}.se")).then_some((inner, true));
-        timm_names(net, place, gate)
+        Names {
+            residual: !(first && number == 0),
+            ..timm_names(net, place, gate)
+        }
     });
     let pooled = net.pool_to_pixel(&x, "global_pool");
     let head = net.conv(&pooled, "conv_head", Conv::square(1));

@@ -386,14 +386,7 @@ mod tests {
         ] {
             assert!(refusal(pieces).contains(".npy array of token ids"));
         }
-        for json in [
-            "[]",
-            "{}",
-            "3",
-            r#"{"chars": 3}"#,
-            r#"{"the": -1}"#,
-            r#"{"the": 99999999999}"#,
-        ] {
+        for json in ["[]", "{}", "3", r#"{"the": -1}"#, r#"{"the": 99999999999}"#] {
             assert!(refusal(json).contains("no vocabulary"), "{json}");
         }
         assert!(refusal("{").contains("no JSON"));
