@@ -16,6 +16,7 @@ use splitscope::app::App;
 use splitscope::inference::DataOptions;
 use splitscope::quantization::{Bits, Clip, Recipe};
 use splitscope::session::{Action, Kind};
+use std::path::Path;
 use window::{Window, click, open_text_in, open_with, session, settle};
 
 /// Samples that are run: enough for numbers that mean something.
@@ -242,9 +243,11 @@ fn a_large_window() {
 #[cfg(unix)]
 #[test]
 fn data_that_are_being_read() {
-    let folder = tempfile::tempdir().unwrap();
-    let data = folder.path().join("test-images-idx3-ubyte");
-    let made = std::process::Command::new("mkfifo").arg(&data).status().unwrap();
+    // Its path is in the picture: the same on every machine.
+    let data = Path::new("target/snapshots/test-images-idx3-ubyte");
+    std::fs::create_dir_all(data.parent().unwrap()).unwrap();
+    let _ = std::fs::remove_file(data);
+    let made = std::process::Command::new("mkfifo").arg(data).status().unwrap();
     assert!(made.success());
     let mut window = demo(Theme::Dark);
     window.state_mut().act(Action::OpenData {

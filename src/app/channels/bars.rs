@@ -64,10 +64,13 @@ impl Bars<'_> {
                         .color(faded(colors.handle, 0.5))
                         .width(1.0);
                     plot.hline(end.allow_hover(false));
-                    let name = format!("the grid ends at {} ", text::three_digits(threshold));
-                    let at = PlotPoint::new(plot.plot_bounds().max()[0], threshold);
-                    let label = Text::new("threshold", at, egui::RichText::new(name).small()).color(colors.handle);
-                    plot.text(label.anchor(egui::Align2::RIGHT_TOP).allow_hover(false));
+                    // At the largest weight of all it says nothing new, and would lie on the words of the split line.
+                    if threshold < highest * 0.98 {
+                        let name = format!("the grid ends at {} ", text::three_digits(threshold));
+                        let at = PlotPoint::new(plot.plot_bounds().max()[0], threshold);
+                        let label = Text::new("threshold", at, egui::RichText::new(name).small()).color(colors.handle);
+                        plot.text(label.anchor(egui::Align2::RIGHT_TOP).allow_hover(false));
+                    }
                 }
                 if let Some(grip) = line {
                     split_line(plot, open, self.view, grip, highest, colors.split, out);
