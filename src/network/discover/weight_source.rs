@@ -60,8 +60,8 @@ pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
         .collect()
 }
 
-/// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear; `None` if it is computed at run
-/// time.
+/// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear, and through a Reshape to the shape
+/// that it has (which exports of this program hold); `None` if it is computed at run time.
 pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>> {
     let mut scope = scope;
     let mut name = value;
@@ -76,7 +76,7 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             ),
             Origin::Node(position) => {
                 let node = home.graph.node.get(position)?;
-                if !is_passage(node) {
+                if !is_passage(node) && reshaped_to(home, node).is_none() {
                     let tensor = constant_tensor(node)?;
                     (TensorPlace::Constant(position), tensor)
                 } else {
@@ -88,7 +88,7 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             }
         };
         steps.reverse();
-        return Some(arrived(home, name, place, tensor, &steps));
+        return arrived(home, name, place, tensor, &steps);
     }
     None
 }
@@ -110,13 +110,29 @@ fn is_passage(node: &NodeProto) -> bool {
     }
 }
 
+/// The sizes that a Reshape gives to its input, where they are constant.
+fn reshaped_to(home: &Scope<'_>, node: &NodeProto) -> Option<Vec<i64>> {
+    if node.op_type() != "Reshape" || !is_standard_domain(node.domain()) {
+        return None;
+    }
+    let (home, origin) = home.find(node.input.get(1)?)?;
+    let tensor = match origin {
+        Origin::Initializer(position) => home.graph.initializer.get(position)?,
+        Origin::Node(position) => constant_tensor(home.graph.node.get(position)?)?,
+        Origin::Input => return None,
+    };
+    let bytes = tensor_bytes(tensor).ok()?;
+    let sizes = bytes.as_chunks::<8>().0.iter().map(|size| i64::from_le_bytes(*size));
+    (tensor.data_type() == data_type::INT64).then(|| sizes.collect())
+}
+
 fn arrived<'a>(
     home: &Scope<'a>,
     name: &str,
     place: TensorPlace,
     tensor: &'a TensorProto,
     steps: &[(usize, usize, &NodeProto)],
-) -> Weight<'a> {
+) -> Option<Weight<'a>> {
     let mut axes: Vec<usize> = (0..tensor.dims.len()).collect();
     let mut dequantized = false;
     let mut obstacle = None;
@@ -136,6 +152,16 @@ fn arrived<'a>(
                 }
             }
             "DequantizeLinear" => dequantized = true,
+            "Reshape" => {
+                let sizes = reshaped_to(home, node)?;
+                let here = axes.iter().map(|&axis| tensor.dims[axis]);
+                // 0 stands for the size that is there.
+                let same = sizes.len() == axes.len() && sizes.iter().zip(here).all(|(&to, is)| to == 0 || to == is);
+                if !same {
+                    return None;
+                }
+                obstacle = Some("its weight passes a Reshape, which would have to grow with it".to_owned());
+            }
             _ => {}
         }
     }
@@ -145,7 +171,7 @@ fn arrived<'a>(
         .iter()
         .filter(|(level, ..)| *level == depth)
         .map(|&(_, position, _)| position);
-    Weight {
+    Some(Weight {
         name: name.to_owned(),
         tensor,
         axes,
@@ -156,7 +182,7 @@ fn arrived<'a>(
             tensor: place,
             chain: chain.collect(),
         },
-    }
+    })
 }
 
 /// `axes` after a Transpose; `None` when its `perm` is no permutation of them.
