@@ -86,7 +86,7 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             ),
             Origin::Node(position) => {
                 let node = home.graph.node.get(position)?;
-                if !is_passage(node) && !keeps_shape(home, node) {
+                if !is_passage(node) {
                     let tensor = constant_tensor(node)?;
                     (TensorPlace::Constant(position), tensor)
                 } else {
@@ -129,27 +129,6 @@ fn is_passage(node: &NodeProto) -> bool {
             is_standard_domain(domain) && (quantizers || others)
         }
     }
-}
-
-/// Whether `node` is a Reshape to the shape that is there already: exporters put it before a matrix product so that no engine
-/// fuses the two.
-fn keeps_shape(home: &Scope<'_>, node: &NodeProto) -> bool {
-    let is_reshape = node.op_type() == "Reshape" && is_standard_domain(node.domain());
-    let shape = node
-        .input
-        .get(1)
-        .filter(|_| is_reshape)
-        .and_then(|shape| home.find(shape));
-    let tensor = match shape {
-        Some((of, Origin::Initializer(position))) => of.graph.initializer.get(position),
-        Some((of, Origin::Node(position))) => of.graph.node.get(position).and_then(constant_tensor),
-        Some((_, Origin::Input)) | None => None,
-    };
-    // 0 stands for the size that is there.
-    let zeros = tensor
-        .and_then(|tensor| numbers(tensor).ok())
-        .is_some_and(|sizes| sizes.iter().all(|size| *size == 0.0));
-    zeros && attribute_int(node, "allowzero").unwrap_or(0) == 0
 }
 
 fn arrived<'a>(
