@@ -21,7 +21,7 @@ fn open() -> Window {
     // High enough that no control must be scrolled to.
     let mut window = open_with(builder().with_size([1400.0, 1500.0]), "demo:fashion", 20);
     let mut recipe = recipe(&window);
-    recipe.activation_bits = Bits::Grid(6);
+    recipe.activation_bits = Bits::Grid(4);
     recipe.activation_expand_ratio = 0.05;
     recipe.expand_ratio = 0.05;
     recipe.clip = Clip::Percentile(99.0);
@@ -83,8 +83,9 @@ fn a_drag_of_any_slider_of_the_recipe_is_one_step() {
         let rect = window.get_by_role_and_label(Role::Slider, name).rect();
         // The number stands at the right end of the slider.
         let at = |share: f32| pos2(rect.left() + 8.0 + (rect.width() - 90.0) * share, rect.center().y);
-        let passed = drag(&mut window, at(0.1), at(0.9));
+        let passed = drag(&mut window, at(0.02), at(0.98));
         assert!(passed >= 3, "{name} passed through {passed} recipes");
+        assert_ne!(recipe(&window), before, "{name} ends where it did not begin");
         click(&mut window, "Undo");
         assert_eq!(recipe(&window), before, "{name}: one step back");
         click(&mut window, "Redo");

@@ -7,8 +7,8 @@ use crate::app::plot::{Scale, Steps, histogram_plot, swatch};
 use crate::app::text;
 use crate::app::theme::{faded, ink, thin, tokens};
 use crate::session::{ComparedLayer, Comparison, OpenNetwork, Side};
-use egui::{Color32, Ui};
-use egui_plot::{Line, PlotBounds, PlotPoints, VLine};
+use egui::{Color32, Painter, Stroke, Ui};
+use egui_plot::{Line, PlotBounds, PlotPoint, PlotTransform, VLine};
 
 /// Places of the colours of A and B among those of curves without a meaning of their own.
 const COLORS: [usize; 2] = [1, 5];
@@ -49,7 +49,6 @@ pub(super) fn histograms_ui(ui: &mut Ui, open: &OpenNetwork, sides: [Side; 2], h
         ));
         for ((side, steps), color) in found.sides.iter().zip(&steps).zip(colors) {
             steps.draw(plot, "weights", faded(color, 0.45), scale, |_| true);
-            outline(plot, steps, scale, color);
             if let Some(grid) = side.grid {
                 let end = f64::from(grid.value(grid.high()));
                 for x in [-end, end] {
@@ -61,6 +60,10 @@ pub(super) fn histograms_ui(ui: &mut Ui, open: &OpenNetwork, sides: [Side; 2], h
             ticks(plot, side, place as f64, highest, color);
         }
     });
+    let painter = ui.painter().with_clip_rect(*shown.transform.frame());
+    for (steps, color) in steps.iter().zip(colors) {
+        outline(&painter, &shown.transform, steps, scale, color);
+    }
     figure_menu(ui, &shown.response, "Plot of both recipes", out, || {
         figure(name, found, colors)
     });
@@ -91,19 +94,17 @@ fn range(found: &Comparison) -> (f64, f64) {
     (histogram.low, histogram.high)
 }
 
-/// The upper edge of a histogram, so that the one behind stays seen.
-fn outline(plot: &mut egui_plot::PlotUi<'_>, steps: &Steps<'_>, scale: Scale, color: Color32) {
+/// The upper edge of a histogram over the plot, so that the one behind stays seen. Not as a line of the plot, which leaves
+/// out points that lie near to each other.
+fn outline(painter: &Painter, transform: &PlotTransform, steps: &Steps<'_>, scale: Scale, color: Color32) {
     let mut points = Vec::with_capacity(steps.counts.len() * 2);
     for (bin, count) in steps.counts.iter().enumerate() {
         let (left, top) = (steps.low + steps.width * bin as f64, scale.height(*count as f64));
-        points.extend([[left, top], [left + steps.width, top]]);
+        for x in [left, left + steps.width] {
+            points.push(transform.position_from_point(&PlotPoint::new(x, top)));
+        }
     }
-    plot.line(
-        Line::new("weights", PlotPoints::from(points))
-            .color(color)
-            .width(1.5)
-            .allow_hover(false),
-    );
+    painter.line(points, Stroke::new(1.5, color));
 }
 
 /// The values of a grid, in a row of their own below the histograms.

@@ -95,10 +95,18 @@ pub(super) fn layers_ui(
                 ("B less A", "Decibels that B has more: 6 dB is one bit."),
                 ("Splits", "Channels added, A and B."),
             ];
-            for (title, help) in titles {
+            for (place, (title, help)) in titles.into_iter().enumerate() {
                 header.col(|ui| {
-                    let title = RichText::new(title).small().strong();
-                    ui.add(Label::new(title).selectable(false).extend()).on_hover_text(help);
+                    let title = Label::new(RichText::new(title).small().strong())
+                        .selectable(false)
+                        .extend();
+                    // The names stand left, the numbers right.
+                    let layout = if place == 0 {
+                        Layout::left_to_right(Align::Center)
+                    } else {
+                        Layout::right_to_left(Align::Center)
+                    };
+                    ui.with_layout(layout, |ui| ui.add(title).on_hover_text(help));
                 });
             }
         })

@@ -72,13 +72,13 @@ impl AbPanel {
             let height = ui.available_height();
             if ui.available_width() >= SIDE_BY_SIDE {
                 ui.columns_const(|[left, right]| {
-                    results_ui(left, &sides);
+                    results_ui(left, &sides, open);
                     histograms::histograms_ui(right, open, self.sides, (height * 0.42).max(HISTOGRAMS), out);
                     let left_over = right.available_height().max(LAYERS);
                     layers::layers_ui(right, open, &sides, &mut self.order, left_over - 60.0, out);
                 });
             } else {
-                results_ui(ui, &sides);
+                results_ui(ui, &sides, open);
                 ui.separator();
                 histograms::histograms_ui(ui, open, self.sides, HISTOGRAMS, out);
                 ui.separator();
@@ -198,8 +198,8 @@ fn snapshot_buttons_ui(ui: &mut Ui, snapshot: &Snapshot, letter: &str, out: &mut
     }
 }
 
-fn results_ui(ui: &mut Ui, sides: &[Snapshot; 2]) {
-    numbers::numbers_ui(ui, sides);
+fn results_ui(ui: &mut Ui, sides: &[Snapshot; 2], open: &OpenNetwork) {
+    numbers::numbers_ui(ui, sides, open.recipe());
     ui.add_space(4.0);
     ui.strong("Recipes");
     numbers::differences_ui(ui, sides);

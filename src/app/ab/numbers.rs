@@ -2,6 +2,7 @@
 
 use super::difference::{Difference, differences};
 use crate::app::text::{self, note};
+use crate::quantization::Recipe;
 use crate::session::Snapshot;
 use egui::{Grid, RichText, Ui};
 
@@ -154,8 +155,8 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
         .collect()
 }
 
-/// The table of numbers.
-pub(super) fn numbers_ui(ui: &mut Ui, sides: &[Snapshot; 2]) {
+/// The table of numbers; `present` is the recipe that is run now.
+pub(super) fn numbers_ui(ui: &mut Ui, sides: &[Snapshot; 2], present: &Recipe) {
     Grid::new("ab numbers")
         .num_columns(4)
         .striped(true)
@@ -181,8 +182,15 @@ pub(super) fn numbers_ui(ui: &mut Ui, sides: &[Snapshot; 2]) {
                 ui.end_row();
             }
         });
-    if sides.iter().any(|side| side.evaluation.is_none()) {
-        let what = "A side without answers was not run on the open data: take it up again to measure it.";
+    let unmeasured = sides.iter().filter(|side| side.evaluation.is_none());
+    // What the present recipe says is run by itself.
+    let known = unmeasured.clone().all(|side| side.recipe == *present);
+    if unmeasured.count() > 0 {
+        let what = if known {
+            "The answers come when the network has run."
+        } else {
+            "A side without answers was not run on the open data: take it up again to measure it."
+        };
         ui.add(egui::Label::new(note(what)).wrap());
     }
 }
