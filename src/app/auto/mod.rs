@@ -88,14 +88,20 @@ impl AutoPanel {
                 }
             }
             if self.by_accuracy {
-                let value = DragValue::new(&mut self.accuracy).range(0.0..=100.0).speed(0.1).suffix(" %");
-                ui.add(value).labelled_by(ui.label("right answers").id).on_hover_text(
+                let value = DragValue::new(&mut self.accuracy)
+                    .range(0.0..=100.0)
+                    .speed(0.1)
+                    .suffix(" %");
+                let value = ui.add(value);
+                let label = ui.label("right answers");
+                value.labelled_by(label.id).on_hover_text(
                     "Share of right answers. Where the data have no labels: of answers that are the float network's.",
                 );
             } else {
                 let value = DragValue::new(&mut self.budget).range(BUDGETS).speed(0.1).suffix(" %");
+                let value = ui.add(value);
                 let label = ui.label(format!("more bytes than {bits} plain"));
-                ui.add(value).labelled_by(label.id).on_hover_text(
+                value.labelled_by(label.id).on_hover_text(
                     "What the quantized weights may take beyond the recipe's bits without splits, each weight at the bits of \
                      its grid. Below zero: less.",
                 );
