@@ -247,8 +247,8 @@ fn onnx_transposed_convolutions() {
         ..recipe()
     };
     let planned = plan(&network, &per_channel, None, &Progress::default()).unwrap();
-    let quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
-    assert!(quantized.into_iter().all(|layer| layer.channel_steps.is_empty()));
+    let mut quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
+    assert!(quantized.all(|layer| layer.channel_steps.is_empty()));
 }
 
 fn lstm(weight: &str, recurrent: &str) -> NodeProto {
