@@ -5,13 +5,16 @@ mod data_free;
 pub mod dataset;
 mod engine;
 mod evaluate;
+mod lanes;
 mod oracle;
 mod outputs;
 mod prefetch;
 mod sensitivity;
 mod split_only;
+mod stack;
 mod suggest;
 pub mod sweep;
+mod unsigned;
 mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};

@@ -1,6 +1,7 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
 use super::dataset::TextLayout;
+use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
 use crate::progress::Progress;
@@ -33,13 +34,20 @@ pub fn run_outputs(
     limit: usize,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    run_batches(engine, data, limit, progress, |inputs, output| {
-        Ok(engine.run(inputs, &[output])?.pop())
-    })
+    let mut run = Run::new(engine, data, limit, progress)?;
+    let (ranges, output) = (run.ranges(), run.output.clone());
+    side_by_side(
+        data,
+        &ranges,
+        progress,
+        |inputs, threads| Ok(engine.run_on(threads, inputs, &[&output])?.pop()),
+        |position, answer| run.take(position, answer),
+    )?;
+    run.finish()
 }
 
-/// [`run_outputs`] with the output of each batch from `answer`, which gets the inputs and the output's name; `engine` tells
-/// what the network takes.
+/// [`run_outputs`] one batch after the other, with the output of each from `answer`, which gets the inputs and the output's
+/// name; `engine` tells what the network takes.
 pub(super) fn run_batches(
     engine: &Engine,
     data: &Dataset,
@@ -47,43 +55,81 @@ pub(super) fn run_batches(
     progress: &Progress,
     mut answer: impl FnMut(&[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
 ) -> Result<Outputs, InferenceError> {
-    let samples = data.len().min(limit);
-    if samples == 0 {
-        return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
-    }
-    let output = engine.outputs().first().map(|port| port.name.clone());
-    let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
-    progress.start(samples as u64, format!("Running {}", data.name()));
-    let mut outputs = Outputs {
-        samples,
-        classes: 0,
-        logits: Vec::new(),
-        classification: true,
-    };
-    let batches = batches(engine, data, samples, IMAGES)?;
-    let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
+    let mut run = Run::new(engine, data, limit, progress)?;
+    let (ranges, output) = (run.ranges(), run.output.clone());
     each_batch(data, &ranges, progress, |position, inputs| {
-        let batch = &batches[position];
-        let Some(Value::FloatTensor(value)) = answer(inputs, &output)? else {
+        run.take(position, answer(inputs, &output)?)
+    })?;
+    run.finish()
+}
+
+/// A run over data that is under way.
+struct Run<'a> {
+    data: &'a Dataset,
+    progress: &'a Progress,
+    batches: Vec<Batch>,
+    /// Name of the output that is wanted.
+    output: String,
+    outputs: Outputs,
+}
+
+impl<'a> Run<'a> {
+    fn new(engine: &Engine, data: &'a Dataset, limit: usize, progress: &'a Progress) -> Result<Self, InferenceError> {
+        let samples = data.len().min(limit);
+        if samples == 0 {
+            return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
+        }
+        let output = engine.outputs().first().map(|port| port.name.clone());
+        let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
+        progress.start(samples as u64, format!("Running {}", data.name()));
+        Ok(Self {
+            data,
+            progress,
+            batches: batches(engine, data, samples, IMAGES)?,
+            output,
+            outputs: Outputs {
+                samples,
+                classes: 0,
+                logits: Vec::new(),
+                classification: true,
+            },
+        })
+    }
+
+    fn ranges(&self) -> Vec<Range<usize>> {
+        self.batches.iter().map(|batch| batch.run.clone()).collect()
+    }
+
+    /// Takes the answer to the batch at `position`; they come in order.
+    fn take(&mut self, position: usize, answer: Option<Value>) -> Result<(), InferenceError> {
+        let (batch, output) = (&self.batches[position], &self.output);
+        let Some(Value::FloatTensor(value)) = answer else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
         };
-        outputs.take_in(&output, value.shape(), &value.to_vec(), data, batch)?;
-        progress.advance(batch.wanted.len() as u64);
+        self.outputs
+            .take_in(output, value.shape(), &value.to_vec(), self.data, batch)?;
+        self.progress.advance(batch.wanted.len() as u64);
         Ok(())
-    })?;
-    if outputs.classification && !data.is_text() {
-        let wrong = (0..samples).find_map(|at| Some((at, data.label(at).filter(|label| *label >= outputs.classes)?)));
-        if let Some((sample, label)) = wrong {
-            return Err(InferenceError::Data(format!(
-                "{}: sample {sample} has the label {label}, the network answers {} classes",
-                data.name(),
-                outputs.classes
-            )));
-        }
     }
-    Ok(outputs)
+
+    /// The outputs, if their labels are classes that the network knows.
+    fn finish(self) -> Result<Outputs, InferenceError> {
+        let (outputs, data) = (self.outputs, self.data);
+        if outputs.classification && !data.is_text() {
+            let label = |at: usize| data.label(at).filter(|label| *label >= outputs.classes);
+            let wrong = (0..outputs.samples).find_map(|at| Some((at, label(at)?)));
+            if let Some((sample, label)) = wrong {
+                return Err(InferenceError::Data(format!(
+                    "{}: sample {sample} has the label {label}, the network answers {} classes",
+                    data.name(),
+                    outputs.classes
+                )));
+            }
+        }
+        Ok(outputs)
+    }
 }
 
 /// What is run at once, and which of its samples are wanted.
