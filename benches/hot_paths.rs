@@ -8,61 +8,17 @@
 //! that the MSE search measures three candidates on all weights, and a plan with splits waits for the pages of the expanded
 //! tensor, which it writes once for the threshold and once for the grid: a buffer that is kept would be next.
 
+#[path = "common/tensors.rs"]
+mod tensors;
+
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
-use splitscope::network::{Layout, OutAxis};
+use splitscope::network::Layout;
 use splitscope::quantization::{
     Bits, Clip, LayerSettings, SplitKind, choose_threshold, max_abs_after_split, plan_layer, split_channels,
     split_count,
 };
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
-
-/// Weights of the 54 layers: Gaussian of He's deviation with one weight in a thousand ten times as large.
-fn resnet50() -> Vec<(Layout, Vec<f32>)> {
-    let mut layouts = Vec::new();
-    let mut conv = |outer: usize, channels: usize, inner: usize| {
-        layouts.push(Layout {
-            groups: 1,
-            outer,
-            channels,
-            inner,
-            out_axis: OutAxis::Outer,
-        });
-    };
-    conv(64, 3, 49);
-    let mut channels = 64;
-    for (width, blocks) in [(64, 3), (128, 4), (256, 6), (512, 3)] {
-        for block in 0..blocks {
-            conv(width, channels, 1);
-            conv(width, width, 9);
-            conv(4 * width, width, 1);
-            if block == 0 {
-                conv(4 * width, channels, 1);
-            }
-            channels = 4 * width;
-        }
-    }
-    conv(1000, 2048, 1);
-    let mut state = 1_u64;
-    let mut uniform = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 40) as f32 / (1_u64 << 24) as f32
-    };
-    layouts
-        .into_iter()
-        .map(|layout| {
-            let deviation = (2.0 / (layout.channels * layout.inner) as f32).sqrt();
-            let mut weight = || {
-                let sum: f32 = (0..6).map(|_| uniform()).sum();
-                let outlier = if uniform() < 0.001 { 10.0 } else { 1.0 };
-                (sum - 3.0) * std::f32::consts::SQRT_2 * deviation * outlier
-            };
-            (layout, (0..layout.elements()).map(|_| weight()).collect())
-        })
-        .collect()
-}
 
 fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
     LayerSettings {
@@ -80,8 +36,8 @@ fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
 }
 
 fn hot_paths(criterion: &mut Criterion) {
-    let tensors = resnet50();
-    let elements: u64 = tensors.iter().map(|(layout, _)| layout.elements() as u64).sum();
+    let tensors = tensors::resnet50(true);
+    let elements = tensors::elements(&tensors) as u64;
     let mut group = criterion.benchmark_group("resnet50");
     group.sample_size(10).throughput(Throughput::Elements(elements));
     let mut bench = |name: &str, work: &dyn Fn(&Layout, &[f32])| {

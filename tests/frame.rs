@@ -304,3 +304,15 @@ fn what_was_open_is_offered_at_the_next_start() {
     assert_eq!(selected_name(&again), "layer3.2.conv2");
     assert!(again.query_by_label_contains("Continue with").is_none());
 }
+
+#[test]
+fn a_picture_that_the_window_system_does_not_give_is_told_and_not_waited_for() {
+    // This window draws nothing, so there is nothing to take a picture of.
+    let mut window = open("demo:fashion");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("plot.png");
+    from_plot_menu(&mut window, "Save picture (PNG)…", Some(&path));
+    let last = session(&window).messages().last().unwrap().text.clone();
+    assert!(last.contains("no picture") && last.contains("plot.png"), "{last}");
+    assert!(!path.exists());
+}

@@ -4,7 +4,6 @@ pub(super) mod export;
 
 pub(super) use crate::report::figure::{self, Scale};
 
-use super::text;
 use super::theme::{SQNR_RANGE_DB, tokens};
 use egui::{Color32, Mesh, Painter, Rect, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
 use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};

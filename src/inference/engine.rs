@@ -1,21 +1,25 @@
 //! The engine (rten): loads the bytes of an ONNX file and runs them.
 //!
-//! A model is loaded with the engine's optimizations. They fuse nodes, so that some values between nodes no longer exist;
-//! when such a value is asked for, the same bytes are loaded once more without optimizations and run instead.
+//! A model is loaded with the engine's optimizations, and one of our own that changes no number ([`super::unsigned`]). They
+//! fuse nodes, so that some values between nodes no longer exist; when such a value is asked for, the same bytes are loaded
+//! once more without optimizations and run instead.
 //! Every fault of the engine, a panic too, becomes an [`InferenceError`].
 
 use super::InferenceError;
+use super::stack::{depth, with_stack};
+use super::unsigned::make_unsigned;
 use super::widen::widen_bfloats;
 use crate::onnx::{self, ModelProto};
 use bytes::Bytes;
 use prost::Message as _;
 use rten::{
-    DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, Value, ValueOrView, ValueType,
+    DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value,
+    ValueOrView, ValueType,
 };
 use std::any::Any;
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 /// An input or output of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,13 +53,19 @@ impl Port {
 
 /// A loaded network. Shared between threads behind an `Arc`.
 pub struct Engine {
-    model: Model,
+    model: Loaded,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     /// The bytes, kept for the model without optimizations; `None` when `model` is that.
     bytes: Option<Bytes>,
     /// The same network without optimizations, loaded when first needed.
-    plain: OnceLock<Result<Model, String>>,
+    plain: OnceLock<Result<Loaded, String>>,
+}
+
+/// A model in the engine, and how deep its graph is.
+struct Loaded {
+    model: Model,
+    depth: usize,
 }
 
 impl Engine {
@@ -81,11 +91,12 @@ impl Engine {
         ))
     }
 
-    fn new(model: Model, bytes: Option<Bytes>) -> Self {
+    fn new(loaded: Loaded, bytes: Option<Bytes>) -> Self {
+        let model = &loaded.model;
         Self {
-            inputs: ports(&model, model.input_ids()),
-            outputs: ports(&model, model.output_ids()),
-            model,
+            inputs: ports(model, model.input_ids()),
+            outputs: ports(model, model.output_ids()),
+            model: loaded,
             bytes,
             plain: OnceLock::new(),
         }
@@ -106,7 +117,17 @@ impl Engine {
     /// # Errors
     /// [`InferenceError::Run`] with the engine's reason, naming the node where known.
     pub fn run(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
-        self.run_with(inputs, outputs, false)
+        self.run_with(inputs, outputs, false, None)
+    }
+
+    /// As [`Engine::run`], on these threads instead of all.
+    pub(super) fn run_on(
+        &self,
+        threads: &Arc<ThreadPool>,
+        inputs: &[(&str, Value)],
+        outputs: &[&str],
+    ) -> Result<Vec<Value>, InferenceError> {
+        self.run_with(inputs, outputs, false, Some(threads))
     }
 
     /// As [`Engine::run`], on the graph as it is written: no value is rounded otherwise because a fusion computed it.
@@ -115,32 +136,39 @@ impl Engine {
         inputs: &[(&str, Value)],
         outputs: &[&str],
     ) -> Result<Vec<Value>, InferenceError> {
-        self.run_with(inputs, outputs, true)
+        self.run_with(inputs, outputs, true, None)
     }
 
     /// Whether the optimized graph has a value of that name.
     pub(super) fn has_value(&self, name: &str) -> bool {
-        self.model.find_node(name).is_some()
+        self.model.model.find_node(name).is_some()
     }
 
-    /// Runs the optimized graph from values anywhere in it, which need not be its inputs. `None` if they are not enough, or if
-    /// one of the `outputs` is computed by no node of its own there. No value is named twice, none both ways.
+    /// Runs the optimized graph from values anywhere in it, which need not be its inputs, on these threads. `None` if they are
+    /// not enough, or if one of the `outputs` is computed by no node of its own there. No value is named twice, none both ways.
     ///
     /// # Errors
     /// As [`Engine::run`].
     pub(super) fn run_between(
         &self,
+        threads: &Arc<ThreadPool>,
         given: &[(&str, &Value)],
         outputs: &[&str],
     ) -> Result<Option<Vec<Value>>, InferenceError> {
-        match run(&self.model, given, outputs) {
+        match run(&self.model, given, outputs, Some(threads)) {
             Ok(values) => Ok(Some(values)),
             Err(Fault::NoSuchValue(_)) => Ok(None),
             Err(Fault::Other(reason)) => Err(InferenceError::Run(reason)),
         }
     }
 
-    fn run_with(&self, inputs: &[(&str, Value)], outputs: &[&str], plain: bool) -> Result<Vec<Value>, InferenceError> {
+    fn run_with(
+        &self,
+        inputs: &[(&str, Value)],
+        outputs: &[&str],
+        plain: bool,
+        threads: Option<&Arc<ThreadPool>>,
+    ) -> Result<Vec<Value>, InferenceError> {
         // The engine refuses a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
         for &name in outputs {
@@ -151,7 +179,7 @@ impl Engine {
         let computed = if wanted.is_empty() {
             Vec::new()
         } else {
-            self.compute(inputs, &wanted, plain)?
+            self.compute(inputs, &wanted, plain, threads)?
         };
         outputs
             .iter()
@@ -164,7 +192,13 @@ impl Engine {
             .ok_or_else(|| InferenceError::Run("the engine gave too few outputs".to_owned()))
     }
 
-    fn compute(&self, inputs: &[(&str, Value)], outputs: &[&str], plain: bool) -> Result<Vec<Value>, InferenceError> {
+    fn compute(
+        &self,
+        inputs: &[(&str, Value)],
+        outputs: &[&str],
+        plain: bool,
+        threads: Option<&Arc<ThreadPool>>,
+    ) -> Result<Vec<Value>, InferenceError> {
         if let Some(missing) = (self.inputs.iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
             return Err(InferenceError::Run(format!(
                 "the input {} is missing",
@@ -176,9 +210,11 @@ impl Engine {
         } else {
             &self.model
         };
-        match run(model, inputs, outputs) {
+        match run(model, inputs, outputs, threads) {
             // The optimizations may have removed the value: ask the graph as it is written.
-            Err(Fault::NoSuchValue(_)) if self.bytes.is_some() && !plain => run(self.plain()?, inputs, outputs),
+            Err(Fault::NoSuchValue(_)) if self.bytes.is_some() && !plain => {
+                run(self.plain()?, inputs, outputs, threads)
+            }
             result => result,
         }
         .map_err(|fault| match fault {
@@ -186,7 +222,7 @@ impl Engine {
         })
     }
 
-    fn plain(&self) -> Result<&Model, InferenceError> {
+    fn plain(&self) -> Result<&Loaded, InferenceError> {
         self.plain
             .get_or_init(|| load(&self.bytes.clone().unwrap_or_default(), false))
             .as_ref()
@@ -202,7 +238,13 @@ enum Fault {
     Other(String),
 }
 
-fn run<V: Borrow<Value>>(model: &Model, inputs: &[(&str, V)], outputs: &[&str]) -> Result<Vec<Value>, Fault> {
+fn run<V: Borrow<Value>>(
+    loaded: &Loaded,
+    inputs: &[(&str, V)],
+    outputs: &[&str],
+    threads: Option<&Arc<ThreadPool>>,
+) -> Result<Vec<Value>, Fault> {
+    let model = &loaded.model;
     let id = |name: &str| {
         model
             .find_node(name)
@@ -213,7 +255,9 @@ fn run<V: Borrow<Value>>(model: &Model, inputs: &[(&str, V)], outputs: &[&str]) 
         .iter()
         .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value.borrow()))))
         .collect::<Result<Vec<_>, Fault>>()?;
-    match catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, None))) {
+    let options = threads.map(|threads| RunOptions::default().with_thread_pool(Some(Arc::clone(threads))));
+    let running = || catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, options)));
+    match with_stack(loaded.depth, running).map_err(Fault::Other)? {
         Ok(Ok(values)) => Ok(values),
         Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
             Err(Fault::NoSuchValue(error.to_string()))
@@ -224,22 +268,27 @@ fn run<V: Borrow<Value>>(model: &Model, inputs: &[(&str, V)], outputs: &[&str]) 
 }
 
 /// Loads a model; the error says which kind, node and operator.
-fn load(bytes: &Bytes, optimize: bool) -> Result<Model, String> {
+fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
     // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
     let mut bytes = bytes.clone();
-    match ModelProto::decode(bytes.clone()) {
+    let depth = match ModelProto::decode(bytes.clone()) {
         Ok(mut model) if model.graph.is_some() => {
-            if widen_bfloats(&mut model).map_err(|error| error.to_string())? {
+            let widened = widen_bfloats(&mut model).map_err(|error| error.to_string())?;
+            if (optimize && make_unsigned(&mut model)) || widened {
                 bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
             }
+            depth(&model)?
         }
         Ok(_) => return Err("the bytes are no ONNX model: there is no graph".to_owned()),
         Err(error) => return Err(format!("the bytes are no ONNX model: {error}")),
-    }
-    let mut options = ModelOptions::with_all_ops();
-    options.enable_optimization(optimize);
-    match catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec()))) {
-        Ok(Ok(model)) => Ok(model),
+    };
+    let loading = || {
+        let mut options = ModelOptions::with_all_ops();
+        options.enable_optimization(optimize);
+        catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec())))
+    };
+    match with_stack(depth, loading)? {
+        Ok(Ok(model)) => Ok(Loaded { model, depth }),
         Ok(Err(error)) => {
             let what = match error.kind() {
                 LoadErrorKind::ParseError | LoadErrorKind::UnknownFileType => "the bytes are no ONNX model",

@@ -25,14 +25,17 @@ mod engine;
 mod evaluate;
 pub mod incremental;
 mod intervals;
+mod lanes;
 mod oracle;
 mod outputs;
 mod prefetch;
 mod sensitivity;
 mod split_only;
+mod stack;
 mod suggest;
 pub mod sweep;
 mod token_loss;
+mod unsigned;
 mod widen;
 
 pub use calibration::{Calibration, calibrate, value_shapes};

@@ -48,7 +48,7 @@ pub fn run_oracle(
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
     let names = input_names(network);
-    run_batches(engine, data, 0..limit, progress, |_, inputs, output| {
+    run_batches(engine, data, 0..limit, progress, |inputs, output| {
         let mut seen = Activations::new();
         let values = engine.run_unoptimized(inputs, &names)?;
         gather(&mut seen, &names, values, network, RangeSource::Calibration);

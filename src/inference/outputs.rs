@@ -2,6 +2,7 @@
 
 use super::dataset::TextLayout;
 use super::evaluate::{largest, negative_log_likelihood};
+use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
 use crate::network::Network;
@@ -9,9 +10,10 @@ use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, rewrite};
 use rayon::prelude::*;
-use rten::Value;
+use rten::{ThreadPool, Value};
 use rten_tensor::prelude::*;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// The outputs of a network on consecutive samples of a data set.
 ///
@@ -67,8 +69,8 @@ pub fn run_samples(
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    run_batches(engine, data, range, progress, |_, inputs, output| {
-        Ok(engine.run(inputs, &[output])?.pop())
+    run_side_by_side(engine, data, range, progress, |threads, _, inputs, output| {
+        Ok(engine.run_on(threads, inputs, &[output])?.pop())
     })
 }
 
@@ -87,57 +89,116 @@ pub fn run_plan(
     run_samples(&engine, data, range, progress)
 }
 
-/// [`run_samples`] with the output of each batch from `answer`, which gets the samples, their inputs and the output's name;
-/// `engine` tells what the network takes.
+/// [`run_samples`] with the output of each batch from `answer`, which gets the threads to run on, the samples, their inputs and
+/// the output's name; `engine` tells what the network takes.
+pub(super) fn run_side_by_side(
+    engine: &Engine,
+    data: &Dataset,
+    range: Range<usize>,
+    progress: &Progress,
+    answer: impl Fn(&Arc<ThreadPool>, &Range<usize>, &[(&str, Value)], &str) -> Result<Option<Value>, InferenceError> + Sync,
+) -> Result<Outputs, InferenceError> {
+    let mut run = Run::new(engine, data, range, progress)?;
+    let (ranges, output) = (run.ranges(), run.output.clone());
+    side_by_side(
+        data,
+        &ranges,
+        progress,
+        |position, inputs, threads| answer(threads, &ranges[position], inputs, &output),
+        |position, answer| run.take(position, answer),
+    )?;
+    run.finish()
+}
+
+/// The same one batch after the other.
 pub(super) fn run_batches(
     engine: &Engine,
     data: &Dataset,
     range: Range<usize>,
     progress: &Progress,
-    mut answer: impl FnMut(&Range<usize>, &[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
+    mut answer: impl FnMut(&[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
 ) -> Result<Outputs, InferenceError> {
-    let range = range.start..range.end.min(data.len());
-    let samples = range.len();
-    if samples == 0 {
-        return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
-    }
-    let output = engine.outputs().first().map(|port| port.name.clone());
-    let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
-    progress.start(samples as u64, format!("Running {}", data.name()));
-    let mut outputs = Outputs {
-        first: range.start,
-        samples,
-        classes: 0,
-        logits: Vec::new(),
-        classification: true,
-        tokens: Vec::new(),
-    };
-    let batches = batches(engine, data, range.clone(), IMAGES)?;
-    let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
+    let mut run = Run::new(engine, data, range, progress)?;
+    let (ranges, output) = (run.ranges(), run.output.clone());
     each_batch(data, &ranges, progress, |position, inputs| {
-        let batch = &batches[position];
-        let Some(Value::FloatTensor(value)) = answer(&batch.run, inputs, &output)? else {
+        run.take(position, answer(inputs, &output)?)
+    })?;
+    run.finish()
+}
+
+/// A run over data that is under way.
+struct Run<'a> {
+    data: &'a Dataset,
+    progress: &'a Progress,
+    batches: Vec<Batch>,
+    /// Name of the output that is wanted.
+    output: String,
+    outputs: Outputs,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        engine: &Engine,
+        data: &'a Dataset,
+        range: Range<usize>,
+        progress: &'a Progress,
+    ) -> Result<Self, InferenceError> {
+        let range = range.start..range.end.min(data.len());
+        let samples = range.len();
+        if samples == 0 {
+            return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
+        }
+        let output = engine.outputs().first().map(|port| port.name.clone());
+        let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
+        progress.start(samples as u64, format!("Running {}", data.name()));
+        Ok(Self {
+            data,
+            progress,
+            batches: batches(engine, data, range.clone(), IMAGES)?,
+            output,
+            outputs: Outputs {
+                first: range.start,
+                samples,
+                classification: true,
+                ..Outputs::default()
+            },
+        })
+    }
+
+    fn ranges(&self) -> Vec<Range<usize>> {
+        self.batches.iter().map(|batch| batch.run.clone()).collect()
+    }
+
+    /// Takes the answer to the batch at `position`; they come in order.
+    fn take(&mut self, position: usize, answer: Option<Value>) -> Result<(), InferenceError> {
+        let (batch, output) = (&self.batches[position], &self.output);
+        let Some(Value::FloatTensor(value)) = answer else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
         };
-        outputs.take_in(&output, value.shape(), &value.to_vec(), data, batch)?;
-        progress.advance(batch.wanted.len() as u64);
+        self.outputs
+            .take_in(output, value.shape(), &value.to_vec(), self.data, batch)?;
+        self.progress.advance(batch.wanted.len() as u64);
         Ok(())
-    })?;
-    if outputs.classification && !data.is_text() {
-        let wrong = range
-            .clone()
-            .find_map(|at| Some((at, data.label(at).filter(|label| *label >= outputs.classes)?)));
-        if let Some((sample, label)) = wrong {
-            return Err(InferenceError::Data(format!(
-                "{}: sample {sample} has the label {label}, the network answers {} classes",
-                data.name(),
-                outputs.classes
-            )));
-        }
     }
-    Ok(outputs)
+
+    /// The outputs, if their labels are classes that the network knows.
+    fn finish(self) -> Result<Outputs, InferenceError> {
+        let (outputs, data) = (self.outputs, self.data);
+        if outputs.classification && !data.is_text() {
+            let label = |at: usize| data.label(at).filter(|label| *label >= outputs.classes);
+            let wrong = outputs.range().find_map(|at| Some((at, label(at)?)));
+            if let Some((sample, label)) = wrong {
+                return Err(InferenceError::Data(format!(
+                    "{}: sample {sample} has the label {label}, the network answers {} classes",
+                    data.name(),
+                    outputs.classes
+                )));
+            }
+        }
+        Ok(outputs)
+    }
 }
 
 /// What is run at once, and which of its samples are wanted.

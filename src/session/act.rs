@@ -21,7 +21,7 @@ impl Session {
             Action::UseNoise => self.with_open(|open| {
                 open.request_data(work::NOISE.to_owned(), DataOptions::default());
             }),
-            Action::EditRecipe { recipe, gesture } => self.with_history(|history| history.edit(*recipe, gesture)),
+            Action::EditRecipe { recipe, gesture } => self.edit_recipe(*recipe, gesture),
             Action::EndGesture => self.with_history(History::end_gesture),
             Action::ApplyPreset(preset) => self.with_history(|history| {
                 let present = history.present();
@@ -38,7 +38,10 @@ impl Session {
             Action::ApplyUserPreset(name) => self.apply_user_preset(name),
             Action::DeletePreset(name) => self.delete_preset(name),
             Action::SelectLayer(layer) => self.with_open(|open| open.select(layer)),
-            Action::ShowRange(range) => self.with_open(|open| open.range = range),
+            Action::ShowRange(range) => {
+                let range = range.filter(|(low, high)| low.is_finite() && high.is_finite() && low < high);
+                self.with_open(|open| open.range = range);
+            }
             Action::ShowActivations => self.with_open(|open| open.wants_activations = true),
             Action::Watch(watched) => self.watched = watched,
             Action::MeasureSensitivity => self.ask(|open| open.sensitivity_asked = true),
@@ -109,6 +112,16 @@ impl Session {
                 self.messages.push(Level::Warning, text, text);
             }
         }
+    }
+
+    fn edit_recipe(&mut self, recipe: Recipe, gesture: bool) {
+        // It does not equal itself: no result would ever be the one for it, and all would be computed again and again.
+        if recipe != recipe.clone() {
+            let text = "A setting that is not a number (NaN) was not taken";
+            self.messages.push(Level::Warning, text, text);
+            return;
+        }
+        self.with_history(|history| history.edit(recipe, gesture));
     }
 
     fn set_sample_limit(&mut self, limit: usize) {

@@ -104,8 +104,10 @@ mod tests {
         let path = folder.path().join("new/session.json");
         let mut memory = Memory::of_session(path.clone());
         assert_eq!(memory.load(), None);
-        let mut saved = Saved::default();
-        saved.sigma = 3.5;
+        let mut saved = Saved {
+            sigma: 3.5,
+            ..Saved::default()
+        };
         saved.remember(Path::new("/a.onnx"));
         memory.save(&saved);
         drop(memory);

@@ -305,6 +305,22 @@ fn the_owner_is_woken_for_every_result() {
 }
 
 #[test]
+fn what_is_no_number_is_not_taken_and_keeps_no_job_busy_for_ever() {
+    let mut session = open("demo:fashion");
+    let before = session.open().unwrap().recipe().clone();
+    edit(&mut session, false, |recipe| recipe.expand_ratio = f64::NAN);
+    edit(&mut session, true, |recipe| {
+        recipe.layers.entry("fc".to_owned()).or_default().clip = Some(Clip::Manual(f32::NAN));
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    assert_eq!(*session.open().unwrap().recipe(), before);
+    assert!(session.messages().last().unwrap().text.contains("NaN"));
+    session.act(Action::ShowRange(Some((f64::NAN, 1.0))));
+    assert!(session.wait_until_idle(LIMIT));
+    assert_eq!(session.open().unwrap().view_key().range, None);
+}
+
+#[test]
 fn sigma_is_kept_in_range_and_counts_anew() {
     let mut session = open("demo:fashion");
     let count = |session: &Session| {

@@ -55,22 +55,22 @@ fn added_value(ratio: f64) -> Value {
 }
 
 fn points(difference: f64) -> String {
-    signed(format!("{difference:+.1} points"))
+    signed(&format!("{difference:+.1} points"))
 }
 
 fn decibels(difference: f64) -> String {
-    signed(format!("{difference:+.1} dB"))
+    signed(&format!("{difference:+.1} dB"))
 }
 
 fn plain(difference: f64) -> String {
-    signed(format!("{difference:+.3}"))
+    signed(&format!("{difference:+.3}"))
 }
 
 fn kibibytes(difference: f64) -> String {
-    signed(format!("{:+.1} KiB", difference / 1024.0))
+    signed(&format!("{:+.1} KiB", difference / 1024.0))
 }
 
-fn signed(text: String) -> String {
+fn signed(text: &str) -> String {
     text.replace('-', "−")
 }
 

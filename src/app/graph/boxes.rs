@@ -153,7 +153,7 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
             painter,
             rect.center(),
             &node.op,
-            small,
+            &small,
             visuals.weak_text_color(),
             rect.width(),
         );
@@ -165,7 +165,7 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
         painter,
         upper.center() + vec2(0.0, zoom),
         name,
-        font,
+        &font,
         ink,
         rect.width() - 8.0 * zoom,
     );
@@ -175,14 +175,14 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
         painter,
         lower.center() - vec2(0.0, zoom),
         &format!("{} · {what}", node.op),
-        small,
+        &small,
         ink,
         rect.width(),
     );
 }
 
 /// Text around a point, abbreviated where it is wider than `room`.
-fn write(painter: &Painter, centre: Pos2, words: &str, font: FontId, color: Color32, room: f32) {
+fn write(painter: &Painter, centre: Pos2, words: &str, font: &FontId, color: Color32, room: f32) {
     let layout = |words: String| painter.layout_no_wrap(words, font.clone(), color);
     let galley = layout(text::abbreviated(words, |words| {
         layout(words.to_owned()).size().x <= room

@@ -2,6 +2,7 @@
 
 use super::place::{Placement, place};
 use crate::network::Network;
+use crate::onnx::{TensorProto, ValueInfoProto};
 use std::collections::{HashMap, HashSet};
 
 /// A node of the graph.
@@ -55,8 +56,8 @@ impl Drawing {
         let mut nodes = Vec::new();
         let mut makers: HashMap<&str, usize> = HashMap::new();
         let mut edges = Vec::new();
-        let constants: HashSet<&str> = graph.initializer.iter().map(|tensor| tensor.name()).collect();
-        let inputs = graph.input.iter().map(|input| input.name());
+        let constants: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let inputs = graph.input.iter().map(ValueInfoProto::name);
         for name in inputs.filter(|name| !constants.contains(name)) {
             makers.insert(name, nodes.len());
             nodes.push(Node::end("input", name));

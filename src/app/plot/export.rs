@@ -11,7 +11,7 @@ use egui::{ColorImage, Context, Rect, Response, Role, Ui, ViewportCommand, Widge
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
 /// Kinds of files that a plot is saved as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -198,19 +198,26 @@ impl Exporter {
     /// Once a frame: takes pictures that are due, and tells the session what was written.
     pub(in crate::app) fn advance(&mut self, ctx: &Context, session: &mut Session) {
         self.capture(ctx);
-        let picture = self.taken.as_ref().and_then(|(receiver, ..)| receiver.try_recv().ok());
-        if let (Some(picture), Some((_, rect, path))) = (picture, self.taken.as_ref()) {
-            let (rect, path, scale) = (*rect, path.clone(), ctx.pixels_per_point());
-            self.taken = None;
-            match path {
-                Some(path) => self.write(path, move || png(&picture, rect, scale)),
-                None => match cut(&picture, rect, scale) {
+        if let Some((receiver, rect, path)) = self.taken.take() {
+            let scale = ctx.pixels_per_point();
+            match (receiver.try_recv(), path) {
+                (Ok(picture), Some(path)) => self.write(path, move || png(&picture, rect, scale)),
+                (Ok(picture), None) => match cut(&picture, rect, scale) {
                     Ok(part) => {
                         ctx.copy_image(part);
                         session.act(Action::Note("Copied the picture of the plot".to_owned()));
                     }
                     Err(error) => session.act(Action::Report(error)),
                 },
+                (Err(TryRecvError::Empty), path) => self.taken = Some((receiver, rect, path)),
+                (Err(TryRecvError::Disconnected), path) => {
+                    let fault = "the window system gave no picture of the window; the drawing (SVG) can be saved";
+                    let what = path.map_or_else(
+                        || "Copying the picture".to_owned(),
+                        |path| format!("Writing {}", path.display()),
+                    );
+                    session.act(Action::Report(format!("{what}: {fault}")));
+                }
             }
         }
         for job in self.jobs.poll() {

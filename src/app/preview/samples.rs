@@ -154,10 +154,11 @@ impl Samples {
                 ui.set_min_size(vec2(TILE.x, stride * rows as f32 - GAP));
                 let first = (viewport.min.y / stride).floor().max(0.0) as usize;
                 let last = ((viewport.max.y / stride).ceil() as usize).min(rows);
-                for position in first * columns..(last * columns).min(samples.len()) {
+                let shown = samples.iter().copied().enumerate().take(last * columns);
+                for (position, sample) in shown.skip(first * columns) {
                     let tile = Tile {
                         data,
-                        sample: samples[position],
+                        sample,
                         float,
                         quantized: Some(&evaluated.preview.quantized),
                         dropped: None,

@@ -10,17 +10,17 @@ mod signature;
 
 pub use signature::Signature;
 
-use super::outputs::run_batches;
+use super::outputs::run_side_by_side;
 use super::{Dataset, Engine, InferenceError, Outputs};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, rewrite};
 use cache::ActivationCache;
-use rten::Value;
+use rten::{ThreadPool, Value};
 use std::borrow::Borrow;
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Places before the first change that are tried when the engine does not have the values there.
 const TRIED: usize = 8;
@@ -56,7 +56,7 @@ pub struct Reuse {
     pub batches: usize,
 }
 
-impl<D: Borrow<Dataset>> Incremental<D> {
+impl<D: Borrow<Dataset> + Sync> Incremental<D> {
     /// Most bytes of values that are kept: 256 MiB.
     pub const MOST_BYTES: usize = 256 << 20;
 
@@ -114,7 +114,7 @@ impl<D: Borrow<Dataset>> Incremental<D> {
         keep: Keep<'_>,
         progress: &Progress,
     ) -> Result<(Outputs, Reuse), InferenceError> {
-        let mut wanted = match keep {
+        let wanted = match keep {
             Keep::Nothing => None,
             Keep::BeforeChangeFrom(other) => signature.first_change_from(other),
             Keep::BeforeChange => self.with(|state| {
@@ -122,41 +122,51 @@ impl<D: Borrow<Dataset>> Incremental<D> {
                 last.and_then(|last| signature.first_change_from(&last))
             }),
         };
-        let mut reuse = Reuse::default();
-        let outputs = run_batches(engine, self.data(), range, progress, |batch, inputs, output| {
-            reuse.batches += 1;
-            let start = self.start(engine, signature, batch);
-            let known = start.as_ref().map_or(0, |start| start.cut);
-            // There is nothing to keep where the run begins behind it.
-            let keeps = wanted.filter(|cut| *cut > known && !self.holds(signature, *cut, batch));
-            let given: Vec<(&str, &Value)> = match &start {
-                Some(start) => start.given(signature),
-                None => inputs.iter().map(|(name, value)| (*name, value)).collect(),
-            };
-            if let Some((_, answer)) = given.iter().find(|(name, _)| start.is_some() && *name == output) {
-                reuse.resumed += 1;
-                return Ok(Some((*answer).clone()));
-            }
-            if let Some(cut) = keeps {
-                match self.run_and_keep(engine, signature, cut, batch, &given, output)? {
-                    Some((answer, kept)) => {
-                        wanted = Some(kept);
-                        reuse.resumed += usize::from(start.is_some());
-                        return Ok(Some(answer));
-                    }
-                    // The engine has none of these values, for no batch.
-                    None => wanted = None,
+        let (wanted, reuse) = (Mutex::new(wanted), Mutex::new(Reuse::default()));
+        let resumed = || locked(&reuse).resumed += 1;
+        let outputs = run_side_by_side(
+            engine,
+            self.data(),
+            range,
+            progress,
+            |threads, batch, inputs, output| {
+                locked(&reuse).batches += 1;
+                let start = self.start(engine, signature, batch);
+                let known = start.as_ref().map_or(0, |start| start.cut);
+                // There is nothing to keep where the run begins behind it.
+                let wanted_now = *locked(&wanted);
+                let keeps = wanted_now.filter(|cut| *cut > known && !self.holds(signature, *cut, batch));
+                let given: Vec<(&str, &Value)> = match &start {
+                    Some(start) => start.given(signature),
+                    None => inputs.iter().map(|(name, value)| (*name, value)).collect(),
+                };
+                if let Some((_, answer)) = given.iter().find(|(name, _)| start.is_some() && *name == output) {
+                    resumed();
+                    return Ok(Some((*answer).clone()));
                 }
-            }
-            if start.is_some()
-                && let Some(mut values) = engine.run_between(&given, &[output])?
-            {
-                reuse.resumed += 1;
-                return Ok(values.pop());
-            }
-            Ok(engine.run(inputs, &[output])?.pop())
-        })?;
-        Ok((outputs, reuse))
+                if let Some(cut) = keeps {
+                    match self.run_and_keep((engine, threads), signature, cut, batch, &given, output)? {
+                        Some((answer, kept)) => {
+                            *locked(&wanted) = Some(kept);
+                            if start.is_some() {
+                                resumed();
+                            }
+                            return Ok(Some(answer));
+                        }
+                        // The engine has none of these values, for no batch.
+                        None => *locked(&wanted) = None,
+                    }
+                }
+                if start.is_some()
+                    && let Some(mut values) = engine.run_between(threads, &given, &[output])?
+                {
+                    resumed();
+                    return Ok(values.pop());
+                }
+                Ok(engine.run_on(threads, inputs, &[output])?.pop())
+            },
+        )?;
+        Ok((outputs, reuse.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The last cut whose values are known for a batch.
@@ -181,7 +191,7 @@ impl<D: Borrow<Dataset>> Incremental<D> {
     /// the answer and the place; `None` if there is no such place nearby.
     fn run_and_keep(
         &self,
-        engine: &Engine,
+        (engine, threads): (&Engine, &Arc<ThreadPool>),
         signature: &Signature,
         cut: usize,
         batch: &Range<usize>,
@@ -198,7 +208,7 @@ impl<D: Borrow<Dataset>> Incremental<D> {
             names.push(output);
             // A value that is given is known; the engine refuses to be asked for it.
             names.retain(|name| !given.iter().any(|(known, _)| known == name));
-            let Some(values) = engine.run_between(given, &names)? else {
+            let Some(values) = engine.run_between(threads, given, &names)? else {
                 continue;
             };
             let mut computed: Vec<(&str, Value)> = names.iter().copied().zip(values).collect();
@@ -224,8 +234,12 @@ impl<D: Borrow<Dataset>> Incremental<D> {
     }
 
     fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
-        work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut locked(&self.state))
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Where a batch begins, and the values there.

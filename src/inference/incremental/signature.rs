@@ -3,7 +3,7 @@
 //! A value's fingerprint covers its operator, the attributes, and the fingerprints of all that goes in, constants by their
 //! contents. Names play no part, so that it does not matter how a rewritten graph calls its values.
 
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use prost::Message as _;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -254,7 +254,7 @@ fn is_random(node: &NodeProto) -> bool {
 
 /// Names that the nodes and outputs of a subgraph mention; those of its own values are harmless, nothing outside has them.
 fn collect_reads<'a>(graph: &'a GraphProto, names: &mut Vec<&'a str>) {
-    names.extend(graph.output.iter().map(|output| output.name()));
+    names.extend(graph.output.iter().map(ValueInfoProto::name));
     for node in &graph.node {
         names.extend(node.input.iter().map(String::as_str));
         for attribute in &node.attribute {

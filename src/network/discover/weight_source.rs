@@ -4,7 +4,7 @@ use super::scope::{Origin, Scope};
 use crate::network::layer::{TensorPlace, WeightSource};
 use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, numbers, tensor_bytes};
+use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, tensor_bytes};
 
 /// Nodes between a tensor and its layer that are followed. Exporters write three at most; the bound ends circles.
 const LONGEST_CHAIN: usize = 32;

@@ -1,0 +1,53 @@
+//! Frames of the whole window with a DenseNet-121 open and a hand on a slider: layout and tessellation, nothing painted.
+//!
+//! `cargo bench --bench frame` prints for each view the median and the 99th percentile over some hundred frames of a drag, then
+//! what criterion makes of the means. A frame's own work should stay below 8 ms at the 99th percentile.
+
+#[path = "common/clock.rs"]
+mod clock;
+#[path = "common/frames.rs"]
+mod frames;
+#[path = "common/headless.rs"]
+mod headless;
+#[path = "common/networks.rs"]
+mod networks;
+#[path = "common/tensors.rs"]
+mod tensors;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use egui::accesskit::Role;
+use egui::vec2;
+use headless::Headless;
+use splitscope::onnx::write_file;
+use std::time::Duration;
+
+fn frames_of_a_drag(criterion: &mut Criterion) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let path = folder.path().join("densenet121.onnx");
+    write_file(&networks::densenet121(), &path).expect("the network is written");
+    let mut window = Headless::open(&path);
+    for view in frames::VIEWS {
+        let figure = frames::drag_the_ratio(&mut window, view);
+        println!("{}: {}", figure.what, figure.describe());
+    }
+    let mut group = criterion.benchmark_group("frame");
+    group
+        .sample_size(20)
+        .warm_up_time(Duration::from_millis(500))
+        .measurement_time(Duration::from_secs(4));
+    for view in frames::VIEWS {
+        window.show(view);
+        let slider = window.expect(Role::Slider, "Expand ratio").left_center();
+        group.bench_function(view, |bencher| {
+            bencher.iter_custom(|count| {
+                let frames = window.drag(slider + vec2(10.0, 0.0), slider + vec2(60.0, 0.0), count as usize);
+                frames.iter().map(|frame| frame.own).sum()
+            });
+        });
+        window.settle();
+    }
+    group.finish();
+}
+
+criterion_group!(benches, frames_of_a_drag);
+criterion_main!(benches);

@@ -1,0 +1,89 @@
+//! Batches that run side by side, each on a share of the threads.
+//!
+//! The engine divides its large operators among threads and does the small ones between them on one: on two cores a network
+//! of small layers keeps one idle for a third of the time. Batches side by side keep all busy, and read, decode and make
+//! ready their inputs beside each other too. What a batch gives does not depend on who runs it.
+
+use super::{Dataset, InferenceError};
+use crate::progress::Progress;
+use rten::{ThreadPool, Value};
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Arc, OnceLock};
+
+/// Batches that run at once at most: each holds the values of a network between its layers.
+const MOST: usize = 8;
+
+/// The threads of each lane.
+fn lanes() -> &'static [Arc<ThreadPool>] {
+    static LANES: OnceLock<Vec<Arc<ThreadPool>>> = OnceLock::new();
+    LANES.get_or_init(|| {
+        let threads = rayon::current_num_threads().max(1);
+        let count = threads.min(MOST);
+        let pool = || Arc::new(ThreadPool::with_num_threads(threads / count));
+        std::iter::repeat_with(pool).take(count).collect()
+    })
+}
+
+/// Calls `run` with the position and inputs of each of `ranges` and the threads to run on, several at once, and `take` with the position
+/// and what came of it, in order. Checks `progress` before each.
+///
+/// # Errors
+/// [`InferenceError`] of data, of `run`, of `take`, or `Cancelled`; of several, the first in the order of the batches.
+pub(super) fn side_by_side<T: Send>(
+    data: &Dataset,
+    ranges: &[Range<usize>],
+    progress: &Progress,
+    run: impl Fn(usize, &[(&str, Value)], &Arc<ThreadPool>) -> Result<T, InferenceError> + Sync,
+    mut take: impl FnMut(usize, T) -> Result<(), InferenceError>,
+) -> Result<(), InferenceError> {
+    let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let lanes = &lanes()[..lanes().len().min(ranges.len())];
+    let batch = |position: usize, lane: &Arc<ThreadPool>| {
+        progress.check()?;
+        let inputs = (data.batch(ranges[position].clone())).map_err(|error| InferenceError::Data(error.to_string()))?;
+        let (names, values): (Vec<String>, Vec<Value>) = inputs.into_iter().unzip();
+        let inputs: Vec<(&str, Value)> = names.iter().map(String::as_str).zip(values).collect();
+        run(position, &inputs, lane)
+    };
+    std::thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(lanes.len());
+        for lane in lanes {
+            let (sender, next, stopped, batch) = (sender.clone(), &next, &stopped, &batch);
+            let work = move || {
+                while !stopped.load(Ordering::Relaxed) {
+                    let position = next.fetch_add(1, Ordering::Relaxed);
+                    // Whoever takes the results may have stopped.
+                    if position >= ranges.len() || sender.send((position, batch(position, lane))).is_err() {
+                        return;
+                    }
+                }
+            };
+            std::thread::Builder::new()
+                .name("running batches".to_owned())
+                .spawn_scoped(scope, work)
+                .map_err(|error| InferenceError::Run(format!("no thread could be started: {error}")))?;
+        }
+        drop(sender);
+        let mut early = BTreeMap::new();
+        for position in 0..ranges.len() {
+            let result = loop {
+                if let Some(result) = early.remove(&position) {
+                    break result;
+                }
+                let Ok((at, result)) = receiver.recv() else {
+                    return Err(InferenceError::Run("running the batches stopped".to_owned()));
+                };
+                early.insert(at, result);
+            };
+            let taken = result.and_then(|value| take(position, value));
+            if taken.is_err() {
+                stopped.store(true, Ordering::Relaxed);
+                return taken;
+            }
+        }
+        Ok(())
+    })
+}
