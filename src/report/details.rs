@@ -28,7 +28,7 @@ impl Report {
             let _ = write!(
                 text,
                 "<figure><figcaption><h3>{}</h3><span class=\"quiet\">{} · {} bits · {} · clip {} · MSE {} = rounding {} + \
-                 clipping {}</span></figcaption>\n{}",
+                 clipping {}{}</span></figcaption>\n{}",
                 escaped(&layer.name),
                 decibels(quantized.sqnr_db),
                 quantized.grid.bits,
@@ -37,6 +37,11 @@ impl Report {
                 three_digits(quantized.mse),
                 three_digits(quantized.mse - quantized.clip_mse),
                 three_digits(quantized.clip_mse),
+                if detail.settings.per_channel {
+                    " · curves for one scale a tensor"
+                } else {
+                    ""
+                },
                 weights(detail, &layer.name, quantized).inline_svg(&format!("w{place}"), WIDE)
             );
             let by_bits = curves(detail, &layer.name, &detail.curves.by_bits, false);

@@ -75,7 +75,11 @@ impl Report {
         card(
             "Layers quantized",
             format!("{quantized} of {}", self.layers.len()),
-            "the others stay float".to_owned(),
+            if quantized < self.layers.len() {
+                "the others stay float".to_owned()
+            } else {
+                "none stays float".to_owned()
+            },
         );
         format!("<div class=\"cards\">\n{cards}</div>\n")
     }
