@@ -3,6 +3,9 @@
 //! `cargo bench --bench frame` prints for each view the median and the 99th percentile over some hundred frames of a drag, then
 //! what criterion makes of the means. A frame's own work should stay below 8 ms at the 99th percentile.
 
+#![allow(dead_code, reason = "each bench uses its own part of what they share")]
+#![allow(clippy::expect_used, reason = "a bench that cannot go on has failed")]
+
 #[path = "common/clock.rs"]
 mod clock;
 #[path = "common/frames.rs"]

@@ -8,6 +8,8 @@
 //! that the MSE search measures three candidates on all weights, and a plan with splits waits for the pages of the expanded
 //! tensor, which it writes once for the threshold and once for the grid: a buffer that is kept would be next.
 
+#![allow(dead_code, reason = "each bench uses its own part of what they share")]
+
 #[path = "common/tensors.rs"]
 mod tensors;
 

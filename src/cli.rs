@@ -106,6 +106,7 @@ fn window(arguments: Arguments) -> anyhow::Result<()> {
         model: arguments.model,
         recipe: arguments.recipe,
         data: arguments.data,
+        memory: crate::app::user_memory(),
     })
 }
 

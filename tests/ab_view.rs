@@ -13,10 +13,11 @@ use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
 use splitscope::session::{Side, Snapshot};
-use window::{Window, builder, click, open_with, session, settle, texts};
+use window::{Window, builder, by_palette, click, open_with, session, settle, texts};
 
 fn open() -> Window {
-    open_with(builder(), "demo:fashion", 60)
+    // Tall enough for the list of layers, which draws what is in sight.
+    open_with(builder().with_size([1280.0, 1400.0]), "demo:fashion", 60)
 }
 
 fn snapshots(window: &Window) -> Vec<Snapshot> {
@@ -33,7 +34,7 @@ fn set_ratio(window: &mut Window, percent: f64) {
 #[test]
 fn settings_are_kept_compared_and_taken_up_again() {
     let mut window = open();
-    click(&mut window, "A/B");
+    by_palette(&mut window, "show view a/b");
     assert_eq!(texts(&window, "Nothing to compare yet").len(), 1);
     let before = session(&window).open().unwrap().recipe().clone();
 
@@ -80,7 +81,7 @@ fn settings_are_kept_compared_and_taken_up_again() {
 #[test]
 fn a_snapshot_is_named_and_deleted() {
     let mut window = open();
-    click(&mut window, "A/B");
+    by_palette(&mut window, "show view a/b");
     window.key_press_modifiers(Modifiers::COMMAND, Key::B);
     settle(&mut window);
     window.get_by_role_and_label(Role::TextInput, "Name of side A").focus();
@@ -118,7 +119,7 @@ fn a_click_on_a_layer_of_the_comparison_selects_it() {
     let mut window = open();
     click(&mut window, "Keep these settings");
     set_ratio(&mut window, 5.0);
-    click(&mut window, "A/B");
+    by_palette(&mut window, "show view a/b");
     click(&mut window, "by difference");
     let selected = |window: &Window| session(window).open().unwrap().selected_name().to_owned();
     let before = selected(&window);

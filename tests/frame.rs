@@ -17,8 +17,9 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use splitscope::app::{App, StartOptions};
 use splitscope::session::Action;
-use std::collections::HashMap;
-use window::{Window, builder, click, open, session, settle, texts};
+use std::fs;
+use std::path::Path;
+use window::{Window, builder, by_palette, click, open, session, settle, texts};
 
 fn selected_name(window: &Window) -> String {
     let open = session(window).open().unwrap();
@@ -32,18 +33,6 @@ fn has_tab(window: &Window, title: &str) -> bool {
 /// Clicks the one control whose label contains `part`.
 fn click_part(window: &mut Window, part: &str) {
     window.get_by_label_contains(part).click();
-    settle(window);
-}
-
-/// Opens the palette, types and takes the first row.
-fn by_palette(window: &mut Window, query: &str) {
-    window.key_press_modifiers(Modifiers::COMMAND, Key::K);
-    window.run_steps(3);
-    window
-        .get_by_role_and_label(Role::TextInput, "Search commands")
-        .type_text(query);
-    window.run_steps(3);
-    window.key_press(Key::Enter);
     settle(window);
 }
 
@@ -93,29 +82,13 @@ fn a_view_is_closed_and_opened_again() {
     assert!(window.query_by_role_and_label(Role::Slider, "Weight bits").is_some());
 }
 
-/// What eframe keeps between two starts.
-#[derive(Default)]
-struct Disk(HashMap<String, String>);
-
-impl eframe::Storage for Disk {
-    fn get_string(&self, key: &str) -> Option<String> {
-        self.0.get(key).cloned()
-    }
-    fn set_string(&mut self, key: &str, value: String) {
-        self.0.insert(key.to_owned(), value);
-    }
-    fn remove_string(&mut self, key: &str) {
-        self.0.remove(key);
-    }
-    fn flush(&mut self) {}
-}
-
-/// The window as it starts with that on disk.
-fn start(disk: &Disk) -> Window {
-    let disk: &'static Disk = Box::leak(Box::new(Disk(disk.0.clone())));
-    let options = StartOptions::default();
+/// The window as it starts with what is remembered in `folder`.
+fn start(folder: &Path) -> Window {
+    let options = StartOptions {
+        memory: Some(folder.to_owned()),
+        ..StartOptions::default()
+    };
     let mut window = builder().build_eframe(|cc| {
-        cc.storage = Some(disk);
         let mut app = App::new(cc, &options).without_native_dialogs();
         app.act(Action::SetSampleLimit(60));
         app
@@ -124,23 +97,40 @@ fn start(disk: &Disk) -> Window {
     window
 }
 
+/// Closes the window: what it remembers is on the disk then.
+fn close(mut window: Window) {
+    window.state_mut().save(&mut Nowhere);
+}
+
+/// eframe's own storage, in which nothing of ours is kept.
+struct Nowhere;
+
+impl eframe::Storage for Nowhere {
+    fn get_string(&self, _: &str) -> Option<String> {
+        None
+    }
+    fn set_string(&mut self, _: &str, _: String) {}
+    fn remove_string(&mut self, _: &str) {}
+    fn flush(&mut self) {}
+}
+
 #[test]
 fn the_layout_survives_a_restart_and_a_broken_one_is_forgotten() {
-    let mut disk = Disk::default();
-    let mut window = start(&disk);
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(folder.path());
     click(&mut window, "Close Weights");
     by_palette(&mut window, "show view network");
-    window.state_mut().save(&mut disk);
+    close(window);
 
-    let again = start(&disk);
+    let again = start(folder.path());
     assert!(!has_tab(&again, "Weights"));
     assert!(
         !texts(&again, "Card of ").is_empty(),
         "the network view is still in front"
     );
 
-    disk.0.insert("layout".to_owned(), "(version:1,size:(9".to_owned());
-    let fresh = start(&disk);
+    fs::write(folder.path().join("layout.json"), "{\"version\":1,\"size\":[9").unwrap();
+    let fresh = start(folder.path());
     assert!(has_tab(&fresh, "Weights"));
 }
 
@@ -290,14 +280,14 @@ fn a_plot_is_copied_and_saved_as_numbers_drawing_and_picture() {
 
 #[test]
 fn what_was_open_is_offered_at_the_next_start() {
-    let mut disk = Disk::default();
-    let mut window = start(&disk);
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = start(folder.path());
     assert!(window.query_by_label_contains("Continue with").is_none());
     by_palette(&mut window, "preset paper");
     by_palette(&mut window, "layer 3.2 conv2");
-    window.state_mut().save(&mut disk);
+    close(window);
 
-    let mut again = start(&disk);
+    let mut again = start(folder.path());
     assert!(!session(&again).open().unwrap().recipe().float_last_layer);
     click(&mut again, "Continue with demo:fashion");
     assert!(session(&again).open().unwrap().recipe().float_last_layer);

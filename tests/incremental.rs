@@ -293,7 +293,7 @@ fn times(network: &Network, base: &Recipe, data: &Dataset, layer: &str, samples:
     [
         median(Box::new(|variant| drop(whole(variant, data, 0..samples)))),
         median(Box::new(|variant| {
-            drop(resumed(&kept, variant, 0..samples, Keep::BeforeChange))
+            drop(resumed(&kept, variant, 0..samples, Keep::BeforeChange));
         })),
     ]
 }

@@ -72,6 +72,13 @@ pub struct StartOptions {
     pub recipe: Option<PathBuf>,
     /// Data to run the network on, instead of the demo's own.
     pub data: Option<String>,
+    /// Folder in which session and layout are remembered from one start to the next; nothing is remembered without one.
+    pub memory: Option<PathBuf>,
+}
+
+/// The folder in which this user's programs remember things, if the system has one.
+pub fn user_memory() -> Option<PathBuf> {
+    eframe::storage_dir("splitscope")
 }
 
 /// While something runs, the times shown are renewed that often.
@@ -130,10 +137,8 @@ impl App {
     pub fn new(cc: &eframe::CreationContext<'_>, options: &StartOptions) -> Self {
         theme::install(&cc.egui_ctx);
         // The window's own place and size are eframe's to remember; whatever matters is in files that are never half written.
-        let folder = cc.storage.and_then(|_| eframe::storage_dir("splitscope"));
-        let memory = folder
-            .as_ref()
-            .map(|folder| Memory::of_session(folder.join("session.json")));
+        let folder = options.memory.as_ref();
+        let memory = folder.map(|folder| Memory::of_session(folder.join("session.json")));
         let layout_memory = folder.map(|folder| Memory::at(folder.join("layout.json"), |_, layout| layout));
         let saved = memory.as_ref().and_then(Memory::load).unwrap_or_default();
         let layout = layout_memory.as_ref().and_then(Memory::load);

@@ -29,6 +29,8 @@ pub(super) struct Tokens {
     pub(super) error: Color32,
     /// A doubt.
     pub(super) warning: Color32,
+    /// An answer that the recipe changes, or makes less sure.
+    pub(super) changed: Color32,
     dark: bool,
 }
 
@@ -48,6 +50,7 @@ const DARK: Tokens = Tokens {
     handle: rgb(palette::DARK.handle),
     error: rgb(palette::DARK.error),
     warning: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    changed: Color32::from_rgb(0xe2, 0x8f, 0xbc),
     dark: true,
 };
 
@@ -67,6 +70,7 @@ const LIGHT: Tokens = Tokens {
     handle: rgb(palette::LIGHT.handle),
     error: rgb(palette::LIGHT.error),
     warning: Color32::from_rgb(0x8a, 0x5a, 0x00),
+    changed: Color32::from_rgb(0xb0, 0x4f, 0x84),
     dark: false,
 };
 

@@ -155,7 +155,7 @@ impl View {
 
     /// Whether it is there from the beginning; the others are opened when they are needed.
     pub(super) fn opens_by_itself(self) -> bool {
-        self != Self::Compare
+        !matches!(self, Self::Ab | Self::Compare)
     }
 
     /// Whether it takes the room that a larger window gives; the others keep their size.

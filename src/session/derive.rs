@@ -7,6 +7,7 @@ use super::Session;
 use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
+use super::own_threads::on_own_threads;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
 use super::{against, comparison, continuation, curves, on_request, trial};
@@ -136,9 +137,8 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
     open.view.begin(key.clone());
     jobs.start(Kind::LayerView, title, move |progress| {
         let previous = previous.as_ref().map(|(key, view)| (key, view));
-        Ok(Output::LayerView(LayerView::compute(
-            &analysis, &key, previous, progress,
-        )?))
+        let view = on_own_threads(|| LayerView::compute(&analysis, &key, previous, progress));
+        Ok(Output::LayerView(view?))
     });
 }
 

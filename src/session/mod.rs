@@ -41,6 +41,7 @@ mod memory;
 mod messages;
 mod on_request;
 mod open;
+mod own_threads;
 mod presets;
 mod preview;
 mod reporting;

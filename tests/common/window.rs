@@ -7,6 +7,8 @@
 )]
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part")]
 
+use egui::accesskit::Role;
+use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use splitscope::app::{App, StartOptions};
@@ -121,4 +123,16 @@ pub fn dropped(path: &std::path::Path) -> std::sync::Arc<dyn egui::DroppedFile +
         }
     }
     std::sync::Arc::new(File(path.to_owned()))
+}
+
+/// Opens the palette, types and takes the first row.
+pub fn by_palette(window: &mut Window, query: &str) {
+    window.key_press_modifiers(Modifiers::COMMAND, Key::K);
+    window.run_steps(3);
+    window
+        .get_by_role_and_label(Role::TextInput, "Search commands")
+        .type_text(query);
+    window.run_steps(3);
+    window.key_press(Key::Enter);
+    settle(window);
 }

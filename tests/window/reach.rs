@@ -42,7 +42,9 @@ fn every_control_of_every_view_has_a_name_for_screen_readers() {
         "Errors",
         "Network",
         "Graph",
+        "Answers",
         "Sweep",
+        "Auto",
         "Weights",
     ];
     for view in views {

@@ -297,7 +297,7 @@ fn cell_ui(
 /// The colour of changed answers, stronger the more there are.
 fn strength(ui: &Ui, count: usize, most: usize) -> Color32 {
     let share = 0.25 + 0.75 * count as f32 / most as f32;
-    let (full, ground) = (tokens(ui).outlier, ui.visuals().panel_fill);
+    let (full, ground) = (tokens(ui).changed, ui.visuals().panel_fill);
     let mix = |a: u8, b: u8| (f32::from(a) * share + f32::from(b) * (1.0 - share)).round() as u8;
     Color32::from_rgb(
         mix(full.r(), ground.r()),

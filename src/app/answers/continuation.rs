@@ -195,7 +195,7 @@ fn summary(float: &[String], quantized: &[String], current: bool) -> String {
 /// A text; characters that differ from the other's in the same place are marked.
 fn text_ui(ui: &mut Ui, name: &str, own: &[String], other: &[String]) {
     let font = FontId::monospace(12.5);
-    let mark = tokens(ui).outlier;
+    let mark = tokens(ui).changed;
     let ink = ui.visuals().text_color();
     let format = |differs: bool| TextFormat {
         background: if differs {

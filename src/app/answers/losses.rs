@@ -85,7 +85,7 @@ impl LossesPanel {
                  gave it a half, 4.6 at one in a hundred.",
             );
             for (color, meaning) in [
-                (colors.outlier, "the recipe wonders more"),
+                (colors.changed, "the recipe wonders more"),
                 (colors.split, "the recipe knew better"),
             ] {
                 crate::app::plot::swatch(ui, color, meaning, "The stronger, the greater the difference; full from 3 nats on.");
@@ -190,7 +190,7 @@ fn line_ui(ui: &mut Ui, data: &Dataset, losses: &TokenLosses, line: &Range<usize
 /// The colour for a difference of losses; `None` where there is next to none.
 fn tint(ui: &Ui, difference: f32) -> Option<Color32> {
     let colors = tokens(ui);
-    let color = if difference > 0.0 { colors.outlier } else { colors.split };
+    let color = if difference > 0.0 { colors.changed } else { colors.split };
     let share = (difference.abs() / FULL).min(1.0);
     (difference.abs() >= LEAST).then(|| faded(color, 0.12 + 0.68 * share))
 }

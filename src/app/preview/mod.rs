@@ -14,7 +14,7 @@ use super::theme::tokens;
 use crate::inference::{Evaluation, Metrics};
 use crate::jobs::Running;
 use crate::session::{Action, Evaluated, Kind, OpenNetwork, RunState, Session};
-use egui::{RichText, Ui};
+use egui::{Color32, RichText, Ui};
 
 /// State of the view between frames.
 #[derive(Default)]
@@ -81,7 +81,15 @@ fn accuracy_ui(ui: &mut Ui, reading: &mut reading::Reading, session: &Session, o
 fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: bool) {
     let colors = tokens(ui);
     let evaluation = &evaluated.evaluation;
-    let weak = |text: RichText| if current { text } else { text.weak() };
+    // Numbers of an earlier recipe have no colour: a colour would outdo the weakness of the type.
+    let number = |shown: String, color: Color32| {
+        let text = RichText::new(shown).strong();
+        if current {
+            text.color(color)
+        } else {
+            RichText::new(text.text()).weak()
+        }
+    };
     let float = metric(&evaluation.float, evaluation.samples);
     let quantized = metric(&evaluation.quantized, evaluation.samples);
     let (what, explanation) = if evaluation.float.perplexity.is_some() {
@@ -103,17 +111,23 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     match (float, quantized) {
         (Some(float), Some(quantized)) => {
             let shown = format!("float {what}{}", float.value);
-            let response = ui.label(weak(RichText::new(shown).color(colors.original).strong()));
+            let response = ui.label(number(shown, colors.original));
             response.on_hover_text(with_interval(&evaluation.float, explanation));
             ui.label("→");
             let shown = format!("this recipe {}{}", quantized.value, quantized.spread);
-            ui.label(weak(RichText::new(shown).color(colors.quantized).strong()))
+            ui.label(number(shown, colors.quantized))
                 .on_hover_text(with_interval(&evaluation.quantized, explanation));
             if let Some(plain) = open
                 .plain_evaluated()
                 .and_then(|plain| metric(&plain.evaluation.quantized, plain.evaluation.samples))
             {
-                let shown = format!("(plain {} {})", text::bits(open.recipe().weight_bits), plain.value);
+                let mixed = open.recipe().layers.values().any(|layer| layer.weight_bits.is_some());
+                let bits = if mixed {
+                    "at the same bits".to_owned()
+                } else {
+                    text::bits(open.recipe().weight_bits)
+                };
+                let shown = format!("(plain {bits} {})", plain.value);
                 ui.label(shown)
                     .on_hover_text("The same bits without splitting or clipping: the thing to beat.");
             }
@@ -121,7 +135,7 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
         _ => {
             let [low, high] = evaluation.agreement_interval.map(|end| end * 100.0);
             let shown = format!("agreement {}", text::percent(evaluation.agreement));
-            ui.label(weak(RichText::new(shown).strong()))
+            ui.label(number(shown, ui.visuals().strong_text_color()))
                 .on_hover_text(format!("95 % interval: {low:.1} % to {high:.1} %\n{explanation}"));
         }
     }

@@ -244,7 +244,7 @@ fn dropped_title_ui(ui: &mut Ui, path: &Path, changed: bool, out: &mut Outbox) {
         let change = if changed { " · changed" } else { "" };
         let shown = RichText::new(format!("{}{change}", text::elide_middle(&name, 26))).small();
         let shown = if changed {
-            shown.color(tokens(ui).outlier)
+            shown.color(tokens(ui).changed)
         } else {
             shown
         };
@@ -264,7 +264,7 @@ fn title_ui(ui: &mut Ui, data: &Dataset, sample: usize, changed: bool) {
     let shown = if changed {
         RichText::new(format!("{title} · changed"))
             .small()
-            .color(tokens(ui).outlier)
+            .color(tokens(ui).changed)
     } else {
         note(title)
     };
@@ -285,7 +285,7 @@ fn context_ui(ui: &mut Ui, data: &Dataset, sample: usize, context: &str, changed
     let format = |color| TextFormat::simple(font.clone(), color);
     job.append(&visible(context), 0.0, format(ui.visuals().weak_text_color()));
     let color = if changed {
-        colors.outlier
+        colors.changed
     } else {
         ui.visuals().text_color()
     };
