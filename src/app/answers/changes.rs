@@ -127,7 +127,7 @@ fn summary_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers) {
                 choice.verdict = (!on).then_some(verdict);
             }
         }
-        ui.label(note(sign_test(&verdicts))).on_hover_text(
+        ui.add(egui::Label::new(note(sign_test(&verdicts))).extend()).on_hover_text(
             "Sign test (McNemar): if the recipe broke and mended answers equally often, how likely would they differ by as \
              much as here or more?",
         );
