@@ -17,11 +17,12 @@ pub(super) fn run() -> anyhow::Result<()> {
             5,
             [
                 &mut || {
-                    for (layout, values) in &tensors {
+                    // Layers in parallel, as a plan has them.
+                    tensors.par_iter().for_each(|(layout, values)| {
                         let count = split_count(layout, ratio);
                         let max_abs = max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0);
                         black_box(split_channels(values, layout, count, SplitKind::Qa, max_abs / 31.0));
-                    }
+                    });
                 },
                 &mut || {
                     tensors.par_iter().for_each(|(layout, values)| {

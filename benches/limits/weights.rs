@@ -20,8 +20,9 @@ const NUMPY: [(Clip, f64, f64); 3] = [
 pub(super) fn run() -> anyhow::Result<()> {
     let tensors = tensors::resnet50(false);
     let bytes = 4 * tensors::elements(&tensors);
+    // Layers in parallel, as a plan has them.
     let each =
-        |work: &(dyn Fn(&Layout, &[f32]) + Sync)| tensors.iter().for_each(|(layout, values)| work(layout, values));
+        |work: &(dyn Fn(&Layout, &[f32]) + Sync)| tensors.par_iter().for_each(|(layout, values)| work(layout, values));
     let [sum, statistics] = in_turns(
         15,
         [
