@@ -94,6 +94,20 @@ fn splitting_alone_never_changes_what_the_network_computes() {
 }
 
 #[test]
+fn an_export_has_the_parameters_of_its_network_and_its_steps() {
+    let network = open("demo:fashion");
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        ..Recipe::default()
+    };
+    let model = rewrite(&network, &plan(&network, &recipe, None, &Progress::default()).unwrap()).unwrap();
+    let exported = Network::new("exported", None, Format::Onnx, model).unwrap();
+    assert_eq!(exported.layers.len(), 22);
+    let added = exported.parameters() - network.parameters();
+    assert_eq!(added, 22, "one step for each layer, and nothing lost");
+}
+
+#[test]
 fn exported_weights_lie_inside_the_grid_of_their_bits() {
     let network = open("demo:fashion");
     for bits in 2..=8 {

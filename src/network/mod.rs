@@ -186,7 +186,8 @@ impl Network {
     }
 
     /// Its parameters: elements of all float tensors that are initializers or, with a dimension at least, `Constant`
-    /// nodes; subgraphs included. Running means and variances of batch-norms count, as do biases.
+    /// nodes; subgraphs included. Running means and variances of batch-norms count, as do biases, and integers that are the
+    /// weights of a layer.
     pub fn parameters(&self) -> u64 {
         let mut total = 0_u64;
         let mut add = |tensor: &TensorProto| {
@@ -200,6 +201,16 @@ impl Network {
                 let constants = graph.node.iter().filter_map(discover::constant_tensor);
                 constants.filter(|tensor| !tensor.dims.is_empty()).for_each(&mut add);
             });
+        }
+        // Integers count where they are the weights of a layer; a tensor that two layers share counts once.
+        let mut seen = HashSet::new();
+        for layer in &self.layers {
+            if let Ok(tensor) = self.tensor(layer)
+                && !is_float(tensor)
+                && seen.insert(std::ptr::from_ref(tensor))
+            {
+                total = total.saturating_add(element_count(tensor).map_or(0, |count| count as u64));
+            }
         }
         total
     }
