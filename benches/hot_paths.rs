@@ -16,8 +16,7 @@ mod tensors;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::Layout;
 use splitscope::quantization::{
-    Bits, Clip, LayerSettings, SplitKind, choose_threshold, max_abs_after_split, plan_layer, split_channels,
-    split_count,
+    Bits, Buffers, Clip, LayerSettings, SplitKind, Splitter, choose_threshold, plan_layer_in, split_count,
 };
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
@@ -39,6 +38,7 @@ fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
 
 fn hot_paths(criterion: &mut Criterion) {
     let tensors = tensors::resnet50(true);
+    let buffers = Buffers::default();
     let elements = tensors::elements(&tensors) as u64;
     let mut group = criterion.benchmark_group("resnet50");
     group.sample_size(10).throughput(Throughput::Elements(elements));
@@ -82,17 +82,19 @@ fn hot_paths(criterion: &mut Criterion) {
     for ratio in [0.02, 0.05] {
         bench(&format!("OCS in two passes, ratio {ratio}"), &|layout, values| {
             let count = split_count(layout, ratio);
-            let max_abs = max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0);
-            black_box(split_channels(values, layout, count, SplitKind::Qa, max_abs / 31.0));
+            let splitter = Splitter::new(values, layout);
+            let max_abs = splitter.max_abs_after(count, SplitKind::Naive, 0.0);
+            let split = black_box(splitter.split(count, SplitKind::Qa, &[max_abs / 31.0], &buffers));
+            buffers.give_back(split.values);
         });
     }
     for ratio in [0.0, 0.02, 0.05] {
         bench(&format!("plan at 4 bits, ratio {ratio}"), &|layout, values| {
-            black_box(plan_layer(values, layout, &settings(4, ratio, Clip::None)));
+            black_box(plan_layer_in(&buffers, values, layout, &settings(4, ratio, Clip::None)));
         });
     }
     bench("plan at 4 bits, ratio 0.02, MSE", &|layout, values| {
-        black_box(plan_layer(values, layout, &settings(4, 0.02, Clip::Mse)));
+        black_box(plan_layer_in(&buffers, values, layout, &settings(4, 0.02, Clip::Mse)));
     });
     group.finish();
 }

@@ -3,7 +3,7 @@
 use super::clock::{in_turns, milliseconds};
 use super::{paper, row, tensors, versus};
 use rayon::prelude::*;
-use splitscope::quantization::{SplitKind, max_abs_after_split, split_channels, split_count};
+use splitscope::quantization::{Buffers, SplitKind, Splitter, split_count};
 use std::hint::black_box;
 
 /// Expand ratio; seconds that the NumPy code of the paper takes on two cores; how many times as fast we want to be.
@@ -17,11 +17,14 @@ pub(super) fn run() -> anyhow::Result<()> {
             5,
             [
                 &mut || {
-                    // Layers in parallel, as a plan has them.
+                    // Layers in parallel, as a plan has them, and the memory that they are written to used again.
+                    let buffers = Buffers::default();
                     tensors.par_iter().for_each(|(layout, values)| {
                         let count = split_count(layout, ratio);
-                        let max_abs = max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0);
-                        black_box(split_channels(values, layout, count, SplitKind::Qa, max_abs / 31.0));
+                        let splitter = Splitter::new(values, layout);
+                        let max_abs = splitter.max_abs_after(count, SplitKind::Naive, 0.0);
+                        let split = black_box(splitter.split(count, SplitKind::Qa, &[max_abs / 31.0], &buffers));
+                        buffers.give_back(split.values);
                     });
                 },
                 &mut || {

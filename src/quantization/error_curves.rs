@@ -10,8 +10,8 @@ mod tally;
 
 use super::clip::CountedThresholds;
 use super::split::split_orders;
-use super::weight::plan_layer;
-use super::{Bits, Clip, Grid, LayerSettings, split_count};
+use super::weight::plan_layer_in;
+use super::{Bits, Buffers, Clip, Grid, LayerSettings, split_count};
 use crate::network::Layout;
 use crate::progress::{Cancelled, Progress};
 use rayon::prelude::*;
@@ -111,6 +111,7 @@ impl Subject<'_> {
 
     /// The curves by planning the layer for each point.
     fn planned(&self, at: &[usize], progress: &Progress) -> Result<ErrorCurves, Cancelled> {
+        let buffers = Buffers::default();
         let point = |splits: usize, bits: u8, clip: Clip| {
             let settings = LayerSettings {
                 weight_bits: Bits::Grid(bits),
@@ -118,7 +119,7 @@ impl Subject<'_> {
                 clip,
                 ..self.settings
             };
-            let planned = plan_layer(self.values, self.layout, &settings);
+            let planned = plan_layer_in(&buffers, self.values, self.layout, &settings);
             CurvePoint {
                 splits,
                 bits,

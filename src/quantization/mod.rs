@@ -55,10 +55,8 @@ pub use prepare::prepare;
 pub use presets::UserPresets;
 pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
-pub use split::{
-    Split, SplitKind, max_abs_after_split, split_channels, split_channels_per_channel, split_count, split_levels,
-};
-pub use weight::{clip_thresholds, plan_layer, split_weights};
+pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
+pub use weight::{clip_thresholds, plan_layer, plan_layer_in, split_weights};
 pub use widen::SplitExport;
 
 use crate::network::NetworkError;

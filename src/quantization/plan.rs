@@ -3,8 +3,8 @@
 use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
-use super::weight::plan_layer;
-use super::{Grid, LayerSettings, QuantizationError, Recipe, split_count};
+use super::weight::plan_layer_in;
+use super::{Buffers, Grid, LayerSettings, QuantizationError, Recipe, split_count};
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
 use crate::progress::Progress;
@@ -150,6 +150,7 @@ pub fn replan(
         return Err(QuantizationError::Recipe(reason.to_owned()));
     }
     progress.start(network.layers.len() as u64, "planning layers");
+    let buffers = Buffers::default();
     let layers = network
         .layers
         .par_iter()
@@ -161,7 +162,7 @@ pub fn replan(
             let means = activations.filter(|_| recipe.bias_correction);
             let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
             let weights = network.weights(index);
-            let outcome = outcome(network, layer, &settings, weights, known, activations, means);
+            let outcome = outcome(network, layer, &settings, weights, known, activations, means, &buffers);
             progress.advance(1);
             Ok(LayerPlan {
                 name: layer.name.clone(),
@@ -204,6 +205,7 @@ fn outcome(
     known: Option<QuantizedLayer>,
     activations: Option<&Activations>,
     means: Option<&Activations>,
+    buffers: &Buffers,
 ) -> Outcome {
     if let Support::View(why) = &layer.support {
         return Outcome::Float(why.clone());
@@ -236,7 +238,7 @@ fn outcome(
         expand_ratio,
         ..*settings
     };
-    let quantized = known.unwrap_or_else(|| plan_layer(&weights, &layer.layout, &own));
+    let quantized = known.unwrap_or_else(|| plan_layer_in(buffers, &weights, &layer.layout, &own));
     let bias = means.and_then(|all| correct(network, layer, &weights, &quantized, all));
     Outcome::Quantized(Arc::new(QuantizedLayer {
         activation,

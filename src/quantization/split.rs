@@ -4,12 +4,16 @@
 //! least and greatest weight of the channel. The choice of channels therefore needs one pass over the weights and a heap
 //! over channels; the weights themselves are written once, at the end: O(weights + splits * channel size).
 
+mod buffers;
+mod choice;
+mod ranges;
+
 use crate::network::{Layout, OutAxis};
-use multiversion::multiversion;
+pub use buffers::Buffers;
+use choice::{Choice, chosen_by_range};
+use ranges::channel_ranges;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 
 /// How one weight becomes two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
@@ -42,37 +46,74 @@ pub fn split_count(layout: &Layout, expand_ratio: f64) -> usize {
     (expand_ratio * layout.channels as f64 - 1e-9).ceil().max(0.0) as usize
 }
 
-/// Splits `count` channels of each group, one at a time, each time the one that then holds the group's largest |w| (a
-/// channel or a copy may be split again; of equals, the lowest index in the expanded layer). `step` is the grid's d, used by
-/// [`SplitKind::Qa`].
-///
-/// The copy that keeps its place gets `(w - d/2)/2`, the new one `(w + d/2)/2`.
-pub fn split_channels(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> Split {
-    let half = half_step(kind, step);
-    carry_out(values, layout, count, &chosen(values, layout, count, half), &[half])
+/// A weight tensor of which the range of every input channel is known: all that the choice of splits asks of the weights, in one
+/// pass for the threshold and the splits that follow from it.
+pub struct Splitter<'a> {
+    values: &'a [f32],
+    layout: &'a Layout,
+    ranges: Vec<(f32, f32)>,
 }
 
-/// [`split_channels`] for grids with one step an output channel: `steps` has one entry for each. The channels are chosen as
-/// for halves, since a channel's range moves by another amount in every output channel.
-pub fn split_channels_per_channel(
-    values: &[f32],
-    layout: &Layout,
-    count: usize,
-    kind: SplitKind,
-    steps: &[f32],
-) -> Split {
-    let halves: Vec<f32> = steps.iter().map(|step| half_step(kind, *step)).collect();
-    carry_out(values, layout, count, &chosen(values, layout, count, 0.0), &halves)
+impl<'a> Splitter<'a> {
+    /// Reads `values`, elements as `layout` says.
+    pub fn new(values: &'a [f32], layout: &'a Layout) -> Self {
+        Self {
+            values,
+            layout,
+            ranges: channel_ranges(values, layout),
+        }
+    }
+
+    /// Splits `count` channels of each group, one at a time, each time the one that then holds the group's largest |w| (a
+    /// channel or a copy may be split again; of equals, the lowest index in the expanded layer). `steps` holds the grid's d,
+    /// used by [`SplitKind::Qa`], or one for each output channel. In that case the channels are chosen as for halves, since a
+    /// channel's range moves by another amount in every output channel.
+    ///
+    /// The copy that keeps its place gets `(w - d/2)/2`, the new one `(w + d/2)/2`. The tensor is written to memory of
+    /// `buffers`, where [`Buffers::give_back`] may return it.
+    pub fn split(&self, count: usize, kind: SplitKind, steps: &[f32], buffers: &Buffers) -> Split {
+        let halves: Vec<f32> = steps.iter().map(|step| half_step(kind, *step)).collect();
+        let chosen = match halves[..] {
+            [half] => self.chosen(count, half),
+            _ => self.chosen(count, 0.0),
+        };
+        carry_out(self.values, self.layout, count, &chosen, &halves, buffers)
+    }
+
+    /// The largest |w| that [`Splitter::split`] with one step would leave, without writing the split tensor.
+    pub fn max_abs_after(&self, count: usize, kind: SplitKind, step: f32) -> f32 {
+        let groups = self.chosen(count, half_step(kind, step));
+        groups
+            .iter()
+            .flat_map(|choice| &choice.parts)
+            .fold(0.0, |max, part| max.max(part.max_abs()))
+    }
+
+    fn chosen(&self, count: usize, half: f32) -> Vec<Choice> {
+        chosen_by_range(&self.ranges, self.layout, count, half)
+    }
+}
+
+/// [`Splitter::split`] of a tensor that is split once, on a grid with one step.
+pub fn split_channels(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> Split {
+    Splitter::new(values, layout).split(count, kind, &[step], &Buffers::default())
 }
 
 /// Writes the expanded tensor. `halves` has one entry, or one for each output channel.
-fn carry_out(values: &[f32], layout: &Layout, count: usize, groups: &[Choice], halves: &[f32]) -> Split {
+fn carry_out(
+    values: &[f32],
+    layout: &Layout,
+    count: usize,
+    groups: &[Choice],
+    halves: &[f32],
+    buffers: &Buffers,
+) -> Split {
     let expanded = Layout {
         channels: layout.channels + count,
         ..*layout
     };
     let mut split = Split {
-        values: vec![0.0; expanded.elements()],
+        values: buffers.take(expanded.elements()),
         layout: expanded,
         index: Vec::with_capacity(expanded.in_channels()),
         order: Vec::with_capacity(count * layout.groups),
@@ -117,100 +158,12 @@ fn output_channel(layout: &Layout, row: usize, place: usize) -> usize {
     }
 }
 
-/// The largest |w| that [`split_channels`] would leave, without writing the split tensor.
-pub fn max_abs_after_split(values: &[f32], layout: &Layout, count: usize, kind: SplitKind, step: f32) -> f32 {
-    let groups = chosen(values, layout, count, half_step(kind, step));
-    groups
-        .iter()
-        .flat_map(|choice| &choice.parts)
-        .fold(0.0, |max, part| max.max(part.max_abs()))
-}
-
 fn half_step(kind: SplitKind, step: f32) -> f32 {
     match kind {
         SplitKind::Qa => step * 0.5,
         SplitKind::Naive => 0.0,
     }
 }
-
-/// Which of the two a copy became at one split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Lower,
-    Upper,
-}
-
-impl Side {
-    fn apply(self, w: f32, half: f32) -> f32 {
-        match self {
-            Self::Lower => (w - half) * 0.5,
-            Self::Upper => (w + half) * 0.5,
-        }
-    }
-}
-
-/// A channel or a copy of one: its source in the group, the splits it went through, its range.
-#[derive(Debug, Clone)]
-struct Part {
-    source: usize,
-    halves: Vec<Side>,
-    min: f32,
-    max: f32,
-}
-
-impl Part {
-    fn max_abs(&self) -> f32 {
-        self.min.abs().max(self.max.abs())
-    }
-
-    fn half(&self, side: Side, half: f32) -> Self {
-        let mut halves = self.halves.clone();
-        halves.push(side);
-        Self {
-            source: self.source,
-            halves,
-            min: side.apply(self.min, half),
-            max: side.apply(self.max, half),
-        }
-    }
-}
-
-struct Choice {
-    /// Channels of the expanded group.
-    parts: Vec<Part>,
-    /// Source channels in the order they were split.
-    order: Vec<usize>,
-    /// The largest |w| before each of these splits.
-    levels: Vec<f32>,
-}
-
-/// Heap entry: the largest |w| first, of equals the lowest index.
-struct Candidate {
-    max_abs: f32,
-    index: usize,
-}
-
-impl Ord for Candidate {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.max_abs
-            .total_cmp(&other.max_abs)
-            .then(other.index.cmp(&self.index))
-    }
-}
-
-impl PartialOrd for Candidate {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Candidate {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Candidate {}
 
 /// The channels of the layer that a naive split takes, group by group in their order, and the range of every channel.
 pub(super) fn split_orders(values: &[f32], layout: &Layout, count: usize) -> (Vec<Vec<usize>>, Vec<(f32, f32)>) {
@@ -257,150 +210,6 @@ pub(super) fn split_times(
         }
     }
     times
-}
-
-fn chosen(values: &[f32], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
-    chosen_by_range(&channel_ranges(values, layout), layout, count, half)
-}
-
-fn chosen_by_range(ranges: &[(f32, f32)], layout: &Layout, count: usize, half: f32) -> Vec<Choice> {
-    (0..layout.groups)
-        .map(|group| {
-            let ranges = &ranges[group * layout.channels..][..layout.channels];
-            let mut parts: Vec<Part> = ranges
-                .iter()
-                .enumerate()
-                .map(|(source, &(min, max))| Part {
-                    source,
-                    halves: Vec::new(),
-                    min,
-                    max,
-                })
-                .collect();
-            let mut heap: BinaryHeap<Candidate> = if count == 0 {
-                BinaryHeap::new()
-            } else {
-                parts
-                    .iter()
-                    .enumerate()
-                    .map(|(index, part)| Candidate {
-                        max_abs: part.max_abs(),
-                        index,
-                    })
-                    .collect()
-            };
-            let (mut order, mut levels) = (Vec::with_capacity(count), Vec::with_capacity(count));
-            for _ in 0..count {
-                let Some(Candidate { index, max_abs }) = heap.pop() else {
-                    break;
-                };
-                levels.push(max_abs);
-                order.push(parts[index].source);
-                let upper = parts[index].half(Side::Upper, half);
-                parts[index] = parts[index].half(Side::Lower, half);
-                heap.push(Candidate {
-                    max_abs: parts[index].max_abs(),
-                    index,
-                });
-                heap.push(Candidate {
-                    max_abs: upper.max_abs(),
-                    index: parts.len(),
-                });
-                parts.push(upper);
-            }
-            Choice { parts, order, levels }
-        })
-        .collect()
-}
-
-/// Least and greatest weight of each input channel.
-fn channel_ranges(values: &[f32], layout: &Layout) -> Vec<(f32, f32)> {
-    let row = layout.channels * layout.inner;
-    if row == 0 || layout.outer == 0 {
-        return vec![(0.0, 0.0); layout.in_channels()];
-    }
-    if layout.outer == 1 {
-        // Rows are the groups; the channels of a row are apart, so they go to the threads.
-        return values
-            .par_chunks(layout.inner)
-            .with_min_len((1 << 14) / layout.inner + 1)
-            .map(range)
-            .collect();
-    }
-    let places = values
-        .par_chunks(row)
-        .enumerate()
-        .with_min_len((1 << 18) / row + 1)
-        .fold(
-            || Places::empty(layout.groups * row),
-            |mut places, (number, values)| {
-                places.widen(number / layout.outer * row, values);
-                places
-            },
-        )
-        .reduce(
-            || Places::empty(layout.groups * row),
-            |mine, theirs| mine.take_in(&theirs),
-        );
-    let lines = places.low.chunks(layout.inner).zip(places.high.chunks(layout.inner));
-    lines.map(|(low, high)| (range(low).0, range(high).1)).collect()
-}
-
-/// Least and greatest weight at each place of a row, group by group: places lie side by side in memory as the weights do,
-/// which channels of 3x3 kernels do not.
-struct Places {
-    low: Vec<f32>,
-    high: Vec<f32>,
-}
-
-impl Places {
-    fn empty(count: usize) -> Self {
-        Self {
-            low: vec![f32::INFINITY; count],
-            high: vec![f32::NEG_INFINITY; count],
-        }
-    }
-
-    fn widen(&mut self, first: usize, row: &[f32]) {
-        widen_places(&mut self.low[first..], &mut self.high[first..], row, row);
-    }
-
-    fn take_in(mut self, other: &Self) -> Self {
-        widen_places(&mut self.low, &mut self.high, &other.low, &other.high);
-        self
-    }
-}
-
-#[multiversion(targets = "simd")]
-fn widen_places(low: &mut [f32], high: &mut [f32], lower: &[f32], higher: &[f32]) {
-    for ((low, high), (a, b)) in low.iter_mut().zip(high).zip(lower.iter().zip(higher)) {
-        *low = if *a < *low { *a } else { *low };
-        *high = if *b > *high { *b } else { *high };
-    }
-}
-
-/// Least and greatest of a line.
-#[multiversion(targets = "simd")]
-fn range(line: &[f32]) -> (f32, f32) {
-    const LANES: usize = 16;
-    let (mut low, mut high) = ([f32::INFINITY; LANES], [f32::NEG_INFINITY; LANES]);
-    let mut widen = |lane: usize, x: f32| {
-        low[lane] = if x < low[lane] { x } else { low[lane] };
-        high[lane] = if x > high[lane] { x } else { high[lane] };
-    };
-    let (parts, tail) = line.as_chunks::<LANES>();
-    for part in parts {
-        for (lane, x) in part.iter().enumerate() {
-            widen(lane, *x);
-        }
-    }
-    for (lane, x) in tail.iter().enumerate() {
-        widen(lane, *x);
-    }
-    (
-        low.into_iter().fold(f32::INFINITY, f32::min),
-        high.into_iter().fold(f32::NEG_INFINITY, f32::max),
-    )
 }
 
 #[cfg(test)]

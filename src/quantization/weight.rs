@@ -2,8 +2,7 @@
 
 use super::clip::{choose_thresholds, threshold_of};
 use super::layer_error::{Expanded, LayerError, layer_error};
-use super::split::{max_abs_after_split, split_channels_per_channel};
-use super::{Bits, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, split_channels, split_count};
+use super::{Bits, Buffers, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, Splitter, split_count};
 use crate::network::{Layout, OutAxis};
 use rayon::prelude::*;
 use std::borrow::Cow;
@@ -14,28 +13,34 @@ use std::borrow::Cow;
 /// it, the split is done again on that step, and the clamp of the grid catches what the quantization-aware split moved past
 /// the end.
 pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
+    plan_layer_in(&Buffers::default(), values, layout, settings)
+}
+
+/// [`plan_layer`] that writes the split weights to memory of `buffers`.
+pub fn plan_layer_in(buffers: &Buffers, values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
     let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);
+    // Without splits the weights are put on the grid where they are.
+    let splitter = (count > 0).then(|| Splitter::new(values, layout));
+    let unquantized = Unquantized {
+        values,
+        layout,
+        split: splitter.as_ref().map(|splitter| (splitter, count)),
+        buffers,
+    };
     let (threshold, steps) = if settings.per_channel {
-        let thresholds = channel_thresholds(values, layout, count, bits, settings.clip);
+        let thresholds = unquantized.channel_thresholds(bits, settings.clip);
         let steps: Vec<f32> = thresholds
             .iter()
             .map(|threshold| Grid::symmetric(bits, *threshold).step)
             .collect();
         (thresholds.into_iter().fold(0.0, f32::max), steps)
     } else {
-        let threshold = tensor_threshold(values, layout, count, bits, settings.clip);
+        let threshold = unquantized.threshold(bits, settings.clip);
         (threshold, vec![Grid::symmetric(bits, threshold).step])
     };
     let grid = Grid::symmetric(bits, threshold);
-    // Without splits the weights are put on the grid where they are.
-    let split = (count > 0).then(|| {
-        if settings.per_channel {
-            split_channels_per_channel(values, layout, count, settings.split, &steps)
-        } else {
-            split_channels(values, layout, count, settings.split, grid.step)
-        }
-    });
+    let split = splitter.map(|splitter| splitter.split(count, settings.split, &steps, buffers));
     let (layout_then, index, order, expanded) = match split {
         Some(split) => (split.layout, split.index, split.order, Cow::Owned(split.values)),
         None => (
@@ -45,14 +50,17 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
             Cow::Borrowed(values),
         ),
     };
-    let expanded = Expanded {
+    let unrounded = Expanded {
         values: &expanded,
         layout: layout_then,
         index: &index,
     };
     let steps = Steps::new(&steps, &layout_then);
-    let indices = quantize(expanded, grid, &steps);
-    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, expanded, &indices, grid, &steps);
+    let indices = quantize(unrounded, grid, &steps);
+    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, unrounded, &indices, grid, &steps);
+    if let Cow::Owned(expanded) = expanded {
+        buffers.give_back(expanded);
+    }
     QuantizedLayer {
         grid,
         channel_steps: if settings.per_channel {
@@ -77,11 +85,13 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> 
 /// The split weights of a layer in float, before the grid: what [`plan_layer`] put on it.
 pub fn split_weights(values: &[f32], layout: &Layout, settings: &LayerSettings, planned: &QuantizedLayer) -> Split {
     let count = planned.layout.channels - layout.channels;
-    if planned.channel_steps.is_empty() {
-        split_channels(values, layout, count, settings.split, planned.grid.step)
+    let one = [planned.grid.step];
+    let steps = if planned.channel_steps.is_empty() {
+        &one[..]
     } else {
-        split_channels_per_channel(values, layout, count, settings.split, &planned.channel_steps)
-    }
+        &planned.channel_steps
+    };
+    Splitter::new(values, layout).split(count, settings.split, steps, &Buffers::default())
 }
 
 /// The step at each place of a tensor: one for all, or one for each output channel.
@@ -156,61 +166,79 @@ fn quantize(split: Expanded<'_>, grid: Grid, steps: &Steps) -> Vec<i8> {
     indices
 }
 
-/// The threshold of the whole tensor, chosen on the split weights.
-fn tensor_threshold(values: &[f32], layout: &Layout, count: usize, bits: u8, clip: Clip) -> f32 {
-    match clip {
-        Clip::None => max_abs_after_split(values, layout, count, SplitKind::Naive, 0.0),
-        Clip::Manual(threshold) => threshold,
-        clip if count == 0 => threshold_of(values, bits, clip),
-        clip => {
-            let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
-            threshold_of(&split.values, bits, clip)
-        }
-    }
-}
-
 /// The threshold that [`plan_layer`] would take with each of `clips` in place of `settings.clip`; with one scale an output
 /// channel, the largest of them.
 pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &LayerSettings, clips: &[Clip]) -> Vec<f32> {
     let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);
+    let splitter = (count > 0).then(|| Splitter::new(values, layout));
+    let unquantized = Unquantized {
+        values,
+        layout,
+        split: splitter.as_ref().map(|splitter| (splitter, count)),
+        buffers: &Buffers::default(),
+    };
     if settings.per_channel {
-        let of = |clip: &Clip| channel_thresholds(values, layout, count, bits, *clip);
+        let of = |clip: &Clip| unquantized.channel_thresholds(bits, *clip);
         return clips
             .iter()
             .map(|clip| of(clip).into_iter().fold(0.0, f32::max))
             .collect();
     }
-    if count == 0 {
-        return choose_thresholds(values, bits, clips);
-    }
-    let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
-    choose_thresholds(&split.values, bits, clips)
+    unquantized.halved(|_, values| choose_thresholds(values, bits, clips))
 }
 
-/// The threshold of each output channel, chosen on its split weights.
-fn channel_thresholds(values: &[f32], layout: &Layout, count: usize, bits: u8, clip: Clip) -> Vec<f32> {
-    let split = split_channels(values, layout, count, SplitKind::Naive, 0.0);
-    let row = split.layout.channels * split.layout.inner;
+/// A tensor before its grid is known.
+struct Unquantized<'a> {
+    values: &'a [f32],
+    layout: &'a Layout,
+    /// How it is split, and how often in each group.
+    split: Option<(&'a Splitter<'a>, usize)>,
+    buffers: &'a Buffers,
+}
+
+impl Unquantized<'_> {
+    /// What `choose` says to the naively split weights, on which thresholds are chosen.
+    fn halved<T>(&self, choose: impl FnOnce(&Layout, &[f32]) -> T) -> T {
+        let Some((splitter, count)) = self.split else {
+            return choose(self.layout, self.values);
+        };
+        let split = splitter.split(count, SplitKind::Naive, &[0.0], self.buffers);
+        let chosen = choose(&split.layout, &split.values);
+        self.buffers.give_back(split.values);
+        chosen
+    }
+
+    /// The threshold of the whole tensor.
+    fn threshold(&self, bits: u8, clip: Clip) -> f32 {
+        match (clip, self.split) {
+            (Clip::None, Some((splitter, count))) => splitter.max_abs_after(count, SplitKind::Naive, 0.0),
+            (Clip::None, None) => Splitter::new(self.values, self.layout).max_abs_after(0, SplitKind::Naive, 0.0),
+            (Clip::Manual(threshold), _) => threshold,
+            _ => self.halved(|_, values| threshold_of(values, bits, clip)),
+        }
+    }
+
+    /// The threshold of each output channel.
+    fn channel_thresholds(&self, bits: u8, clip: Clip) -> Vec<f32> {
+        self.halved(|layout, values| thresholds_of_channels(values, layout, bits, clip))
+    }
+}
+
+fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip) -> Vec<f32> {
+    let row = layout.channels * layout.inner;
     if row == 0 {
         return vec![0.0; layout.out_channels()];
     }
     match layout.out_axis {
-        OutAxis::Outer => split
-            .values
+        OutAxis::Outer => values
             .par_chunks(row)
             .map(|row| threshold_of(row, bits, clip))
             .collect(),
         OutAxis::Inner => (0..layout.inner)
             .into_par_iter()
             .map(|column| {
-                let column: Vec<f32> = split
-                    .values
-                    .iter()
-                    .skip(column)
-                    .step_by(layout.inner)
-                    .copied()
-                    .collect();
+                let column: Vec<f32> = values.iter().skip(column).step_by(layout.inner).copied().collect();
                 threshold_of(&column, bits, clip)
             })
             .collect(),

@@ -197,8 +197,16 @@ pub(super) fn raise_all(places: &mut [f32], values: &[f32]) {
 #[inline(always)]
 fn raise(places: &mut [f32], values: &[f32]) {
     for (place, x) in places.iter_mut().zip(values) {
-        *place = if x.abs() > *place { x.abs() } else { *place };
+        *place = larger_magnitude(*place, *x);
     }
+}
+
+/// The larger of a magnitude and |x|; NaN is larger than all. Without their sign, floats are in the order of their bits, and the
+/// maximum of integers is one instruction: a comparison of floats would become a masked store here, which takes a dozen cycles
+/// on an AVX2 machine of AMD.
+#[inline(always)]
+pub(super) fn larger_magnitude(magnitude: f32, x: f32) -> f32 {
+    f32::from_bits(magnitude.to_bits().max(x.abs().to_bits()))
 }
 
 struct Lanes {

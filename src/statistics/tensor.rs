@@ -3,7 +3,7 @@
 //! The tensor is cut into tasks; a task walks blocks that fit the first-level cache and reads each block from memory once.
 //! Blocks are merged in order, so the result does not depend on the number of threads.
 
-use super::moments::{Moments, raise_all};
+use super::moments::{Moments, larger_magnitude, raise_all};
 use crate::network::{Layout, OutAxis};
 use crate::onnx::FloatSource;
 use multiversion::multiversion;
@@ -56,18 +56,18 @@ pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {
 pub fn streamed_statistics(values: &(impl FloatSource + ?Sized), layout: &Layout) -> TensorStatistics {
     let count = values.count().min(layout.elements());
     let runs = Runs::of(layout);
-    let mut total = runs.read(values, count, Infinities::AsTheyAre);
-    if total.moments.infinite > 0 {
+    let mut total = runs.read(values, count, NotFinite::AsTheyAre);
+    if total.moments.infinite + total.moments.nan > 0 {
         // They have raised the maxima of their channels.
-        let Part { places, runs, .. } = runs.read(values, count, Infinities::Zero);
+        let Part { places, runs, .. } = runs.read(values, count, NotFinite::Zero);
         total = Part { places, runs, ..total };
     }
     total.finish(layout)
 }
 
-/// What infinities are taken for.
+/// What NaN and infinities are taken for.
 #[derive(Clone, Copy, PartialEq)]
-enum Infinities {
+enum NotFinite {
     AsTheyAre,
     Zero,
 }
@@ -101,7 +101,7 @@ impl Runs {
     }
 
     /// The first `count` numbers of `values`.
-    fn read(&self, values: &(impl FloatSource + ?Sized), count: usize, infinities: Infinities) -> Part {
+    fn read(&self, values: &(impl FloatSource + ?Sized), count: usize, not_finite: NotFinite) -> Part {
         // A number of tasks that two or four threads share evenly.
         let tasks = count.div_ceil(TASK).next_multiple_of(4);
         let arrays = self.count + self.groups * self.length;
@@ -114,7 +114,7 @@ impl Runs {
         let of_task = |scratch: &mut Vec<f32>, &number: &usize| {
             let start = number * task;
             let chunk = values.piece(start..count.min(start + task), scratch);
-            if infinities == Infinities::Zero {
+            if not_finite == NotFinite::Zero {
                 let finite: Vec<f32> = chunk.iter().map(|x| if x.is_finite() { *x } else { 0.0 }).collect();
                 return self.part(&finite, start);
             }
@@ -240,9 +240,8 @@ impl Part {
 fn maxima(values: &[f32], places: &mut [f32]) -> f32 {
     let mut all = 0.0;
     for (place, x) in places.iter_mut().zip(values) {
-        let x = x.abs();
-        *place = if x > *place { x } else { *place };
-        all = if x > all { x } else { all };
+        *place = larger_magnitude(*place, *x);
+        all = larger_magnitude(all, *x);
     }
     all
 }

@@ -4,7 +4,7 @@ use super::cost::Cost;
 use super::{AutoOptions, InferenceError};
 use crate::network::{Network, Support};
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, LayerRecipe, LayerSettings, Recipe, plan_layer};
+use crate::quantization::{Bits, Buffers, Clip, LayerRecipe, LayerSettings, Recipe, plan_layer_in};
 use rayon::prelude::*;
 
 /// One way to quantize a layer.
@@ -118,6 +118,7 @@ fn choices_of(
             tried.extend(options.clips.iter().map(|clip| (bits, splits, bytes, *clip)));
         }
     }
+    let buffers = Buffers::default();
     let mut choices: Vec<Choice> = tried
         .into_par_iter()
         .map(|(bits, splits, bytes, clip)| {
@@ -127,7 +128,7 @@ fn choices_of(
                 clip,
                 ..settings
             };
-            let planned = plan_layer(&weights, &layer.layout, &settings);
+            let planned = plan_layer_in(&buffers, &weights, &layer.layout, &settings);
             Choice {
                 bits,
                 splits,

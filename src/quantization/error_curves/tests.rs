@@ -1,5 +1,6 @@
 //! Curves against planning the layer for every point.
 
+use super::super::plan_layer;
 use super::copies::{copies, depths};
 use super::*;
 use crate::format::demo::Demo;

@@ -1,5 +1,6 @@
 //! Tests of channel splitting, against a full search.
 
+use super::choice::Side;
 use super::*;
 use crate::quantization::Grid;
 use proptest::prelude::*;
@@ -88,7 +89,7 @@ proptest! {
             }
         }
         let max = split.values.iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-        prop_assert_eq!(max_abs_after_split(&values, &layout, count, kind, step), max);
+        prop_assert_eq!(Splitter::new(&values, &layout).max_abs_after(count, kind, step), max);
     }
 
     #[test]
@@ -171,7 +172,7 @@ fn the_level_falls_as_the_largest_channel_is_halved_each_time() {
     );
     let values = [8.0_f32, -6.0, 1.0];
     for (splits, level) in split_levels(&[8.0, 6.0, 1.0], &layout, 5).into_iter().enumerate() {
-        let left = max_abs_after_split(&values, &layout, splits, SplitKind::Naive, 0.0);
+        let left = Splitter::new(&values, &layout).max_abs_after(splits, SplitKind::Naive, 0.0);
         assert_eq!(left, level, "{splits} splits");
     }
 }
