@@ -150,7 +150,12 @@ pub fn replan(
         return Err(QuantizationError::Recipe(reason.to_owned()));
     }
     progress.start(network.layers.len() as u64, "planning layers");
-    let buffers = Buffers::default();
+    let planning = Planning {
+        network,
+        activations,
+        means: activations.filter(|_| recipe.bias_correction),
+        buffers: Buffers::default(),
+    };
     let layers = network
         .layers
         .par_iter()
@@ -159,10 +164,9 @@ pub fn replan(
             progress.check()?;
             let mut settings = recipe.settings(network, index);
             settings.per_channel &= layer.takes_scales_per_channel();
-            let means = activations.filter(|_| recipe.bias_correction);
             let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
             let weights = network.weights(index);
-            let outcome = outcome(network, layer, &settings, weights, known, activations, means, &buffers);
+            let outcome = planning.outcome(layer, &settings, weights, known);
             progress.advance(1);
             Ok(LayerPlan {
                 name: layer.name.clone(),
@@ -197,55 +201,66 @@ pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) ->
     }
 }
 
-fn outcome(
-    network: &Network,
-    layer: &Layer,
-    settings: &LayerSettings,
-    weights: Result<FloatData, NetworkError>,
-    known: Option<QuantizedLayer>,
-    activations: Option<&Activations>,
-    means: Option<&Activations>,
-    buffers: &Buffers,
-) -> Outcome {
-    if let Support::View(why) = &layer.support {
-        return Outcome::Float(why.clone());
+/// What all layers of one plan share.
+struct Planning<'a> {
+    network: &'a Network,
+    activations: Option<&'a Activations>,
+    /// `activations` where the recipe corrects biases.
+    means: Option<&'a Activations>,
+    buffers: Buffers,
+}
+
+impl Planning<'_> {
+    fn outcome(
+        &self,
+        layer: &Layer,
+        settings: &LayerSettings,
+        weights: Result<FloatData, NetworkError>,
+        known: Option<QuantizedLayer>,
+    ) -> Outcome {
+        if let Support::View(why) = &layer.support {
+            return Outcome::Float(why.clone());
+        }
+        if settings.weight_bits.grid().is_none() {
+            return Outcome::Float("kept float by the recipe".to_owned());
+        }
+        let weights = match weights {
+            Ok(weights) => weights,
+            Err(reason) => return Outcome::Float(reason.to_string()),
+        };
+        let not_finite = weights.iter().filter(|x| !x.is_finite()).count();
+        if not_finite > 0 {
+            return Outcome::Float(format!(
+                "{not_finite} weights are NaN or infinite: repair them in the source network"
+            ));
+        }
+        let (activation, activation_splits) = match plan_activation(layer, settings, self.activations, outlier_channels)
+        {
+            Ok(Some((activation, splits))) => (Some(activation), splits),
+            Ok(None) => (None, Vec::new()),
+            Err(reason) => return Outcome::Float(reason),
+        };
+        // A layer that cannot be split is quantized all the same.
+        let expand_ratio = if layer.support == Support::Split {
+            settings.expand_ratio
+        } else {
+            0.0
+        };
+        let own = LayerSettings {
+            expand_ratio,
+            ..*settings
+        };
+        let quantized = known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &own));
+        let bias = self
+            .means
+            .and_then(|all| correct(self.network, layer, &weights, &quantized, all));
+        Outcome::Quantized(Arc::new(QuantizedLayer {
+            activation,
+            activation_splits,
+            bias,
+            ..quantized
+        }))
     }
-    if settings.weight_bits.grid().is_none() {
-        return Outcome::Float("kept float by the recipe".to_owned());
-    }
-    let weights = match weights {
-        Ok(weights) => weights,
-        Err(reason) => return Outcome::Float(reason.to_string()),
-    };
-    let not_finite = weights.iter().filter(|x| !x.is_finite()).count();
-    if not_finite > 0 {
-        return Outcome::Float(format!(
-            "{not_finite} weights are NaN or infinite: repair them in the source network"
-        ));
-    }
-    let (activation, activation_splits) = match plan_activation(layer, settings, activations, outlier_channels) {
-        Ok(Some((activation, splits))) => (Some(activation), splits),
-        Ok(None) => (None, Vec::new()),
-        Err(reason) => return Outcome::Float(reason),
-    };
-    // A layer that cannot be split is quantized all the same.
-    let expand_ratio = if layer.support == Support::Split {
-        settings.expand_ratio
-    } else {
-        0.0
-    };
-    let own = LayerSettings {
-        expand_ratio,
-        ..*settings
-    };
-    let quantized = known.unwrap_or_else(|| plan_layer_in(buffers, &weights, &layer.layout, &own));
-    let bias = means.and_then(|all| correct(network, layer, &weights, &quantized, all));
-    Outcome::Quantized(Arc::new(QuantizedLayer {
-        activation,
-        activation_splits,
-        bias,
-        ..quantized
-    }))
 }
 
 /// The corrected bias of a layer, `None` if it stays as it is.
