@@ -1,5 +1,5 @@
 //! Samples a second of the exported network, against the engine on the float network. With `SPLITSCOPE_EXPORTS=FOLDER` the
-//! networks are left there, for `benches/onnxruntime.py`.
+//! networks are left there, for `benches/rival_onnxruntime.py`.
 
 use super::clock::{Times, in_turns};
 use super::{networks, row};
@@ -91,7 +91,7 @@ fn compare(name: &str, unit: &str, network: &Network, data: &Dataset, samples: u
 /// Leaves a network where a person wants it, with what a run of it is in its name: samples, and how many at once.
 fn keep(name: &str, kind: &str, bytes: &[u8], unit: &str, samples: usize) -> anyhow::Result<()> {
     if let Some(folder) = std::env::var_os("SPLITSCOPE_EXPORTS") {
-        let batch = if unit == "characters" || samples < 25 { 4 } else { 25 };
+        let batch = if unit == "characters" || samples < 25 { 4 } else { 12 };
         let name = name.replace(' ', "-");
         std::fs::write(
             std::path::Path::new(&folder).join(format!("{name}-{kind}-{samples}in{batch}.onnx")),

@@ -3,7 +3,7 @@
 A tool for developers; no build or test needs it. Needs onnx, onnxruntime, numpy.
 
     SPLITSCOPE_EXPORTS=FOLDER cargo bench --bench limits -- preview
-    python3 benches/onnxruntime.py FOLDER
+    python3 benches/rival_onnxruntime.py FOLDER
 
 The bench writes the networks that it runs into FOLDER, with the number of samples and the batch in their names. Each is run
 here on as many samples in batches of that size, on two threads, and the best of several rounds is printed.
@@ -31,10 +31,11 @@ def main():
         integer = "int" in port.type
         if integer:  # streams of tokens, as the preview runs them: [time, streams]
             shape = [samples // batch, batch]
-            runs = 1
+            runs, count = 1, samples
         else:
             shape = [batch] + [size for size in port.shape[1:]]
             runs = samples // batch
+            count = runs * batch
         values = np.random.default_rng(1)
         data = values.integers(0, 50, shape) if integer else values.standard_normal(shape).astype(np.float32)
         best = float("inf")
@@ -43,7 +44,7 @@ def main():
             for _ in range(runs):
                 session.run(None, {port.name: data})
             best = min(best, time.perf_counter() - started)
-        print(f"{path.name:60} {samples / best:10.1f}/s")
+        print(f"{path.name:60} {count / best:10.1f}/s")
 
 
 main()
