@@ -256,7 +256,8 @@ impl std::fmt::Debug for ActivationStatistics {
     }
 }
 
-fn sum(mut left: Vec<u64>, right: Vec<u64>) -> Vec<u64> {
+/// Place by place.
+fn sum<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
     for (l, r) in left.iter_mut().zip(right) {
         *l += r;
     }

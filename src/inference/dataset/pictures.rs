@@ -59,17 +59,25 @@ pub(super) struct Stored {
     pub(super) planes: bool,
 }
 
+impl Stored {
+    /// Pictures that follow each other without anything between; `planes` as in [`Stored::planes`].
+    pub(super) fn packed(bytes: Vec<u8>, [height, width, channels]: [usize; 3], planes: bool) -> Self {
+        Self {
+            bytes,
+            record: height * width * channels,
+            offset: 0,
+            width,
+            height,
+            channels,
+            planes,
+        }
+    }
+}
+
 impl From<Picture> for Stored {
     fn from(picture: Picture) -> Self {
-        Self {
-            record: picture.pixels.len(),
-            bytes: picture.pixels,
-            offset: 0,
-            width: picture.width,
-            height: picture.height,
-            channels: picture.channels,
-            planes: false,
-        }
+        let size = [picture.height, picture.width, picture.channels];
+        Self::packed(picture.pixels, size, false)
     }
 }
 

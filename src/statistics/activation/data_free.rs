@@ -1,6 +1,6 @@
 //! An activation of which distributions of its channels are known and no data: range and histogram all the same.
 
-use super::{ActivationStatistics, BINS, RangeSource};
+use super::{ActivationStatistics, BINS, RangeSource, sum};
 use crate::statistics::ChannelDistribution;
 use crate::statistics::normal::cumulative;
 use crate::statistics::tails::ChannelTails;
@@ -46,10 +46,7 @@ impl ActivationStatistics {
                     shares
                 },
             )
-            .reduce_with(|mut left, right| {
-                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
-                left
-            });
+            .reduce_with(sum);
         for (count, share) in all.counts.iter_mut().zip(shares.unwrap_or_default()) {
             *count = (share * each).round() as u64;
         }

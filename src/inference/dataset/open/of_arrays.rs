@@ -93,13 +93,5 @@ fn stored_pictures(array: &mut Array) -> Option<Stored> {
     let Elements::Byte(bytes) = &mut array.elements else {
         return None;
     };
-    Some(Stored {
-        bytes: std::mem::take(bytes),
-        record: height * width * channels,
-        offset: 0,
-        width,
-        height,
-        channels,
-        planes,
-    })
+    Some(Stored::packed(std::mem::take(bytes), [height, width, channels], planes))
 }

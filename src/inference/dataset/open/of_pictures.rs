@@ -25,15 +25,7 @@ impl Opening<'_> {
                 )));
             }
         };
-        let stored = Stored {
-            bytes: images.data,
-            record: height * width * channels,
-            offset: 0,
-            width,
-            height,
-            channels,
-            planes: false,
-        };
+        let stored = Stored::packed(images.data, [height, width, channels], false);
         self.pictures(Pictures::Stored(stored), labels, Vec::new(), origin, channels)
     }
 
