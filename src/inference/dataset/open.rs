@@ -1,4 +1,4 @@
-//! From a path to a data set: which kind of file it is, its labels, and which input of the network it feeds.
+//! From a path to a data set: which kind of file it is. What each kind becomes stands in a file of its own.
 
 mod inputs;
 mod of_arrays;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 /// How to read data: everything that the files do not say.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct DataOptions {
-    /// A preprocessing by name, before the single fields below: a [`PreprocessPreset`], or `network` for what the network's
-    /// own files say.
+    /// A preprocessing by name, before the single fields below: a [preset](super::PreprocessPreset), or `network` for what the
+    /// network's own files say.
     pub preprocess: Option<String>,
     /// Shorter side after resizing, pixels.
     pub size: Option<usize>,
@@ -25,7 +25,7 @@ pub struct DataOptions {
     pub channels_last: Option<bool>,
     /// Blue before green before red.
     pub blue_first: bool,
-    /// Names of the classes: one of [`CLASS_LISTS`], or a file of names.
+    /// Names of the classes: one of [`CLASS_LISTS`](super::CLASS_LISTS), or a file of names.
     pub classes: Option<String>,
     /// What the network's own files say.
     pub hint: Option<Arc<PreprocessHint>>,
