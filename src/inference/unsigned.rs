@@ -3,7 +3,7 @@
 
 use crate::onnx::build::scalar_u8;
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, tensor_bytes};
+use crate::onnx::{GraphProto, ModelProto, Names, NodeProto, TensorProto, tensor_bytes};
 use std::collections::{HashMap, HashSet};
 
 /// From a signed byte to the unsigned one in the same place.
@@ -13,6 +13,7 @@ const SHIFT: i16 = 128;
 /// Only behind a `Clip`, because the engine's conversion is not defined for numbers beyond 32 bits. Tells whether there were
 /// any; a model with subgraphs, which may read any value, stays as it is.
 pub(super) fn make_unsigned(model: &mut ModelProto) -> bool {
+    let mut names = Names::of(model);
     let Some(graph) = &mut model.graph else { return false };
     let bodies = |node: &NodeProto| node.attribute.iter().any(|a| a.g.is_some() || !a.graphs.is_empty());
     if graph.node.iter().any(bodies) {
@@ -23,13 +24,6 @@ pub(super) fn make_unsigned(model: &mut ModelProto) -> bool {
     if moved.is_empty() {
         return false;
     }
-    let mut names: HashSet<String> = graph
-        .initializer
-        .iter()
-        .map(|tensor| tensor.name().to_owned())
-        .collect();
-    names.extend(graph.node.iter().flat_map(|node| node.output.iter().cloned()));
-    names.extend(graph.input.iter().map(|port| port.name().to_owned()));
     let mut made: HashMap<String, String> = HashMap::new();
     for node in &mut graph.node {
         let value = match node.op_type() {
@@ -42,10 +36,7 @@ pub(super) fn make_unsigned(model: &mut ModelProto) -> bool {
         }
         let Some(zero) = node.input.get_mut(2) else { continue };
         let shifted = made.entry(zero.clone()).or_insert_with(|| {
-            let mut name = format!("{zero}.unsigned");
-            while !names.insert(name.clone()) {
-                name.push('_');
-            }
+            let name = names.fresh(&format!("{zero}.unsigned"));
             let point = (i16::from(zeros[zero]) + SHIFT) as u8;
             graph.initializer.push(scalar_u8(name.clone(), point));
             name

@@ -44,8 +44,8 @@ const GROUP: usize = 64;
 /// Elements of a block: small enough for its f32 sums, and for what is known of its places to stay in the cache.
 const BLOCK: usize = 1 << 12;
 /// Runs from this length on are read once for everything; the blocks of shorter ones hold many of them and are read again,
-/// from the first-level cache, for the maxima of each.
-const LONG: usize = 1 << 8;
+/// from the first-level cache, for the maxima of each: that takes less than the sums of many small blocks put together.
+const LONG: usize = 1 << 11;
 
 /// Statistics of `values`, read as `layout` says. Elements beyond `layout.elements()` are ignored.
 pub fn tensor_statistics(values: &[f32], layout: &Layout) -> TensorStatistics {

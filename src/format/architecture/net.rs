@@ -8,7 +8,7 @@ use super::state_dict::StateDict;
 use crate::network::PreprocessHint;
 use crate::onnx::build::{i64_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{AttributeProto, NodeProto, TensorProto, ValueInfoProto, data_type_name};
+use crate::onnx::{AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, data_type_name};
 use std::collections::{HashMap, HashSet};
 
 /// One axis of an input or output.
@@ -46,7 +46,7 @@ pub(super) struct Net<'a> {
     /// The first fault.
     fault: Option<(String, Fault)>,
     /// Every name of a value or node.
-    taken: HashSet<String>,
+    taken: Names,
     /// Parameters that have a node of their own, by the name of the tensor.
     cast: HashMap<&'a str, String>,
     nodes: Vec<NodeProto>,
@@ -239,13 +239,7 @@ impl<'a> Net<'a> {
     }
 
     fn fresh(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut number = 1;
-        while !self.taken.insert(name.clone()) {
-            number += 1;
-            name = format!("{wanted}_{number}");
-        }
-        name
+        self.taken.fresh(wanted)
     }
 
     /// The graph, if all fits.

@@ -13,15 +13,14 @@
 //! `Loop`, `If`, `Scan` 11. The other `Reduce*` keep their `axes` until 18.
 
 mod facts;
-mod names;
 mod resize;
 mod rules;
 mod softmax;
 
 use super::build::{is_standard_domain, opset_version};
+use super::names::Names;
 use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
 use facts::Facts;
-use names::Names;
 
 /// The version of the standard operator set that all rules lead to.
 pub const UPGRADED_OPSET: i64 = 13;

@@ -5,14 +5,14 @@ use super::cast_target;
 use crate::network::{Layer, LayerKind, Network, TensorPlace};
 use crate::onnx::build::{attribute_tensor, float_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, spell_out_defaults};
+use crate::onnx::{GraphProto, ModelProto, Names, NodeProto, TensorProto, spell_out_defaults};
 use std::collections::{HashMap, HashSet};
 
 /// A model being edited. Positions of nodes are those of the original graph until [`Editor::finish`].
 pub(super) struct Editor {
     model: ModelProto,
     /// All names of values and nodes, in subgraphs too: a new name must shadow none.
-    names: HashSet<String>,
+    names: Names,
     /// New nodes, by the position of the node that they go before.
     inserted: HashMap<usize, Vec<NodeProto>>,
     /// New nodes, by the position of the node that they go behind.
@@ -28,17 +28,15 @@ pub(super) struct Editor {
 
 impl Editor {
     pub(super) fn new(model: &ModelProto) -> Result<Self, QuantizationError> {
-        let Some(graph) = &model.graph else {
+        if model.graph.is_none() {
             return Err(QuantizationError::Rewrite("the model has no graph".to_owned()));
-        };
+        }
         // While the weights are there to tell the shape of a kernel: the engine wants to know it.
         let mut edited = model.clone();
         spell_out_defaults(&mut edited);
-        let mut names = HashSet::new();
-        gather_names(graph, &mut names);
         Ok(Self {
             model: edited,
-            names,
+            names: Names::of(model),
             inserted: HashMap::new(),
             appended: HashMap::new(),
             added: Vec::new(),
@@ -54,13 +52,7 @@ impl Editor {
 
     /// A name that no value or node has.
     pub(super) fn fresh(&mut self, wanted: &str) -> String {
-        let mut name = wanted.to_owned();
-        let mut number = 2;
-        while !self.names.insert(name.clone()) {
-            name = format!("{wanted}_{number}");
-            number += 1;
-        }
-        name
+        self.names.fresh(wanted)
     }
 
     /// Likewise for a node.
@@ -329,25 +321,6 @@ fn count_readers(graph: &GraphProto, readers: &mut HashMap<String, usize>) {
         }
         for graph in subgraphs(node) {
             count_readers(graph, readers);
-        }
-    }
-}
-
-fn gather_names(graph: &GraphProto, names: &mut HashSet<String>) {
-    names.extend(
-        graph
-            .input
-            .iter()
-            .chain(&graph.output)
-            .chain(&graph.value_info)
-            .map(|v| v.name().to_owned()),
-    );
-    names.extend(graph.initializer.iter().map(|t| t.name().to_owned()));
-    for node in &graph.node {
-        names.insert(node.name().to_owned());
-        names.extend(node.input.iter().chain(&node.output).cloned());
-        for graph in subgraphs(node) {
-            gather_names(graph, names);
         }
     }
 }

@@ -1,13 +1,13 @@
 //! The names in use in a model, and new ones beside them.
 
-use super::super::{GraphProto, ModelProto};
+use super::{GraphProto, ModelProto};
 use std::collections::HashSet;
 
 /// Every name of a value or node, in all graphs: a new one must neither collide nor shadow.
-pub(super) struct Names(HashSet<String>);
+pub(crate) struct Names(HashSet<String>);
 
 impl Names {
-    pub(super) fn of(model: &ModelProto) -> Self {
+    pub(crate) fn of(model: &ModelProto) -> Self {
         let mut names = Self(HashSet::new());
         let training = model
             .training_info
@@ -40,7 +40,7 @@ impl Names {
     }
 
     /// `wanted`, with a number behind it if the name is taken.
-    pub(super) fn fresh(&mut self, wanted: &str) -> String {
+    pub(crate) fn fresh(&mut self, wanted: &str) -> String {
         let mut name = wanted.to_owned();
         let mut number = 2;
         while !self.0.insert(name.clone()) {
@@ -48,5 +48,11 @@ impl Names {
             number += 1;
         }
         name
+    }
+}
+
+impl FromIterator<String> for Names {
+    fn from_iter<I: IntoIterator<Item = String>>(names: I) -> Self {
+        Self(names.into_iter().collect())
     }
 }
