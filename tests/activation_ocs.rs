@@ -4,15 +4,13 @@
 
 mod common;
 
+use common::graph::{model, network, run, value};
 use common::{open, relative_difference};
-use rten::Value;
-use rten_tensor::prelude::*;
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, calibrate, run_outputs};
-use splitscope::network::{Format, Network};
+use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, int_attribute, node};
-use splitscope::onnx::schema::OperatorSetIdProto;
-use splitscope::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto, encode};
+use splitscope::onnx::{NodeProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
     Activations, Bits, Clip, Expansion, Plan, Recipe, SplitKind, plan, rewrite, split_only,
@@ -27,42 +25,10 @@ fn noise(count: usize, seed: f32) -> Vec<f32> {
 
 /// A network of one layer from `x` to `y` with the weight `w`.
 fn one_layer(layer: NodeProto, shape: &[usize]) -> Network {
-    let value = |name: &str| ValueInfoProto {
-        name: Some(name.to_owned()),
-        ..ValueInfoProto::default()
-    };
     let mut weights = noise(shape.iter().product(), 0.7);
     weights[1] *= 4.0;
-    let graph = GraphProto {
-        node: vec![layer],
-        initializer: vec![float_tensor("w", shape, &weights)],
-        input: vec![value("x")],
-        output: vec![value("y")],
-        ..GraphProto::default()
-    };
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(13),
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    Network::new("one layer", None, Format::Onnx, model).unwrap()
-}
-
-fn run(model: &ModelProto, x: &[f32], shape: &[usize]) -> Vec<f32> {
-    let x = Value::from_shape(shape, x.to_vec()).unwrap();
-    match Engine::load(encode(model).unwrap())
-        .unwrap()
-        .run(&[("x", x)], &["y"])
-        .unwrap()
-        .remove(0)
-    {
-        Value::FloatTensor(y) => y.to_vec(),
-        other => panic!("{other:?}"),
-    }
+    let parts = (vec![layer], vec![float_tensor("w", shape, &weights)]);
+    network(model(13, parts, vec![value("x")], vec![value("y")]))
 }
 
 fn plan_on(network: &Network, recipe: &Recipe, x: &[f32], shape: &[usize]) -> Plan {
@@ -121,8 +87,8 @@ fn split_activations_without_a_grid_compute_the_same() {
             let quantized = plan.layers[0].quantized().unwrap();
             assert!(quantized.activation_splits.contains(&3));
             assert!(Expansion::of(quantized).channels > quantized.layout.channels);
-            let float = run(&network.runnable_model(), &x, &shape);
-            let split = run(&split_only(&network, &plan).unwrap(), &x, &shape);
+            let float = run(&network.runnable_model(), &shape, &x);
+            let split = run(&split_only(&network, &plan).unwrap(), &shape, &x);
             let difference = relative_difference(&float, &split);
             assert!(difference <= 1e-5, "{shape:?} {ratio}: {difference}");
         }
@@ -133,11 +99,11 @@ fn split_activations_without_a_grid_compute_the_same() {
 fn a_huge_input_channel_halves_the_range_and_the_error_falls() {
     for (network, shape, axis) in layers() {
         let x = input(&shape, axis);
-        let float = run(&network.runnable_model(), &x, &shape);
+        let float = run(&network.runnable_model(), &shape, &x);
         let outcome = |ratio: f64| {
             let plan = plan_on(&network, &recipe(4, ratio), &x, &shape);
             let quantized = plan.layers[0].quantized().unwrap();
-            let output = run(&rewrite(&network, &plan).unwrap(), &x, &shape);
+            let output = run(&rewrite(&network, &plan).unwrap(), &shape, &x);
             let error: f32 = float.iter().zip(&output).map(|(a, b)| (a - b).powi(2)).sum();
             (
                 quantized.activation.unwrap().threshold,
@@ -166,8 +132,8 @@ fn on_the_same_grid_split_activations_round_to_the_same_sum() {
             };
             run(
                 &rewrite(&network, &plan_on(&network, &recipe, &x, &shape)).unwrap(),
-                &x,
                 &shape,
+                &x,
             )
         };
         let plain = output(0.0, SplitKind::Qa);

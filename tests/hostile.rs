@@ -2,39 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
+mod common;
+#[path = "hostile/data.rs"]
+mod data;
+
+use common::graph::{self, value};
+use data::picture_port;
 use proptest::prelude::*;
 use splitscope::format::open;
-use splitscope::inference::{DataOptions, Dataset, Port};
+use splitscope::inference::{DataOptions, Dataset};
 use splitscope::network::Support;
 use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, node, raw_tensor};
-use splitscope::onnx::schema::{EXTERNAL, OperatorSetIdProto, StringStringEntryProto, data_type};
-use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, encode};
+use splitscope::onnx::schema::{EXTERNAL, StringStringEntryProto, data_type};
+use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, encode};
 use splitscope::quantization::Recipe;
 use std::fs;
-use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-fn model(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
-    let value = |name: &str| ValueInfoProto {
-        name: Some(name.to_owned()),
-        ..ValueInfoProto::default()
-    };
-    ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(17),
-        }],
-        graph: Some(GraphProto {
-            input: vec![value("x")],
-            output: vec![value("y")],
-            node: nodes,
-            initializer,
-            ..GraphProto::default()
-        }),
-        ..ModelProto::default()
-    }
+fn model(nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> ModelProto {
+    graph::model(17, (nodes, constants), vec![value("x")], vec![value("y")])
 }
 
 /// A matrix product with this weight.
@@ -304,187 +291,6 @@ fn a_small_file_of_empty_messages_is_refused_in_little_memory() {
     fs::write(&path, [&[8, 8][..], &field(7, &graph), &field(8, &[16, 17])].concat()).unwrap();
     let error = fails_in(2000, &["inspect", text(&path)]);
     assert!(error.contains("would take more than 1024 MiB of memory"), "{error}");
-}
-
-#[test]
-fn archives_that_unpack_to_more_than_they_say_or_than_the_limit_are_refused() {
-    let zip = |size: u32, count: usize| {
-        let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
-        for i in 0..count {
-            let options = zip::write::SimpleFileOptions::default();
-            zip.start_file(format!("{i}.npy"), options).unwrap();
-            zip.write_all(&[0; 1000]).unwrap();
-        }
-        let mut bytes = zip.finish().unwrap().into_inner();
-        // The unpacked size in the central directory: 24 bytes behind its mark.
-        let marks: Vec<usize> = (0..bytes.len() - 4)
-            .filter(|at| bytes[*at..].starts_with(b"PK\x01\x02"))
-            .collect();
-        for at in marks {
-            bytes[at + 24..at + 28].copy_from_slice(&size.to_le_bytes());
-        }
-        bytes
-    };
-    let refusal = |bytes: Vec<u8>| {
-        let opened = Dataset::from_bytes("bomb.npz", bytes, &DataOptions::default(), &[]);
-        line(opened.err().unwrap().to_string())
-    };
-    // Nothing of it is unpacked, though there are no such sizes in it.
-    let many = refusal(zip(3 << 30, 2));
-    assert!(many.contains("unpacks to more than 4 GiB"), "{many}");
-    // More comes out than was declared: it ends there.
-    let more = refusal(zip(10, 1));
-    assert!(more.contains("bomb.npz"), "{more}");
-}
-
-/// Zeros without end, packed.
-fn packed_zeros(before: &[u8], mib: usize) -> Vec<u8> {
-    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gzip.write_all(before).unwrap();
-    let zeros = vec![0; 1 << 20];
-    for _ in 0..mib {
-        gzip.write_all(&zeros).unwrap();
-    }
-    gzip.finish().unwrap()
-}
-
-#[test]
-fn a_packed_file_is_unpacked_no_further_than_its_header_says() {
-    let refusal = |bytes: Vec<u8>| {
-        let opened = Dataset::from_bytes("bomb.gz", bytes, &DataOptions::default(), &[]);
-        line(opened.err().unwrap().to_string())
-    };
-    let more = refusal(packed_zeros(&[0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 2], 200));
-    assert!(more.contains("goes on after the 4 elements"), "{more}");
-    let large = refusal(packed_zeros(&[0, 0, 8, 3, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0], 1));
-    assert!(large.contains("more than 4 GiB"), "{large}");
-    let overflow = refusal(packed_zeros(&[[0, 0, 8, 4].as_slice(), &[0xff; 16]].concat(), 1));
-    assert!(overflow.contains("more than 4 GiB"), "{overflow}");
-    // No samples of a size that overflows.
-    let empty = refusal(packed_zeros(
-        &[[0, 0, 8, 4, 0, 0, 0, 0].as_slice(), &[0xff; 12]].concat(),
-        0,
-    ));
-    assert!(empty.contains("more than 4 GiB"), "{empty}");
-}
-
-#[cfg(unix)]
-#[test]
-fn a_packed_file_that_is_all_there_takes_what_it_declares_and_no_more() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("bomb-images-idx3-ubyte.gz");
-    // 2 GiB declared, 64 MiB there: memory follows what is there.
-    fs::write(
-        &path,
-        packed_zeros(&[0, 0, 8, 3, 0, 0, 0x80, 0, 0, 0, 1, 0, 0, 0, 1, 0], 64),
-    )
-    .unwrap();
-    let error = fails_in(1500, &["evaluate", "demo:fashion", "--data", text(&path)]);
-    assert!(error.contains("truncated"), "{error}");
-}
-
-/// A PNG of one colour whose header says what it is told to.
-fn png(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(2, 2)
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
-    let mut bytes = bytes.into_inner();
-    bytes[16..20].copy_from_slice(&width.to_be_bytes());
-    bytes[20..24].copy_from_slice(&height.to_be_bytes());
-    let mut sum = flate2::Crc::new();
-    sum.update(&bytes[12..29]);
-    bytes[29..33].copy_from_slice(&sum.sum().to_be_bytes());
-    bytes
-}
-
-fn picture_port() -> [Port; 1] {
-    [Port {
-        name: "input".to_owned(),
-        shape: Some(vec![None, Some(3), Some(8), Some(8)]),
-        axis_names: vec![None; 4],
-        integer: false,
-    }]
-}
-
-#[test]
-fn pictures_of_a_hundred_thousand_pixels_a_side_are_left_out_by_name() {
-    let folder = tempfile::tempdir().unwrap();
-    let small = image::RgbImage::new(9, 7);
-    small.save(folder.path().join("good.png")).unwrap();
-    fs::write(folder.path().join("huge.png"), png(100_000, 100_000)).unwrap();
-    fs::write(folder.path().join("absurd.png"), png(u32::MAX, u32::MAX)).unwrap();
-    let data = Dataset::open(text(folder.path()), &DataOptions::default(), &picture_port()).unwrap();
-    assert_eq!(data.len(), 1);
-    let [note] = data.notes() else {
-        panic!("{:?}", data.notes())
-    };
-    assert!(
-        note.contains("2 unreadable image(s) left out") && note.contains("huge.png"),
-        "{note}"
-    );
-    let alone = Dataset::from_bytes(
-        "huge.png",
-        png(100_000, 100_000),
-        &DataOptions::default(),
-        &picture_port(),
-    );
-    let error = line(alone.err().unwrap().to_string());
-    assert!(
-        error.contains("100000 x 100000 pixels, which take more than 256 MiB"),
-        "{error}"
-    );
-}
-
-#[test]
-fn a_picture_too_narrow_to_be_enlarged_is_told() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("line.png");
-    image::GrayImage::new(100_000, 1).save(&path).unwrap();
-    let options = DataOptions {
-        size: Some(256),
-        crop: Some(224),
-        ..DataOptions::default()
-    };
-    let port = [Port {
-        shape: Some(vec![None, Some(1), None, None]),
-        ..picture_port()[0].clone()
-    }];
-    let data = Dataset::open(text(&path), &options, &port).unwrap();
-    let error = line(data.batch(0..1).err().unwrap().to_string());
-    assert!(
-        error.contains("line.png") && error.contains("100000 x 1 pixels is too long and narrow"),
-        "{error}"
-    );
-}
-
-#[test]
-fn arrays_of_sizes_that_overflow_are_refused() {
-    let npy = |descr: &str, shape: &str, data: &[u8]| {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
-        let length = (header.len() as u16).to_le_bytes();
-        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
-    };
-    let refusal = |bytes: Vec<u8>| {
-        let opened = Dataset::from_bytes("a.npy", bytes, &DataOptions::default(), &picture_port());
-        line(opened.err().unwrap().to_string())
-    };
-    for shape in [
-        "(1099511627776, 1099511627776)",
-        "(18446744073709551615,)",
-        "(0, 9223372036854775807, 3)",
-    ] {
-        let error = refusal(npy("<f4", shape, &[]));
-        assert!(error.contains("a.npy"), "{error}");
-    }
-    let error = refusal(npy("|u1", "(0, 9223372036854775807, 9223372036854775807, 3)", &[]));
-    assert!(error.contains("the file holds 0 bytes"), "{error}");
-    let error = refusal(npy("<f4", "(99999999999999999999999, 1)", &[]));
-    assert!(error.contains("has no shape"), "{error}");
-    let endless = npy("<f4", "(1,)", &[0; 4]);
-    let mut cut = endless.clone();
-    cut[8..10].copy_from_slice(&u16::MAX.to_le_bytes());
-    assert!(refusal(cut).contains("the .npy header is cut off"));
 }
 
 proptest! {

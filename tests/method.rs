@@ -2,15 +2,13 @@
 
 mod common;
 
+use common::graph::{self, model, network, run, value};
 use common::{evaluate_against, evaluate_recipe, float_outputs, open, relative_difference};
-use rten::Value;
-use rten_tensor::prelude::*;
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Engine, run_outputs};
-use splitscope::network::{Format, Network, fold_batch_norm};
+use splitscope::network::fold_batch_norm;
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
-use splitscope::onnx::schema::OperatorSetIdProto;
-use splitscope::onnx::{GraphProto, ModelProto, ValueInfoProto, encode};
+use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, plan, rewrite, split_only};
 
@@ -101,7 +99,7 @@ fn an_export_has_the_parameters_of_its_network_and_its_steps() {
         ..Recipe::default()
     };
     let model = rewrite(&network, &plan(&network, &recipe, None, &Progress::default()).unwrap()).unwrap();
-    let exported = Network::new("exported", None, Format::Onnx, model).unwrap();
+    let exported = graph::network(model);
     assert_eq!(exported.layers.len(), 22);
     let added = exported.parameters() - network.parameters();
     assert_eq!(added, 22, "one step for each layer, and nothing lost");
@@ -163,46 +161,16 @@ fn float_everywhere_is_the_float_network() {
 /// ONNX lets a file leave out strides, dilations, pads and the kernel's shape; the engine does not.
 #[test]
 fn convolutions_and_pools_with_their_defaults_left_out_run() {
-    let value = |name: &str| ValueInfoProto {
-        name: Some(name.to_owned()),
-        ..ValueInfoProto::default()
-    };
     let weights: Vec<f32> = (0..24).map(|i| (i as f32 * 0.7).sin()).collect();
-    let graph = GraphProto {
-        node: vec![
-            node("Conv", "conv", ["x", "w"], ["a"], vec![]),
-            node(
-                "MaxPool",
-                "pool",
-                ["a"],
-                ["y"],
-                vec![ints_attribute("kernel_shape", [2, 2])],
-            ),
-        ],
-        initializer: vec![float_tensor("w", &[3, 2, 2, 2], &weights)],
-        input: vec![value("x")],
-        output: vec![value("y")],
-        ..GraphProto::default()
-    };
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(13),
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    let network = Network::new("bare", None, Format::Onnx, model).unwrap();
-    let run = |model: &ModelProto| -> Vec<f32> {
-        let x: Vec<f32> = (0..50).map(|i| (i as f32 * 0.3).cos()).collect();
-        let x = Value::from_shape(&[1, 2, 5, 5], x).unwrap();
-        let engine = Engine::load(encode(model).unwrap()).unwrap();
-        match engine.run(&[("x", x)], &["y"]).unwrap().remove(0) {
-            Value::FloatTensor(y) => y.to_vec(),
-            other => panic!("{other:?}"),
-        }
-    };
+    let pool = vec![ints_attribute("kernel_shape", [2, 2])];
+    let nodes = vec![
+        node("Conv", "conv", ["x", "w"], ["a"], vec![]),
+        node("MaxPool", "pool", ["a"], ["y"], pool),
+    ];
+    let parts = (nodes, vec![float_tensor("w", &[3, 2, 2, 2], &weights)]);
+    let network = network(model(13, parts, vec![value("x")], vec![value("y")]));
+    let x: Vec<f32> = (0..50).map(|i| (i as f32 * 0.3).cos()).collect();
+    let run = |model: &ModelProto| run(model, &[1, 2, 5, 5], &x);
     let recipe = Recipe {
         expand_ratio: 0.5,
         ..Recipe::default()

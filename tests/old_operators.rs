@@ -4,38 +4,17 @@
 
 mod common;
 
+use common::graph::{self, floats, model};
 use common::{open, relative_difference, shared};
 use rten::Value;
 use rten_tensor::Tensor;
 use rten_tensor::prelude::*;
 use splitscope::inference::Engine;
-use splitscope::network::{Format, Network};
+use splitscope::network::Network;
 use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, ints_attribute, node, opset_version};
-use splitscope::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, data_type};
-use splitscope::onnx::schema::{tensor_shape_proto, type_proto};
-use splitscope::onnx::{GraphProto, ModelProto, ValueInfoProto, encode};
+use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, QuantizationError, Recipe, plan, rewrite, split_only};
-
-fn port(name: &str, sizes: &[i64]) -> ValueInfoProto {
-    let dimension = |size: &i64| tensor_shape_proto::Dimension {
-        value: Some(tensor_shape_proto::Value::DimValue(*size)),
-        denotation: None,
-    };
-    ValueInfoProto {
-        name: Some(name.into()),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(type_proto::Tensor {
-                elem_type: Some(data_type::FLOAT),
-                shape: Some(TensorShapeProto {
-                    dim: sizes.iter().map(dimension).collect(),
-                }),
-            })),
-            denotation: None,
-        }),
-        ..ValueInfoProto::default()
-    }
-}
 
 /// Values that go up and down, each axis with its own period.
 fn wave(count: usize) -> Vec<f32> {
@@ -49,38 +28,26 @@ fn network(pads: Option<&[i64]>) -> Network {
     // Logits of a few units, so that the softmax does not blow up what rounding does.
     let small: Vec<f32> = wave(100).iter().map(|value| value / 16.0).collect();
     let kernel = vec![ints_attribute("kernel_shape", [3, 3])];
-    let graph = GraphProto {
-        name: Some("classifier".into()),
-        node: vec![
-            node("Pad", "pad", ["x"], ["padded"], pads.into_iter().collect()),
-            node("Conv", "conv", ["padded", "w", "b"], ["c"], kernel),
-            node("Clip", "relu6", ["c"], ["r"], bounds),
-            node("ReduceSum", "sum", ["r"], ["s"], vec![ints_attribute("axes", [2])]),
-            node("Squeeze", "squeeze", ["s"], ["q"], vec![ints_attribute("axes", [2])]),
-            node("Flatten", "flatten", ["q"], ["f"], vec![]),
-            node("Gemm", "fc", ["f", "v", "d"], ["l"], vec![int_attribute("transB", 1)]),
-            node("Softmax", "softmax", ["l"], ["y"], vec![]),
-        ],
-        initializer: vec![
-            float_tensor("w", &[4, 3, 3, 3], &wave(108)),
-            float_tensor("b", &[4], &[0.1, -0.2, 0.3, 0.5]),
-            float_tensor("v", &[5, 20], &small),
-            float_tensor("d", &[5], &[0.0; 5]),
-        ],
-        input: vec![port("x", &[1, 3, 5, 5])],
-        output: vec![port("y", &[1, 5])],
-        ..GraphProto::default()
-    };
-    let model = ModelProto {
-        ir_version: Some(4),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(9),
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
-    Network::new("classifier", None, Format::Onnx, model).unwrap()
+    let nodes = vec![
+        node("Pad", "pad", ["x"], ["padded"], pads.into_iter().collect()),
+        node("Conv", "conv", ["padded", "w", "b"], ["c"], kernel),
+        node("Clip", "relu6", ["c"], ["r"], bounds),
+        node("ReduceSum", "sum", ["r"], ["s"], vec![ints_attribute("axes", [2])]),
+        node("Squeeze", "squeeze", ["s"], ["q"], vec![ints_attribute("axes", [2])]),
+        node("Flatten", "flatten", ["q"], ["f"], vec![]),
+        node("Gemm", "fc", ["f", "v", "d"], ["l"], vec![int_attribute("transB", 1)]),
+        node("Softmax", "softmax", ["l"], ["y"], vec![]),
+    ];
+    let constants = vec![
+        float_tensor("w", &[4, 3, 3, 3], &wave(108)),
+        float_tensor("b", &[4], &[0.1, -0.2, 0.3, 0.5]),
+        float_tensor("v", &[5, 20], &small),
+        float_tensor("d", &[5], &[0.0; 5]),
+    ];
+    let (x, y) = (floats("x", &[1, 3, 5, 5]), floats("y", &[1, 5]));
+    let mut model = model(9, (nodes, constants), vec![x], vec![y]);
+    model.ir_version = Some(4);
+    graph::network(model)
 }
 
 fn run(model: &ModelProto, input: &str, shape: &[usize]) -> Vec<f32> {

@@ -16,6 +16,8 @@ mod size;
 fn tests() -> Vec<String> {
     let sources = [
         include_str!("opens/onnx.rs"),
+        include_str!("opens/onnx/graphs.rs"),
+        include_str!("opens/onnx/sources.rs"),
         include_str!("opens/safetensors.rs"),
         include_str!("opens/data.rs"),
         include_str!("opens/size.rs"),

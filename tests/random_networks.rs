@@ -5,20 +5,14 @@
 
 mod common;
 
+use common::graph::{self, floats, model, network, value};
 use common::relative_difference;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use rten::Value;
-use rten_tensor::prelude::*;
 use splitscope::inference::{Engine, data_free_activations};
-use splitscope::network::{Format, LayerKind, Network};
+use splitscope::network::{LayerKind, Network};
 use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, metadata, node};
-use splitscope::onnx::schema::{
-    OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto,
-};
-use splitscope::onnx::{
-    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, encode, read_bytes,
-};
+use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode, read_bytes};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
     Bits, Clip, Outcome, RECIPE_KEY, Recipe, SplitExport, plan, prepare, rewrite, split_only,
@@ -253,45 +247,8 @@ impl Build {
     fn network(mut self) -> Network {
         let last = self.nodes.last_mut().unwrap();
         last.output = vec!["y".to_owned()];
-        let dimension = |size: usize| tensor_shape_proto::Dimension {
-            value: Some(tensor_shape_proto::Value::DimValue(size as i64)),
-            ..Default::default()
-        };
-        let tensor = type_proto::Tensor {
-            elem_type: Some(data_type::FLOAT),
-            shape: Some(TensorShapeProto {
-                dim: SHAPE.map(dimension).to_vec(),
-            }),
-        };
-        let input = ValueInfoProto {
-            name: Some("x".to_owned()),
-            r#type: Some(TypeProto {
-                value: Some(type_proto::Value::TensorType(tensor)),
-                denotation: None,
-            }),
-            ..ValueInfoProto::default()
-        };
-        let output = ValueInfoProto {
-            name: Some("y".to_owned()),
-            ..ValueInfoProto::default()
-        };
-        let model = ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                domain: None,
-                version: Some(15),
-            }],
-            graph: Some(GraphProto {
-                name: Some("random".to_owned()),
-                node: self.nodes,
-                initializer: self.constants,
-                input: vec![input],
-                output: vec![output],
-                ..GraphProto::default()
-            }),
-            ..ModelProto::default()
-        };
-        Network::new("random", None, Format::Onnx, model).unwrap()
+        let x = floats("x", &SHAPE.map(|size| size as i64));
+        network(model(15, (self.nodes, self.constants), vec![x], vec![value("y")]))
     }
 }
 
@@ -304,17 +261,14 @@ fn random_network(seed: u64, steps: &[Step], head: &Head) -> Network {
 
 fn run(model: &ModelProto) -> Vec<f32> {
     let x = (0..SHAPE.iter().product::<usize>()).map(|i| (i as f32 * 0.7).sin() * 2.0);
-    let x = Value::from_shape(&SHAPE, x.collect::<Vec<f32>>()).unwrap();
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
-    let y = engine.run(&[("x", x)], &["y"]).unwrap().remove(0);
-    y.into_tensor::<f32>().unwrap().to_vec()
+    graph::run(model, &SHAPE, &x.collect::<Vec<f32>>())
 }
 
 /// The model as it is read from the file that it would be written to: it must hold together and have the same ends.
 fn read_again(model: &ModelProto) -> Network {
     let read = read_bytes(encode(model).unwrap().into(), None).unwrap();
     assert!(read == *model);
-    let network = Network::new("again", None, Format::Onnx, read).unwrap();
+    let network = network(read);
     assert_eq!(network.graph_inputs(), ["x"]);
     network
 }

@@ -1,10 +1,11 @@
 //! A plot as numbers: what is copied and saved of it, as CSV and as SVG, and what a report shows.
 
 mod axis;
+mod mini;
 mod svg;
 
 pub use axis::{Mark, Scale, number_marks, number_text};
-pub use svg::mini_histogram;
+pub use mini::mini_histogram;
 
 use std::fmt::Write as _;
 

@@ -1,8 +1,10 @@
 //! The range and histogram of an activation, from a stream of batches, in memory that does not grow.
 
-use super::ChannelDistribution;
-use super::normal::cumulative;
+mod data_free;
+mod extent;
+
 use super::tails::{ChannelTails, Tail, tail_bin};
+use extent::Extent;
 use rayon::prelude::*;
 
 /// Bins of the histogram: a ReLU's output fills at least a quarter of them, 8 bins a step at 8 bits.
@@ -10,9 +12,6 @@ const BINS: usize = 8192;
 
 /// Largest range of the histogram; elements beyond it are counted in the outermost bins.
 const WIDEST: f32 = 1.7014118e38; // 2^127
-
-/// Elements that stand for a distribution.
-const EXPECTED: f64 = (1_u64 << 22) as f64;
 
 /// Elements that one thread takes at a time.
 const CHUNK: usize = 1 << 17;
@@ -75,47 +74,6 @@ impl ActivationStatistics {
         }
     }
 
-    /// What distributions of the channels, each as frequent as the others, tell of a value without data. The range is
-    /// that of the widest channel; the histogram holds about four million elements.
-    pub fn of_channels(source: RangeSource, channels: &[ChannelDistribution]) -> Self {
-        let mut all = Self::new(source);
-        let finite: Vec<&ChannelDistribution> = channels.iter().filter(|channel| channel.is_finite()).collect();
-        all.not_finite = (channels.len() - finite.len()) as u64;
-        if finite.is_empty() {
-            return all;
-        }
-        let narrow = |x: f64| (x as f32).clamp(f32::MIN, f32::MAX);
-        all.min = narrow(finite.iter().map(|channel| channel.low()).fold(f64::INFINITY, f64::min));
-        all.max = narrow(
-            finite
-                .iter()
-                .map(|channel| channel.high())
-                .fold(f64::NEG_INFINITY, f64::max),
-        );
-        all.grow(all.max_abs());
-        let each = EXPECTED / finite.len() as f64;
-        let table = normal_table();
-        let range = f64::from(all.range);
-        let shares = finite
-            .par_iter()
-            .fold(
-                || vec![0.0_f64; BINS],
-                |mut shares, channel| {
-                    add_shares(&mut shares, channel, range, &table);
-                    shares
-                },
-            )
-            .reduce_with(|mut left, right| {
-                left.iter_mut().zip(right).for_each(|(l, r)| *l += r);
-                left
-            });
-        for (count, share) in all.counts.iter_mut().zip(shares.unwrap_or_default()) {
-            *count = (share * each).round() as u64;
-        }
-        all.count = all.counts.iter().sum();
-        all
-    }
-
     /// Takes in a batch and tells its channels apart, which lie along `axis` (negative counts from the end) of `shape`.
     /// Where shape and values do not fit, or the channels of the batches before were others, there are no means.
     pub fn add_channels(&mut self, values: &[f32], shape: &[usize], axis: i64) {
@@ -162,15 +120,6 @@ impl ActivationStatistics {
         }
     }
 
-    /// Sets how far each channel of the layer's input reaches, for who knows it without data.
-    #[must_use]
-    pub fn with_channels(mut self, channels: &[ChannelDistribution]) -> Self {
-        let table = normal_table();
-        let tails = ChannelTails::of_distributions(channels, self.range, |z| look_up(&table, z));
-        self.tails = Some(tails);
-        self
-    }
-
     /// For each channel of the layer's input, how many elements lie above the 99th percentile of all |x|, and the largest
     /// |x|; `None` where channels were not told apart. Without data, the counts are of as many elements as stand for a
     /// channel. From bins 9 to 12 % wide.
@@ -212,14 +161,6 @@ impl ActivationStatistics {
             halved.count += count + moved;
         }
         Some(halved)
-    }
-
-    /// Sets the mean of each channel, for who knows it without data.
-    #[must_use]
-    pub fn with_channel_means(mut self, means: Vec<f64>) -> Self {
-        self.channel_counts = vec![1.0; means.len()];
-        self.channel_sums = means;
-        self
     }
 
     /// The mean of each channel of the layer's input; `None` where channels were not told apart.
@@ -301,49 +242,6 @@ impl ActivationStatistics {
     }
 }
 
-/// Steps of the table of the normal distribution for one deviation.
-const TABLE_STEPS: f64 = 256.0;
-/// Its ends, deviations.
-const TABLE_END: f64 = 7.0;
-
-/// The normal distribution at steps of 1 / 256 deviation: interpolated, it is right to 1e-6.
-fn normal_table() -> Vec<f64> {
-    let count = (2.0 * TABLE_END * TABLE_STEPS) as u32;
-    (0..=count)
-        .map(|step| cumulative(f64::from(step) / TABLE_STEPS - TABLE_END))
-        .collect()
-}
-
-fn look_up(table: &[f64], z: f64) -> f64 {
-    let place = (z + TABLE_END) * TABLE_STEPS;
-    if place < 0.0 {
-        return 0.0;
-    }
-    match (table.get(place as usize), table.get(place as usize + 1)) {
-        (Some(here), Some(next)) => here + (next - here) * place.fract(),
-        _ => 1.0,
-    }
-}
-
-/// Adds the share of a channel's elements in each bin over `[-range, range)`, 1 in all.
-fn add_shares(shares: &mut [f64], channel: &ChannelDistribution, range: f64, table: &[f64]) {
-    let bins = shares.len();
-    let width = 2.0 * range / bins as f64;
-    let bin = |x: f64| match width {
-        0.0 => bins / 2,
-        width => ((x + range) / width).clamp(0.0, bins as f64 - 1.0) as usize,
-    };
-    let (first, last) = (bin(channel.low()), bin(channel.high()));
-    let mut below = 0.0;
-    for (place, share) in shares.iter_mut().enumerate().take(last).skip(first) {
-        let edge = (place + 1) as f64 * width - range;
-        let next = channel.share_below(edge, |z| look_up(table, z));
-        *share += next - below;
-        below = next;
-    }
-    shares[last] += 1.0 - below;
-}
-
 /// Without the thousands of counts.
 impl std::fmt::Debug for ActivationStatistics {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -358,51 +256,8 @@ impl std::fmt::Debug for ActivationStatistics {
     }
 }
 
-/// Ends of a batch.
-#[derive(Clone, Copy, Default)]
-struct Extent {
-    count: u64,
-    not_finite: u64,
-    min: f32,
-    max: f32,
-}
-
-impl Extent {
-    fn of(values: &[f32]) -> Self {
-        let (mut min, mut max, mut count) = (f32::INFINITY, f32::NEG_INFINITY, 0);
-        for &value in values.iter().filter(|value| value.is_finite()) {
-            min = min.min(value);
-            max = max.max(value);
-            count += 1;
-        }
-        let not_finite = values.len() as u64 - count;
-        if count == 0 {
-            (min, max) = (0.0, 0.0);
-        }
-        Self {
-            count,
-            not_finite,
-            min,
-            max,
-        }
-    }
-
-    fn join(self, other: Self) -> Self {
-        let not_finite = self.not_finite + other.not_finite;
-        match (self.count, other.count) {
-            (_, 0) => Self { not_finite, ..self },
-            (0, _) => Self { not_finite, ..other },
-            _ => Self {
-                count: self.count + other.count,
-                not_finite,
-                min: self.min.min(other.min),
-                max: self.max.max(other.max),
-            },
-        }
-    }
-}
-
-fn sum(mut left: Vec<u64>, right: Vec<u64>) -> Vec<u64> {
+/// Place by place.
+fn sum<T: std::ops::AddAssign>(mut left: Vec<T>, right: Vec<T>) -> Vec<T> {
     for (l, r) in left.iter_mut().zip(right) {
         *l += r;
     }

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 pub(crate) mod formula;
+pub(crate) mod graph;
 pub(crate) mod state_dict;
 
 use splitscope::format::demo::Demo;

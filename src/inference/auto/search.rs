@@ -1,5 +1,7 @@
 //! The search itself: measure, allocate, measure what was chosen, allocate again; then try the whole.
 
+mod uniform;
+
 use super::cost::Cost;
 use super::greedy::{Price, allocate};
 use super::lattice::{lattice, ratio_of};
@@ -8,9 +10,8 @@ use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics,
 use super::{AutoOptions, AutoSubject, Goal, InferenceError};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
-use crate::network::Support;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, Recipe, plan, rewrite, split_count};
+use crate::quantization::{Bits, Clip, Recipe, plan, rewrite};
 
 /// Times that what was chosen is measured and chosen again.
 const ROUNDS: usize = 4;
@@ -18,10 +19,6 @@ const ROUNDS: usize = 4;
 const PROBES: usize = 12;
 /// Budgets nearer to each other than that share are as good as equal.
 const NEAR: f64 = 1.005;
-/// A uniform expand ratio is a multiple of this.
-const RATIO_STEP: f64 = 0.001;
-/// Bits of uniform settings that are tried: the most that the budget allows, and one less.
-const UNIFORM_BITS: usize = 2;
 
 /// Chooses bits, ratio and clip of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
 /// ones stay float. The same input gives the same result.
@@ -301,83 +298,6 @@ impl<'a> Search<'a> {
                 highest * 100.0
             ))
         })
-    }
-
-    /// Of the uniform settings within `budget` the one with the least noise.
-    fn uniform(&mut self, budget: u64, progress: &Progress) -> Result<AutoSetting, InferenceError> {
-        let mut bits: Vec<u8> = self.options.bits.clone();
-        bits.push(self.base_bits);
-        bits.sort_unstable();
-        bits.dedup();
-        let mut fitting: Vec<u8> = (bits.iter().copied())
-            .filter(|bits| self.uniform_bytes(*bits, 0.0) <= budget)
-            .collect();
-        if fitting.is_empty() {
-            fitting.extend(bits.first());
-        }
-        let tried = fitting.len().saturating_sub(UNIFORM_BITS);
-        let mut recipes: Vec<(Recipe, u64)> = Vec::new();
-        for &bits in fitting[tried..].iter().rev() {
-            let mut ratios = vec![0.0, self.largest_ratio(bits, budget)];
-            ratios.dedup();
-            for expand_ratio in ratios {
-                let bytes = self.uniform_bytes(bits, expand_ratio);
-                recipes.extend(self.options.clips.iter().map(|clip| {
-                    let recipe = Recipe {
-                        weight_bits: Bits::Grid(bits),
-                        expand_ratio,
-                        clip: *clip,
-                        ..self.base.clone()
-                    };
-                    (recipe, bytes)
-                }));
-            }
-        }
-        progress.start(recipes.len() as u64, "Trying uniform settings");
-        let mut best: Option<AutoSetting> = None;
-        for (recipe, bytes) in recipes {
-            progress.check()?;
-            self.runs += 1;
-            let tried = AutoSetting::try_out(self.subject, recipe, bytes, progress)?;
-            if best
-                .as_ref()
-                .is_none_or(|best| tried.chosen_on.noise() < best.chosen_on.noise())
-            {
-                best = Some(tried);
-            }
-            progress.advance(1);
-        }
-        best.ok_or_else(|| InferenceError::OutOfReach("no uniform setting could be tried".to_owned()))
-    }
-
-    fn uniform_bytes(&self, bits: u8, expand_ratio: f64) -> u64 {
-        let chosen: Vec<(usize, u8, usize)> = (self.noises.iter())
-            .map(|noise| (noise.layer(), bits, self.uniform_splits(noise.layer(), expand_ratio)))
-            .collect();
-        self.cost.total(&chosen)
-    }
-
-    fn uniform_splits(&self, layer: usize, expand_ratio: f64) -> usize {
-        let layer = &self.subject.network.layers[layer];
-        match layer.support {
-            Support::Split => split_count(&layer.layout, expand_ratio),
-            _ => 0,
-        }
-    }
-
-    /// The largest ratio that keeps a uniform setting within `budget`.
-    fn largest_ratio(&self, bits: u8, budget: u64) -> f64 {
-        let ratio = |steps: u32| f64::from(steps) * RATIO_STEP;
-        let (mut fits, mut beyond) = (0, (1.0 / RATIO_STEP) as u32 + 1);
-        while beyond - fits > 1 {
-            let middle = fits + (beyond - fits) / 2;
-            if self.uniform_bytes(bits, ratio(middle)) <= budget {
-                fits = middle;
-            } else {
-                beyond = middle;
-            }
-        }
-        ratio(fits)
     }
 
     fn plain(&mut self, progress: &Progress) -> Result<AutoSetting, InferenceError> {

@@ -11,10 +11,13 @@ mod idx;
 mod labels;
 mod noise;
 mod open;
+mod options;
 mod picture;
+mod pictures;
 mod preprocess;
 mod presets;
 mod prompt;
+mod seen;
 mod single;
 mod text;
 mod vocabulary;
@@ -23,98 +26,22 @@ mod vocabulary;
 mod tests;
 
 use super::Port;
-use crate::files;
 use crate::format::demo::Demo;
-use crate::network::{Interpolation, Network, PreprocessHint};
 use arrays::InputArray;
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
-use picture::Picture;
-use preprocess::{Origin, Preprocess};
+pub use options::DataOptions;
+use pictures::{PictureSamples, Pictures};
+use preprocess::Preprocess;
 pub use preprocess::{PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;
 use rayon::prelude::*;
 use rten::Value;
-use std::borrow::Cow;
+pub use seen::SeenPicture;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use text::Text;
 pub(crate) use text::TextLayout;
-
-/// Longest side of a thumbnail, pixels.
-const THUMBNAIL: usize = 96;
-
-/// How to read data: everything that the files do not say.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct DataOptions {
-    /// A preprocessing by name, before the single fields below: a [`PreprocessPreset`], or `network` for what the network's
-    /// own files say.
-    pub preprocess: Option<String>,
-    /// Shorter side after resizing, pixels.
-    pub size: Option<usize>,
-    /// Centre crop, pixels.
-    pub crop: Option<usize>,
-    /// How pictures are resized.
-    pub interpolation: Option<Interpolation>,
-    /// Mean of each channel, red first, after scaling to 0..1.
-    pub mean: Option<Vec<f32>>,
-    /// Standard deviation of each channel, red first, after scaling to 0..1.
-    pub std: Option<Vec<f32>>,
-    /// `nhwc` instead of `nchw`.
-    pub channels_last: Option<bool>,
-    /// Blue before green before red.
-    pub blue_first: bool,
-    /// Names of the classes: one of [`CLASS_LISTS`], or a file of names.
-    pub classes: Option<String>,
-    /// What the network's own files say.
-    pub hint: Option<Arc<PreprocessHint>>,
-    /// Labels beside the data.
-    pub labels: Option<PathBuf>,
-    /// Characters or words and their token ids (JSON), for text; else looked for beside the text.
-    pub vocabulary: Option<PathBuf>,
-    /// Inputs by name, each a `.npy` file.
-    pub inputs: Vec<(String, PathBuf)>,
-}
-
-impl DataOptions {
-    /// The same with what the files of `network` tell: its vocabulary, how it wants its pictures, its classes.
-    #[must_use]
-    pub fn for_network(self, network: &Network) -> Self {
-        let options = Self {
-            hint: self.hint.or_else(|| network.preprocess.clone()),
-            ..self
-        };
-        match &network.path {
-            Some(model) => options.with_vocabulary_of(model),
-            None => options,
-        }
-    }
-
-    /// Whether the same files are read as with `other`, so that pictures need not be opened anew for these options.
-    pub fn reads_the_same_files(&self, other: &Self) -> bool {
-        let files = |options: &Self| {
-            let (labels, vocabulary) = (options.labels.clone(), options.vocabulary.clone());
-            (labels, vocabulary, options.inputs.clone(), options.classes.clone())
-        };
-        files(self) == files(other)
-    }
-
-    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`, `vocab.json`, `tokenizer.json`), if there
-    /// is one and none was chosen.
-    #[must_use]
-    pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
-        self.vocabulary = self.vocabulary.or_else(|| vocabulary::beside_model(model));
-        self
-    }
-
-    /// Whether anything is asked for that only pictures can have.
-    fn wants_pictures(&self) -> bool {
-        let chosen = self.preprocess.as_deref().is_some_and(|preset| preset != "raw");
-        let fields = self.size.is_some() || self.crop.is_some() || self.mean.is_some() || self.std.is_some();
-        chosen || fields || self.interpolation.is_some() || self.blue_first
-    }
-}
 
 /// What is wrong with a data set.
 #[derive(Debug, thiserror::Error)]
@@ -159,130 +86,6 @@ enum Samples {
     /// Number of samples.
     Arrays(usize),
     Text(Text),
-}
-
-/// What a network gets of a picture, as a small picture: resized and cropped as it gets it, mean and deviation taken back, the
-/// network's first channel as red.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SeenPicture {
-    /// Width of the small picture, pixels.
-    pub width: usize,
-    /// Height of the small picture, pixels.
-    pub height: usize,
-    /// Its bytes, red, green, blue.
-    pub rgb: Vec<u8>,
-    /// Width and height of what the network gets, pixels.
-    pub size: [usize; 2],
-    /// The least and the greatest number.
-    pub range: [f32; 2],
-    /// The order of colours and of axes: `BGR, NCHW`.
-    pub order: String,
-}
-
-#[derive(Debug)]
-struct PictureSamples {
-    pictures: Arc<Pictures>,
-    /// Where they come from and how many channels they have: what decides how they are read without a choice.
-    origin: Origin,
-    channels: usize,
-    preprocess: Preprocess,
-    /// Pictures in their final size.
-    fitted: Fitted,
-    /// The network's input.
-    input: String,
-}
-
-impl PictureSamples {
-    fn fitted(&self, sample: usize) -> Result<Cow<'_, Picture>, DatasetError> {
-        let make = || {
-            let picture = self.pictures.picture(sample)?;
-            let fitted = self.preprocess.fit(picture);
-            fitted.map_err(|reason| fault(&self.pictures.name(sample), reason))
-        };
-        self.fitted.get(sample, make)
-    }
-}
-
-#[derive(Debug)]
-enum Pictures {
-    /// Equal records of bytes.
-    Stored(Stored),
-    /// Image files, decoded when they are needed.
-    Files(Vec<PathBuf>),
-}
-
-#[derive(Debug)]
-struct Stored {
-    bytes: Vec<u8>,
-    /// Bytes from one picture to the next.
-    record: usize,
-    /// Bytes before the pixels.
-    offset: usize,
-    width: usize,
-    height: usize,
-    channels: usize,
-    /// Whether all of one channel comes before the next.
-    planes: bool,
-}
-
-impl From<Picture> for Stored {
-    fn from(picture: Picture) -> Self {
-        Self {
-            record: picture.pixels.len(),
-            bytes: picture.pixels,
-            offset: 0,
-            width: picture.width,
-            height: picture.height,
-            channels: picture.channels,
-            planes: false,
-        }
-    }
-}
-
-impl Pictures {
-    fn len(&self) -> usize {
-        match self {
-            Self::Stored(stored) => stored.bytes.len().checked_div(stored.record).unwrap_or(0),
-            Self::Files(files) => files.len(),
-        }
-    }
-
-    /// What to call a sample in a message.
-    fn name(&self, sample: usize) -> String {
-        match self {
-            Self::Files(files) => (files.get(sample)).map_or_else(String::new, |file| file.display().to_string()),
-            Self::Stored(_) => format!("image {sample}"),
-        }
-    }
-
-    fn picture(&self, sample: usize) -> Result<Picture, DatasetError> {
-        match self {
-            Self::Files(files) => {
-                let file = files
-                    .get(sample)
-                    .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
-                let wrong = |reason: String| fault(&file.display().to_string(), reason);
-                let content = files::read(file, picture::LARGEST).map_err(|error| wrong(error.to_string()))?;
-                Picture::decode(&content).map_err(wrong)
-            }
-            Self::Stored(stored) => {
-                let from = sample.saturating_mul(stored.record).saturating_add(stored.offset);
-                let pixels = (stored.bytes.get(from..))
-                    .and_then(|rest| rest.get(..stored.width * stored.height * stored.channels))
-                    .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
-                Ok(if stored.planes {
-                    Picture::from_planes(stored.width, stored.height, stored.channels, pixels)
-                } else {
-                    Picture {
-                        width: stored.width,
-                        height: stored.height,
-                        channels: stored.channels,
-                        pixels: pixels.to_vec(),
-                    }
-                })
-            }
-        }
-    }
 }
 
 impl Dataset {
@@ -475,33 +278,6 @@ impl Dataset {
         }
     }
 
-    /// What the network really gets of a picture, made visible; `None` for data that are no pictures.
-    pub fn seen_by_network(&self, sample: usize) -> Option<SeenPicture> {
-        let Samples::Pictures(samples) = &self.samples else {
-            return None;
-        };
-        let (seen, (low, high)) = samples.preprocess.seen(&*samples.fitted(sample).ok()?);
-        let (full_width, full_height) = (seen.width, seen.height);
-        let small = small(seen);
-        Some(SeenPicture {
-            width: small.width,
-            height: small.height,
-            rgb: small.pixels,
-            size: [full_width, full_height],
-            range: [low, high],
-            order: samples.preprocess.order_text(),
-        })
-    }
-
-    /// A small picture of a sample (width, height, RGB bytes), if it is an image.
-    pub fn thumbnail(&self, sample: usize) -> Option<(usize, usize, Vec<u8>)> {
-        let Samples::Pictures(samples) = &self.samples else {
-            return None;
-        };
-        let small = small(samples.pictures.picture(sample).ok()?);
-        Some((small.width, small.height, small.pixels))
-    }
-
     /// Where a text's answers are in the network's output; `None` for other data.
     pub(crate) fn text_layout(&self) -> Option<TextLayout> {
         match &self.samples {
@@ -509,16 +285,4 @@ impl Dataset {
             _ => None,
         }
     }
-}
-
-/// A picture in three channels and no larger than a thumbnail.
-fn small(picture: Picture) -> Picture {
-    let picture = picture.with_channels(3);
-    let longer = picture.width.max(picture.height);
-    if longer <= THUMBNAIL {
-        return picture;
-    }
-    let side = |side: usize| (side * THUMBNAIL / longer).max(1);
-    let (width, height) = (side(picture.width), side(picture.height));
-    picture.resized(width, height, Interpolation::Bilinear)
 }

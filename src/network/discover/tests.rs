@@ -1,11 +1,13 @@
+//! Which layers a graph has, and what is said of each.
+
+mod quantized;
+mod sources;
+
 use super::layers;
-use crate::network::layer::TensorPlace;
 use crate::network::{Format, Layer, LayerKind, Layout, OutAxis, Support};
-use crate::onnx::build::{
-    float_tensor, i8_tensor, int_attribute, ints_attribute, node, raw_tensor, string_attribute, tensor_attribute,
-};
-use crate::onnx::schema::{attribute_type, data_type};
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::onnx::build::{float_tensor, i8_tensor, int_attribute, node, raw_tensor, string_attribute};
+use crate::onnx::schema::data_type;
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 
 fn zeros(name: &str, dims: &[usize]) -> TensorProto {
     float_tensor(name, dims, &vec![0.0; dims.iter().product()])
@@ -166,74 +168,6 @@ fn matmuls_without_one_constant_matrix_are_looked_at() {
 }
 
 #[test]
-fn a_weight_is_found_through_constant_identity_cast_and_transpose() {
-    let constant = node(
-        "Constant",
-        "",
-        [""; 0],
-        ["c"],
-        vec![tensor_attribute("value", zeros("", &[6, 4]))],
-    );
-    let nodes = vec![
-        constant,
-        node("Identity", "", ["c"], ["i"], vec![]),
-        node("Transpose", "", ["i"], ["t"], vec![]),
-        node("Cast", "", ["t"], ["w"], vec![int_attribute("to", 1)]),
-        node("MatMul", "", ["x", "w"], ["y"], vec![]),
-    ];
-    let layer = &found(nodes, vec![])[0];
-    assert_eq!(layer.layout, layout(1, 6, 4, 1, OutAxis::Outer));
-    assert_eq!(layer.source.tensor, TensorPlace::Constant(0));
-    assert_eq!(layer.source.chain, [1, 2, 3]);
-    assert_eq!((layer.weight.as_str(), layer.name.as_str()), ("c", "c"));
-    assert_eq!((layer.shape.as_slice(), &layer.support), (&[6, 4][..], &Support::Split));
-}
-
-#[test]
-fn two_transposes_cancel_and_a_senseless_one_stops_the_split() {
-    let through = |perm: &[i64]| {
-        found(
-            vec![
-                node("Transpose", "", ["w"], ["t"], vec![ints_attribute("perm", perm)]),
-                node("Transpose", "", ["t"], ["u"], vec![ints_attribute("perm", [1, 0])]),
-                node("MatMul", "", ["x", "u"], ["y"], vec![]),
-            ],
-            vec![zeros("w", &[4, 6])],
-        )
-        .remove(0)
-    };
-    assert_eq!(through(&[1, 0]).layout, layout(1, 1, 4, 6, OutAxis::Inner));
-    for perm in [&[0, 0][..], &[0, 7], &[-1, 0], &[0]] {
-        assert!(why(&through(perm)).contains("Transpose"), "{perm:?}");
-    }
-}
-
-#[test]
-fn a_transposed_kernel_is_looked_at_only() {
-    let nodes = |perm: [i64; 3]| {
-        vec![
-            node("Transpose", "", ["w"], ["t"], vec![ints_attribute("perm", perm)]),
-            node("Conv", "", ["x", "t"], ["y"], vec![]),
-        ]
-    };
-    assert_eq!(
-        found(nodes([0, 1, 2]), vec![zeros("w", &[4, 3, 2])])[0].support,
-        Support::Split
-    );
-    assert!(why(&found(nodes([1, 0, 2]), vec![zeros("w", &[4, 3, 2])])[0]).contains("Transpose"));
-}
-
-#[test]
-fn a_circle_of_identities_is_no_layer() {
-    let nodes = vec![
-        node("Identity", "", ["b"], ["a"], vec![]),
-        node("Identity", "", ["a"], ["b"], vec![]),
-        node("Conv", "", ["x", "a"], ["y"], vec![]),
-    ];
-    assert!(found(nodes, vec![]).is_empty());
-}
-
-#[test]
 fn an_lstm_is_two_layers() {
     let lstm = |hidden| {
         let attributes = vec![
@@ -273,32 +207,6 @@ fn a_gru_has_three_gates_and_an_rnn_one() {
 }
 
 #[test]
-fn layers_of_a_branch_are_found_where_their_node_stands() {
-    let branch = GraphProto {
-        node: vec![node("MatMul", "inner", ["x", "w"], ["z"], vec![])],
-        ..GraphProto::default()
-    };
-    let then = AttributeProto {
-        name: Some("then_branch".into()),
-        r#type: Some(attribute_type::GRAPH),
-        g: Some(branch),
-        ..AttributeProto::default()
-    };
-    let nodes = vec![
-        node("MatMul", "first", ["x", "w"], ["a"], vec![]),
-        node("If", "", ["condition"], ["b"], vec![then]),
-        node("MatMul", "last", ["x", "w"], ["c"], vec![]),
-    ];
-    let layers = found(nodes, vec![zeros("w", &[4, 6])]);
-    let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
-    assert_eq!(names, ["first", "inner", "last"]);
-    assert!(why(&layers[1]).starts_with("inside an If"));
-    let path = layers[1].node.clone().unwrap();
-    assert_eq!((path.subgraphs, path.node), (vec![(1, "then_branch".to_owned())], 0));
-    assert_eq!(layers[1].source.subgraphs, []);
-}
-
-#[test]
 fn repeated_names_are_numbered_without_hitting_a_name_in_use() {
     let matmul = |name: &str| node("MatMul", name, ["x", "w"], ["y"], vec![]);
     let nodes = vec![
@@ -312,75 +220,6 @@ fn repeated_names_are_numbered_without_hitting_a_name_in_use() {
     let layers = found(nodes, vec![zeros("w", &[2, 2])]);
     let names: Vec<&str> = layers.iter().map(|layer| layer.name.as_str()).collect();
     assert_eq!(names, ["a", "a#3", "a#2", "a#4", "w", "w#2"]);
-}
-
-#[test]
-fn an_initializer_listed_as_input_is_a_constant_still() {
-    let listed = found(
-        vec![node("MatMul", "", ["w", "x"], ["y"], vec![])],
-        vec![zeros("w", &[2, 2]), zeros("x", &[2, 2])],
-    );
-    assert!(why(&listed[0]).contains("both sides are constant"));
-}
-
-#[test]
-fn quantized_layers_say_that_they_are() {
-    let int8 = |dims: &[usize]| i8_tensor("w", dims, &vec![1; dims.iter().product()]);
-    let integer = one(
-        node("ConvInteger", "", ["x", "w"], ["y"], vec![]),
-        vec![int8(&[4, 3, 2])],
-    );
-    assert_eq!(why(&integer), "quantized already: ConvInteger with int8 weights");
-    assert_eq!(integer.layout, layout(1, 4, 3, 2, OutAxis::Outer));
-    let inputs = ["x", "s", "z", "w", "s", "z", "s", "z"];
-    let linear = one(node("QLinearMatMul", "", inputs, ["y"], vec![]), vec![int8(&[4, 6])]);
-    assert_eq!((linear.kind, linear.weight_input), (LayerKind::Quantized, 3));
-    let behind = found(
-        vec![
-            node("DequantizeLinear", "", ["w", "s"], ["f"], vec![]),
-            node("Conv", "", ["x", "f"], ["y"], vec![]),
-        ],
-        vec![int8(&[4, 3, 2])],
-    );
-    assert_eq!(
-        why(&behind[0]),
-        "quantized already: int8 weights behind DequantizeLinear"
-    );
-    assert_eq!(behind[0].kind, LayerKind::Quantized);
-    let plain = one(node("MatMul", "", ["x", "w"], ["y"], vec![]), vec![int8(&[4, 6])]);
-    assert_eq!(why(&plain), "weights are int8, not floats");
-}
-
-#[test]
-fn operators_of_onnx_runtime_are_known_by_their_domain() {
-    let contrib = |mut node: NodeProto| {
-        node.domain = Some("com.microsoft".into());
-        node
-    };
-    let lstm = contrib(node("DynamicQuantizeLSTM", "q", ["x", "w", "r"], ["y"], vec![]));
-    let layers = found(
-        vec![lstm],
-        vec![
-            i8_tensor("w", &[1, 3, 8], &[0; 24]),
-            i8_tensor("r", &[1, 2, 8], &[0; 16]),
-        ],
-    );
-    assert_eq!(layers[0].layout, layout(1, 1, 3, 8, OutAxis::Inner));
-    assert_eq!(layers[1].name, "q/R");
-    let packed = contrib(node(
-        "MatMulNBits",
-        "",
-        ["x", "w", "s"],
-        ["y"],
-        vec![int_attribute("K", 32), int_attribute("N", 2), int_attribute("bits", 4)],
-    ));
-    let bytes = raw_tensor("w", data_type::UINT8, &[2, 1, 16], vec![0; 32]);
-    assert_eq!(
-        why(&one(packed, vec![bytes])),
-        "quantized already: MatMulNBits with 4-bit weights"
-    );
-    let other = node("DynamicQuantizeLSTM", "", ["x", "w", "r"], ["y"], vec![]);
-    assert!(found(vec![other], vec![i8_tensor("w", &[1, 3, 8], &[0; 24])]).is_empty());
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Each rule on a graph of a node or two: what it becomes, and that the engine computes the same.
 
+mod resize;
+mod softmax;
+
 use super::super::build::*;
 use super::super::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, attribute_type, data_type};
 use super::super::schema::{tensor_shape_proto, type_proto};
@@ -178,135 +181,6 @@ fn split_and_top_k_take_their_sizes_as_inputs() {
     assert_eq!(nodes(&largest)[0].input, ["x", "n.k"]);
     assert_eq!(constant(&largest, "n.k").dims, [1]);
     assert_eq!(run(&largest, &x), (vec![2, 2], vec![5.0, 4.0, 9.0, 8.0]));
-}
-
-#[test]
-fn softmax_keeps_working_over_all_axes_from_its_own_on() {
-    let x = wave(&[2, 3, 4]);
-    for (axis, rows) in [(Some(0), 1), (None, 2), (Some(1), 2), (Some(2), 6), (Some(-1), 6)] {
-        let attributes: Vec<_> = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();
-        let matrix: Vec<f32> = x.to_vec();
-        let expected: Vec<f32> = matrix
-            .chunks(24 / rows)
-            .flat_map(|row| {
-                let sum: f32 = row.iter().map(|x| x.exp()).sum();
-                row.iter().map(move |x| x.exp() / sum).collect::<Vec<_>>()
-            })
-            .collect();
-        for sizes in [None, Some(&[2, 3, 4][..]), Some(&[-1, 3, -1])] {
-            let new = upgraded(&model(11, sizes, one("Softmax", attributes.clone()), vec![]));
-            let (shape, values) = run(&new, &x);
-            assert_eq!(shape, [2, 3, 4]);
-            let close = values.iter().zip(&expected).all(|(a, b)| (a - b).abs() < 1e-6);
-            assert!(
-                close,
-                "axis {axis:?}, sizes {sizes:?}: {values:?} instead of {expected:?}"
-            );
-        }
-    }
-}
-
-#[test]
-fn softmax_over_one_long_axis_only_gets_that_axis() {
-    let axis_of = |sizes: &[i64], axis: Option<i64>| {
-        let attributes: Vec<_> = axis.map(|axis| int_attribute("axis", axis)).into_iter().collect();
-        let new = upgraded(&model(9, Some(sizes), one("LogSoftmax", attributes), vec![]));
-        assert_eq!(nodes(&new).len(), 1, "{sizes:?}");
-        attribute_int(&nodes(&new)[0], "axis")
-    };
-    assert_eq!(axis_of(&[-1, 10], None), Some(1));
-    assert_eq!(axis_of(&[-1, 10, 1, 1], None), Some(1));
-    assert_eq!(axis_of(&[1, 1, 10], Some(0)), Some(2));
-    assert_eq!(axis_of(&[-1, -1, 10], Some(2)), Some(2));
-    assert_eq!(axis_of(&[1, 1, 1], Some(1)), Some(1));
-    assert_eq!(axis_of(&[2, 3, 4], Some(-1)), Some(-1));
-}
-
-#[test]
-fn the_rank_before_a_softmax_is_followed_through_the_graph() {
-    let after = |node: NodeProto, constants| {
-        let softmax = super::super::build::node("Softmax", "s", ["h"], ["y"], vec![]);
-        let sizes = [-1, 2, 8, 8];
-        operators(&upgraded(&model(9, Some(&sizes), vec![node, softmax], constants)))
-            .into_iter()
-            .map(str::to_owned)
-            .collect::<Vec<_>>()
-    };
-    let none: Vec<AttributeProto> = vec![];
-    let flatten = node("Flatten", "f", ["x"], ["h"], none.clone());
-    assert_eq!(after(flatten, vec![]), ["Flatten", "Softmax"]);
-    let pool = node("GlobalAveragePool", "p", ["x"], ["h"], none.clone());
-    assert_eq!(after(pool, vec![]), ["GlobalAveragePool", "Softmax"]);
-    let reshape = node("Reshape", "r", ["x", "shape"], ["h"], none.clone());
-    let shape = i64_tensor("shape", &[2], &[0, -1]);
-    assert_eq!(after(reshape, vec![shape]), ["Reshape", "Softmax"]);
-    let relu = node("Relu", "r", ["x"], ["h"], none);
-    assert_eq!(after(relu, vec![]), ["Relu", "Flatten", "Softmax", "Shape", "Reshape"]);
-}
-
-#[test]
-fn upsample_becomes_a_resize_that_repeats_elements() {
-    let attribute_form = vec![AttributeProto {
-        name: Some("scales".into()),
-        r#type: Some(attribute_type::FLOATS),
-        floats: vec![1.0, 1.0, 1.0, 2.0],
-        ..AttributeProto::default()
-    }];
-    let input_form = vec![node("Upsample", "n", ["x", "s"], ["y"], vec![])];
-    let scales = vec![float_tensor("s", &[4], &[1.0, 1.0, 1.0, 2.0])];
-    let old = [
-        model(7, None, one("Upsample", attribute_form), vec![]),
-        model(9, None, input_form, scales),
-    ];
-    let x = Tensor::from_data(&[1, 1, 1, 3], vec![1.0, 2.0, 3.0]);
-    for old in old {
-        let new = upgraded(&old);
-        assert_eq!(operators(&new), ["Resize"]);
-        assert_eq!(nodes(&new)[0].input[1], "");
-        assert_eq!(run(&new, &x), (vec![1, 1, 1, 6], vec![1.0, 1.0, 2.0, 2.0, 3.0, 3.0]));
-    }
-}
-
-/// Positions as onnxruntime has them for operator set 10: truncated where an axis grows, rounded up where it shrinks.
-#[test]
-fn resize_rounds_down_when_it_enlarges_and_up_when_it_shrinks() {
-    let old = |scales: &[f32], computed: bool| {
-        let resize = node("Resize", "n", ["x", "s"], ["y"], vec![]);
-        let (name, before) = if computed {
-            let identity = node("Identity", "i", ["t"], ["s"], vec![]);
-            ("t", vec![identity])
-        } else {
-            ("s", vec![])
-        };
-        let constants = vec![float_tensor(name, &[4], scales)];
-        model(10, None, before.into_iter().chain([resize]).collect(), constants)
-    };
-    let x = Tensor::from_data(&[1, 1, 2, 4], vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
-    let cases = [
-        // 0, 1.67 rounded up
-        ([1.0_f32, 1.0, 1.0, 0.6], vec![1, 1, 2, 2], vec![1.0, 3.0, 5.0, 7.0], 1),
-        // 0, 0.67, 1.33 rounded down
-        (
-            [1.0_f32, 1.0, 1.5, 1.0],
-            vec![1, 1, 3, 4],
-            vec![1.0, 2.0, 3.0, 4.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0],
-            1,
-        ),
-        (
-            [1.0_f32, 1.0, 1.5, 0.6],
-            vec![1, 1, 3, 2],
-            vec![1.0, 3.0, 1.0, 3.0, 5.0, 7.0],
-            4,
-        ),
-    ];
-    for (scales, shape, values, count) in cases {
-        let new = upgraded(&old(&scales, false));
-        assert_eq!(nodes(&new).len(), count, "{scales:?}");
-        assert_eq!(run(&new, &x), (shape.clone(), values.clone()), "{scales:?}");
-        let new = upgraded(&old(&scales, true));
-        assert_eq!(nodes(&new).len(), 5, "{scales:?}");
-        assert_eq!(run(&new, &x), (shape, values), "computed {scales:?}");
-    }
 }
 
 #[test]

@@ -48,37 +48,6 @@ fn the_ends_of_f32_are_counted_too() {
 }
 
 #[test]
-fn a_distribution_fills_the_histogram_as_its_samples_would() {
-    let channels = [
-        ChannelDistribution::gaussian(0.5, 1.0).clamped(0.0, f64::INFINITY),
-        ChannelDistribution::gaussian(-1.0, 0.1).clamped(0.0, f64::INFINITY),
-        ChannelDistribution::constant(2.0),
-    ];
-    let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &channels);
-    assert_eq!(
-        (statistics.min, statistics.max, statistics.source),
-        (0.0, 6.5, RangeSource::BatchNorm)
-    );
-    let (range, counts) = statistics.bins();
-    assert_eq!(range, 8.0);
-    let share = |low: f32, high: f32| {
-        let bin = |x: f32| ((x + range) / (2.0 * range) * BINS as f32) as usize;
-        counts[bin(low)..bin(high)].iter().sum::<u64>() as f64 / statistics.count as f64
-    };
-    assert!(
-        counts[..BINS / 2].iter().all(|count| *count == 0),
-        "nothing is negative"
-    );
-    // The constant is all in one bin; zeros are a third (the dead channel) and what is below 0 in the first.
-    let of_first = |low: f64, high: f64| (cumulative(high - 0.5) - cumulative(low - 0.5)) / 3.0;
-    assert!((share(2.0, 2.002) - 1.0 / 3.0 - of_first(2.0, 2.002)).abs() < 1e-4);
-    assert!((share(0.0, 1.0) - 1.0 / 3.0 - of_first(-9.0, 1.0)).abs() < 1e-4);
-    assert!((share(1.0, 1.5) - of_first(1.0, 1.5)).abs() < 1e-4);
-    let nothing = ActivationStatistics::of_channels(RangeSource::BatchNorm, &[ChannelDistribution::constant(0.0)]);
-    assert_eq!((nothing.max_abs(), nothing.bins().0), (0.0, 0.0));
-}
-
-#[test]
 fn means_of_channels_are_those_of_all_batches() {
     let mut statistics = ActivationStatistics::new(RangeSource::Calibration);
     statistics.add_channels(&[1.0, 3.0, 10.0, 20.0], &[1, 2, 2], 1);
@@ -161,26 +130,6 @@ fn halving_channels_gives_what_halved_channels_would_have() {
         statistics_of(&values, 100).halving(&[1]).is_none(),
         "channels were not told apart"
     );
-}
-
-#[test]
-fn channels_known_without_data_have_the_outliers_of_their_distributions() {
-    let relu = |mean, deviation| ChannelDistribution::gaussian(mean, deviation).clamped(0.0, f64::INFINITY);
-    let channels = [
-        relu(0.0, 1.0),
-        relu(0.0, 3.0),
-        relu(-9.0, 3.0),
-        ChannelDistribution::constant(2.0),
-    ];
-    let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &channels).with_channels(&channels);
-    let outliers = statistics.channel_outliers().unwrap();
-    let all: f64 = outliers.iter().map(|(count, _)| count).sum();
-    // A hundredth of four channels: the wide one has 4 % of its values beyond 1.75 deviations.
-    assert!((all / EXPECTED - 0.04).abs() < 1e-3, "{all}");
-    assert!(outliers[1].0 > 0.95 * all, "{outliers:?}");
-    assert_eq!(outliers[3], (0.0, 2.0));
-    let halved = statistics.halving(&[1]).unwrap();
-    assert_eq!((halved.min, halved.max), (0.0, 9.0));
 }
 
 proptest! {

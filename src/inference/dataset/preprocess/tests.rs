@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::inference::dataset::presets::{IMAGENET_MEAN, IMAGENET_STD};
+use crate::network::PreprocessHint;
 use std::sync::Arc;
 
 fn port(shape: &[Option<usize>]) -> Port {

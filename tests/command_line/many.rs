@@ -1,0 +1,197 @@
+//! Many settings in one run: `sweep`, `curves`, `sensitivity`, `auto`.
+
+use super::*;
+
+#[test]
+fn a_sweep_prints_a_table_and_its_file_lets_it_go_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let csv = folder.path().join("rows.csv");
+    let words = ["sweep", "demo:fashion", "--data", "demo:fashion", "--limit", "50"];
+    let words = [
+        &words[..],
+        &["--expand-ratio", "0,0.05", "--clip", "none,mse", "--csv", text(&csv)],
+    ]
+    .concat();
+    let table = succeeds(&[&words[..], &["--weight-bits", "4"]].concat());
+    assert!(
+        table.contains("clip mse") && table.contains("OCS+clip 0.05") && table.contains("**"),
+        "{table}"
+    );
+    let written = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(written.lines().count(), 5);
+    let refused = fails(&[&words[..], &["--weight-bits", "4"]].concat());
+    assert!(refused.contains("--resume"), "{refused}");
+    let more = [&words[..], &["--weight-bits", "4,3", "--resume", "--json"]].concat();
+    let report = json(&succeeds(&more));
+    assert_eq!(report["rows"].as_array().unwrap().len(), 8);
+    assert_eq!(report["rows"][4]["recipe"]["weight_bits"], 3);
+    assert!(report["rows"][4]["overhead"]["macs"].as_f64().unwrap() >= 1.0);
+    assert!(!report["front"].as_array().unwrap().is_empty());
+    let grown = std::fs::read_to_string(&csv).unwrap();
+    assert!(grown.starts_with(&written) && grown.lines().count() == 9, "{grown}");
+    let other = fails(&["sweep", "demo:fashion", "--csv", text(&csv), "--resume"]);
+    assert!(other.contains("another sweep"), "{other}");
+}
+
+#[test]
+fn a_sweep_judges_text_by_perplexity_and_outputs_on_noise_without_data() {
+    let words = [
+        "sweep",
+        "demo:shakespeare",
+        "--weight-bits",
+        "8,4",
+        "--limit",
+        "20",
+        "--json",
+    ];
+    let report = json(&succeeds(&words));
+    let sqnr = |row: usize| report["rows"][row]["sqnr_db"].as_f64().unwrap();
+    assert!(sqnr(0) > sqnr(1) && sqnr(1) > 0.0, "{report}");
+    assert_eq!(
+        (&report["data"], &report["samples"]),
+        (&Value::from("noise"), &Value::from(20))
+    );
+    assert!(report["rows"][0].get("top1").is_none());
+    let words = [
+        "sweep",
+        "demo:shakespeare",
+        "--data",
+        "demo:shakespeare",
+        "--limit",
+        "40",
+    ];
+    let table = succeeds(&words);
+    assert!(
+        table.contains("40 tokens") && table.contains("perplexity · float"),
+        "{table}"
+    );
+    let resume = refused(&["sweep", "demo:fashion", "--resume"]);
+    assert!(resume.contains("--csv"), "{resume}");
+}
+
+#[test]
+fn curves_of_a_layer_hold_its_error_for_every_clip() {
+    let words = [
+        "inspect",
+        "demo:fashion",
+        "--curves",
+        "layer3.2.conv1",
+        "--weight-bits",
+        "3",
+        "--expand-ratio",
+        "0.05",
+    ];
+    let report = json(&succeeds(&[&words[..], &["--json"]].concat()));
+    assert_eq!(
+        (&report["layer"], &report["bits"]),
+        (&Value::from("layer3.2.conv1"), &Value::from(3))
+    );
+    let curve = |axis: &str, clip: &str| -> Vec<(u64, f64)> {
+        let curves = report[axis].as_array().unwrap();
+        assert_eq!(curves.len(), 7);
+        let curve = curves.iter().find(|curve| curve["clip"] == clip).unwrap();
+        let points = curve["points"].as_array().unwrap().iter();
+        let x = if axis == "by_bits" { "bits" } else { "splits" };
+        points
+            .map(|point| (point[x].as_u64().unwrap(), point["sqnr_db"].as_f64().unwrap()))
+            .collect()
+    };
+    let (none, mse) = (curve("by_splits", "none"), curve("by_splits", "mse"));
+    assert_eq!(none.len(), 14, "0 to ceil(0.2 * 64)");
+    assert!(none[13].1 > none[0].1 && mse[0].1 > none[0].1, "{none:?} {mse:?}");
+    let bits = curve("by_bits", "none");
+    assert_eq!(
+        bits.iter().map(|(bits, _)| *bits).collect::<Vec<_>>(),
+        (2..=8).collect::<Vec<_>>()
+    );
+    assert!(
+        (bits[1].1 - none[4].1).abs() < 1e-9,
+        "3 bits and ceil(0.05 * 64) splits are on both curves"
+    );
+    assert!(succeeds(&words).contains("percentile:99.9"));
+    assert!(fails(&["inspect", "demo:fashion", "--curves", "nowhere"]).contains("no layer 'nowhere'"));
+}
+
+#[test]
+fn sensitivity_has_a_row_for_each_layer_that_the_recipe_quantizes() {
+    let words = [
+        "sensitivity",
+        "demo:fashion",
+        "--weight-bits",
+        "3",
+        "--float-layer",
+        "conv1",
+    ];
+    let data = ["--data", "demo:fashion", "--limit", "20"];
+    let report = json(&succeeds(&[&words[..], &data, &["--json"]].concat()));
+    assert_eq!(
+        (&report["samples"], &report["recipe"]["weight_bits"]),
+        (&Value::from(20), &Value::from(3))
+    );
+    let layers = report["layers"].as_array().unwrap();
+    assert_eq!(layers.len(), 21);
+    assert!(
+        layers
+            .iter()
+            .all(|layer| layer["top1"].is_number() && layer["sqnr_db"].as_f64().unwrap() > 0.0)
+    );
+    let table = succeeds(&[&words[..], &["--limit", "2"]].concat());
+    assert!(
+        table.starts_with("noise") && table.contains("outputs dB") && !table.contains("top-1"),
+        "{table}"
+    );
+}
+
+#[test]
+fn auto_writes_a_recipe_that_gives_what_it_tells() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("auto.toml");
+    let words = [
+        "auto",
+        "demo:fashion",
+        "--weight-bits",
+        "4",
+        "--float-layer",
+        "conv1",
+        "--layer-bits",
+        "3,4,5",
+        "--layer-clips",
+        "none,mse",
+        "--limit",
+        "30",
+        "--choose-limit",
+        "20",
+    ];
+    let data = ["--data", "demo:fashion"];
+    let report = json(&succeeds(
+        &[&words[..], &data, &["--budget", "3%", "--json", "-o", text(&path)]].concat(),
+    ));
+    let auto = &report["auto"];
+    assert!(auto["bytes"].as_u64().unwrap() <= report["budget_bytes"].as_u64().unwrap());
+    assert_eq!(report["layers"].as_array().unwrap().len(), 21);
+    assert_eq!(
+        (&report["chosen_on"]["samples"], &report["judged_on"]["samples"]),
+        (&Value::from(20), &Value::from(30))
+    );
+    let evaluate = [
+        "evaluate",
+        "demo:fashion",
+        "--limit",
+        "30",
+        "--json",
+        "--recipe",
+        text(&path),
+    ];
+    let evaluation = json(&succeeds(&[&evaluate[..], &data].concat()));
+    assert_eq!(evaluation["sqnr_db"], auto["judged_on"]["sqnr_db"]);
+    assert_eq!(evaluation["quantized"]["top1"], auto["judged_on"]["top1"]);
+
+    assert!(fails(&[&words[..], &["--budget", "900"]].concat()).contains("900 bytes are too few"));
+    for wrong in [
+        &["--budget", "much"][..],
+        &["--layer-bits", "9"],
+        &["--target-accuracy", "930"],
+    ] {
+        refused(&[&["auto", "demo:fashion"][..], wrong].concat());
+    }
+}
