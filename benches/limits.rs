@@ -1,5 +1,5 @@
 //! Every figure that we promise, beside its limit or its rival, in one run: `cargo bench --bench limits`. A part alone:
-//! `cargo bench --bench limits -- frames` (weights, split, preview, files, slider, frames).
+//! `cargo bench --bench limits -- frames` (weights, split, files, preview, incremental, slider, frames).
 //!
 //! What is compared is run in turns, and of each side the best round counts, so that a machine that others use too disturbs the
 //! ratios little; a figure whose rounds differ by more than a quarter is marked with `~`. Work is the time that all threads
@@ -20,6 +20,8 @@ mod paper;
 mod part_files;
 #[path = "limits/frames.rs"]
 mod part_frames;
+#[path = "limits/incremental.rs"]
+mod part_incremental;
 #[path = "limits/preview.rs"]
 mod part_preview;
 #[path = "limits/slider.rs"]
@@ -60,11 +62,12 @@ fn main() -> anyhow::Result<()> {
     row("figure", "measured", "beside", "");
     row(&"-".repeat(46), &"-".repeat(14), &"-".repeat(44), &"-".repeat(24));
     type Part = (&'static str, fn() -> anyhow::Result<()>);
-    let parts: [Part; 6] = [
+    let parts: [Part; 7] = [
         ("weights", part_weights::run),
         ("split", part_split::run),
         ("files", part_files::run),
         ("preview", part_preview::run),
+        ("incremental", part_incremental::run),
         ("slider", part_slider::run),
         ("frames", part_frames::run),
     ];

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::{open, shared};
+use common::open;
 use splitscope::format::demo::Demo;
 use splitscope::inference::incremental::{Incremental, Keep, Reuse, Signature};
-use splitscope::inference::{DataOptions, Dataset, Engine, Outputs, run_samples};
+use splitscope::inference::{Dataset, Engine, Outputs, run_samples};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
 use splitscope::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
@@ -15,7 +15,6 @@ use splitscope::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfo
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, LayerRecipe, Recipe, plan, prepare, rewrite};
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 /// An exported network: its engine and its signature.
 struct Exported {
@@ -270,67 +269,4 @@ fn with_little_room_some_batches_start_early_and_all_answer_the_same() {
         last = reuse;
     }
     assert_eq!(last, Reuse { resumed: 1, batches: 8 });
-}
-
-/// Times of a whole run and of one that begins at the changed layer, medians of five.
-fn times(network: &Network, base: &Recipe, data: &Dataset, layer: &str, samples: usize) -> [Duration; 2] {
-    let kept = Incremental::new(data, Incremental::<&Dataset>::MOST_BYTES);
-    let variants = [3, 5].map(|bits| exported(network, &with_layer(base, layer, bits, 0.05)));
-    for variant in &variants {
-        resumed(&kept, variant, 0..samples, Keep::BeforeChange);
-    }
-    let median = |mut run: Box<dyn FnMut(&Exported) + '_>| {
-        let mut times: Vec<Duration> = (0..5)
-            .map(|at| {
-                let start = Instant::now();
-                run(&variants[at % 2]);
-                start.elapsed()
-            })
-            .collect();
-        times.sort();
-        times[2]
-    };
-    [
-        median(Box::new(|variant| drop(whole(variant, data, 0..samples)))),
-        median(Box::new(|variant| {
-            drop(resumed(&kept, variant, 0..samples, Keep::BeforeChange));
-        })),
-    ]
-}
-
-fn print_times(network: &Network, base: &Recipe, data: &Dataset, samples: usize) {
-    let last = network.layers.len() - 1;
-    for at in [0, 1, last / 2, last - 2, last] {
-        let name = &network.layers[at].name;
-        let [before, after] = times(network, base, data, name, samples);
-        let ratio = before.as_secs_f64() / after.as_secs_f64();
-        let (before, after) = (before.as_millis(), after.as_millis());
-        println!(
-            "{} {name:<18} whole {before:>5} ms, from there {after:>5} ms: {ratio:.1} times",
-            network.name
-        );
-    }
-}
-
-#[test]
-#[ignore = "prints times: cargo test --test incremental -- --ignored --nocapture times_of_the_demo"]
-fn times_of_the_demo() {
-    let base = recipe(4, true);
-    let network = prepare(&open("demo:fashion"), &base).unwrap();
-    print_times(&network, &base, &Dataset::demo(Demo::Fashion), 1000);
-}
-
-#[test]
-#[ignore = "needs ../shared"]
-fn times_of_resnet20() {
-    let network = open(shared("models/cifar10_resnet20.onnx").to_str().unwrap());
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
-    let options = DataOptions {
-        mean: Some(vec![0.485, 0.456, 0.406]),
-        std: Some(vec![0.229, 0.224, 0.225]),
-        ..DataOptions::default()
-    };
-    let path = shared("data/cifar10_test_first5000.bin");
-    let data = Dataset::open(path.to_str().unwrap(), &options, engine.inputs()).unwrap();
-    print_times(&network, &recipe(4, false), &data, 1000);
 }

@@ -13,8 +13,7 @@ const MOST_LINES: usize = 400;
 const TABLES: [&str; 1] = ["src/onnx/schema.rs"];
 
 /// Longer than they should be: to be split by idea, and struck off here then. No file is added.
-const TO_BE_SPLIT: [&str; 5] = [
-    "src/inference/engine.rs",
+const TO_BE_SPLIT: [&str; 4] = [
     "src/session/mod.rs",
     "src/session/open.rs",
     "src/session/tests/on_request.rs",
