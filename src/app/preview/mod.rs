@@ -250,12 +250,25 @@ pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
 }
 
 fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
-    ui.label("No data yet. Open images or arrays to see what the recipe does to the network's answers.");
-    ui.horizontal(|ui| {
+    let what = "No data yet. Open images or arrays to see what the recipe does to the network's answers, or take noise, which \
+                shows how far its outputs move.";
+    ui.add(egui::Label::new(what).wrap());
+    ui.horizontal_wrapped(|ui| {
         for command in [Command::OpenData, Command::OpenDataFolder, Command::TryPicture] {
             if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
                 out.commands.push(command);
             }
         }
+        use_noise_ui(ui, out);
     });
+}
+
+/// The button for a network without data.
+pub(super) fn use_noise_ui(ui: &mut Ui, out: &mut Outbox) {
+    let noise = ui
+        .button("Use noise")
+        .on_hover_text("Run the network on seeded noise, which has no labels.");
+    if noise.clicked() {
+        out.actions.push(Action::UseNoise);
+    }
 }

@@ -7,7 +7,7 @@ mod table;
 
 use super::Outbox;
 use super::command::Command;
-use super::preview::job_ui;
+use super::preview::{job_ui, use_noise_ui};
 use super::text::{self, note};
 use super::theme::tokens;
 use crate::inference::sweep::{Score, SweepGrid, SweepRow};
@@ -212,12 +212,7 @@ fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
                 out.commands.push(command);
             }
         }
-        let noise = ui
-            .button("Use noise")
-            .on_hover_text("Run the network on seeded noise, which has no labels.");
-        if noise.clicked() {
-            out.actions.push(Action::UseNoise);
-        }
+        use_noise_ui(ui, out);
     });
 }
 
