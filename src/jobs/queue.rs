@@ -263,6 +263,12 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
                     let checked = || work(&progress).and_then(|output| check(kind).map(|()| output));
                     let result = catch_unwind(AssertUnwindSafe(checked))
                         .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
+                    // Freed here, where it was made, not where jobs are collected.
+                    let result = if progress.is_cancelled() {
+                        Err(JobError::Cancelled)
+                    } else {
+                        result
+                    };
                     // The queue may be gone by now; then nobody wants the result.
                     let _ = sender.send((id, result));
                     waker.wake();

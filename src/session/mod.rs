@@ -28,6 +28,7 @@ mod comparison;
 mod continuation;
 mod curves;
 mod derive;
+mod discard;
 mod embedded;
 mod history;
 mod kept;
@@ -316,7 +317,9 @@ impl Session {
         } else if let Some(demo) = demo {
             open.request_data(demo.name().to_owned(), DataOptions::default());
         }
-        self.open = Some(open);
+        if let Some(old) = self.open.replace(open) {
+            discard::discard(old);
+        }
         if let (Some(name), Some(open)) = (self.pending_layer.take(), &mut self.open)
             && let Some(layer) = open.original.network.layer_index(&name)
         {
