@@ -230,3 +230,42 @@ fn the_tour_is_followed_from_its_first_step_to_the_exported_file() {
     let copies = nodes.iter().filter(|node| node.op_type() == "Gather");
     assert!(copies.count() > 10, "the split is in the file");
 }
+
+#[test]
+fn a_network_without_data_runs_on_noise_from_the_preview() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.onnx");
+    let mut window = open(model);
+    assert!(texts(&window, "this recipe").is_empty());
+    window.get_by_role_and_label(Role::Button, "Use noise").click();
+    settle(&mut window);
+    let found = session(&window)
+        .open()
+        .unwrap()
+        .evaluated()
+        .unwrap()
+        .1
+        .evaluation
+        .clone();
+    assert!(found.float.top1.is_none() && found.sqnr_db.is_some());
+    assert!(window.query_by_label("Use noise").is_none());
+}
+
+#[test]
+fn the_settings_take_the_number_of_threads_and_the_session_remembers_it() {
+    let mut window = open("demo:fashion");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
+    window.run_steps(3);
+    let most = splitscope::jobs::available_threads();
+    let chosen = |window: &mut Window, threads: usize| {
+        let control = window.get_by_role_and_label(Role::SpinButton, "Worker threads");
+        control.set_value_accesskit(threads as f64);
+        settle(window);
+        (session(window).to_saved().threads, splitscope::jobs::threads())
+    };
+    assert_eq!(chosen(&mut window, 1), ((most > 1).then_some(1), 1));
+    assert_eq!(
+        chosen(&mut window, most),
+        (None, most),
+        "all cores, however many they are"
+    );
+}
