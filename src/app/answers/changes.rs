@@ -7,7 +7,7 @@ use crate::app::theme::{faded, readable_on, tokens};
 use crate::inference::{ChangedAnswers, Dataset, Verdict, Verdicts};
 use crate::session::{Evaluated, OpenNetwork};
 use egui::epaint::TextShape;
-use egui::{Align2, Color32, Rect, RichText, Role, ScrollArea, Sense, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Align2, Color32, Rect, Role, ScrollArea, Sense, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::f32::consts::FRAC_PI_2;
 use std::sync::Arc;
 
@@ -20,8 +20,9 @@ const CELL: f32 = 25.0;
 const NAMES: f32 = 88.0;
 /// Characters of a class's name.
 const NAME: usize = 14;
-/// Width from which the samples stand beside the table, points.
-const SIDE_BY_SIDE: f32 = 760.0;
+/// Width of the list of changes, and what the samples need beside it or the table, points.
+const LIST: f32 = 220.0;
+const SAMPLES: f32 = 336.0;
 /// Greatest share of the height that the table takes above the samples.
 const TABLE: f32 = 0.64;
 
@@ -71,9 +72,13 @@ pub(super) fn changes_ui(
         ui.label("This recipe changes no first answer.");
         return;
     }
-    let classes = changed.classes().len().min(MOST_CLASSES);
-    if ui.available_width() >= SIDE_BY_SIDE {
-        let width = (NAMES + CELL * classes as f32 + 16.0).min(ui.available_width() * 0.5);
+    let classes = changed.classes().len();
+    let width = if classes <= MOST_CLASSES {
+        NAMES + CELL * classes as f32 + 16.0
+    } else {
+        LIST
+    };
+    if ui.available_width() >= width + SAMPLES {
         ui.horizontal_top(|ui| {
             ui.allocate_ui(vec2(width, ui.available_height()), |ui| {
                 ui.set_width(width);
@@ -93,7 +98,11 @@ pub(super) fn changes_ui(
 /// The changes by their classes, as a table where it is not too large.
 fn table_or_list_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &Dataset, height: f32) {
     let classes = changed.classes();
-    ScrollArea::both().id_salt("changes").max_height(height).show(ui, |ui| {
+    let area = ScrollArea::both()
+        .id_salt("changes")
+        .max_height(height)
+        .auto_shrink([false, true]);
+    area.show(ui, |ui| {
         if classes.len() <= MOST_CLASSES {
             table_ui(ui, choice, changed, data, &classes);
         } else {
@@ -320,8 +329,8 @@ fn list_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &Da
         let classes = (cell.from, cell.to);
         let chosen = choice.cell == Some(classes);
         let label = change_label(data, classes, cell.samples.len());
-        let shown = RichText::new(text::elide_middle(&label, 60));
-        if ui.selectable_label(chosen, shown).on_hover_text(&label).clicked() {
+        let button = egui::Button::selectable(chosen, text::elide_middle(&label, 60)).truncate();
+        if ui.add(button).on_hover_text(&label).clicked() {
             choice.cell = (!chosen).then_some(classes);
         }
     }
