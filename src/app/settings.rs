@@ -30,18 +30,17 @@ fn threads_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     let help = "Each task (the selected layer, the plan of all layers, the preview, a sweep…) works on at most that many \
                 threads, the engine that runs the network too. Fewer leave processor cores to other programs. What is under \
                 way ends on the threads it has.";
+    let shown = move |threads: f64, _: std::ops::RangeInclusive<usize>| match threads.round() as usize {
+        threads if threads == most => "all cores".to_owned(),
+        threads => format!("{threads} of {most} cores"),
+    };
+    let typed = move |text: &str| match text.split_whitespace().next()? {
+        "all" => Some(most as f64),
+        number => number.parse().ok(),
+    };
     let response = choice_row(ui, "Worker threads", help, |ui| {
-        let suffix = if most == 1 {
-            " of 1 core".to_owned()
-        } else {
-            format!(" of {most} cores")
-        };
-        ui.add(
-            egui::DragValue::new(&mut threads)
-                .range(1..=most)
-                .speed(0.05)
-                .suffix(suffix),
-        )
+        let drag = egui::DragValue::new(&mut threads).range(1..=most).speed(0.05);
+        ui.add(drag.custom_formatter(shown).custom_parser(typed))
     });
     if response.changed() {
         out.actions.push(Action::SetThreads(Some(threads)));

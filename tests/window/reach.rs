@@ -260,12 +260,32 @@ fn the_settings_take_the_number_of_threads_and_the_session_remembers_it() {
         let control = window.get_by_role_and_label(Role::SpinButton, "Worker threads");
         control.set_value_accesskit(threads as f64);
         settle(window);
-        (session(window).to_saved().threads, splitscope::jobs::threads())
+        session(window).to_saved().threads
     };
-    assert_eq!(chosen(&mut window, 1), ((most > 1).then_some(1), 1));
-    assert_eq!(
-        chosen(&mut window, most),
-        (None, most),
-        "all cores, however many they are"
+    assert_eq!(chosen(&mut window, 1), (most > 1).then_some(1));
+    assert_eq!(chosen(&mut window, most), None, "all cores, however many they are");
+}
+
+#[test]
+fn tabs_get_narrower_before_they_go_out_of_sight_and_then_a_menu_lists_all() {
+    let mut window = open("demo:fashion");
+    let width = |window: &Window| window.get_by_role_and_label(Role::Button, "Activations").rect().width();
+    let roomy = width(&window);
+    super::window::by_palette(&mut window, "show view a/b");
+    assert!(
+        width(&window) < roomy,
+        "the view A/B has come beside them: {roomy} {}",
+        width(&window)
     );
+    assert!(window.query_by_label("Scroll tabs right").is_none() && window.query_by_label("All ▾").is_none());
+
+    let mut window = open_with(super::window::builder().with_size([960.0, 600.0]), "demo:fashion", 60);
+    window.get_by_label("Scroll tabs right");
+    window.get_by_label("All ▾").click();
+    window.run_steps(3);
+    // A tab is on or off, an entry of a menu is neither.
+    let entry = By::new().label("Learn").predicate(|node| node.toggled().is_none());
+    window.get(entry).click();
+    settle(&mut window);
+    window.get_by_label("Close Learn");
 }
