@@ -26,9 +26,9 @@ mod sensitivity;
 mod sweep;
 
 use crate::files;
+use crate::jobs;
 use crate::progress::Progress;
 use arguments::{Arguments, Command};
-use clap::Parser;
 use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -49,7 +49,7 @@ struct UsageError(String);
 
 /// Runs the program with these arguments (the first is its own name) and returns its exit status.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match Arguments::read(arguments) {
         Ok(arguments) => arguments,
         Err(answer) => {
             // Help and version also come this way. That nobody reads them is no fault.
@@ -83,21 +83,32 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
     cancel_on_interrupt(progress);
     // The bar is wiped before the result is printed.
     let bar = bar::Bar::start(progress);
-    let result = match command {
-        Command::Inspect(arguments) => inspect::run(&arguments, progress)?,
-        Command::Quantize(arguments) => quantize::run(&arguments, progress)?,
-        Command::Evaluate(arguments) => evaluate::run(&arguments, progress)?,
-        Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress)?,
-        Command::Sweep(arguments) => sweep::run(&arguments, progress)?,
-        Command::Auto(arguments) => auto::run(&arguments, progress)?,
-        Command::Diff(arguments) => diff::run(&arguments, progress)?,
-        Command::Report(arguments) => report::run(&arguments, progress)?,
-        Command::Generate(arguments) => generate::run(&arguments)?,
+    let result = match arguments.threads {
+        None => carry_out(command, progress)?,
+        Some(threads) => {
+            jobs::set_threads(Some(threads));
+            jobs::on_threads(|| carry_out(command, progress))?
+        }
     };
     drop(bar);
     // Numbers from a file that changed while they were computed are no result.
     files::check_closed()?;
     output::print(&result)
+}
+
+/// What a subcommand prints.
+fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
+    match command {
+        Command::Inspect(arguments) => inspect::run(&arguments, progress),
+        Command::Quantize(arguments) => quantize::run(&arguments, progress),
+        Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
+        Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
+        Command::Sweep(arguments) => sweep::run(&arguments, progress),
+        Command::Auto(arguments) => auto::run(&arguments, progress),
+        Command::Diff(arguments) => diff::run(&arguments, progress),
+        Command::Report(arguments) => report::run(&arguments, progress),
+        Command::Generate(arguments) => generate::run(&arguments),
+    }
 }
 
 #[cfg(feature = "window")]
@@ -106,6 +117,7 @@ fn window(arguments: Arguments) -> anyhow::Result<()> {
         model: arguments.model,
         recipe: arguments.recipe,
         data: arguments.data,
+        threads: arguments.threads,
         memory: crate::app::user_memory(),
     })
 }

@@ -11,7 +11,10 @@ mod window;
 
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
+use prost::Message as _;
 use splitscope::inference::ChangedAnswers;
+use splitscope::onnx::build::{int_attribute, ints_attribute, node};
+use splitscope::onnx::{ModelProto, write_file};
 use splitscope::session::Action;
 use window::{Window, builder, click, open_text, open_with, session, settle, texts};
 
@@ -62,6 +65,42 @@ fn without_labels_nobody_says_what_is_right() {
     click(&mut window, "Answers");
     assert!(texts(&window, "right → wrong").is_empty());
     assert_eq!(texts(&window, "no labels").len(), 1);
+}
+
+/// The Fashion network with one number for a picture: its largest logit.
+fn with_a_single_output(folder: &std::path::Path) -> String {
+    let bytes = include_bytes!("../assets/fashion_resnet.onnx");
+    let mut model = ModelProto::decode(&bytes[..]).unwrap();
+    let graph = model.graph.as_mut().unwrap();
+    let axes = vec![ints_attribute("axes", [1]), int_attribute("keepdims", 1)];
+    let logits = graph.output[0].name().to_owned();
+    graph.node.push(node("ReduceMax", "largest", [logits], ["score"], axes));
+    graph.output[0].name = Some("score".to_owned());
+    graph.output[0].r#type = None;
+    let path = folder.join("single.onnx");
+    write_file(&model, &path).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn a_single_number_is_no_class_and_is_judged_by_how_far_it_moves() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut window = open_with(builder(), &with_a_single_output(folder.path()), 60);
+    window.state_mut().act(Action::UseNoise);
+    settle(&mut window);
+    let open = session(&window).open().unwrap();
+    let evaluated = open.evaluated().unwrap().1;
+    assert_eq!(evaluated.preview.changed, 0);
+    let sqnr = evaluated.evaluation.sqnr_db.unwrap();
+    assert!(sqnr < 60.0, "4 bits move the output: {sqnr}");
+    assert_eq!(texts(&window, &format!("output SQNR {sqnr:.1} dB")).len(), 1);
+    assert!(texts(&window, "agreement").is_empty() && texts(&window, "answers changed").is_empty());
+    // The numbers themselves, before and after.
+    let outputs = open.float_outputs().unwrap();
+    assert!(!outputs.classification && outputs.classes == 1);
+    assert!(!texts(&window, "float network: output ").is_empty() && !texts(&window, "this recipe: output ").is_empty());
+    click(&mut window, "Answers");
+    assert_eq!(texts(&window, "no first answer to change").len(), 1);
 }
 
 #[test]
@@ -126,7 +165,11 @@ fn both_networks_go_on_from_what_is_typed() {
     let open = session(&window).open().unwrap();
     assert_eq!(open.continuation().prompt().unwrap().text, "ROMEO:");
     assert!(open.continuation_is_current());
-    click(&mut window, "drawn");
+    // Both stand beside each other, with ground between.
+    let right_of = |name: &str| window.get_by_label(&texts(&window, name)[0]).rect().right();
+    let left_of = |name: &str| window.get_by_label(&texts(&window, name)[0]).rect().left();
+    assert!(right_of("float writes: ") + 8.0 <= left_of("this recipe writes: "));
+    click(&mut window, "sampled");
     let greedy = written;
     let drawn = session(&window).open().unwrap().continuation().float().rows().concat();
     assert_ne!(drawn, greedy);

@@ -6,7 +6,7 @@ use super::text::{elide_middle, note};
 use crate::inference::{DataOptions, Dataset};
 use crate::session::{Action, ExportKind};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
 
 /// What a path is asked for.
@@ -27,8 +27,13 @@ pub(super) enum Purpose {
     Figure(FigureFile),
 }
 
-/// A dialog that ends sooner was not shown at all: there is no portal and no zenity.
+/// Where it is not known which window has the keyboard, a dialog that ends sooner was not shown at all.
 const NOT_SHOWN: Duration = Duration::from_millis(400);
+/// A dialog that is not there by then may never come: the path can be typed meanwhile.
+const OVERDUE: Duration = Duration::from_secs(2);
+const NO_DIALOG: &str =
+    "The system has shown no dialog (there may be no desktop portal and no zenity), so type the path.";
+const LATE_DIALOG: &str = "The system's dialog is late: wait for it, or type the path.";
 
 /// The system's dialog while it is open.
 struct Waiting {
@@ -36,12 +41,46 @@ struct Waiting {
     started: Instant,
     answer: Receiver<Option<PathBuf>>,
     suggestion: String,
+    keyboard: Keyboard,
+    /// The path can be typed meanwhile.
+    late: bool,
+}
+
+/// Which window has had the keyboard since a dialog was asked for: the dialog takes it from ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Keyboard {
+    /// Ours had not got it to begin with: nothing can be told.
+    Unknown,
+    /// Ours all the time.
+    Ours,
+    /// Another window since.
+    Taken,
+}
+
+impl Keyboard {
+    fn now(self, ours: bool) -> Self {
+        match self {
+            Self::Ours if !ours => Self::Taken,
+            before => before,
+        }
+    }
+
+    /// Whether a dialog that ended without a path after `elapsed` was there, so that a person has cancelled it.
+    fn saw_a_dialog(self, elapsed: Duration) -> bool {
+        match self {
+            Self::Unknown => elapsed > NOT_SHOWN,
+            Self::Ours => false,
+            Self::Taken => true,
+        }
+    }
 }
 
 /// The field to type a path into.
 struct Prompt {
     purpose: Purpose,
     path: String,
+    /// Why a path is typed at all.
+    why: &'static str,
     /// The keyboard goes there once.
     fresh: bool,
     /// The path that was looked at last, and what is known of its place.
@@ -167,9 +206,15 @@ impl Dialogs {
     /// Asks for a path; `suggestion` names the new file of an export.
     pub(super) fn ask(&mut self, ctx: &egui::Context, purpose: Purpose, suggestion: &str) {
         if !self.native {
-            self.type_path(purpose, suggestion);
+            self.type_path(purpose, suggestion, "");
             return;
         }
+        let keyboard = if ctx.input(|input| input.focused) {
+            Keyboard::Ours
+        } else {
+            Keyboard::Unknown
+        };
+        ctx.request_repaint_after(OVERDUE);
         let (sender, answer) = channel();
         let (ctx, name) = (ctx.clone(), suggestion.to_owned());
         let spawned = std::thread::Builder::new()
@@ -186,17 +231,20 @@ impl Dialogs {
                     started: Instant::now(),
                     answer,
                     suggestion: suggestion.to_owned(),
+                    keyboard,
+                    late: false,
                 });
             }
-            Err(_) => self.type_path(purpose, suggestion),
+            Err(_) => self.type_path(purpose, suggestion, NO_DIALOG),
         }
     }
 
-    /// Shows the field to type a path into.
-    pub(super) fn type_path(&mut self, purpose: Purpose, suggestion: &str) {
+    /// Shows the field to type a path into, and why.
+    pub(super) fn type_path(&mut self, purpose: Purpose, suggestion: &str, why: &'static str) {
         self.prompt = Some(Prompt {
             purpose,
             path: suggestion.to_owned(),
+            why,
             fresh: true,
             place: None,
         });
@@ -204,19 +252,33 @@ impl Dialogs {
 
     /// Takes the answers of open dialogs and draws the field.
     pub(super) fn ui(&mut self, ctx: &egui::Context, out: &mut Outbox) {
-        if let Some(waiting) = &self.waiting
-            && let Ok(answer) = waiting.answer.try_recv()
-        {
-            let (purpose, suggestion) = (waiting.purpose, waiting.suggestion.clone());
-            let shown = waiting.started.elapsed() > NOT_SHOWN;
-            self.waiting = None;
-            match answer {
-                Some(path) => purpose.send(path, out),
-                None if !shown => self.type_path(purpose, &suggestion),
-                None => {}
-            }
+        if let Some(mut waiting) = self.waiting.take() {
+            waiting.keyboard = waiting.keyboard.now(ctx.input(|input| input.focused));
+            self.take_answer(waiting, out);
         }
         self.prompt_ui(ctx, out);
+    }
+
+    fn take_answer(&mut self, mut waiting: Waiting, out: &mut Outbox) {
+        let purpose = waiting.purpose;
+        let elapsed = waiting.started.elapsed();
+        match waiting.answer.try_recv() {
+            Ok(Some(path)) => {
+                self.prompt = None;
+                purpose.send(path, out);
+            }
+            // What is being typed meanwhile stays.
+            Ok(None) | Err(TryRecvError::Disconnected) if waiting.late => {}
+            Ok(None) if waiting.keyboard.saw_a_dialog(elapsed) => {}
+            Ok(None) | Err(TryRecvError::Disconnected) => self.type_path(purpose, &waiting.suggestion, NO_DIALOG),
+            Err(TryRecvError::Empty) => {
+                if !waiting.late && waiting.keyboard == Keyboard::Ours && elapsed >= OVERDUE {
+                    waiting.late = true;
+                    self.type_path(purpose, &waiting.suggestion, LATE_DIALOG);
+                }
+                self.waiting = Some(waiting);
+            }
+        }
     }
 
     fn prompt_ui(&mut self, ctx: &egui::Context, out: &mut Outbox) {
@@ -230,6 +292,9 @@ impl Dialogs {
         window
             .anchor(egui::Align2::CENTER_CENTER, [0.0, -60.0])
             .show(ctx, |ui| {
+                if !prompt.why.is_empty() {
+                    ui.label(note(prompt.why));
+                }
                 let label = ui.label("Path");
                 let field = egui::TextEdit::singleline(&mut prompt.path)
                     .hint_text(prompt.purpose.hint())
@@ -322,6 +387,51 @@ mod tests {
         assert_eq!(place_of(""), "");
         let here = std::env::current_dir().unwrap();
         assert_eq!(place_of("relative.onnx"), format!("In {}.", here.display()));
+    }
+
+    /// What is asked for while the keyboard goes where `keyboard` says, after so many seconds of waiting for `answer`.
+    fn asked_after(keyboard: Keyboard, seconds: u64, answer: Option<Option<&str>>) -> (Dialogs, Outbox) {
+        let (sender, receiver) = channel();
+        if let Some(answer) = answer {
+            sender.send(answer.map(PathBuf::from)).unwrap();
+        }
+        let waiting = Waiting {
+            purpose: Purpose::Model,
+            started: Instant::now().checked_sub(Duration::from_secs(seconds)).unwrap(),
+            answer: receiver,
+            suggestion: String::new(),
+            keyboard,
+            late: false,
+        };
+        let (mut dialogs, mut out) = (Dialogs::new(true), Outbox::default());
+        dialogs.take_answer(waiting, &mut out);
+        // It outlives the look at it.
+        drop(sender);
+        (dialogs, out)
+    }
+
+    #[test]
+    fn a_dialog_that_never_took_the_keyboard_has_failed_however_long_that_took() {
+        let (dialogs, _) = asked_after(Keyboard::Ours, 25, Some(None));
+        assert_eq!(dialogs.prompt.unwrap().why, NO_DIALOG);
+        let (dialogs, _) = asked_after(Keyboard::Ours.now(true).now(false).now(true), 25, Some(None));
+        assert!(dialogs.prompt.is_none(), "a person has cancelled it");
+        let (dialogs, _) = asked_after(Keyboard::Unknown.now(false), 25, Some(None));
+        assert!(dialogs.prompt.is_none(), "nothing tells that it was not there");
+        let (dialogs, _) = asked_after(Keyboard::Unknown, 0, Some(None));
+        assert!(dialogs.prompt.is_some(), "nobody is that quick");
+    }
+
+    #[test]
+    fn while_a_dialog_does_not_come_the_path_can_be_typed() {
+        let (dialogs, _) = asked_after(Keyboard::Ours, 1, None);
+        assert!(dialogs.prompt.is_none() && dialogs.waiting.is_some());
+        let (dialogs, _) = asked_after(Keyboard::Ours, 3, None);
+        assert_eq!(dialogs.prompt.unwrap().why, LATE_DIALOG);
+        let (dialogs, _) = asked_after(Keyboard::Taken, 300, None);
+        assert!(dialogs.prompt.is_none(), "a person is looking for the file");
+        let (dialogs, out) = asked_after(Keyboard::Ours, 3, Some(Some("/a.onnx")));
+        assert!(dialogs.prompt.is_none() && matches!(&out.actions[..], [Action::Open(_)]));
     }
 
     #[test]

@@ -14,10 +14,10 @@ impl App {
     pub(super) fn run_command(&mut self, ctx: &egui::Context, command: Command) {
         match command {
             Command::Open => self.dialogs.ask(ctx, Purpose::Model, ""),
-            Command::TypePath => self.dialogs.type_path(Purpose::Model, ""),
+            Command::TypePath => self.dialogs.type_path(Purpose::Model, "", ""),
             Command::OpenData => self.dialogs.ask(ctx, Purpose::Data, ""),
             Command::OpenDataFolder => self.dialogs.ask(ctx, Purpose::DataFolder, ""),
-            Command::TypeDataPath => self.dialogs.type_path(Purpose::Data, ""),
+            Command::TypeDataPath => self.dialogs.type_path(Purpose::Data, "", ""),
             Command::LoadRecipe => self.dialogs.ask(ctx, Purpose::Recipe, ""),
             Command::Demo(demo) => self.session.act(Action::Open(PathBuf::from(demo.name()))),
             Command::Export(kind) => {

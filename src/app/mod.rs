@@ -72,6 +72,8 @@ pub struct StartOptions {
     pub recipe: Option<PathBuf>,
     /// Data to run the network on, instead of the demo's own.
     pub data: Option<String>,
+    /// Threads of each job, as if chosen in the settings.
+    pub threads: Option<usize>,
     /// Folder in which session and layout are remembered from one start to the next; nothing is remembered without one.
     pub memory: Option<PathBuf>,
 }
@@ -146,6 +148,9 @@ impl App {
         let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
         let offer = saved.last.clone().filter(|_| options.model.is_none());
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
+        if options.threads.is_some() {
+            session.act(Action::SetThreads(options.threads));
+        }
         let model = options.model.as_deref().unwrap_or("demo:fashion");
         session.act(Action::Open(PathBuf::from(model)));
         if let Some(path) = &options.data {

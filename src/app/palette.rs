@@ -218,7 +218,7 @@ fn layer_text(open: &OpenNetwork, index: usize) -> String {
     let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
     match plan.map(crate::quantization::LayerPlan::quantized) {
         Some(Some(quantized)) => text::decibels(quantized.sqnr_db),
-        Some(None) => "float".to_owned(),
+        Some(None) => text::not_planned(&open.original.network.layers[index]).to_owned(),
         None => String::new(),
     }
 }

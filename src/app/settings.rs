@@ -1,6 +1,7 @@
-//! The window of settings: what an outlier is, dark or light, the size of everything.
+//! The window of settings: what an outlier is, dark or light, the size of everything, threads.
 
 use super::{Outbox, choice_row};
+use crate::jobs::available_threads;
 use crate::session::{Action, Session};
 use egui::{Context, ThemePreference, Ui};
 
@@ -19,13 +20,31 @@ pub(super) fn settings_window(ctx: &Context, session: &Session, open: &mut bool,
             sigma_ui(ui, session, out);
             theme_ui(ui);
             zoom_ui(ui);
-            ui.separator();
-            let threads = rayon::current_num_threads();
-            ui.label(super::text::note(format!(
-                "Work runs on {}. The environment variable RAYON_NUM_THREADS changes that at the next start.",
-                super::text::plural(threads as u64, "thread", "threads")
-            )));
+            threads_ui(ui, session, out);
         });
+}
+
+fn threads_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
+    let most = available_threads();
+    let mut threads = session.saved.threads.unwrap_or(most);
+    let help = "Each task (the selected layer, the plan of all layers, the preview, a sweep…) works on at most that many \
+                threads, the engine that runs the network too. Fewer leave processor cores to other programs. What is under \
+                way ends on the threads it has.";
+    let shown = move |threads: f64, _: std::ops::RangeInclusive<usize>| match threads.round() as usize {
+        threads if threads == most => "all cores".to_owned(),
+        threads => format!("{threads} of {most} cores"),
+    };
+    let typed = move |text: &str| match text.split_whitespace().next()? {
+        "all" => Some(most as f64),
+        number => number.parse().ok(),
+    };
+    let response = choice_row(ui, "Worker threads", help, |ui| {
+        let drag = egui::DragValue::new(&mut threads).range(1..=most).speed(0.05);
+        ui.add(drag.custom_formatter(shown).custom_parser(typed))
+    });
+    if response.changed() {
+        out.actions.push(Action::SetThreads(Some(threads)));
+    }
 }
 
 fn sigma_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {

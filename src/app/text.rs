@@ -1,5 +1,6 @@
 //! Numbers and names for a person: three significant digits, units, names that elide in the middle.
 
+use crate::network::Layer;
 use crate::quantization::{Bits, SplitKind};
 use egui::{Response, RichText, Ui};
 use std::time::Duration;
@@ -14,6 +15,12 @@ pub(super) fn bits(bits: Bits) -> String {
         Bits::Grid(bits) => format!("{bits} bits"),
         Bits::Float => "float".to_owned(),
     }
+}
+
+/// What a layer is that is on no grid of ours: one that could be is float, another (its weights are integers already, or of a
+/// kind that is only shown) stays what it is.
+pub(super) fn not_planned(layer: &Layer) -> &'static str {
+    if layer.support.can_quantize() { "float" } else { "as is" }
 }
 
 /// A way to split.

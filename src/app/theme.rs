@@ -49,7 +49,7 @@ const DARK: Tokens = Tokens {
     grid: rgb(palette::DARK.grid),
     handle: rgb(palette::DARK.handle),
     error: rgb(palette::DARK.error),
-    warning: Color32::from_rgb(0xf2, 0xb1, 0x2e),
+    warning: Color32::from_rgb(0xe6, 0xe6, 0x00),
     changed: Color32::from_rgb(0xe2, 0x8f, 0xbc),
     dark: true,
 };
@@ -69,7 +69,7 @@ const LIGHT: Tokens = Tokens {
     grid: rgb(palette::LIGHT.grid),
     handle: rgb(palette::LIGHT.handle),
     error: rgb(palette::LIGHT.error),
-    warning: Color32::from_rgb(0x8a, 0x5a, 0x00),
+    warning: Color32::from_rgb(0x66, 0x66, 0x33),
     changed: Color32::from_rgb(0xb0, 0x4f, 0x84),
     dark: false,
 };
@@ -230,18 +230,37 @@ mod tests {
         rgb.map(|c| c.clamp(0.0, 1.0).cbrt())
     }
 
+    /// How far two colours are from each other for the eyes that tell them apart worst.
+    fn least_distance(a: Color32, b: Color32) -> f64 {
+        let distances = [true, false].map(|protan| {
+            let (one, other) = (dichromat(a, protan), dichromat(b, protan));
+            one.iter().zip(other).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
+        });
+        distances[0].min(distances[1])
+    }
+
+    #[test]
+    fn a_doubt_has_a_colour_of_its_own() {
+        for tokens in [&DARK, &LIGHT] {
+            let mut others = tokens.channels.to_vec();
+            others.extend([tokens.original, tokens.quantized, tokens.outlier, tokens.split]);
+            others.extend([tokens.clipped, tokens.error, tokens.changed]);
+            for other in others {
+                let distance = least_distance(tokens.warning, other);
+                assert!(distance > 0.15, "{other:?}: {distance}, dark {}", tokens.dark);
+            }
+        }
+    }
+
     #[test]
     fn colours_of_channels_stay_apart_for_colour_blind_eyes() {
         for tokens in [&DARK, &LIGHT] {
             let mut colors = tokens.channels.to_vec();
             colors.extend([tokens.original, tokens.quantized, tokens.outlier]);
-            for protan in [true, false] {
-                for (i, a) in colors.iter().enumerate() {
-                    for b in &colors[..i] {
-                        let (one, other) = (dichromat(*a, protan), dichromat(*b, protan));
-                        let distance: f64 = one.iter().zip(other).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt();
-                        assert!(distance > 0.11, "{a:?} {b:?}: {distance}, protan {protan}");
-                    }
+            for (i, a) in colors.iter().enumerate() {
+                for b in &colors[..i] {
+                    let distance = least_distance(*a, *b);
+                    assert!(distance > 0.11, "{a:?} {b:?}: {distance}");
                 }
             }
         }

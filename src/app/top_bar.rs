@@ -80,7 +80,10 @@ fn title_ui(ui: &mut Ui, session: &Session) {
     };
     let network = &open.original.network;
     let layers = text::plural(network.layers.len() as u64, "layer", "layers");
-    let facts = format!("· {} parameters · {layers}", text::short_count(network.parameters()));
+    let facts = format!(
+        "· {} parameters · {layers}",
+        text::short_count(open.original.parameters)
+    );
     let room = (ui.available_width() - 190.0).max(60.0);
     let response = text::elided_label(ui, &network.name, room);
     if let Some(path) = &network.path {

@@ -13,7 +13,9 @@ pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
 use crate::inference::auto::Budget;
 use crate::quantization::{Bits, Clip};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use values::{at_least_one, grid_bits, positive, ratio, share};
 
@@ -24,7 +26,7 @@ use values::{at_least_one, grid_bits, positive, ratio, share};
     version,
     about,
     max_term_width = 110,
-    args_conflicts_with_subcommands = true,
+    override_usage = "splitscope [OPTIONS] [MODEL]\n       splitscope [--threads <N>] <COMMAND>",
     after_help = "Without a subcommand the window opens; without MODEL it shows the embedded demo.\n\
                   demo:fashion and demo:shakespeare stand for the embedded networks and their data.\n\
                   Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 cancelled."
@@ -40,6 +42,25 @@ pub(super) struct Arguments {
     /// Data for the preview: images, arrays or text
     #[arg(long, value_name = "PATH")]
     pub(super) data: Option<String>,
+    /// Work on so many threads, at most as many as there are cores; the window remembers it. Default: all cores
+    #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
+    pub(super) threads: Option<usize>,
+}
+
+impl Arguments {
+    /// Reads the words of a command line.
+    ///
+    /// # Errors
+    /// What is wrong with them, or the help that they ask for.
+    pub(super) fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
+        let arguments = Self::try_parse_from(words)?;
+        let of_window = arguments.model.is_some() || arguments.recipe.is_some() || arguments.data.is_some();
+        if of_window && arguments.command.is_some() {
+            let text = "MODEL, --recipe and --data of the window stand without a subcommand";
+            return Err(Self::command().error(ErrorKind::ArgumentConflict, text));
+        }
+        Ok(arguments)
+    }
 }
 
 /// The subcommands.

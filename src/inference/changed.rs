@@ -48,12 +48,13 @@ pub struct ChangedAnswers {
 }
 
 /// Compares the first answers of two runs on the same samples. Samples of which a network has no answer (NaN in all
-/// classes) are not counted as changed.
+/// classes) are not counted as changed; where the outputs stand for no classes, nothing is.
 pub fn changed_answers(float: &Outputs, quantized: &Outputs, data: &Dataset) -> ChangedAnswers {
     let samples = float.samples.min(quantized.samples);
     let mut cells: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     let mut verdicts = Some(Verdicts::default());
-    for (row, sample) in (float.first..).take(samples).enumerate() {
+    let compared = if float.classification { samples } else { 0 };
+    for (row, sample) in (float.first..).take(compared).enumerate() {
         let (Some(from), Some(to)) = (float.first_answer(row), quantized.first_answer(row)) else {
             continue;
         };

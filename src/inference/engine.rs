@@ -7,6 +7,7 @@
 
 use super::InferenceError;
 use super::stack::{depth, with_stack};
+use super::threads::engine_threads;
 use super::unsigned::make_unsigned;
 use super::widen::widen_bfloats;
 use crate::onnx::{self, ModelProto};
@@ -120,7 +121,7 @@ impl Engine {
         self.run_with(inputs, outputs, false, None)
     }
 
-    /// As [`Engine::run`], on these threads instead of all.
+    /// As [`Engine::run`], on these threads instead of as many as whoever asks has.
     pub(super) fn run_on(
         &self,
         threads: &Arc<ThreadPool>,
@@ -255,8 +256,9 @@ fn run<V: Borrow<Value>>(
         .iter()
         .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value.borrow()))))
         .collect::<Result<Vec<_>, Fault>>()?;
-    let options = threads.map(|threads| RunOptions::default().with_thread_pool(Some(Arc::clone(threads))));
-    let running = || catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, options)));
+    let threads = threads.map_or_else(engine_threads, Arc::clone);
+    let options = RunOptions::default().with_thread_pool(Some(threads));
+    let running = || catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, Some(options))));
     match with_stack(loaded.depth, running).map_err(Fault::Other)? {
         Ok(Ok(values)) => Ok(values),
         Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {

@@ -4,26 +4,51 @@
 //! of small layers keeps one idle for a third of the time. Batches side by side keep all busy, and read, decode and make
 //! ready their inputs beside each other too. What a batch gives does not depend on who runs it.
 
+use super::threads::{Newest, own_threads};
 use super::{Dataset, InferenceError};
 use crate::progress::Progress;
 use rten::{ThreadPool, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::sync_channel;
-use std::sync::{Arc, OnceLock};
 
 /// Batches that run at once at most: each holds the values of a network between its layers.
 const MOST: usize = 8;
 
-/// The threads of each lane.
-fn lanes() -> &'static [Arc<ThreadPool>] {
-    static LANES: OnceLock<Vec<Arc<ThreadPool>>> = OnceLock::new();
-    LANES.get_or_init(|| {
-        let threads = rayon::current_num_threads().max(1);
+/// A share of the threads.
+struct Lane {
+    /// For the engine.
+    engine: Arc<ThreadPool>,
+    /// For reading batches; `None` where the system gives no threads.
+    own: Option<rayon::ThreadPool>,
+}
+
+impl Lane {
+    fn new(threads: usize) -> Self {
+        Self {
+            engine: Arc::new(ThreadPool::with_num_threads(threads)),
+            own: own_threads(threads),
+        }
+    }
+
+    fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.own {
+            Some(pool) => pool.install(work),
+            None => work(),
+        }
+    }
+}
+
+/// The lanes among which the threads of whoever asks are divided.
+fn lanes() -> Arc<Vec<Lane>> {
+    static LANES: Newest<Vec<Lane>> = Newest::new();
+    LANES.get(|threads| {
         let count = threads.min(MOST);
-        let pool = || Arc::new(ThreadPool::with_num_threads(threads / count));
-        std::iter::repeat_with(pool).take(count).collect()
+        std::iter::repeat_with(|| Lane::new(threads / count))
+            .take(count)
+            .collect()
     })
 }
 
@@ -40,13 +65,14 @@ pub(super) fn side_by_side<T: Send>(
     mut take: impl FnMut(usize, T) -> Result<(), InferenceError>,
 ) -> Result<(), InferenceError> {
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
-    let lanes = &lanes()[..lanes().len().min(ranges.len())];
-    let batch = |position: usize, lane: &Arc<ThreadPool>| {
+    let lanes = lanes();
+    let lanes = &lanes[..lanes.len().min(ranges.len())];
+    let batch = |position: usize, lane: &Lane| {
         progress.check()?;
         let inputs = (data.batch(ranges[position].clone())).map_err(|error| InferenceError::Data(error.to_string()))?;
         let (names, values): (Vec<String>, Vec<Value>) = inputs.into_iter().unzip();
         let inputs: Vec<(&str, Value)> = names.iter().map(String::as_str).zip(values).collect();
-        run(position, &inputs, lane)
+        run(position, &inputs, &lane.engine)
     };
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(lanes.len());
@@ -56,7 +82,9 @@ pub(super) fn side_by_side<T: Send>(
                 while !stopped.load(Ordering::Relaxed) {
                     let position = next.fetch_add(1, Ordering::Relaxed);
                     // Whoever takes the results may have stopped.
-                    if position >= ranges.len() || sender.send((position, batch(position, lane))).is_err() {
+                    if position >= ranges.len()
+                        || sender.send((position, lane.install(|| batch(position, lane)))).is_err()
+                    {
                         return;
                     }
                 }

@@ -34,6 +34,7 @@ mod split_only;
 mod stack;
 mod suggest;
 pub mod sweep;
+mod threads;
 mod token_loss;
 mod unsigned;
 mod widen;

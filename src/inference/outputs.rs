@@ -28,7 +28,8 @@ pub struct Outputs {
     pub classes: usize,
     /// Row-major `[samples, classes]` logits; of a text with a large vocabulary only those of the first tokens.
     pub logits: Vec<f32>,
-    /// Whether a row has one number a class; false for maps and other outputs, which have no accuracy.
+    /// Whether a row has one number for each of several classes; false for maps, a single number and other outputs, which
+    /// have no accuracy.
     pub classification: bool,
     /// What the logits of every token said, where not all are kept; else empty.
     pub tokens: Vec<TokenAnswer>,
@@ -334,7 +335,7 @@ impl Outputs {
                     return Err(wrong(rows));
                 }
                 self.classes = values.len() / rows;
-                self.classification = shape.len() >= 2 && shape[2..].iter().all(|size| *size == 1);
+                self.classification = shape.len() >= 2 && shape[1] >= 2 && shape[2..].iter().all(|size| *size == 1);
                 let from = (batch.wanted.start - batch.run.start) * self.classes;
                 self.logits
                     .extend_from_slice(&values[from..from + batch.wanted.len() * self.classes]);

@@ -1,5 +1,6 @@
 //! The inputs of the next batch are read, decoded and made ready while the engine runs the present one.
 
+use super::threads::own_threads;
 use super::{Dataset, InferenceError};
 use crate::progress::Progress;
 use rten::Value;
@@ -21,10 +22,13 @@ pub(super) fn each_batch(
 ) -> Result<(), InferenceError> {
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
+        let threads = own_threads(rayon::current_num_threads());
         let reader = move || {
             for range in ranges {
+                let batch = || data.batch(range.clone());
+                let batch = threads.as_ref().map_or_else(batch, |threads| threads.install(batch));
                 // Whoever runs the batches may have stopped.
-                if sender.send(data.batch(range.clone())).is_err() {
+                if sender.send(batch).is_err() {
                     return;
                 }
             }

@@ -2,7 +2,8 @@
 //!
 //! A job has a kind. Of each kind the newest wins: starting one cancels the older, whose late result is dropped. At most
 //! one thread of a kind runs at a time (a cancelled one is waited for), so that a dragged slider can't pile threads up.
-//! Results are taken by [`Jobs::poll`]; a [`Waker`] tells when it is worth polling. A panic becomes an error.
+//! Results are taken by [`Jobs::poll`]; a [`Waker`] tells when it is worth polling. A panic becomes an error. What a job does
+//! in parallel it does on threads of its own, as many as [`set_threads`] says.
 //!
 //! # Example
 //!
@@ -20,8 +21,10 @@
 //! assert_eq!(finished.result, Ok(10));
 //! ```
 
+mod pools;
 mod queue;
 mod waker;
 
+pub use pools::{available_threads, on_threads, set_threads, threads};
 pub use queue::{Finished, JobError, JobId, Jobs, Running};
 pub use waker::Waker;

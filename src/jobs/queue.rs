@@ -1,6 +1,6 @@
 //! The queue: starts, replaces, cancels and collects jobs.
 
-use super::Waker;
+use super::{Waker, on_threads};
 use crate::progress::{Cancelled, Progress};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -260,9 +260,15 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
             let spawned = std::thread::Builder::new()
                 .name(format!("job: {}", job.title))
                 .spawn(move || {
-                    let checked = || work(&progress).and_then(|output| check(kind).map(|()| output));
+                    let checked = || on_threads(|| work(&progress)).and_then(|output| check(kind).map(|()| output));
                     let result = catch_unwind(AssertUnwindSafe(checked))
                         .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
+                    // Freed here, where it was made, not where jobs are collected.
+                    let result = if progress.is_cancelled() {
+                        Err(JobError::Cancelled)
+                    } else {
+                        result
+                    };
                     // The queue may be gone by now; then nobody wants the result.
                     let _ = sender.send((id, result));
                     waker.wake();

@@ -6,6 +6,7 @@ use super::open::OpenNetwork;
 use super::snapshots::Side;
 use super::{Action, Session, work};
 use crate::inference::DataOptions;
+use crate::jobs;
 use crate::quantization::Recipe;
 
 impl Session {
@@ -72,6 +73,11 @@ impl Session {
             Action::SetSigma(sigma) => {
                 self.saved.sigma = sigma;
                 self.saved = std::mem::take(&mut self.saved).sane();
+            }
+            Action::SetThreads(threads) => {
+                self.saved.threads = threads;
+                self.saved = std::mem::take(&mut self.saved).sane();
+                jobs::set_threads(self.saved.threads);
             }
             Action::SetSampleLimit(limit) => self.set_sample_limit(limit),
             Action::CompareWith(path) => self.compare_with(path),

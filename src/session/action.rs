@@ -101,6 +101,8 @@ pub enum Action {
     CalibrateOnData(bool),
     /// Counts as outliers what lies beyond that many standard deviations.
     SetSigma(f64),
+    /// Gives each job that starts from now on so many threads; `None` for as many as there are cores.
+    SetThreads(Option<usize>),
     /// Evaluates that many samples at most.
     SetSampleLimit(usize),
     /// Compares the open network with this one: a file, or a demo's name; `None` ends that.

@@ -21,6 +21,10 @@ pub struct Analysis {
     pub network: Arc<Network>,
     /// One entry a layer.
     pub layers: Arc<Vec<LayerFacts>>,
+    /// Parameters of the network, counted once: it may have ten thousands of tensors.
+    pub parameters: u64,
+    /// Those of them that are weights of its layers.
+    pub(super) weights: u64,
 }
 
 /// What is known of one layer's weights.
@@ -104,12 +108,11 @@ impl Analysis {
 
     /// A network that was opened: measured if it is small, else with all its facts to come.
     pub(super) fn opened(network: Arc<Network>, sigma: f64, progress: &Progress) -> Result<Self, Cancelled> {
-        let weights = network.layers.iter().map(Layer::parameters);
-        if weights.fold(0, u64::saturating_add) <= AT_ONCE {
-            Self::new(network, sigma, progress)
-        } else {
-            Ok(Self::to_come(network))
+        let mut analysis = Self::to_come(network);
+        if analysis.weights <= AT_ONCE {
+            analysis.complete(sigma, progress, |_| true)?;
         }
+        Ok(analysis)
     }
 
     /// `network`, made of this one, with the facts of all layers whose weights are the same as here; the others are read.
@@ -184,7 +187,10 @@ impl Analysis {
 
     fn to_come(network: Arc<Network>) -> Self {
         let layers = vec![LayerFacts::to_come(); network.layers.len()];
+        let weights = network.layers.iter().map(Layer::parameters);
         Self {
+            parameters: network.parameters(),
+            weights: weights.fold(0, u64::saturating_add),
             network,
             layers: Arc::new(layers),
         }
@@ -231,8 +237,8 @@ impl Analysis {
         };
         let layers: Result<Vec<LayerFacts>, Cancelled> = self.layers.par_iter().enumerate().map(recount).collect();
         Ok(Self {
-            network: Arc::clone(&self.network),
             layers: Arc::new(layers?),
+            ..self.clone()
         })
     }
 

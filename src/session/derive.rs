@@ -7,7 +7,6 @@ use super::Session;
 use super::layer_details;
 use super::layer_view::LayerView;
 use super::open::OpenNetwork;
-use super::own_threads::on_own_threads;
 use super::start::plain;
 use super::work::{self, EvaluationInputs, Kind, Output};
 use super::{against, comparison, continuation, curves, on_request, trial};
@@ -137,8 +136,8 @@ fn view(open: &mut OpenNetwork, jobs: &mut Queue) {
     open.view.begin(key.clone());
     jobs.start(Kind::LayerView, title, move |progress| {
         let previous = previous.as_ref().map(|(key, view)| (key, view));
-        let view = on_own_threads(|| LayerView::compute(&analysis, &key, previous, progress));
-        Ok(Output::LayerView(view?))
+        let view = LayerView::compute(&analysis, &key, previous, progress)?;
+        Ok(Output::LayerView(view))
     });
 }
 

@@ -5,9 +5,10 @@ use super::choosing::Auto;
 use super::keys::EvaluationKey;
 use super::live::Live;
 use super::open::OpenNetwork;
-use super::snapshots::{PlanSummary, Side, Snapshot, Snapshots};
+use super::snapshots::{Side, Snapshot, Snapshots};
 use super::sweeping::Sweep;
 use crate::inference::{LayerSensitivity, OracleMetrics, SplitOnly};
+use std::sync::Arc;
 
 impl OpenNetwork {
     /// One layer quantized at a time: rows of the newest request, which may be of an older recipe.
@@ -66,7 +67,10 @@ impl OpenNetwork {
                     id: u64::MAX,
                     name: "now".to_owned(),
                     recipe: self.recipe().clone(),
-                    planned: self.plan.for_key(&self.plan_key()).map(PlanSummary::of),
+                    planned: self
+                        .plan
+                        .for_key(&self.plan_key())
+                        .map(|planned| Arc::clone(&planned.summary)),
                     evaluation: evaluated.map(|evaluated| evaluated.evaluation.clone()),
                     measured_on: key.map(|key| (key.data, key.limit)),
                 })

@@ -28,6 +28,7 @@ mod comparison;
 mod continuation;
 mod curves;
 mod derive;
+mod discard;
 mod embedded;
 mod history;
 mod kept;
@@ -41,7 +42,6 @@ mod memory;
 mod messages;
 mod on_request;
 mod open;
-mod own_threads;
 mod presets;
 mod preview;
 mod reporting;
@@ -91,7 +91,7 @@ pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
 use crate::inference::DataOptions;
-use crate::jobs::{Finished, JobError, Jobs, Running, Waker};
+use crate::jobs::{self, Finished, JobError, Jobs, Running, Waker};
 use crate::quantization::{Recipe, UserPresets};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -122,10 +122,13 @@ pub struct Session {
 
 impl Session {
     /// Nothing open yet. `waker` is called from other threads when [`Session::poll`] would find something.
+    /// The remembered number of threads counts for the whole program from here on.
     pub fn new(waker: Waker, saved: Saved) -> Self {
+        let saved = saved.sane();
+        jobs::set_threads(saved.threads);
         Self {
             jobs: Jobs::new(waker).with_check(work::check_files),
-            saved: saved.sane(),
+            saved,
             messages: Messages::default(),
             open: None,
             opening: None,
@@ -316,7 +319,9 @@ impl Session {
         } else if let Some(demo) = demo {
             open.request_data(demo.name().to_owned(), DataOptions::default());
         }
-        self.open = Some(open);
+        if let Some(old) = self.open.replace(open) {
+            discard::discard(old);
+        }
         if let (Some(name), Some(open)) = (self.pending_layer.take(), &mut self.open)
             && let Some(layer) = open.original.network.layer_index(&name)
         {

@@ -25,7 +25,6 @@ use crate::inference::incremental::Incremental;
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
 };
-use crate::network::Layer;
 use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -187,8 +186,7 @@ impl OpenNetwork {
     /// Whether the weights are so many that a plan of all layers would take more memory than a person expects of looking at
     /// a file: then only an export plans them.
     pub fn is_too_large_to_plan(&self) -> bool {
-        let weights = self.original.network.layers.iter().map(Layer::parameters);
-        weights.fold(0, u64::saturating_add) > MOST_PLANNED
+        self.original.weights > MOST_PLANNED
     }
 
     /// Takes the facts that have arrived. Tells whether there were any.

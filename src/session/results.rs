@@ -1,5 +1,6 @@
 //! Where the open network puts what its jobs have brought.
 
+use super::discard::discard;
 use super::keys::PlanKey;
 use super::open::OpenNetwork;
 use super::snapshots::PlanSummary;
@@ -33,9 +34,9 @@ impl OpenNetwork {
                 }
                 self.recount.finish(());
             }
-            Output::LayerView(view) => self.view.finish(view),
-            Output::LayerDetails(details) => self.details.finish(details),
-            Output::Planned(planned) => self.plan.finish(planned),
+            Output::LayerView(view) => discard(self.view.exchange(view)),
+            Output::LayerDetails(details) => discard(self.details.exchange(details)),
+            Output::Planned(planned) => discard(self.plan.exchange(planned)),
             Output::Engine(engine, shapes) => {
                 self.engine.finish(engine);
                 self.shapes = shapes.map(|shapes| (0, Arc::new(shapes)));
@@ -165,7 +166,7 @@ impl OpenNetwork {
 }
 
 /// The numbers of the newest plan, if it is for `recipe`.
-fn planned(newest: Option<(&PlanKey, &Planned)>, recipe: &Recipe) -> Option<PlanSummary> {
+fn planned(newest: Option<(&PlanKey, &Planned)>, recipe: &Recipe) -> Option<Arc<PlanSummary>> {
     let (key, planned) = newest?;
-    (key.recipe == *recipe).then(|| PlanSummary::of(planned))
+    (key.recipe == *recipe).then(|| Arc::clone(&planned.summary))
 }

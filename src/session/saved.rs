@@ -1,6 +1,7 @@
 //! What a session remembers from one start of the program to the next.
 
 use super::resume::Last;
+use crate::jobs::available_threads;
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,8 @@ pub struct Saved {
     pub sample_limit: usize,
     /// Tokens of text evaluated at most.
     pub token_limit: usize,
+    /// Threads of each job; `None` for as many as there are cores.
+    pub threads: Option<usize>,
     /// What was open at the end, unless it was nothing but the untouched demo.
     pub last: Option<Last>,
 }
@@ -30,6 +33,7 @@ impl Default for Saved {
             sigma: 4.0,
             sample_limit: 1000,
             token_limit: 50_000,
+            threads: None,
             last: None,
         }
     }
@@ -65,6 +69,10 @@ impl Saved {
         if self.token_limit == 0 {
             self.token_limit = default.token_limit;
         }
+        // Of the settings of a machine with more cores all that there are remains.
+        self.threads = self
+            .threads
+            .filter(|threads| (1..available_threads()).contains(threads));
         self.recent.truncate(RECENT);
         self
     }
@@ -85,7 +93,20 @@ mod tests {
 
     #[test]
     fn settings_of_an_older_or_damaged_file_take_their_defaults() {
-        let saved: Saved = serde_json::from_str(r#"{"sigma": -3.0, "sample_limit": 0}"#).unwrap();
+        let saved: Saved = serde_json::from_str(r#"{"sigma": -3.0, "sample_limit": 0, "threads": 0}"#).unwrap();
         assert_eq!(saved.sane(), Saved::default());
+    }
+    #[test]
+    fn all_cores_stay_all_cores_on_another_machine() {
+        let sane = |threads| {
+            let saved = Saved {
+                threads,
+                ..Saved::default()
+            };
+            saved.sane().threads
+        };
+        assert_eq!(sane(Some(available_threads())), None);
+        assert_eq!(sane(Some(available_threads() + 60)), None);
+        assert_eq!(sane(Some(1)), (available_threads() > 1).then_some(1));
     }
 }

@@ -1,8 +1,8 @@
 //! Settings kept under a name with what they gave, to be compared and taken up again.
 
-use super::work::Planned;
 use crate::inference::Evaluation;
-use crate::quantization::{Bits, Outcome, Recipe};
+use crate::quantization::{Bits, Outcome, Overhead, Plan, Recipe};
+use std::sync::Arc;
 
 /// Snapshots kept.
 const MOST: usize = 12;
@@ -26,7 +26,7 @@ pub struct Snapshot {
     /// The settings.
     pub recipe: Recipe,
     /// What they make of the layers; `None` until they were planned.
-    pub planned: Option<PlanSummary>,
+    pub planned: Option<Arc<PlanSummary>>,
     /// What the network answers on the open data; `None` until it was run on them.
     pub evaluation: Option<Evaluation>,
     /// The data and the number of samples that `evaluation` is for.
@@ -46,6 +46,13 @@ pub struct PlanSummary {
     pub bytes: u64,
 }
 
+impl PlanSummary {
+    /// Signal to noise of a layer's weights, decibels; `None` where it stays float.
+    pub fn sqnr_db(&self, layer: usize) -> Option<f64> {
+        self.layers.get(layer)?.map(|layer| layer.sqnr_db)
+    }
+}
+
 /// A quantized layer in a few numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LayerSummary {
@@ -60,8 +67,8 @@ pub struct LayerSummary {
 }
 
 impl PlanSummary {
-    /// The numbers of a plan.
-    pub(super) fn of(planned: &Planned) -> Self {
+    /// The numbers of a plan and of its cost.
+    pub(super) fn of(plan: &Plan, overhead: &Overhead) -> Self {
         let layer = |outcome: &Outcome| match outcome {
             Outcome::Float(_) => None,
             Outcome::Quantized(layer) => Some(LayerSummary {
@@ -72,15 +79,10 @@ impl PlanSummary {
             }),
         };
         Self {
-            layers: planned
-                .plan
-                .layers
-                .iter()
-                .map(|planned| layer(&planned.outcome))
-                .collect(),
-            weights: planned.overhead.weights,
-            macs: planned.overhead.macs,
-            bytes: planned.overhead.bytes.quantized,
+            layers: plan.layers.iter().map(|planned| layer(&planned.outcome)).collect(),
+            weights: overhead.weights,
+            macs: overhead.macs,
+            bytes: overhead.bytes.quantized,
         }
     }
 }
@@ -140,7 +142,7 @@ impl Snapshots {
     /// `open` are the present data and number of samples: numbers of others are not compared with theirs.
     pub(super) fn complete(
         &mut self,
-        planned: impl Fn(&Recipe) -> Option<PlanSummary>,
+        planned: impl Fn(&Recipe) -> Option<Arc<PlanSummary>>,
         open: Option<(u64, usize)>,
         evaluated: impl Fn(&Recipe) -> Option<Evaluation>,
     ) {

@@ -43,9 +43,14 @@ impl<K: PartialEq, V> Stage<K, V> {
 
     /// The job under way has brought `value`.
     pub fn finish(&mut self, value: V) {
-        if let Some(key) = self.running.take() {
-            self.put(key, value);
-        }
+        self.exchange(value);
+    }
+
+    /// The same; gives back the result whose place it takes, which may be large to free.
+    pub fn exchange(&mut self, value: V) -> Option<V> {
+        let key = self.running.take()?;
+        self.failed = None;
+        self.done.replace((key, value)).map(|(_, old)| old)
     }
 
     /// The result for `key` is known without a job.
@@ -115,7 +120,7 @@ mod tests {
         stage.begin(2);
         assert_eq!(stage.latest(), Some((&1, &'a')));
         assert_eq!(stage.for_key(&2), None);
-        stage.finish('b');
+        assert_eq!(stage.exchange('b'), Some('a'));
         assert_eq!(stage.for_key(&2), Some(&'b'));
     }
 }

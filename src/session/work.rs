@@ -8,6 +8,7 @@ use super::keys::{CalibrationSource, PrepareKey};
 use super::layer_details::LayerDetails;
 use super::layer_view::{LayerView, ViewError};
 use super::preview::Preview;
+use super::snapshots::PlanSummary;
 use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::auto::AutoResult;
@@ -166,6 +167,8 @@ pub struct Planned {
     pub plan: Arc<Plan>,
     /// What it costs.
     pub overhead: Arc<Overhead>,
+    /// Both in a few numbers.
+    pub summary: Arc<PlanSummary>,
 }
 
 /// What running the network under a recipe told.
@@ -251,6 +254,7 @@ pub(super) fn make_plan(
     let plan = plan(network, recipe, activations, progress)?;
     let overhead = overhead(network, &plan, shapes);
     Ok(Output::Planned(Planned {
+        summary: Arc::new(PlanSummary::of(&plan, &overhead)),
         plan: Arc::new(plan),
         overhead: Arc::new(overhead),
     }))

@@ -230,3 +230,62 @@ fn the_tour_is_followed_from_its_first_step_to_the_exported_file() {
     let copies = nodes.iter().filter(|node| node.op_type() == "Gather");
     assert!(copies.count() > 10, "the split is in the file");
 }
+
+#[test]
+fn a_network_without_data_runs_on_noise_from_the_preview() {
+    let model = concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.onnx");
+    let mut window = open(model);
+    assert!(texts(&window, "this recipe").is_empty());
+    window.get_by_role_and_label(Role::Button, "Use noise").click();
+    settle(&mut window);
+    let found = session(&window)
+        .open()
+        .unwrap()
+        .evaluated()
+        .unwrap()
+        .1
+        .evaluation
+        .clone();
+    assert!(found.float.top1.is_none() && found.sqnr_db.is_some());
+    assert!(window.query_by_label("Use noise").is_none());
+}
+
+#[test]
+fn the_settings_take_the_number_of_threads_and_the_session_remembers_it() {
+    let mut window = open("demo:fashion");
+    window.key_press_modifiers(Modifiers::COMMAND, Key::Comma);
+    window.run_steps(3);
+    let most = splitscope::jobs::available_threads();
+    let chosen = |window: &mut Window, threads: usize| {
+        let control = window.get_by_role_and_label(Role::SpinButton, "Worker threads");
+        control.set_value_accesskit(threads as f64);
+        settle(window);
+        session(window).to_saved().threads
+    };
+    assert_eq!(chosen(&mut window, 1), (most > 1).then_some(1));
+    assert_eq!(chosen(&mut window, most), None, "all cores, however many they are");
+}
+
+#[test]
+fn tabs_get_narrower_before_they_go_out_of_sight_and_then_a_menu_lists_all() {
+    let mut window = open("demo:fashion");
+    let width = |window: &Window| window.get_by_role_and_label(Role::Button, "Activations").rect().width();
+    let roomy = width(&window);
+    super::window::by_palette(&mut window, "show view a/b");
+    assert!(
+        width(&window) < roomy,
+        "the view A/B has come beside them: {roomy} {}",
+        width(&window)
+    );
+    assert!(window.query_by_label("Scroll tabs right").is_none() && window.query_by_label("All ▾").is_none());
+
+    let mut window = open_with(super::window::builder().with_size([960.0, 600.0]), "demo:fashion", 60);
+    window.get_by_label("Scroll tabs right");
+    window.get_by_label("All ▾").click();
+    window.run_steps(3);
+    // A tab is on or off, an entry of a menu is neither.
+    let entry = By::new().label("Learn").predicate(|node| node.toggled().is_none());
+    window.get(entry).click();
+    settle(&mut window);
+    window.get_by_label("Close Learn");
+}

@@ -63,7 +63,7 @@ pub(super) fn layers_ui(
         ui.selectable_value(order, Order::Difference, "by difference")
             .on_hover_text("The layers first that the two recipes treat most differently.");
     });
-    let rows = rows(sides.each_ref().map(|side| side.planned.as_ref()), *order);
+    let rows = rows(sides.each_ref().map(|side| side.planned.as_deref()), *order);
     if rows.is_empty() {
         ui.label(note(
             "The layers' errors are not there yet: they come when the recipe is planned.",

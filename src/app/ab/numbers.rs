@@ -80,7 +80,7 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
         [0, 1].map(|side: usize| sides[side].evaluation.as_ref().and_then(of))
     };
     let planned = |of: fn(&crate::session::PlanSummary) -> Option<Value>| {
-        [0, 1].map(|side: usize| sides[side].planned.as_ref().and_then(of))
+        [0, 1].map(|side: usize| sides[side].planned.as_deref().and_then(of))
     };
     let all = vec![
         Line {

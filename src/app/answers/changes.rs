@@ -6,7 +6,10 @@ use crate::app::text::{self, note};
 use crate::app::theme::{faded, readable_on, tokens};
 use crate::inference::{ChangedAnswers, Dataset, Verdict, Verdicts};
 use crate::session::{Evaluated, OpenNetwork};
-use egui::{Align2, Color32, Rect, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::epaint::TextShape;
+use egui::{Align2, Color32, Rect, Role, ScrollArea, Sense, TextStyle, Ui, Vec2, WidgetInfo, pos2, vec2};
+use std::f32::consts::FRAC_PI_2;
+use std::sync::Arc;
 
 /// Classes of the table at most; of more, the commonest changes are listed instead.
 const MOST_CLASSES: usize = 24;
@@ -15,8 +18,11 @@ const LISTED: usize = 60;
 /// Side of a cell and width of the names, points.
 const CELL: f32 = 25.0;
 const NAMES: f32 = 88.0;
-/// Width from which the samples stand beside the table, points.
-const SIDE_BY_SIDE: f32 = 760.0;
+/// Characters of a class's name.
+const NAME: usize = 14;
+/// Width of the list of changes, and what the samples need beside it or the table, points.
+const LIST: f32 = 220.0;
+const SAMPLES: f32 = 336.0;
 /// Greatest share of the height that the table takes above the samples.
 const TABLE: f32 = 0.64;
 
@@ -66,9 +72,13 @@ pub(super) fn changes_ui(
         ui.label("This recipe changes no first answer.");
         return;
     }
-    let classes = changed.classes().len().min(MOST_CLASSES);
-    if ui.available_width() >= SIDE_BY_SIDE {
-        let width = (NAMES + CELL * classes as f32 + 16.0).min(ui.available_width() * 0.5);
+    let classes = changed.classes().len();
+    let width = if classes <= MOST_CLASSES {
+        NAMES + CELL * classes as f32 + 16.0
+    } else {
+        LIST
+    };
+    if ui.available_width() >= width + SAMPLES {
         ui.horizontal_top(|ui| {
             ui.allocate_ui(vec2(width, ui.available_height()), |ui| {
                 ui.set_width(width);
@@ -88,7 +98,11 @@ pub(super) fn changes_ui(
 /// The changes by their classes, as a table where it is not too large.
 fn table_or_list_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &Dataset, height: f32) {
     let classes = changed.classes();
-    ScrollArea::both().id_salt("changes").max_height(height).show(ui, |ui| {
+    let area = ScrollArea::both()
+        .id_salt("changes")
+        .max_height(height)
+        .auto_shrink([false, true]);
+    area.show(ui, |ui| {
         if classes.len() <= MOST_CLASSES {
             table_ui(ui, choice, changed, data, &classes);
         } else {
@@ -186,13 +200,18 @@ fn chosen_ui(
 
 /// The table of classes.
 fn table_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &Dataset, classes: &[usize]) {
-    let size = vec2(NAMES + CELL * classes.len() as f32, CELL * (classes.len() as f32 + 2.0));
-    let (area, _) = ui.allocate_exact_size(size, Sense::hover());
     let font = TextStyle::Small.resolve(ui.style());
     let ink = ui.visuals().text_color();
     let weak = ui.visuals().weak_text_color();
     let painter = ui.painter().clone();
-    let top = area.min.y + 2.0 * CELL;
+    let names: Vec<String> = classes.iter().map(|class| class_name(data, *class)).collect();
+    let written = |name: &String| painter.layout_no_wrap(text::elide_middle(name, NAME), font.clone(), ink);
+    let written: Vec<_> = names.iter().map(written).collect();
+    // Above the columns names stand upright: all of a name is more than a cell is wide.
+    let heads = written.iter().map(|name| name.size().x).fold(0.0, f32::max) + 8.0;
+    let size = vec2(NAMES, CELL + heads) + Vec2::splat(CELL * classes.len() as f32);
+    let (area, _) = ui.allocate_exact_size(size, Sense::hover());
+    let top = area.min.y + CELL + heads;
     painter.text(
         pos2(area.min.x, top - 4.0),
         Align2::LEFT_BOTTOM,
@@ -212,28 +231,21 @@ fn table_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &D
         let corner = pos2(area.min.x + NAMES + CELL * column as f32, top + CELL * row as f32);
         Rect::from_min_size(corner, vec2(CELL, CELL)).shrink(1.0)
     };
-    for (place, class) in classes.iter().enumerate() {
-        let name = class_name(data, *class);
+    for (place, (name, written)) in names.iter().zip(&written).enumerate() {
         let left = at(place, 0);
-        let shown = text::elide_middle(&name, 14);
-        painter.text(
-            pos2(left.min.x - 5.0, left.center().y),
-            Align2::RIGHT_CENTER,
-            shown,
-            font.clone(),
-            ink,
-        );
-        // Above its column the beginning of the name; all of it on hover.
-        let head = at(0, place).translate(vec2(0.0, -CELL));
-        painter.text(
-            head.center_bottom() - vec2(0.0, 4.0),
-            Align2::CENTER_BOTTOM,
-            name.chars().take(4).collect::<String>(),
-            font.clone(),
-            ink,
-        );
-        let response = ui.interact(head, ui.scope_id().with(("change to", class)), Sense::hover());
-        response.on_hover_text(format!("{name} under this recipe"));
+        let row = Rect::from_min_max(pos2(area.min.x, left.min.y), left.left_bottom());
+        let start = row.right_center() - vec2(5.0 + written.size().x, written.size().y / 2.0);
+        painter.galley(start, Arc::clone(written), ink);
+        let column = at(0, place);
+        let head = Rect::from_min_max(pos2(column.min.x, top - heads), column.right_top());
+        let start = head.center_bottom() - vec2(written.size().y / 2.0, 4.0);
+        painter.add(TextShape::new(start, Arc::clone(written), ink).with_angle(-FRAC_PI_2));
+        for (place, side) in [(row, "of the float network"), (head, "under this recipe")] {
+            let label = format!("{name} {side}");
+            let response = ui.interact(place, ui.scope_id().with(("class", &label)), Sense::hover());
+            response.widget_info(|| WidgetInfo::labeled(Role::Label, true, &label));
+            response.on_hover_text(&label);
+        }
     }
     let most = changed
         .cells
@@ -317,8 +329,8 @@ fn list_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &Da
         let classes = (cell.from, cell.to);
         let chosen = choice.cell == Some(classes);
         let label = change_label(data, classes, cell.samples.len());
-        let shown = RichText::new(text::elide_middle(&label, 60));
-        if ui.selectable_label(chosen, shown).on_hover_text(&label).clicked() {
+        let button = egui::Button::selectable(chosen, text::elide_middle(&label, 60)).truncate();
+        if ui.add(button).on_hover_text(&label).clicked() {
             choice.cell = (!chosen).then_some(classes);
         }
     }

@@ -16,6 +16,8 @@ const COUNT: usize = 160;
 const MOST: usize = 1000;
 /// Lines of the field.
 const LINES: usize = 3;
+/// Between the two texts, points.
+const GUTTER: f32 = 10.0;
 
 /// State between frames.
 pub(super) struct ContinuationPanel {
@@ -101,8 +103,8 @@ impl ContinuationPanel {
         ui.horizontal_wrapped(|ui| {
             ui.selectable_value(&mut self.drawn, false, "likeliest")
                 .on_hover_text("Always the likeliest character: often goes in circles.");
-            ui.selectable_value(&mut self.drawn, true, "drawn").on_hover_text(
-                "Drawn by the network's probabilities. Both networks draw with the same luck, so they differ only where their \
+            ui.selectable_value(&mut self.drawn, true, "sampled").on_hover_text(
+                "Drawn at random by the network's probabilities. Both networks draw with the same luck, so they differ only where their \
                  probabilities do.",
             );
             if self.drawn {
@@ -206,7 +208,7 @@ fn text_ui(ui: &mut Ui, name: &str, own: &[String], other: &[String]) {
         ..TextFormat::simple(font.clone(), ink)
     };
     let mut job = LayoutJob::default();
-    job.wrap.max_width = ui.available_width();
+    let width = ui.available_width() - GUTTER;
     for (place, token) in own.iter().enumerate() {
         let differs = other.get(place).is_some_and(|other| other != token);
         // A line end that differs must be seen.
@@ -218,7 +220,12 @@ fn text_ui(ui: &mut Ui, name: &str, own: &[String], other: &[String]) {
         job.append(&shown, 0.0, format(differs));
     }
     let whole: String = own.concat();
-    let response = ui.add(egui::Label::new(job).wrap());
+    // A column would stretch the lines to its width.
+    let left = ui.with_layout(egui::Layout::top_down(egui::Align::Min), |ui| {
+        ui.set_max_width(width);
+        ui.add(egui::Label::new(job).wrap())
+    });
+    let response = left.inner;
     response.widget_info(|| WidgetInfo::labeled(Role::Label, true, format!("{name} writes: {whole}")));
 }
 

@@ -85,8 +85,8 @@ impl LossesPanel {
                  gave it a half, 4.6 at one in a hundred.",
             );
             for (color, meaning) in [
-                (colors.changed, "the recipe wonders more"),
-                (colors.split, "the recipe knew better"),
+                (colors.changed, "surprises this recipe more than float"),
+                (colors.split, "less"),
             ] {
                 crate::app::plot::swatch(ui, color, meaning, "The stronger, the greater the difference; full from 3 nats on.");
             }

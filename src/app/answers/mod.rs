@@ -6,7 +6,7 @@ mod continuation;
 mod losses;
 
 use super::Outbox;
-use super::preview::{Samples, job_ui};
+use super::preview::{Samples, data_buttons_ui, job_ui};
 use super::text::note;
 use crate::session::{Kind, OpenNetwork, RunState, Session};
 use changes::Choice;
@@ -52,6 +52,7 @@ impl AnswersPanel {
             RunState::NoData => {
                 let what = "No data yet. Open images, arrays or text, and see here which answers the recipe changes.";
                 ui.add(egui::Label::new(what).wrap());
+                data_buttons_ui(ui, &[], out);
                 return;
             }
             RunState::Waiting | RunState::Failed(_) | RunState::Done => {}
@@ -65,6 +66,12 @@ impl AnswersPanel {
             waiting_ui(ui, session, out);
             return;
         };
+        if open.float_outputs().is_some_and(|float| !float.classification) {
+            let what = "The outputs of this network are numbers, not one for each of several classes, so there is no first \
+                        answer to change. How far the recipe moves them is the output SQNR in the preview.";
+            ui.add(egui::Label::new(what).wrap());
+            return;
+        }
         match (page, &evaluated.preview.losses) {
             (Page::Losses, Some(losses)) => self.losses.ui(ui, open, evaluated, losses),
             _ => changes::changes_ui(ui, &mut self.choice, &mut self.samples, open, evaluated, out),

@@ -5,6 +5,9 @@ use super::super::text;
 use crate::session::{After, LayerView};
 use egui::Ui;
 
+/// Width of the question mark behind the numbers, points.
+const HELP: f32 = 22.0;
+
 /// Two lines below the histogram.
 pub(super) fn readout_ui(ui: &mut Ui, view: &LayerView) {
     let Some(after) = view.after.as_deref() else {
@@ -16,7 +19,7 @@ pub(super) fn readout_ui(ui: &mut Ui, view: &LayerView) {
     ui.add(egui::Label::new(text::note(crowding(after))).truncate());
 }
 
-/// `MSE … = rounding … + clipping … · SQNR …`, with its explanation.
+/// `MSE … = rounding … + clipping … · SQNR …`, with its explanation; without the parts where there is no room for them.
 pub(in crate::app) fn errors_ui(ui: &mut Ui, mse: f64, clip_mse: f64, sqnr_db: f64) {
     let numbers = format!(
         "MSE {} = rounding {} + clipping {} · SQNR {}",
@@ -25,10 +28,17 @@ pub(in crate::app) fn errors_ui(ui: &mut Ui, mse: f64, clip_mse: f64, sqnr_db: f
         text::three_digits(clip_mse),
         text::decibels(sqnr_db)
     );
+    let (font, ink) = (egui::TextStyle::Body.resolve(ui.style()), ui.visuals().text_color());
+    let width = ui.painter().layout_no_wrap(numbers.clone(), font, ink).size().x;
+    let shown = if width + HELP <= ui.available_width() {
+        numbers.clone()
+    } else {
+        format!("MSE {} · SQNR {}", text::three_digits(mse), text::decibels(sqnr_db))
+    };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        ui.label(numbers)
-            .on_hover_text(format!("{}\n{}", Term::Mse.text(), Term::Sqnr.text()));
+        ui.label(shown)
+            .on_hover_text(format!("{numbers}\n{}\n{}", Term::Mse.text(), Term::Sqnr.text()));
         words_help_ui(ui, "the error", &[Term::Mse, Term::Rounding, Term::Clip, Term::Sqnr]);
     });
 }

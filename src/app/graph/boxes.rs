@@ -112,11 +112,9 @@ fn label(node: &Node, open: &OpenNetwork) -> String {
     let Some(&layer) = node.layers.first() else {
         return format!("Node {} {}", node.op, node.name);
     };
-    let name = &open.original.network.layers[layer].name;
-    match worst(node, open) {
-        Some(error) => format!("Node {} {name}, {}", node.op, text::decibels(error)),
-        None => format!("Node {} {name}, float", node.op),
-    }
+    let layer = &open.original.network.layers[layer];
+    let what = worst(node, open).map_or_else(|| text::not_planned(layer).to_owned(), text::decibels);
+    format!("Node {} {}, {what}", node.op, layer.name)
 }
 
 fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork, zoom: f32, hovered: bool) {
@@ -159,17 +157,17 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
         );
         return;
     };
-    let name = &open.original.network.layers[layer].name;
+    let layer = &open.original.network.layers[layer];
     let (upper, lower) = rect.split_top_bottom_at_fraction(0.52);
     write(
         painter,
         upper.center() + vec2(0.0, zoom),
-        name,
+        &layer.name,
         &font,
         ink,
         rect.width() - 8.0 * zoom,
     );
-    let what = error.map_or_else(|| "float".to_owned(), text::decibels);
+    let what = error.map_or_else(|| text::not_planned(layer).to_owned(), text::decibels);
     let small = FontId::proportional(size * 0.85);
     write(
         painter,

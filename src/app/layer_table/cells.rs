@@ -124,7 +124,7 @@ pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usiz
             known(ui, max.map_or_else(String::new, |max| format!("{max:.1} σ")));
         }
         Field::Outliers => known(ui, text::short_count(facts.outliers)),
-        Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), index),
+        Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), layer, index),
     }
 }
 
@@ -144,14 +144,14 @@ fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
     }
 }
 
-fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, index: usize) {
+fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, layer: &Layer, index: usize) {
     let Some(plan) = planned.and_then(|planned| planned.plan.layers.get(index)) else {
         ui.label(note("…"));
         return;
     };
     match &plan.outcome {
         Outcome::Float(reason) => {
-            ui.add(egui::Label::new(note("float")).selectable(false))
+            ui.add(egui::Label::new(note(text::not_planned(layer))).selectable(false))
                 .on_hover_text(reason);
         }
         Outcome::Quantized(quantized) => {

@@ -6,8 +6,7 @@ use super::Outbox;
 use super::learn::glossary::{Term, words_help_ui};
 use super::plot::figure::quoted;
 use super::text::{self, note};
-use crate::quantization::Plan;
-use crate::session::{Action, LayerFacts, OpenNetwork};
+use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
 use cells::{Field, cell_ui, fields, header_ui};
 use egui::{Align, Key, Layout, Sense, Ui};
 use egui_extras::{Column, TableBuilder};
@@ -25,7 +24,8 @@ struct OrderKey {
     field: Field,
     descending: bool,
     facts: Arc<Vec<LayerFacts>>,
-    plan: Option<Arc<Plan>>,
+    /// The errors, if they are sorted by.
+    plan: Option<Arc<PlanSummary>>,
 }
 
 impl OrderKey {
@@ -188,7 +188,8 @@ impl LayerTable {
             field: self.field,
             descending: self.descending,
             facts: Arc::clone(&open.shown().layers),
-            plan: open.planned().map(|(_, planned)| Arc::clone(&planned.plan)),
+            plan: (open.planned().filter(|_| self.field == Field::Sqnr))
+                .map(|(_, planned)| Arc::clone(&planned.summary)),
         };
         if self.order.as_ref().is_some_and(|(known, _)| known.same(&key)) {
             return;
@@ -197,7 +198,9 @@ impl LayerTable {
         self.common_end = common_end(layers.iter().map(|layer| layer.name.as_str()));
         let matches = |&index: &usize| {
             let layer = &layers[index];
-            layer.name.to_lowercase().contains(&key.filter) || layer.op.to_lowercase().contains(&key.filter)
+            key.filter.is_empty()
+                || layer.name.to_lowercase().contains(&key.filter)
+                || layer.op.to_lowercase().contains(&key.filter)
         };
         let mut order: Vec<usize> = (0..layers.len()).filter(matches).collect();
         let number = |index: usize| match key.field {
@@ -208,7 +211,7 @@ impl LayerTable {
             Field::Sqnr => key
                 .plan
                 .as_ref()
-                .and_then(|plan| sqnr(plan, index))
+                .and_then(|plan| plan.sqnr_db(index))
                 .unwrap_or(f64::INFINITY),
             Field::Name | Field::Op | Field::Shape => index as f64,
         };
@@ -249,7 +252,7 @@ fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
     let mut text = "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB\n".to_owned();
     for &index in layers {
         let (layer, facts) = (&open.original.network.layers[index], &open.shown().layers[index]);
-        let plan = open.planned().map(|(_, planned)| &planned.plan);
+        let plan = open.planned().map(|(_, planned)| &planned.summary);
         let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
         // Writing into a string cannot fail.
         let _ = writeln!(
@@ -261,7 +264,7 @@ fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
             layer.parameters(),
             number(facts.max_in_sigma()),
             facts.outliers,
-            number(plan.and_then(|plan| sqnr(plan, index)))
+            number(plan.and_then(|plan| plan.sqnr_db(index)))
         );
     }
     text
@@ -275,10 +278,6 @@ fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
     };
     let shared = names.count() > 1 && all.all(|name| name.len() > end.len() && name.ends_with(end));
     if shared { end.len() } else { 0 }
-}
-
-fn sqnr(plan: &Plan, layer: usize) -> Option<f64> {
-    plan.layers.get(layer)?.quantized().map(|quantized| quantized.sqnr_db)
 }
 
 #[cfg(test)]

@@ -14,7 +14,8 @@ use super::{Outbox, theme};
 use crate::session::{OpenNetwork, Session};
 use egui::{Color32, Id, Margin, Response, Ui, Vec2, Visuals, WidgetText, vec2};
 use egui_tiles::{
-    Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tile, TileId, Tiles, Tree, UiResponse,
+    Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tabs, Tile, TileId, Tiles, Tree,
+    UiResponse,
 };
 
 /// Height of a row of tabs, points.
@@ -117,6 +118,7 @@ impl Layout {
             session,
             open,
             out,
+            way: None,
         };
         self.tree.ui(&mut behavior, ui);
     }
@@ -140,6 +142,16 @@ struct Drawing<'a> {
     session: &'a Session,
     open: &'a OpenNetwork,
     out: &'a mut Outbox,
+    /// How the tabs of the row that is being drawn look.
+    way: Option<tab::Way>,
+}
+
+/// The open views among `children`.
+fn views_of(tiles: &Tiles<View>, children: &[TileId]) -> impl Iterator<Item = View> {
+    children.iter().filter_map(|&child| match tiles.get(child) {
+        Some(Tile::Pane(view)) if tiles.is_visible(child) => Some(*view),
+        _ => None,
+    })
 }
 
 impl Behavior<View> for Drawing<'_> {
@@ -162,7 +174,10 @@ impl Behavior<View> for Drawing<'_> {
             _ => None,
         };
         let title = self.tab_title_for_tile(tiles, tile_id);
-        let tab = tab::tab_ui(ui, id, title, state, view.is_some());
+        let way = self
+            .way
+            .get_or_insert_with(|| tab::Way::that_fits(ui, &[], f32::INFINITY));
+        let tab = tab::tab_ui(ui, id, title, state, way, view.is_some());
         match view {
             Some(_) if tab.closed => tiles.set_visible(tile_id, false),
             _ => {}
@@ -174,6 +189,27 @@ impl Behavior<View> for Drawing<'_> {
             }
             None => tab.response,
         }
+    }
+
+    /// Begins a row of tabs. Where not all of them will be in sight, a menu of all.
+    fn top_bar_right_ui(&mut self, tiles: &Tiles<View>, ui: &mut Ui, _: TileId, tabs: &Tabs, _: &mut f32) {
+        let titles: Vec<&str> = views_of(tiles, &tabs.children).map(View::title).collect();
+        let way = tab::Way::that_fits(ui, &titles, ui.available_width());
+        let fits = way.fits;
+        self.way = Some(way);
+        if fits {
+            return;
+        }
+        let button = ui.menu_button("All ▾", |ui| {
+            for view in views_of(tiles, &tabs.children) {
+                let command = Command::ShowView(view);
+                if ui.button(view.title()).on_hover_text(command.tooltip()).clicked() {
+                    self.out.commands.push(command);
+                    ui.close();
+                }
+            }
+        });
+        button.response.on_hover_text("All views that are open here.");
     }
 
     fn tab_bar_height(&self, _: &egui::Style) -> f32 {

@@ -43,7 +43,7 @@ pub(super) fn card_ui(ui: &Ui, rect: Rect, open: &OpenNetwork, card: &Card<'_>) 
     let response = ui.interact(rect, ui.scope_id().with(("card", card.layer)), Sense::click());
     let number = match (sqnr, plan) {
         (Some(sqnr), _) => text::decibels(sqnr),
-        (None, Some(_)) => "float".to_owned(),
+        (None, Some(_)) => text::not_planned(layer).to_owned(),
         (None, None) => String::new(),
     };
     let label = format!("Card of {}, {number}", layer.name);

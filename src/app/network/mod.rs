@@ -12,8 +12,7 @@ use super::plot::export::menu;
 use super::plot::{sqnr_scale_ui, swatch};
 use super::text::{self, note};
 use super::theme::tokens;
-use crate::quantization::Plan;
-use crate::session::{Action, LayerFacts, OpenNetwork};
+use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
 use card::{CARD, Card, card_ui};
 use egui::{Rect, ScrollArea, Ui, vec2};
 use rows::Rows;
@@ -42,7 +41,8 @@ enum Order {
 struct OrderKey {
     order: Order,
     facts: Arc<Vec<LayerFacts>>,
-    plan: Option<Arc<Plan>>,
+    /// The errors, if they are sorted by.
+    plan: Option<Arc<PlanSummary>>,
     /// SQNR of the outputs with only that layer quantized, decibels; empty unless it is sorted by.
     outputs: Vec<f64>,
 }
@@ -61,6 +61,7 @@ impl OrderKey {
 pub(super) struct NetworkPanel {
     order: Order,
     sorted: Option<(OrderKey, Vec<usize>)>,
+    reach: Option<(Arc<Vec<LayerFacts>>, f64)>,
     rows: Rows,
 }
 
@@ -69,6 +70,7 @@ impl Default for NetworkPanel {
         Self {
             order: Order::Position,
             sorted: None,
+            reach: None,
             rows: Rows::default(),
         }
     }
@@ -92,8 +94,7 @@ impl NetworkPanel {
             ui.centered_and_justified(|ui| ui.label("This network has no layer with weights."));
             return;
         }
-        let furthest = analysis.layers.iter().filter_map(LayerFacts::max_in_sigma);
-        let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
+        let reach = self.reach(&analysis.layers);
         self.legend_ui(ui, open, sigma, reach);
         self.sort(open);
         let order = self.sorted.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
@@ -130,6 +131,19 @@ impl NetworkPanel {
                 }
             });
         self.rows.want(ui.ctx(), open, &visible);
+    }
+
+    /// Standard deviations to which the common scale reaches: looked up once for the same facts.
+    fn reach(&mut self, facts: &Arc<Vec<LayerFacts>>) -> f64 {
+        match &self.reach {
+            Some((of, reach)) if Arc::ptr_eq(of, facts) => *reach,
+            _ => {
+                let furthest = facts.iter().filter_map(LayerFacts::max_in_sigma);
+                let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
+                self.reach = Some((Arc::clone(facts), reach));
+                reach
+            }
+        }
     }
 
     fn legend_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, reach: f64) {
@@ -200,7 +214,8 @@ impl NetworkPanel {
         let key = OrderKey {
             order: self.order,
             facts: Arc::clone(&open.shown().layers),
-            plan: open.planned().map(|(_, planned)| Arc::clone(&planned.plan)),
+            plan: (open.planned().filter(|_| self.order == Order::Error))
+                .map(|(_, planned)| Arc::clone(&planned.summary)),
             outputs: if self.order == Order::Sensitivity {
                 outputs_sqnr(open)
             } else {
@@ -214,9 +229,8 @@ impl NetworkPanel {
         let badness = |index: usize| match key.order {
             Order::Position => 0.0,
             Order::Error => {
-                let plan = key.plan.as_ref().and_then(|plan| plan.layers.get(index));
-                plan.and_then(|plan| plan.quantized())
-                    .map_or(f64::NEG_INFINITY, |quantized| -quantized.sqnr_db)
+                let sqnr = key.plan.as_ref().and_then(|plan| plan.sqnr_db(index));
+                sqnr.map_or(f64::NEG_INFINITY, |sqnr| -sqnr)
             }
             Order::Sensitivity => key.outputs.get(index).map_or(f64::NEG_INFINITY, |sqnr| -sqnr),
             Order::Outliers => key.facts[index].outliers as f64 / layers[index].parameters().max(1) as f64,

@@ -92,6 +92,10 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     };
     let float = metric(&evaluation.float, evaluation.samples);
     let quantized = metric(&evaluation.quantized, evaluation.samples);
+    if open.float_outputs().is_some_and(|float| !float.classification) {
+        output_sqnr_ui(ui, open, evaluation, |shown| number(shown, colors.quantized));
+        return;
+    }
     let (what, explanation) = if evaluation.float.perplexity.is_some() {
         (
             "perplexity ",
@@ -121,15 +125,7 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
                 .plain_evaluated()
                 .and_then(|plain| metric(&plain.evaluation.quantized, plain.evaluation.samples))
             {
-                let mixed = open.recipe().layers.values().any(|layer| layer.weight_bits.is_some());
-                let bits = if mixed {
-                    "at the same bits".to_owned()
-                } else {
-                    text::bits(open.recipe().weight_bits)
-                };
-                let shown = format!("(plain {bits} {})", plain.value);
-                ui.label(shown)
-                    .on_hover_text("The same bits without splitting or clipping: the thing to beat.");
+                plain_ui(ui, open, &plain.value);
             }
         }
         _ => {
@@ -146,6 +142,36 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
         text::full_count(evaluation.samples as u64)
     )))
     .on_hover_text(more);
+}
+
+/// `output SQNR 17.3 dB (plain 4 bits 12.1 dB)`: where a network's outputs are numbers and no classes, that is what counts.
+fn output_sqnr_ui(ui: &mut Ui, open: &OpenNetwork, evaluation: &Evaluation, number: impl Fn(String) -> RichText) {
+    let decibels = |of: &Evaluation| of.sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels);
+    let range = evaluation.sqnr_db_interval;
+    let range = range.map_or_else(String::new, |[low, high]| {
+        format!("95 % interval: {low:.1} to {high:.1} dB\n")
+    });
+    ui.label(number(format!("output SQNR {}", decibels(evaluation)))).on_hover_text(format!(
+        "{range}How strong the float network's outputs are against what this recipe changes in them. 6 dB more is half the \
+         change. These outputs are numbers, not one for each of several classes, so there are no right or changed answers."
+    ));
+    if let Some(plain) = open.plain_evaluated() {
+        plain_ui(ui, open, &decibels(&plain.evaluation));
+    }
+    let samples = text::plural(evaluation.samples as u64, "sample", "samples");
+    ui.label(note(format!("on {samples}")));
+}
+
+/// `(plain 3 bits 80.8 %)`.
+fn plain_ui(ui: &mut Ui, open: &OpenNetwork, value: &str) {
+    let mixed = open.recipe().layers.values().any(|layer| layer.weight_bits.is_some());
+    let bits = if mixed {
+        "at the same bits".to_owned()
+    } else {
+        text::bits(open.recipe().weight_bits)
+    };
+    ui.label(format!("(plain {bits} {value})"))
+        .on_hover_text("The same bits without splitting or clipping: the thing to beat.");
 }
 
 /// Agreement and SQNR of the outputs, each with where it would lie on other samples of the same kind.
@@ -250,12 +276,25 @@ pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
 }
 
 fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
-    ui.label("No data yet. Open images or arrays to see what the recipe does to the network's answers.");
-    ui.horizontal(|ui| {
-        for command in [Command::OpenData, Command::OpenDataFolder, Command::TryPicture] {
+    let what = "No data yet. Open images or arrays to see what the recipe does to the network's answers, or take noise, which \
+                shows how far its outputs move.";
+    ui.add(egui::Label::new(what).wrap());
+    data_buttons_ui(ui, &[Command::TryPicture], out);
+}
+
+/// What helps a network without data; `more` are commands besides.
+pub(super) fn data_buttons_ui(ui: &mut Ui, more: &[Command], out: &mut Outbox) {
+    ui.horizontal_wrapped(|ui| {
+        for &command in [Command::OpenData, Command::OpenDataFolder].iter().chain(more) {
             if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
                 out.commands.push(command);
             }
+        }
+        let noise = ui
+            .button("Use noise")
+            .on_hover_text("Run the network on seeded noise, which has no labels.");
+        if noise.clicked() {
+            out.actions.push(Action::UseNoise);
         }
     });
 }

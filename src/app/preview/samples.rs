@@ -4,7 +4,7 @@ use super::super::Outbox;
 use super::super::text::{self, note};
 use super::super::theme::{faded, tokens};
 use crate::inference::{Dataset, Outputs, Prediction};
-use crate::session::{Action, OpenNetwork, answers};
+use crate::session::{Action, OpenNetwork, answers, row};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Align2, Color32, ColorImage, FontId, Rect, RichText, Sense, TextureHandle, TextureOptions, Ui, pos2, vec2};
 use std::collections::HashMap;
@@ -204,6 +204,7 @@ impl Samples {
         };
         let first = |of: &Answers| of.answers.first().map(|answer| answer.class);
         let changed = first(&after).is_some() && first(&before) != first(&after);
+        let numbers = (!tile.float.classification).then_some([Some(tile.float), tile.quantized]);
         ui.spacing_mut().item_spacing = vec2(6.0, 1.0);
         ui.spacing_mut().interact_size.y = 13.0;
         let textures = match tile.dropped {
@@ -226,8 +227,11 @@ impl Samples {
                 }
                 ui.horizontal_top(|ui| {
                     let width = (ui.available_width() - 6.0) / 2.0;
-                    for network in [&before, &after] {
-                        ui.vertical(|ui| bars_ui(ui, data, sample, network, width));
+                    for (place, network) in [&before, &after].into_iter().enumerate() {
+                        ui.vertical(|ui| match numbers {
+                            Some(outputs) => numbers_ui(ui, outputs[place], sample, network, width),
+                            None => bars_ui(ui, data, sample, network, width),
+                        });
                     }
                 });
             });
@@ -335,6 +339,37 @@ fn bars_ui(ui: &mut Ui, data: &Dataset, sample: usize, network: &Answers, width:
         );
         let mark = if right { ", right" } else { "" };
         let says = format!("{}: {name} {number}{mark}", network.of);
+        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &says));
+        response.on_hover_text(says);
+    }
+}
+
+/// The first outputs of one network as they are, where they stand for no classes.
+fn numbers_ui(ui: &mut Ui, outputs: Option<&Outputs>, sample: usize, network: &Answers, width: f32) {
+    let numbers = outputs.map_or(&[][..], |outputs| row(outputs, sample));
+    let font = egui::TextStyle::Small.resolve(ui.style());
+    for (place, value) in numbers.iter().enumerate().take(TOP) {
+        let (rect, response) = ui.allocate_exact_size(vec2(width, BAR), Sense::hover());
+        let painter = ui.painter();
+        painter.rect_filled(rect, 2.0, faded(network.color, 0.3));
+        let color = ui.visuals().strong_text_color();
+        let name = if numbers.len() == 1 {
+            "output".to_owned()
+        } else {
+            format!("output {place}")
+        };
+        let number = text::three_digits(f64::from(*value));
+        let inside = rect.shrink2(vec2(4.0, 0.0));
+        painter.text(inside.left_center(), Align2::LEFT_CENTER, &name, font.clone(), color);
+        painter.text(
+            inside.right_center(),
+            Align2::RIGHT_CENTER,
+            &number,
+            font.clone(),
+            color,
+        );
+        let all = text::plural(numbers.len() as u64, "output", "outputs");
+        let says = format!("{}: {name} {number}, of {all}", network.of);
         response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, &says));
         response.on_hover_text(says);
     }

@@ -7,7 +7,7 @@ mod table;
 
 use super::Outbox;
 use super::command::Command;
-use super::preview::job_ui;
+use super::preview::{data_buttons_ui, job_ui};
 use super::text::{self, note};
 use super::theme::tokens;
 use crate::inference::sweep::{Score, SweepGrid, SweepRow};
@@ -20,7 +20,7 @@ const SIDE_BY_SIDE: f32 = 900.0;
 /// Share of the height that a plot above the table takes.
 const PLOT: f32 = 0.46;
 /// Characters of the data's name.
-const DATA_NAME: usize = 60;
+const DATA_NAME: usize = 36;
 
 /// State of the view between frames.
 #[derive(Default)]
@@ -206,19 +206,7 @@ fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
     let what = "No data yet. A sweep runs the network many times: open images or arrays, or take noise, on which the output \
                 SQNR alone tells how good a setting is.";
     ui.add(egui::Label::new(what).wrap());
-    ui.horizontal_wrapped(|ui| {
-        for command in [Command::OpenData, Command::OpenDataFolder] {
-            if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
-                out.commands.push(command);
-            }
-        }
-        let noise = ui
-            .button("Use noise")
-            .on_hover_text("Run the network on seeded noise, which has no labels.");
-        if noise.clicked() {
-            out.actions.push(Action::UseNoise);
-        }
-    });
+    data_buttons_ui(ui, &[], out);
 }
 
 /// The values of a row, for a tooltip and for screen readers.

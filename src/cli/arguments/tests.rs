@@ -3,7 +3,6 @@
 use super::*;
 use crate::format::demo::Demo;
 use crate::network::Interpolation;
-use clap::CommandFactory;
 
 #[test]
 fn the_definition_of_the_command_line_holds_together() {
@@ -15,7 +14,7 @@ fn means_may_be_negative_and_deviations_may_not() {
     let network = Demo::Fashion.network().unwrap();
     let parse = |words: &[&str]| {
         let words = ["splitscope", "evaluate", "m.onnx", "--data", "d"].iter().chain(words);
-        match Arguments::try_parse_from(words).map(|arguments| arguments.command) {
+        match Arguments::read(words).map(|arguments| arguments.command) {
             Ok(Some(Command::Evaluate(arguments))) => Some(arguments.data_flags.options(&network)),
             _ => None,
         }
@@ -41,7 +40,7 @@ fn means_may_be_negative_and_deviations_may_not() {
 
 #[test]
 fn inputs_stand_in_for_data_and_need_a_name() {
-    let parse = |words: &[&str]| Arguments::try_parse_from(["splitscope", "evaluate", "m.onnx"].iter().chain(words));
+    let parse = |words: &[&str]| Arguments::read(["splitscope", "evaluate", "m.onnx"].iter().chain(words));
     assert!(parse(&["--input", "tokens=t.npy"]).is_ok());
     assert!(parse(&[]).is_err());
     assert!(parse(&["--input", "t.npy"]).is_err());
@@ -56,9 +55,25 @@ fn every_subcommand_shows_commands_that_can_be_given() {
         for example in examples {
             // What a shell does with the output is its own affair.
             let words = example.split(['>', '|']).next().unwrap_or_default().split_whitespace();
-            let parsed = Arguments::try_parse_from(words);
+            let parsed = Arguments::read(words);
             assert!(parsed.is_ok(), "{example}: {:?}", parsed.err());
             assert!(example.chars().count() <= 110, "{example}: is broken into two lines");
         }
     }
+}
+
+#[test]
+fn the_number_of_threads_stands_anywhere_and_is_at_least_one() {
+    let threads = |words: &[&str]| {
+        let parsed = Arguments::read(["splitscope"].iter().chain(words));
+        parsed.map(|arguments| arguments.threads)
+    };
+    assert_eq!(threads(&["inspect", "m.onnx", "--threads", "3"]).unwrap(), Some(3));
+    assert_eq!(threads(&["--threads", "3", "inspect", "m.onnx"]).unwrap(), Some(3));
+    assert_eq!(threads(&["m.onnx", "--threads", "2"]).unwrap(), Some(2));
+    assert_eq!(threads(&["m.onnx"]).unwrap(), None);
+    assert!(threads(&["inspect", "m.onnx", "--threads", "0"]).is_err());
+    // Nothing else of the window stands with a subcommand.
+    assert!(threads(&["--data", "d", "inspect", "m.onnx"]).is_err());
+    assert!(threads(&["m.onnx", "inspect", "m.onnx"]).is_err());
 }

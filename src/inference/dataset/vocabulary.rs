@@ -75,10 +75,15 @@ impl Vocabulary {
         let holds = |value: &&Json| value.is_array() || value.is_object() || value.is_string();
         let model = root.get("model").and_then(|model| model.get("vocab"));
         let keyed = KEYS.iter().find_map(|key| root.get(key).filter(holds));
-        let ids = entries(model.filter(holds).or(keyed).unwrap_or(&root));
+        let place = model.filter(holds).or(keyed);
+        let ids = entries(place.unwrap_or(&root));
+        let expected = "expected {\"chars\": [\"a\", …]}, [\"a\", …], {\"a\": 0, …} or the same with words";
         if ids.is_empty() {
-            let expected = "{\"chars\": [\"a\", …]}, [\"a\", …], {\"a\": 0, …} or the same with words";
-            return Err(fault(name, format!("no vocabulary: expected {expected}")));
+            return Err(fault(name, format!("no vocabulary: {expected}")));
+        }
+        if let Some(key) = KEYS.iter().find(|key| place.is_none() && is_a_setting(&ids, key)) {
+            let what = format!("'{key}' holds a number where the pieces themselves belong");
+            return Err(fault(name, format!("no vocabulary: {what}; {expected}")));
         }
         let count = |test: &dyn Fn(&str) -> bool| ids.keys().filter(|piece| test(piece)).count();
         let pieces = count(&|piece| {
@@ -215,6 +220,13 @@ fn entries(json: &Json) -> HashMap<String, i32> {
             .collect(),
         _ => HashMap::new(),
     }
+}
+
+/// Whether an entry called like the place of a vocabulary is no piece but a setting, such as how many pieces there are: as a
+/// piece its id would lie among those of the others.
+fn is_a_setting(ids: &HashMap<String, i32>, key: &str) -> bool {
+    let alone = ids.keys().all(|piece| KEYS.contains(&piece.as_str()));
+    (ids.get(key)).is_some_and(|id| alone || usize::try_from(*id).is_ok_and(|id| id >= ids.len()))
 }
 
 fn is_character(piece: &str) -> bool {
@@ -369,6 +381,9 @@ mod tests {
         ] {
             assert_eq!(parse(json), expected, "{json}");
         }
+        // Words that are called like the places of a vocabulary are words among others.
+        let words = parse(r#"{"the": 0, "words": 1, "chars": 2}"#);
+        assert_eq!(words.names(), ["the", "words", "chars"]);
         assert_eq!(expected.names(), ["the", "cat", "<unk>"]);
         assert_eq!(
             (expected.separator(), parse(r#"["a", "b", "<pad>"]"#).separator()),
@@ -388,6 +403,17 @@ mod tests {
         }
         for json in ["[]", "{}", "3", r#"{"the": -1}"#, r#"{"the": 99999999999}"#] {
             assert!(refusal(json).contains("no vocabulary"), "{json}");
+        }
+        for json in [
+            r#"{"chars": 3}"#,
+            r#"{"words": 0}"#,
+            r#"{"vocab": 50257, "layers": 2, "heads": 4}"#,
+        ] {
+            let reason = refusal(json);
+            assert!(
+                reason.contains("holds a number") && reason.contains(r#"{"chars": ["a""#),
+                "{reason}"
+            );
         }
         assert!(refusal("{").contains("no JSON"));
         assert_eq!(parse(r#"{"a": 2000000000}"#).names(), Vec::<String>::new());

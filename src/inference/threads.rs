@@ -1,0 +1,59 @@
+//! The engine's threads: as many as whoever runs it has for its own work ([`rayon::current_num_threads`]).
+
+use rten::ThreadPool;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What was made last for a number of threads, kept for whoever asks with the same number next.
+pub(super) struct Newest<T>(Mutex<Option<(usize, Arc<T>)>>);
+
+impl<T> Newest<T> {
+    pub(super) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    /// What `make` makes of the present number of threads.
+    pub(super) fn get(&self, make: impl FnOnce(usize) -> T) -> Arc<T> {
+        let threads = rayon::current_num_threads().max(1);
+        let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match &*newest {
+            Some((of, made)) if *of == threads => Arc::clone(made),
+            _ => {
+                let made = Arc::new(make(threads));
+                *newest = Some((threads, Arc::clone(&made)));
+                made
+            }
+        }
+    }
+}
+
+/// The engine's threads for whoever has no lane.
+pub(super) fn engine_threads() -> Arc<ThreadPool> {
+    static THREADS: Newest<ThreadPool> = Newest::new();
+    THREADS.get(ThreadPool::with_num_threads)
+}
+
+/// Threads for work beside that of whoever asks; `None` where the system gives none.
+pub(super) fn own_threads(threads: usize) -> Option<rayon::ThreadPool> {
+    let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+    built
+        .map_err(|error| log::warn!("no threads to read data: {error}"))
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_number_of_threads_takes_other_threads_and_the_same_number_the_same() {
+        let newest = Newest::new();
+        let within = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| newest.get(|threads| threads))
+        };
+        assert_eq!(*within(3), 3);
+        let two = within(2);
+        assert_eq!(*two, 2);
+        assert!(Arc::ptr_eq(&two, &within(2)));
+    }
+}
