@@ -30,6 +30,7 @@ mod curves;
 mod derive;
 mod discard;
 mod embedded;
+mod files;
 mod history;
 mod kept;
 mod keys;
@@ -215,75 +216,6 @@ impl Session {
     /// What the session had to say, oldest first.
     pub fn messages(&self) -> &[Message] {
         self.messages.all()
-    }
-
-    fn start_opening(&mut self, path: PathBuf) {
-        let sigma = self.saved.sigma;
-        let title = format!("Opening {}", display_name(&path));
-        self.opening = Some(path.clone());
-        self.jobs
-            .start(Kind::Open, title, move |progress| work::open(&path, sigma, progress));
-    }
-
-    fn start_loading_recipe(&mut self, path: PathBuf) {
-        let title = format!("Reading {}", display_name(&path));
-        self.jobs.start(Kind::LoadRecipe, title, move |_| {
-            let recipe = Recipe::load(&path).map_err(JobError::Failed)?;
-            Ok(Output::Recipe(path.display().to_string(), Box::new(recipe)))
-        });
-    }
-
-    fn start_export(&mut self, kind: ExportKind, path: PathBuf) {
-        let Some(open) = &self.open else {
-            let text = "Nothing is open, so there is nothing to export: open a model first";
-            self.messages.push(Level::Warning, text, text);
-            return;
-        };
-        let Some(analysis) = open.analysis() else {
-            let text = "The network is still being prepared: export again in a moment";
-            self.messages.push(Level::Warning, text, text);
-            return;
-        };
-        if open.lacks_calibration() && kind != ExportKind::Recipe {
-            let text = match open
-                .calibration_failure()
-                .or(open.original.network.why_not_runnable.as_deref())
-            {
-                Some(reason) => format!("Activations cannot be measured, so set them to float to export: {reason}"),
-                None => "Activations are still being measured: export again in a moment".to_owned(),
-            };
-            self.messages.push(Level::Warning, text.clone(), text);
-            return;
-        }
-        let network = std::sync::Arc::clone(&analysis.network);
-        if kind == ExportKind::Report {
-            self.start_report(network, path);
-            return;
-        }
-        let inputs = work::ExportInputs {
-            network,
-            recipe: open.recipe().clone(),
-            calibration: open.calibration().cloned(),
-            kind,
-            path,
-        };
-        let title = format!("Writing {}", display_name(&inputs.path));
-        self.jobs
-            .start(Kind::Export, title, move |progress| work::export(&inputs, progress));
-    }
-
-    fn start_report(&mut self, network: std::sync::Arc<crate::network::Network>, path: PathBuf) {
-        let (limit, sigma) = (self.limit(), self.saved.sigma);
-        let Some(open) = &self.open else { return };
-        if open.run_state(limit) == RunState::Waiting {
-            let text = "The recipe is still being run: export the report in a moment, so that it tells the accuracy";
-            self.messages.push(Level::Warning, text, text);
-            return;
-        }
-        let title = format!("Writing {}", display_name(&path));
-        let inputs = reporting::ReportInputs::of(open, network, limit, sigma, path);
-        self.jobs
-            .start(Kind::Export, title, move |progress| reporting::write(&inputs, progress));
     }
 
     /// A network was opened: everything that belonged to the old one goes.

@@ -1,186 +1,33 @@
 //! What the session's jobs do, each as a function from its inputs to an [`Output`].
 
+mod kinds;
+
+pub(super) use kinds::Output;
+pub use kinds::{Evaluated, Kind, Planned};
+
 use super::ExportKind;
-use super::against::Against;
 use super::analysis::Analysis;
-use super::comparison::Comparison;
-use super::keys::{CalibrationSource, PrepareKey};
-use super::layer_details::LayerDetails;
-use super::layer_view::{LayerView, ViewError};
+use super::keys::CalibrationSource;
+use super::layer_view::ViewError;
 use super::preview::Preview;
 use super::snapshots::PlanSummary;
 use crate::files;
 use crate::format::{self, safetensors};
-use crate::inference::auto::AutoResult;
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, Evaluation, InferenceError, OracleMetrics, Outputs, SplitOnly,
-    calibrate, chance_level, data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, InferenceError, Outputs, calibrate, chance_level,
+    data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, ErrorCurves, Overhead, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare,
-    quantized_tensors, rewrite,
+    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare, quantized_tensors, rewrite,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// Kinds of jobs; of each the newest wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// Opening a model.
-    Open,
-    /// Reading the weights of a large network.
-    Measure,
-    /// Folding batch-norm, equalizing layers.
-    Prepare,
-    /// Counting outliers anew.
-    Recount,
-    /// The selected layer.
-    LayerView,
-    /// More of it.
-    LayerDetails,
-    /// The whole network under the recipe.
-    Plan,
-    /// Loading the float network into the engine.
-    Engine,
-    /// Opening data.
-    LoadData,
-    /// Running the float network.
-    FloatOutputs,
-    /// Trying ways to read pictures that the float network only guesses about.
-    Suggest,
-    /// Gathering the ranges of layer inputs.
-    Calibrate,
-    /// Running the network under the recipe.
-    Evaluate,
-    /// Running the same bits without split and clip.
-    EvaluatePlain,
-    /// The error curves of the selected layer.
-    ErrorCurves,
-    /// The selected layer under two recipes.
-    Compare,
-    /// One layer quantized at a time.
-    Sensitivity,
-    /// The splits without a grid.
-    SplitOnly,
-    /// Another network beside the open one.
-    Difference,
-    /// Splits of activations chosen for each batch.
-    Oracle,
-    /// The float network goes on from a text.
-    ContinueFloat,
-    /// So does the quantized one.
-    ContinueQuantized,
-    /// A picture that was dropped in.
-    Trial,
-    /// All of these under the recipe.
-    TrialQuantized,
-    /// Settings chosen layer by layer.
-    Auto,
-    /// Many recipes.
-    Sweep,
-    /// Writing the rows of a sweep.
-    SaveSweep,
-    /// Looking up the recipes saved by name.
-    ListPresets,
-    /// Saving or deleting one.
-    ChangePresets,
-    /// Writing a file.
-    Export,
-    /// Reading a recipe.
-    LoadRecipe,
-}
-
-impl Kind {
-    /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(super) const OF_A_NETWORK: [Self; 25] = [
-        Self::Suggest,
-        Self::Measure,
-        Self::Prepare,
-        Self::Recount,
-        Self::LayerView,
-        Self::LayerDetails,
-        Self::Plan,
-        Self::Engine,
-        Self::LoadData,
-        Self::FloatOutputs,
-        Self::Calibrate,
-        Self::Evaluate,
-        Self::EvaluatePlain,
-        Self::ErrorCurves,
-        Self::Compare,
-        Self::Sensitivity,
-        Self::SplitOnly,
-        Self::Difference,
-        Self::Oracle,
-        Self::ContinueFloat,
-        Self::ContinueQuantized,
-        Self::Trial,
-        Self::TrialQuantized,
-        Self::Auto,
-        Self::Sweep,
-    ];
-}
-
-/// Results of jobs.
-pub(super) enum Output {
-    Opened(Analysis),
-    /// All facts that were to come have been sent.
-    Measured,
-    Prepared(Analysis),
-    Recounted(Analysis, Option<(PrepareKey, Analysis)>),
-    LayerView(LayerView),
-    LayerDetails(LayerDetails),
-    Planned(Planned),
-    Engine(Arc<Engine>, Option<ValueShapes>),
-    Data(Arc<Dataset>, Option<ValueShapes>),
-    FloatOutputs(Arc<Outputs>),
-    Suggested(Option<AtChance>),
-    Calibrated(Arc<Calibration>),
-    Evaluated(Arc<Evaluated>),
-    ErrorCurves(ErrorCurves),
-    Compared(Comparison),
-    Against(Arc<Against>),
-    SplitOnly(Option<SplitOnly>),
-    Oracle(OracleMetrics),
-    Tried(Arc<Dataset>, Arc<Outputs>),
-    TriedQuantized(Vec<Arc<Outputs>>),
-    Auto(Arc<AutoResult>),
-    /// The rows came one by one; there are no more.
-    AllRows,
-    Exported(PathBuf),
-    /// A recipe, and what it is called.
-    Recipe(String, Box<Recipe>),
-    /// The names of the saved presets, and what was done.
-    Presets(Vec<String>, Option<String>),
-}
-
-/// A plan and its cost.
-#[derive(Debug, Clone)]
-pub struct Planned {
-    /// The plan.
-    pub plan: Arc<Plan>,
-    /// What it costs.
-    pub overhead: Arc<Overhead>,
-    /// Both in a few numbers.
-    pub summary: Arc<PlanSummary>,
-}
-
-/// What running the network under a recipe told.
-#[derive(Debug, Clone)]
-pub struct Evaluated {
-    /// The recipe.
-    pub recipe: Recipe,
-    /// The numbers.
-    pub evaluation: Evaluation,
-    /// Samples to look at.
-    pub preview: Preview,
-}
 
 impl From<InferenceError> for JobError {
     fn from(error: InferenceError) -> Self {
