@@ -18,6 +18,8 @@ const LISTED: usize = 60;
 /// Side of a cell and width of the names, points.
 const CELL: f32 = 25.0;
 const NAMES: f32 = 88.0;
+/// Least height of the names above the columns: two lines, points.
+const CORNER: f32 = 32.0;
 /// Characters of a class's name.
 const NAME: usize = 14;
 /// Width of the list of changes, and what the samples need beside it or the table, points.
@@ -208,25 +210,18 @@ fn table_ui(ui: &mut Ui, choice: &mut Choice, changed: &ChangedAnswers, data: &D
     let written = |name: &String| painter.layout_no_wrap(text::elide_middle(name, NAME), font.clone(), ink);
     let written: Vec<_> = names.iter().map(written).collect();
     // Above the columns names stand upright: all of a name is more than a cell is wide.
-    let heads = written.iter().map(|name| name.size().x).fold(0.0, f32::max) + 8.0;
-    let size = vec2(NAMES, CELL + heads) + Vec2::splat(CELL * classes.len() as f32);
+    let heads = written.iter().map(|name| name.size().x).fold(CORNER, f32::max) + 8.0;
+    let size = vec2(NAMES, heads) + Vec2::splat(CELL * classes.len() as f32);
     let (area, _) = ui.allocate_exact_size(size, Sense::hover());
-    let top = area.min.y + CELL + heads;
-    painter.text(
-        pos2(area.min.x, top - 4.0),
-        Align2::LEFT_BOTTOM,
-        "float ↓",
-        font.clone(),
-        weak,
-    );
-    let middle = area.min.x + NAMES + CELL * classes.len() as f32 / 2.0;
-    painter.text(
-        pos2(middle, area.min.y),
-        Align2::CENTER_TOP,
-        "this recipe →",
-        font.clone(),
-        weak,
-    );
+    let top = area.min.y + heads;
+    // In the corner which side is which.
+    let corner = Rect::from_min_max(area.min, pos2(area.min.x + NAMES - 5.0, top - 4.0));
+    for (place, align, side) in [
+        (corner.right_top(), Align2::RIGHT_TOP, "this recipe →"),
+        (corner.left_bottom(), Align2::LEFT_BOTTOM, "float ↓"),
+    ] {
+        painter.text(place, align, side, font.clone(), weak);
+    }
     let at = |row: usize, column: usize| {
         let corner = pos2(area.min.x + NAMES + CELL * column as f32, top + CELL * row as f32);
         Rect::from_min_size(corner, vec2(CELL, CELL)).shrink(1.0)

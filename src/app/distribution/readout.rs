@@ -6,7 +6,7 @@ use crate::session::{After, LayerView};
 use egui::Ui;
 
 /// Width of the question mark behind the numbers, points.
-const HELP: f32 = 22.0;
+const HELP: f32 = 20.0;
 
 /// Two lines below the histogram.
 pub(super) fn readout_ui(ui: &mut Ui, view: &LayerView) {
