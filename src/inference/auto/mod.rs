@@ -12,6 +12,7 @@ mod noise;
 mod samples;
 mod search;
 mod settings;
+mod table;
 
 pub use samples::AutoSamples;
 pub use search::auto;
