@@ -222,7 +222,7 @@ mod tests {
             &[(31, 0.5), (31, 0.5)],
             &[(20, 0.752), (19, 0.5), (4, 0.5), (5, 0.5)],
         ];
-        let layers = steps.map(|steps| falling(steps));
+        let layers = steps.map(falling);
         let taken = allocate(&layers, 127).unwrap();
         let best = least_noise(&layers, 127).unwrap();
         assert!((noise(&layers, &taken) - best).abs() < 1e-9, "{taken:?} {best}");
@@ -236,7 +236,7 @@ mod tests {
             &[(310_019, 0.5), (310_027, 0.5)],
             &[(200_003, 0.75), (190_027, 0.5), (40_009, 0.5), (50_021, 0.5)],
         ];
-        let layers = steps.map(|steps| falling(steps));
+        let layers = steps.map(falling);
         for budget in (30..1_700_000).step_by(61_001) {
             let taken = allocate(&layers, budget).unwrap();
             assert!(total_bytes(&layers, &taken) <= budget);
