@@ -49,7 +49,7 @@ pub fn auto(
     // Of equal ones the first: choices by layers before the uniform setting.
     let good = candidates
         .iter()
-        .filter(|(_, setting)| setting.chosen_on.accuracy() >= least_accuracy);
+        .filter(|(_, setting)| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy);
     let best = good.min_by(|a, b| a.1.chosen_on.noise().total_cmp(&b.1.chosen_on.noise()));
     let (origin, mut chosen) = best.unwrap_or(&candidates[0]).clone();
     progress.start(3, "Judging on other samples");
@@ -277,8 +277,12 @@ impl<'a> Search<'a> {
             progress.start(PROBES as u64, format!("Trying {budget} bytes"));
             progress.advance(probe as u64);
             let tried = self.try_out(&taken, progress)?;
-            highest = highest.max(tried.chosen_on.accuracy());
-            if tried.chosen_on.accuracy() >= accuracy {
+            let Some(reached) = tried.chosen_on.accuracy() else {
+                let reason = "the outputs are numbers, not classes: no answer is right or wrong; give a budget instead";
+                return Err(InferenceError::OutOfReach(reason.to_owned()));
+            };
+            highest = highest.max(reached);
+            if reached >= accuracy {
                 high = tried.bytes.min(budget);
                 best = Some(tried);
             } else if best.is_none() {
