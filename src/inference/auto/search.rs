@@ -19,6 +19,8 @@ const ROUNDS: usize = 4;
 const PROBES: usize = 12;
 /// Budgets nearer to each other than that share are as good as equal.
 const NEAR: f64 = 1.005;
+/// Why an accuracy cannot be the goal where the outputs are no classes.
+const NO_CLASSES: &str = "the outputs are numbers, not classes: no answer is right or wrong; give a budget instead";
 
 /// Chooses bits, ratio and clip of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
 /// ones stay float. The same input gives the same result.
@@ -102,6 +104,9 @@ impl<'a> Search<'a> {
             base_bits.ok_or_else(|| out_of_reach("weights are float in the recipe: choose their bits, 2 to 8"))?;
         if options.bits.is_empty() || options.clips.is_empty() {
             return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
+        }
+        if matches!(options.goal, Goal::Accuracy(_)) && !subject.choose.float.classification {
+            return Err(out_of_reach(NO_CLASSES));
         }
         let network = subject.network;
         let plain = plan(network, &base, subject.activations, &progress.part())?;
@@ -278,8 +283,7 @@ impl<'a> Search<'a> {
             progress.advance(probe as u64);
             let tried = self.try_out(&taken, progress)?;
             let Some(reached) = tried.chosen_on.accuracy() else {
-                let reason = "the outputs are numbers, not classes: no answer is right or wrong; give a budget instead";
-                return Err(InferenceError::OutOfReach(reason.to_owned()));
+                return Err(InferenceError::OutOfReach(NO_CLASSES.to_owned()));
             };
             highest = highest.max(reached);
             if reached >= accuracy {
