@@ -106,7 +106,7 @@ fn in_a_small_window_no_column_is_cut() {
             .hover();
         window.run_steps(60);
         let told = texts(&window, &format!("{title}: {value}"));
-        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(!told.is_empty(), "{title}: {value} is told nowhere");
     }
 }
 
