@@ -118,7 +118,7 @@ fn bits_stay_where_one_alone_is_allowed_and_float_layers_float() {
 #[test]
 fn an_accuracy_is_reached_where_it_is_chosen_with_fewer_bytes_than_most() {
     let result = on_fashion(&fashion(4), &quick(Goal::Accuracy(0.9)), 100).unwrap();
-    assert!(result.auto.chosen_on.accuracy() >= 0.9);
+    assert!(result.auto.chosen_on.accuracy() >= Some(0.9));
     // Three bits everywhere are the fewest, five the most there is.
     assert!(
         result.auto.bytes < result.plain.bytes * 5 / 4,

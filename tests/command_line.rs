@@ -6,6 +6,8 @@
 mod faults;
 #[path = "command_line/many.rs"]
 mod many;
+#[path = "command_line/numbers.rs"]
+mod numbers;
 #[path = "command_line/quantize.rs"]
 mod quantize;
 #[path = "command_line/recipes.rs"]

@@ -12,9 +12,10 @@ mod window;
 use egui::accesskit::Role;
 use egui::{Key, Modifiers};
 use egui_kittest::kittest::Queryable;
+use splitscope::inference::sweep::SweepGrid;
 use splitscope::quantization::{Bits, Clip};
 use splitscope::session::Action;
-use window::{Window, builder, click, open_with, session, settle, texts};
+use window::{Window, builder, by_palette, click, open_with, session, settle, texts};
 
 fn toggle(window: &mut Window, label: &str) {
     window.get_by_role_and_label(Role::CheckBox, label).click();
@@ -64,6 +65,49 @@ fn a_click_on_a_row_takes_its_recipe_and_undo_brings_the_old_one_back() {
         rows,
         "the rows do not depend on the present recipe"
     );
+}
+
+#[test]
+fn in_a_small_window_no_column_is_cut() {
+    let mut window = open_with(builder().with_size([960.0, 600.0]), "demo:fashion", 50);
+    window.state_mut().act(Action::StartSweep(SweepGrid {
+        weight_bits: vec![Bits::Grid(3)],
+        expand_ratios: vec![0.0],
+        clips: vec![Clip::Mse],
+        activation_bits: vec![Bits::Float],
+    }));
+    by_palette(&mut window, "show view Sweep");
+    settle(&mut window);
+    let right = window.get_by_label("Whole network").rect().left();
+    // A word may stand above the list too, and in the panel beside the view.
+    let ends = |window: &Window, text: &str| {
+        let rects = window.get_all_by_label(text).map(|node| node.rect());
+        let in_view = rects.filter(|rect| rect.left() < right);
+        in_view.map(|rect| rect.right()).fold(0.0, f32::max)
+    };
+    for title in ["Bits", "Ratio", "Clip", "Top-1"] {
+        assert!(
+            ends(&window, title) < right,
+            "{title} ends at {}, the view at {right}",
+            ends(&window, title)
+        );
+    }
+    let row = session(&window).open().unwrap().sweep().rows()[0].clone();
+    for (title, value) in [
+        ("Added", format!("+{:.1} %", (row.overhead.weights - 1.0) * 100.0)),
+        ("Size", format!("{:.1} %", row.overhead.size * 100.0)),
+    ] {
+        if window.query_all_by_label(title).next().is_some() {
+            assert!(ends(&window, title) < right, "{title} ends at {}", ends(&window, title));
+        }
+        // What has no column stands in the row's tooltip.
+        window
+            .get_by_label("Row: 3 bits weights, ratio 0, clip MSE, float activations")
+            .hover();
+        window.run_steps(60);
+        let told = texts(&window, &format!("{title}: {value}"));
+        assert!(!told.is_empty(), "{title}: {value} is told nowhere");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod layer_table;
 mod layer_title;
 mod layout;
 mod learn;
+mod look_only;
 mod network;
 mod palette;
 mod plot;

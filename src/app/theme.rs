@@ -31,6 +31,8 @@ pub(super) struct Tokens {
     pub(super) warning: Color32,
     /// An answer that the recipe changes, or makes less sure.
     pub(super) changed: Color32,
+    /// An answer that the recipe makes surer.
+    pub(super) surer: Color32,
     dark: bool,
 }
 
@@ -51,6 +53,7 @@ const DARK: Tokens = Tokens {
     error: rgb(palette::DARK.error),
     warning: Color32::from_rgb(0xe6, 0xe6, 0x00),
     changed: Color32::from_rgb(0xe2, 0x8f, 0xbc),
+    surer: Color32::from_rgb(0xcc, 0xfc, 0x9c),
     dark: true,
 };
 
@@ -71,6 +74,7 @@ const LIGHT: Tokens = Tokens {
     error: rgb(palette::LIGHT.error),
     warning: Color32::from_rgb(0x66, 0x66, 0x33),
     changed: Color32::from_rgb(0xb0, 0x4f, 0x84),
+    surer: Color32::from_rgb(0xb8, 0xf0, 0x60),
     dark: false,
 };
 
@@ -249,6 +253,20 @@ mod tests {
                 let distance = least_distance(tokens.warning, other);
                 assert!(distance > 0.15, "{other:?}: {distance}, dark {}", tokens.dark);
             }
+        }
+    }
+
+    #[test]
+    fn surer_answers_have_a_colour_of_their_own_far_from_that_of_doubtful_ones() {
+        for tokens in [&DARK, &LIGHT] {
+            let mut others = tokens.channels.to_vec();
+            others.extend([tokens.original, tokens.quantized, tokens.outlier, tokens.split]);
+            others.extend([tokens.clipped, tokens.error, tokens.warning, tokens.handle]);
+            for other in others {
+                let distance = least_distance(tokens.surer, other);
+                assert!(distance > 0.2, "{other:?}: {distance}, dark {}", tokens.dark);
+            }
+            assert!(least_distance(tokens.surer, tokens.changed) > 0.3);
         }
     }
 

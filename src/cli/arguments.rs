@@ -181,7 +181,7 @@ pub(super) struct EvaluateArguments {
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,
-    /// Print JSON instead of a table
+    /// Print JSON instead of a table; what data or outputs cannot tell (top1, agreement) is absent
     #[arg(long)]
     pub(super) json: bool,
     #[command(flatten)]

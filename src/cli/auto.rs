@@ -1,7 +1,7 @@
 //! `splitscope auto`: bits, splits and clipping of each layer, chosen for a budget or an accuracy.
 
 use super::arguments::AutoArguments;
-use super::output::{Table, check_place, to_json, write_whole};
+use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
 use super::pipeline;
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
@@ -191,7 +191,7 @@ fn settings_table(result: &AutoResult) -> Table {
         let scores = &setting.judged_on;
         let mut cells = vec![title, setting.bytes.to_string()];
         cells.extend(score(scores));
-        cells.push(format!("{:.2} %", scores.agreement * 100.0));
+        cells.push(percent_or_dash(scores.agreement));
         cells.push(decibels(scores.sqnr_db));
         cells.push(decibels(setting.chosen_on.sqnr_db));
         table.row(cells);

@@ -1,7 +1,7 @@
 //! `splitscope diff`: two networks side by side.
 
 use super::arguments::DiffArguments;
-use super::output::{Table, three_digits, to_json};
+use super::output::{Table, percent_or_dash, three_digits, to_json};
 use super::pipeline;
 use crate::difference::{
     Alike, LayerDifference, LayerSide, MatchedBy, NetworkDifference, WeightDifference, prepared_alike,
@@ -201,15 +201,15 @@ fn cells(layer: &LayerDifference) -> Vec<String> {
 }
 
 fn outputs_text(outputs: &Evaluation) -> String {
-    let mut line = format!(
-        "\n{} samples: same first answer {:.2} %",
-        outputs.samples,
-        outputs.agreement * 100.0
-    );
-    match outputs.sqnr_db {
-        Some(sqnr_db) if sqnr_db.is_finite() => line.push_str(&format!(" · outputs SQNR {sqnr_db:.1} dB")),
-        _ => line.push_str(" · outputs equal"),
-    }
+    let same = outputs
+        .agreement
+        .map(|share| format!("same first answer {}", percent_or_dash(Some(share))));
+    let sqnr = match outputs.sqnr_db {
+        Some(sqnr_db) if sqnr_db.is_finite() => format!("outputs SQNR {sqnr_db:.1} dB"),
+        _ => "outputs equal".to_owned(),
+    };
+    let parts: Vec<String> = same.into_iter().chain([sqnr]).collect();
+    let mut line = format!("\n{} samples: {}", outputs.samples, parts.join(" · "));
     if let (Some(one), Some(other)) = (outputs.float.top1, outputs.quantized.top1) {
         line.push_str(&format!(" · top-1 {:.2} % and {:.2} %", one * 100.0, other * 100.0));
     }

@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::EvaluateArguments;
-use super::output::{Table, check_place, to_json, write_whole};
+use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
 use super::pipeline;
 use crate::inference::{
     self, AtChance, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, SplitOnly, chance_level, run_oracle,
@@ -68,6 +68,18 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     }
 }
 
+/// What is said where outputs are no classes.
+const NO_CLASSES: &str = "the outputs are numbers, not classes, so there is no first answer to compare";
+
+/// The output SQNR; where it is not finite the outputs are equal, or cannot be compared.
+fn sqnr_text(sqnr_db: Option<f64>) -> String {
+    match sqnr_db {
+        Some(sqnr_db) if sqnr_db.is_finite() => format!("SQNR {sqnr_db:.1} dB"),
+        Some(_) => "outputs equal".to_owned(),
+        None => "SQNR unknown".to_owned(),
+    }
+}
+
 /// Writes outputs as a NumPy array `[samples, classes]`; of a text with a large vocabulary only those that are kept.
 fn write_logits(path: &Path, outputs: &Outputs) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
@@ -94,9 +106,19 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     row("perplexity", |metrics| metrics.perplexity, &|perplexity| {
         format!("{perplexity:.3}")
     });
-    let sqnr = match evaluation.sqnr_db {
-        Some(sqnr_db) if sqnr_db.is_finite() => format!("SQNR {sqnr_db:.1} dB"),
-        _ => "outputs equal".to_owned(),
+    let answers = match evaluation.agreement {
+        Some(agreement) => format!(
+            "same first answer {} · {}",
+            share(agreement),
+            sqnr_text(evaluation.sqnr_db)
+        ),
+        None => format!("output {} · {NO_CLASSES}", sqnr_text(evaluation.sqnr_db)),
+    };
+    // Without labels there is nothing to stand in the columns.
+    let rows = if float.top1.is_some() || float.perplexity.is_some() {
+        rows.text()
+    } else {
+        String::new()
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
@@ -105,12 +127,11 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));
     let at_chance = evaluation.at_chance.as_ref().map(at_chance_line);
     format!(
-        "{} · {samples} {unit} · {}\n{notes}\n{}{}\nsame first answer {} · {sqnr}\n{}{}{}",
+        "{} · {samples} {unit} · {}\n{notes}\n{}{}\n{answers}\n{}{}{}",
         data.name(),
         data.preprocessing(),
-        rows.text(),
+        rows,
         interval.unwrap_or_default(),
-        share(evaluation.agreement),
         split_only.unwrap_or_default(),
         oracle.unwrap_or_default(),
         at_chance.unwrap_or_default()
@@ -152,10 +173,13 @@ fn oracle_line(oracle: &OracleMetrics) -> String {
         .perplexity
         .map(|perplexity| format!("perplexity {perplexity:.3}, "));
     format!(
-        "Oracle OCS, splits chosen for each batch (a bound): {}{}same first answer {:.2} %\n",
+        "Oracle OCS, splits chosen for each batch (a bound): {}{}{}\n",
         top1.unwrap_or_default(),
         perplexity.unwrap_or_default(),
-        oracle.agreement * 100.0
+        match oracle.agreement {
+            Some(agreement) => format!("same first answer {}", percent_or_dash(Some(agreement))),
+            None => format!("output {}", sqnr_text(oracle.sqnr_db)),
+        }
     )
 }
 
@@ -173,11 +197,14 @@ fn interval_line(float: &Metrics, quantized: &Metrics) -> Option<String> {
 /// What the splits change by themselves, and on how many samples that was seen.
 fn split_only_line(split: &SplitOnly, unit: &str) -> String {
     format!(
-        "splits alone, without a grid: outputs move by {:.1e} at most ({:.1e} of the largest), same first answer {:.2} % \
+        "splits alone, without a grid: outputs move by {:.1e} at most ({:.1e} of the largest){} \
          · first {} {unit}\n",
         split.max_abs_difference,
         split.relative_difference,
-        split.agreement * 100.0,
+        split.agreement.map_or_else(String::new, |share| format!(
+            ", same first answer {}",
+            percent_or_dash(Some(share))
+        )),
         split.samples
     )
 }
@@ -198,7 +225,7 @@ mod tests {
             samples: 64,
             max_abs_difference: 2.5e-6,
             relative_difference: 1.25e-7,
-            agreement: 1.0,
+            agreement: Some(1.0),
         };
         assert_eq!(
             split_only_line(&split, "samples"),

@@ -57,6 +57,11 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
+/// A share as percent; a dash where there is none.
+pub(super) fn percent_or_dash(share: Option<f64>) -> String {
+    share.map_or_else(|| "–".to_owned(), |share| format!("{:.2} %", share * 100.0))
+}
+
 /// A table in aligned columns, the first column to the left, the others to the right.
 pub(super) struct Table {
     rows: Vec<Vec<String>>,

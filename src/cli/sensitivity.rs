@@ -1,7 +1,7 @@
 //! `splitscope sensitivity`: the outputs with one layer quantized at a time.
 
 use super::arguments::SensitivityArguments;
-use super::output::{Table, to_json};
+use super::output::{Table, percent_or_dash, to_json};
 use super::pipeline;
 use crate::format;
 use crate::inference::sweep::SweepSubject;
@@ -100,7 +100,7 @@ fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: us
             row.splits.to_string(),
             decibels(row.weight_sqnr_db),
             decibels(noise(row)),
-            format!("{:.2} %", row.agreement * 100.0),
+            percent_or_dash(row.agreement),
         ];
         cells.extend(show(&row.metrics));
         shown.row(cells);

@@ -230,7 +230,7 @@ mod tests {
                 top1: Some(top1),
                 ..Metrics::default()
             },
-            agreement: 1.0,
+            agreement: Some(1.0),
             sqnr_db: None,
             overhead: SweepOverhead {
                 weights: 1.0 + expand_ratio,

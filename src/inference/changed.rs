@@ -209,7 +209,7 @@ mod tests {
         let lost = evaluation.float.top1.unwrap() - evaluation.quantized.top1.unwrap();
         assert!(verdicts.broken > verdicts.mended);
         assert!((lost * 200.0 - (verdicts.broken as f64 - verdicts.mended as f64)).abs() < 1e-9);
-        assert!((evaluation.agreement - (1.0 - changed.count() as f64 / 200.0)).abs() < 1e-12);
+        assert!((evaluation.agreement.unwrap() - (1.0 - changed.count() as f64 / 200.0)).abs() < 1e-12);
     }
 
     #[test]

@@ -37,10 +37,13 @@ pub struct Evaluation {
     pub float: Metrics,
     /// The quantized network.
     pub quantized: Metrics,
-    /// Fraction of samples with the same first answer.
-    pub agreement: f64,
+    /// Fraction of samples with the same first answer. `None` where the outputs are not one number for each of several classes
+    /// (a single number, a map): they have no first answer, and `sqnr_db` is what tells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// 95 % confidence interval of `agreement` (Wilson 1927), low and high.
-    pub agreement_interval: [f64; 2],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement_interval: Option<[f64; 2]>,
     /// `10 log10(sum float^2 / sum (float - quantized)^2)` over all outputs that are kept, decibels; infinite when equal (null
     /// in JSON).
     pub sqnr_db: Option<f64>,
@@ -78,7 +81,7 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         float: metrics(float, data),
         quantized: metrics(quantized, data),
         agreement,
-        agreement_interval: wilson_interval(agreement, samples),
+        agreement_interval: agreement.map(|share| wilson_interval(share, samples)),
         sqnr_db: sqnr_db(&float.logits, &quantized.logits),
         sqnr_db_interval: sqnr_interval(float, quantized, block),
         split_only: None,
@@ -87,11 +90,11 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
     }
 }
 
-/// Fraction of the samples of both runs with the same first answer.
-pub(super) fn agreement(one: &Outputs, other: &Outputs) -> f64 {
+/// Fraction of the samples of both runs with the same first answer; `None` where the outputs are no classes.
+pub(super) fn agreement(one: &Outputs, other: &Outputs) -> Option<f64> {
     let samples = one.samples.min(other.samples);
     let same = |row: &usize| one.first_answer(*row) == other.first_answer(*row);
-    share((0..samples).filter(same).count(), samples)
+    (one.classification && other.classification).then(|| share((0..samples).filter(same).count(), samples))
 }
 
 /// Metrics of one run on `data`.

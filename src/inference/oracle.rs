@@ -17,7 +17,8 @@ pub struct OracleMetrics {
     #[serde(flatten)]
     pub metrics: Metrics,
     /// As [`Evaluation::agreement`].
-    pub agreement: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// As [`Evaluation::sqnr_db`].
     pub sqnr_db: Option<f64>,
 }

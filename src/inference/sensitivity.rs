@@ -25,8 +25,9 @@ pub struct LayerSensitivity {
     /// Metrics of the network; empty without labels.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Fraction of samples with the same first answer as the float network.
-    pub agreement: f64,
+    /// Fraction of samples with the same first answer as the float network; see [`super::Evaluation::agreement`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Signal to noise of the outputs against the float network, decibels; see [`super::Evaluation::sqnr_db`].
     pub sqnr_db: Option<f64>,
 }

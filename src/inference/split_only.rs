@@ -21,8 +21,9 @@ pub struct SplitOnly {
     pub max_abs_difference: f64,
     /// The same as a share of the largest |output|.
     pub relative_difference: f64,
-    /// Fraction of samples with the same first answer.
-    pub agreement: f64,
+    /// Fraction of samples with the same first answer; see [`super::Evaluation::agreement`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
 }
 
 /// Runs the splits of `plan` without a grid on the first samples of `data` and compares with `float`, the outputs of the
@@ -98,7 +99,7 @@ mod tests {
         let found = difference(&outputs(&[1.0, -4.0, 2.0, 0.0]), &outputs(&[1.5, -4.0]));
         assert_eq!(
             (found.samples, found.max_abs_difference, found.agreement),
-            (1, 0.5, 1.0)
+            (1, 0.5, Some(1.0))
         );
         assert_eq!(found.relative_difference, 0.125);
         let broken = difference(&outputs(&[1.0, 2.0]), &outputs(&[f32::NAN, 2.0]));
@@ -124,7 +125,7 @@ mod tests {
         let split = plan(&network, &recipe(0.1), None, &progress).unwrap();
         let found = split_only_difference(&network, &split, &data, &float, &progress).unwrap();
         let found = found.unwrap();
-        assert_eq!((found.samples, found.agreement), (64, 1.0));
+        assert_eq!((found.samples, found.agreement), (64, Some(1.0)));
         assert!(
             found.max_abs_difference > 0.0 && found.relative_difference < 1e-5,
             "{found:?}"

@@ -8,8 +8,8 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, PoisonError};
 use std::thread::available_parallelism;
 
-/// Pools kept while no job needs them: more jobs than this at once are rare.
-const MOST_IDLE: usize = 8;
+/// Pools kept while no job needs them: each has a sleeping thread a core, and new threads are made in less than a millisecond.
+const MOST_IDLE: usize = 2;
 
 static POOLS: Mutex<Pools> = Mutex::new(Pools::new());
 
@@ -112,6 +112,18 @@ mod tests {
         }
         pools.put_back(one);
         assert_eq!(pools.idle.len(), 1);
+    }
+
+    #[test]
+    fn two_pools_at_most_are_kept_for_the_next_jobs() {
+        let mut pools = Pools::new();
+        let taken: Vec<ThreadPool> = (0..5).filter_map(|_| pools.take()).collect();
+        assert_eq!(taken.len(), 5);
+        for pool in taken {
+            pools.put_back(pool);
+        }
+        let sleeping: usize = pools.idle.iter().map(ThreadPool::current_num_threads).sum();
+        assert_eq!(sleeping, 2 * available_threads());
     }
 
     #[test]

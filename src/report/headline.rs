@@ -151,10 +151,14 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
             Some(evaluation) => writeln!(
                 text,
                 "<td>{}</td><td>{}</td></tr>",
-                percent(evaluation.agreement),
+                evaluation.agreement.map_or_else(|| "–".to_owned(), percent),
                 evaluation.sqnr_db.map_or_else(|| "unknown".to_owned(), decibels)
             ),
-            None => writeln!(text, "<td>100 %</td><td>∞ dB</td></tr>"),
+            None => writeln!(
+                text,
+                "<td>{}</td><td>∞ dB</td></tr>",
+                evaluation.agreement.map_or("–", |_| "100 %")
+            ),
         };
     }
     let unit = if accuracy.is_text { "tokens" } else { "samples" };

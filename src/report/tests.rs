@@ -90,8 +90,8 @@ fn a_text_is_told_by_perplexity_and_without_labels_answers_are_compared() {
             perplexity: perplexity.map(|perplexity| perplexity + 1.0),
             ..Metrics::default()
         },
-        agreement: 0.75,
-        agreement_interval: [0.63, 0.84],
+        agreement: Some(0.75),
+        agreement_interval: Some([0.63, 0.84]),
         sqnr_db: Some(f64::INFINITY),
         sqnr_db_interval: None,
         split_only: None,

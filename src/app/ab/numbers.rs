@@ -111,7 +111,7 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
         Line {
             what: "Agreement",
             help: "Share of samples with the same first answer as the float network.",
-            sides: evaluated(|found| Some(percent_value(found.agreement, Some(found.agreement_interval)))),
+            sides: evaluated(|found| Some(percent_value(found.agreement?, found.agreement_interval))),
             difference: points,
             better: 1.0,
         },

@@ -2,7 +2,7 @@
 
 use crate::app::preview::class_name;
 use crate::app::text::{self, note};
-use crate::app::theme::{faded, tokens};
+use crate::app::theme::{Tokens, faded, tokens};
 use crate::inference::{Dataset, TokenLosses};
 use crate::session::{Evaluated, OpenNetwork};
 use egui::{Align2, Color32, FontId, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
@@ -85,8 +85,8 @@ impl LossesPanel {
                  gave it a half, 4.6 at one in a hundred.",
             );
             for (color, meaning) in [
-                (colors.changed, "surprises this recipe more than float"),
-                (colors.split, "less"),
+                (tint_of(colors, 1.0), "surprises this recipe more than float"),
+                (tint_of(colors, -1.0), "less"),
             ] {
                 crate::app::plot::swatch(ui, color, meaning, "The stronger, the greater the difference; full from 3 nats on.");
             }
@@ -187,10 +187,14 @@ fn line_ui(ui: &mut Ui, data: &Dataset, losses: &TokenLosses, line: &Range<usize
     }
 }
 
+/// The full colour for a difference of that sign.
+fn tint_of(colors: &Tokens, difference: f32) -> Color32 {
+    if difference > 0.0 { colors.changed } else { colors.surer }
+}
+
 /// The colour for a difference of losses; `None` where there is next to none.
 fn tint(ui: &Ui, difference: f32) -> Option<Color32> {
-    let colors = tokens(ui);
-    let color = if difference > 0.0 { colors.changed } else { colors.split };
+    let color = tint_of(tokens(ui), difference);
     let share = (difference.abs() / FULL).min(1.0);
     (difference.abs() >= LEAST).then(|| faded(color, 0.12 + 0.68 * share))
 }
@@ -222,6 +226,7 @@ fn describe(data: &Dataset, losses: &TokenLosses, sample: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::theme::tokens_of;
 
     #[test]
     fn lines_end_at_line_ends_and_spaces_and_lose_no_character() {
@@ -230,6 +235,16 @@ mod tests {
         let shown: Vec<String> = lines.iter().map(|line| text[line.clone()].iter().collect()).collect();
         assert_eq!(shown, ["To be, or ", "not to ", "be:↵", "that"]);
         assert_eq!(lines.iter().map(ExactSizeIterator::len).sum::<usize>(), text.len());
+    }
+
+    #[test]
+    fn no_tint_is_the_colour_of_a_split() {
+        for dark in [false, true] {
+            let colors = tokens_of(dark);
+            let tints = [1.0, -1.0].map(|difference| tint_of(colors, difference));
+            assert_eq!(tints, [colors.changed, colors.surer]);
+            assert!(!tints.contains(&colors.split));
+        }
     }
 
     #[test]

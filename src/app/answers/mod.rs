@@ -6,6 +6,7 @@ mod continuation;
 mod losses;
 
 use super::Outbox;
+use super::look_only::look_only_ui;
 use super::preview::{Samples, data_buttons_ui, job_ui};
 use super::text::note;
 use crate::session::{Kind, OpenNetwork, RunState, Session};
@@ -43,7 +44,12 @@ impl AnswersPanel {
         if text {
             self.pages_ui(ui);
         }
+        let look_only = look_only_ui(ui, &open.original.network);
         match open.run_state(session.limit()) {
+            RunState::NoData if look_only => {
+                data_buttons_ui(ui, &[], out);
+                return;
+            }
             RunState::CannotRun(reason) => {
                 let what = format!("The network can't be run, so it has no answers: {reason}.");
                 ui.add(egui::Label::new(what).wrap());

@@ -89,7 +89,8 @@ fn settings_ui(ui: &mut Ui, result: &AutoResult) {
                 });
                 ui.label(text::full_count(setting.bytes));
                 ui.label(show(&setting.judged_on));
-                ui.label(text::percent(setting.judged_on.agreement));
+                let agreement = setting.judged_on.agreement;
+                ui.label(agreement.map_or_else(|| "–".to_owned(), text::percent));
                 ui.label(setting.judged_on.sqnr_db.map_or_else(|| "–".to_owned(), text::decibels));
                 ui.end_row();
             };

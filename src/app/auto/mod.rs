@@ -3,6 +3,7 @@
 mod found;
 
 use super::Outbox;
+use super::look_only::look_only_ui;
 use super::preview::job_ui;
 use super::switches::Switches;
 use super::text::{self, note};
@@ -45,6 +46,9 @@ impl Default for AutoPanel {
 impl AutoPanel {
     /// Draws the goal, what may be chosen, the progress and what was found.
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        if look_only_ui(ui, &open.original.network) {
+            return;
+        }
         if let RunState::CannotRun(reason) = open.run_state(session.limit()) {
             let text = format!("The network can't be run, so nothing can be chosen by its answers: {reason}.");
             ui.add(egui::Label::new(text).wrap());

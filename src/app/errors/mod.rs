@@ -6,6 +6,7 @@ mod sensitivity;
 use super::Outbox;
 use super::text::note;
 use super::waiting::{failure_ui, waiting_ui};
+use crate::network::Support;
 use crate::session::{Kind, OpenNetwork, Session};
 use egui::{Label, ScrollArea, Ui};
 
@@ -44,12 +45,13 @@ fn curves_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, ou
         (Some((key, found)), None) => curves::curves_ui(ui, open, key, found, height, out),
         (None, None) => {
             let layer = open.original.network.layers.get(open.selected());
-            match layer {
+            match layer.map(|layer| &layer.support) {
                 None => {
                     ui.label("This network has no layer with weights.");
                 }
-                Some(layer) if !layer.support.can_quantize() => {
-                    ui.label("This layer can only be looked at: it has no error.");
+                Some(Support::View(reason)) => {
+                    let what = format!("This layer can only be looked at, so it has no error: {reason}.");
+                    ui.add(Label::new(what).wrap());
                 }
                 Some(_) => {
                     let what = "Computing the error curves…";

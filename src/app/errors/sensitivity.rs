@@ -136,15 +136,17 @@ fn figure(ui: &Ui, open: &OpenNetwork, rows: &[&LayerSensitivity], most: f64) ->
 
 fn hover_text(row: &LayerSensitivity) -> String {
     let mut lines = format!(
-        "{}\nweights {}, input {}, {}\nSQNR of its weights {}, of the outputs {}\nsame first answer as float: {}",
+        "{}\nweights {}, input {}, {}\nSQNR of its weights {}, of the outputs {}",
         row.name,
         text::bits(row.weight_bits),
         text::bits(row.activation_bits),
         text::plural(row.splits as u64, "split", "splits"),
         text::decibels(row.weight_sqnr_db),
         text::decibels(decibels(row)),
-        text::percent(row.agreement),
     );
+    if let Some(agreement) = row.agreement {
+        lines += &format!("\nsame first answer as float: {}", text::percent(agreement));
+    }
     if let Some(top1) = row.metrics.top1 {
         lines += &format!(
             "\ntop-1 {} of {}",

@@ -48,9 +48,9 @@ fn split_result_ui(ui: &mut Ui, found: &SplitOnly) {
     let most = text::three_digits(found.max_abs_difference);
     let share = text::three_digits(found.relative_difference);
     let details = format!(
-        "On {}: {share} of the largest output, and the first answer is the same for {}.\n{CHECK_HELP}",
+        "On {}: {share} of the largest output{}.\n{CHECK_HELP}",
         text::plural(found.samples as u64, "sample", "samples"),
-        text::percent(found.agreement),
+        same_answer(found.agreement, ", and the first answer is the same for "),
     );
     ui.label(note(format!("splitting alone changes the outputs by at most {most}")))
         .on_hover_text(details);
@@ -81,14 +81,26 @@ fn oracle_value(oracle: &OracleMetrics) -> String {
     match (oracle.metrics.top1, oracle.metrics.perplexity) {
         (Some(top1), _) => text::percent(top1),
         (None, Some(perplexity)) => format!("perplexity {perplexity:.2}"),
-        (None, None) => format!("agreement {}", text::percent(oracle.agreement)),
+        (None, None) => match (oracle.agreement, oracle.sqnr_db) {
+            (Some(agreement), _) => format!("agreement {}", text::percent(agreement)),
+            (None, sqnr_db) => format!(
+                "output SQNR {}",
+                sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels)
+            ),
+        },
     }
 }
 
 fn oracle_details(oracle: &OracleMetrics) -> String {
     let interval = super::interval(&oracle.metrics).map_or_else(String::new, |text| format!("{text}\n"));
-    let agreement = text::percent(oracle.agreement);
-    format!("{interval}The same first answer as the float network for {agreement}.\n{ORACLE_HELP}")
+    let agreement = same_answer(oracle.agreement, "The same first answer as the float network for ");
+    let end = if agreement.is_empty() { "" } else { ".\n" };
+    format!("{interval}{agreement}{end}{ORACLE_HELP}")
+}
+
+/// How often the first answer is the same, behind `words`; nothing where the outputs are no classes.
+fn same_answer(agreement: Option<f64>, words: &str) -> String {
+    agreement.map_or_else(String::new, |share| format!("{words}{}", text::percent(share)))
 }
 
 /// The job with its progress, or that it waits for another.

@@ -9,6 +9,7 @@ pub(super) use samples::{Samples, class_name};
 
 use super::Outbox;
 use super::command::Command;
+use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
 use crate::inference::{Evaluation, Metrics};
@@ -29,13 +30,20 @@ impl PreviewPanel {
         // The height that was chosen, whatever there is to show: the plots above must not jump.
         ui.set_min_height(ui.available_height());
         accuracy_ui(ui, &mut self.reading, session, open, out);
+        let look_only = look_only_ui(ui, &open.original.network);
         match open.run_state(session.limit()) {
             RunState::CannotRun(reason) => {
                 ui.add(egui::Label::new(format!("The network can't be run: {reason}.")).wrap());
-                ui.label(note("Its weights can still be looked at, split and exported."));
+                if !look_only {
+                    ui.label(note("Its weights can still be looked at, split and exported."));
+                }
             }
             RunState::NoData => {
-                no_data_ui(ui, out);
+                if look_only {
+                    data_buttons_ui(ui, &[Command::TryPicture], out);
+                } else {
+                    no_data_ui(ui, out);
+                }
                 self.samples.ui(ui, open, out);
             }
             _ => {
@@ -129,10 +137,12 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
             }
         }
         _ => {
-            let [low, high] = evaluation.agreement_interval.map(|end| end * 100.0);
-            let shown = format!("agreement {}", text::percent(evaluation.agreement));
-            ui.label(number(shown, ui.visuals().strong_text_color()))
-                .on_hover_text(format!("95 % interval: {low:.1} % to {high:.1} %\n{explanation}"));
+            if let (Some(agreement), Some(interval)) = (evaluation.agreement, evaluation.agreement_interval) {
+                let [low, high] = interval.map(|end| end * 100.0);
+                let shown = format!("agreement {}", text::percent(agreement));
+                ui.label(number(shown, ui.visuals().strong_text_color()))
+                    .on_hover_text(format!("95 % interval: {low:.1} % to {high:.1} %\n{explanation}"));
+            }
         }
     }
     let changed = text::plural(evaluated.preview.changed as u64, "answer changed", "answers changed");
@@ -176,13 +186,20 @@ fn plain_ui(ui: &mut Ui, open: &OpenNetwork, value: &str) {
 
 /// Agreement and SQNR of the outputs, each with where it would lie on other samples of the same kind.
 fn agreement_and_sqnr(evaluation: &Evaluation) -> String {
-    let [low, high] = evaluation.agreement_interval.map(|end| end * 100.0);
-    let agreement = text::percent(evaluation.agreement);
+    let agreement = match (evaluation.agreement, evaluation.agreement_interval) {
+        (Some(agreement), Some([low, high])) => format!(
+            "The same first answer as the float network: {} ({:.1} to {:.1})\n",
+            text::percent(agreement),
+            low * 100.0,
+            high * 100.0
+        ),
+        _ => String::new(),
+    };
     let sqnr = evaluation.sqnr_db.map_or_else(|| "∞ dB".to_owned(), text::decibels);
     let range = evaluation.sqnr_db_interval;
     let range = range.map_or_else(String::new, |[low, high]| format!(" ({low:.1} to {high:.1})"));
     format!(
-        "The same first answer as the float network: {agreement} ({low:.1} to {high:.1})\nOutput SQNR: {sqnr}{range}\n\
+        "{agreement}Output SQNR: {sqnr}{range}\n\
          In brackets the 95 % intervals for this number of samples."
     )
 }

@@ -7,6 +7,7 @@ mod table;
 
 use super::Outbox;
 use super::command::Command;
+use super::look_only::look_only_ui;
 use super::preview::{data_buttons_ui, job_ui};
 use super::text::{self, note};
 use super::theme::tokens;
@@ -35,6 +36,9 @@ pub(super) struct SweepPanel {
 impl SweepPanel {
     /// Draws the values to try, the progress, and the rows as a plot and as a table.
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+        if look_only_ui(ui, &open.original.network) {
+            return;
+        }
         match open.run_state(session.limit()) {
             RunState::CannotRun(reason) => {
                 ui.add(

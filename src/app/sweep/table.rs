@@ -3,12 +3,20 @@
 use super::{added_percent, describe, score_text};
 use crate::app::text;
 use crate::inference::sweep::{Score, SweepRow};
-use egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo};
+use egui::{Align, Color32, Label, Layout, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo};
 use egui_extras::{Column, TableBuilder};
 
 const ROW_HEIGHT: f32 = 20.0;
-/// Width from which all columns are shown, points.
-const ALL: f32 = 540.0;
+/// Points between columns.
+const GAP: f32 = 10.0;
+/// Columns that are left out where there is no room, the first first; the row's tooltip tells them.
+const SPARED: [Field; 5] = [
+    Field::Size,
+    Field::Sqnr,
+    Field::ActivationBits,
+    Field::Added,
+    Field::Ratio,
+];
 
 /// What a column shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +32,8 @@ enum Field {
 }
 
 impl Field {
-    /// The columns that fit into `width` points.
-    fn of_width(width: f32, score: Score) -> Vec<Self> {
+    /// All columns, in their order.
+    fn all(score: Score) -> Vec<Self> {
         let all = [
             Self::WeightBits,
             Self::Ratio,
@@ -36,12 +44,34 @@ impl Field {
             Self::Added,
             Self::Size,
         ];
-        let fits = |field: &Self| match field {
-            Self::Sqnr => score != Score::Sqnr && width >= ALL,
-            Self::Size => width >= ALL,
-            _ => true,
+        let wanted = |field: &Self| *field != Self::Sqnr || score != Score::Sqnr;
+        all.into_iter().filter(wanted).collect()
+    }
+
+    /// Those of `columns`, each with the width that it needs, that fit into `room` points side by side.
+    fn fitting(mut columns: Vec<(Self, f32)>, room: f32) -> Vec<(Self, f32)> {
+        for spared in SPARED {
+            if needed(&columns) <= room {
+                break;
+            }
+            columns.retain(|(field, _)| *field != spared);
+        }
+        columns
+    }
+
+    /// Points that the title and the longest text of the column take.
+    fn needs(self, ui: &Ui, rows: &[SweepRow], score: Score) -> f32 {
+        let font = TextStyle::Small.resolve(ui.style());
+        let width = |text: String| {
+            let text = ui.painter().layout_no_wrap(text, font.clone(), Color32::PLACEHOLDER);
+            text.size().x
         };
-        all.into_iter().filter(fits).collect()
+        let title = width(self.title(score).to_owned());
+        let widest = rows
+            .iter()
+            .map(|row| width(self.text(row, score)))
+            .fold(title, f32::max);
+        widest.ceil() + 2.0
     }
 
     fn title(self, score: Score) -> &'static str {
@@ -75,17 +105,6 @@ impl Field {
             Self::Sqnr => "Strength of the outputs over strength of their error against the float network.",
             Self::Added => "Weights that the splits add.",
             Self::Size => "Bits of all parameters as a share of the float network's.",
-        }
-    }
-
-    fn width(self) -> Option<f32> {
-        match self {
-            Self::WeightBits => Some(34.0),
-            Self::Ratio | Self::ActivationBits => Some(42.0),
-            Self::Clip => None,
-            Self::Score => Some(92.0),
-            Self::Sqnr | Self::Added => Some(62.0),
-            Self::Size => Some(56.0),
         }
     }
 
@@ -124,9 +143,39 @@ impl Field {
     }
 }
 
+/// Points that columns side by side take.
+fn needed(columns: &[(Field, f32)]) -> f32 {
+    columns.iter().map(|(_, width)| width + GAP).sum()
+}
+
+/// Every column of a row with its title: what a narrow table leaves out.
+fn in_full(row: &SweepRow, score: Score) -> String {
+    let line = |field: Field| format!("{}: {}\n", field.title(score), field.text(row, score));
+    Field::all(score).into_iter().map(line).collect::<String>() + "A click takes this recipe."
+}
+
 /// Draws the table into all that is left; tells the row that was clicked. `taken` is the row of the present recipe.
 pub(super) fn table_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Option<usize>) -> Option<usize> {
-    let fields = Field::of_width(ui.available_width(), score);
+    let room = ui.available_width() - ui.spacing().scroll.allocated_width();
+    let columns = Field::all(score).into_iter();
+    let columns = columns.map(|field| (field, field.needs(ui, rows, score))).collect();
+    let columns = Field::fitting(columns, room);
+    if needed(&columns) <= room {
+        return columns_ui(ui, rows, score, taken, &columns);
+    }
+    let area = ScrollArea::horizontal().id_salt("sweep columns").auto_shrink(false);
+    area.show(ui, |ui| columns_ui(ui, rows, score, taken, &columns)).inner
+}
+
+fn columns_ui(
+    ui: &mut Ui,
+    rows: &[SweepRow],
+    score: Score,
+    taken: Option<usize>,
+    columns: &[(Field, f32)],
+) -> Option<usize> {
+    ui.spacing_mut().item_spacing.x = GAP;
+    let fields: Vec<Field> = columns.iter().map(|(field, _)| *field).collect();
     let best: Vec<Option<f64>> = fields.iter().map(|field| field.best(rows, score)).collect();
     let mut clicked = None;
     let mut table = TableBuilder::new(ui)
@@ -136,10 +185,10 @@ pub(super) fn table_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Opti
         .cell_layout(Layout::right_to_left(Align::Center))
         .auto_shrink(false)
         .min_scrolled_height(0.0);
-    for field in &fields {
-        table = table.column(match field.width() {
-            Some(width) => Column::exact(width).clip(true),
-            None => Column::remainder().at_least(60.0).clip(true),
+    for (field, width) in columns {
+        table = table.column(match field {
+            Field::Clip => Column::remainder().at_least(*width),
+            _ => Column::exact(*width),
         });
     }
     table
@@ -161,7 +210,7 @@ pub(super) fn table_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Opti
                     let value = field.value(row, score).map(|(value, _)| value);
                     line.col(|ui| cell_ui(ui, *field, row, score, value.is_some() && value == *best));
                 }
-                if line.response().on_hover_text("Take this recipe.").clicked() {
+                if line.response().on_hover_text(in_full(row, score)).clicked() {
                     clicked = Some(place);
                 }
             });
@@ -192,7 +241,7 @@ mod tests {
                 top1: Some(top1),
                 ..crate::inference::Metrics::default()
             },
-            agreement: 1.0,
+            agreement: Some(1.0),
             sqnr_db: Some(sqnr_db),
             overhead: SweepOverhead {
                 weights,
@@ -211,6 +260,24 @@ mod tests {
         assert_eq!(best(Field::Sqnr), Some(12.0));
         assert_eq!(best(Field::Added), Some(1.0));
         assert_eq!(best(Field::Clip), None);
+    }
+
+    #[test]
+    fn a_narrow_table_drops_whole_columns_and_its_tooltip_tells_them() {
+        let all: Vec<(Field, f32)> = Field::all(Score::Top1).into_iter().map(|field| (field, 50.0)).collect();
+        let of = |room: f32| -> Vec<Field> {
+            let columns = Field::fitting(all.clone(), room);
+            columns.into_iter().map(|(field, _)| field).collect()
+        };
+        assert_eq!(of(8.0 * (50.0 + GAP)).len(), 8);
+        let six = of(6.5 * (50.0 + GAP));
+        assert!(six.len() == 6 && !six.contains(&Field::Size) && !six.contains(&Field::Sqnr));
+        // What names a row and what came of it stay, and scroll sideways where even they have no room.
+        assert_eq!(of(0.0), [Field::WeightBits, Field::Clip, Field::Score]);
+        let told = in_full(&row(0.5, 12.0, 1.05), Score::Top1);
+        for part in ["Added: +5.0 %", "SQNR: 12.0 dB", "Size: 10.0 %", "Act.: "] {
+            assert!(told.contains(part), "{told}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ const ROUNDS: usize = 4;
 const PROBES: usize = 12;
 /// Budgets nearer to each other than that share are as good as equal.
 const NEAR: f64 = 1.005;
+/// Why an accuracy cannot be the goal where the outputs are no classes.
+const NO_CLASSES: &str = "the outputs are numbers, not classes: no answer is right or wrong; give a budget instead";
 
 /// Chooses bits, ratio and clip of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
 /// ones stay float. The same input gives the same result.
@@ -49,7 +51,7 @@ pub fn auto(
     // Of equal ones the first: choices by layers before the uniform setting.
     let good = candidates
         .iter()
-        .filter(|(_, setting)| setting.chosen_on.accuracy() >= least_accuracy);
+        .filter(|(_, setting)| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy);
     let best = good.min_by(|a, b| a.1.chosen_on.noise().total_cmp(&b.1.chosen_on.noise()));
     let (origin, mut chosen) = best.unwrap_or(&candidates[0]).clone();
     progress.start(3, "Judging on other samples");
@@ -102,6 +104,9 @@ impl<'a> Search<'a> {
             base_bits.ok_or_else(|| out_of_reach("weights are float in the recipe: choose their bits, 2 to 8"))?;
         if options.bits.is_empty() || options.clips.is_empty() {
             return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
+        }
+        if matches!(options.goal, Goal::Accuracy(_)) && !subject.choose.float.classification {
+            return Err(out_of_reach(NO_CLASSES));
         }
         let network = subject.network;
         let plain = plan(network, &base, subject.activations, &progress.part())?;
@@ -277,8 +282,11 @@ impl<'a> Search<'a> {
             progress.start(PROBES as u64, format!("Trying {budget} bytes"));
             progress.advance(probe as u64);
             let tried = self.try_out(&taken, progress)?;
-            highest = highest.max(tried.chosen_on.accuracy());
-            if tried.chosen_on.accuracy() >= accuracy {
+            let Some(reached) = tried.chosen_on.accuracy() else {
+                return Err(InferenceError::OutOfReach(NO_CLASSES.to_owned()));
+            };
+            highest = highest.max(reached);
+            if reached >= accuracy {
                 high = tried.bytes.min(budget);
                 best = Some(tried);
             } else if best.is_none() {

@@ -15,8 +15,9 @@ pub struct Scores {
     /// Metrics; empty without labels.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Fraction of samples with the same first answer as the float network.
-    pub agreement: f64,
+    /// Fraction of samples with the same first answer as the float network; see [`crate::inference::Evaluation::agreement`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Signal to noise of the outputs against the float network, decibels; see [`crate::inference::Evaluation::sqnr_db`].
     pub sqnr_db: Option<f64>,
 }
@@ -110,9 +111,10 @@ impl Scores {
         }
     }
 
-    /// Right answers where there are labels, else answers that are the float network's; a share.
-    pub fn accuracy(&self) -> f64 {
-        self.metrics.top1.unwrap_or(self.agreement)
+    /// Right answers where there are labels, else answers that are the float network's; a share. `None` where the outputs are no
+    /// classes.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.metrics.top1.or(self.agreement)
     }
 
     /// Noise as a share of the outputs' power; infinite where it is unknown.

@@ -30,7 +30,10 @@ fn the_fashion_demo_is_as_accurate_as_its_training_said() {
     assert_eq!((evaluation.samples, outputs.classes), (1000, 10));
     assert_eq!(evaluation.float.top1, Some(0.942));
     assert!(evaluation.float.top5 > Some(0.99));
-    assert_eq!((evaluation.agreement, evaluation.sqnr_db), (1.0, Some(f64::INFINITY)));
+    assert_eq!(
+        (evaluation.agreement, evaluation.sqnr_db),
+        (Some(1.0), Some(f64::INFINITY))
+    );
     assert_eq!(evaluation.float.perplexity, None);
 }
 

@@ -215,7 +215,7 @@ impl SweepSetting {
             number(row.metrics.top5),
             number(row.metrics.nats_per_token),
             number(row.metrics.perplexity),
-            row.agreement.to_string(),
+            number(row.agreement),
             number(row.sqnr_db),
             row.overhead.weights.to_string(),
             number(row.overhead.activations),
@@ -321,7 +321,7 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
             // It needs the losses of all tokens, which a row does not hold.
             perplexity_interval: None,
         },
-        agreement: number(&text, "agreement")?,
+        agreement: optional(&text, "agreement")?,
         sqnr_db: optional(&text, "sqnr_db")?,
         overhead: SweepOverhead {
             weights: number(&text, "weights_overhead")?,

@@ -15,8 +15,9 @@ pub struct SweepRow {
     /// Metrics of the quantized network.
     #[serde(flatten)]
     pub metrics: Metrics,
-    /// Fraction of samples with the same first answer as the float network.
-    pub agreement: f64,
+    /// Fraction of samples with the same first answer as the float network; see [`crate::inference::Evaluation::agreement`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agreement: Option<f64>,
     /// Signal to noise of the outputs against the float network, decibels; see [`crate::inference::Evaluation::sqnr_db`].
     pub sqnr_db: Option<f64>,
     /// What the setting costs.

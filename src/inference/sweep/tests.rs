@@ -23,7 +23,7 @@ pub(super) fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRo
             top1_interval: Some(crate::inference::evaluate::wilson_interval(top1, 100)),
             ..Metrics::default()
         },
-        agreement: 0.9,
+        agreement: Some(0.9),
         sqnr_db: Some(12.5),
         overhead: SweepOverhead {
             weights: 1.0 + expand_ratio,
@@ -161,7 +161,7 @@ fn finished_rows_are_not_run_again_unless_they_are_of_other_samples() {
     let known = SweepRow {
         recipe: recipes[1].clone(),
         samples: SAMPLES,
-        agreement: 0.123,
+        agreement: Some(0.123),
         ..row(8, 0.0, "none", 0.5)
     };
     let other_samples = SweepRow {
@@ -187,7 +187,7 @@ fn finished_rows_are_not_run_again_unless_they_are_of_other_samples() {
     let rows = rows.unwrap();
     assert_eq!(computed, recipes[..1]);
     assert_eq!(rows[1], known);
-    assert_ne!(rows[0].agreement, 0.123);
+    assert_ne!(rows[0].agreement, Some(0.123));
 }
 
 #[test]
