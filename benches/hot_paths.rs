@@ -2,11 +2,10 @@
 //!
 //! `cargo bench --bench hot_paths` prints each time and its throughput in elements a second.
 //!
-//! Where the time goes (2 cores of a Zen 4, AVX-512): the statistics pass waits for memory, at six tenths of the plain sum's
-//! bandwidth; neither fused multiply-adds nor more accumulators change that. Histograms and threshold searches are bound by
-//! counting, one load and one store an element (half of the histogram's time; the other half finds the slots in f64). After
-//! that the MSE search measures three candidates on all weights, and a plan with splits waits for the pages of the expanded
-//! tensor, which it writes once for the threshold and once for the grid: a buffer that is kept would be next.
+//! Where the time goes: the statistics pass waits for memory, at two thirds of the plain sum's bandwidth. Histograms and threshold
+//! searches are bound by counting, one load and one store an element (half of the histogram's time; the other half finds the
+//! slots in f64). After that the MSE search measures three candidates on all weights. A plan with splits writes the expanded
+//! tensor once for the threshold and once for the grid, to memory that its layers use in turn.
 
 #![allow(dead_code, reason = "each bench uses its own part of what they share")]
 
