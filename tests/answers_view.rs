@@ -6,15 +6,15 @@
     reason = "a test that cannot go on has failed"
 )]
 
+#[path = "common/single_output.rs"]
+mod single_output;
 #[path = "common/window.rs"]
 mod window;
 
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
-use prost::Message as _;
+use single_output::with_a_single_output;
 use splitscope::inference::ChangedAnswers;
-use splitscope::onnx::build::{int_attribute, ints_attribute, node};
-use splitscope::onnx::{ModelProto, write_file};
 use splitscope::session::Action;
 use window::{Window, builder, click, open_text, open_with, session, settle, texts};
 
@@ -67,25 +67,10 @@ fn without_labels_nobody_says_what_is_right() {
     assert_eq!(texts(&window, "no labels").len(), 1);
 }
 
-/// The Fashion network with one number for a picture: its largest logit.
-fn with_a_single_output(folder: &std::path::Path) -> String {
-    let bytes = include_bytes!("../assets/fashion_resnet.onnx");
-    let mut model = ModelProto::decode(&bytes[..]).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    let axes = vec![ints_attribute("axes", [1]), int_attribute("keepdims", 1)];
-    let logits = graph.output[0].name().to_owned();
-    graph.node.push(node("ReduceMax", "largest", [logits], ["score"], axes));
-    graph.output[0].name = Some("score".to_owned());
-    graph.output[0].r#type = None;
-    let path = folder.join("single.onnx");
-    write_file(&model, &path).unwrap();
-    path.display().to_string()
-}
-
 #[test]
 fn a_single_number_is_no_class_and_is_judged_by_how_far_it_moves() {
     let folder = tempfile::tempdir().unwrap();
-    let mut window = open_with(builder(), &with_a_single_output(folder.path()), 60);
+    let mut window = open_with(builder(), with_a_single_output(folder.path()).to_str().unwrap(), 60);
     window.state_mut().act(Action::UseNoise);
     settle(&mut window);
     let open = session(&window).open().unwrap();

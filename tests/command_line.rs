@@ -12,6 +12,8 @@ mod numbers;
 mod quantize;
 #[path = "command_line/recipes.rs"]
 mod recipes;
+#[path = "common/single_output.rs"]
+mod single_output;
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

@@ -6,21 +6,16 @@
     reason = "a test that cannot go on has failed"
 )]
 
+mod common;
 #[path = "common/window.rs"]
 mod window;
 
+use common::graph::{model, value};
 use splitscope::onnx::build::{float_tensor, node, raw_tensor};
-use splitscope::onnx::schema::{OperatorSetIdProto, attribute_type, data_type};
-use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, ValueInfoProto, write_file};
+use splitscope::onnx::schema::{attribute_type, data_type};
+use splitscope::onnx::{AttributeProto, GraphProto, write_file};
 use std::path::{Path, PathBuf};
 use window::{builder, by_palette, open_with, settle, texts};
-
-fn value(name: &str) -> ValueInfoProto {
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        ..ValueInfoProto::default()
-    }
-}
 
 /// A branch with a matrix product.
 fn branch(name: &str, weight: &str) -> AttributeProto {
@@ -41,26 +36,13 @@ fn branch(name: &str, weight: &str) -> AttributeProto {
 /// All layers inside an If.
 fn with_branches(folder: &Path) -> PathBuf {
     let branches = vec![branch("then_branch", "v"), branch("else_branch", "w")];
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(17),
-        }],
-        graph: Some(GraphProto {
-            name: Some("g".to_owned()),
-            node: vec![node("If", "if", ["condition"], ["y"], branches)],
-            initializer: vec![
-                float_tensor("v", &[4, 4], &[0.5; 16]),
-                float_tensor("w", &[4, 4], &[0.25; 16]),
-                raw_tensor("condition", data_type::BOOL, &[], vec![1]),
-            ],
-            input: vec![value("x")],
-            output: vec![value("y")],
-            ..GraphProto::default()
-        }),
-        ..ModelProto::default()
-    };
+    let constants = vec![
+        float_tensor("v", &[4, 4], &[0.5; 16]),
+        float_tensor("w", &[4, 4], &[0.25; 16]),
+        raw_tensor("condition", data_type::BOOL, &[], vec![1]),
+    ];
+    let nodes = vec![node("If", "if", ["condition"], ["y"], branches)];
+    let model = model(17, (nodes, constants), vec![value("x")], vec![value("y")]);
     let path = folder.join("branches.onnx");
     write_file(&model, &path).unwrap();
     path

@@ -1,24 +1,7 @@
 //! Networks whose outputs are numbers and no classes: no first answer is told of them.
 
-use super::{FASHION, fails, json, succeeds, text};
-use prost::Message;
-use splitscope::onnx::build::{int_attribute, ints_attribute, node};
-use splitscope::onnx::{ModelProto, write_file};
-use std::path::{Path, PathBuf};
-
-/// The Fashion network with one number for a picture: its largest logit.
-fn with_a_single_output(folder: &Path) -> PathBuf {
-    let mut model = ModelProto::decode(FASHION).unwrap();
-    let graph = model.graph.as_mut().unwrap();
-    let axes = vec![ints_attribute("axes", [1]), int_attribute("keepdims", 1)];
-    let logits = graph.output[0].name().to_owned();
-    graph.node.push(node("ReduceMax", "largest", [logits], ["score"], axes));
-    graph.output[0].name = Some("score".to_owned());
-    graph.output[0].r#type = None;
-    let path = folder.join("single.onnx");
-    write_file(&model, &path).unwrap();
-    path
-}
+use super::single_output::with_a_single_output;
+use super::{fails, json, succeeds, text};
 
 #[test]
 fn a_single_number_is_told_by_its_sqnr_and_not_by_an_agreement() {

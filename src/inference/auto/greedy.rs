@@ -80,19 +80,27 @@ impl Step {
     }
 }
 
-/// The choices on the lower convex hull of (bytes, noise), from the fewest bytes on; noise falls strictly.
-fn hull(prices: &[Price]) -> Vec<usize> {
+/// The choices of which no other takes as few bytes and makes as little noise, from the fewest bytes on; noise falls strictly.
+pub(super) fn frontier(prices: &[Price]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..prices.len()).filter(|at| prices[*at].noise.is_finite()).collect();
     order.sort_by(|a, b| {
         let (a, b) = (prices[*a], prices[*b]);
         a.bytes.cmp(&b.bytes).then(a.noise.total_cmp(&b.noise))
     });
+    let mut least = f64::INFINITY;
+    order.retain(|at| {
+        let betters = prices[*at].noise < least;
+        least = least.min(prices[*at].noise);
+        betters
+    });
+    order
+}
+
+/// The choices on the lower convex hull of (bytes, noise), from the fewest bytes on.
+fn hull(prices: &[Price]) -> Vec<usize> {
     let mut hull: Vec<usize> = Vec::new();
-    for at in order {
+    for at in frontier(prices) {
         let point = prices[at];
-        if hull.last().is_some_and(|last| prices[*last].noise <= point.noise) {
-            continue;
-        }
         while let [.., before, last] = hull[..] {
             let slope = |from: Price, to: Price| (from.noise - to.noise) / (to.bytes - from.bytes).max(1) as f64;
             if slope(prices[before], prices[last]) > slope(prices[last], point) {

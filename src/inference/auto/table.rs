@@ -2,7 +2,7 @@
 //! *Knapsack Problems*, 2004, section 11.5): exact where the budget is a few thousand bytes, else to within the rounding of
 //! each layer's bytes to one of as many parts of it. For few layers, where single steps are large and greed misses by one.
 
-use super::greedy::Price;
+use super::greedy::{Price, frontier};
 
 /// Entries of the table at most: budgets times layers.
 const ENTRIES: usize = 1 << 22;
@@ -58,20 +58,4 @@ pub(super) fn allocate_by_table(layers: &[Vec<Price>], budget: u64) -> Option<Ve
     }
     chosen.reverse();
     Some(chosen)
-}
-
-/// The choices of which no other takes as few bytes and makes as little noise, from the fewest bytes on.
-fn frontier(prices: &[Price]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..prices.len()).filter(|at| prices[*at].noise.is_finite()).collect();
-    order.sort_by(|a, b| {
-        let (a, b) = (prices[*a], prices[*b]);
-        a.bytes.cmp(&b.bytes).then(a.noise.total_cmp(&b.noise))
-    });
-    let mut least = f64::INFINITY;
-    order.retain(|at| {
-        let betters = prices[*at].noise < least;
-        least = least.min(prices[*at].noise);
-        betters
-    });
-    order
 }
