@@ -27,6 +27,50 @@ pub fn u8_tensor(name: impl Into<String>, dims: &[usize], values: &[u8]) -> Tens
     raw_tensor(name, data_type::UINT8, dims, values.to_vec())
 }
 
+/// An INT4 tensor of shape `dims` (operator set 21 and later): two integers a byte, the first in the low half. Of each value the
+/// lowest four bits are kept, which hold -8 to 7.
+///
+/// ```
+/// # use splitscope::onnx::build::int4_tensor;
+/// assert_eq!(int4_tensor("w", &[3], &[-8, 7, -1]).raw_data.as_deref(), Some(&[0x78, 0x0f][..]));
+/// ```
+pub fn int4_tensor(name: impl Into<String>, dims: &[usize], values: &[i8]) -> TensorProto {
+    packed_tensor(name, data_type::INT4, 4, dims, bytemuck::cast_slice(values))
+}
+
+/// A UINT4 tensor of shape `dims` (operator set 21 and later), packed as [`int4_tensor`]: 0 to 15.
+pub fn uint4_tensor(name: impl Into<String>, dims: &[usize], values: &[u8]) -> TensorProto {
+    packed_tensor(name, data_type::UINT4, 4, dims, values)
+}
+
+/// An INT2 tensor of shape `dims` (operator set 25 and later): four integers a byte, the first in the lowest two bits. Of each
+/// value the lowest two bits are kept, which hold -2 to 1.
+pub fn int2_tensor(name: impl Into<String>, dims: &[usize], values: &[i8]) -> TensorProto {
+    packed_tensor(name, data_type::INT2, 2, dims, bytemuck::cast_slice(values))
+}
+
+/// A UINT2 tensor of shape `dims` (operator set 25 and later), packed as [`int2_tensor`]: 0 to 3.
+pub fn uint2_tensor(name: impl Into<String>, dims: &[usize], values: &[u8]) -> TensorProto {
+    packed_tensor(name, data_type::UINT2, 2, dims, values)
+}
+
+/// A tensor of elements of `bits` bits, which divide 8: the lowest bits of each code, the first code in the low end of its byte.
+pub(super) fn packed_tensor(
+    name: impl Into<String>,
+    element_type: i32,
+    bits: usize,
+    dims: &[usize],
+    codes: &[u8],
+) -> TensorProto {
+    let mask = (1_u8 << bits) - 1;
+    let byte = |codes: &[u8]| {
+        let shifted = codes.iter().enumerate().map(|(at, code)| (code & mask) << (at * bits));
+        shifted.fold(0, |byte, code| byte | code)
+    };
+    let bytes: Vec<u8> = codes.chunks(8 / bits).map(byte).collect();
+    raw_tensor(name, element_type, dims, bytes)
+}
+
 /// An INT32 tensor of shape `dims`.
 pub fn i32_tensor(name: impl Into<String>, dims: &[usize], values: &[i32]) -> TensorProto {
     let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();

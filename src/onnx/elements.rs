@@ -34,6 +34,8 @@ pub struct Elements {
     bytes: Bytes,
     element_type: i32,
     count: usize,
+    /// Where rows are filled up in the file: how many elements of how many count.
+    padded: Option<(usize, usize)>,
 }
 
 /// Elements that one task converts.
@@ -54,6 +56,20 @@ impl Elements {
             bytes: tensor_bytes(tensor)?,
             element_type,
             count: element_count(tensor)?,
+            padded: None,
+        })
+    }
+
+    /// `rows` rows of integers of at most 8 bits, of which the first `kept` of `stored` elements count; `None` when `bytes` hold
+    /// another number of elements.
+    pub(super) fn of_rows(bytes: Bytes, element_type: i32, rows: usize, kept: usize, stored: usize) -> Option<Self> {
+        let (_, bits) = small_integers(element_type)?;
+        let wanted = rows.checked_mul(stored)?.checked_mul(bits)?.div_ceil(8);
+        (bytes.len() == wanted && kept <= stored).then_some(Self {
+            bytes,
+            element_type,
+            count: rows.checked_mul(kept)?,
+            padded: (kept != stored).then_some((kept, stored)),
         })
     }
 
@@ -77,6 +93,18 @@ impl FloatSource for Elements {
     fn piece<'a>(&'a self, range: Range<usize>, scratch: &'a mut Vec<f32>) -> &'a [f32] {
         use data_type as t;
         let bytes = &self.bytes;
+        if let Some((kept, stored)) = self.padded {
+            scratch.clear();
+            let mut at = range.start;
+            while at < range.end {
+                let (row, column) = (at / kept, at % kept);
+                let length = (kept - column).min(range.end - at);
+                let start = row * stored + column;
+                integers(bytes, self.element_type, start..start + length, scratch);
+                at += length;
+            }
+            return scratch;
+        }
         if self.element_type == t::FLOAT && cfg!(target_endian = "little") {
             let part = &bytes[range.start * 4..range.end * 4];
             if let Ok(values) = bytemuck::try_cast_slice(part) {
@@ -89,21 +117,21 @@ impl FloatSource for Elements {
             t::FLOAT16 => wide::<2>(bytes, range, scratch, |b| half::f16::from_le_bytes(b).to_f32()),
             t::BFLOAT16 => wide::<2>(bytes, range, scratch, |b| half::bf16::from_le_bytes(b).to_f32()),
             t::DOUBLE => wide::<8>(bytes, range, scratch, |b| f64::from_le_bytes(b) as f32),
-            t::INT8 => wide::<1>(bytes, range, scratch, |b| f32::from(i8::from_le_bytes(b))),
-            t::UINT8 => wide::<1>(bytes, range, scratch, |b| f32::from(b[0])),
             t::INT16 => wide::<2>(bytes, range, scratch, |b| f32::from(i16::from_le_bytes(b))),
             t::UINT16 => wide::<2>(bytes, range, scratch, |b| f32::from(u16::from_le_bytes(b))),
             t::INT32 => wide::<4>(bytes, range, scratch, |b| i32::from_le_bytes(b) as f32),
             t::UINT32 => wide::<4>(bytes, range, scratch, |b| u32::from_le_bytes(b) as f32),
             t::INT64 => wide::<8>(bytes, range, scratch, |b| i64::from_le_bytes(b) as f32),
             t::UINT64 => wide::<8>(bytes, range, scratch, |b| u64::from_le_bytes(b) as f32),
-            t::UINT4 => packed(bytes, range, scratch, 4, f32::from),
-            t::INT4 => packed(bytes, range, scratch, 4, |bits| signed(bits, 4)),
-            t::UINT2 => packed(bytes, range, scratch, 2, f32::from),
-            t::INT2 => packed(bytes, range, scratch, 2, |bits| signed(bits, 2)),
             t::FLOAT4E2M1 => packed(bytes, range, scratch, 4, small_floats::e2m1),
+            t::FLOAT6E2M3 | t::FLOAT6E3M2 => {
+                if let Some(table) = small_floats::table_of_six_bits(self.element_type) {
+                    scratch.extend(range.map(|at| table[usize::from(six_bits(bytes, at))]));
+                }
+            }
             // The other types were refused when the tensor was looked at.
             other => {
+                integers(bytes, other, range.clone(), scratch);
                 if let Some(table) = small_floats::table(other) {
                     wide::<1>(bytes, range, scratch, |b| table[usize::from(b[0])]);
                 }
@@ -131,9 +159,37 @@ pub fn is_number(element_type: i32) -> bool {
         element_type,
         t::INT8 | t::UINT8 | t::INT16 | t::UINT16 | t::INT32 | t::UINT32 | t::INT64 | t::UINT64
     );
-    let packed = matches!(element_type, t::UINT4 | t::INT4 | t::UINT2 | t::INT2 | t::FLOAT4E2M1);
+    let packed = matches!(
+        element_type,
+        t::UINT4 | t::INT4 | t::UINT2 | t::INT2 | t::FLOAT4E2M1 | t::FLOAT6E2M3 | t::FLOAT6E3M2
+    );
     let float = matches!(element_type, t::FLOAT | t::FLOAT16 | t::BFLOAT16 | t::DOUBLE);
     integer || packed || float || small_floats::table(element_type).is_some()
+}
+
+/// Sign and width of the integers of at most 8 bits.
+fn small_integers(element_type: i32) -> Option<(bool, usize)> {
+    use data_type as t;
+    Some(match element_type {
+        t::INT8 => (true, 8),
+        t::UINT8 => (false, 8),
+        t::INT4 => (true, 4),
+        t::UINT4 => (false, 4),
+        t::INT2 => (true, 2),
+        t::UINT2 => (false, 2),
+        _ => return None,
+    })
+}
+
+/// Puts the integers of at most 8 bits at `range` behind `out`; none, where they are of another type.
+fn integers(bytes: &[u8], element_type: i32, range: Range<usize>, out: &mut Vec<f32>) {
+    match small_integers(element_type) {
+        Some((true, 8)) => wide::<1>(bytes, range, out, |b| f32::from(i8::from_le_bytes(b))),
+        Some((false, 8)) => wide::<1>(bytes, range, out, |b| f32::from(b[0])),
+        Some((true, bits)) => packed(bytes, range, out, bits, |code| signed(code, bits)),
+        Some((false, bits)) => packed(bytes, range, out, bits, f32::from),
+        None => {}
+    }
 }
 
 fn wide<const SIZE: usize>(bytes: &[u8], range: Range<usize>, out: &mut Vec<f32>, value: impl Fn([u8; SIZE]) -> f32) {
@@ -147,9 +203,16 @@ fn packed(bytes: &[u8], range: Range<usize>, out: &mut Vec<f32>, width: usize, v
     out.extend(range.map(|at| value(bytes[at / in_byte] >> (at % in_byte * width) & mask)));
 }
 
+/// Code number `at` of a stream of six bits each, which begins in the low end of the first byte.
+fn six_bits(bytes: &[u8], at: usize) -> u8 {
+    let (byte, shift) = (at * 6 / 8, at * 6 % 8);
+    let next = bytes.get(byte + 1).copied().unwrap_or(0);
+    (u16::from_le_bytes([bytes[byte], next]) >> shift) as u8 & 0x3f
+}
+
 /// The lowest `width` bits in two's complement.
-fn signed(bits: u8, width: u32) -> f32 {
-    let high = 8 - width;
+fn signed(bits: u8, width: usize) -> f32 {
+    let high = 8 - width as u32;
     f32::from((bits << high).cast_signed() >> high)
 }
 

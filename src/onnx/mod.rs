@@ -14,9 +14,12 @@
 //! ```
 
 mod beside;
+mod block_packed;
 pub mod build;
+mod conversion;
 mod defaults;
 mod elements;
+mod encoding;
 mod error;
 mod external;
 mod lacking;
@@ -33,8 +36,11 @@ mod visit;
 mod write;
 
 pub use beside::{ModelFolder, NotBeside};
+pub use block_packed::{BlockPacked, is_block_packed};
+pub use conversion::{Conversion, integer_range};
 pub use defaults::spell_out_defaults;
 pub use elements::{Elements, FloatSource, is_number, numbers};
+pub use encoding::encode_numbers;
 pub use error::OnnxError;
 pub use lacking::rewrite_lacking;
 pub(crate) use names::Names;

@@ -221,11 +221,30 @@ fn typed_bytes(tensor: &TensorProto) -> Result<Vec<u8>, OnnxError> {
             .iter()
             .flat_map(|&v| (v as u16).to_le_bytes())
             .collect(),
-        data_type::FLOAT6E2M3 | data_type::FLOAT6E3M2 if !tensor.int32_data.is_empty() => {
-            return Err(fault(tensor, "6-bit floats are read from raw_data only"));
+        // Each code has a number of its own here, unlike the other packed types.
+        data_type::FLOAT6E2M3 | data_type::FLOAT6E3M2 => {
+            let codes: Vec<u8> = tensor.int32_data.iter().map(|&code| code as u8).collect();
+            six_bit_bytes(&codes)
         }
         _ => tensor.int32_data.iter().map(|&v| v as u8).collect(),
     })
+}
+
+/// Codes of six bits one behind the other, the first in the low end of the first byte.
+pub(super) fn six_bit_bytes(codes: &[u8]) -> Vec<u8> {
+    let word = |codes: &[u8]| {
+        let shifted = codes
+            .iter()
+            .enumerate()
+            .map(|(at, code)| u32::from(code & 0x3f) << (6 * at));
+        shifted.fold(0, |word, code| word | code).to_le_bytes()
+    };
+    let mut bytes: Vec<u8> = codes
+        .chunks(4)
+        .flat_map(|codes| word(codes).into_iter().take(3))
+        .collect();
+    bytes.truncate((codes.len() * 6).div_ceil(8));
+    bytes
 }
 
 /// The bytes of whole elements: one copy where the machine keeps them as the file does.

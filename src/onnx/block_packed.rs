@@ -1,0 +1,228 @@
+//! Weights that ONNX Runtime's operators keep packed in blocks: `MatMulNBits` and `GatherBlockQuantized` (com.microsoft).
+
+use super::build::attribute_int;
+use super::schema::data_type;
+use super::tensor::fault;
+use super::{Conversion, Elements, FloatSource as _, NodeProto, OnnxError, TensorProto, numbers, tensor_bytes};
+
+/// How a node keeps the integers of its weight, and what they stand for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockPacked {
+    /// Shape of the weight in elements: `[N, K]` of a MatMulNBits, the table of a GatherBlockQuantized.
+    pub shape: Vec<usize>,
+    /// Element type of the integers (see [`data_type`]).
+    pub element_type: i32,
+    /// Axis of `shape` along which scales are in blocks.
+    pub axis: usize,
+    /// Elements of that axis that share a scale.
+    pub block_size: usize,
+    /// Elements in the file for each row of the last axis: blocks are filled up.
+    stored: usize,
+    /// The integer that stands for 0 where there is no zero point.
+    default_zero: f32,
+    /// Inputs of the node: weight, scales, zero points, listed groups.
+    slots: [usize; 4],
+}
+
+/// Whether `node` is one of the operators, whatever its attributes say.
+pub fn is_block_packed(node: &NodeProto) -> bool {
+    node.domain() == "com.microsoft" && matches!(node.op_type(), "MatMulNBits" | "GatherBlockQuantized")
+}
+
+impl BlockPacked {
+    /// How `node` keeps its weight, which is the constant `tensor`; `None` for another operator.
+    ///
+    /// # Errors
+    /// What in its attributes and sizes does not hold together, or is not read.
+    pub fn of(node: &NodeProto, tensor: &TensorProto) -> Option<Result<Self, String>> {
+        if !is_block_packed(node) {
+            return None;
+        }
+        Some(if node.op_type() == "MatMulNBits" {
+            Self::matrix(node, tensor)
+        } else {
+            Self::table(node, tensor)
+        })
+    }
+
+    fn matrix(node: &NodeProto, tensor: &TensorProto) -> Result<Self, String> {
+        let bits = attribute_int(node, "bits").unwrap_or(4);
+        let element_type = packed_type(bits).ok_or_else(|| format!("weights of {bits} bits are not read"))?;
+        let size = |name| positive(node, name);
+        let (rows, columns, block_size) = (size("N")?, size("K")?, size("block_size")?);
+        let stored = columns.div_ceil(block_size).checked_mul(block_size);
+        let stored = stored.ok_or_else(|| "its blocks are too large".to_owned())?;
+        let packed = Self {
+            shape: vec![rows, columns],
+            element_type,
+            axis: 1,
+            block_size,
+            stored,
+            default_zero: (1_u32 << (bits - 1)) as f32,
+            slots: [1, 2, 3, 4],
+        };
+        packed.fits(tensor)
+    }
+
+    fn table(node: &NodeProto, tensor: &TensorProto) -> Result<Self, String> {
+        let bits = attribute_int(node, "bits").unwrap_or(4);
+        let is_packed = tensor.data_type() == data_type::UINT8;
+        let sizes = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap_or(0));
+        let mut shape: Vec<usize> = sizes.collect();
+        let mut element_type = tensor.data_type();
+        let mut default_zero = 0.0;
+        if is_packed {
+            element_type = packed_type(bits).ok_or_else(|| format!("tables of {bits} bits are not read"))?;
+            let in_byte = 8 / usize::try_from(bits).unwrap_or(8);
+            let last = shape.last_mut().ok_or_else(|| "its table has no axes".to_owned())?;
+            *last = last
+                .checked_mul(in_byte)
+                .ok_or_else(|| "its table is too large".to_owned())?;
+            default_zero = (1_u32 << (bits - 1)) as f32;
+        }
+        let rank = shape.len();
+        let axis = attribute_int(node, "quantize_axis").unwrap_or(1);
+        let axis = if axis < 0 {
+            axis.saturating_add_unsigned(rank as u64)
+        } else {
+            axis
+        };
+        let axis = usize::try_from(axis).ok().filter(|axis| *axis < rank);
+        let axis = axis.ok_or_else(|| format!("quantize_axis does not fit a table of {rank} axes"))?;
+        let block_size = match attribute_int(node, "block_size") {
+            None => 128,
+            Some(_) => positive(node, "block_size")?,
+        };
+        let stored = shape.last().copied().unwrap_or(0);
+        let packed = Self {
+            shape,
+            element_type,
+            axis,
+            block_size,
+            stored,
+            default_zero,
+            slots: [0, 2, 3, usize::MAX],
+        };
+        packed.fits(tensor)
+    }
+
+    /// Itself, if the bytes of `tensor` are as many as its sizes say.
+    fn fits(self, tensor: &TensorProto) -> Result<Self, String> {
+        let [rows @ .., _] = self.shape.as_slice() else {
+            return Err("its weight has no axes".to_owned());
+        };
+        let count = rows
+            .iter()
+            .try_fold(self.stored, |count, size| count.checked_mul(*size));
+        let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+        let in_byte = in_byte(self.element_type);
+        match count.filter(|count| *count > 0).map(|count| count.div_ceil(in_byte)) {
+            Some(wanted) if wanted == bytes.len() => Ok(self),
+            Some(wanted) => Err(format!("its sizes need {wanted} bytes, its weight has {}", bytes.len())),
+            None => Err("its sizes hold no elements, or too many".to_owned()),
+        }
+    }
+
+    /// Which input of the node holds the integers.
+    pub fn weight_input(&self) -> usize {
+        self.slots[0]
+    }
+
+    /// The integers in the order of [`BlockPacked::shape`].
+    ///
+    /// # Errors
+    /// [`OnnxError::Tensor`] when `tensor` is not the one that this was made of.
+    pub fn codes(&self, tensor: &TensorProto) -> Result<Elements, OnnxError> {
+        let kept = self.shape.last().copied().unwrap_or(0);
+        let rows = self.shape.iter().rev().skip(1).product();
+        rows_of(tensor, self.element_type, rows, kept, self.stored)
+    }
+
+    /// How integers become numbers.
+    ///
+    /// # Errors
+    /// What of scales, zero points and groups is no constant, or does not fit.
+    pub fn conversion<'a>(
+        &self,
+        node: &NodeProto,
+        constant: impl Fn(&str) -> Option<&'a TensorProto>,
+    ) -> Result<Conversion, String> {
+        let input = |slot: usize| node.input.get(slot).filter(|name| !name.is_empty());
+        let find = |slot: usize, what: &str| match input(slot) {
+            None => Ok(None),
+            Some(name) => constant(name)
+                .map(Some)
+                .ok_or_else(|| format!("its {what} are no constant")),
+        };
+        let words = |error: OnnxError| error.to_string();
+        let [_, scale, zero, groups] = self.slots;
+        let tensor = find(scale, "scales")?.ok_or_else(|| "it has no scales".to_owned())?;
+        let scales = numbers(tensor).map_err(words)?.to_vec();
+        let blocks = self.shape[self.axis].div_ceil(self.block_size);
+        let zeros = match find(zero, "zero points")? {
+            None => Vec::new(),
+            // Packed as the weight is, each row of the last axis in bytes of its own.
+            Some(tensor) if tensor.data_type() == data_type::UINT8 && self.element_type != data_type::UINT8 => {
+                let mut shape = self.shape.clone();
+                shape[self.axis] = blocks;
+                let kept = shape.last().copied().unwrap_or(0);
+                let in_byte = in_byte(self.element_type);
+                let rows = shape.iter().rev().skip(1).product();
+                let stored = kept.div_ceil(in_byte) * in_byte;
+                let points = rows_of(tensor, self.element_type, rows, kept, stored).map_err(words)?;
+                let mut scratch = Vec::new();
+                points.piece(0..points.count(), &mut scratch).to_vec()
+            }
+            Some(tensor) => numbers(tensor).map_err(words)?.to_vec(),
+        };
+        let name = input(scale).map(String::as_str).unwrap_or_default();
+        let points = (zeros, self.default_zero);
+        let conversion = Conversion::in_blocks(name, scales, points, &self.shape, self.axis, self.block_size);
+        let Some(groups) = find(groups, "groups")? else {
+            return Ok(conversion);
+        };
+        let groups = numbers(groups).map_err(words)?;
+        let place = |group: &f32| (*group >= 0.0 && *group < blocks as f32).then_some(*group as usize);
+        let of: Option<Vec<usize>> = groups.iter().map(place).collect();
+        let of = of.filter(|of| of.len() == self.shape[self.axis]);
+        let of = of.ok_or_else(|| "its groups (g_idx) do not fit its columns".to_owned())?;
+        Ok(conversion.listed(of, blocks))
+    }
+}
+
+/// `rows` rows of which `kept` of `stored` elements count, all packed one behind the other.
+fn rows_of(
+    tensor: &TensorProto,
+    element_type: i32,
+    rows: usize,
+    kept: usize,
+    stored: usize,
+) -> Result<Elements, OnnxError> {
+    let bytes = tensor_bytes(tensor)?;
+    Elements::of_rows(bytes, element_type, rows, kept, stored)
+        .ok_or_else(|| fault(tensor, "its packed integers do not fit its operator's sizes"))
+}
+
+/// The type of unsigned integers of so many bits.
+fn packed_type(bits: i64) -> Option<i32> {
+    Some(match bits {
+        2 => data_type::UINT2,
+        4 => data_type::UINT4,
+        8 => data_type::UINT8,
+        _ => return None,
+    })
+}
+
+fn in_byte(element_type: i32) -> usize {
+    match element_type {
+        data_type::UINT2 | data_type::INT2 => 4,
+        data_type::UINT4 | data_type::INT4 => 2,
+        _ => 1,
+    }
+}
+
+fn positive(node: &NodeProto, name: &str) -> Result<usize, String> {
+    let said = attribute_int(node, name).and_then(|size| usize::try_from(size).ok());
+    let sound = said.filter(|size| (1..=isize::MAX.unsigned_abs()).contains(size));
+    sound.ok_or_else(|| format!("its attribute {name} is missing or makes no sense"))
+}
