@@ -24,11 +24,7 @@ pub(super) fn depth(model: &ModelProto) -> Result<usize, String> {
 
 fn check_bodies(graph: &GraphProto) -> Result<(), String> {
     for node in &graph.node {
-        for body in node
-            .attribute
-            .iter()
-            .flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
-        {
+        for body in node.subgraphs() {
             let nodes = body.node.len();
             if nodes > SHALLOW {
                 let (operator, name) = (node.op_type(), node.name());

@@ -18,13 +18,7 @@ pub(super) fn check(model: &ModelProto) -> Result<(), NetworkError> {
 fn check_graph(graph: &GraphProto) -> Result<(), NetworkError> {
     let makers = one_origin_each(graph)?;
     no_circle(graph, &makers)?;
-    bodies(&graph.node).try_for_each(check_graph)
-}
-
-/// The graphs in the attributes of `nodes`.
-fn bodies(nodes: &[NodeProto]) -> impl Iterator<Item = &GraphProto> {
-    let attributes = nodes.iter().flat_map(|node| &node.attribute);
-    attributes.flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
+    (graph.node.iter().flat_map(NodeProto::subgraphs)).try_for_each(check_graph)
 }
 
 /// Which node makes each value; an initializer that is also listed as an input is one origin.
@@ -70,7 +64,7 @@ fn no_circle(graph: &GraphProto, makers: &HashMap<&str, usize>) -> Result<(), Ne
         };
         node.input.iter().for_each(|name| reads(name));
         // A body reads values from around it by their names, unless it has its own of that name.
-        bodies(std::slice::from_ref(node)).for_each(|body| read_from_around(body, &mut reads));
+        node.subgraphs().for_each(|body| read_from_around(body, &mut reads));
     }
     let mut ready: Vec<usize> = (0..waiting.len()).filter(|node| waiting[*node] == 0).collect();
     let mut done = 0;
@@ -125,7 +119,8 @@ fn read_from_around(body: &GraphProto, reads: &mut dyn FnMut(&str)) {
     for output in &body.output {
         outside(output.name());
     }
-    bodies(&body.node).for_each(|inner| read_from_around(inner, &mut outside));
+    let bodies = body.node.iter().flat_map(NodeProto::subgraphs);
+    bodies.for_each(|inner| read_from_around(inner, &mut outside));
 }
 
 #[cfg(test)]

@@ -8,9 +8,8 @@ mod compute;
 #[cfg(test)]
 mod tests;
 
-use super::discover::constant_tensor;
 use crate::onnx::build::{is_standard_domain, tensor_attribute};
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, constant_tensor};
 use std::collections::{HashMap, HashSet};
 
 /// Nodes between a weight and its constants that are followed.
@@ -200,7 +199,7 @@ fn value(name: &str, scopes: &[&Known<'_>], depth: usize, found: &mut Found) -> 
 fn remove_unread(main: &mut GraphProto, used: &HashSet<String>) {
     loop {
         let mut read = HashSet::new();
-        super::graphs::for_each_graph(main, &mut |graph| {
+        main.for_each_graph(&mut |graph| {
             read.extend(graph.output.iter().map(|output| output.name().to_owned()));
             read.extend(graph.node.iter().flat_map(|node| node.input.iter().cloned()));
         });

@@ -6,7 +6,7 @@ use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
 use crate::onnx::build::attribute_int;
 use crate::onnx::schema::data_type;
-use crate::onnx::{FloatData, GraphProto, NodeProto, TensorProto, numbers};
+use crate::onnx::{FloatData, GraphProto, NodeProto, TensorProto, constant_tensor, numbers};
 use rayon::prelude::*;
 
 /// Elements that one task converts.
@@ -217,7 +217,7 @@ pub(super) fn constant<'a>(home: &'a GraphProto, name: &str) -> Option<&'a Tenso
             .node
             .iter()
             .find(|node| node.output.iter().any(|output| output == name))?;
-        super::discover::constant_tensor(maker)
+        constant_tensor(maker)
     })
 }
 

@@ -7,9 +7,9 @@ mod pairs;
 #[cfg(test)]
 mod tests;
 
-use super::editor::Editor;
+use super::fold::{replace_bias, replace_weight};
 use super::{Layer, Layout, Network, NetworkError, OutAxis};
-use crate::onnx::ModelProto;
+use crate::onnx::{Graph, GraphEdit};
 use pairs::{Found, Pair, find_pairs};
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ const SWEEPS: usize = 100;
 
 /// A sweep that scales no channel by more than this ratio from 1 is the last.
 const SETTLED: f64 = 1e-4;
+
+/// End of the names of new constants.
+const EQUALIZED: &str = "equalized";
 
 /// An equalized network.
 #[derive(Clone)]
@@ -45,8 +48,8 @@ pub fn equalize(network: &Network) -> Result<Equalization, NetworkError> {
             skipped: Vec::new(),
         });
     };
-    let mut editor = Editor::new(graph, network.model.ir_version(), "equalized");
-    let Found { pairs, skipped } = find_pairs(network, graph, &editor)?;
+    let mut edit = GraphEdit::new(network.model.as_ref().clone());
+    let Found { pairs, skipped } = find_pairs(network, &Graph::main(graph), &edit)?;
     let mut weights: BTreeMap<usize, Vec<f64>> = BTreeMap::new();
     for index in pairs.iter().flat_map(|pair| [pair.first, pair.second]) {
         if let std::collections::btree_map::Entry::Vacant(place) = weights.entry(index) {
@@ -62,13 +65,20 @@ pub fn equalize(network: &Network) -> Result<Equalization, NetworkError> {
             let channels = normalized.into_iter().flatten().zip(scales);
             channels.for_each(|(channel, scale)| *channel = channel.map(|number| (f64::from(number) / scale) as f32));
         }
-        divide_bias(network, &mut editor, pair, scales)?;
+        divide_bias(network, &mut edit, pair, scales)?;
     }
     for (index, values) in weights {
         let layer = &network.layers[index];
         let values: Vec<f32> = values.into_iter().map(|x| x as f32).collect();
         if let Some(path) = &layer.node {
-            editor.replace_weight(network, path.node, &network.tensor(layer)?.dims, &values);
+            replace_weight(
+                &mut edit,
+                network,
+                path.node,
+                EQUALIZED,
+                &network.tensor(layer)?.dims,
+                &values,
+            );
         }
     }
     preparation
@@ -78,13 +88,9 @@ pub fn equalize(network: &Network) -> Result<Equalization, NetworkError> {
         .iter()
         .map(|(layer, why)| format!("not equalized behind '{layer}': {why}"));
     preparation.steps.extend(skips);
-    let model = ModelProto {
-        graph: Some(editor.finish()),
-        ..network.model.as_ref().clone()
-    };
     let name = |index: usize| network.layers[index].name.clone();
     Ok(Equalization {
-        network: network.prepared(model, preparation)?,
+        network: network.prepared(edit.finish(), preparation)?,
         pairs: pairs.iter().map(|pair| (name(pair.first), name(pair.second))).collect(),
         skipped,
     })
@@ -155,27 +161,24 @@ fn in_channel(layout: &Layout, place: usize) -> usize {
 }
 
 /// The bias of a pair's first layer is scaled as its weights are.
-fn divide_bias(network: &Network, editor: &mut Editor, pair: &Pair, scales: &[f64]) -> Result<(), NetworkError> {
+fn divide_bias(network: &Network, edit: &mut GraphEdit, pair: &Pair, scales: &[f64]) -> Result<(), NetworkError> {
     let Some(path) = &network.layers[pair.first].node else {
         return Ok(());
     };
-    let node = editor.node(path.node);
+    let Some(node) = edit.node(path.node) else {
+        return Ok(());
+    };
     if node.input.get(2).is_none_or(String::is_empty) {
         return Ok(());
     }
-    let is_gemm = node.op_type() == "Gemm";
-    if let Some(bias) = super::fold::bias(editor, node, scales.len())? {
+    if let Some(bias) = super::fold::bias(edit, node, scales.len())? {
         let bias: Vec<f32> = bias
             .iter()
             .zip(scales)
             .map(|(bias, scale)| (bias / scale) as f32)
             .collect();
         let dims = [i64::try_from(bias.len()).unwrap_or(i64::MAX)];
-        editor.replace_input(path.node, 2, &dims, &bias);
-        if is_gemm {
-            // The factor of the bias is in the new bias.
-            editor.remove_attribute(path.node, "beta");
-        }
+        replace_bias(edit, path.node, EQUALIZED, &dims, &bias);
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::layer::{TensorPlace, WeightSource};
 use crate::onnx::build::attribute;
-use crate::onnx::{GraphProto, TensorProto};
+use crate::onnx::{GraphProto, TensorProto, constant_tensor};
 
 /// The graph at the end of `way`, starting from the main graph.
 pub(super) fn graph_at<'a>(main: &'a GraphProto, way: &[(usize, String)]) -> Option<&'a GraphProto> {
@@ -16,16 +16,6 @@ pub(super) fn tensor_at<'a>(main: &'a GraphProto, source: &WeightSource) -> Opti
     let graph = graph_at(main, &source.subgraphs)?;
     match source.tensor {
         TensorPlace::Initializer(position) => graph.initializer.get(position),
-        TensorPlace::Constant(position) => super::discover::constant_tensor(graph.node.get(position)?),
-    }
-}
-
-/// Calls `visit` for `graph` and every graph inside of it.
-pub(super) fn for_each_graph<'a>(graph: &'a GraphProto, visit: &mut impl FnMut(&'a GraphProto)) {
-    visit(graph);
-    for attribute in graph.node.iter().flat_map(|node| &node.attribute) {
-        if let Some(body) = &attribute.g {
-            for_each_graph(body, visit);
-        }
+        TensorPlace::Constant(position) => constant_tensor(graph.node.get(position)?),
     }
 }

@@ -16,7 +16,6 @@ mod check;
 mod constants;
 mod dequantize;
 mod discover;
-mod editor;
 mod equalize;
 mod fold;
 mod graphs;
@@ -41,8 +40,8 @@ pub use repeated::RepeatedChannels;
 
 use crate::files;
 use crate::onnx::{
-    Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, element_count, is_float,
-    numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
+    Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, constant_tensor,
+    element_count, is_float, numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -196,9 +195,9 @@ impl Network {
             }
         };
         if let Some(graph) = &self.model.graph {
-            graphs::for_each_graph(graph, &mut |graph| {
+            graph.for_each_graph(&mut |graph| {
                 graph.initializer.iter().for_each(&mut add);
-                let constants = graph.node.iter().filter_map(discover::constant_tensor);
+                let constants = graph.node.iter().filter_map(constant_tensor);
                 constants.filter(|tensor| !tensor.dims.is_empty()).for_each(&mut add);
             });
         }
@@ -219,7 +218,7 @@ impl Network {
     pub fn nodes(&self) -> usize {
         let mut total = 0;
         if let Some(graph) = &self.model.graph {
-            graphs::for_each_graph(graph, &mut |graph| total += graph.node.len());
+            graph.for_each_graph(&mut |graph| total += graph.node.len());
         }
         total
     }
@@ -229,9 +228,7 @@ impl Network {
         let Some(graph) = &self.model.graph else {
             return Vec::new();
         };
-        let constants: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
-        let inputs = graph.input.iter().map(crate::onnx::ValueInfoProto::name);
-        inputs.filter(|name| !constants.contains(name)).collect()
+        graph.required_inputs().collect()
     }
 
     /// The node of `layer`; `None` in a weights-only file, or for a layer of another network.

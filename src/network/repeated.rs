@@ -4,7 +4,8 @@ use super::Network;
 use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
 use crate::onnx::build::{attribute_int, is_standard_domain};
-use crate::onnx::{GraphProto, NodeProto, TensorProto, numbers};
+use crate::onnx::operators::{Channels, operator_of};
+use crate::onnx::{Graph, NodeProto, TensorProto, numbers};
 use std::collections::HashMap;
 
 /// Nodes between a layer and the one before it, or its `Gather`, that are followed.
@@ -53,13 +54,13 @@ impl Network {
         let Some(graph) = &self.model.graph else {
             return vec![None; self.layers.len()];
         };
-        let makers = makers(graph);
+        let graph = Graph::main(graph);
         let of = |layer: &Layer| {
             let (sources, factors) = if layer.kind == LayerKind::Tensor {
-                let index = constant(graph, &format!("{}{INDEX_ENDING}", layer.weight))?;
+                let index = graph.constant(&format!("{}{INDEX_ENDING}", layer.weight))?;
                 (places(index)?, None)
             } else {
-                gathered(graph, &makers, layer)?
+                gathered(&graph, layer)?
             };
             let groups = layer.layout.groups.max(1);
             if sources.len() != layer.layout.in_channels() {
@@ -101,7 +102,7 @@ impl Network {
         let Some(graph) = &self.model.graph else {
             return vec![None; self.layers.len()];
         };
-        let makers = makers(graph);
+        let graph = Graph::main(graph);
         let in_main = |layer: &Layer| {
             layer
                 .node
@@ -116,11 +117,11 @@ impl Network {
             in_main(layer)?;
             let mut value = layer.input.as_ref().map(|(value, _)| value.as_str())?;
             for _ in 0..LONGEST_CHAIN {
-                let (place, node) = makers.get(value)?;
-                match layer_of.get(place) {
+                let place = graph.maker(value)?;
+                match layer_of.get(&place) {
                     Some(before) if !self.is_depthwise(*before) => return Some(*before),
                     Some(before) => value = self.layers[*before].input.as_ref().map(|(value, _)| value.as_str())?,
-                    None => value = passed(graph, node)?,
+                    None => value = passed(&graph, graph.node(place)?)?,
                 }
             }
             None
@@ -134,44 +135,31 @@ impl Network {
     }
 }
 
-/// Nodes by the values that they make.
-fn makers(graph: &GraphProto) -> HashMap<&str, (usize, &NodeProto)> {
-    let outputs = |(place, node)| {
-        let node: &NodeProto = node;
-        node.output.iter().map(move |output| (output.as_str(), (place, node)))
-    };
-    graph.node.iter().enumerate().flat_map(outputs).collect()
-}
-
 /// The source of each input channel and its factor, from the `Gather` behind which the layer stands.
-fn gathered(
-    graph: &GraphProto,
-    makers: &HashMap<&str, (usize, &NodeProto)>,
-    layer: &Layer,
-) -> Option<(Vec<usize>, Option<Vec<f32>>)> {
+fn gathered(graph: &Graph<'_>, layer: &Layer) -> Option<(Vec<usize>, Option<Vec<f32>>)> {
     layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
     let (value, axis) = layer.input.as_ref()?;
     let mut value = value.as_str();
     let mut factors = None;
     for _ in 0..LONGEST_CHAIN {
-        let (_, node) = makers
-            .get(value)
-            .filter(|(_, node)| is_standard_domain(node.domain()))?;
+        let node = graph
+            .maker_node(value)
+            .filter(|node| is_standard_domain(node.domain()))?;
         match node.op_type() {
             "Gather" => {
-                let index = constant(graph, node.input.get(1)?)?;
+                let index = graph.constant(node.input.get(1)?)?;
                 let same_axis = attribute_int(node, "axis").unwrap_or(0) == *axis;
                 return Some((places(index).filter(|_| same_axis && index.dims.len() == 1)?, factors));
             }
             "Cast" | "Clip" | "QuantizeLinear" | "DequantizeLinear" | "Identity" => {}
             "Mul" => {
-                let factor = numbers(constant(graph, node.input.get(1)?)?).ok()?;
+                let factor = numbers(graph.constant(node.input.get(1)?)?).ok()?;
                 factors = Some(factor.to_vec()).filter(|factor| factor.len() == layer.layout.in_channels());
                 factors.as_ref()?;
             }
             // What moves the halves apart adds up to nothing.
             "Add" => {
-                constant(graph, node.input.get(1)?)?;
+                graph.constant(node.input.get(1)?)?;
             }
             _ => return None,
         }
@@ -181,21 +169,18 @@ fn gathered(
 }
 
 /// The value that `node` makes its own from, channel by channel.
-fn passed<'a>(graph: &GraphProto, node: &'a NodeProto) -> Option<&'a str> {
+fn passed<'a>(graph: &Graph<'_>, node: &'a NodeProto) -> Option<&'a str> {
     let first = node.input.first()?.as_str();
-    match node.op_type() {
-        "Relu" | "LeakyRelu" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Tanh" | "Clip" | "Elu" | "Selu" | "Gelu"
-        | "Mish" | "Softplus" | "Erf" | "BatchNormalization" | "MaxPool" | "AveragePool" | "GlobalAveragePool"
-        | "GlobalMaxPool" | "Identity" | "Dropout" | "Cast" | "QuantizeLinear" | "DequantizeLinear" | "Flatten"
-        | "Squeeze" | "ReduceMean" | "ReduceMax" | "ReduceSum" | "Reshape" => Some(first),
-        "Add" | "Sub" | "Mul" | "Div" => {
-            let second = node.input.get(1)?;
-            match (constant(graph, first).is_some(), constant(graph, second).is_some()) {
-                (false, true) => Some(first),
-                (true, false) => Some(second),
-                _ => None,
-            }
-        }
+    // A Reshape in front of a layer flattens.
+    let operator =
+        operator_of(node).filter(|operator| operator.keeps_channels_apart() || operator.name == "Reshape")?;
+    if operator.channels != Channels::Binary {
+        return Some(first);
+    }
+    let second = node.input.get(1)?;
+    match (graph.constant(first).is_some(), graph.constant(second).is_some()) {
+        (false, true) => Some(first),
+        (true, false) => Some(second),
         _ => None,
     }
 }

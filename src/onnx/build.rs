@@ -3,8 +3,10 @@
 //! Every tensor made here holds its elements in `raw_data`, little-endian. The constructors trust their caller that
 //! `dims` and the number of values agree; [`super::tensor_bytes`] refuses a tensor where they don't.
 
-use super::schema::{StringStringEntryProto, attribute_type, data_type};
-use super::{AttributeProto, ModelProto, NodeProto, TensorProto};
+use super::schema::{
+    StringStringEntryProto, TensorShapeProto, TypeProto, attribute_type, data_type, tensor_shape_proto, type_proto,
+};
+use super::{AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use bytes::Bytes;
 
 /// An F32 tensor of shape `dims`, `values` in row-major order.
@@ -117,6 +119,28 @@ pub fn raw_tensor(
         dims: dims.iter().map(|&size| i64::try_from(size).unwrap_or(-1)).collect(),
         raw_data: Some(little_endian.into()),
         ..TensorProto::default()
+    }
+}
+
+/// The description of an F32 value of shape `dims`.
+pub fn float_value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
+    let dim = |&size: &i64| tensor_shape_proto::Dimension {
+        value: Some(tensor_shape_proto::Value::DimValue(size)),
+        ..Default::default()
+    };
+    let tensor = type_proto::Tensor {
+        elem_type: Some(data_type::FLOAT),
+        shape: Some(TensorShapeProto {
+            dim: dims.iter().map(dim).collect(),
+        }),
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
     }
 }
 

@@ -39,11 +39,7 @@ fn in_graph(graph: &mut GraphProto, outer: &Shapes) {
         if is_standard_domain(node.domain()) {
             spell_out(node, &sources, &shapes);
         }
-        for attribute in &mut node.attribute {
-            for body in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                in_graph(body, &shapes);
-            }
-        }
+        node.subgraphs_mut().for_each(|body| in_graph(body, &shapes));
     }
 }
 

@@ -31,11 +31,7 @@ impl Names {
         for node in &graph.node {
             self.0.insert(node.name().to_owned());
             self.0.extend(node.input.iter().chain(&node.output).cloned());
-            for attribute in &node.attribute {
-                for graph in attribute.g.iter().chain(&attribute.graphs) {
-                    self.gather(graph);
-                }
-            }
+            node.subgraphs().for_each(|graph| self.gather(graph));
         }
     }
 

@@ -1,36 +1,28 @@
 //! Constants that no node reads.
 
-use super::{GraphProto, ModelProto, TensorProto, ValueInfoProto};
+use super::{ModelProto, TensorProto, each_read};
 use std::collections::HashSet;
 
 /// Removes the initializers of the main graph that no node reads, in subgraphs neither, and that are no output. The model
 /// computes what it computed.
 pub fn remove_unread_initializers(model: &mut ModelProto) {
     let Some(graph) = &mut model.graph else { return };
-    let mut read = HashSet::new();
-    gather_read(graph, &mut read);
+    let mut read: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
+    for node in &graph.node {
+        each_read(node, &mut |name| {
+            read.insert(name.to_owned());
+        });
+    }
     graph
         .initializer
         .retain(|tensor: &TensorProto| read.contains(tensor.name()));
 }
 
-fn gather_read(graph: &GraphProto, read: &mut HashSet<String>) {
-    read.extend(graph.output.iter().map(ValueInfoProto::name).map(str::to_owned));
-    for node in &graph.node {
-        read.extend(node.input.iter().cloned());
-        for attribute in &node.attribute {
-            for graph in attribute.g.iter().chain(&attribute.graphs) {
-                gather_read(graph, read);
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::onnx::AttributeProto;
     use crate::onnx::build::{float_tensor, node};
+    use crate::onnx::{AttributeProto, GraphProto, ValueInfoProto};
 
     #[test]
     fn what_a_node_a_subgraph_or_an_output_reads_stays() {

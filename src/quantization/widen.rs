@@ -6,7 +6,7 @@ mod way;
 
 use super::{Expansion, Plan};
 use crate::network::{LayerKind, Network};
-use crate::onnx::GraphProto;
+use crate::onnx::Graph;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use way::Walk;
@@ -79,7 +79,8 @@ impl Widening {
         let Some(graph) = graph.filter(|_| plan.recipe.split_export == SplitExport::Widen) else {
             return widening;
         };
-        let walk = Walk::new(network, graph);
+        let graph = Graph::main(graph);
+        let walk = Walk::new(network, &graph);
         for (index, planned) in plan.layers.iter().enumerate() {
             let Some(expansion) = planned.quantized().map(Expansion::of) else {
                 continue;
@@ -126,23 +127,6 @@ impl Widening {
     /// All ways.
     pub(super) fn ways(&self) -> impl Iterator<Item = &Way> {
         self.ways.values()
-    }
-}
-
-/// How often each value is read: by nodes, by nodes of subgraphs, as an output.
-fn count_readers<'a>(graph: &'a GraphProto, readers: &mut HashMap<&'a str, usize>) {
-    for output in &graph.output {
-        *readers.entry(output.name()).or_default() += 1;
-    }
-    for node in &graph.node {
-        for input in &node.input {
-            *readers.entry(input).or_default() += 1;
-        }
-        for attribute in &node.attribute {
-            for graph in attribute.g.iter().chain(&attribute.graphs) {
-                count_readers(graph, readers);
-            }
-        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A value's fingerprint covers its operator, the attributes, and the fingerprints of all that goes in, constants by their
 //! contents. Names play no part, so that it does not matter how a rewritten graph calls its values.
 
-use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, each_read};
 use prost::Message as _;
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -164,13 +164,9 @@ impl<'a> Walk<'a> {
             hash.bytes(&of_attribute(attribute));
         }
         let mut reads: Vec<usize> = Vec::new();
-        let mut names: Vec<&str> = node.input.iter().map(String::as_str).collect();
-        // What a subgraph reads from outside is an input as well.
-        for attribute in &node.attribute {
-            for graph in attribute.g.iter().chain(&attribute.graphs) {
-                collect_reads(graph, &mut names);
-            }
-        }
+        // What a subgraph reads from outside is an input as well. Its own values are harmless: nothing outside has them.
+        let mut names: Vec<&str> = Vec::new();
+        each_read(node, &mut |name| names.push(name));
         for name in names {
             match self.known.get(name) {
                 Some(known) => {
@@ -250,19 +246,6 @@ impl<'a> Walk<'a> {
 fn is_random(node: &NodeProto) -> bool {
     let may_train = node.op_type() == "Dropout" && node.input.get(2).is_some_and(|training| !training.is_empty());
     may_train || RANDOM.contains(&node.op_type())
-}
-
-/// Names that the nodes and outputs of a subgraph mention; those of its own values are harmless, nothing outside has them.
-fn collect_reads<'a>(graph: &'a GraphProto, names: &mut Vec<&'a str>) {
-    names.extend(graph.output.iter().map(ValueInfoProto::name));
-    for node in &graph.node {
-        names.extend(node.input.iter().map(String::as_str));
-        for attribute in &node.attribute {
-            for graph in attribute.g.iter().chain(&attribute.graphs) {
-                collect_reads(graph, names);
-            }
-        }
-    }
 }
 
 fn of_tensor(tensor: &TensorProto) -> Fingerprint {

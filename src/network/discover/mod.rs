@@ -5,7 +5,6 @@ mod matmul;
 mod names;
 mod quantized;
 mod recurrent;
-mod scope;
 mod site;
 mod tensors;
 mod weight_source;
@@ -14,11 +13,9 @@ mod weight_source;
 mod tests;
 
 pub(super) use site::axis_layout;
-pub(super) use weight_source::constant_tensor;
 
 use super::{Format, Layer, NetworkError};
-use crate::onnx::ModelProto;
-use scope::Scope;
+use crate::onnx::{Graph, ModelProto};
 use site::Site;
 
 /// The layers of `model`, in graph order.
@@ -32,15 +29,15 @@ pub(super) fn layers(model: &ModelProto, format: Format) -> Result<Vec<Layer>, N
     let mut found = Vec::new();
     match format {
         Format::Safetensors if graph.node.is_empty() => tensors::layers(graph, &mut found),
-        Format::Safetensors | Format::Onnx => walk(&Scope::main(graph), &mut found),
+        Format::Safetensors | Format::Onnx => walk(&Graph::main(graph), &mut found),
     }
     names::make_unique(&mut found);
     Ok(found)
 }
 
 /// Subgraphs nest no deeper than the decoder lets messages nest, so that recursion is safe.
-fn walk(scope: &Scope<'_>, found: &mut Vec<Layer>) {
-    for (position, node) in scope.graph.node.iter().enumerate() {
+fn walk(scope: &Graph<'_>, found: &mut Vec<Layer>) {
+    for (position, node) in scope.proto.node.iter().enumerate() {
         layers_of_node(&Site { scope, position, node }, found);
         for attribute in &node.attribute {
             if let Some(body) = &attribute.g {

@@ -1,14 +1,13 @@
 //! A node that may be a layer, and the making of the layer once its weight is read.
 
-use super::scope::Scope;
 use super::weight_source::{Weight, shape, trace};
 use crate::network::layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support};
 use crate::onnx::build::{attribute_int, is_standard_domain};
-use crate::onnx::{NodeProto, is_float};
+use crate::onnx::{Graph, NodeProto, is_float};
 
 /// A node in its graph.
 pub(super) struct Site<'a> {
-    pub(super) scope: &'a Scope<'a>,
+    pub(super) scope: &'a Graph<'a>,
     pub(super) position: usize,
     pub(super) node: &'a NodeProto,
 }

@@ -1,10 +1,11 @@
 //! From the value that a layer reads back to the constant tensor behind it.
 
-use super::scope::{Origin, Scope};
 use crate::network::layer::{TensorPlace, WeightSource};
-use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
+use crate::onnx::build::{attribute_int, attribute_ints, is_standard_domain};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, OnnxError, TensorProto, data_type_name, element_count, tensor_bytes};
+use crate::onnx::{
+    Graph, NodeProto, OnnxError, Origin, TensorProto, constant_tensor, data_type_name, element_count, tensor_bytes,
+};
 
 /// Nodes between a tensor and its layer that are followed. Exporters write three at most; the bound ends circles.
 const LONGEST_CHAIN: usize = 32;
@@ -72,7 +73,7 @@ pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
 
 /// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear, and of quantized weights through a
 /// Reshape to the shape that they have already; `None` if it is computed at run time.
-pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>> {
+pub(super) fn trace<'a>(scope: &'a Graph<'a>, value: &str) -> Option<Weight<'a>> {
     let mut scope = scope;
     let mut name = value;
     let mut steps: Vec<Step<'_>> = Vec::new();
@@ -82,10 +83,10 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
             Origin::Input => return None,
             Origin::Initializer(position) => (
                 TensorPlace::Initializer(position),
-                home.graph.initializer.get(position)?,
+                home.proto.initializer.get(position)?,
             ),
             Origin::Node(position) => {
-                let node = home.graph.node.get(position)?;
+                let node = home.proto.node.get(position)?;
                 if !is_passage(node) {
                     let tensor = constant_tensor(node)?;
                     (TensorPlace::Constant(position), tensor)
@@ -113,13 +114,6 @@ pub(super) fn trace<'a>(scope: &'a Scope<'a>, value: &str) -> Option<Weight<'a>>
     None
 }
 
-/// The tensor that a `Constant` node makes.
-pub(in crate::network) fn constant_tensor(node: &NodeProto) -> Option<&TensorProto> {
-    (node.op_type() == "Constant" && is_standard_domain(node.domain()))
-        .then(|| attribute_tensor(node, "value"))
-        .flatten()
-}
-
 fn is_passage(node: &NodeProto) -> bool {
     let quantizers = matches!(node.op_type(), "QuantizeLinear" | "DequantizeLinear");
     match node.domain() {
@@ -132,7 +126,7 @@ fn is_passage(node: &NodeProto) -> bool {
 }
 
 fn arrived<'a>(
-    home: &Scope<'a>,
+    home: &Graph<'a>,
     name: &str,
     place: TensorPlace,
     tensor: &'a TensorProto,
@@ -201,12 +195,12 @@ fn is_kept(present: &[i64], asked: &[i64]) -> bool {
 }
 
 /// The constant shape that a Reshape asks for; `None` where it is computed at run time.
-fn shape_of_reshape(home: &Scope<'_>, node: &NodeProto) -> Option<Vec<i64>> {
+fn shape_of_reshape(home: &Graph<'_>, node: &NodeProto) -> Option<Vec<i64>> {
     let (home, origin) = home.find(node.input.get(1)?)?;
     let tensor = match origin {
         Origin::Input => return None,
-        Origin::Initializer(position) => home.graph.initializer.get(position)?,
-        Origin::Node(position) => constant_tensor(home.graph.node.get(position)?)?,
+        Origin::Initializer(position) => home.proto.initializer.get(position)?,
+        Origin::Node(position) => constant_tensor(home.proto.node.get(position)?)?,
     };
     let bytes = tensor_bytes(tensor).ok()?;
     let (sizes, rest) = bytes.as_chunks::<8>();

@@ -1,10 +1,9 @@
 //! Which layers can be equalized with each other: the way from one to the next, and why it is barred.
 
-use super::super::editor::Editor;
 use super::super::{Layer, LayerKind, Network, NetworkError, fold};
 use super::reads_plain_weight;
-use crate::onnx::build::{attribute_int, is_standard_domain};
-use crate::onnx::{GraphProto, NodeProto};
+use crate::onnx::operators::{Channels, Operator, operator_of};
+use crate::onnx::{Graph, GraphEdit, NodeProto};
 use std::collections::HashMap;
 
 /// Two layers and the values between them.
@@ -27,11 +26,7 @@ pub(super) struct Found {
 }
 
 /// All pairs, and for each layer that ends none the reason. The last layer needs no reason.
-pub(super) fn find_pairs(network: &Network, graph: &GraphProto, editor: &Editor) -> Result<Found, NetworkError> {
-    let mut readers: HashMap<&str, usize> = HashMap::new();
-    for (position, node) in graph.node.iter().enumerate() {
-        readers.extend(node.input.iter().map(|input| (input.as_str(), position)));
-    }
+pub(super) fn find_pairs(network: &Network, graph: &Graph<'_>, edit: &GraphEdit) -> Result<Found, NetworkError> {
     let mut by_node: HashMap<usize, usize> = HashMap::new();
     for (index, layer) in network.layers.iter().enumerate() {
         if let Some(path) = layer.node.as_ref().filter(|path| path.subgraphs.is_empty()) {
@@ -41,8 +36,7 @@ pub(super) fn find_pairs(network: &Network, graph: &GraphProto, editor: &Editor)
     let way = Way {
         network,
         graph,
-        editor,
-        readers,
+        edit,
         by_node,
     };
     let (mut pairs, mut skipped) = (Vec::new(), Vec::new());
@@ -62,9 +56,8 @@ pub(super) fn find_pairs(network: &Network, graph: &GraphProto, editor: &Editor)
 /// What is needed to walk from layer to layer.
 struct Way<'a> {
     network: &'a Network,
-    graph: &'a GraphProto,
-    editor: &'a Editor,
-    readers: HashMap<&'a str, usize>,
+    graph: &'a Graph<'a>,
+    edit: &'a GraphEdit,
     by_node: HashMap<usize, usize>,
 }
 
@@ -79,7 +72,7 @@ impl Way<'_> {
         if let Some(why) = self.why_not_scalable(first)? {
             return because(why);
         }
-        if super::super::fold::bias(self.editor, node, layer.layout.out_channels())?.is_none() {
+        if super::super::fold::bias(self.edit, node, layer.layout.out_channels())?.is_none() {
             return because("its bias is no constant with one number a channel");
         }
         let Some(mut value) = node.output.first() else {
@@ -88,13 +81,15 @@ impl Way<'_> {
         let (mut values, mut flat) = (Vec::new(), layer.kind == LayerKind::Gemm);
         loop {
             values.push(value.clone());
-            let Some(&position) = self.readers.get(value.as_str()) else {
+            let Some(&position) = self.graph.readers(value).last() else {
                 return Ok(Err(None));
             };
-            if self.editor.uses(value) != 1 {
+            if self.graph.read_count(value) != 1 {
                 return because("its output is read more than once");
             }
-            let reader = &self.graph.node[position];
+            let Some(reader) = self.graph.node(position) else {
+                return Ok(Err(None));
+            };
             if let Some(&second) = self.by_node.get(&position) {
                 return Ok(match self.why_not_next(first, second, value, flat)? {
                     Some(why) => Err(Some(format!("'{}': {why}", self.network.layers[second].name))),
@@ -116,14 +111,14 @@ impl Way<'_> {
 
     fn node_of(&self, layer: &Layer) -> Option<&NodeProto> {
         let path = layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
-        self.graph.node.get(path.node)
+        self.graph.node(path.node)
     }
 
     /// Why the weight of layer `index` cannot be replaced by a scaled one.
     fn why_not_scalable(&self, index: usize) -> Result<Option<&'static str>, NetworkError> {
         let layer = &self.network.layers[index];
         let name = self.node_of(layer).and_then(|node| node.input.get(1));
-        if !reads_plain_weight(layer) || name.and_then(|name| fold::plain_float(self.editor, name)).is_none() {
+        if !reads_plain_weight(layer) || name.and_then(|name| fold::plain_float(self.edit, name)).is_none() {
             return Ok(Some("its weight is no plain F32 constant"));
         }
         let finite = self.network.weights(index)?.iter().all(|x| x.is_finite());
@@ -165,13 +160,12 @@ impl Way<'_> {
 fn passes_scales(node: &NodeProto, value: &str) -> bool {
     let alone = node.output.iter().skip(1).all(String::is_empty) && !node.output.is_empty();
     let reads = node.input.first().is_some_and(|input| input == value);
-    is_standard_domain(node.domain())
-        && alone
-        && reads
-        && match node.op_type() {
-            "Identity" | "Relu" | "LeakyRelu" | "PRelu" | "Dropout" => true,
-            "MaxPool" | "AveragePool" | "GlobalMaxPool" | "GlobalAveragePool" => true,
-            "Flatten" => attribute_int(node, "axis").unwrap_or(1) == 1,
-            _ => false,
-        }
+    let passes = |operator: &Operator| {
+        let in_place = matches!(
+            operator.channels,
+            Channels::Elementwise | Channels::Binary | Channels::Pool | Channels::Flatten
+        );
+        operator.is_homogeneous && in_place
+    };
+    alone && reads && operator_of(node).is_some_and(passes)
 }

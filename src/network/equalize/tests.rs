@@ -46,7 +46,7 @@ fn network(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>, x: &[usize], o
         name: Some("g".into()),
         node: nodes,
         initializer: initializers,
-        input: vec![crate::network::editor::float_value_info("x", &sizes)],
+        input: vec![crate::onnx::build::float_value_info("x", &sizes)],
         output: vec![ValueInfoProto {
             name: Some(output.into()),
             ..ValueInfoProto::default()

@@ -6,15 +6,17 @@ mod arithmetic;
 #[cfg(test)]
 mod tests;
 
-use super::editor::Editor;
-use super::{Network, NetworkError, Preparation};
+use super::{Layer, Network, NetworkError, Preparation};
 use crate::onnx::build::{attribute_float, attribute_int, is_standard_domain, opset_version};
 use crate::onnx::schema::data_type;
-use crate::onnx::{FloatData, ModelProto, NodeProto, TensorProto, float_values};
+use crate::onnx::{FloatData, GraphEdit, NodeProto, TensorProto, float_values};
 use arithmetic::{Channels, Normalization};
 
 /// Epsilon of a `BatchNormalization` that gives none (ONNX operator set).
 const DEFAULT_EPSILON: f32 = 1e-5;
+
+/// End of the names of new constants.
+const FOLDED: &str = "folded";
 
 /// The same function with every `BatchNormalization` that directly follows a Conv, ConvTranspose or Gemm (and is that
 /// node's only reader) folded into its weight and bias: `W' = W g / sqrt(v + eps)`, `b' = (b - m) g / sqrt(v + eps) + B`,
@@ -39,24 +41,19 @@ pub fn fold_batch_norm(network: &Network) -> Result<Network, NetworkError> {
         return Ok(network.clone());
     }
     let count = norms.len();
-    let mut editor = Editor::new(graph, network.model.ir_version(), "folded");
+    let mut edit = GraphEdit::new(network.model.as_ref().clone());
     let mut preparation = network.preparation.as_ref().clone();
     let mut folded = 0;
     for norm in norms {
-        if let Some(fold) = Fold::find(&editor, norm)? {
+        if let Some(fold) = Fold::find(&edit, norm)? {
             folded += 1;
-            fold.carry_out(&mut editor, network, &mut preparation);
+            fold.carry_out(&mut edit, network, &mut preparation);
         }
     }
-    let graph = editor.finish();
-    let model = ModelProto {
-        graph: Some(graph),
-        ..network.model.as_ref().clone()
-    };
     preparation
         .steps
         .push(format!("folded {folded} of {count} batch-norms into the layer before"));
-    network.prepared(model, preparation)
+    network.prepared(edit.finish(), preparation)
 }
 
 fn is_inference_norm(node: &NodeProto) -> bool {
@@ -81,26 +78,27 @@ struct Fold {
 
 impl Fold {
     /// How batch-norm `norm` folds; `None` if it has to stay.
-    fn find(editor: &Editor, norm: usize) -> Result<Option<Self>, NetworkError> {
-        let norm_node = editor.node(norm);
-        let value = &norm_node.input[0];
-        let Some(layer) = editor.producer(value).filter(|_| editor.uses(value) == 1) else {
+    fn find(edit: &GraphEdit, norm: usize) -> Result<Option<Self>, NetworkError> {
+        let Some((norm_node, value)) = edit.node(norm).and_then(|node| Some((node, node.input.first()?))) else {
             return Ok(None);
         };
-        let node = editor.node(layer);
+        let maker = edit.maker(value).filter(|_| edit.uses(value) == 1);
+        let Some((layer, node)) = maker.and_then(|layer| Some((layer, edit.node(layer)?))) else {
+            return Ok(None);
+        };
         if !is_standard_domain(node.domain()) || node.output.len() != 1 {
             return Ok(None);
         }
-        let Some(weight) = node.input.get(1).and_then(|name| plain_float(editor, name)) else {
+        let Some(weight) = node.input.get(1).and_then(|name| plain_float(edit, name)) else {
             return Ok(None);
         };
         let Some(channels) = channels(node, weight) else {
             return Ok(None);
         };
-        let Some(parameters) = parameters(editor, norm_node, channels.count())? else {
+        let Some(parameters) = parameters(edit, norm_node, channels.count())? else {
             return Ok(None);
         };
-        let Some(bias) = bias(editor, node, channels.count())? else {
+        let Some(bias) = bias(edit, node, channels.count())? else {
             return Ok(None);
         };
         let [gain, shift, mean, variance] = &parameters;
@@ -127,25 +125,51 @@ impl Fold {
         }))
     }
 
-    fn carry_out(self, editor: &mut Editor, network: &Network, preparation: &mut Preparation) {
-        if let Some(value) = editor.node(self.norm).output.first() {
+    fn carry_out(self, edit: &mut GraphEdit, network: &Network, preparation: &mut Preparation) {
+        if let Some(value) = edit.node(self.norm).and_then(|node| node.output.first()) {
             preparation.normalized.insert(value.clone(), self.normalized);
         }
-        editor.replace_weight(network, self.layer, &self.weight_dims, &self.weight);
+        replace_weight(edit, network, self.layer, FOLDED, &self.weight_dims, &self.weight);
         let dims = [i64::try_from(self.bias.len()).unwrap_or(i64::MAX)];
-        editor.replace_input(self.layer, 2, &dims, &self.bias);
-        if editor.node(self.layer).op_type() == "Gemm" {
-            // The factor of the bias is in the new bias.
-            editor.remove_attribute(self.layer, "beta");
-        }
-        editor.bypass(self.norm, self.layer);
+        replace_bias(edit, self.layer, FOLDED, &dims, &self.bias);
+        edit.bypass(self.norm, self.layer);
+    }
+}
+
+/// Gives the layer of `network` whose node is at `position` a new weight. A layer without a node name is called after its
+/// weight; if that gets another name because others still use it, the node takes the layer's.
+pub(super) fn replace_weight(
+    edit: &mut GraphEdit,
+    network: &Network,
+    position: usize,
+    what: &str,
+    dims: &[i64],
+    values: &[f32],
+) {
+    let renamed = edit.replace_constant(position, 1, what, dims, values);
+    let same = |layer: &&Layer| {
+        let path = layer.node.as_ref();
+        path.is_some_and(|path| path.subgraphs.is_empty() && path.node == position)
+    };
+    if renamed
+        && let Some(node) = edit.node_mut(position).filter(|node| node.name().is_empty())
+        && let Some(layer) = network.layers.iter().find(same)
+    {
+        node.name = Some(layer.name.clone());
+    }
+}
+
+/// Gives the layer whose node is at `position` a new bias, as it is added: a Gemm's factor of the bias is in it.
+pub(super) fn replace_bias(edit: &mut GraphEdit, position: usize, what: &str, dims: &[i64], bias: &[f32]) {
+    edit.replace_constant(position, 2, what, dims, bias);
+    if edit.node(position).is_some_and(|node| node.op_type() == "Gemm") {
+        edit.remove_attribute(position, "beta");
     }
 }
 
 /// The F32 constant `name`, used as it is stored.
-pub(super) fn plain_float<'a>(editor: &'a Editor, name: &str) -> Option<&'a TensorProto> {
-    editor
-        .constant(name)
+pub(super) fn plain_float<'a>(edit: &'a GraphEdit, name: &str) -> Option<&'a TensorProto> {
+    edit.constant(name)
         .filter(|tensor| tensor.data_type() == data_type::FLOAT)
 }
 
@@ -187,10 +211,10 @@ fn channels(node: &NodeProto, weight: &TensorProto) -> Option<Channels> {
 }
 
 /// Scale, B, mean and variance of a batch-norm over `count` channels.
-fn parameters(editor: &Editor, norm: &NodeProto, count: usize) -> Result<Option<[FloatData; 4]>, NetworkError> {
+fn parameters(edit: &GraphEdit, norm: &NodeProto, count: usize) -> Result<Option<[FloatData; 4]>, NetworkError> {
     let mut found = Vec::with_capacity(4);
     for name in &norm.input[1..] {
-        let Some(tensor) = plain_float(editor, name) else {
+        let Some(tensor) = plain_float(edit, name) else {
             return Ok(None);
         };
         let values = float_values(tensor)?;
@@ -204,11 +228,11 @@ fn parameters(editor: &Editor, norm: &NodeProto, count: usize) -> Result<Option<
 
 /// The bias of a layer of `count` output channels, as it is added: zeros if it has none, `None` if it is no constant or
 /// not one number a channel.
-pub(super) fn bias(editor: &Editor, node: &NodeProto, count: usize) -> Result<Option<Vec<f64>>, NetworkError> {
+pub(super) fn bias(edit: &GraphEdit, node: &NodeProto, count: usize) -> Result<Option<Vec<f64>>, NetworkError> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
         return Ok(Some(vec![0.0; count]));
     };
-    let Some(tensor) = plain_float(editor, name) else {
+    let Some(tensor) = plain_float(edit, name) else {
         return Ok(None);
     };
     let values = float_values(tensor)?;

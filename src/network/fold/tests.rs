@@ -25,7 +25,7 @@ fn tensor(name: &str, dims: &[usize], seed: u32) -> TensorProto {
 
 fn value(name: &str, dims: &[usize]) -> ValueInfoProto {
     let dims: Vec<i64> = dims.iter().map(|&size| size as i64).collect();
-    crate::network::editor::float_value_info(name, &dims)
+    crate::onnx::build::float_value_info(name, &dims)
 }
 
 /// A convolution's attributes: the defaults spelled out, as the engine of these tests wants them in two dimensions.

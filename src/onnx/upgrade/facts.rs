@@ -2,7 +2,7 @@
 
 use super::super::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
 use super::super::schema::{data_type, tensor_shape_proto, type_proto};
-use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto, element_count};
+use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto, each_read, element_count};
 use std::collections::{HashMap, HashSet};
 
 /// Sizes of the axes, `None` where one is free.
@@ -80,13 +80,11 @@ impl<'outer> Facts<'outer> {
         self.read
             .extend(graph.output.iter().map(|output| output.name().to_owned()));
         for node in &graph.node {
-            self.read
-                .extend(node.input.iter().filter(|input| !input.is_empty()).cloned());
-            for attribute in &node.attribute {
-                for graph in attribute.g.iter().chain(&attribute.graphs) {
-                    self.gather_read(graph);
+            each_read(node, &mut |name| {
+                if !name.is_empty() {
+                    self.read.insert(name.to_owned());
                 }
-            }
+            });
         }
     }
 

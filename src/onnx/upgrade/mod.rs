@@ -162,10 +162,8 @@ fn upgrade_graph(
     let old = std::mem::take(&mut graph.node);
     graph.node.reserve(old.len());
     for mut node in old {
-        for attribute in &mut node.attribute {
-            for subgraph in attribute.g.iter_mut().chain(&mut attribute.graphs) {
-                upgrade_graph(subgraph, from, Some(&facts), site.names)?;
-            }
+        for subgraph in node.subgraphs_mut() {
+            upgrade_graph(subgraph, from, Some(&facts), site.names)?;
         }
         let Some(rule) = rule_of(&node, from) else {
             graph.node.push(node);

@@ -11,8 +11,8 @@ mod tests;
 
 use super::Activations;
 use crate::network::{Layer, LayerKind, Network};
-use crate::onnx::build::{attribute_tensor, is_standard_domain};
-use crate::onnx::{GraphProto, NodeProto, TensorProto, float_values};
+use crate::onnx::build::is_standard_domain;
+use crate::onnx::{Graph, GraphProto, float_values};
 use crate::statistics::{ActivationStatistics, ChannelDistribution, RangeSource};
 use std::collections::HashMap;
 
@@ -84,20 +84,15 @@ impl Known {
 
 /// Everything that is known of the values of a graph.
 fn propagate(network: &Network, graph: &GraphProto) -> HashMap<String, Known> {
-    let constants = Constants::of(graph);
-    let producers: HashMap<&str, &NodeProto> = graph
-        .node
-        .iter()
-        .flat_map(|node| node.output.iter().map(move |output| (output.as_str(), node)))
-        .collect();
+    let graph = Graph::main(graph);
     let mut known: HashMap<String, Known> = HashMap::new();
-    for node in &graph.node {
+    for node in &graph.proto.node {
         let Some(output) = node.output.first().filter(|output| !output.is_empty()) else {
             continue;
         };
         let value = match network.preparation.normalized.get(output) {
             Some(channels) => Some(second_axis(channels.iter().copied())),
-            None if is_standard_domain(node.domain()) => operators::output(node, &known, &constants, &producers),
+            None if is_standard_domain(node.domain()) => operators::output(node, &known, &graph),
             None => None,
         };
         let finite =
@@ -119,33 +114,13 @@ fn second_axis(channels: impl IntoIterator<Item = [f32; 2]>) -> Known {
     }
 }
 
-/// The constants of a graph, by name.
-struct Constants<'a>(HashMap<&'a str, &'a TensorProto>);
-
-impl<'a> Constants<'a> {
-    fn of(graph: &'a GraphProto) -> Self {
-        let mut constants: HashMap<&str, &TensorProto> =
-            graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-        for node in graph.node.iter().filter(|node| node.op_type() == "Constant") {
-            if let (Some(output), Some(tensor)) = (node.output.first(), attribute_tensor(node, "value")) {
-                constants.entry(output).or_insert(tensor);
-            }
-        }
-        Self(constants)
-    }
-
-    fn tensor(&self, name: &str) -> Option<&'a TensorProto> {
-        self.0.get(name).copied()
-    }
-
-    /// Shape and elements of a constant of floats.
-    fn floats(&self, name: &str) -> Option<(Vec<usize>, Vec<f64>)> {
-        let tensor = self.tensor(name)?;
-        let sizes = tensor.dims.iter().map(|&size| usize::try_from(size).ok());
-        let values = float_values(tensor).ok()?;
-        Some((
-            sizes.collect::<Option<_>>()?,
-            values.iter().map(|&x| f64::from(x)).collect(),
-        ))
-    }
+/// Shape and elements of a constant of floats.
+fn floats(graph: &Graph<'_>, name: &str) -> Option<(Vec<usize>, Vec<f64>)> {
+    let tensor = graph.constant(name)?;
+    let sizes = tensor.dims.iter().map(|&size| usize::try_from(size).ok());
+    let values = float_values(tensor).ok()?;
+    Some((
+        sizes.collect::<Option<_>>()?,
+        values.iter().map(|&x| f64::from(x)).collect(),
+    ))
 }

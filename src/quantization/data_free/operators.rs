@@ -1,9 +1,10 @@
 //! What each operator does to what is known of its inputs.
 
-use super::{Constants, Known, Order, second_axis};
+use super::{Known, Order, floats, second_axis};
 use crate::onnx::build::{attribute_float, attribute_int, attribute_ints, attribute_string};
+use crate::onnx::operators::{Channels, operator_of};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, TensorProto, tensor_bytes};
+use crate::onnx::{Graph, NodeProto, TensorProto, tensor_bytes};
 use crate::statistics::ChannelDistribution;
 use std::collections::HashMap;
 
@@ -11,23 +12,12 @@ use std::collections::HashMap;
 struct Site<'a> {
     node: &'a NodeProto,
     known: &'a HashMap<String, Known>,
-    constants: &'a Constants<'a>,
-    producers: &'a HashMap<&'a str, &'a NodeProto>,
+    graph: &'a Graph<'a>,
 }
 
 /// What is known of the first output of `node`.
-pub(super) fn output(
-    node: &NodeProto,
-    known: &HashMap<String, Known>,
-    constants: &Constants,
-    producers: &HashMap<&str, &NodeProto>,
-) -> Option<Known> {
-    let site = Site {
-        node,
-        known,
-        constants,
-        producers,
-    };
+pub(super) fn output(node: &NodeProto, known: &HashMap<String, Known>, graph: &Graph<'_>) -> Option<Known> {
+    let site = Site { node, known, graph };
     match node.op_type() {
         "BatchNormalization" => site.batch_norm(),
         "Add" | "Sub" | "Mul" | "Div" | "Sum" => site.arithmetic(),
@@ -91,9 +81,11 @@ impl Site<'_> {
             }
             "Flatten" if attribute_int(self.node, "axis").unwrap_or(1) == 1 => Some(x.flat()),
             "Reshape" => Some(self.reshaped(x)),
-            "Flatten" | "Transpose" | "Squeeze" | "Unsqueeze" | "Slice" | "Split" | "Gather" | "DepthToSpace"
-            | "SpaceToDepth" | "Tile" | "Expand" => Some(x.mixed()),
-            _ => None,
+            // A Flatten of another axis, a Squeeze, and what moves elements about.
+            op => {
+                let moves = operator_of(self.node).is_some_and(|operator| operator.channels == Channels::Move);
+                (moves || matches!(op, "Flatten" | "Squeeze")).then(|| x.mixed())
+            }
         }
     }
 
@@ -103,8 +95,8 @@ impl Site<'_> {
         if training || self.node.input.len() != 5 {
             return None;
         }
-        let (_, scale) = self.constants.floats(self.name(1)?)?;
-        let (_, bias) = self.constants.floats(self.name(2)?)?;
+        let (_, scale) = floats(self.graph, self.name(1)?)?;
+        let (_, bias) = floats(self.graph, self.name(2)?)?;
         let channels = bias.iter().zip(&scale);
         (bias.len() == scale.len())
             .then(|| second_axis(channels.map(|(&mean, &deviation)| [mean as f32, deviation.abs() as f32])))
@@ -113,7 +105,7 @@ impl Site<'_> {
     /// `min` and `max` of a Clip, attributes before operator set 11, constants since.
     fn clip_ends(&self) -> Option<(f64, f64)> {
         let end = |slot: usize, attribute: &str, default: f64| match self.name(slot) {
-            Some(name) => self.constants.floats(name)?.1.first().copied(),
+            Some(name) => floats(self.graph, name)?.1.first().copied(),
             None => Some(attribute_float(self.node, attribute).map_or(default, f64::from)),
         };
         Some((end(1, "min", f64::NEG_INFINITY)?, end(2, "max", f64::INFINITY)?))
@@ -149,7 +141,7 @@ impl Site<'_> {
         if let Some(known) = self.input(slot) {
             return Some(known.clone());
         }
-        let (sizes, values) = self.constants.floats(self.name(slot)?)?;
+        let (sizes, values) = floats(self.graph, self.name(slot)?)?;
         // `[channels, 1, 1]` stands beside a picture; a shorter one could be along any axis.
         let along = match sizes.as_slice() {
             _ if values.len() == 1 => true,
@@ -170,7 +162,7 @@ impl Site<'_> {
     /// `x * sigmoid(x)` and the like, written as two nodes: not a product of independent values.
     fn gated(&self) -> Option<Known> {
         for (x, gated) in [(0, 1), (1, 0)] {
-            let node = *self.producers.get(self.name(gated)?)?;
+            let node = self.graph.maker_node(self.name(gated)?)?;
             if node.input.first().map(String::as_str) == self.name(x)
                 && let Some(gate) = gate(node)
             {
@@ -199,11 +191,11 @@ impl Site<'_> {
             return Some(x.clone());
         }
         let value = match self.name(2) {
-            Some(name) => *self.constants.floats(name)?.1.first()?,
+            Some(name) => *floats(self.graph, name)?.1.first()?,
             None => f64::from(attribute_float(self.node, "value").unwrap_or(0.0)),
         };
         let pads = match self.name(1) {
-            Some(name) => integers(self.constants.tensor(name)?)?,
+            Some(name) => integers(self.graph.constant(name)?)?,
             None => attribute_ints(self.node, "pads")?.to_vec(),
         };
         let padded = x.each(|channel| channel.including(value));
@@ -231,7 +223,7 @@ impl Site<'_> {
     /// A mean over rows and columns keeps channels apart; over anything else it does not.
     fn mean_of_pictures(&self, x: &Known) -> Option<Known> {
         let axes = match self.name(1) {
-            Some(name) => integers(self.constants.tensor(name)?)?,
+            Some(name) => integers(self.graph.constant(name)?)?,
             None => attribute_ints(self.node, "axes")?.to_vec(),
         };
         let rows_and_columns = matches!(axes.as_slice(), [2, 3] | [-1, -2] | [-2, -1] | [3, 2]);
@@ -259,7 +251,7 @@ impl Site<'_> {
 
     /// A reshape to a matrix with a row for each sample is a Flatten.
     fn reshaped(&self, x: &Known) -> Known {
-        let shape = self.name(1).and_then(|name| integers(self.constants.tensor(name)?));
+        let shape = self.name(1).and_then(|name| integers(self.graph.constant(name)?));
         let count = i64::try_from(x.channels.len()).unwrap_or(i64::MAX);
         match shape.as_deref() {
             Some([0, -1]) => x.flat(),

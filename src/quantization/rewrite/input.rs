@@ -1,7 +1,8 @@
 //! What a layer's input goes through: onto its grid, and repeated where channels are split.
 
-use super::editor::Editor;
+use super::editor::cast;
 use crate::network::Layer;
+use crate::onnx::GraphEdit;
 use crate::onnx::build::{float_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8};
 use crate::onnx::schema::data_type;
 use crate::quantization::{ActivationPlan, Copied, Expansion, SplitKind};
@@ -20,7 +21,7 @@ pub(super) struct Input<'a> {
 
 /// Where nodes are put.
 pub(super) struct Site<'a> {
-    pub(super) editor: &'a mut Editor,
+    pub(super) editor: &'a mut GraphEdit,
     /// Position of the layer's node.
     pub(super) before: usize,
     pub(super) layer: &'a Layer,
@@ -73,7 +74,7 @@ impl Site<'_> {
                 i64_tensor("", &[index.len()], &index),
             );
             let to = editor.fresh(&format!("{value}.split"));
-            let name = editor.fresh_node(&format!("{}/split", layer.name));
+            let name = editor.fresh(&format!("{}/split", layer.name));
             let attributes = vec![int_attribute("axis", axis)];
             editor.insert(before, node("Gather", name, [value, indices], [to.clone()], attributes));
             to
@@ -111,7 +112,7 @@ impl Site<'_> {
                 float_tensor("", shape, numbers),
             );
             let to = editor.fresh(&format!("{value}.{what}"));
-            let name = editor.fresh_node(&format!("{}/{what}", layer.name));
+            let name = editor.fresh(&format!("{}/{what}", layer.name));
             editor.insert(before, node(operator, name, [value, constant], [to.clone()], vec![]));
             to
         })
@@ -130,7 +131,7 @@ impl Site<'_> {
     fn cast(&mut self, value: &str, element_type: i32) -> String {
         let (layer, before) = (self.layer, self.before);
         self.editor.shared(format!("cast {value} {element_type}"), |editor| {
-            editor.cast(before, &layer.name, value, element_type)
+            cast(editor, before, &layer.name, value, element_type)
         })
     }
 
@@ -146,7 +147,7 @@ impl Site<'_> {
         self.editor.shared(key, |editor| {
             let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
             let clipped = editor.fresh(&format!("{input}.clipped"));
-            let name = editor.fresh_node(&format!("{}/clip", layer.name));
+            let name = editor.fresh(&format!("{}/clip", layer.name));
             let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
             let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
             let inputs = [input.to_owned(), low, high];
@@ -159,11 +160,11 @@ impl Site<'_> {
             };
             let zero = editor.add_initializer(&format!("{input}.zero_point"), zero);
             let indices = editor.fresh(&format!("{input}.q"));
-            let name = editor.fresh_node(&format!("{}/quantize", layer.name));
+            let name = editor.fresh(&format!("{}/quantize", layer.name));
             let inputs = [clipped, scale.clone(), zero.clone()];
             editor.insert(before, node("QuantizeLinear", name, inputs, [indices.clone()], vec![]));
             let to = editor.fresh(&format!("{input}.dequantized"));
-            let name = editor.fresh_node(&format!("{}/dequantize", layer.name));
+            let name = editor.fresh(&format!("{}/dequantize", layer.name));
             let inputs = [indices, scale, zero];
             editor.insert(before, node("DequantizeLinear", name, inputs, [to.clone()], vec![]));
             to

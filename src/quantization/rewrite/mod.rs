@@ -22,8 +22,8 @@ use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::{AttributeProto, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
-use editor::Editor;
+use crate::onnx::{AttributeProto, GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
+use editor::{element_type, repeat_chain, replace_input, set_bias};
 use input::{Input, Site};
 use std::collections::HashSet;
 use widen::{Rows, widen_constants, widen_float_layer};
@@ -74,7 +74,7 @@ fn carry_out(
     if let Some(why) = &network.why_not_runnable {
         return Err(QuantizationError::Rewrite(why.clone()));
     }
-    let mut editor = Editor::new(&network.model)?;
+    let mut editor = editor::edit(&network.model)?;
     let widening = Widening::of(network, plan);
     let mut own_biases = HashSet::new();
     for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
@@ -102,7 +102,7 @@ fn carry_out(
         }
         if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
             let wide = rows.map(|rows| rows.vector(bias));
-            editor.set_bias(path.node, layer, wide.as_ref().unwrap_or(bias))?;
+            set_bias(&mut editor, path.node, layer, wide.as_ref().unwrap_or(bias))?;
             own_biases.insert(number);
         }
     }
@@ -111,6 +111,8 @@ fn carry_out(
     }
     // New nodes are in the form of the newer operator set already; the upgrade leaves them as they are.
     let mut model = editor.finish();
+    // Before IR version 4 every initializer must be listed as an input too; the new ones are not.
+    model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
     // Also in the export: what is previewed is what is exported.
@@ -119,7 +121,7 @@ fn carry_out(
 }
 
 fn rewrite_layer(
-    editor: &mut Editor,
+    editor: &mut GraphEdit,
     network: &Network,
     layer: &Layer,
     quantized: &QuantizedLayer,
@@ -132,7 +134,7 @@ fn rewrite_layer(
     if !path.subgraphs.is_empty() {
         return Err(cannot("it is inside a subgraph"));
     }
-    let element_type = editor.element_type(network, layer)?;
+    let element_type = element_type(editor, network, layer)?;
 
     let on_grid = matches!(weight, Weight::Grid(_));
     let new_weight = match weight {
@@ -147,7 +149,7 @@ fn rewrite_layer(
             let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
             let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), zero);
             let to = editor.fresh(&format!("{}.dequantized", layer.weight));
-            let name = editor.fresh_node(&format!("{}/dequantize_weight", layer.name));
+            let name = editor.fresh(&format!("{}/dequantize_weight", layer.name));
             let inputs = [weight, scale, zero];
             editor.insert(path.node, node("DequantizeLinear", name, inputs, [to.clone()], axis));
             to
@@ -159,11 +161,11 @@ fn rewrite_layer(
             editor.add_initializer(&format!("{}.split", layer.weight), tensor)
         }
     };
-    let mut new_weight = editor.repeat_chain(path.node, layer, new_weight, element_type)?;
+    let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
     if on_grid && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
         new_weight = keep_float_product(editor, path.node, layer, new_weight);
     }
-    editor.replace_input(path.node, layer.weight_input, new_weight)?;
+    replace_input(editor, path.node, layer.weight_input, new_weight)?;
 
     let Some((value, axis)) = &layer.input else {
         return Ok(());
@@ -177,19 +179,19 @@ fn rewrite_layer(
     };
     let value = input.rewrite(&mut site, value.clone());
     let side = 1 - layer.weight_input.min(1);
-    editor.replace_input(path.node, side, value)
+    replace_input(editor, path.node, side, value)
 }
 
 /// Passes a dequantized matrix through a `Reshape` to its own shape. Without it, onnxruntime fuses `DequantizeLinear` and the
 /// product into one operator that also rounds the input to 8 bits: not what the plan says for a float input, and not what
 /// the preview shows.
-fn keep_float_product(editor: &mut Editor, before: usize, layer: &Layer, weight: String) -> String {
+fn keep_float_product(editor: &mut GraphEdit, before: usize, layer: &Layer, weight: String) -> String {
     // 0 stands for the size that is there.
     let shape = editor.shared("same shape".to_owned(), |editor| {
         editor.add_initializer("splitscope.same_shape", i64_tensor("", &[2], &[0, 0]))
     });
     let to = editor.fresh(&format!("{weight}.float"));
-    let name = editor.fresh_node(&format!("{}/keep_float", layer.name));
+    let name = editor.fresh(&format!("{}/keep_float", layer.name));
     editor.insert(before, node("Reshape", name, [weight, shape], [to.clone()], vec![]));
     to
 }

@@ -6,11 +6,11 @@
 //! were there before. In a layer of both directions a unit is repeated in both.
 
 use super::super::{Plan, QuantizationError};
-use super::editor::Editor;
+use super::editor::{node_at, replace_input, select_from_output};
 use super::gather::gather;
 use crate::network::{Layer, Network};
-use crate::onnx::TensorProto;
 use crate::onnx::build::{i64_tensor, int_attribute, node};
+use crate::onnx::{GraphEdit, TensorProto};
 
 // Inputs of a recurrent node.
 const INPUT_WEIGHT: usize = 1;
@@ -68,7 +68,7 @@ impl<'a> WideCell<'a> {
     /// Widens all of the node of R's layer `layer` but the weights that are planned.
     pub(super) fn widen(
         &self,
-        editor: &mut Editor,
+        editor: &mut GraphEdit,
         network: &Network,
         plan: &Plan,
         layer: &Layer,
@@ -89,7 +89,7 @@ impl<'a> WideCell<'a> {
         }
 
         let size = int_attribute("hidden_size", self.units.len() as i64);
-        let attributes = &mut editor.node(position)?.attribute;
+        let attributes = &mut node_at(editor, position)?.attribute;
         attributes.retain(|attribute| attribute.name() != "hidden_size");
         attributes.push(size);
 
@@ -100,8 +100,8 @@ impl<'a> WideCell<'a> {
                 i64_tensor("", &[originals.len()], &originals),
             )
         });
-        for output in 0..editor.node(position)?.output.len() {
-            editor.select_from_output(position, output, &layer.name, &originals)?;
+        for output in 0..node_at(editor, position)?.output.len() {
+            select_from_output(editor, position, output, &layer.name, &originals)?;
         }
         Ok(())
     }
@@ -109,14 +109,14 @@ impl<'a> WideCell<'a> {
     /// Repeats the copies in input `slot` of the node, if it is given: in place if it is a constant, else by `Gather`.
     fn widen_input(
         &self,
-        editor: &mut Editor,
+        editor: &mut GraphEdit,
         position: usize,
         layer: &Layer,
         slot: usize,
         axis: usize,
         blocks: usize,
     ) -> Result<(), QuantizationError> {
-        let Some(value) = editor.node(position)?.input.get(slot).cloned() else {
+        let Some(value) = node_at(editor, position)?.input.get(slot).cloned() else {
             return Ok(());
         };
         if value.is_empty() {
@@ -135,12 +135,12 @@ impl<'a> WideCell<'a> {
                 let index = i64_tensor("", &[places.len()], &places);
                 let index = editor.add_initializer(&format!("{value}.wide_index"), index);
                 let to = editor.fresh(&format!("{value}.wide"));
-                let name = editor.fresh_node(&format!("{}/widen", layer.name));
+                let name = editor.fresh(&format!("{}/widen", layer.name));
                 let attributes = vec![int_attribute("axis", axis as i64)];
                 editor.insert(position, node("Gather", name, [value, index], [to.clone()], attributes));
                 to
             }),
         };
-        editor.replace_input(position, slot, wide)
+        replace_input(editor, position, slot, wide)
     }
 }

@@ -1,12 +1,12 @@
 //! Output channels repeated in the layer that makes them and in the nodes up to the split layer (see `quantization::widen`).
 
 use super::super::{Plan, QuantizationError};
-use super::editor::Editor;
+use super::editor::{element_type, node_at, repeat_chain, replace_input};
 use super::gather::gather;
 use super::recurrent::WideCell;
 use crate::network::Network;
-use crate::onnx::TensorProto;
 use crate::onnx::build::{float_tensor, int_attribute};
+use crate::onnx::{GraphEdit, TensorProto};
 use crate::quantization::widen::{Way, Widening};
 
 /// Output channels of a layer that come more than once.
@@ -65,31 +65,31 @@ impl<'a> Rows<'a> {
 
 /// Repeats output channels of layer `index`, which stays float.
 pub(super) fn widen_float_layer(
-    editor: &mut Editor,
+    editor: &mut GraphEdit,
     network: &Network,
     index: usize,
     rows: &Rows<'_>,
 ) -> Result<(), QuantizationError> {
     let layer = &network.layers[index];
     let Some(path) = &layer.node else { return Ok(()) };
-    let element_type = editor.element_type(network, layer)?;
+    let element_type = element_type(editor, network, layer)?;
     let values = network.weights(index)?;
     let weight = rows.weight(&float_tensor("", &layer.shape, &values))?;
     let weight = editor.add_initializer(&format!("{}.wide", layer.weight), weight);
-    let weight = editor.repeat_chain(path.node, layer, weight, element_type)?;
-    editor.replace_input(path.node, layer.weight_input, weight)
+    let weight = repeat_chain(editor, path.node, layer, weight, element_type)?;
+    replace_input(editor, path.node, layer.weight_input, weight)
 }
 
 /// Repeats channels in the constants on `way` that are no weights. `has_own_bias` says of a layer that its bias is a new one,
 /// with the copies in it.
 pub(super) fn widen_constants(
-    editor: &mut Editor,
+    editor: &mut GraphEdit,
     network: &Network,
     way: &Way,
     has_own_bias: impl Fn(usize) -> bool,
 ) -> Result<(), QuantizationError> {
     for step in &way.steps {
-        for output in editor.node(step.node)?.output.clone() {
+        for output in node_at(editor, step.node)?.output.clone() {
             // What the file says of its shape holds no longer.
             editor.forget_shape(output);
         }
@@ -97,7 +97,7 @@ pub(super) fn widen_constants(
             let layer = &network.layers[index];
             if layer.layout.groups > 1 {
                 let groups = int_attribute("group", way.index.len() as i64);
-                let attributes = &mut editor.node(step.node)?.attribute;
+                let attributes = &mut node_at(editor, step.node)?.attribute;
                 attributes.retain(|attribute| attribute.name() != "group");
                 attributes.push(groups);
             }
@@ -106,13 +106,17 @@ pub(super) fn widen_constants(
             }
         }
         for (slot, axis) in &step.constants {
-            let name = editor.node(step.node)?.input.get(*slot).cloned().unwrap_or_default();
+            let name = node_at(editor, step.node)?
+                .input
+                .get(*slot)
+                .cloned()
+                .unwrap_or_default();
             let Some(tensor) = editor.constant(&name) else {
                 return Err(QuantizationError::Rewrite(format!("'{name}' is no constant")));
             };
             let wide = gather(tensor, *axis, &way.index)?;
             let wide = editor.add_initializer(&format!("{name}.wide"), wide);
-            editor.replace_input(step.node, *slot, wide)?;
+            replace_input(editor, step.node, *slot, wide)?;
         }
     }
     Ok(())

@@ -1,9 +1,10 @@
 //! The way back from a split layer to the layer whose output channels its input channels are.
 
-use super::{Step, count_readers, makes_channels};
+use super::{Step, makes_channels};
 use crate::network::{Layer, LayerKind, Network};
-use crate::onnx::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
-use crate::onnx::{GraphProto, NodeProto, TensorProto, tensor_bytes};
+use crate::onnx::build::{attribute_int, attribute_ints, is_standard_domain};
+use crate::onnx::operators::{Channels, operator_of};
+use crate::onnx::{Graph, NodeProto, tensor_bytes};
 use std::collections::HashMap;
 
 /// Where the channels of a value are, as far as it is known.
@@ -42,25 +43,12 @@ impl Place {
 /// What is needed to walk a main graph from reader to maker.
 pub(super) struct Walk<'a> {
     network: &'a Network,
-    graph: &'a GraphProto,
-    readers: HashMap<&'a str, usize>,
-    makers: HashMap<&'a str, usize>,
-    constants: HashMap<&'a str, &'a TensorProto>,
+    graph: &'a Graph<'a>,
     layers: HashMap<usize, usize>,
 }
 
 impl<'a> Walk<'a> {
-    pub(super) fn new(network: &'a Network, graph: &'a GraphProto) -> Self {
-        let mut readers = HashMap::new();
-        count_readers(graph, &mut readers);
-        let mut constants: HashMap<&str, &TensorProto> =
-            graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
-        let mut makers = HashMap::new();
-        for (position, node) in graph.node.iter().enumerate() {
-            makers.extend(node.output.iter().map(|output| (output.as_str(), position)));
-            let value = attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant");
-            constants.extend(value.and_then(|value| Some((node.output.first()?.as_str(), value))));
-        }
+    pub(super) fn new(network: &'a Network, graph: &'a Graph<'a>) -> Self {
         let layers = network.layers.iter().enumerate().filter_map(|(index, layer)| {
             let path = layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
             Some((path.node, index))
@@ -68,9 +56,6 @@ impl<'a> Walk<'a> {
         Self {
             network,
             graph,
-            readers,
-            makers,
-            constants,
             layers: layers.collect(),
         }
     }
@@ -103,13 +88,13 @@ impl<'a> Walk<'a> {
         let channels = layer.layout.in_channels();
         let (mut value, mut steps) = (value.as_str(), Vec::new());
         loop {
-            if self.readers.get(value).copied() != Some(1) {
+            if self.graph.read_count(value) != 1 {
                 return Err(format!("'{value}' is read by others too"));
             }
-            let Some(&position) = self.makers.get(value) else {
+            let maker = self.graph.maker(value);
+            let Some((position, node)) = maker.and_then(|at| Some((at, self.graph.node(at)?))) else {
                 return Err(format!("'{value}' is an input of the network"));
             };
-            let node = &self.graph.node[position];
             let in_the_way = || format!("{} is in the way", node.op_type());
             let alone = node.output.iter().filter(|output| !output.is_empty()).count() == 1;
             if !alone || !is_standard_domain(node.domain()) {
@@ -117,7 +102,7 @@ impl<'a> Walk<'a> {
             }
             let maker = self.layers.get(&position).copied();
             if let Some(index) = maker.filter(|index| makes_channels(self.network.layers[*index].kind)) {
-                let (step, is_producer) = self.layer_step(position, index, channels, place)?;
+                let (step, is_producer) = self.layer_step(position, node, index, channels, place)?;
                 steps.push(step);
                 if is_producer {
                     steps.reverse();
@@ -126,15 +111,22 @@ impl<'a> Walk<'a> {
                 value = &node.input[0];
                 continue;
             }
-            let (step, input) = self.step(position, channels, &mut place).ok_or_else(in_the_way)?;
+            let (step, input) = self.step(position, node, channels, &mut place).ok_or_else(in_the_way)?;
             steps.push(step);
             value = node.input.get(input).ok_or_else(in_the_way)?;
         }
     }
 
     /// The step of a layer with weights, and whether it is the producer: a depthwise convolution is one on the way.
-    fn layer_step(&self, position: usize, index: usize, channels: usize, place: Place) -> Result<(Step, bool), String> {
-        let (layer, node) = (&self.network.layers[index], &self.graph.node[position]);
+    fn layer_step(
+        &self,
+        position: usize,
+        node: &NodeProto,
+        index: usize,
+        channels: usize,
+        place: Place,
+    ) -> Result<(Step, bool), String> {
+        let layer = &self.network.layers[index];
         let because = |why: &str| Err(format!("'{}' comes before it: {why}", layer.name));
         let on_axis = match layer.kind {
             LayerKind::Conv => place.is_second(),
@@ -173,7 +165,7 @@ impl<'a> Walk<'a> {
         let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
             return Some(Vec::new());
         };
-        let dims = &self.constants.get(name.as_str())?.dims;
+        let dims = &self.graph.constant(name)?.dims;
         match dims.as_slice() {
             // One number for all, or (of a Gemm) one for each row.
             [] | [.., 1] if node.op_type() == "Gemm" && channels != 1 => Some(Vec::new()),
@@ -186,8 +178,7 @@ impl<'a> Walk<'a> {
 
     /// The step of a node without weights that keeps channels apart, and the input that they come from; `None` if it does
     /// not, or it cannot be told. `place` becomes that of this input.
-    fn step(&self, position: usize, channels: usize, place: &mut Place) -> Option<(Step, usize)> {
-        let node = &self.graph.node[position];
+    fn step(&self, position: usize, node: &NodeProto, channels: usize, place: &mut Place) -> Option<(Step, usize)> {
         let mut step = Step {
             node: position,
             layer: None,
@@ -196,38 +187,31 @@ impl<'a> Walk<'a> {
             keeps_size: true,
         };
         let mut input = 0;
-        match node.op_type() {
-            "Identity" | "Dropout" | "Cast" | "Relu" | "LeakyRelu" | "ThresholdedRelu" | "Elu" | "Selu" | "Celu"
-            | "Gelu" | "Mish" | "Clip" | "Sigmoid" | "HardSigmoid" | "HardSwish" | "Swish" | "Tanh" | "Softplus"
-            | "Softsign" | "Erf" | "Exp" | "Log" | "Sqrt" | "Reciprocal" | "Abs" | "Neg" | "Floor" | "Ceil"
-            | "Round" | "Sign" => {}
-            "MaxPool" | "AveragePool" | "LpPool" | "GlobalMaxPool" | "GlobalAveragePool" | "GlobalLpPool"
-                if place.is_second() =>
-            {
-                step.keeps_size = false;
+        let operator = operator_of(node)?;
+        match &operator.channels {
+            Channels::Elementwise => {}
+            Channels::Pool if place.is_second() => step.keeps_size = false,
+            Channels::Normalize(constants) if place.is_second() => {
+                self.vectors(node, constants.clone(), channels, &mut step)?;
             }
-            "BatchNormalization" if place.is_second() && attribute_int(node, "training_mode").unwrap_or(0) == 0 => {
-                self.vectors(node, 1..5, channels, &mut step)?;
-            }
-            "InstanceNormalization" if place.is_second() => self.vectors(node, 1..3, channels, &mut step)?,
-            "Flatten" if attribute_int(node, "axis").unwrap_or(1) == 1 => {
+            Channels::Flatten => {
                 // That each feature is a channel shows at the producer, which has as many channels as there are features.
                 *place = Place {
                     axis: Axis::Second,
                     rank: self.rank(node.input.first()?),
                 };
             }
-            "Squeeze" | "ReduceMean" | "ReduceMax" | "ReduceMin" | "ReduceSum" if place.is_second() => {
+            Channels::Reduce { keeps_elements } if place.is_second() => {
                 let axes = self.axes(node)?;
-                let gone = node.op_type() == "Squeeze" || attribute_int(node, "keepdims") == Some(0);
+                let gone = *keeps_elements || attribute_int(node, "keepdims") == Some(0);
                 if gone {
                     place.rank = place.rank.map(|rank| rank + axes);
                 }
                 place.axis = Axis::Second;
-                step.keeps_size = node.op_type() == "Squeeze";
+                step.keeps_size = *keeps_elements;
             }
-            "Add" | "Sub" | "Mul" | "Div" | "Min" | "Max" | "Pow" | "PRelu" if node.input.len() == 2 => {
-                input = usize::from(self.constants.contains_key(node.input[0].as_str()));
+            Channels::Binary if node.input.len() == 2 => {
+                input = usize::from(self.graph.constant(&node.input[0]).is_some());
                 let constant = 1 - input;
                 if constant == 0 && node.op_type() == "PRelu" {
                     return None;
@@ -243,9 +227,9 @@ impl<'a> Walk<'a> {
     fn rank(&self, value: &str) -> Option<usize> {
         let mut value = value;
         // No way is longer than the graph; a broken graph may go round in circles.
-        for _ in &self.graph.node {
-            let position = *self.makers.get(value)?;
-            let node = &self.graph.node[position];
+        for _ in &self.graph.proto.node {
+            let position = self.graph.maker(value)?;
+            let node = self.graph.node(position)?;
             match node.op_type() {
                 "Conv" => return Some(self.network.layers[*self.layers.get(&position)?].shape.len()),
                 "Flatten" | "Squeeze" | "Gemm" | "MatMul" => return None,
@@ -253,7 +237,7 @@ impl<'a> Walk<'a> {
                 _ => {
                     let read = node.input.iter();
                     value = read
-                        .filter(|input| !self.constants.contains_key(input.as_str()))
+                        .filter(|input| self.graph.constant(input).is_none())
                         .map(String::as_str)
                         .next()?;
                 }
@@ -265,7 +249,7 @@ impl<'a> Walk<'a> {
     /// Adds constants of one number a channel to a step.
     fn vectors(&self, node: &NodeProto, slots: std::ops::Range<usize>, channels: usize, step: &mut Step) -> Option<()> {
         for slot in slots {
-            let dims = &self.constants.get(node.input.get(slot)?.as_str())?.dims;
+            let dims = &self.graph.constant(node.input.get(slot)?)?.dims;
             if !matches!(dims.as_slice(), [size] if is(*size, channels)) {
                 return None;
             }
@@ -277,7 +261,7 @@ impl<'a> Walk<'a> {
 
     /// Adds a constant operand to a step, unless it is the same for all channels.
     fn operand(&self, node: &NodeProto, slot: usize, channels: usize, place: Place, step: &mut Step) -> Option<()> {
-        let dims = &self.constants.get(node.input[slot].as_str())?.dims;
+        let dims = &self.graph.constant(&node.input[slot])?.dims;
         if dims.iter().all(|size| *size == 1) {
             return (dims.is_empty() || place.rank.is_none_or(|rank| dims.len() <= rank)).then_some(());
         }
@@ -307,7 +291,7 @@ impl<'a> Walk<'a> {
         let axes: Vec<i64> = match attribute_ints(node, "axes") {
             Some(axes) => axes.to_vec(),
             None => {
-                let tensor = self.constants.get(node.input.get(1)?.as_str())?;
+                let tensor = self.graph.constant(node.input.get(1)?)?;
                 let bytes = tensor_bytes(tensor).ok()?;
                 let (elements, rest) = bytes.as_chunks::<8>();
                 if !rest.is_empty() {
