@@ -13,7 +13,9 @@
 //! - [`format`](mod@format): files to networks: `.onnx`, `.safetensors`, the embedded demos.
 //! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
 //! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
-//! - [`inference`]: the engine, data sets, calibration, metrics.
+//! - [`data`]: data sets, preprocessing, noise; what a network takes and gives.
+//! - [`engine`]: runs the bytes of an ONNX file.
+//! - [`inference`]: a network on data: calibration, metrics, sensitivity, sweep, auto.
 //! - [`difference`]: two networks side by side: which layers belong together, how far apart their weights are.
 //! - [`report`]: a page that shows what a recipe does to a network, and what all drawings share.
 //! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.
@@ -24,7 +26,9 @@
 #[cfg(feature = "window")]
 pub mod app;
 pub mod cli;
+pub mod data;
 pub mod difference;
+pub mod engine;
 pub mod files;
 pub mod format;
 pub mod inference;

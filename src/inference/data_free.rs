@@ -59,7 +59,7 @@ pub fn data_free_activations(
                 .iter()
                 .map(|(name, value)| (name.as_str(), value.clone()))
                 .collect();
-            engine.run_unoptimized(&inputs, &unknown)
+            Ok(engine.run_unoptimized(&inputs, &unknown)?)
         });
         match run {
             Ok(values) => {

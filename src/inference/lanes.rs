@@ -4,8 +4,8 @@
 //! of small layers keeps one idle for a third of the time. Batches side by side keep all busy, and read, decode and make
 //! ready their inputs beside each other too. What a batch gives does not depend on who runs it.
 
-use super::threads::{Newest, own_threads};
-use super::{Dataset, InferenceError};
+use super::{Dataset, EngineError, InferenceError};
+use crate::engine::{Newest, own_threads};
 use crate::progress::Progress;
 use rten::{ThreadPool, Value};
 use std::collections::BTreeMap;
@@ -92,7 +92,7 @@ pub(super) fn side_by_side<T: Send>(
             std::thread::Builder::new()
                 .name("running batches".to_owned())
                 .spawn_scoped(scope, work)
-                .map_err(|error| InferenceError::Run(format!("no thread could be started: {error}")))?;
+                .map_err(|error| EngineError::Run(format!("no thread could be started: {error}")))?;
         }
         drop(sender);
         let mut early = BTreeMap::new();
@@ -102,7 +102,7 @@ pub(super) fn side_by_side<T: Send>(
                     break result;
                 }
                 let Ok((at, result)) = receiver.recv() else {
-                    return Err(InferenceError::Run("running the batches stopped".to_owned()));
+                    return Err(EngineError::Run("running the batches stopped".to_owned()).into());
                 };
                 early.insert(at, result);
             };

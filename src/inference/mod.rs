@@ -20,31 +20,26 @@ mod calibration;
 mod changed;
 mod continuation;
 mod data_free;
-pub mod dataset;
-mod engine;
 mod evaluate;
 pub mod incremental;
 mod intervals;
 mod lanes;
+mod noise;
 mod oracle;
 mod outputs;
 mod prefetch;
 mod sensitivity;
 mod split_only;
-mod stack;
 mod suggest;
 pub mod sweep;
-mod threads;
 mod token_loss;
-mod unsigned;
-mod widen;
 
+pub use crate::data::{DataOptions, Dataset, DatasetError, Port};
+pub use crate::engine::{Engine, EngineError};
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
 pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
-pub use dataset::{DataOptions, Dataset, DatasetError};
-pub use engine::{Engine, Port};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
@@ -64,12 +59,9 @@ pub enum InferenceError {
     /// Somebody else's result is wanted by now.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// The engine cannot load the model; names node and operator where known.
-    #[error("the engine cannot load this network: {0}")]
-    Load(String),
-    /// The engine stopped while running.
-    #[error("the network failed while running: {0}")]
-    Run(String),
+    /// The engine cannot load or run the network.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// The recipe cannot be carried out on the network.
     #[error(transparent)]
     Quantization(QuantizationError),

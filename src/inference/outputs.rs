@@ -1,10 +1,10 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
-use super::dataset::TextLayout;
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
+use crate::data::TextLayout;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;

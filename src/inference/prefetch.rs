@@ -1,7 +1,7 @@
 //! The inputs of the next batch are read, decoded and made ready while the engine runs the present one.
 
-use super::threads::own_threads;
-use super::{Dataset, InferenceError};
+use super::{Dataset, EngineError, InferenceError};
+use crate::engine::own_threads;
 use crate::progress::Progress;
 use rten::Value;
 use std::ops::Range;
@@ -36,7 +36,7 @@ pub(super) fn each_batch(
         std::thread::Builder::new()
             .name("reading data".to_owned())
             .spawn_scoped(scope, reader)
-            .map_err(|error| InferenceError::Run(format!("no thread could be started: {error}")))?;
+            .map_err(|error| EngineError::Run(format!("no thread could be started: {error}")))?;
         for position in 0..ranges.len() {
             progress.check()?;
             let inputs = receiver
@@ -74,10 +74,10 @@ mod tests {
         assert_eq!(seen, [0, 1, 2, 3, 4]);
 
         let stopped = each_batch(&data, &ranges, &progress, |position, _| match position {
-            1 => Err(InferenceError::Run("enough".to_owned())),
+            1 => Err(EngineError::Run("enough".to_owned()).into()),
             _ => Ok(()),
         });
-        assert!(matches!(stopped, Err(InferenceError::Run(_))));
+        assert!(matches!(stopped, Err(InferenceError::Engine(EngineError::Run(_)))));
         progress.cancel();
         let cancelled = each_batch(&data, &ranges, &progress, |_, _| Ok(()));
         assert!(matches!(cancelled, Err(InferenceError::Cancelled(_))));

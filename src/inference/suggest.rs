@@ -1,8 +1,8 @@
 //! Pictures read otherwise than in the network's training: noticed by an accuracy at chance, mended by trying.
 
-use super::dataset::PreprocessPreset;
 use super::evaluate::{rank, wilson_interval};
 use super::{DataOptions, Dataset, Engine, InferenceError, Metrics, top_k};
+use crate::data::PreprocessPreset;
 use crate::progress::Progress;
 use rten::Value;
 use rten_tensor::prelude::*;

@@ -15,7 +15,7 @@ use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, InferenceError, Outputs, calibrate, chance_level,
+    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, calibrate, chance_level,
     data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
@@ -35,6 +35,12 @@ impl From<InferenceError> for JobError {
             InferenceError::Cancelled(_) => Self::Cancelled,
             other => Self::Failed(other.to_string()),
         }
+    }
+}
+
+impl From<EngineError> for JobError {
+    fn from(error: EngineError) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 

@@ -1,7 +1,7 @@
 //! How pictures are made ready: presets, every field by hand, and what the network really gets.
 
 use super::super::text::{self, note};
-use crate::inference::dataset::{CLASS_LISTS, PreprocessFields, PreprocessPreset, SeenPicture, interpolation_name};
+use crate::data::{CLASS_LISTS, PreprocessFields, PreprocessPreset, SeenPicture, interpolation_name};
 use crate::inference::{DataOptions, Dataset};
 use crate::network::Interpolation;
 use crate::session::OpenNetwork;

@@ -14,6 +14,7 @@ mod open;
 mod options;
 mod picture;
 mod pictures;
+mod port;
 mod preprocess;
 mod presets;
 mod prompt;
@@ -25,13 +26,13 @@ mod vocabulary;
 #[cfg(test)]
 mod tests;
 
-use super::Port;
 use crate::format::demo::Demo;
 use arrays::InputArray;
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
 pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
+pub use port::Port;
 use preprocess::Preprocess;
 pub use preprocess::{PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;

@@ -47,11 +47,7 @@ impl Dataset {
 
     /// A sequence of tokens as the network's input by name, the same in each of `streams` streams; `None` for data that are
     /// no text.
-    pub(in crate::inference) fn sequence(
-        &self,
-        tokens: &[i32],
-        streams: usize,
-    ) -> Option<Result<(String, Value), DatasetError>> {
+    pub(crate) fn sequence(&self, tokens: &[i32], streams: usize) -> Option<Result<(String, Value), DatasetError>> {
         match &self.samples {
             Samples::Text(text) => Some(text.sequence(tokens, streams)),
             _ => None,

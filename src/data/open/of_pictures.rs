@@ -1,10 +1,10 @@
 //! Pictures as data: IDX, CIFAR, an image file, a folder of them.
 
 use super::{DIFFERING_SIZES, Opening};
-use crate::inference::dataset::fitted::Fitted;
-use crate::inference::dataset::pictures::{PictureSamples, Pictures, Stored};
-use crate::inference::dataset::preprocess::{Origin, Preprocess};
-use crate::inference::dataset::{Dataset, DatasetError, Samples, cifar, folder, idx, labels};
+use crate::data::fitted::Fitted;
+use crate::data::pictures::{PictureSamples, Pictures, Stored};
+use crate::data::preprocess::{Origin, Preprocess};
+use crate::data::{Dataset, DatasetError, Samples, cifar, folder, idx, labels};
 use std::path::Path;
 use std::sync::Arc;
 

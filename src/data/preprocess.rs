@@ -4,7 +4,7 @@ mod choice;
 
 use super::DataOptions;
 use super::picture::Picture;
-use crate::inference::Port;
+use crate::data::Port;
 use crate::network::Interpolation;
 use choice::{Order, Target, per_channel, sides};
 

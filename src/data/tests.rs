@@ -3,7 +3,7 @@
 mod folders;
 
 use super::*;
-use crate::inference::Port;
+use crate::data::Port;
 use std::io::Write as _;
 use std::path::PathBuf;
 

@@ -1,15 +1,16 @@
 //! The engine (rten): loads the bytes of an ONNX file and runs them.
 //!
-//! A model is loaded with the engine's optimizations, and one of our own that changes no number ([`super::unsigned`]). They
+//! A model is loaded with the engine's optimizations, and one of our own that changes no number ([`unsigned`]). They
 //! fuse nodes, so that some values between nodes no longer exist; when such a value is asked for, the same bytes are loaded
 //! once more without optimizations and run instead.
-//! Every fault of the engine, a panic too, becomes an [`InferenceError`].
+//! Every fault of the engine, a panic too, becomes an [`EngineError`].
 
-use super::InferenceError;
-use super::stack::{depth, with_stack};
-use super::threads::engine_threads;
-use super::unsigned::make_unsigned;
-use super::widen::widen_bfloats;
+mod stack;
+mod threads;
+mod unsigned;
+mod widen;
+
+use crate::data::Port;
 use crate::onnx::{self, ModelProto};
 use bytes::Bytes;
 use prost::Message as _;
@@ -17,39 +18,26 @@ use rten::{
     DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value,
     ValueOrView, ValueType,
 };
+use stack::{depth, with_stack};
 use std::any::Any;
 use std::borrow::Borrow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use threads::engine_threads;
+pub(crate) use threads::{Newest, own_threads};
+use unsigned::make_unsigned;
+use widen::widen_bfloats;
 
-/// An input or output of a network.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// Name.
-    pub name: String,
-    /// Sizes; `None` where the size is free.
-    pub shape: Option<Vec<Option<usize>>>,
-    /// Names of the free axes, as the file gives them; `None` for a fixed or unnamed one. As long as `shape`.
-    pub axis_names: Vec<Option<String>>,
-    /// Whether it takes integers (token ids).
-    pub integer: bool,
-}
-
-impl Port {
-    /// Name and shape for a person: `input [batch, 3, 32, 32]`.
-    pub fn describe(&self) -> String {
-        let Some(shape) = &self.shape else {
-            return self.name.clone();
-        };
-        let name = |axis: usize| self.axis_names.get(axis).cloned().flatten();
-        let axes: Vec<String> = (shape.iter().enumerate())
-            .map(|(axis, size)| match size {
-                Some(size) => size.to_string(),
-                None => name(axis).unwrap_or_else(|| "?".to_owned()),
-            })
-            .collect();
-        format!("{} [{}]", self.name, axes.join(", "))
-    }
+/// Why the engine could not load or run a network.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// The engine cannot load the model; names node and operator where known.
+    #[error("the engine cannot load this network: {0}")]
+    Load(String),
+    /// The engine stopped while running.
+    #[error("the network failed while running: {0}")]
+    Run(String),
 }
 
 /// A loaded network. Shared between threads behind an `Arc`.
@@ -74,10 +62,10 @@ impl Engine {
     /// asked for.
     ///
     /// # Errors
-    /// [`InferenceError::Load`] naming node and operator where the engine tells.
-    pub fn load(model: Vec<u8>) -> Result<Self, InferenceError> {
+    /// [`EngineError::Load`] naming node and operator where the engine tells.
+    pub fn load(model: Vec<u8>) -> Result<Self, EngineError> {
         let model = Bytes::from(model);
-        let loaded = load(&model, true).map_err(InferenceError::Load)?;
+        let loaded = load(&model, true).map_err(EngineError::Load)?;
         Ok(Self::new(loaded, Some(model)))
     }
 
@@ -85,11 +73,8 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::load`].
-    pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, InferenceError> {
-        Ok(Self::new(
-            load(&model.into(), false).map_err(InferenceError::Load)?,
-            None,
-        ))
+    pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, EngineError> {
+        Ok(Self::new(load(&model.into(), false).map_err(EngineError::Load)?, None))
     }
 
     fn new(loaded: Loaded, bytes: Option<Bytes>) -> Self {
@@ -116,32 +101,32 @@ impl Engine {
     /// Runs once. `outputs` may name any value of the graph, also twice, also an input.
     ///
     /// # Errors
-    /// [`InferenceError::Run`] with the engine's reason, naming the node where known.
-    pub fn run(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, InferenceError> {
+    /// [`EngineError::Run`] with the engine's reason, naming the node where known.
+    pub fn run(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, EngineError> {
         self.run_with(inputs, outputs, false, None)
     }
 
     /// As [`Engine::run`], on these threads instead of as many as whoever asks has.
-    pub(super) fn run_on(
+    pub(crate) fn run_on(
         &self,
         threads: &Arc<ThreadPool>,
         inputs: &[(&str, Value)],
         outputs: &[&str],
-    ) -> Result<Vec<Value>, InferenceError> {
+    ) -> Result<Vec<Value>, EngineError> {
         self.run_with(inputs, outputs, false, Some(threads))
     }
 
     /// As [`Engine::run`], on the graph as it is written: no value is rounded otherwise because a fusion computed it.
-    pub(super) fn run_unoptimized(
+    pub(crate) fn run_unoptimized(
         &self,
         inputs: &[(&str, Value)],
         outputs: &[&str],
-    ) -> Result<Vec<Value>, InferenceError> {
+    ) -> Result<Vec<Value>, EngineError> {
         self.run_with(inputs, outputs, true, None)
     }
 
     /// Whether the optimized graph has a value of that name.
-    pub(super) fn has_value(&self, name: &str) -> bool {
+    pub(crate) fn has_value(&self, name: &str) -> bool {
         self.model.model.find_node(name).is_some()
     }
 
@@ -150,16 +135,16 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::run`].
-    pub(super) fn run_between(
+    pub(crate) fn run_between(
         &self,
         threads: &Arc<ThreadPool>,
         given: &[(&str, &Value)],
         outputs: &[&str],
-    ) -> Result<Option<Vec<Value>>, InferenceError> {
+    ) -> Result<Option<Vec<Value>>, EngineError> {
         match run(&self.model, given, outputs, Some(threads)) {
             Ok(values) => Ok(Some(values)),
             Err(Fault::NoSuchValue(_)) => Ok(None),
-            Err(Fault::Other(reason)) => Err(InferenceError::Run(reason)),
+            Err(Fault::Other(reason)) => Err(EngineError::Run(reason)),
         }
     }
 
@@ -169,7 +154,7 @@ impl Engine {
         outputs: &[&str],
         plain: bool,
         threads: Option<&Arc<ThreadPool>>,
-    ) -> Result<Vec<Value>, InferenceError> {
+    ) -> Result<Vec<Value>, EngineError> {
         // The engine refuses a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
         for &name in outputs {
@@ -190,7 +175,7 @@ impl Engine {
                 computed.or_else(given).cloned()
             })
             .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| InferenceError::Run("the engine gave too few outputs".to_owned()))
+            .ok_or_else(|| EngineError::Run("the engine gave too few outputs".to_owned()))
     }
 
     fn compute(
@@ -199,12 +184,9 @@ impl Engine {
         outputs: &[&str],
         plain: bool,
         threads: Option<&Arc<ThreadPool>>,
-    ) -> Result<Vec<Value>, InferenceError> {
+    ) -> Result<Vec<Value>, EngineError> {
         if let Some(missing) = (self.inputs.iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
-            return Err(InferenceError::Run(format!(
-                "the input {} is missing",
-                missing.describe()
-            )));
+            return Err(EngineError::Run(format!("the input {} is missing", missing.describe())));
         }
         let model = if plain && self.bytes.is_some() {
             self.plain()?
@@ -219,15 +201,15 @@ impl Engine {
             result => result,
         }
         .map_err(|fault| match fault {
-            Fault::NoSuchValue(reason) | Fault::Other(reason) => InferenceError::Run(reason),
+            Fault::NoSuchValue(reason) | Fault::Other(reason) => EngineError::Run(reason),
         })
     }
 
-    fn plain(&self) -> Result<&Loaded, InferenceError> {
+    fn plain(&self) -> Result<&Loaded, EngineError> {
         self.plain
             .get_or_init(|| load(&self.bytes.clone().unwrap_or_default(), false))
             .as_ref()
-            .map_err(|reason| InferenceError::Load(reason.clone()))
+            .map_err(|reason| EngineError::Load(reason.clone()))
     }
 }
 

@@ -1,10 +1,10 @@
 //! Text as data: its vocabulary, and the input that takes its tokens.
 
 use super::Opening;
+use crate::data::text::Text;
+use crate::data::vocabulary::{self, Vocabulary};
+use crate::data::{Dataset, DatasetError, Samples, fault};
 use crate::files;
-use crate::inference::dataset::text::Text;
-use crate::inference::dataset::vocabulary::{self, Vocabulary};
-use crate::inference::dataset::{Dataset, DatasetError, Samples, fault};
 use std::path::Path;
 
 impl Opening<'_> {

@@ -3,35 +3,31 @@
 
 use super::arrays::{Array, Elements, InputArray};
 use super::{Dataset, DatasetError, Samples, fault};
-use crate::inference::{Engine, InferenceError, Port};
+use crate::data::Port;
 use crate::network::Network;
 use std::f64::consts::TAU;
 
-/// What is tried for free sizes, one after the other: height and width of a picture in pixels, and every other free axis
-/// that no sample lies on (steps of a sequence, of a sound).
-const TRIED: [(usize, usize); 3] = [(224, 1), (32, 1), (224, 512)];
 /// Most numbers of one input: 1 GiB of floats.
 const MAX_NUMBERS: usize = 1 << 28;
 /// Tokens that every network with integers for input should know.
 const FEW_TOKENS: u64 = 2;
 
 impl Dataset {
-    /// `samples` samples of noise that `network` runs on: numbers of a standard normal distribution (what preprocessed
-    /// pictures are by and large), token ids evenly over those that its embedding has. The same `seed` gives the same noise.
+    /// `samples` samples of noise for `ports`, the inputs of `network`: numbers of a standard normal distribution (what
+    /// preprocessed pictures are by and large), token ids evenly over those that its embedding has. The height and width of a
+    /// picture are `side` where they are free, every other free axis that no sample lies on is `steps` long. The same `seed`
+    /// gives the same noise.
     ///
     /// # Errors
-    /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
-    pub fn noise(network: &Network, engine: &Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
-        let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
-        for free in TRIED {
-            let made = made(network, engine.inputs(), samples, free, &mut Random(seed));
-            let data = made.map_err(|error| InferenceError::Data(error.to_string()))?;
-            outcome = super::super::run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
-            if outcome.is_ok() {
-                return outcome;
-            }
-        }
-        outcome.map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))
+    /// [`DatasetError`] when an input would be too large.
+    pub(crate) fn noise_of_size(
+        network: &Network,
+        ports: &[Port],
+        samples: usize,
+        (side, steps): (usize, usize),
+        seed: u64,
+    ) -> Result<Self, DatasetError> {
+        made(network, ports, samples, (side, steps), &mut Random(seed))
     }
 }
 
@@ -143,24 +139,6 @@ impl Random {
 mod tests {
     use super::*;
     use crate::format::demo::Demo;
-    use crate::inference::run_outputs;
-
-    #[test]
-    fn both_demos_run_on_noise_and_the_seed_decides_it() {
-        for (demo, classes) in [(Demo::Fashion, 10), (Demo::Shakespeare, 65)] {
-            let network = demo.network().unwrap();
-            let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
-            let answers = |seed| {
-                let data = Dataset::noise(&network, &engine, 30, seed).unwrap();
-                assert_eq!((data.len(), data.label(0), data.is_text()), (30, None, false));
-                run_outputs(&engine, &data, 30, &Default::default()).unwrap()
-            };
-            let first = answers(1);
-            assert_eq!((first.samples, first.classes), (30, classes), "{}", demo.name());
-            assert_eq!(first.logits, answers(1).logits);
-            assert_ne!(first.logits, answers(2).logits);
-        }
-    }
 
     #[test]
     fn token_ids_reach_over_the_whole_embedding_and_numbers_are_normal() {

@@ -2,9 +2,9 @@
 //! person chose.
 
 use super::{OF_NETWORK, Origin};
-use crate::inference::Port;
-use crate::inference::dataset::DataOptions;
-use crate::inference::dataset::presets::{PreprocessPreset, Sides};
+use crate::data::DataOptions;
+use crate::data::Port;
+use crate::data::presets::{PreprocessPreset, Sides};
 use crate::network::{Interpolation, PreprocessHint};
 
 /// Smallest side of a network for photographs, such as ImageNet's, pixels.

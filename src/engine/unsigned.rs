@@ -85,9 +85,11 @@ fn movable(graph: &GraphProto, zeros: &HashMap<String, i8>) -> HashSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Dataset, Engine, calibrate, run_outputs};
+    use super::super::Engine;
     use super::*;
+    use crate::data::Dataset;
     use crate::format::demo::Demo;
+    use crate::inference::{calibrate, run_outputs};
     use crate::onnx::encode;
     use crate::progress::Progress;
     use crate::quantization::{Bits, Recipe, plan, prepare, rewrite};

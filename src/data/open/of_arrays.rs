@@ -1,12 +1,12 @@
 //! Arrays as data: which input each feeds, which one holds labels, and which is really pictures or a text.
 
 use super::Opening;
-use crate::inference::Port;
-use crate::inference::dataset::arrays::{Array, Elements, InputArray};
-use crate::inference::dataset::pictures::{Pictures, Stored};
-use crate::inference::dataset::preprocess::Origin;
-use crate::inference::dataset::text::Text;
-use crate::inference::dataset::{Dataset, DatasetError, Samples, fault, labels};
+use crate::data::Port;
+use crate::data::arrays::{Array, Elements, InputArray};
+use crate::data::pictures::{Pictures, Stored};
+use crate::data::preprocess::Origin;
+use crate::data::text::Text;
+use crate::data::{Dataset, DatasetError, Samples, fault, labels};
 
 impl Opening<'_> {
     /// Arrays by input name, or one array for the only input; `labels` or `y` are labels. Bytes in the shape of pictures

@@ -3,8 +3,8 @@
 use super::*;
 use rten_tensor::prelude::*;
 
-const FASHION: &[u8] = include_bytes!("../../../assets/fashion_resnet.onnx");
-const SHAKESPEARE: &[u8] = include_bytes!("../../../assets/shakespeare_lstm.onnx");
+const FASHION: &[u8] = include_bytes!("../../assets/fashion_resnet.onnx");
+const SHAKESPEARE: &[u8] = include_bytes!("../../assets/shakespeare_lstm.onnx");
 
 fn images(count: usize) -> Value {
     let pixels = (0..count * 784).map(|i| (i * 37 % 256) as f32 / 128.0 - 1.0).collect();
@@ -86,7 +86,7 @@ fn wrong_inputs_and_outputs_are_named() {
 #[test]
 fn broken_models_are_refused_without_a_panic() {
     for bytes in [&b""[..], b"RTEN and more bytes", b"no model at all", &[0xff; 40]] {
-        assert!(matches!(Engine::load(bytes.to_vec()), Err(InferenceError::Load(_))));
+        assert!(matches!(Engine::load(bytes.to_vec()), Err(EngineError::Load(_))));
     }
     for cut in (0..FASHION.len()).step_by(FASHION.len() / 40) {
         if let Ok(engine) = Engine::load(FASHION[..cut].to_vec()) {
@@ -97,7 +97,7 @@ fn broken_models_are_refused_without_a_panic() {
     let mut unknown = FASHION.to_vec();
     let at = unknown.windows(13).position(|w| w == b"GlobalAverage").unwrap();
     unknown[at..at + 13].copy_from_slice(b"GlobalNonsens");
-    let Err(InferenceError::Load(reason)) = Engine::load(unknown) else {
+    let Err(EngineError::Load(reason)) = Engine::load(unknown) else {
         panic!("an unknown operator must be refused");
     };
     assert!(reason.contains("GlobalNonsensPool"), "{reason}");

@@ -1,10 +1,10 @@
 //! Which input of the network data feed, and the inputs that are given as arrays beside them.
 
 use super::Opening;
+use crate::data::Port;
+use crate::data::arrays::{self, Array, InputArray};
+use crate::data::{DatasetError, element_count, fault};
 use crate::files;
-use crate::inference::Port;
-use crate::inference::dataset::arrays::{self, Array, InputArray};
-use crate::inference::dataset::{DatasetError, element_count, fault};
 
 impl Opening<'_> {
     /// The first input that takes `integer` and is not given as an array; `None` when the network is not known.

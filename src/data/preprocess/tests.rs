@@ -1,7 +1,7 @@
 //! Tests of preprocessing.
 
 use super::*;
-use crate::inference::dataset::presets::{IMAGENET_MEAN, IMAGENET_STD};
+use crate::data::presets::{IMAGENET_MEAN, IMAGENET_STD};
 use crate::network::PreprocessHint;
 use std::sync::Arc;
 

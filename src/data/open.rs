@@ -11,9 +11,9 @@ use super::pictures::Pictures;
 use super::preprocess::Origin;
 use super::vocabulary::Vocabulary;
 use super::{DataOptions, Dataset, DatasetError, arrays, cifar, fault, folder, idx, labels};
+use crate::data::Port;
 use crate::files;
 use crate::format::demo::{self, Demo};
-use crate::inference::Port;
 use std::io::Read;
 use std::path::Path;
 

@@ -4,15 +4,15 @@ use rten::ThreadPool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// What was made last for a number of threads, kept for whoever asks with the same number next.
-pub(super) struct Newest<T>(Mutex<Option<(usize, Arc<T>)>>);
+pub(crate) struct Newest<T>(Mutex<Option<(usize, Arc<T>)>>);
 
 impl<T> Newest<T> {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
     /// What `make` makes of the present number of threads.
-    pub(super) fn get(&self, make: impl FnOnce(usize) -> T) -> Arc<T> {
+    pub(crate) fn get(&self, make: impl FnOnce(usize) -> T) -> Arc<T> {
         let threads = rayon::current_num_threads().max(1);
         let mut newest = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match &*newest {
@@ -27,13 +27,13 @@ impl<T> Newest<T> {
 }
 
 /// The engine's threads for whoever has no lane.
-pub(super) fn engine_threads() -> Arc<ThreadPool> {
+pub(crate) fn engine_threads() -> Arc<ThreadPool> {
     static THREADS: Newest<ThreadPool> = Newest::new();
     THREADS.get(ThreadPool::with_num_threads)
 }
 
 /// Threads for work beside that of whoever asks; `None` where the system gives none.
-pub(super) fn own_threads(threads: usize) -> Option<rayon::ThreadPool> {
+pub(crate) fn own_threads(threads: usize) -> Option<rayon::ThreadPool> {
     let built = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     built
         .map_err(|error| log::warn!("no threads to read data: {error}"))

@@ -5,7 +5,7 @@
 
 use super::vocabulary::Vocabulary;
 use super::{DatasetError, fault};
-use crate::inference::Port;
+use crate::data::Port;
 use rten::Value;
 use std::ops::Range;
 

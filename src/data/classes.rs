@@ -79,7 +79,7 @@ impl Classes {
 
 /// The 1000 classes of ImageNet's challenge.
 pub(super) fn imagenet() -> Vec<String> {
-    let list = include_str!("../../../assets/imagenet_classes.txt");
+    let list = include_str!("../../assets/imagenet_classes.txt");
     list.lines().map(str::to_owned).collect()
 }
 

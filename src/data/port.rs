@@ -1,0 +1,31 @@
+//! What a network takes and gives: names, sizes and kinds of its inputs and outputs.
+
+/// An input or output of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// Name.
+    pub name: String,
+    /// Sizes; `None` where the size is free.
+    pub shape: Option<Vec<Option<usize>>>,
+    /// Names of the free axes, as the file gives them; `None` for a fixed or unnamed one. As long as `shape`.
+    pub axis_names: Vec<Option<String>>,
+    /// Whether it takes integers (token ids).
+    pub integer: bool,
+}
+
+impl Port {
+    /// Name and shape for a person: `input [batch, 3, 32, 32]`.
+    pub fn describe(&self) -> String {
+        let Some(shape) = &self.shape else {
+            return self.name.clone();
+        };
+        let name = |axis: usize| self.axis_names.get(axis).cloned().flatten();
+        let axes: Vec<String> = (shape.iter().enumerate())
+            .map(|(axis, size)| match size {
+                Some(size) => size.to_string(),
+                None => name(axis).unwrap_or_else(|| "?".to_owned()),
+            })
+            .collect();
+        format!("{} [{}]", self.name, axes.join(", "))
+    }
+}

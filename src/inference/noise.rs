@@ -1,0 +1,51 @@
+//! Noise that a network runs on, in the sizes that it leaves free.
+
+use super::{Dataset, Engine, InferenceError, run_outputs};
+use crate::network::Network;
+
+/// What is tried for free sizes, one after the other: height and width of a picture in pixels, and every other free axis
+/// that no sample lies on (steps of a sequence, of a sound).
+const TRIED: [(usize, usize); 3] = [(224, 1), (32, 1), (224, 512)];
+
+impl Dataset {
+    /// `samples` samples of noise that `network` runs on: numbers of a standard normal distribution (what preprocessed
+    /// pictures are by and large), token ids evenly over those that its embedding has. The same `seed` gives the same noise.
+    ///
+    /// # Errors
+    /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
+    pub fn noise(network: &Network, engine: &Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
+        let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
+        for free in TRIED {
+            let made = Self::noise_of_size(network, engine.inputs(), samples, free, seed);
+            let data = made.map_err(|error| InferenceError::Data(error.to_string()))?;
+            outcome = run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
+            if outcome.is_ok() {
+                return outcome;
+            }
+        }
+        outcome.map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::demo::Demo;
+
+    #[test]
+    fn both_demos_run_on_noise_and_the_seed_decides_it() {
+        for (demo, classes) in [(Demo::Fashion, 10), (Demo::Shakespeare, 65)] {
+            let network = demo.network().unwrap();
+            let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+            let answers = |seed| {
+                let data = Dataset::noise(&network, &engine, 30, seed).unwrap();
+                assert_eq!((data.len(), data.label(0), data.is_text()), (30, None, false));
+                run_outputs(&engine, &data, 30, &Default::default()).unwrap()
+            };
+            let first = answers(1);
+            assert_eq!((first.samples, first.classes), (30, classes), "{}", demo.name());
+            assert_eq!(first.logits, answers(1).logits);
+            assert_ne!(first.logits, answers(2).logits);
+        }
+    }
+}
