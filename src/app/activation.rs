@@ -1,22 +1,20 @@
 //! The values that flow into the selected layer, once data was run: the same view as of its weights.
 
 use super::command::Command;
-use super::distribution::{
-    Grip, Hand, Show, draw_fits, draw_grid, errors_ui, headroom, markers_ui, threshold_line, zoom_and_pan,
-};
+use super::distribution::{Grip, Hand, Show, errors_ui, headroom, markers_ui, threshold_hand, zoom_and_pan};
 use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
-use super::plot::figure::{Figure, Series, Shape};
-use super::plot::{Scale, Steps, histogram_plot, swatch};
-use super::theme::ink;
-use super::theme::{faded, tokens};
-use super::waiting::{failure_ui, waiting_ui};
+use super::plot::figure::Figure;
+use super::plot::histogram::{Histogram, y_range};
+use super::plot::{Steps, Token, draw, draw_over, histogram_plot, swatch};
+use super::theme::tokens;
+use super::widgets::{failure_ui, waiting_ui};
 use super::{Outbox, text};
 use crate::quantization::{ActivationPlan, Clip, expected_error};
-use crate::session::{Action, Kind, OpenNetwork, Session};
+use crate::session::{Action, ClipMark, InputDetails, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::{CursorIcon, Ui};
-use egui_plot::{PlotBounds, PlotUi};
+use egui_plot::PlotUi;
 
 /// Bars over the visible range, about.
 const BARS: usize = 320;
@@ -90,7 +88,6 @@ impl ActivationPanel {
         height: f32,
         out: &mut Outbox,
     ) -> Hand {
-        let colors = tokens(ui);
         let scale = self.show.scale;
         let whole = visible(statistics);
         let range = match self.range {
@@ -104,26 +101,24 @@ impl ActivationPanel {
             counts: &counts,
         };
         let details = open.details().and_then(|(_, details)| details.input.as_ref());
-        let marks = details
-            .filter(|_| self.show.clips)
-            .map_or(&[][..], |details| &details.clips);
-        let highest = steps.highest(scale).max(0.3) * headroom(height, !marks.is_empty());
-        let threshold = plan.map_or(f64::INFINITY, |plan| f64::from(plan.threshold));
-        let clipped = |x: f64| x.abs() > threshold + steps.width * 0.5;
+        let picture = Picture {
+            name: open.selected_name(),
+            steps: &steps,
+            range,
+            plan,
+            details,
+        };
+        let marks = picture.marks(&self.show);
+        let figure = picture.figure(&self.show, self.grip, height);
         let shown = histogram_plot("activation histogram", "input value", "values in a bin", height, scale)
             .allow_double_click_reset(false)
             .show(ui, |plot| {
-                plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest]));
-                steps.draw(plot, "input", faded(colors.original, 0.85), scale, |_| true);
+                draw(plot, &figure);
                 let mut hand = Hand::default();
                 if let Some(plan) = plan {
-                    draw_grid(plot, plan.grid, colors.grid, colors.handle);
-                    let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
                     let most = f64::from(statistics.max_abs());
-                    hand = threshold_line(plot, self.grip, threshold, sides, most, colors.handle);
-                }
-                if let Some(details) = details.filter(|_| self.show.fits) {
-                    draw_fits(plot, &details.fits, range, steps.width, scale, colors.handle);
+                    let threshold = f64::from(plan.threshold);
+                    hand = threshold_hand(plot, self.grip, threshold, sides(plan), most);
                 }
                 if !self.grip.dragging {
                     hover(plot, &steps);
@@ -133,15 +128,12 @@ impl ActivationPanel {
                 }
                 hand
             });
-        let painter = ui.painter().with_clip_rect(*shown.transform.frame());
-        steps.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
+        draw_over(ui, &shown.transform, &figure);
         let present = open.settings(open.selected()).activation_clip;
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "inputs") {
             out.edit_layer(open, false, |layer| layer.activation_clip = Some(clip));
         }
-        figure_menu(ui, &shown.response, "Plot of the inputs", out, || {
-            figure(ui, open, statistics, scale)
-        });
+        figure_menu(ui, &shown.response, "Plot of the inputs", out, || figure);
         shown.inner
     }
 
@@ -206,27 +198,57 @@ fn merged(statistics: &ActivationStatistics, range: (f64, f64)) -> (f64, f64, Ve
     (-end, width * together as f64, merged)
 }
 
-/// What the plot shows.
-fn figure(ui: &Ui, open: &OpenNetwork, statistics: &ActivationStatistics, scale: Scale) -> Figure {
-    let (range, counts) = statistics.bins();
-    let reach = f64::from(range).max(f64::MIN_POSITIVE);
-    Figure {
-        title: format!("inputs of {}", open.selected_name()),
-        x: "input value".to_owned(),
-        y: "values in a bin".to_owned(),
-        x_range: visible(statistics),
-        y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
-        scale,
-        series: vec![Series {
-            name: "input".to_owned(),
-            color: ink(tokens(ui).original),
-            shape: Shape::Steps {
-                low: -reach,
-                width: 2.0 * reach / counts.len().max(1) as f64,
-                heights: counts.iter().map(|count| *count as f64).collect(),
-            },
-        }],
+/// What is drawn in this frame.
+struct Picture<'a> {
+    name: &'a str,
+    steps: &'a Steps<'a>,
+    range: (f64, f64),
+    plan: Option<ActivationPlan>,
+    details: Option<&'a InputDetails>,
+}
+
+impl<'a> Picture<'a> {
+    /// Where each way to clip would, if that is shown.
+    fn marks(&self, show: &Show) -> &'a [ClipMark] {
+        let details = self.details.filter(|_| show.clips);
+        details.map_or(&[][..], |details| &details.clips)
     }
+
+    /// What the plot shows, in a plot `height` points high.
+    fn figure(&self, show: &Show, grip: Grip, height: f32) -> Figure {
+        let Steps { low, width, counts } = *self.steps;
+        let mut drawn = Histogram::new(low, width);
+        let heights: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
+        drawn.bars("input", Token::Original, 0.85, &heights, |_| true);
+        if let Some(plan) = self.plan {
+            drawn.grid(plan.grid);
+            drawn.threshold(f64::from(plan.threshold), sides(plan), grip.hot);
+        }
+        if let Some(details) = self.details.filter(|_| show.fits) {
+            drawn.fits(&details.fits, self.range);
+        }
+        let marks = self.marks(show);
+        drawn.marks(marks);
+        if let Some(plan) = self.plan {
+            let threshold = f64::from(plan.threshold);
+            drawn.clipped(counts, |x| x.abs() > threshold + width * 0.5);
+        }
+        let most = heights.iter().copied().fold(0.0, f64::max);
+        Figure {
+            title: format!("inputs of {}", self.name),
+            x: "input value".to_owned(),
+            y: "values in a bin".to_owned(),
+            x_range: self.range,
+            y_range: y_range(show.scale, most, headroom(height, !marks.is_empty())),
+            scale: show.scale,
+            series: drawn.series,
+        }
+    }
+}
+
+/// The sides on which a plan clips.
+fn sides(plan: ActivationPlan) -> &'static [f64] {
+    if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] }
 }
 
 /// The bin under the pointer.

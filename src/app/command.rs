@@ -84,12 +84,12 @@ impl Command {
         all.extend(ExportKind::ALL.map(Self::Export));
         all.extend([
             Self::TryPicture,
+            Self::CompareWith,
             Self::SaveSweep,
             Self::Undo,
             Self::Redo,
             Self::TakeSnapshot,
         ]);
-        all.extend([Self::CompareWith, Self::SaveSweep, Self::Undo, Self::Redo]);
         all.extend(Preset::ALL.map(Self::Preset));
         all.extend(View::ALL.map(Self::ShowView));
         all.extend(View::ALL.map(Self::CloseView));
@@ -331,6 +331,22 @@ impl Command {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_palette_lists_each_command_once() {
+        let all = Command::all();
+        let mut seen = std::collections::HashSet::new();
+        let twice: Vec<&Command> = all.iter().filter(|command| !seen.insert(**command)).collect();
+        assert!(twice.is_empty(), "{twice:?}");
+        // Two rows that read the same could not be told apart.
+        let mut names = std::collections::HashSet::new();
+        let same: Vec<String> = all
+            .iter()
+            .map(|command| command.full_text())
+            .filter(|name| !names.insert(name.clone()))
+            .collect();
+        assert!(same.is_empty(), "{same:?}");
+    }
 
     #[test]
     fn no_two_commands_share_a_shortcut() {

@@ -46,8 +46,9 @@ mod theme;
 mod toasts;
 mod top_bar;
 mod view;
-mod waiting;
+mod views;
 mod welcome;
+mod widgets;
 mod wording;
 
 pub use launch::run;
@@ -58,7 +59,7 @@ use crate::quantization::{LayerRecipe, Recipe};
 use crate::session::{Action, Last, Level, Memory, Message, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::Dialogs;
-use egui::{Align, CentralPanel, Panel, Response, Ui};
+use egui::{CentralPanel, Panel, Ui};
 use layout::{Layout, SavedLayout};
 use plot::export::{Exporter, FigureRequest};
 use std::path::PathBuf;
@@ -123,7 +124,7 @@ pub struct App {
     memory: Option<Memory<Saved>>,
     layout_memory: Option<Memory<SavedLayout>>,
     layout: Layout,
-    views: view::Views,
+    views: views::Views,
     tour: learn::tour::Tour,
     dialogs: Dialogs,
     palette: palette::Palette,
@@ -168,7 +169,7 @@ impl App {
             memory,
             layout_memory,
             layout: layout.unwrap_or_default(),
-            views: view::Views::default(),
+            views: views::Views::default(),
             tour: learn::tour::Tour::default(),
             dialogs: Dialogs::new(true),
             palette: palette::Palette::default(),
@@ -220,45 +221,6 @@ impl App {
             self.layout.ui(ui, &mut self.views, &self.session, open, out);
         });
     }
-}
-
-/// Width of a slider that takes what its number leaves of the row, points.
-fn slider_width(ui: &Ui) -> f32 {
-    (ui.available_width() - 66.0).max(60.0)
-}
-
-/// A control with its name above it; the name is what screen readers call the control.
-fn label_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
-    ui.vertical(|ui| {
-        ui.spacing_mut().item_spacing.y = 1.0;
-        ui.spacing_mut().slider_width = slider_width(ui);
-        let label = name_ui(ui, name, help);
-        control(ui).labelled_by(label.id).on_hover_text(help)
-    })
-    .inner
-}
-
-/// The name of a control with a `?` that opens its explanation; the name's response.
-fn name_ui(ui: &mut Ui, name: &str, help: &str) -> Response {
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        let label = ui.label(name).on_hover_text(help);
-        learn::glossary::explain_ui(ui, name.trim(), help);
-        label
-    })
-    .inner
-}
-
-/// A choice with its name before it.
-fn choice_row(ui: &mut Ui, name: &str, help: &str, control: impl FnOnce(&mut Ui) -> Response) -> Response {
-    ui.horizontal(|ui| {
-        let label = name_ui(ui, name, help);
-        ui.with_layout(egui::Layout::right_to_left(Align::Center), |ui| {
-            control(ui).labelled_by(label.id).on_hover_text(help)
-        })
-        .inner
-    })
-    .inner
 }
 
 impl eframe::App for App {

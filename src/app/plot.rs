@@ -1,12 +1,18 @@
-//! What the plots share: step areas of histograms, the axis of counts, a swatch of a legend.
+//! What the plots share: how figures are drawn, the axis of counts, a swatch of a legend.
 
+mod draw;
 pub(super) mod export;
+pub(super) mod histogram;
+pub(super) mod stack;
 
 pub(super) use crate::report::figure::{self, Scale};
+pub(super) use crate::report::palette::Token;
+pub(super) use draw::{draw, draw_over};
 
+use super::text;
 use super::theme::{SQNR_RANGE_DB, tokens};
 use egui::{Color32, Mesh, Painter, Rect, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
-use egui_plot::{FilledArea, GridInput, GridMark, Plot, PlotPoint, PlotTransform, PlotUi};
+use egui_plot::{GridInput, GridMark, Plot, PlotPoint, PlotUi};
 
 /// The choice of the scale, for the line above a histogram.
 pub(super) fn scale_ui(ui: &mut Ui, scale: &mut Scale) {
@@ -34,80 +40,21 @@ pub(super) struct Steps<'a> {
 }
 
 impl Steps<'_> {
-    /// The middle of a bin.
-    pub(super) fn centre(&self, bin: usize) -> f64 {
-        self.low + self.width * (bin as f64 + 0.5)
-    }
-
     /// The bin that holds `x`.
     pub(super) fn bin(&self, x: f64) -> Option<usize> {
         let bin = ((x - self.low) / self.width).floor();
         (bin >= 0.0 && (bin as usize) < self.counts.len()).then_some(bin as usize)
-    }
-
-    /// Height of the highest step.
-    pub(super) fn highest(&self, scale: Scale) -> f64 {
-        scale.height(self.counts.iter().copied().max().unwrap_or(0) as f64)
-    }
-
-    /// Draws a filled step shape of those bins whose middle satisfies `of`. One shape, not a bar a bin: adjacent thin bars
-    /// show stripes.
-    pub(super) fn draw(
-        &self,
-        plot: &mut PlotUi<'_>,
-        name: &str,
-        color: Color32,
-        scale: Scale,
-        of: impl Fn(f64) -> bool,
-    ) {
-        let mut xs = Vec::with_capacity(self.counts.len() * 2);
-        let mut tops = Vec::with_capacity(self.counts.len() * 2);
-        let mut any = false;
-        for (bin, &count) in self.counts.iter().enumerate() {
-            let shown = if of(self.centre(bin)) { count } else { 0 };
-            any |= shown > 0;
-            let height = scale.height(shown as f64);
-            let left = self.low + self.width * bin as f64;
-            xs.extend([left, left + self.width]);
-            tops.extend([height, height]);
-        }
-        if any {
-            let zeros = vec![0.0; xs.len()];
-            plot.add(
-                FilledArea::new(name, &xs, &zeros, &tops)
-                    .fill_color(color)
-                    .allow_hover(false),
-            );
-        }
     }
 }
 
 /// Points between the lines of a hatch.
 const HATCH: f32 = 5.0;
 
-impl Steps<'_> {
-    /// Hatches those bins whose middle satisfies `of`, over what is drawn already.
-    pub(super) fn hatch(
-        &self,
-        painter: &Painter,
-        transform: &PlotTransform,
-        color: Color32,
-        scale: Scale,
-        of: impl Fn(f64) -> bool,
-    ) {
-        let at = |x: f64, y: f64| transform.position_from_point(&PlotPoint::new(x, y));
-        for (bin, &count) in self.counts.iter().enumerate() {
-            if count == 0 || !of(self.centre(bin)) {
-                continue;
-            }
-            let left = self.low + self.width * bin as f64;
-            let top = at(left, scale.height(count as f64));
-            let rect = Rect::from_two_pos(top, at(left + self.width, 0.0));
-            painter.rect_filled(rect, 0.0, color.gamma_multiply(0.35));
-            for line in hatch_lines(rect) {
-                painter.line_segment(line, Stroke::new(1.5, color));
-            }
-        }
+/// Hatches a rectangle, over what is drawn already.
+fn hatch_rect(painter: &Painter, rect: Rect, color: Color32) {
+    painter.rect_filled(rect, 0.0, color.gamma_multiply(0.35));
+    for line in hatch_lines(rect) {
+        painter.line_segment(line, Stroke::new(1.5, color));
     }
 }
 
@@ -144,6 +91,31 @@ pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height:
         .x_axis_formatter(|mark, _| number_text(&mark))
         .y_grid_spacer(move |input| grid_marks(scale.marks(input.bounds)))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
+        .label_formatter(|_| None)
+}
+
+/// An empty plot of numbers against numbers, with the axes of `figure`, that stays where it is put: so high, with so much room
+/// for the numbers upwards, which stand about `apart` points from each other.
+pub(super) fn number_plot<'a>(
+    id: &str,
+    figure: &figure::Figure,
+    (height, numbers): (f32, f32),
+    apart: f64,
+) -> Plot<'a> {
+    Plot::new(id)
+        .height(height)
+        .allow_zoom(false)
+        .allow_scroll(false)
+        .allow_drag(false)
+        .allow_boxed_zoom(false)
+        .allow_axis_zoom_drag(false)
+        .x_axis_label(figure.x.clone())
+        .y_axis_label(figure.y.clone())
+        .y_axis_min_width(numbers)
+        .x_grid_spacer(|input| number_marks(&input, 80.0))
+        .x_axis_formatter(|mark, _| number_text(&mark))
+        .y_grid_spacer(move |input| number_marks(&input, apart))
+        .y_axis_formatter(|mark, _| number_text(&mark))
         .label_formatter(|_| None)
 }
 

@@ -1,6 +1,7 @@
 //! The window of settings: what an outlier is, dark or light, the size of everything, threads.
 
-use super::{Outbox, choice_row};
+use super::Outbox;
+use super::widgets::choice_row;
 use crate::jobs::available_threads;
 use crate::session::{Action, Session};
 use egui::{Context, ThemePreference, Ui};

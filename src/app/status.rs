@@ -2,9 +2,9 @@
 
 use super::Outbox;
 use super::command::Command;
-use super::preview::job_ui;
 use super::text::{self, note};
 use super::theme::tokens;
+use super::widgets::job_ui;
 use crate::session::{Action, Level, Message, Session};
 use egui::{Align, Layout, RichText, Ui};
 

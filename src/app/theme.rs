@@ -3,7 +3,7 @@
 //! The meanings that a report shows too have their colours from [`crate::report::palette`].
 
 use crate::report::figure::Ink;
-use crate::report::palette::{self, Palette, Rgb};
+use crate::report::palette::{self, Palette, Rgb, Token};
 use egui::{Color32, FontFamily, FontId, Stroke, TextStyle, Theme, Visuals};
 
 /// The meanings that have a colour.
@@ -19,8 +19,6 @@ pub(super) struct Tokens {
     pub(super) split: Color32,
     /// What is clipped.
     pub(super) clipped: Color32,
-    /// The channels with the largest weights, largest first.
-    channels: [Color32; 4],
     /// The values of the grid.
     pub(super) grid: Color32,
     /// A line that can be dragged.
@@ -42,12 +40,6 @@ const DARK: Tokens = Tokens {
     outlier: rgb(palette::DARK.outlier),
     split: rgb(palette::DARK.split),
     clipped: rgb(palette::DARK.clipped),
-    channels: [
-        Color32::from_rgb(0xff, 0xe2, 0x4d),
-        Color32::from_rgb(0x78, 0x28, 0xfc),
-        Color32::from_rgb(0xb0, 0x3a, 0x8a),
-        Color32::from_rgb(0x9a, 0x6b, 0x3f),
-    ],
     grid: rgb(palette::DARK.grid),
     handle: rgb(palette::DARK.handle),
     error: rgb(palette::DARK.error),
@@ -63,12 +55,6 @@ const LIGHT: Tokens = Tokens {
     outlier: rgb(palette::LIGHT.outlier),
     split: rgb(palette::LIGHT.split),
     clipped: rgb(palette::LIGHT.clipped),
-    channels: [
-        Color32::from_rgb(0x88, 0x1a, 0x5e),
-        Color32::from_rgb(0xf8, 0xb8, 0xfc),
-        Color32::from_rgb(0xc2, 0xae, 0x00),
-        Color32::from_rgb(0x5c, 0x3a, 0x1e),
-    ],
     grid: rgb(palette::LIGHT.grid),
     handle: rgb(palette::LIGHT.handle),
     error: rgb(palette::LIGHT.error),
@@ -97,13 +83,12 @@ const fn rgb([red, green, blue]: Rgb) -> Color32 {
 impl Tokens {
     /// The colour of the channel whose largest weight has that `rank`.
     pub(super) fn channel(&self, rank: usize) -> Color32 {
-        self.channels[rank % self.channels.len()]
+        self.token(Token::Channel(rank))
     }
 
     /// Colour of one of several curves, by its place. Give curves a dash or a marker besides.
     pub(super) fn series(&self, place: usize) -> Color32 {
-        let colors = self.palette().series;
-        rgb(colors[place % colors.len()])
+        self.token(Token::Series(place))
     }
 
     /// The error scale: one sequential map from bad to good. Bad stands out: dark on light, bright on dark.
@@ -111,14 +96,19 @@ impl Tokens {
         rgb(self.palette().sqnr(sqnr_db))
     }
 
+    /// The colour of a meaning that figures have too.
+    pub(super) fn token(&self, token: Token) -> Color32 {
+        rgb(self.palette().color(token))
+    }
+
+    /// The colour of what a figure draws.
+    pub(super) fn ink(&self, ink: Ink) -> Color32 {
+        rgb(ink.rgb(self.palette()))
+    }
+
     fn palette(&self) -> &'static Palette {
         if self.dark { &palette::DARK } else { &palette::LIGHT }
     }
-}
-
-/// A colour of a drawing that leaves the window.
-pub(super) fn ink(color: Color32) -> Ink {
-    Ink::Rgb([color.r(), color.g(), color.b()])
 }
 
 /// The ground behind the tabs of views and between views: a shade off the views' own.
@@ -246,7 +236,7 @@ mod tests {
     #[test]
     fn a_doubt_has_a_colour_of_its_own() {
         for tokens in [&DARK, &LIGHT] {
-            let mut others = tokens.channels.to_vec();
+            let mut others = (0..4).map(|rank| tokens.channel(rank)).collect::<Vec<Color32>>();
             others.extend([tokens.original, tokens.quantized, tokens.outlier, tokens.split]);
             others.extend([tokens.clipped, tokens.error, tokens.changed]);
             for other in others {
@@ -259,7 +249,7 @@ mod tests {
     #[test]
     fn surer_answers_have_a_colour_of_their_own_far_from_that_of_doubtful_ones() {
         for tokens in [&DARK, &LIGHT] {
-            let mut others = tokens.channels.to_vec();
+            let mut others = (0..4).map(|rank| tokens.channel(rank)).collect::<Vec<Color32>>();
             others.extend([tokens.original, tokens.quantized, tokens.outlier, tokens.split]);
             others.extend([tokens.clipped, tokens.error, tokens.warning, tokens.handle]);
             for other in others {
@@ -273,7 +263,7 @@ mod tests {
     #[test]
     fn colours_of_channels_stay_apart_for_colour_blind_eyes() {
         for tokens in [&DARK, &LIGHT] {
-            let mut colors = tokens.channels.to_vec();
+            let mut colors = (0..4).map(|rank| tokens.channel(rank)).collect::<Vec<Color32>>();
             colors.extend([tokens.original, tokens.quantized, tokens.outlier]);
             for (i, a) in colors.iter().enumerate() {
                 for b in &colors[..i] {

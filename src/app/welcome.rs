@@ -1,7 +1,7 @@
 //! What the window shows while nothing is open: what to do next.
 
 use super::command::Command;
-use super::{Outbox, text, theme, waiting};
+use super::{Outbox, text, theme, widgets};
 use crate::format::demo::Demo;
 use crate::session::{Action, Kind, Level, Session};
 use egui::Ui;
@@ -18,7 +18,7 @@ pub(super) fn welcome_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
             ui.heading(format!("Opening {}…", text::elide_middle(&shown, 70)))
                 .on_hover_text(shown);
             if let Some(job) = session.job(Kind::Open) {
-                waiting::progress_ui(ui, &job, out);
+                widgets::progress_ui(ui, &job, out);
             }
             return;
         }

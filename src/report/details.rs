@@ -1,12 +1,11 @@
 //! The worst layers: their weights before and after, and their error against splits and bits.
 
-use super::figure::{Figure, Ink, Scale, Series, Shape};
+use super::figure::{Figure, Scale, Series, Shape};
 use super::gather::{Detail, Report};
 use super::html::escaped;
 use super::numbers::{clip, decibels, plural, three_digits};
-use super::palette::SERIES;
+use super::palette::Token;
 use crate::quantization::{Bits, Clip, CurvePoint, QuantizedLayer, split_count};
-use crate::statistics::Histogram;
 use std::fmt::Write as _;
 
 /// Width and height of a drawing, in its own units.
@@ -60,7 +59,6 @@ impl Report {
 
 /// The weights before and after, with grid and threshold.
 fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
-    let heights = |histogram: &Histogram| histogram.counts.iter().map(|count| *count as f64).collect();
     let (low, width) = (detail.before.low, detail.before.bin_width());
     let grid = quantized.grid;
     let threshold = f64::from(quantized.threshold);
@@ -73,12 +71,6 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
         .max()
         .unwrap_or(1)
         .max(1);
-    let series = |name: &str, color, shape| Series {
-        name: name.to_owned(),
-        color: Ink::Css(color),
-        shape,
-    };
-    let values = (grid.low()..=grid.high()).map(|q| f64::from(grid.value(q))).collect();
     let one_scale = quantized.channel_steps.is_empty();
     Figure {
         title: format!("Weights of {name} before and after splitting, with the grid"),
@@ -88,34 +80,34 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
         y_range: (0.0, most as f64 * 1.1),
         scale: Scale::Log,
         series: vec![
-            series(
+            Series::new(
                 "before",
-                "original",
-                Shape::Steps {
-                    low,
-                    width,
-                    heights: heights(&detail.before),
-                },
+                Token::Original,
+                Shape::steps(low, width, &detail.before.counts),
             ),
-            series(
+            Series::new(
                 if one_scale {
                     "grid"
                 } else {
                     "grid of the largest channel"
                 },
-                "grid",
-                Shape::Uprights(values),
+                Token::Grid,
+                Shape::grid(grid),
             ),
-            series(
+            Series::new(
                 "after splitting",
-                "quantized",
+                Token::Quantized,
                 Shape::Outline {
                     low,
                     width,
-                    heights: heights(&detail.after),
+                    heights: detail.after.counts.iter().map(|count| *count as f64).collect(),
                 },
             ),
-            series("threshold", "clipped", Shape::Uprights(vec![-threshold, threshold])),
+            Series::new(
+                "threshold",
+                Token::Clipped,
+                Shape::Uprights(vec![-threshold, threshold]),
+            ),
         ],
     }
 }
@@ -136,11 +128,7 @@ fn curves(detail: &Detail, name: &str, curves: &[(Clip, Vec<CurvePoint>)], by_sp
         finite.map(|point| [x(point), point.sqnr_db]).collect()
     };
     let mut series: Vec<Series> = (curves.iter().enumerate())
-        .map(|(place, (way, points))| Series {
-            name: clip(*way),
-            color: Ink::Css(SERIES[place % SERIES.len()]),
-            shape: Shape::Line(places(points)),
-        })
+        .map(|(place, (way, points))| Series::new(clip(*way), Token::Series(place), Shape::Line(places(points))))
         .collect();
     let points = curves.iter().flat_map(|(_, points)| places(points));
     let limits = points.fold(None, |limits: Option<[f64; 4]>, [x, y]| {
@@ -160,11 +148,11 @@ fn curves(detail: &Detail, name: &str, curves: &[(Clip, Vec<CurvePoint>)], by_sp
     } else {
         f64::from(bits)
     };
-    series.push(Series {
-        name: "this recipe".to_owned(),
-        color: Ink::Css("handle"),
-        shape: Shape::Uprights(vec![present]),
-    });
+    series.push(Series::new(
+        "this recipe",
+        Token::Handle,
+        Shape::Uprights(vec![present]),
+    ));
     let (room, side) = (((high - low) * 0.06).max(0.5), (right - left) * 0.04);
     Some(Figure {
         title: format!("Error of {name} against {}", if by_splits { "splits" } else { "bits" }),

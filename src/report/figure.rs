@@ -1,4 +1,5 @@
-//! A plot as numbers: what is copied and saved of it, as CSV and as SVG, and what a report shows.
+//! A plot as one description: the window draws it, and it is saved as CSV and as SVG, so that what is on the screen is in the
+//! file. Reports show the same.
 
 mod axis;
 mod mini;
@@ -7,6 +8,8 @@ mod svg;
 pub use axis::{Mark, Scale, number_marks, number_text};
 pub use mini::mini_histogram;
 
+use super::palette::{Palette, Rgb, Token, hex};
+use crate::quantization::Grid;
 use std::fmt::Write as _;
 
 /// What a plot shows.
@@ -29,45 +32,185 @@ pub struct Figure {
 }
 
 /// One series of a plot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Series {
     /// What the legend calls it.
     pub name: String,
     /// Its colour.
     pub color: Ink,
+    /// How strong, how wide and in what dashes.
+    pub look: Look,
     /// Its numbers, and how they are drawn.
     pub shape: Shape,
 }
 
-/// A colour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ink {
-    /// Red, green, blue.
-    Rgb([u8; 3]),
-    /// A colour that the page around the drawing defines for its light and its dark look, by the name of its CSS variable.
-    Css(&'static str),
+/// How a series is drawn beyond its shape; what is not said is left to the renderer.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Look {
+    /// 1 hides what is behind, 0 is not seen.
+    pub opacity: Option<f32>,
+    /// Of a line, points; of a dot, its radius.
+    pub width: Option<f32>,
+    /// Of a line.
+    pub dashes: Dashes,
+    /// Dots are rings.
+    pub hollow: bool,
 }
 
-impl std::fmt::Display for Ink {
-    /// As CSS and SVG write it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// Dashes of a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dashes {
+    /// By the place of the series among the others: colour is not all that tells lines apart.
+    #[default]
+    ByPlace,
+    /// None.
+    Solid,
+    /// Long ones, far apart.
+    DashedLoose,
+    /// Long ones, close together.
+    DashedDense,
+    /// Dots, far apart.
+    DottedLoose,
+    /// Dots, close together.
+    DottedDense,
+}
+
+impl Dashes {
+    /// The dashes of the line at `place` among the others.
+    #[must_use]
+    pub fn at(self, place: usize) -> Self {
+        const ORDER: [Dashes; 7] = [
+            Dashes::Solid,
+            Dashes::Solid,
+            Dashes::DashedLoose,
+            Dashes::DashedDense,
+            Dashes::DashedLoose,
+            Dashes::DottedLoose,
+            Dashes::DottedDense,
+        ];
+        if self == Self::ByPlace {
+            ORDER[place % ORDER.len()]
+        } else {
+            self
+        }
+    }
+}
+
+impl Series {
+    /// A series in the look that the renderer gives such a shape.
+    pub fn new(name: impl Into<String>, color: impl Into<Ink>, shape: Shape) -> Self {
+        Self {
+            name: name.into(),
+            color: color.into(),
+            look: Look::default(),
+            shape,
+        }
+    }
+
+    /// The same, letting what is behind it through.
+    #[must_use]
+    pub fn opacity(mut self, opacity: f32) -> Self {
+        self.look.opacity = Some(opacity);
+        self
+    }
+
+    /// The same, with lines or dots of that width.
+    #[must_use]
+    pub fn width(mut self, width: f32) -> Self {
+        self.look.width = Some(width);
+        self
+    }
+
+    /// The same, with lines in those dashes.
+    #[must_use]
+    pub fn dashes(mut self, dashes: Dashes) -> Self {
+        self.look.dashes = dashes;
+        self
+    }
+
+    /// The same, with rings for dots.
+    #[must_use]
+    pub fn hollow(mut self) -> Self {
+        self.look.hollow = true;
+        self
+    }
+
+    /// Whether nothing of it would be seen.
+    pub fn is_empty(&self) -> bool {
+        let nothing = |heights: &[f64], below: &[f64]| {
+            (heights.iter().enumerate()).all(|(bin, height)| !(*height > below.get(bin).copied().unwrap_or(0.0)))
+        };
+        match &self.shape {
+            Shape::Steps { heights, below, .. } => nothing(heights, below),
+            Shape::Hatched { heights, .. } | Shape::Outline { heights, .. } => nothing(heights, &[]),
+            Shape::Bars(points) | Shape::Line(points) | Shape::Points(points) | Shape::Spikes(points) => {
+                points.is_empty()
+            }
+            Shape::Uprights(places) | Shape::Levels(places) | Shape::Grid(places) | Shape::Ticks { places, .. } => {
+                places.is_empty()
+            }
+            Shape::Labels(labels) => labels.is_empty(),
+            Shape::Marks(marks) => marks.is_empty(),
+            Shape::Named(bars) => bars.is_empty(),
+            Shape::Column { counts, .. } => counts.is_empty(),
+        }
+    }
+}
+
+/// A colour: one with a meaning, which is another in a dark window, a light one and on a page, or one as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ink {
+    /// By its meaning.
+    Token(Token),
+    /// Red, green, blue.
+    Rgb(Rgb),
+}
+
+impl From<Token> for Ink {
+    fn from(token: Token) -> Self {
+        Self::Token(token)
+    }
+}
+
+impl Ink {
+    /// The colour in `palette`.
+    pub fn rgb(self, palette: &Palette) -> Rgb {
         match self {
-            Self::Rgb([red, green, blue]) => write!(f, "#{red:02x}{green:02x}{blue:02x}"),
-            Self::Css(name) => write!(f, "var(--{name})"),
+            Self::Token(token) => palette.color(token),
+            Self::Rgb(rgb) => rgb,
+        }
+    }
+
+    /// As CSS writes it in a page that defines the colours of [`Palette::css`].
+    pub fn css(self) -> String {
+        match self {
+            Self::Token(token) => format!("var(--{})", token.variable()),
+            Self::Rgb(rgb) => hex(rgb),
         }
     }
 }
 
 /// How a series is drawn.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Shape {
-    /// Equal bins from `low` on, `width` wide, as high as `heights`.
+    /// Equal bins from `low` on, `width` wide, filled up to `heights`. A height that is NaN is no bar and no number.
     Steps {
         /// Lower end of the first bin.
         low: f64,
         /// Width of a bin.
         width: f64,
-        /// Height of each bin.
+        /// Height of each bin's upper end.
+        heights: Vec<f64>,
+        /// Height of its lower end: what it is stacked on. Empty where all stand on 0.
+        below: Vec<f64>,
+    },
+    /// Equal bins under a hatch, over what is drawn already.
+    Hatched {
+        /// Lower end of the first bin.
+        low: f64,
+        /// Width of a bin.
+        width: f64,
+        /// Height of each bin; NaN for one that is not hatched.
         heights: Vec<f64>,
     },
     /// The same as an outline, to be seen over another series.
@@ -85,8 +228,25 @@ pub enum Shape {
     Line(Vec<[f64; 2]>),
     /// A dot at each point.
     Points(Vec<[f64; 2]>),
+    /// A thin bar each, as high as y: so many values lie at that very x.
+    Spikes(Vec<[f64; 2]>),
     /// Upright lines.
     Uprights(Vec<f64>),
+    /// Level lines, at these y.
+    Levels(Vec<f64>),
+    /// The values of a grid: thin upright lines with a mark at the foot of each, as far as they can be told apart.
+    Grid(Vec<f64>),
+    /// Short upright lines between two y.
+    Ticks {
+        /// Where.
+        places: Vec<f64>,
+        /// From which y to which.
+        ends: (f64, f64),
+    },
+    /// A text each, above x and y.
+    Labels(Vec<([f64; 2], String)>),
+    /// Upright lines with a name each. In the window they are controls, which their view draws.
+    Marks(Vec<(String, f64)>),
     /// A bar each, side by side in their order, with a name instead of a number.
     Named(Vec<(String, f64)>),
     /// A column of a map at `x`: bins from `low` upwards, `width` high, the darker the greater the count.
@@ -100,6 +260,23 @@ pub enum Shape {
         /// How many values each bin holds.
         counts: Vec<u32>,
     },
+}
+
+impl Shape {
+    /// Filled bins that stand on 0.
+    pub fn steps(low: f64, width: f64, counts: &[u64]) -> Self {
+        Self::Steps {
+            low,
+            width,
+            heights: counts.iter().map(|count| *count as f64).collect(),
+            below: Vec::new(),
+        }
+    }
+
+    /// Those of the grid's values.
+    pub fn grid(grid: Grid) -> Self {
+        Self::Grid((grid.low()..=grid.high()).map(|q| f64::from(grid.value(q))).collect())
+    }
 }
 
 impl Figure {
@@ -120,22 +297,42 @@ impl Figure {
             let name = quoted(&series.name);
             // Writing into a string cannot fail.
             match &series.shape {
-                Shape::Steps { low, width, heights } | Shape::Outline { low, width, heights } => {
-                    for (bin, height) in heights.iter().enumerate() {
-                        let start = low + width * bin as f64;
-                        let _ = writeln!(text, "{name},{start},{},{height}", start + width);
-                    }
+                Shape::Steps {
+                    low,
+                    width,
+                    heights,
+                    below,
+                } => {
+                    // Of a stack each part's own number: together they add up to the histogram.
+                    let own = |(bin, height): (usize, &f64)| height - below.get(bin).copied().unwrap_or(0.0);
+                    let own: Vec<f64> = heights.iter().enumerate().map(own).collect();
+                    bins(&mut text, &name, *low, *width, &own);
                 }
-                Shape::Bars(points) | Shape::Line(points) | Shape::Points(points) => {
+                Shape::Outline { low, width, heights } | Shape::Hatched { low, width, heights } => {
+                    bins(&mut text, &name, *low, *width, heights);
+                }
+                Shape::Bars(points) | Shape::Line(points) | Shape::Points(points) | Shape::Spikes(points) => {
                     for [x, y] in points {
                         let _ = writeln!(text, "{name},{x},,{y}");
                     }
                 }
-                Shape::Uprights(places) => {
+                Shape::Uprights(places) | Shape::Grid(places) | Shape::Ticks { places, .. } => {
                     for x in places {
                         let _ = writeln!(text, "{name},{x},,");
                     }
                 }
+                Shape::Levels(places) => {
+                    for y in places {
+                        let _ = writeln!(text, "{name},,,{y}");
+                    }
+                }
+                Shape::Marks(marks) => {
+                    for (of, x) in marks {
+                        let _ = writeln!(text, "{},{x},,", quoted(&format!("{} {of}", series.name)));
+                    }
+                }
+                // What is written beside a number is in the row of that number already.
+                Shape::Labels(_) => {}
                 Shape::Named(bars) => {
                     for (of, y) in bars {
                         let y = if y.is_finite() { y.to_string() } else { String::new() };
@@ -172,6 +369,15 @@ impl Figure {
     }
 }
 
+/// Rows of bins; those without a number are left out.
+fn bins(text: &mut String, name: &str, low: f64, width: f64, heights: &[f64]) {
+    for (bin, height) in heights.iter().enumerate().filter(|(_, height)| height.is_finite()) {
+        let start = low + width * bin as f64;
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{name},{start},{},{height}", start + width);
+    }
+}
+
 /// A field of CSV (RFC 4180).
 pub(crate) fn quoted(field: &str) -> String {
     if field.contains([',', '"', '\n', '\r']) {
@@ -194,25 +400,13 @@ pub(super) mod tests {
             y_range: (0.0, 100.0),
             scale: Scale::Log,
             series: vec![
-                Series {
-                    name: "before".to_owned(),
-                    color: Ink::Rgb([1, 2, 3]),
-                    shape: Shape::Steps {
-                        low: -1.0,
-                        width: 0.5,
-                        heights: vec![1.0, 99.0, 0.0, 2.0],
-                    },
-                },
-                Series {
-                    name: "line".to_owned(),
-                    color: Ink::Rgb([255, 0, 0]),
-                    shape: Shape::Line(vec![[-1.0, 1.0], [1.0, 9.0]]),
-                },
-                Series {
-                    name: "grid".to_owned(),
-                    color: Ink::Rgb([128, 128, 128]),
-                    shape: Shape::Uprights(vec![-0.5, 0.5]),
-                },
+                Series::new("before", Ink::Rgb([1, 2, 3]), Shape::steps(-1.0, 0.5, &[1, 99, 0, 2])),
+                Series::new(
+                    "line",
+                    Ink::Rgb([255, 0, 0]),
+                    Shape::Line(vec![[-1.0, 1.0], [1.0, 9.0]]),
+                ),
+                Series::new("grid", Ink::Rgb([128, 128, 128]), Shape::Uprights(vec![-0.5, 0.5])),
             ],
         }
     }
@@ -231,26 +425,58 @@ pub(super) mod tests {
     #[test]
     fn names_and_columns_of_a_map_are_in_the_data() {
         let mut figure = example();
-        figure.series = vec![Series {
-            name: "plain".to_owned(),
-            color: Ink::Rgb([255, 0, 0]),
-            shape: Shape::Named(vec![("a, b".to_owned(), 1.5), ("c".to_owned(), 2.0)]),
-        }];
+        figure.series = vec![Series::new(
+            "plain",
+            Ink::Rgb([255, 0, 0]),
+            Shape::Named(vec![("a, b".to_owned(), 1.5), ("c".to_owned(), 2.0)]),
+        )];
         assert_eq!(figure.csv().lines().nth(1), Some("plain,\"a, b\",,1.5"));
-        figure.series = vec![Series {
-            name: "channel 7".to_owned(),
-            color: Ink::Rgb([255, 0, 0]),
-            shape: Shape::Column {
+        figure.series = vec![Series::new(
+            "channel 7",
+            Ink::Rgb([255, 0, 0]),
+            Shape::Column {
                 x: 0.0,
                 low: -1.0,
                 width: 0.5,
                 counts: vec![0, 3],
             },
-        }];
+        )];
         let csv = figure.csv();
         let lines: Vec<&str> = csv.lines().collect();
         assert!(lines[0].ends_with(",bin end,count"), "{}", lines[0]);
         assert_eq!(lines[2], "channel 7,-0.5,0,3");
+    }
+
+    #[test]
+    fn the_parts_of_a_stack_add_up_and_bins_without_a_number_are_left_out() {
+        let mut figure = example();
+        figure.series = vec![
+            Series::new("rest", Token::Original, Shape::steps(0.0, 1.0, &[5, 3])),
+            Series::new(
+                "channel 2",
+                Token::Channel(0),
+                Shape::Steps {
+                    low: 0.0,
+                    width: 1.0,
+                    heights: vec![7.0, f64::NAN],
+                    below: vec![5.0, 3.0],
+                },
+            ),
+            Series::new("float", Token::Original, Shape::Levels(vec![0.25])),
+            Series::new("clip", Token::Handle, Shape::Marks(vec![("MSE".to_owned(), 0.5)])),
+        ];
+        let csv = figure.csv();
+        let rows: Vec<&str> = csv.lines().skip(1).collect();
+        assert_eq!(
+            rows,
+            [
+                "rest,0,1,5",
+                "rest,1,2,3",
+                "channel 2,0,1,2",
+                "float,,,0.25",
+                "clip MSE,0.5,,"
+            ]
+        );
     }
 
     #[test]

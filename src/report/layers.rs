@@ -5,6 +5,7 @@ use super::gather::{LayerReport, Report};
 use super::html::escaped;
 use super::numbers::{decibels, full_count, shape, short_number, three_digits};
 use super::palette::SQNR_RANGE_DB;
+use super::palette::Token;
 use std::fmt::Write as _;
 
 impl Report {
@@ -31,7 +32,7 @@ fn row(layer: &LayerReport) -> String {
         escaped(&layer.op),
         shape(&layer.shape)
     );
-    let inks = [Ink::Css("original"), Ink::Css("quantized")];
+    let inks = [Ink::Token(Token::Original), Ink::Token(Token::Quantized)];
     let drawing = match &layer.counts {
         [Some(before), after] => mini_histogram(before, after.as_deref(), inks),
         _ => String::new(),

@@ -5,6 +5,46 @@
 /// Red, green, blue.
 pub type Rgb = [u8; 3];
 
+/// A meaning that has a colour, for what is drawn on more than one ground.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Token {
+    /// Float, original, before.
+    Original,
+    /// Quantized, after.
+    Quantized,
+    /// An outlier.
+    Outlier,
+    /// A channel that was split.
+    Split,
+    /// What is clipped.
+    Clipped,
+    /// The values of the grid.
+    Grid,
+    /// A line that marks the present choice.
+    Handle,
+    /// A curve without a meaning of its own, by its place.
+    Series(usize),
+    /// The channel whose largest value has that rank.
+    Channel(usize),
+}
+
+impl Token {
+    /// Its name as a variable of a page.
+    pub fn variable(self) -> &'static str {
+        match self {
+            Self::Original => "original",
+            Self::Quantized => "quantized",
+            Self::Outlier => "outlier",
+            Self::Split => "split",
+            Self::Clipped => "clipped",
+            Self::Grid => "grid",
+            Self::Handle => "handle",
+            Self::Series(place) => SERIES[place % SERIES.len()],
+            Self::Channel(rank) => CHANNELS[rank % CHANNELS.len()],
+        }
+    }
+}
+
 /// The meanings that have a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Palette {
@@ -26,6 +66,8 @@ pub struct Palette {
     pub error: Rgb,
     /// Curves that stand side by side and have no meaning of their own: the palette in its order, black left out.
     pub series: [Rgb; 7],
+    /// The channels with the largest values, largest first.
+    pub channels: [Rgb; 4],
     /// The bad and the good end of the error scale. Bad stands out: dark on light, bright on dark.
     pub sqnr: [Rgb; 2],
     /// Text.
@@ -53,6 +95,12 @@ pub const DARK: Palette = Palette {
         [0xe2, 0x8f, 0xbc],
         [0xf0, 0xe4, 0x42],
     ],
+    channels: [
+        [0xff, 0xe2, 0x4d],
+        [0x78, 0x28, 0xfc],
+        [0xb0, 0x3a, 0x8a],
+        [0x9a, 0x6b, 0x3f],
+    ],
     sqnr: [[0xf3, 0xb7, 0xe4], [0x3a, 0x30, 0x4a]],
     text: [0xd4, 0xd4, 0xd4],
     ground: [0x1b, 0x1d, 0x20],
@@ -77,6 +125,12 @@ pub const LIGHT: Palette = Palette {
         [0xb0, 0x4f, 0x84],
         [0x8a, 0x80, 0x00],
     ],
+    channels: [
+        [0x88, 0x1a, 0x5e],
+        [0xf8, 0xb8, 0xfc],
+        [0xc2, 0xae, 0x00],
+        [0x5c, 0x3a, 0x1e],
+    ],
     sqnr: [[0x5e, 0x12, 0x68], [0xe6, 0xd9, 0xec]],
     text: [0x26, 0x26, 0x26],
     ground: [0xf7, 0xf8, 0xf9],
@@ -86,6 +140,9 @@ pub const LIGHT: Palette = Palette {
 pub const SERIES: [&str; 7] = [
     "series-0", "series-1", "series-2", "series-3", "series-4", "series-5", "series-6",
 ];
+
+/// Names of [`Palette::channels`].
+pub const CHANNELS: [&str; 4] = ["channel-0", "channel-1", "channel-2", "channel-3"];
 
 /// Decibels at the bad and the good end of the error scale.
 pub const SQNR_RANGE_DB: (f64, f64) = (3.0, 30.0);
@@ -110,8 +167,30 @@ impl Palette {
             ("panel", mixed(self.ground, self.text, 0.05)),
         ];
         let series = SERIES.into_iter().zip(self.series);
+        let channels = CHANNELS.into_iter().zip(self.channels);
         let line = |(name, color): (&str, Rgb)| format!("--{name}: {};", hex(color));
-        named.into_iter().chain(series).map(line).collect::<Vec<_>>().join(" ")
+        named
+            .into_iter()
+            .chain(series)
+            .chain(channels)
+            .map(line)
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    /// The colour of a meaning.
+    pub fn color(&self, token: Token) -> Rgb {
+        match token {
+            Token::Original => self.original,
+            Token::Quantized => self.quantized,
+            Token::Outlier => self.outlier,
+            Token::Split => self.split,
+            Token::Clipped => self.clipped,
+            Token::Grid => self.grid,
+            Token::Handle => self.handle,
+            Token::Series(place) => self.series[place % self.series.len()],
+            Token::Channel(rank) => self.channels[rank % self.channels.len()],
+        }
     }
 
     /// The error scale: one sequential map from bad to good.

@@ -1,8 +1,9 @@
 //! The rows of a sweep: a table, the best first, and the front of score against cost.
 
-use super::figure::{Figure, Ink, Scale, Series, Shape};
+use super::figure::{Figure, Scale, Series, Shape};
 use super::gather::Report;
 use super::numbers::{added, clip, percent};
+use super::palette::Token;
 use crate::inference::sweep::{Score, SweepRow, pareto_front};
 use std::fmt::Write as _;
 
@@ -81,16 +82,8 @@ fn figure(rows: &[SweepRow], score: Score, front: &[usize]) -> Figure {
         y_range: (low - room, high + room),
         scale: Scale::Linear,
         series: vec![
-            Series {
-                name: "settings".to_owned(),
-                color: Ink::Css("original"),
-                shape: Shape::Points(all),
-            },
-            Series {
-                name: "Pareto front".to_owned(),
-                color: Ink::Css("quantized"),
-                shape: Shape::Line(best),
-            },
+            Series::new("settings", Token::Original, Shape::Points(all)),
+            Series::new("Pareto front", Token::Quantized, Shape::Line(best)),
         ],
     }
 }

@@ -183,3 +183,118 @@ fn splitting_one_channel_in_a_lesson_splits_one() {
     let after = open.view().unwrap().1.after.as_deref().unwrap();
     assert_eq!(after.quantized.splits.len(), 1);
 }
+
+/// What a plot's menu puts on the clipboard as its numbers.
+fn copied_data(window: &mut Window, plot: &str) -> String {
+    window.get_by_label(plot).click_secondary();
+    window.run_steps(3);
+    window.get_by_label("Copy data").click();
+    for _ in 0..4 {
+        window.step();
+        for command in &window.output().platform_output.commands {
+            if let egui::OutputCommand::CopyText(text) = command {
+                return text.clone();
+            }
+        }
+    }
+    panic!("nothing was copied of {plot}");
+}
+
+/// The rows of a series: x (or the lower end of a bin) and y.
+fn rows(csv: &str, series: &str) -> Vec<[f64; 2]> {
+    let number = |field: &str| field.parse().unwrap_or(f64::NAN);
+    let of_series = |line: &str| {
+        let fields: Vec<&str> = line.split(',').collect();
+        (fields[0] == series).then(|| [number(fields[1]), number(fields[3])])
+    };
+    csv.lines().skip(1).filter_map(of_series).collect()
+}
+
+fn places(csv: &str, series: &str) -> Vec<f64> {
+    rows(csv, series).into_iter().map(|[x, _]| x).collect()
+}
+
+#[test]
+fn the_data_of_the_weights_hold_all_that_the_plot_shows() {
+    let mut window = open("demo:fashion");
+    set_slider(&mut window, "Expand ratio", 5.0);
+    click(&mut window, "Show ▾");
+    for name in ["Staircase after rounding", "Fitted curves (ACIQ)"] {
+        click(&mut window, name);
+    }
+    window.key_press(egui::Key::Escape);
+    settle(&mut window);
+    let csv = copied_data(&mut window, "Plot of the weights");
+    let open = session(&window).open().unwrap();
+    let (_, view) = open.view().unwrap();
+    let after = view.after.as_deref().unwrap();
+    let statistics = open.selected_facts().unwrap().readable().unwrap();
+    let sigma = session(&window).saved.sigma;
+
+    // The staircase: every weight of the split layer stands on one step.
+    let stairs = rows(&csv, "after rounding");
+    let steps: Vec<[f64; 2]> = after
+        .staircase
+        .steps()
+        .map(|(q, count)| [f64::from(after.quantized.grid.value(q)), count as f64])
+        .collect();
+    assert_eq!(stairs, steps);
+    assert_eq!(
+        stairs.iter().map(|[_, n]| *n).sum::<f64>() as usize,
+        after.quantized.values.len()
+    );
+    // The fits are densities: over the range they hold nearly all weights.
+    for fit in ["Gaussian fit", "Laplacian fit"] {
+        let curve = rows(&csv, fit);
+        let bin = (view.range.1 - view.range.0) / view.before.counts.len() as f64;
+        let area: f64 = curve
+            .windows(2)
+            .map(|w| (w[1][0] - w[0][0]) * (w[0][1] + w[1][1]) / 2.0 / bin)
+            .sum();
+        let share = area / after.split.len() as f64;
+        assert!((0.9..1.1).contains(&share), "{fit}: {share}");
+    }
+    // Where outliers begin, the grid, the clip threshold, the ways to clip.
+    let at = |side: f64| statistics.mean + side * sigma * statistics.std;
+    assert_eq!(places(&csv, &format!("±{sigma} σ")), [at(-1.0), at(1.0)]);
+    assert_eq!(places(&csv, "grid").len(), 7, "3 bits");
+    let threshold = f64::from(after.quantized.threshold);
+    assert_eq!(places(&csv, "clip threshold"), [-threshold, threshold]);
+    assert!(csv.contains("\nclip MSE,"), "{csv}");
+    // What is stacked adds up to the histogram.
+    let channels: Vec<String> = view.stacked.iter().map(|c| format!("channel {}", c.channel)).collect();
+    let total: f64 = std::iter::once("after splitting")
+        .chain(channels.iter().map(String::as_str))
+        .flat_map(|series| rows(&csv, series))
+        .map(|[_, n]| n)
+        .sum();
+    let clipped: f64 = rows(&csv, "clipped").into_iter().map(|[_, n]| n).sum();
+    assert!(total <= after.split.len() as f64 && total + clipped >= after.split.len() as f64);
+}
+
+#[test]
+fn the_data_of_the_inputs_hold_grid_and_clip_line() {
+    let mut window = open("demo:fashion");
+    let mut wanted = recipe(&window);
+    wanted.activation_bits = splitscope::quantization::Bits::Grid(4);
+    wanted.activation_clip = Clip::Mse;
+    window.state_mut().act(splitscope::session::Action::EditRecipe {
+        recipe: Box::new(wanted),
+        gesture: false,
+    });
+    settle(&mut window);
+    click(&mut window, "Activations");
+    let csv = copied_data(&mut window, "Plot of the inputs");
+    let open = session(&window).open().unwrap();
+    let (_, planned) = open.planned().unwrap();
+    let plan = planned.plan.layers[open.selected()].quantized().unwrap();
+    let plan = plan.activation.expect("the input is on a grid");
+    let threshold = f64::from(plan.threshold);
+    let sides: &[f64] = if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] };
+    let lines: Vec<f64> = sides.iter().map(|side| side * threshold).collect();
+    assert_eq!(places(&csv, "clip threshold"), lines);
+    assert_eq!(
+        places(&csv, "grid").len() as i32,
+        plan.grid.high() - plan.grid.low() + 1
+    );
+}

@@ -3,11 +3,10 @@
 use crate::app::Outbox;
 use crate::app::text::{self, note};
 use crate::app::theme::{readable_on, tokens};
+use crate::app::widgets::{Heading, ROW_HEIGHT};
 use crate::session::{Action, LayerSummary, OpenNetwork, PlanSummary, Snapshot};
 use egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo};
 use egui_extras::{Column, TableBuilder};
-
-const ROW_HEIGHT: f32 = 20.0;
 
 /// In which order the layers stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -92,22 +91,16 @@ pub(super) fn layers_ui(
                     "Strength of the weights over strength of their error, under A.",
                 ),
                 ("B SQNR", "The same under B."),
-                ("B less A", "Decibels that B has more: 6 dB is one bit."),
+                ("B − A", "Decibels that B has more: 6 dB is one bit."),
                 ("Splits", "Channels added, A and B."),
             ];
             for (place, (title, help)) in titles.into_iter().enumerate() {
-                header.col(|ui| {
-                    let title = Label::new(RichText::new(title).small().strong())
-                        .selectable(false)
-                        .extend();
-                    // The names stand left, the numbers right.
-                    let layout = if place == 0 {
-                        Layout::left_to_right(Align::Center)
-                    } else {
-                        Layout::right_to_left(Align::Center)
-                    };
-                    ui.with_layout(layout, |ui| ui.add(title).on_hover_text(help));
-                });
+                let heading = Heading {
+                    title,
+                    help,
+                    is_text: place == 0,
+                };
+                header.col(|ui| heading.ui(ui));
             }
         })
         .body(|body| {

@@ -18,7 +18,7 @@ struct Line {
     sides: [Option<Value>; 2],
     /// What one less the other is called, `None` where that says nothing.
     difference: fn(f64) -> String,
-    /// Which sign of the difference, B less A, is better: 1, or -1 where less is better.
+    /// Which sign of the difference, B − A, is better: 1, or -1 where less is better.
     better: f64,
 }
 
@@ -167,7 +167,7 @@ pub(super) fn numbers_ui(ui: &mut Ui, sides: &[Snapshot; 2], present: &Recipe) {
                 let title = format!("{letter} · {}", text::elide_middle(&side.name, 18));
                 ui.strong(title).on_hover_text(&side.name);
             }
-            ui.label(note("B less A"));
+            ui.label(note("B − A"));
             ui.end_row();
             for line in lines(sides) {
                 ui.label(line.what).on_hover_text(line.help);

@@ -1,9 +1,9 @@
 //! How both networks go on from a text that a person writes, side by side; what differs is marked.
 
 use crate::app::Outbox;
-use crate::app::preview::job_ui;
 use crate::app::text::{self, note};
 use crate::app::theme::tokens;
+use crate::app::widgets::job_ui;
 use crate::inference::Sampling;
 use crate::session::{Action, Kind, Live, OpenNetwork, Prompt, Session};
 use egui::text::{LayoutJob, TextFormat};

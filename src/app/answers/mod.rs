@@ -7,8 +7,9 @@ mod losses;
 
 use super::Outbox;
 use super::look_only::look_only_ui;
-use super::preview::{Samples, data_buttons_ui, job_ui};
+use super::preview::Samples;
 use super::text::note;
+use super::widgets::{data_buttons_ui, job_ui};
 use crate::session::{Kind, OpenNetwork, RunState, Session};
 use changes::Choice;
 use continuation::ContinuationPanel;

@@ -4,10 +4,10 @@ mod found;
 
 use super::Outbox;
 use super::look_only::look_only_ui;
-use super::preview::job_ui;
 use super::switches::Switches;
 use super::text::{self, note};
 use super::theme::tokens;
+use super::widgets::job_ui;
 use crate::inference::auto::{AutoOptions, Budget, Goal};
 use crate::quantization::{Bits, Clip};
 use crate::session::{Action, Kind, OpenNetwork, RunState, Session};

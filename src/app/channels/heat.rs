@@ -1,9 +1,9 @@
 //! Channels to the right, values upwards, the darker the more weights: one texture, drawn as a picture.
 
-use super::super::plot::Scale;
 use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::theme::{Tokens, ink, tokens};
+use super::super::plot::{Scale, Token};
+use super::super::theme::{Tokens, tokens};
 use super::super::{Outbox, text};
 use super::bars::channel_plot;
 use super::{Axis, Order, axis_label};
@@ -71,17 +71,14 @@ impl HeatPicture {
             plot.image(PlotImage::new("weights of the channels", texture, centre, size).allow_hover(false));
             plot.hline(HLine::new("zero", 0.0).color(colors.grid).width(0.5).allow_hover(false));
             if let Some(copies) = drawn.copies {
-                let split = channels.iter().enumerate().filter(|(_, channel)| copies[**channel] > 1);
-                let marks: Vec<[f64; 2]> = split
-                    .flat_map(|(x, _)| [[x as f64, reach * 1.06], [x as f64, -reach * 1.06]])
-                    .collect();
+                let marks = split_marks(&channels, copies, reach);
                 let points = Points::new("split", marks).color(colors.split).radius(3.5);
                 plot.points(points.allow_hover(false));
             }
             hover(plot, drawn, &channels);
         });
         figure_menu(ui, &shown.response, "Map of the channels", out, || {
-            figure(open, drawn, &channels, label, colors)
+            figure(open, drawn, &channels, label)
         });
     }
 
@@ -130,31 +127,50 @@ fn picture(drawn: &Drawn<'_>, channels: &[usize], color: Color32) -> ColorImage 
     image
 }
 
+/// A mark above and one below each channel that is split.
+fn split_marks(channels: &[usize], copies: &[usize], reach: f64) -> Vec<[f64; 2]> {
+    let split = channels.iter().enumerate().filter(|(_, channel)| copies[**channel] > 1);
+    split
+        .flat_map(|(x, _)| [[x as f64, reach * 1.06], [x as f64, -reach * 1.06]])
+        .collect()
+}
+
 /// What the map shows.
-fn figure(open: &OpenNetwork, drawn: &Drawn<'_>, channels: &[usize], label: &str, colors: &Tokens) -> Figure {
+fn figure(open: &OpenNetwork, drawn: &Drawn<'_>, channels: &[usize], label: &str) -> Figure {
     let heat = drawn.heat;
-    let column = |(x, channel): (usize, &usize)| Series {
-        name: format!("channel {channel}"),
-        color: ink(if drawn.is_after {
-            colors.quantized
-        } else {
-            colors.original
-        }),
-        shape: Shape::Column {
+    let color = if drawn.is_after {
+        Token::Quantized
+    } else {
+        Token::Original
+    };
+    let column = |(x, channel): (usize, &usize)| {
+        let column = Shape::Column {
             x: x as f64,
             low: -heat.reach,
             width: 2.0 * heat.reach / heat.bins.max(1) as f64,
             counts: heat.column(*channel).to_vec(),
-        },
+        };
+        Series::new(format!("channel {channel}"), color, column)
     };
+    let mut series: Vec<Series> = channels.iter().enumerate().map(column).collect();
+    if let Some(copies) = drawn.copies {
+        series.push(
+            Series::new(
+                "split",
+                Token::Split,
+                Shape::Points(split_marks(channels, copies, heat.reach)),
+            )
+            .width(3.5),
+        );
+    }
     Figure {
         title: format!("weights of each channel of {}", open.selected_name()),
         x: label.to_owned(),
         y: "weight".to_owned(),
         x_range: (-0.7, channels.len() as f64 - 0.3),
-        y_range: (-heat.reach, heat.reach),
+        y_range: (-heat.reach * 1.12, heat.reach * 1.12),
         scale: Scale::Linear,
-        series: channels.iter().enumerate().map(column).collect(),
+        series,
     }
 }
 

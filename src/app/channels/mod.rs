@@ -11,7 +11,7 @@ use super::learn::glossary::{Term, words_help_ui};
 use super::plot::swatch;
 use super::text;
 use super::theme::tokens;
-use super::waiting::{failure_ui, waiting_ui};
+use super::widgets::{failure_ui, waiting_ui};
 use crate::session::{Kind, LayerView, OpenNetwork, Session};
 use egui::Ui;
 use heat::HeatPicture;

@@ -6,9 +6,9 @@ mod table;
 
 use super::Outbox;
 use super::command::Command;
-use super::preview::job_ui;
 use super::text::{self, note};
 use super::theme::tokens;
+use super::widgets::job_ui;
 use crate::session::{Action, Against, Kind, OpenNetwork, Session};
 use egui::{Label, Ui};
 

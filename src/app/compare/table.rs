@@ -2,11 +2,11 @@
 
 use crate::app::text;
 use crate::app::theme::{readable_on, tokens};
+use crate::app::widgets::{Heading, ROW_HEIGHT, column, number_cell};
 use crate::difference::{LayerDifference, NetworkDifference};
 use egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo};
-use egui_extras::{Column, TableBuilder};
+use egui_extras::TableBuilder;
 
-const ROW_HEIGHT: f32 = 20.0;
 /// Width from which all columns are shown, points.
 const ALL: f32 = 560.0;
 
@@ -108,25 +108,17 @@ pub(super) fn table_ui(ui: &mut Ui, difference: &NetworkDifference, selected: us
         .auto_shrink(false)
         .min_scrolled_height(0.0);
     for field in &fields {
-        table = table.column(match field.width() {
-            Some(width) => Column::exact(width).clip(true),
-            None => Column::remainder().at_least(90.0).clip(true),
-        });
+        table = table.column(column(field.width(), 90.0));
     }
     table
         .header(ROW_HEIGHT, |mut header| {
             for field in &fields {
-                header.col(|ui| {
-                    let title = RichText::new(field.title()).small().strong();
-                    let title = Label::new(title).selectable(false).extend();
-                    if *field == Field::Name {
-                        ui.with_layout(Layout::left_to_right(Align::Center), |ui| ui.add(title))
-                            .inner
-                    } else {
-                        ui.add(title)
-                    }
-                    .on_hover_text(field.help());
-                });
+                let heading = Heading {
+                    title: field.title(),
+                    help: field.help(),
+                    is_text: *field == Field::Name,
+                };
+                header.col(|ui| heading.ui(ui));
             }
         })
         .body(|body| {
@@ -165,13 +157,7 @@ fn cell_ui(ui: &mut Ui, field: Field, layer: &LayerDifference) {
             }
             ui.add(Label::new(text).selectable(false).extend());
         }
-        field => {
-            ui.add(
-                Label::new(RichText::new(field.text(layer)).small())
-                    .selectable(false)
-                    .extend(),
-            );
-        }
+        field => number_cell(ui, &field.text(layer)),
     }
 }
 

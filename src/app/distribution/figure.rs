@@ -1,63 +1,92 @@
-//! The histogram as a figure, to copy or save.
+//! What the histogram shows, as one figure: drawn in the window, copied and saved.
 
-use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::theme::ink;
-use super::super::theme::tokens;
-use super::Show;
-use crate::session::{LayerView, OpenNetwork};
-use egui::{Color32, Ui};
+use super::super::plot::Token;
+use super::super::plot::figure::Figure;
+use super::super::plot::histogram::{Bounds, Histogram, y_range};
+use super::{Grip, Picture, Show, headroom};
+use crate::session::ClipMark;
 
-/// What the plot shows.
-pub(super) fn figure(ui: &Ui, show: &Show, open: &OpenNetwork, view: &LayerView) -> Figure {
-    let colors = tokens(ui);
-    let steps = |name: String, color: Color32, counts: &[u64]| Series {
-        name,
-        color: ink(color),
-        shape: Shape::Steps {
-            low: view.range.0,
-            width: (view.range.1 - view.range.0) / counts.len().max(1) as f64,
-            heights: counts.iter().map(|count| *count as f64).collect(),
-        },
-    };
-    let uprights = |name: &str, color: Color32, places| Series {
-        name: name.to_owned(),
-        color: ink(color),
-        shape: Shape::Uprights(places),
-    };
-    let mut all = vec![steps("before".to_owned(), colors.original, &view.before.counts)];
-    if let (Some(histogram), Some(after)) = (&view.after_histogram, view.after.as_deref()) {
-        let grid = after.quantized.grid;
-        let threshold = f64::from(after.quantized.threshold);
-        let values = (grid.low()..=grid.high()).map(|q| f64::from(grid.value(q))).collect();
-        all.push(steps("after splitting".to_owned(), colors.quantized, &histogram.counts));
-        all.push(uprights("grid", colors.grid, values));
-        all.push(uprights("clip threshold", colors.clipped, vec![-threshold, threshold]));
+/// The figure, in a plot `height` points high.
+pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32) -> Figure {
+    let view = picture.view;
+    let bins = view.before.counts.len().max(1);
+    let mut drawn = Histogram::new(view.range.0, (view.range.1 - view.range.0) / bins as f64);
+    let statistics = picture.facts.readable();
+    let bounds = statistics.map(|statistics| Bounds {
+        mean: statistics.mean,
+        std: statistics.std,
+        sigma: picture.sigma,
+    });
+    if let Some(bounds) = &bounds {
+        drawn.bounds(bounds);
     }
-    for (rank, channel) in view.stacked.iter().enumerate().filter(|_| show.channels) {
-        let counts = channel.after.as_ref().unwrap_or(&channel.before);
-        all.push(steps(
-            format!("channel {}", channel.channel),
-            colors.channel(rank),
-            counts,
-        ));
+    bars(&mut drawn, picture, show, bounds.as_ref());
+    let after = view.after.as_deref();
+    if let Some(quantized) = after.map(|after| &after.quantized) {
+        drawn.grid(quantized.grid);
+        drawn.threshold(f64::from(quantized.threshold), &[-1.0, 1.0], grip.hot);
     }
-    let after = view.after_histogram.iter().flat_map(|after| &after.counts);
-    let most = view
-        .before
-        .counts
-        .iter()
-        .chain(after)
-        .copied()
-        .max()
-        .unwrap_or(1)
-        .max(1);
+    if let Some(details) = picture.details.filter(|_| show.fits) {
+        drawn.fits(&details.fits, picture.range);
+    }
+    let marks = marks(picture, show);
+    drawn.marks(marks);
+    if let Some(after) = &view.after_histogram {
+        drawn.clipped(&after.counts, |x| picture.clipped(x));
+    }
+    if let Some(after) = after.filter(|_| show.staircase) {
+        drawn.staircase(&after.staircase, after.quantized.grid);
+    }
     Figure {
-        title: format!("weights of {}", open.selected_name()),
+        title: format!("weights of {}", picture.open.selected_name()),
         x: "weight".to_owned(),
         y: "weights in a bin".to_owned(),
-        x_range: view.range,
-        y_range: (0.0, most as f64 * 1.1),
+        x_range: picture.range,
+        y_range: y_range(show.scale, highest(picture, show), headroom(height, !marks.is_empty())),
         scale: show.scale,
-        series: all,
+        series: drawn.series,
     }
+}
+
+/// Where each way to clip would, if that is shown.
+pub(super) fn marks<'a>(picture: &Picture<'a>, show: &Show) -> &'a [ClipMark] {
+    let details = picture.details.filter(|_| show.clips);
+    details.map_or(&[][..], |details| &details.clips)
+}
+
+/// The bars: before as a ghost behind those after splitting, the largest channels in their colours.
+fn bars(drawn: &mut Histogram, picture: &Picture<'_>, show: &Show, bounds: Option<&Bounds>) {
+    let is_outlier = |x: f64| bounds.is_some_and(|bounds| bounds.is_outlier(x));
+    let numbers: Vec<usize> = picture.view.stacked.iter().map(|channel| channel.channel).collect();
+    let before = &picture.before;
+    let Some(after) = &picture.after else {
+        drawn.bars("before", Token::Original, 0.85, &before.rest, |x| !is_outlier(x));
+        drawn.bars("outliers", Token::Outlier, 1.0, &before.rest, is_outlier);
+        drawn.channels(before, &numbers, "", 1.0);
+        return;
+    };
+    if show.before {
+        drawn.bars("before", Token::Original, 0.6, &before.rest, |x| !is_outlier(x));
+        drawn.channels(before, &numbers, " before", 0.4);
+    }
+    let strength = if show.staircase { 0.35 } else { 0.8 };
+    drawn.bars("after splitting", Token::Quantized, strength, &after.rest, |x| {
+        !picture.clipped(x)
+    });
+    if show.before {
+        drawn.bars("outliers before", Token::Outlier, 0.8, &before.rest, is_outlier);
+    }
+    drawn.channels(after, &numbers, "", 1.0);
+}
+
+/// Count of the tallest thing that is shown.
+fn highest(picture: &Picture<'_>, show: &Show) -> f64 {
+    let mut most = picture.before.highest();
+    if let Some(histogram) = &picture.view.after_histogram {
+        most = most.max(histogram.counts.iter().copied().max().unwrap_or(0) as f64);
+    }
+    if let Some(after) = picture.view.after.as_deref().filter(|_| show.staircase) {
+        most = most.max(after.staircase.counts.iter().copied().max().unwrap_or(0) as f64);
+    }
+    most
 }

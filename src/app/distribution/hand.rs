@@ -1,8 +1,7 @@
 //! What the hand does on a histogram: drags the threshold, zooms around the pointer, pans.
 
 use super::super::plot::near;
-use egui::Color32;
-use egui_plot::{PlotUi, VLine};
+use egui_plot::PlotUi;
 
 /// A hand on the threshold, from one frame to the next.
 #[derive(Debug, Clone, Copy, Default)]
@@ -26,20 +25,8 @@ pub(in crate::app) struct Hand {
     pub(in crate::app) reset_threshold: bool,
 }
 
-/// Draws the threshold on those `sides`; tells what the hand does with it.
-pub(in crate::app) fn threshold_line(
-    plot: &mut PlotUi<'_>,
-    grip: Grip,
-    threshold: f64,
-    sides: &[f64],
-    most: f64,
-    color: Color32,
-) -> Hand {
-    for side in sides {
-        let width = if grip.hot { 2.5 } else { 1.5 };
-        let line = VLine::new("threshold", side * threshold).color(color).width(width);
-        plot.vline(line.allow_hover(false));
-    }
+/// What the hand does with the threshold on those `sides`.
+pub(in crate::app) fn threshold_hand(plot: &PlotUi<'_>, grip: Grip, threshold: f64, sides: &[f64], most: f64) -> Hand {
     let near = sides.iter().any(|side| near(plot, side * threshold));
     let response = plot.response().clone();
     let (pressed, down) = response

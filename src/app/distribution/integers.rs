@@ -2,14 +2,14 @@
 
 use crate::app::Outbox;
 use crate::app::plot::export::figure_menu;
-use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::plot::{Scale, Steps, histogram_plot, swatch};
+use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
+use crate::app::plot::histogram::y_range;
+use crate::app::plot::{Scale, Token, draw, histogram_plot, swatch};
 use crate::app::text::{self, note};
-use crate::app::theme::{faded, ink, tokens};
+use crate::app::theme::tokens;
 use crate::network::IntegerGrid;
 use crate::session::OpenNetwork;
 use egui::Ui;
-use egui_plot::{PlotBounds, VLine};
 
 /// Height of the lines below the plot, points.
 const READOUT: f32 = 46.0;
@@ -73,15 +73,25 @@ impl Integers {
     }
 
     fn plot_ui(&self, ui: &mut Ui, open: &OpenNetwork, grid: &IntegerGrid, height: f32, out: &mut Outbox) {
-        let colors = tokens(ui);
         let (low, high) = self.levels(grid);
         let (counts, part) = bars(grid, low, high);
-        let steps = Steps {
-            low: f64::from(low) - 0.5,
-            width: part,
-            counts: &counts,
+        let bars = Shape::steps(f64::from(low) - 0.5, part, &counts);
+        let mut series = vec![Series::new(&grid.element_type, Token::Quantized, bars).opacity(0.85)];
+        series.extend(grid.zero_point().map(|zero| {
+            let line = Shape::Uprights(vec![f64::from(zero)]);
+            let line = Series::new("zero-point", Token::Handle, line).opacity(0.5);
+            line.dashes(Dashes::DashedDense)
+        }));
+        let most = counts.iter().copied().max().unwrap_or(0);
+        let figure = Figure {
+            title: format!("integers of {}", open.selected_name()),
+            x: "level (integer)".to_owned(),
+            y: "weights at the level".to_owned(),
+            x_range: (f64::from(low) - 1.0, f64::from(high) + 1.0),
+            y_range: y_range(self.scale, most as f64, 1.08),
+            scale: self.scale,
+            series,
         };
-        let zero = grid.zero_point();
         let plot = histogram_plot(
             "integer histogram",
             "level (integer)",
@@ -90,36 +100,21 @@ impl Integers {
             self.scale,
         );
         let shown = plot.show(ui, |plot| {
-            let highest = steps.highest(self.scale).max(0.3) * 1.08;
-            let ends = (f64::from(low) - 1.0, f64::from(high) + 1.0);
-            plot.set_plot_bounds(PlotBounds::from_min_max([ends.0, 0.0], [ends.1, highest]));
-            steps.draw(plot, "levels", faded(colors.quantized, 0.85), self.scale, |_| true);
-            if let Some(zero) = zero {
-                let line = VLine::new("zero-point", f64::from(zero)).color(faded(colors.handle, 0.5));
-                plot.vline(line.style(egui_plot::LineStyle::dashed_dense()).allow_hover(false));
-            }
+            draw(plot, &figure);
             plot.pointer_coordinate().filter(|_| plot.response().hovered())
         });
         if let Some(pointer) = shown.inner {
             let level = pointer.x.round().clamp(f64::from(low), f64::from(high)) as i32;
             shown.response.clone().on_hover_text_at_pointer(level_text(grid, level));
         }
-        figure_menu(ui, &shown.response, "Plot of the integers", out, || Figure {
-            title: format!("integers of {}", open.selected_name()),
-            x: "level".to_owned(),
-            y: "weights at the level".to_owned(),
-            x_range: (f64::from(low) - 1.0, f64::from(high) + 1.0),
-            y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
-            scale: self.scale,
-            series: vec![Series {
-                name: grid.element_type.clone(),
-                color: ink(colors.quantized),
-                shape: Shape::Steps {
-                    low: f64::from(low) - 0.5,
-                    width: 1.0,
-                    heights: (low..=high).map(|level| grid.count(level) as f64).collect(),
-                },
-            }],
+        figure_menu(ui, &shown.response, "Plot of the integers", out, || {
+            // In the file a bar is a level; on the screen it leaves room between the levels.
+            let counts: Vec<u64> = (low..=high).map(|level| grid.count(level)).collect();
+            let mut figure = figure;
+            if let Some(bars) = figure.series.first_mut() {
+                bars.shape = Shape::steps(f64::from(low) - 0.5, 1.0, &counts);
+            }
+            figure
         });
     }
 }

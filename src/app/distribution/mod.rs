@@ -1,7 +1,6 @@
 //! The selected layer's weights: histogram before and after splitting with the largest channels in their own colours, the
 //! grid, the clip threshold as a line to drag, and what each way to clip would choose.
 
-mod curves;
 mod figure;
 mod hand;
 mod hover;
@@ -10,26 +9,24 @@ mod legend;
 mod markers;
 mod readout;
 mod show;
-mod stack;
 mod transition;
 
-pub(super) use curves::{draw_fits, draw_grid};
-pub(super) use hand::{Grip, Hand, threshold_line, zoom_and_pan};
+pub(super) use hand::{Grip, Hand, threshold_hand, zoom_and_pan};
 pub(super) use markers::{MARKERS_HEIGHT, markers_ui};
 pub(super) use readout::errors_ui;
 pub(super) use show::Show;
 
 use super::Outbox;
 use super::plot::export::figure_menu;
-use super::plot::{Steps, histogram_plot};
-use super::theme::{Tokens, faded, tokens};
-use super::waiting::{failure_ui, waiting_ui};
+use super::plot::stack::Stack;
+use super::plot::{Steps, draw, draw_over, histogram_plot};
+use super::widgets::{failure_ui, waiting_ui};
 use crate::network::LayerKind;
 use crate::quantization::Clip;
-use crate::session::{Action, Kind, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, whole_range};
+use crate::session::{
+    Action, Kind, LayerDetails, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, StackedChannel, whole_range,
+};
 use egui::{CursorIcon, Ui};
-use egui_plot::{LineStyle, PlotBounds, PlotUi, VLine};
-use stack::{Bins, Stack};
 use transition::Transition;
 
 /// Height of the readout below the plot, points.
@@ -49,6 +46,9 @@ struct Picture<'a> {
     open: &'a OpenNetwork,
     view: &'a LayerView,
     facts: &'a LayerFacts,
+    details: Option<&'a LayerDetails>,
+    /// The visible range.
+    range: (f64, f64),
     sigma: f64,
     before: Stack,
     /// After splitting, or on the way there.
@@ -85,7 +85,9 @@ impl DistributionPanel {
             view,
             facts,
             sigma,
-            before: Stack::before(view, self.show.channels),
+            details: open.details().map(|(_, details)| details),
+            range: open.view_key().range.unwrap_or_else(|| whole(facts)),
+            before: stack_before(view, self.show.channels),
             after: self.moving(ui, key, view),
         };
         let hand = self.plot_ui(ui, &picture, plot_height, out);
@@ -99,138 +101,80 @@ impl DistributionPanel {
 
     /// The weights after splitting as they are shown in this frame.
     fn moving(&mut self, ui: &Ui, key: &LayerViewKey, view: &LayerView) -> Option<Stack> {
-        let after = Stack::after(view, self.show.channels)?;
+        let after = stack_after(view, self.show.channels)?;
         Some(self.transition.step(ui, key, view, &after))
     }
 
     fn plot_ui(&self, ui: &mut Ui, picture: &Picture<'_>, height: f32, out: &mut Outbox) -> Hand {
-        let colors = tokens(ui);
         let (view, open, scale) = (picture.view, picture.open, self.show.scale);
         let before = steps(view.range, &view.before.counts);
         let histogram = view.after_histogram.as_ref();
         let after = histogram.map(|histogram| steps(view.range, &histogram.counts));
-        let bins = Bins {
-            low: view.range.0,
-            width: before.width,
-            scale,
-        };
-        let whole = picture
-            .facts
-            .readable()
-            .map_or((-1.0, 1.0), |statistics| whole_range(statistics.max_abs));
-        let range = open.view_key().range.unwrap_or(whole);
-        let details = open.details().map(|(_, details)| details);
-        let marks = details
-            .filter(|_| self.show.clips)
-            .map_or(&[][..], |details| &details.clips);
-        let highest = self.highest(picture) * headroom(height, !marks.is_empty());
-
-        // Halves of a split may lie a little beyond the threshold and still round to the end of the grid: no error from that.
+        let whole = whole(picture.facts);
+        let figure = figure::figure(picture, &self.show, self.grip, height);
         let quantized = view.after.as_deref().map(|after| &after.quantized);
-        let clips = quantized.filter(|quantized| quantized.clip_mse > 0.0);
-        let threshold = clips.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
-        let clipped = |x: f64| x.abs() > threshold + before.width * 0.5;
         let shown = histogram_plot("weight histogram", "weight", "weights in a bin", height, scale)
             .allow_double_click_reset(false)
             .show(ui, |plot| {
-                plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, highest]));
-                sigma_bounds(plot, picture, colors);
-                self.bars(plot, colors, picture, &bins, clipped);
+                draw(plot, &figure);
                 let mut hand = Hand::default();
                 if let Some(quantized) = quantized {
-                    draw_grid(plot, quantized.grid, colors.grid, colors.handle);
                     let threshold = f64::from(quantized.threshold);
-                    hand = threshold_line(plot, self.grip, threshold, &[-1.0, 1.0], whole.1, colors.handle);
-                }
-                if let Some(details) = details.filter(|_| self.show.fits) {
-                    draw_fits(plot, &details.fits, range, before.width, scale, colors.handle);
+                    hand = threshold_hand(plot, self.grip, threshold, &[-1.0, 1.0], whole.1);
                 }
                 if !self.grip.dragging {
                     hover::hover(plot, view, &before, after.as_ref(), self.show.staircase);
                 }
                 if !hand.grip.hot {
-                    hand.range = zoom_and_pan(plot, range, whole);
+                    hand.range = zoom_and_pan(plot, picture.range, whole);
                 }
                 hand
             });
-        let painter = ui.painter().with_clip_rect(*shown.transform.frame());
-        if let Some(after) = &after {
-            after.hatch(&painter, &shown.transform, colors.clipped, scale, clipped);
-        }
-        if let Some(after) = view.after.as_deref().filter(|_| self.show.staircase) {
-            let (grid, stairs) = (after.quantized.grid, &after.staircase);
-            curves::draw_staircase(ui, &painter, &shown.transform, stairs, grid, scale, colors.quantized);
-        }
+        draw_over(ui, &shown.transform, &figure);
         let present = open.settings(open.selected()).clip;
+        let marks = figure::marks(picture, &self.show);
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "weights") {
             out.edit_layer(open, false, |layer| layer.clip = Some(clip));
         }
-        figure_menu(ui, &shown.response, "Plot of the weights", out, || {
-            figure::figure(ui, &self.show, open, view)
-        });
+        figure_menu(ui, &shown.response, "Plot of the weights", out, || figure);
         shown.inner
-    }
-
-    /// The bars: before as a ghost behind those after splitting, the largest channels in their colours.
-    fn bars(
-        &self,
-        plot: &mut PlotUi<'_>,
-        colors: &Tokens,
-        picture: &Picture<'_>,
-        bins: &Bins,
-        clipped: impl Fn(f64) -> bool,
-    ) {
-        let statistics = picture.facts.readable();
-        let (mean, std) = statistics.map_or((0.0, 0.0), |statistics| (statistics.mean, statistics.std));
-        let is_outlier = |x: f64| (x - mean).abs() > picture.sigma * std;
-        let Some(after) = &picture.after else {
-            let before = &picture.before;
-            before.draw_rest(plot, "before", faded(colors.original, 0.85), bins, |x| !is_outlier(x));
-            before.draw_rest(plot, "outliers", colors.outlier, bins, is_outlier);
-            before.draw_channels(plot, "largest channels", |rank| colors.channel(rank), bins);
-            return;
-        };
-        let before = &picture.before;
-        if self.show.before {
-            before.draw_rest(plot, "before", faded(colors.original, 0.6), bins, |x| !is_outlier(x));
-            before.draw_channels(
-                plot,
-                "largest channels before",
-                |rank| faded(colors.channel(rank), 0.4),
-                bins,
-            );
-        }
-        let strength = if self.show.staircase { 0.35 } else { 0.8 };
-        after.draw_rest(plot, "after", faded(colors.quantized, strength), bins, |x| !clipped(x));
-        if self.show.before {
-            before.draw_rest(plot, "outliers", faded(colors.outlier, 0.8), bins, is_outlier);
-        }
-        after.draw_channels(plot, "largest channels", |rank| colors.channel(rank), bins);
-    }
-
-    /// Height of the tallest thing that is shown.
-    fn highest(&self, picture: &Picture<'_>) -> f64 {
-        let mut most = picture.before.highest();
-        if let Some(histogram) = &picture.view.after_histogram {
-            most = most.max(histogram.counts.iter().copied().max().unwrap_or(0) as f64);
-        }
-        if let Some(after) = picture.view.after.as_deref().filter(|_| self.show.staircase) {
-            most = most.max(after.staircase.counts.iter().copied().max().unwrap_or(0) as f64);
-        }
-        self.show.scale.height(most).max(0.3)
     }
 }
 
-/// Where outliers begin on either side.
-fn sigma_bounds(plot: &mut PlotUi<'_>, picture: &Picture<'_>, colors: &Tokens) {
-    let Some(statistics) = picture.facts.readable() else {
-        return;
-    };
-    for side in [-1.0, 1.0] {
-        let at = statistics.mean + side * picture.sigma * statistics.std;
-        let line = VLine::new("outliers begin", at).color(faded(colors.outlier, 0.8));
-        plot.vline(line.width(1.0).style(LineStyle::dotted_dense()).allow_hover(false));
+impl Picture<'_> {
+    /// Whether the weights of the bin around `x` are clipped.
+    fn clipped(&self, x: f64) -> bool {
+        // Halves of a split may lie a little beyond the threshold and still round to the end of the grid: no error from that.
+        let quantized = self.view.after.as_deref().map(|after| &after.quantized);
+        let clips = quantized.filter(|quantized| quantized.clip_mse > 0.0);
+        let threshold = clips.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
+        let width = (self.view.range.1 - self.view.range.0) / self.view.before.counts.len().max(1) as f64;
+        x.abs() > threshold + width * 0.5
     }
+}
+
+/// The range that shows all weights.
+fn whole(facts: &LayerFacts) -> (f64, f64) {
+    let statistics = facts.readable();
+    statistics.map_or((-1.0, 1.0), |statistics| whole_range(statistics.max_abs))
+}
+
+/// The weights as they are; without `apart` all in one.
+fn stack_before(view: &LayerView, apart: bool) -> Stack {
+    let channels = parts(view, apart, |channel| Some(&channel.before));
+    Stack::of(&view.before.counts, channels)
+}
+
+/// The weights after splitting.
+fn stack_after(view: &LayerView, apart: bool) -> Option<Stack> {
+    let histogram = view.after_histogram.as_ref()?;
+    let channels = parts(view, apart, |channel| channel.after.as_ref());
+    Some(Stack::of(&histogram.counts, channels))
+}
+
+fn parts(view: &LayerView, apart: bool, part: impl Fn(&StackedChannel) -> Option<&Vec<u64>>) -> Vec<Vec<f64>> {
+    let parts = view.stacked.iter().filter(|_| apart).filter_map(part);
+    parts.map(|part| part.iter().map(|n| *n as f64).collect()).collect()
 }
 
 /// How much higher than its bars a plot is, with the labels of marks above them or without.

@@ -1,7 +1,7 @@
 //! The way from one split to the next, shown once: the largest channels walk to where their halves lie, the other bins grow
 //! or shrink.
 
-use super::stack::Stack;
+use crate::app::plot::stack::Stack;
 use crate::session::{LayerView, LayerViewKey};
 use egui::Ui;
 

@@ -3,16 +3,15 @@
 use super::super::Outbox;
 use super::super::learn::glossary::{Term, words_help_ui};
 use super::super::plot::export::figure_menu;
-use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::plot::{Scale, number_marks, number_text};
+use super::super::plot::figure::{Dashes, Figure, Series, Shape};
+use super::super::plot::{Scale, Token, draw, number_marks, number_text};
 use super::super::text;
-use super::super::theme::ink;
 use super::super::theme::tokens;
 use crate::network::Support;
 use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, split_count};
 use crate::session::{ErrorCurvesKey, OpenNetwork};
 use egui::{Response, RichText, Ui};
-use egui_plot::{AxisHints, GridMark, Line, LineStyle, MarkerShape, Plot, PlotBounds, PlotUi, Points, VLine};
+use egui_plot::{AxisHints, GridMark, MarkerShape, Plot, PlotUi, Points};
 
 /// The words of the curves.
 const WORDS: [Term; 4] = [Term::Sqnr, Term::Clip, Term::ExpandRatio, Term::Bits];
@@ -100,7 +99,7 @@ fn legend_ui(ui: &mut Ui, curves: &[(Clip, Vec<CurvePoint>)]) {
              takes the setting under the pointer for this layer.",
         );
         for (place, (clip, _)) in curves.iter().enumerate() {
-            ui.label(RichText::new(look(place).2).color(colors.series(place)));
+            ui.label(RichText::new(look(place).1).color(colors.series(place)));
             ui.label(text::note(text::clip(*clip)));
             ui.add_space(6.0);
         }
@@ -108,35 +107,35 @@ fn legend_ui(ui: &mut Ui, curves: &[(Clip, Vec<CurvePoint>)]) {
     });
 }
 
-/// Dash and marker of a curve, and the marker in the legend: colour is not all that tells curves apart.
-fn look(place: usize) -> (LineStyle, MarkerShape, &'static str) {
+/// Marker of a curve, and the same in the legend: colour is not all that tells curves apart.
+fn look(place: usize) -> (MarkerShape, &'static str) {
     match place % 7 {
-        0 => (LineStyle::Solid, MarkerShape::Circle, "●"),
-        1 => (LineStyle::Solid, MarkerShape::Square, "■"),
-        2 => (LineStyle::dashed_loose(), MarkerShape::Up, "▲"),
-        3 => (LineStyle::dashed_dense(), MarkerShape::Down, "▼"),
-        4 => (LineStyle::dashed_loose(), MarkerShape::Diamond, "◆"),
-        5 => (LineStyle::dotted_loose(), MarkerShape::Cross, "×"),
-        _ => (LineStyle::dotted_dense(), MarkerShape::Plus, "+"),
+        0 => (MarkerShape::Circle, "●"),
+        1 => (MarkerShape::Square, "■"),
+        2 => (MarkerShape::Up, "▲"),
+        3 => (MarkerShape::Down, "▼"),
+        4 => (MarkerShape::Diamond, "◆"),
+        5 => (MarkerShape::Cross, "×"),
+        _ => (MarkerShape::Plus, "+"),
     }
 }
 
 impl Panel<'_> {
     fn ui(&self, ui: &mut Ui, open: &OpenNetwork, height: f32, out: &mut Outbox) {
-        let (response, taken) = self.plot_ui(ui, height);
+        let figure = self.figure(open);
+        let (response, taken) = self.plot_ui(ui, &figure, height);
         let name = match self.against {
             Against::Splits => "Plot of the error against splits",
             Against::Bits => "Plot of the error against bits",
         };
-        figure_menu(ui, &response, name, out, || self.figure(ui, open));
+        figure_menu(ui, &response, name, out, || figure);
         if let Some((clip, point)) = taken {
             self.take(open, clip, point, out);
         }
     }
 
-    fn plot_ui(&self, ui: &mut Ui, height: f32) -> (Response, Option<(Clip, CurvePoint)>) {
+    fn plot_ui(&self, ui: &mut Ui, figure: &Figure, height: f32) -> (Response, Option<(Clip, CurvePoint)>) {
         let colors = tokens(ui);
-        let ((left, right), (low, high)) = (self.x_range(), self.y_range());
         let whole = self.against == Against::Bits;
         let shown = Plot::new(("errors", whole))
             .height(height)
@@ -167,14 +166,9 @@ impl Panel<'_> {
             .y_axis_formatter(|mark, _| number_text(&mark))
             .label_formatter(|_| None)
             .show(ui, |plot| {
-                plot.set_plot_bounds(PlotBounds::from_min_max([left, low], [right, high]));
-                let line = VLine::new("present", self.present).color(colors.handle).width(1.0);
-                plot.vline(line.allow_hover(false));
+                draw(plot, figure);
                 for (place, (_, points)) in self.curves.iter().enumerate() {
-                    self.draw(plot, place, points, colors.series(place));
-                }
-                if let Some(present) = self.present_point() {
-                    ring(plot, present, colors.handle, 6.0);
+                    self.markers(plot, place, points, colors.series(place));
                 }
                 let (clip, point) = self.under_pointer(plot)?;
                 ring(plot, self.place(&point), colors.handle, 4.0);
@@ -186,20 +180,16 @@ impl Panel<'_> {
         (shown.response, shown.inner)
     }
 
-    fn draw(&self, plot: &mut PlotUi<'_>, place: usize, points: &[CurvePoint], color: egui::Color32) {
-        let (style, marker, _) = look(place);
+    /// A marker on some points of a curve: colour is not all that tells curves apart.
+    fn markers(&self, plot: &mut PlotUi<'_>, place: usize, points: &[CurvePoint], color: egui::Color32) {
+        let (marker, _) = look(place);
         let places = self.places(points);
         let each = places.len().div_ceil(MOST_MARKERS).max(1);
         let marked: Vec<[f64; 2]> = places.iter().copied().step_by(each).collect();
-        let name = format!("curve {place}");
-        plot.line(
-            Line::new(name.clone(), places)
-                .color(color)
-                .width(1.5)
-                .style(style)
-                .allow_hover(false),
-        );
-        let markers = Points::new(name, marked).shape(marker).radius(3.5).color(color);
+        let markers = Points::new(format!("curve {place}"), marked)
+            .shape(marker)
+            .radius(3.5)
+            .color(color);
         plot.points(markers.allow_hover(false));
     }
 
@@ -235,21 +225,24 @@ impl Panel<'_> {
         });
     }
 
-    fn figure(&self, ui: &Ui, open: &OpenNetwork) -> Figure {
-        let colors = tokens(ui);
+    fn figure(&self, open: &OpenNetwork) -> Figure {
+        let mut series = vec![Series::new(
+            "present",
+            Token::Handle,
+            Shape::Uprights(vec![self.present]),
+        )];
         let curves = self.curves.iter().enumerate();
-        let mut series: Vec<Series> = curves
-            .map(|(place, (clip, points))| Series {
-                name: format!("clip {}", text::clip(*clip)),
-                color: ink(colors.series(place)),
-                shape: Shape::Line(self.places(points)),
-            })
-            .collect();
-        series.push(Series {
-            name: "present".to_owned(),
-            color: ink(colors.handle),
-            shape: Shape::Uprights(vec![self.present]),
-        });
+        series.extend(curves.map(|(place, (clip, points))| {
+            let line = Series::new(
+                format!("clip {}", text::clip(*clip)),
+                Token::Series(place),
+                Shape::Line(self.places(points)),
+            );
+            line.dashes(Dashes::ByPlace.at(place))
+        }));
+        let present = self.present_point().into_iter().collect();
+        let ring = Series::new("present setting", Token::Handle, Shape::Points(present));
+        series.push(ring.width(6.0).hollow());
         let against = match self.against {
             Against::Splits => "splits",
             Against::Bits => "bits",

@@ -5,7 +5,7 @@ mod sensitivity;
 
 use super::Outbox;
 use super::text::note;
-use super::waiting::{failure_ui, waiting_ui};
+use super::widgets::{failure_ui, waiting_ui};
 use crate::network::Support;
 use crate::session::{Kind, OpenNetwork, Session};
 use egui::{Label, ScrollArea, Ui};

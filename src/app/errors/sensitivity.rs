@@ -2,12 +2,12 @@
 
 use super::super::Outbox;
 use super::super::learn::glossary::{Term, help_ui};
-use super::super::plot::Scale;
 use super::super::plot::export::menu;
 use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::preview::job_ui;
+use super::super::plot::{Scale, Token};
 use super::super::text::{self, note};
-use super::super::theme::{ink, tokens};
+use super::super::theme::tokens;
+use super::super::widgets::job_ui;
 use crate::inference::LayerSensitivity;
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Align2, Rect, Response, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
@@ -54,7 +54,7 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
     for row in &rows {
         let response = row_ui(ui, open, row, most, out);
         menu(&response, all.intersect(ui.clip_rect()), out, || {
-            figure(ui, open, &rows, most)
+            figure(open, &rows, most)
         });
     }
 }
@@ -118,7 +118,7 @@ fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, ou
 }
 
 /// The bars, to copy or save.
-fn figure(ui: &Ui, open: &OpenNetwork, rows: &[&LayerSensitivity], most: f64) -> Figure {
+fn figure(open: &OpenNetwork, rows: &[&LayerSensitivity], most: f64) -> Figure {
     Figure {
         title: format!("sensitivity of the layers of {}", open.original.network.name),
         x: "layer".to_owned(),
@@ -126,11 +126,11 @@ fn figure(ui: &Ui, open: &OpenNetwork, rows: &[&LayerSensitivity], most: f64) ->
         x_range: (-0.7, rows.len() as f64 - 0.3),
         y_range: (0.0, most * 1.05),
         scale: Scale::Linear,
-        series: vec![Series {
-            name: "only this layer quantized".to_owned(),
-            color: ink(tokens(ui).quantized),
-            shape: Shape::Named(rows.iter().map(|row| (row.name.clone(), decibels(row))).collect()),
-        }],
+        series: vec![Series::new(
+            "only this layer quantized",
+            Token::Quantized,
+            Shape::Named(rows.iter().map(|row| (row.name.clone(), decibels(row))).collect()),
+        )],
     }
 }
 

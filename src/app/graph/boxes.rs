@@ -91,7 +91,7 @@ pub(super) fn boxes_ui(
                 let next = present.map_or(0, |place| (place + 1) % found.layers.len());
                 clicked = Some(found.layers[next]);
             }
-            menu(&response, frame.rect, out, || layers_figure(ui, open, None));
+            menu(&response, frame.rect, out, || layers_figure(open, None));
             response.on_hover_text(label);
         }
     }

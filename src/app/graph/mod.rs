@@ -129,7 +129,7 @@ impl GraphPanel {
         let painter = ui.painter_at(rect);
         edges(ui, &painter, drawing, &frame);
         response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, "Graph of the network"));
-        menu(&response, rect, out, || layers_figure(ui, open, None));
+        menu(&response, rect, out, || layers_figure(open, None));
         if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, out) {
             self.followed = Some(layer);
             out.actions.push(Action::SelectLayer(layer));

@@ -2,10 +2,11 @@
 
 use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
+use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
 use crate::network::Layer;
 use crate::quantization::Outcome;
 use crate::session::{OpenNetwork, Planned};
-use egui::{Align, Layout, Sense, Ui, vec2};
+use egui::{Sense, Ui, vec2};
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,29 +71,19 @@ impl Field {
 
 /// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
 pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
-    let arrow = match descending {
-        None => "",
-        Some(true) => " ▼",
-        Some(false) => " ▲",
+    let heading = Heading {
+        title: column.title(),
+        help: column.tooltip(),
+        is_text: matches!(column, Field::Name | Field::Op | Field::Shape),
     };
-    let text = matches!(column, Field::Name | Field::Op | Field::Shape);
-    let layout = if text {
-        Layout::left_to_right(Align::Center)
-    } else {
-        Layout::right_to_left(Align::Center)
-    };
-    ui.with_layout(layout, |ui| {
-        let title = egui::RichText::new(format!("{}{arrow}", column.title()))
-            .small()
-            .strong();
-        let response = ui
-            .add(egui::Button::new(title).frame(false))
-            .on_hover_text(column.tooltip());
-        let label = format!("Sort by {}", column.title());
-        response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, true, &label));
-        response.clicked()
-    })
-    .inner
+    heading.sort_ui(
+        ui,
+        match descending {
+            None => Sorted::No,
+            Some(true) => Sorted::Descending,
+            Some(false) => Sorted::Ascending,
+        },
+    )
 }
 
 /// The columns that fit into `width` points: the least telling ones go first.
@@ -116,8 +107,8 @@ pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usiz
     };
     match field {
         Field::Name => name_ui(ui, open, layer, common_end),
-        Field::Op => cell(ui, &layer.op),
-        Field::Shape => cell(ui, &text::shape(&layer.shape)),
+        Field::Op => text_cell(ui, &layer.op),
+        Field::Shape => text_cell(ui, &text::shape(&layer.shape)),
         Field::Parameters => number_cell(ui, &text::short_count(layer.parameters())),
         Field::Max => {
             let max = facts.max_in_sigma();
@@ -163,19 +154,4 @@ fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, layer: &Layer, index: usize) 
             number_cell(ui, &text::decibels(quantized.sqnr_db));
         }
     }
-}
-
-fn cell(ui: &mut Ui, text: &str) {
-    let response = ui.add(egui::Label::new(note(text)).selectable(false).truncate());
-    response.on_hover_text(text);
-}
-
-fn number_cell(ui: &mut Ui, text: &str) {
-    ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-        ui.add(
-            egui::Label::new(egui::RichText::new(text).small())
-                .selectable(false)
-                .extend(),
-        );
-    });
 }

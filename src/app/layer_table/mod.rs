@@ -6,14 +6,13 @@ use super::Outbox;
 use super::learn::glossary::{Term, words_help_ui};
 use super::plot::figure::quoted;
 use super::text::{self, note};
+use super::widgets::{ROW_HEIGHT, column};
 use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
 use cells::{Field, cell_ui, fields, header_ui};
 use egui::{Align, Key, Layout, Sense, Ui};
-use egui_extras::{Column, TableBuilder};
+use egui_extras::TableBuilder;
 use std::fmt::Write as _;
 use std::sync::Arc;
-
-const ROW_HEIGHT: f32 = 20.0;
 
 /// The words of the table.
 const WORDS: [Term; 5] = [Term::Layer, Term::Outlier, Term::Sigma, Term::Sqnr, Term::Bits];
@@ -109,10 +108,7 @@ impl LayerTable {
             .cell_layout(Layout::left_to_right(Align::Center))
             .auto_shrink(false);
         for field in fields {
-            table = table.column(match field.width() {
-                None => Column::remainder().at_least(88.0).clip(true),
-                Some(width) => Column::exact(width).clip(true),
-            });
+            table = table.column(column(field.width(), 88.0));
         }
         if let Some(row) = scroll_to {
             table = table.scroll_to_row(row, None);
@@ -120,10 +116,10 @@ impl LayerTable {
         let (field, descending, common_end) = (self.field, self.descending, self.common_end);
         table
             .header(ROW_HEIGHT, |mut header| {
-                for &column in fields {
+                for &titled in fields {
                     header.col(|ui| {
-                        if header_ui(ui, column, (column == field).then_some(descending)) {
-                            sort = Some(column);
+                        if header_ui(ui, titled, (titled == field).then_some(descending)) {
+                            sort = Some(titled);
                         }
                     });
                 }

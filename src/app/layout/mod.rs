@@ -9,7 +9,8 @@ mod tab;
 pub(super) use saved::SavedLayout;
 
 use super::command::Command;
-use super::view::{View, Views};
+use super::view::View;
+use super::views::Views;
 use super::{Outbox, theme};
 use crate::session::{OpenNetwork, Session};
 use egui::{Color32, Id, Margin, Response, Ui, Vec2, Visuals, WidgetText, vec2};

@@ -1,15 +1,14 @@
 //! Lesson: clipping trades a few large errors for many small ones.
 
-use super::super::theme::{ink, tokens};
+use super::super::theme::tokens;
 use super::super::{Outbox, text};
 use super::scene::{FIGURE, Scene, sentences};
 use crate::app::plot::export::figure_menu;
-use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::plot::{Scale, number_marks, number_text, swatch};
+use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
+use crate::app::plot::{Scale, Token, draw, number_plot, swatch};
 use crate::quantization::{Clip, ExpectedError, Grid, expected_error};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::{Color32, Slider, Ui};
-use egui_plot::{Line, LineStyle, Plot, PlotPoints, VLine};
+use egui::{Slider, Ui};
 
 /// Thresholds of the curve.
 const POINTS: u32 = 60;
@@ -106,14 +105,12 @@ type Part = fn(&ExpectedError) -> f64;
 
 fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, points: &[(f32, ExpectedError)], threshold: f32, out: &mut Outbox) {
     let colors = tokens(ui);
-    let parts: [(&str, Color32, LineStyle, Part); 3] = [
-        ("both", colors.quantized, LineStyle::Solid, |error| error.mse),
-        ("rounding", colors.original, LineStyle::dashed_dense(), |error| {
+    let parts: [(&str, Token, Dashes, Part); 3] = [
+        ("both", Token::Quantized, Dashes::Solid, |error| error.mse),
+        ("rounding", Token::Original, Dashes::DashedDense, |error| {
             error.mse - error.clip_mse
         }),
-        ("clipping", colors.clipped, LineStyle::dotted_dense(), |error| {
-            error.clip_mse
-        }),
+        ("clipping", Token::Clipped, Dashes::DottedDense, |error| error.clip_mse),
     ];
     let places = |of: Part| -> Vec<[f64; 2]> { points.iter().map(|(t, error)| [f64::from(*t), of(error)]).collect() };
     ui.horizontal_wrapped(|ui| {
@@ -123,53 +120,34 @@ fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, points: &[(f32, ExpectedError)], thre
             "From cutting the weights that lie beyond the threshold.",
         ];
         for ((name, color, ..), meaning) in parts.iter().zip(meanings) {
-            swatch(ui, *color, name, meaning);
+            swatch(ui, colors.token(*color), name, meaning);
         }
     });
-    let shown = Plot::new("lesson clipping")
-        .height(FIGURE)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_drag(false)
-        .allow_boxed_zoom(false)
-        .allow_axis_zoom_drag(false)
-        .include_y(0.0)
-        .x_axis_label("threshold")
-        .y_axis_label("mean squared error")
-        .y_axis_min_width(60.0)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(|input| number_marks(&input, 40.0))
-        .y_axis_formatter(|mark, _| number_text(&mark))
-        .label_formatter(|_| None)
-        .show(ui, |plot| {
-            for (name, color, style, of) in parts {
-                let line = Line::new(name, PlotPoints::from(places(of))).color(color);
-                plot.line(line.width(2.0).style(style));
-            }
-            plot.vline(
-                VLine::new("threshold", f64::from(threshold))
-                    .color(colors.handle)
-                    .width(1.5),
-            );
-        });
     let most = points
         .iter()
         .map(|(_, error)| error.mse)
         .fold(f64::MIN_POSITIVE, f64::max);
-    figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+    let mut series: Vec<Series> = parts
+        .iter()
+        .map(|(name, color, dashes, of)| {
+            let line = Series::new(*name, *color, Shape::Line(places(*of)));
+            line.dashes(*dashes).width(2.0)
+        })
+        .collect();
+    let present = Shape::Uprights(vec![f64::from(threshold)]);
+    series.push(Series::new("threshold", Token::Handle, present).width(1.5));
+    let first = points.first().map_or(0.0, |(threshold, _)| f64::from(*threshold));
+    let last = f64::from(scene.max_abs);
+    let side = (last - first) * 0.05;
+    let figure = Figure {
         title: format!("error against threshold of {}", scene.open.selected_name()),
         x: "threshold".to_owned(),
         y: "mean squared error".to_owned(),
-        x_range: (0.0, f64::from(scene.max_abs)),
-        y_range: (0.0, most * 1.05),
+        x_range: (first - side, last + side),
+        y_range: (most * -0.05, most * 1.05),
         scale: Scale::Linear,
-        series: parts
-            .map(|(name, color, _, of)| Series {
-                name: name.to_owned(),
-                color: ink(color),
-                shape: Shape::Line(places(of)),
-            })
-            .into(),
-    });
+        series,
+    };
+    let shown = number_plot("lesson clipping", &figure, (FIGURE, 60.0), 40.0).show(ui, |plot| draw(plot, &figure));
+    figure_menu(ui, &shown.response, "Plot of the lesson", out, || figure);
 }

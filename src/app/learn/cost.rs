@@ -1,14 +1,12 @@
 //! Lesson: each split costs a channel and gains less than the one before.
 
-use super::super::theme::{ink, tokens};
 use super::super::{Outbox, text};
 use super::scene::{FIGURE, Scene, sentences};
 use crate::app::plot::export::figure_menu;
-use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::plot::{Scale, number_marks, number_text};
+use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
+use crate::app::plot::{Scale, Token, draw, number_plot};
 use crate::session::Action;
 use egui::{Slider, Ui};
-use egui_plot::{Line, Plot, PlotPoints, Points, VLine};
 
 /// Percent of added channels at the end of the slider.
 const MOST: f64 = 20.0;
@@ -89,57 +87,36 @@ impl CostLesson {
 }
 
 fn plot_ui(ui: &mut Ui, scene: &Scene<'_>, percent: impl Fn(usize) -> f64, ratio: f64, out: &mut Outbox) {
-    let colors = tokens(ui);
     let levels = &scene.view.levels;
     let shown_levels = levels.iter().enumerate();
     let points: Vec<[f64; 2]> = shown_levels
         .map(|(splits, level)| [percent(splits), f64::from(*level)])
         .take_while(|[x, _]| *x <= MOST * 1.5)
         .collect();
-    let shown = Plot::new("lesson cost")
-        .height(FIGURE)
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_drag(false)
-        .allow_boxed_zoom(false)
-        .allow_axis_zoom_drag(false)
-        .include_y(0.0)
-        .include_x(MOST)
-        .x_axis_label("channels added, %")
-        .y_axis_label("largest |w| left")
-        .y_axis_min_width(52.0)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(|input| number_marks(&input, 40.0))
-        .y_axis_formatter(|mark, _| number_text(&mark))
-        .label_formatter(|_| None)
-        .show(ui, |plot| {
-            plot.line(
-                Line::new("largest |w|", PlotPoints::from(points.clone()))
-                    .color(colors.split)
-                    .width(2.0),
-            );
-            // Nothing lies between two numbers of splits: each is a dot as long as they can be told apart.
-            if points.len() <= MOST_DOTS {
-                let dots = Points::new("splits", points.clone()).color(colors.split);
-                plot.points(dots.radius(4.0).allow_hover(false));
-            }
-            plot.vline(VLine::new("expand ratio", ratio).color(colors.handle).width(1.5));
-        });
     let most = points.iter().fold((MOST, f64::MIN_POSITIVE), |most, [x, y]| {
         (most.0.max(*x), most.1.max(*y))
     });
-    figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+    // Nothing lies between two numbers of splits: each is a dot as long as they can be told apart.
+    let dots = if points.len() <= MOST_DOTS {
+        points.clone()
+    } else {
+        Vec::new()
+    };
+    let figure = Figure {
         title: format!("largest weight against splits of {}", scene.open.selected_name()),
         x: "channels added, %".to_owned(),
         y: "largest |w| left".to_owned(),
-        x_range: (0.0, most.0),
-        y_range: (0.0, most.1 * 1.05),
+        x_range: (most.0 * -0.05, most.0 * 1.05),
+        y_range: (most.1 * -0.05, most.1 * 1.05),
         scale: Scale::Linear,
-        series: vec![Series {
-            name: "largest |w|".to_owned(),
-            color: ink(colors.split),
-            shape: Shape::Line(points),
-        }],
-    });
+        series: vec![
+            Series::new("largest |w|", Token::Split, Shape::Line(points))
+                .width(2.0)
+                .dashes(Dashes::Solid),
+            Series::new("splits", Token::Split, Shape::Points(dots)).width(4.0),
+            Series::new("expand ratio", Token::Handle, Shape::Uprights(vec![ratio])).width(1.5),
+        ],
+    };
+    let shown = number_plot("lesson cost", &figure, (FIGURE, 52.0), 40.0).show(ui, |plot| draw(plot, &figure));
+    figure_menu(ui, &shown.response, "Plot of the lesson", out, || figure);
 }

@@ -1,7 +1,5 @@
 //! Lesson: k bits are a ruler with few ticks.
 
-use super::super::distribution::draw_grid;
-use super::super::theme::tokens;
 use super::super::{Outbox, text};
 use super::scene::{Scene, sentences};
 use crate::quantization::{Bits, Grid};
@@ -16,20 +14,15 @@ impl GridLesson {
     pub(super) fn ui(&mut self, ui: &mut Ui, scene: &Scene<'_>, out: &mut Outbox) {
         let mut bits = self.bits.unwrap_or(scene.bits);
         let grid = Grid::symmetric(bits, scene.max_abs);
-        let colors = tokens(ui);
         scene.histogram(
             ui,
             "lesson grid",
+            grid,
             |_| false,
             out,
-            |plot| {
-                draw_grid(plot, grid, colors.grid, colors.handle);
-                let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());
-                if let Some(pointer) = pointer {
-                    let to = text::three_digits(f64::from(grid.round(pointer.x as f32)));
-                    let told = format!("a weight of {} becomes {to}", text::three_digits(pointer.x));
-                    plot.response().clone().on_hover_text_at_pointer(told);
-                }
+            |x| {
+                let to = text::three_digits(f64::from(grid.round(x as f32)));
+                Some(format!("a weight of {} becomes {to}", text::three_digits(x)))
             },
         );
         ui.horizontal(|ui| {

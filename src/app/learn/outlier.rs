@@ -1,7 +1,5 @@
 //! Lesson: one far weight makes the grid coarse for all others.
 
-use super::super::distribution::draw_grid;
-use super::super::theme::tokens;
 use super::super::{Outbox, text};
 use super::scene::{Scene, sentences};
 use crate::quantization::Grid;
@@ -25,13 +23,13 @@ impl OutlierLesson {
     pub(super) fn ui(&mut self, ui: &mut Ui, scene: &Scene<'_>, out: &mut Outbox) {
         let reach = scene.max_abs * self.reach / 100.0;
         let grid = Grid::symmetric(scene.bits, reach);
-        let colors = tokens(ui);
         scene.histogram(
             ui,
             "lesson outlier",
+            grid,
             |x| x.abs() > f64::from(scene.max_abs) / 2.0,
             out,
-            |plot| draw_grid(plot, grid, colors.grid, colors.handle),
+            |_| None,
         );
         ui.horizontal(|ui| {
             let label = ui.label("The grid reaches to");

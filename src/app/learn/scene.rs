@@ -2,14 +2,13 @@
 
 use super::super::Outbox;
 use super::super::plot::export::figure_menu;
-use super::super::plot::figure::{Figure, Series, Shape};
-use super::super::plot::{Scale, Steps, histogram_plot};
-use super::super::theme::{faded, ink, tokens};
+use super::super::plot::figure::Figure;
+use super::super::plot::histogram::{Histogram, y_range};
+use super::super::plot::{Scale, Token, draw, histogram_plot};
 use super::sample::Sample;
 use crate::quantization::{Grid, LayerRecipe};
 use crate::session::{LayerView, OpenNetwork, whole_range};
 use egui::{Label, Response, Ui};
-use egui_plot::{PlotBounds, PlotUi};
 
 /// Height of a lesson's figure, points.
 pub(super) const FIGURE: f32 = 190.0;
@@ -54,50 +53,42 @@ impl<'a> Scene<'a> {
         found as f64 / self.sample.values.len().max(1) as f64
     }
 
-    /// The histogram of the layer as it is, those weights marked as outliers that satisfy `is_outlier`, with `more` on it.
+    /// The histogram of the layer as it is under a `grid`, those weights marked as outliers that satisfy `is_outlier`; `told`
+    /// says what the pointer is on.
     pub(super) fn histogram(
         &self,
         ui: &mut Ui,
         id: &str,
+        grid: Grid,
         is_outlier: impl Fn(f64) -> bool,
         out: &mut Outbox,
-        more: impl FnOnce(&mut PlotUi<'_>),
+        told: impl FnOnce(f64) -> Option<String>,
     ) {
-        let colors = tokens(ui);
         let (low, high) = self.view.range;
-        let counts = &self.view.before.counts;
-        let steps = Steps {
-            low,
-            width: (high - low) / counts.len().max(1) as f64,
-            counts,
-        };
-        let range = whole_range(self.max_abs);
-        let shown = histogram_plot(id, "weight", "weights in a bin", FIGURE, Scale::Log).show(ui, |plot| {
-            let top = steps.highest(Scale::Log).max(0.3) * 1.15;
-            plot.set_plot_bounds(PlotBounds::from_min_max([range.0, 0.0], [range.1, top]));
-            steps.draw(plot, "weights", faded(colors.original, 0.85), Scale::Log, |x| {
-                !is_outlier(x)
-            });
-            steps.draw(plot, "outliers", colors.outlier, Scale::Log, &is_outlier);
-            more(plot);
-        });
-        figure_menu(ui, &shown.response, "Plot of the lesson", out, || Figure {
+        let counts: Vec<f64> = self.view.before.counts.iter().map(|count| *count as f64).collect();
+        let mut drawn = Histogram::new(low, (high - low) / counts.len().max(1) as f64);
+        drawn.bars("weights", Token::Original, 0.85, &counts, |x| !is_outlier(x));
+        drawn.bars("outliers", Token::Outlier, 1.0, &counts, &is_outlier);
+        drawn.grid(grid);
+        let most = counts.iter().copied().fold(0.0, f64::max);
+        let figure = Figure {
             title: format!("weights of {}", self.open.selected_name()),
             x: "weight".to_owned(),
             y: "weights in a bin".to_owned(),
-            x_range: range,
-            y_range: (0.0, counts.iter().copied().max().unwrap_or(1).max(1) as f64 * 1.1),
+            x_range: whole_range(self.max_abs),
+            y_range: y_range(Scale::Log, most, 1.15),
             scale: Scale::Log,
-            series: vec![Series {
-                name: "weights".to_owned(),
-                color: ink(colors.original),
-                shape: Shape::Steps {
-                    low,
-                    width: steps.width,
-                    heights: counts.iter().map(|count| *count as f64).collect(),
-                },
-            }],
+            series: drawn.series,
+        };
+        let plot = histogram_plot(id, "weight", "weights in a bin", FIGURE, Scale::Log);
+        let shown = plot.show(ui, |plot| {
+            draw(plot, &figure);
+            let pointer = plot.pointer_coordinate().filter(|_| plot.response().hovered());
+            if let Some(told) = pointer.and_then(|pointer| told(pointer.x)) {
+                plot.response().clone().on_hover_text_at_pointer(told);
+            }
         });
+        figure_menu(ui, &shown.response, "Plot of the lesson", out, || figure);
     }
 
     /// A button that does it to the selected layer.

@@ -1,43 +1,36 @@
 //! The errors of all layers as a figure, to copy or save.
 
 use super::rows::Rows;
-use crate::app::plot::Scale;
 use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::theme::{ink, tokens};
+use crate::app::plot::{Scale, Token};
 use crate::session::OpenNetwork;
-use egui::{Color32, Ui};
 
 /// SQNR of each layer's weights under the recipe; of `rows` that are known, with and without splitting and clipping too.
-pub(in crate::app) fn layers_figure(ui: &Ui, open: &OpenNetwork, rows: Option<&Rows>) -> Figure {
-    let colors = tokens(ui);
+pub(in crate::app) fn layers_figure(open: &OpenNetwork, rows: Option<&Rows>) -> Figure {
     let layers = &open.original.network.layers;
-    let series = |name: &str, color: Color32, of: &dyn Fn(usize) -> f64| Series {
-        name: name.to_owned(),
-        color: ink(color),
-        shape: Shape::Named(
-            (layers.iter().enumerate())
-                .map(|(index, layer)| (layer.name.clone(), of(index)))
-                .collect(),
-        ),
+    let series = |name: &str, color: Token, of: &dyn Fn(usize) -> f64| {
+        let bars = layers.iter().enumerate();
+        let bars = bars.map(|(index, layer)| (layer.name.clone(), of(index)));
+        Series::new(name, color, Shape::Named(bars.collect()))
     };
     let planned = open.planned().map(|(_, planned)| &planned.plan);
-    let mut all = vec![series("this recipe", colors.quantized, &|index| {
+    let mut all = vec![series("this recipe", Token::Quantized, &|index| {
         let layer = planned.and_then(|plan| plan.layers.get(index)?.quantized());
         layer.map_or(f64::NAN, |layer| layer.sqnr_db)
     })];
     if let Some(rows) = rows {
         let errors = |index: usize| rows.get(open, index)?.as_ref().ok()?.errors;
         let decibels = |error: Option<f64>| error.map_or(f64::NAN, |error| -20.0 * error.log10());
-        all.push(series("plain", colors.original, &|index| {
+        all.push(series("plain", Token::Original, &|index| {
             decibels(errors(index).map(|errors| errors.plain))
         }));
-        all.push(series("clip", colors.clipped, &|index| {
+        all.push(series("clip", Token::Clipped, &|index| {
             decibels(errors(index).map(|errors| errors.clip))
         }));
-        all.push(series("OCS", colors.split, &|index| {
+        all.push(series("OCS", Token::Split, &|index| {
             decibels(errors(index).map(|errors| errors.split))
         }));
-        all.push(series("OCS and clip", colors.outlier, &|index| {
+        all.push(series("OCS and clip", Token::Outlier, &|index| {
             decibels(errors(index).map(|errors| errors.both))
         }));
     }

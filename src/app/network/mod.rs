@@ -126,7 +126,7 @@ impl NetworkPanel {
                     if response.clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
-                    menu(&response, all, out, || layers_figure(ui, open, Some(rows)));
+                    menu(&response, all, out, || layers_figure(open, Some(rows)));
                     visible.push(layer);
                 }
             });

@@ -3,7 +3,7 @@
 use super::super::Outbox;
 use super::super::text::{self, note};
 use super::super::theme::tokens;
-use super::job_ui;
+use crate::app::widgets::job_ui;
 use crate::inference::{OracleMetrics, SplitOnly};
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Button, RichText, Ui};

@@ -12,9 +12,9 @@ use super::command::Command;
 use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
+use super::widgets::{data_buttons_ui, job_ui};
 use crate::inference::{Evaluation, Metrics};
-use crate::jobs::Running;
-use crate::session::{Action, Evaluated, Kind, OpenNetwork, RunState, Session};
+use crate::session::{Evaluated, Kind, OpenNetwork, RunState, Session};
 use egui::{Color32, RichText, Ui};
 
 /// State of the view between frames.
@@ -272,46 +272,9 @@ fn waiting_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     }
 }
 
-/// A job's title, bar, time left and cancel button.
-pub(super) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
-    let left = job
-        .left
-        .map(|left| format!(", {} left", text::duration(left)))
-        .unwrap_or_default();
-    ui.label(note(format!("{}{left}", job.title))).on_hover_text(&job.stage);
-    if let Some(fraction) = job.fraction {
-        ui.add(
-            egui::ProgressBar::new(fraction)
-                .desired_width(90.0)
-                .desired_height(10.0),
-        );
-    }
-    let cancel = ui.small_button("Cancel").on_hover_text(format!("Stop: {}", job.title));
-    if cancel.clicked() {
-        out.actions.push(Action::Cancel(job.id));
-    }
-}
-
 fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
     let what = "No data yet. Open images or arrays to see what the recipe does to the network's answers, or take noise, which \
                 shows how far its outputs move.";
     ui.add(egui::Label::new(what).wrap());
     data_buttons_ui(ui, &[Command::TryPicture], out);
-}
-
-/// What helps a network without data; `more` are commands besides.
-pub(super) fn data_buttons_ui(ui: &mut Ui, more: &[Command], out: &mut Outbox) {
-    ui.horizontal_wrapped(|ui| {
-        for &command in [Command::OpenData, Command::OpenDataFolder].iter().chain(more) {
-            if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
-                out.commands.push(command);
-            }
-        }
-        let noise = ui
-            .button("Use noise")
-            .on_hover_text("Run the network on seeded noise, which has no labels.");
-        if noise.clicked() {
-            out.actions.push(Action::UseNoise);
-        }
-    });
 }

@@ -1,6 +1,7 @@
 //! Which axis of a tensor is its input channels, where no graph tells.
 
-use super::super::{choice_row, text};
+use super::super::text;
+use super::super::widgets::choice_row;
 use super::layer::reset_button;
 use super::rows::Edit;
 use crate::network::Layer;

@@ -1,8 +1,9 @@
 //! Where the ranges of the layers' inputs come from: the choice, and what was found for a layer.
 
+use super::super::Outbox;
 use super::super::text::note;
 use super::super::theme::tokens;
-use super::super::{Outbox, choice_row};
+use super::super::widgets::choice_row;
 use crate::network::Layer;
 use crate::session::{Action, CalibrationSource, OpenNetwork};
 use crate::statistics::RangeSource;

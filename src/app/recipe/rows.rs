@@ -1,6 +1,7 @@
 //! The controls of the recipe: one row each, for the whole network and for a layer alike.
 
-use super::super::{choice_row, label_row, slider_width, text};
+use super::super::text;
+use super::super::widgets::{choice_row, label_row, slider_width};
 use crate::quantization::{Bits, Clip, SplitExport, SplitKind};
 use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 

@@ -3,14 +3,12 @@
 use super::{added_percent, describe, score_text};
 use crate::app::Outbox;
 use crate::app::plot::export::figure_menu;
-use crate::app::plot::figure::{Figure, Series, Shape};
-use crate::app::plot::{Scale, number_marks, number_text};
-use crate::app::theme::ink;
-use crate::app::theme::{faded, tokens};
+use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
+use crate::app::plot::{Scale, Token, draw, number_plot};
 use crate::inference::sweep::{Score, SweepRow, pareto_front};
 use crate::session::OpenNetwork;
 use egui::Ui;
-use egui_plot::{HLine, Line, Plot, PlotBounds, PlotPoint, PlotUi, Points};
+use egui_plot::{PlotPoint, PlotUi, Points};
 
 /// Name of the axis of costs.
 const COST: &str = "added weights, %";
@@ -73,8 +71,7 @@ impl Shown {
         }
     }
 
-    fn figure(&self, ui: &Ui, open: &OpenNetwork, score: Score) -> Figure {
-        let colors = tokens(ui);
+    fn figure(&self, open: &OpenNetwork, score: Score) -> Figure {
         let all = self.points.iter().map(|(_, point)| *point).collect();
         Figure {
             title: format!("sweep of {}", open.original.network.name),
@@ -84,16 +81,14 @@ impl Shown {
             y_range: self.y_range,
             scale: Scale::Linear,
             series: vec![
-                Series {
-                    name: "settings".to_owned(),
-                    color: ink(colors.grid),
-                    shape: Shape::Points(all),
-                },
-                Series {
-                    name: "Pareto front".to_owned(),
-                    color: ink(colors.quantized),
-                    shape: Shape::Line(self.front.clone()),
-                },
+                Series::new(
+                    "float",
+                    Token::Original,
+                    Shape::Levels(self.float.into_iter().collect()),
+                ),
+                Series::new("Pareto front", Token::Quantized, Shape::Line(self.front.clone())).dashes(Dashes::Solid),
+                Series::new("settings", Token::Quantized, Shape::Points(all)).opacity(0.55),
+                Series::new("on the front", Token::Quantized, Shape::Points(self.front.clone())).width(4.0),
             ],
         }
     }
@@ -135,33 +130,10 @@ pub(super) fn front_ui(
 ) -> Option<usize> {
     let rows = open.sweep().rows();
     let shown = Shown::new(rows, score, float_score(open, score));
-    let (colors, mark) = (tokens(ui), ui.visuals().selection.stroke.color);
-    let plot = Plot::new("sweep front")
-        .height(height.max(90.0))
-        .allow_zoom(false)
-        .allow_scroll(false)
-        .allow_drag(false)
-        .allow_boxed_zoom(false)
-        .allow_axis_zoom_drag(false)
-        .x_axis_label(COST)
-        .y_axis_label(axis(score))
-        .y_axis_min_width(46.0)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(|input| number_marks(&input, 30.0))
-        .y_axis_formatter(|mark, _| number_text(&mark))
-        .label_formatter(|_| None);
-    let drawn = plot.show(ui, |plot| {
-        let ((left, right), (bottom, top)) = (shown.x_range, shown.y_range);
-        plot.set_plot_bounds(PlotBounds::from_min_max([left, bottom], [right, top]));
-        if let Some(float) = shown.float {
-            plot.hline(HLine::new("float", float).color(colors.original).allow_hover(false));
-        }
-        let front = Line::new("Pareto front", shown.front.clone()).color(colors.quantized);
-        plot.line(front.width(1.5).allow_hover(false));
-        let all: Vec<[f64; 2]> = shown.points.iter().map(|(_, point)| *point).collect();
-        points(plot, "settings", all, 3.0, faded(colors.quantized, 0.55));
-        points(plot, "on the front", shown.front.clone(), 4.0, colors.quantized);
+    let figure = shown.figure(open, score);
+    let mark = ui.visuals().selection.stroke.color;
+    let drawn = number_plot("sweep front", &figure, (height.max(90.0), 46.0), 30.0).show(ui, |plot| {
+        draw(plot, &figure);
         let of = |place: usize| shown.points.iter().find(|(row, _)| *row == place);
         if let Some((_, point)) = taken.and_then(of) {
             let ring = Points::new("taken", vec![*point]).radius(7.0).filled(false).color(mark);
@@ -174,18 +146,12 @@ pub(super) fn front_ui(
     if let Some(row) = near.and_then(|place| rows.get(place)) {
         let added = added_percent(row);
         let what = format!(
-            "{}\n{}, +{added:.1} % weights\nA click takes this recipe.",
+            "{}\n{}, +{added:.1} % weights\nClick to apply.",
             describe(row),
             score_text(row, score)
         );
         response.clone().on_hover_text_at_pointer(what);
     }
-    figure_menu(ui, &response, "Plot of the sweep", out, || {
-        shown.figure(ui, open, score)
-    });
+    figure_menu(ui, &response, "Plot of the sweep", out, || figure);
     near.filter(|_| response.clicked())
-}
-
-fn points(plot: &mut PlotUi<'_>, name: &str, points: Vec<[f64; 2]>, radius: f32, color: egui::Color32) {
-    plot.points(Points::new(name, points).radius(radius).color(color).allow_hover(false));
 }

@@ -87,7 +87,7 @@ fn cell_ui(ui: &mut Ui, rows: &[SweepRow], cell: &TableCell, score: Score, taken
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, chosen, &label));
     response
         .on_hover_text(format!(
-            "{}\n{}{best}\nA click takes this recipe.",
+            "{}\n{}{best}\nClick to apply.",
             describe(row),
             score_text(row, score)
         ))

@@ -2,11 +2,11 @@
 
 use super::{added_percent, describe, score_text};
 use crate::app::text;
+use crate::app::widgets::{Heading, ROW_HEIGHT};
 use crate::inference::sweep::{Score, SweepRow};
 use egui::{Align, Color32, Label, Layout, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo};
 use egui_extras::{Column, TableBuilder};
 
-const ROW_HEIGHT: f32 = 20.0;
 /// Points between columns.
 const GAP: f32 = 10.0;
 /// Columns that are left out where there is no room, the first first; the row's tooltip tells them.
@@ -151,7 +151,7 @@ fn needed(columns: &[(Field, f32)]) -> f32 {
 /// Every column of a row with its title: what a narrow table leaves out.
 fn in_full(row: &SweepRow, score: Score) -> String {
     let line = |field: Field| format!("{}: {}\n", field.title(score), field.text(row, score));
-    Field::all(score).into_iter().map(line).collect::<String>() + "A click takes this recipe."
+    Field::all(score).into_iter().map(line).collect::<String>() + "Click to apply."
 }
 
 /// Draws the table into all that is left; tells the row that was clicked. `taken` is the row of the present recipe.
@@ -194,11 +194,12 @@ fn columns_ui(
     table
         .header(ROW_HEIGHT, |mut header| {
             for field in &fields {
-                header.col(|ui| {
-                    let title = RichText::new(field.title(score)).small().strong();
-                    ui.add(Label::new(title).selectable(false).extend())
-                        .on_hover_text(field.help(score));
-                });
+                let heading = Heading {
+                    title: field.title(score),
+                    help: field.help(score),
+                    is_text: false,
+                };
+                header.col(|ui| heading.ui(ui));
             }
         })
         .body(|body| {

@@ -30,7 +30,7 @@ impl Scale {
     }
 
     /// The count of a height.
-    fn count(self, height: f64) -> f64 {
+    pub fn count(self, height: f64) -> f64 {
         match self {
             Self::Log => 10_f64.powf(height) - 1.0,
             Self::Linear => height,

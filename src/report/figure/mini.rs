@@ -24,15 +24,17 @@ pub fn mini_histogram(before: &[u64], after: Option<&[u64]>, [filled, outlined]:
         format!("{path}V{HEIGHT}Z")
     };
     let mut text = format!(
-        "<svg class=\"mini\" viewBox=\"0 -1 {WIDTH} {}\" aria-hidden=\"true\"><path d=\"{}\" fill=\"{filled}\"/>",
+        "<svg class=\"mini\" viewBox=\"0 -1 {WIDTH} {}\" aria-hidden=\"true\"><path d=\"{}\" fill=\"{}\"/>",
         HEIGHT + 1.0,
-        path(before)
+        path(before),
+        filled.css()
     );
     if let Some(after) = after {
         let _ = write!(
             text,
-            "<path d=\"{}\" fill=\"none\" stroke=\"{outlined}\"/>",
-            path(after)
+            "<path d=\"{}\" fill=\"none\" stroke=\"{}\"/>",
+            path(after),
+            outlined.css()
         );
     }
     text + "</svg>"

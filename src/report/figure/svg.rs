@@ -2,9 +2,10 @@
 
 mod series;
 
-use super::{Figure, Scale, Series, Shape, number_marks, number_text};
+use super::{Dashes, Figure, Ink, Scale, Series, Shape, number_marks, number_text};
 use crate::report::html::escaped;
 use crate::report::numbers::elide_middle;
+use crate::report::palette::{LIGHT, hex};
 
 /// Room left of the axes, right of them and below.
 const LEFT: f64 = 74.0;
@@ -12,8 +13,19 @@ const RIGHT: f64 = 16.0;
 const BOTTOM: f64 = 52.0;
 /// Height of a line of the legend.
 const LEGEND: f64 = 18.0;
-/// Dashes of lines, by the place of the series: colour is not all that tells them apart.
-const DASHES: [&str; 7] = ["", "", "7 3", "3 2", "9 3 2 3", "1 3", "12 4"];
+/// Distance of the lines of a hatch.
+const HATCH: f64 = 6.0;
+
+/// Dashes as SVG writes them.
+fn dash_array(dashes: Dashes) -> &'static str {
+    match dashes {
+        Dashes::ByPlace | Dashes::Solid => "",
+        Dashes::DashedLoose => "9 5",
+        Dashes::DashedDense => "5 3",
+        Dashes::DottedLoose => "1.5 5",
+        Dashes::DottedDense => "1.5 2.5",
+    }
+}
 
 /// What the drawing is for.
 struct Look {
@@ -27,6 +39,14 @@ struct Look {
     text: &'static str,
     rule: &'static str,
     axis: &'static str,
+    /// A part of a page takes the page's colours.
+    inline: bool,
+}
+
+impl Look {
+    fn color(&self, ink: Ink) -> String {
+        if self.inline { ink.css() } else { hex(ink.rgb(&LIGHT)) }
+    }
 }
 
 impl Figure {
@@ -41,6 +61,7 @@ impl Figure {
             text: "#000",
             rule: "#ddd",
             axis: "#333",
+            inline: false,
         };
         self.drawing(look)
     }
@@ -57,6 +78,7 @@ impl Figure {
             text: "var(--text)",
             rule: "var(--rule)",
             axis: "var(--axis)",
+            inline: true,
         };
         self.drawing(look)
     }
@@ -79,6 +101,7 @@ impl Figure {
                 escaped(&self.title)
             )
         };
+        self.hatches(&mut text, &look);
         text.push_str(&legend);
         self.axes(&mut text, &look);
         let (frame, top) = (format!("{}frame", look.id), look.top);
@@ -90,11 +113,28 @@ impl Figure {
                 height - top - BOTTOM
             ),
         );
-        for (place, series) in self.series.iter().enumerate() {
+        for (place, series) in self.series.iter().enumerate().filter(|(_, series)| !series.is_empty()) {
             self.draw(&mut text, &look, place, series);
         }
         push(&mut text, "</g>\n</svg>");
         text
+    }
+
+    /// The patterns of what is hatched.
+    fn hatches(&self, text: &mut String, look: &Look) {
+        for (place, series) in self.series.iter().enumerate() {
+            if matches!(series.shape, Shape::Hatched { .. }) && !series.is_empty() {
+                let (id, color) = (hatch_id(&look.id, place), look.color(series.color));
+                push(
+                    text,
+                    &format!(
+                        "<pattern id=\"{id}\" width=\"{HATCH}\" height=\"{HATCH}\" patternUnits=\"userSpaceOnUse\" \
+                         patternTransform=\"rotate(45)\"><rect width=\"{HATCH}\" height=\"{HATCH}\" fill=\"{color}\" \
+                         fill-opacity=\"0.35\"/><path d=\"M0 0V{HATCH}\" stroke=\"{color}\" stroke-width=\"2.5\"/></pattern>"
+                    ),
+                );
+            }
+        }
     }
 
     fn x(&self, look: &Look, x: f64) -> f64 {
@@ -180,30 +220,47 @@ impl Figure {
     fn legend(&self, look: &mut Look) -> String {
         let mut text = String::new();
         let (mut x, mut y) = (LEFT, if look.title { 46.0 } else { 14.0 });
-        let columns = |series: &Series| matches!(series.shape, Shape::Column { .. });
-        for (place, series) in self.series.iter().enumerate().filter(|(_, series)| !columns(series)) {
+        let named =
+            |series: &Series| !matches!(series.shape, Shape::Column { .. } | Shape::Labels(_)) && !series.is_empty();
+        for (place, series) in self.series.iter().enumerate().filter(|(_, series)| named(series)) {
             // A character of sans-serif type is on average little more than half as wide as it is high.
             let width = 34.0 + 6.6 * series.name.chars().count() as f64;
             if x + width > look.width && x > LEFT {
                 (x, y) = (LEFT, y + LEGEND);
             }
-            let color = series.color;
+            let color = look.color(series.color);
             let sign = match &series.shape {
                 Shape::Line(_) => format!(
                     "<path d=\"M{x} {}h14\" stroke=\"{color}\" stroke-width=\"2\" stroke-dasharray=\"{}\"/>",
                     y - 4.0,
-                    DASHES[place % DASHES.len()]
+                    dash_array(series.look.dashes.at(place))
                 ),
-                Shape::Uprights(_) => format!(
-                    "<path d=\"M{} {}v12\" stroke=\"{color}\" stroke-width=\"2\"/>",
-                    x + 6.0,
-                    y - 10.0
+                Shape::Levels(_) => format!(
+                    "<path d=\"M{x} {}h14\" stroke=\"{color}\" stroke-width=\"1\"/>",
+                    y - 4.0
                 ),
+                Shape::Uprights(_) | Shape::Grid(_) | Shape::Ticks { .. } | Shape::Marks(_) | Shape::Spikes(_) => {
+                    format!(
+                        "<path d=\"M{} {}v12\" stroke=\"{color}\" stroke-width=\"2\"/>",
+                        x + 6.0,
+                        y - 10.0
+                    )
+                }
                 Shape::Outline { .. } => format!(
                     "<rect x=\"{x}\" y=\"{}\" width=\"11\" height=\"10\" fill=\"none\" stroke=\"{color}\" stroke-width=\"2\"/>",
                     y - 10.0
                 ),
-                Shape::Steps { .. } | Shape::Bars(_) | Shape::Points(_) | Shape::Named(_) | Shape::Column { .. } => {
+                Shape::Hatched { .. } => format!(
+                    "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"url(#{})\"/>",
+                    y - 11.0,
+                    hatch_id(&look.id, place)
+                ),
+                Shape::Steps { .. }
+                | Shape::Bars(_)
+                | Shape::Points(_)
+                | Shape::Named(_)
+                | Shape::Column { .. }
+                | Shape::Labels(_) => {
                     format!(
                         "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>",
                         y - 11.0
@@ -222,6 +279,10 @@ impl Figure {
     }
 }
 
+fn hatch_id(page_id: &str, place: usize) -> String {
+    format!("{page_id}hatch{place}")
+}
+
 fn push(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
@@ -229,9 +290,9 @@ fn push(text: &mut String, line: &str) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ink;
     use super::super::tests::example;
     use super::*;
+    use crate::report::palette::Token;
 
     #[test]
     fn a_drawing_holds_axes_series_and_no_raw_text() {
@@ -248,7 +309,7 @@ mod tests {
     #[test]
     fn a_part_of_a_page_takes_the_pages_colours_and_names_of_its_own() {
         let mut figure = example();
-        figure.series[0].color = Ink::Css("original");
+        figure.series[0].color = Token::Original.into();
         let svg = figure.inline_svg("a", (560.0, 300.0));
         assert!(svg.contains("fill=\"var(--original)\"") && svg.contains("var(--rule)"));
         assert!(svg.contains("clipPath id=\"aframe\"") && svg.contains("url(#aframe)"));
@@ -267,6 +328,7 @@ mod tests {
             text: "",
             rule: "",
             axis: "",
+            inline: false,
         };
         figure.legend(&mut look);
         let (x, y) = (|x: f64| figure.x(&look, x), |y: f64| figure.y(&look, y));

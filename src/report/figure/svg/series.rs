@@ -1,6 +1,6 @@
 //! The series of a figure: lines, bars, bins, points and maps.
 
-use super::{BOTTOM, DASHES, Look, push};
+use super::{BOTTOM, Look, dash_array, hatch_id, push};
 use crate::report::figure::{Figure, Series, Shape};
 use crate::report::html::escaped;
 use std::fmt::Write as _;
@@ -26,20 +26,36 @@ impl Figure {
     }
 
     pub(super) fn draw(&self, text: &mut String, look: &Look, place: usize, series: &Series) {
-        let color = series.color;
+        let color = look.color(series.color);
+        let opacity = |usual: f32| series.look.opacity.unwrap_or(usual);
+        let wide = |usual: f32| series.look.width.unwrap_or(usual);
+        let dashes = dash_array(series.look.dashes.at(place));
+        // Of lines that stand by themselves the place says nothing.
+        let own_dashes = dash_array(series.look.dashes);
         let base = self.y(look, 0.0_f64.max(self.y_range.0));
         let at = |[x, y]: &[f64; 2]| (self.x(look, *x), self.y(look, *y));
         let finite = |[x, y]: &&[f64; 2]| x.is_finite() && y.is_finite();
         match &series.shape {
-            Shape::Steps { low, width, heights } => {
-                let path = self.steps(look, *low, *width, heights);
+            Shape::Steps {
+                low,
+                width,
+                heights,
+                below,
+            } => {
+                let path = self.steps(look, *low, *width, heights, below);
+                let opacity = opacity(0.75);
                 push(
                     text,
-                    &format!("<path d=\"{path}\" fill=\"{color}\" fill-opacity=\"0.75\"/>"),
+                    &format!("<path d=\"{path}\" fill=\"{color}\" fill-opacity=\"{opacity}\"/>"),
                 );
             }
+            Shape::Hatched { low, width, heights } => {
+                let path = self.steps(look, *low, *width, heights, &[]);
+                let hatch = hatch_id(&look.id, place);
+                push(text, &format!("<path d=\"{path}\" fill=\"url(#{hatch})\"/>"));
+            }
             Shape::Outline { low, width, heights } => {
-                let path = self.steps(look, *low, *width, heights);
+                let path = self.steps(look, *low, *width, heights, &[]);
                 push(
                     text,
                     &format!("<path d=\"{path}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\"/>"),
@@ -60,19 +76,26 @@ impl Figure {
             Shape::Line(points) => {
                 let places = points.iter().filter(finite).map(at);
                 let places: Vec<String> = places.map(|(x, y)| format!("{x:.2},{y:.2}")).collect();
-                let (places, dashes) = (places.join(" "), DASHES[place % DASHES.len()]);
+                let (places, width, opacity) = (places.join(" "), wide(1.8), opacity(1.0));
                 push(
                     text,
                     &format!(
-                        "<polyline points=\"{places}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\" stroke-dasharray=\"{dashes}\"/>"
+                        "<polyline points=\"{places}\" fill=\"none\" stroke=\"{color}\" stroke-width=\"{width}\" \
+                         stroke-opacity=\"{opacity}\" stroke-dasharray=\"{dashes}\"/>"
                     ),
                 );
             }
             Shape::Points(points) => {
                 for (x, y) in points.iter().filter(finite).map(at) {
+                    let (radius, opacity) = (wide(3.0), opacity(1.0));
+                    let paint = if series.look.hollow {
+                        format!("fill=\"none\" stroke=\"{color}\"")
+                    } else {
+                        format!("fill=\"{color}\" fill-opacity=\"{opacity}\"")
+                    };
                     push(
                         text,
-                        &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"3\" fill=\"{color}\"/>"),
+                        &format!("<circle cx=\"{x:.2}\" cy=\"{y:.2}\" r=\"{radius}\" {paint}/>"),
                     );
                 }
             }
@@ -108,15 +131,73 @@ impl Figure {
                     );
                 }
             }
+            Shape::Spikes(points) => {
+                for (x, y) in points.iter().filter(finite).map(at) {
+                    let high = (base - y).max(0.0);
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{:.2}\" y=\"{y:.2}\" width=\"5\" height=\"{high:.2}\" fill=\"{color}\"/>",
+                            x - 2.5
+                        ),
+                    );
+                }
+            }
             Shape::Uprights(places) => {
+                let (width, opacity) = (wide(1.0), opacity(1.0));
+                let line = format!(
+                    "stroke=\"{color}\" stroke-width=\"{width}\" stroke-opacity=\"{opacity}\" stroke-dasharray=\"{own_dashes}\""
+                );
+                for x in places.iter().filter(|x| x.is_finite()) {
+                    self.upright(text, look, *x, &line);
+                }
+            }
+            Shape::Levels(places) => {
+                let (width, opacity) = (wide(1.0), opacity(1.0));
+                for y in places.iter().filter(|y| y.is_finite()) {
+                    let (y, right) = (self.y(look, *y), look.width - super::RIGHT);
+                    push(
+                        text,
+                        &format!(
+                            "<path d=\"M{} {y:.2}H{right}\" stroke=\"{color}\" stroke-width=\"{width}\" stroke-opacity=\"{opacity}\" \
+                             stroke-dasharray=\"{own_dashes}\"/>",
+                            super::LEFT
+                        ),
+                    );
+                }
+            }
+            Shape::Ticks { places, ends } => {
+                let (width, from, to) = (wide(1.0), self.y(look, ends.0), self.y(look, ends.1));
                 for x in places.iter().filter(|x| x.is_finite()) {
                     let x = self.x(look, *x);
                     push(
                         text,
+                        &format!("<path d=\"M{x:.2} {from:.2}V{to:.2}\" stroke=\"{color}\" stroke-width=\"{width}\"/>"),
+                    );
+                }
+            }
+            Shape::Grid(values) => self.grid(text, look, values, &color),
+            Shape::Labels(labels) => {
+                for ([x, y], label) in labels.iter().filter(|([x, y], _)| x.is_finite() && y.is_finite()) {
+                    let (x, y, label) = (self.x(look, *x), self.y(look, *y) - 3.0, escaped(label));
+                    push(
+                        text,
                         &format!(
-                            "<path d=\"M{x:.2} {}V{}\" stroke=\"{color}\"/>",
-                            look.top,
-                            look.height - BOTTOM
+                            "<text x=\"{x:.2}\" y=\"{y:.2}\" font-size=\"11\" text-anchor=\"middle\" fill=\"{color}\">{label}</text>"
+                        ),
+                    );
+                }
+            }
+            Shape::Marks(marks) => {
+                for (name, x) in marks.iter().filter(|(_, x)| x.is_finite()) {
+                    self.upright(text, look, *x, &format!("stroke=\"{color}\" stroke-opacity=\"0.4\""));
+                    let (x, name) = (self.x(look, *x), escaped(name));
+                    push(
+                        text,
+                        &format!(
+                            "<text transform=\"translate({:.2} {:.2}) rotate(90)\" font-size=\"10\">{name}</text>",
+                            x + 3.0,
+                            look.top + 4.0
                         ),
                     );
                 }
@@ -124,15 +205,60 @@ impl Figure {
         }
     }
 
-    /// The outline of equal bins, from the base and back to it.
-    fn steps(&self, look: &Look, low: f64, width: f64, heights: &[f64]) -> String {
-        let base = self.y(look, 0.0_f64.max(self.y_range.0));
-        let mut path = format!("M{:.2} {base:.2}", self.x(look, low));
-        for (bin, height) in heights.iter().enumerate() {
-            let end = self.x(look, low + width * (bin + 1) as f64);
-            // Writing into a string cannot fail.
-            let _ = write!(path, "V{:.2}H{end:.2}", self.y(look, *height));
+    fn upright(&self, text: &mut String, look: &Look, x: f64, line: &str) {
+        let (x, top, bottom) = (self.x(look, x), look.top, look.height - BOTTOM);
+        push(text, &format!("<path d=\"M{x:.2} {top}V{bottom}\" {line}/>"));
+    }
+
+    /// The values of a grid: weaker where they run together, with a mark at the foot of each where there is room for it.
+    fn grid(&self, text: &mut String, look: &Look, values: &[f64], color: &str) {
+        let distance = match values {
+            [first, second, ..] => (self.x(look, *second) - self.x(look, *first)).abs(),
+            _ => f64::INFINITY,
+        };
+        let opacity = if distance < 3.0 { 0.25 } else { 0.8 };
+        let foot = look.height - BOTTOM;
+        for x in values.iter().filter(|x| x.is_finite()) {
+            self.upright(
+                text,
+                look,
+                *x,
+                &format!("stroke=\"{color}\" stroke-opacity=\"{opacity}\""),
+            );
+            if distance >= 10.0 {
+                let x = self.x(look, *x);
+                push(
+                    text,
+                    &format!("<path d=\"M{:.2} {foot}h8l-4 -7z\" fill=\"{}\"/>", x - 4.0, look.axis),
+                );
+            }
         }
-        format!("{path}V{base:.2}Z")
+    }
+
+    /// The outline of equal bins: along their upper ends, and back along the lower ones. A bin without a number has no height.
+    fn steps(&self, look: &Look, low: f64, width: f64, heights: &[f64], below: &[f64]) -> String {
+        let base = 0.0_f64.max(self.y_range.0);
+        let lower = |bin: usize| below.get(bin).copied().unwrap_or(base);
+        let upper = |bin: usize| {
+            heights
+                .get(bin)
+                .copied()
+                .filter(|y| y.is_finite())
+                .unwrap_or_else(|| lower(bin))
+        };
+        let left = |bin: usize| self.x(look, low + width * bin as f64);
+        let mut path = format!("M{:.2} {:.2}", left(0), self.y(look, lower(0)));
+        // Writing into a string cannot fail.
+        for bin in 0..heights.len() {
+            let _ = write!(path, "V{:.2}H{:.2}", self.y(look, upper(bin)), left(bin + 1));
+        }
+        if below.is_empty() {
+            let _ = write!(path, "V{:.2}", self.y(look, base));
+        } else {
+            for bin in (0..heights.len()).rev() {
+                let _ = write!(path, "V{:.2}H{:.2}", self.y(look, lower(bin)), left(bin));
+            }
+        }
+        path + "Z"
     }
 }

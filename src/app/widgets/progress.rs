@@ -1,7 +1,8 @@
-//! What a view says while it waits: for what, how far that is, how long it still takes, and the way to stop it.
+//! What a view says while it waits (for what, how far that is, how long it still takes, the way to stop it) and when what it
+//! waited for has failed.
 
-use super::text::{self, note};
-use super::{Outbox, theme};
+use crate::app::text::{self, note};
+use crate::app::{Outbox, theme};
 use crate::jobs::Running;
 use crate::session::{Action, Kind, Session};
 use egui::{ProgressBar, Ui};
@@ -10,7 +11,14 @@ use egui::{ProgressBar, Ui};
 const BAR: f32 = 220.0;
 
 /// `what` in the middle of `height`, with the progress of the first job of `kinds` that is under way.
-pub(super) fn waiting_ui(ui: &mut Ui, session: &Session, kinds: &[Kind], what: &str, height: f32, out: &mut Outbox) {
+pub(in crate::app) fn waiting_ui(
+    ui: &mut Ui,
+    session: &Session,
+    kinds: &[Kind],
+    what: &str,
+    height: f32,
+    out: &mut Outbox,
+) {
     let job = kinds.iter().find_map(|kind| session.job(*kind));
     ui.vertical_centered(|ui| {
         ui.add_space((height * 0.38).max(0.0));
@@ -22,7 +30,7 @@ pub(super) fn waiting_ui(ui: &mut Ui, session: &Session, kinds: &[Kind], what: &
 }
 
 /// Stage, bar, time left and a button that stops the job.
-pub(super) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
+pub(in crate::app) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
     if let Some(fraction) = job.fraction {
         let bar = ProgressBar::new(fraction).desired_width(BAR).desired_height(10.0);
         ui.add(bar);
@@ -36,6 +44,23 @@ pub(super) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
     if !parts.is_empty() {
         ui.label(note(parts.join(", ")));
     }
+    cancel_ui(ui, job, out);
+}
+
+/// A job in one row: its title, bar, time left and a button that stops it.
+pub(in crate::app) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
+    let left = job
+        .left
+        .map(|left| format!(", {} left", text::duration(left)))
+        .unwrap_or_default();
+    ui.label(note(format!("{}{left}", job.title))).on_hover_text(&job.stage);
+    if let Some(fraction) = job.fraction {
+        ui.add(ProgressBar::new(fraction).desired_width(90.0).desired_height(10.0));
+    }
+    cancel_ui(ui, job, out);
+}
+
+fn cancel_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
     let cancel = ui.small_button("Cancel").on_hover_text(format!("Stop: {}", job.title));
     if cancel.clicked() {
         out.actions.push(Action::Cancel(job.id));
@@ -43,7 +68,7 @@ pub(super) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
 }
 
 /// What has failed, wrapped, with a button that copies it.
-pub(super) fn failure_ui(ui: &mut Ui, what: &str, reason: &str) {
+pub(in crate::app) fn failure_ui(ui: &mut Ui, what: &str, reason: &str) {
     let said = format!("{what}: {reason}");
     ui.horizontal_wrapped(|ui| {
         let shown = egui::RichText::new(&said).color(theme::tokens(ui).error);

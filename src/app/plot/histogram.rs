@@ -1,0 +1,180 @@
+//! What a histogram shows, of weights or of inputs, as the series of a figure: bars in layers, outliers, the grid, the clip
+//! threshold, fitted curves, what is clipped, the staircase after rounding.
+
+use super::figure::{Dashes, Series, Shape};
+use super::stack::Stack;
+use super::{Scale, Token};
+use crate::app::text;
+use crate::quantization::{CentredFits, Grid};
+use crate::session::{ClipMark, Staircase};
+
+/// Points of a curve.
+const CURVE: u32 = 400;
+
+/// Where outliers begin.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Bounds {
+    pub(in crate::app) mean: f64,
+    pub(in crate::app) std: f64,
+    /// How many standard deviations from the mean.
+    pub(in crate::app) sigma: f64,
+}
+
+impl Bounds {
+    pub(in crate::app) fn is_outlier(&self, x: f64) -> bool {
+        (x - self.mean).abs() > self.sigma * self.std
+    }
+}
+
+/// The series of a histogram, in the order in which they are drawn.
+pub(in crate::app) struct Histogram {
+    /// Lower end of the first bin.
+    low: f64,
+    /// Width of a bin.
+    width: f64,
+    pub(in crate::app) series: Vec<Series>,
+}
+
+impl Histogram {
+    pub(in crate::app) fn new(low: f64, width: f64) -> Self {
+        Self {
+            low,
+            width,
+            series: Vec::new(),
+        }
+    }
+
+    /// The middle of a bin.
+    fn centre(&self, bin: usize) -> f64 {
+        self.low + self.width * (bin as f64 + 0.5)
+    }
+
+    /// Those bins whose middle satisfies `of`.
+    fn masked(&self, counts: &[f64], of: impl Fn(f64) -> bool) -> Vec<f64> {
+        let shown = |(bin, count): (usize, &f64)| if of(self.centre(bin)) { *count } else { f64::NAN };
+        counts.iter().enumerate().map(shown).collect()
+    }
+
+    /// Where outliers begin on either side.
+    pub(in crate::app) fn bounds(&mut self, bounds: &Bounds) {
+        let at = |side: f64| bounds.mean + side * bounds.sigma * bounds.std;
+        let name = format!("±{} σ", text::short_number(bounds.sigma));
+        let lines = Series::new(name, Token::Outlier, Shape::Uprights(vec![at(-1.0), at(1.0)]));
+        self.series
+            .push(lines.opacity(0.8).width(1.0).dashes(Dashes::DottedDense));
+    }
+
+    /// Bars that stand on 0, in those bins whose middle satisfies `of`.
+    pub(in crate::app) fn bars(
+        &mut self,
+        name: impl Into<String>,
+        color: Token,
+        opacity: f32,
+        counts: &[f64],
+        of: impl Fn(f64) -> bool,
+    ) {
+        let shape = Shape::Steps {
+            low: self.low,
+            width: self.width,
+            heights: self.masked(counts, of),
+            below: Vec::new(),
+        };
+        self.series.push(Series::new(name, color, shape).opacity(opacity));
+    }
+
+    /// The channels of a stack above what is below them, by their `numbers`; `what` stands behind their names.
+    pub(in crate::app) fn channels(&mut self, stack: &Stack, numbers: &[usize], what: &str, opacity: f32) {
+        for (rank, below, heights) in stack.layers() {
+            let number = numbers.get(rank).map_or_else(String::new, usize::to_string);
+            let shape = Shape::Steps {
+                low: self.low,
+                width: self.width,
+                heights,
+                below,
+            };
+            let name = format!("channel {number}{what}");
+            self.series
+                .push(Series::new(name, Token::Channel(rank), shape).opacity(opacity));
+        }
+    }
+
+    /// The values of the grid.
+    pub(in crate::app) fn grid(&mut self, grid: Grid) {
+        self.series.push(Series::new("grid", Token::Grid, Shape::grid(grid)));
+    }
+
+    /// The clip threshold on those `sides`; wider while it is under the pointer.
+    pub(in crate::app) fn threshold(&mut self, threshold: f64, sides: &[f64], hot: bool) {
+        let lines = Shape::Uprights(sides.iter().map(|side| side * threshold).collect());
+        let lines = Series::new("clip threshold", Token::Handle, lines);
+        self.series.push(lines.width(if hot { 2.5 } else { 1.5 }));
+    }
+
+    /// Both fits as counts of a bin: the Gaussian dashed, the Laplacian dotted, the better one stronger.
+    pub(in crate::app) fn fits(&mut self, fits: &CentredFits, range: (f64, f64)) {
+        let curve = |density: &dyn Fn(f64) -> f64| -> Vec<[f64; 2]> {
+            let x = |i: u32| range.0 + (range.1 - range.0) * f64::from(i) / f64::from(CURVE);
+            (0..=CURVE)
+                .map(|i| [x(i), fits.count * density(x(i)) * self.width])
+                .collect()
+        };
+        let better = fits.gaussian_is_better();
+        let curves = [
+            (
+                "Gaussian fit",
+                curve(&|x| fits.gaussian(x)),
+                Dashes::DashedLoose,
+                better,
+            ),
+            (
+                "Laplacian fit",
+                curve(&|x| fits.laplacian(x)),
+                Dashes::DottedDense,
+                !better,
+            ),
+        ];
+        for (name, points, dashes, better) in curves {
+            let line = Series::new(name, Token::Handle, Shape::Line(points)).dashes(dashes);
+            self.series.push(if better {
+                line.opacity(1.0).width(2.0)
+            } else {
+                line.opacity(0.55).width(1.5)
+            });
+        }
+    }
+
+    /// Where each way to clip would.
+    pub(in crate::app) fn marks(&mut self, marks: &[ClipMark]) {
+        let places = marks
+            .iter()
+            .map(|mark| (text::clip(mark.clip), f64::from(mark.threshold)));
+        self.series
+            .push(Series::new("clip", Token::Handle, Shape::Marks(places.collect())));
+    }
+
+    /// A hatch over those bins whose middle satisfies `of`.
+    pub(in crate::app) fn clipped(&mut self, counts: &[u64], of: impl Fn(f64) -> bool) {
+        let counts: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
+        let shape = Shape::Hatched {
+            low: self.low,
+            width: self.width,
+            heights: self.masked(&counts, of),
+        };
+        self.series.push(Series::new("clipped", Token::Clipped, shape));
+    }
+
+    /// A spike at each value of the grid, as high as the weights that land there.
+    pub(in crate::app) fn staircase(&mut self, staircase: &Staircase, grid: Grid) {
+        let spikes = staircase
+            .steps()
+            .map(|(q, count)| [f64::from(grid.value(q)), count as f64]);
+        let spikes = Shape::Spikes(spikes.collect());
+        self.series
+            .push(Series::new("after rounding", Token::Quantized, spikes));
+    }
+}
+
+/// The highest count of bins as a height, and what is above it: room for the labels of marks, or a little.
+pub(in crate::app) fn y_range(scale: Scale, most: f64, headroom: f64) -> (f64, f64) {
+    (0.0, scale.count(scale.height(most).max(0.3) * headroom))
+}
