@@ -3,8 +3,10 @@
 #![allow(dead_code, reason = "each test program uses its own part")]
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+pub(crate) mod alone;
 pub(crate) mod formula;
 pub(crate) mod graph;
+pub(crate) mod single_output;
 pub(crate) mod state_dict;
 
 use splitscope::format::demo::Demo;

@@ -1,0 +1,10 @@
+//! The program from outside: what a person or a script that calls it sees.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod command_line;
+mod diff;
+mod report;

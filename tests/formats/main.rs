@@ -1,0 +1,14 @@
+//! Files: what opens and as what, what is refused, and what other people's files may try.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod architecture;
+mod architecture_hubs;
+mod architecture_sequences;
+mod hostile;
+mod old_operators;
+mod opens;
+mod shared_models;

@@ -1,0 +1,243 @@
+//! Quantization without any data: ranges from batch-norm statistics and noise, cross-layer equalization, bias correction
+//! (Nagel et al. 2019, arXiv 1906.04721).
+
+mod networks;
+
+use crate::common::graph::run;
+use crate::common::{evaluate_recipe, open};
+use networks::{CHANNELS, Noise, behind_a_norm, kernel, separable};
+use splitscope::format::demo::Demo;
+use splitscope::inference::{Dataset, Engine, data_free_activations, evaluate, run_outputs};
+use splitscope::network::Network;
+use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, node};
+use splitscope::onnx::{ModelProto, encode};
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
+
+/// The exported model of a recipe, without any data.
+fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
+    let progress = Progress::default();
+    let prepared = prepare(network, recipe).unwrap();
+    let engine = Engine::load(encode(&prepared.model).unwrap()).unwrap();
+    let activations = recipe
+        .needs_activations()
+        .then(|| data_free_activations(&prepared, &engine, &progress).unwrap());
+    rewrite(
+        &prepared,
+        &plan(&prepared, recipe, activations.as_ref(), &progress).unwrap(),
+    )
+    .unwrap()
+}
+
+/// Mean squared error of the exported network's outputs over their mean square.
+fn noise_to_signal(network: &Network, recipe: &Recipe) -> f64 {
+    let shape = [1, 4, 8, 8];
+    let input = Noise(77).uniform(4 * 64);
+    let (float, quantized) = (
+        run(&network.model, &shape, &input),
+        run(&exported(network, recipe), &shape, &input),
+    );
+    let square = |x: f32| f64::from(x).powi(2);
+    let noise: f64 = float.iter().zip(&quantized).map(|(a, b)| square(a - b)).sum();
+    noise / float.iter().map(|x| square(*x)).sum::<f64>()
+}
+
+#[test]
+fn equalization_undoes_uneven_channels_of_a_depthwise_network() {
+    let factors: Vec<f32> = (0..CHANNELS)
+        .map(|c| 10.0_f32.powf(1.5 * Noise(c as u64 * 97).uniform(3)[2]))
+        .collect();
+    let (even, uneven) = (separable(&[1.0; CHANNELS]), separable(&factors));
+    for bits in [8, 6] {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(bits),
+            fold_batch_norm: true,
+            ..Recipe::default()
+        };
+        let equalized = Recipe {
+            cross_layer_equalization: true,
+            ..recipe.clone()
+        };
+        let (plain, better) = (noise_to_signal(&uneven, &recipe), noise_to_signal(&uneven, &equalized));
+        let ideal = noise_to_signal(&even, &equalized);
+        println!("{bits} bits: plain {plain:.2e}, equalized {better:.2e}, even and equalized {ideal:.2e}");
+        assert!(better < 0.1 * plain, "{bits} bits: {plain} became {better}");
+        assert!(
+            (better / ideal - 1.0).abs() < 0.2,
+            "{bits} bits: {better}, even channels {ideal}"
+        );
+    }
+}
+
+#[test]
+fn equalization_and_ranges_without_data_go_together() {
+    let factors: Vec<f32> = (0..CHANNELS)
+        .map(|c| 10.0_f32.powf(1.5 * Noise(c as u64 * 97).uniform(3)[2]))
+        .collect();
+    let network = separable(&factors);
+    let recipe = Recipe {
+        cross_layer_equalization: true,
+        activation_bits: Bits::Grid(8),
+        ..Recipe::preset(Preset::Deploy)
+    };
+    let with = noise_to_signal(&network, &recipe);
+    let without = noise_to_signal(
+        &network,
+        &Recipe {
+            cross_layer_equalization: false,
+            ..recipe
+        },
+    );
+    println!("8-bit activations: {without:.2e} became {with:.2e}");
+    assert!(with < 0.1 * without && with < 1e-2, "{without} became {with}");
+}
+
+/// Root mean square, over the output channels along `axis` 1, of how far the mean output moves.
+fn mean_shift(network: &Network, recipe: &Recipe, shape: &[usize], outputs: usize) -> f64 {
+    let input = Noise(11).normal(shape.iter().product());
+    let (float, quantized) = (
+        run(&network.model, shape, &input),
+        run(&exported(network, recipe), shape, &input),
+    );
+    let pixels = float.len() / shape[0] / outputs;
+    let mut shift = vec![0.0_f64; outputs];
+    for (place, (a, b)) in float.iter().zip(&quantized).enumerate() {
+        shift[place / pixels % outputs] += f64::from(b - a);
+    }
+    let count = (shape[0] * pixels) as f64;
+    (shift.iter().map(|sum| (sum / count).powi(2)).sum::<f64>() / outputs as f64).sqrt()
+}
+
+#[test]
+fn bias_correction_takes_back_the_shift_of_the_mean_outputs() {
+    let weight = |dims: &[usize]| float_tensor("w", dims, &Noise(9).uniform(dims.iter().product()));
+    let bias = |dims: &[usize]| float_tensor("b", dims, &Noise(8).uniform(dims.iter().product()));
+    let gemm = vec![float_attribute("alpha", 0.5), float_attribute("beta", -2.0)];
+    let turned = vec![int_attribute("transB", 1)];
+    let one = |op: &str, inputs: &[&str], attributes| vec![node(op, "layer", inputs.to_vec(), ["y"], attributes)];
+    let pictures: (&[i64], &[usize]) = (&[1, 8, 64, 64], &[1, 8, 64, 64]);
+    let rows: (&[i64], &[usize]) = (&[4096, 8], &[4096, 8]);
+    let cases = [
+        (
+            "depthwise",
+            one("Conv", &["r", "w"], kernel(8, 0)),
+            vec![weight(&[8, 1, 3, 3])],
+            pictures,
+            8,
+        ),
+        (
+            "conv",
+            one("Conv", &["r", "w", "b"], kernel(1, 0)),
+            vec![weight(&[6, 8, 3, 3]), bias(&[6])],
+            pictures,
+            6,
+        ),
+        (
+            "grouped",
+            one("Conv", &["r", "w", "b"], kernel(2, 0)),
+            vec![weight(&[6, 4, 1, 1]), bias(&[6])],
+            pictures,
+            6,
+        ),
+        (
+            "gemm",
+            one("Gemm", &["r", "w", "b"], gemm),
+            vec![weight(&[8, 5]), bias(&[1, 5])],
+            rows,
+            5,
+        ),
+        (
+            "gemm transB",
+            one("Gemm", &["r", "w"], turned),
+            vec![weight(&[5, 8])],
+            rows,
+            5,
+        ),
+        // A row of pixels each: a matrix product over the last axis of a picture turned.
+        (
+            "matmul",
+            one("MatMul", &["f", "w"], vec![]),
+            vec![weight(&[8, 5])],
+            rows,
+            5,
+        ),
+    ];
+    for (name, mut nodes, weights, (dims, shape), outputs) in cases {
+        if name == "matmul" {
+            nodes.insert(0, node("Flatten", "", ["r"], ["f"], vec![]));
+        }
+        let network = behind_a_norm(nodes, weights, dims, 8);
+        for (per_channel, expand_ratio) in [(false, 0.0), (true, 0.25)] {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(3),
+                per_channel,
+                expand_ratio,
+                ..Recipe::default()
+            };
+            let corrected = Recipe {
+                bias_correction: true,
+                ..recipe.clone()
+            };
+            let before = mean_shift(&network, &recipe, shape, outputs);
+            let after = mean_shift(&network, &corrected, shape, outputs);
+            println!("{name}: {before:.2e} became {after:.2e}");
+            assert!(before > 1e-3 && after < 0.1 * before, "{name}: {before} became {after}");
+        }
+    }
+}
+
+#[test]
+fn corrected_biases_are_among_the_tensors_of_an_export() {
+    let conv = vec![node("Conv", "layer", ["r", "w", "b"], ["y"], kernel(1, 0))];
+    let weights = vec![
+        float_tensor("w", &[2, 8, 1, 1], &Noise(9).uniform(16)),
+        float_tensor("b", &[2], &[0.5, -0.5]),
+    ];
+    let network = behind_a_norm(conv, weights, &[1, 8, 4, 4], 8);
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(3),
+        bias_correction: true,
+        ..Recipe::default()
+    };
+    let progress = Progress::default();
+    assert!(plan(&network, &recipe, None, &progress).is_err(), "means are needed");
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let activations = data_free_activations(&network, &engine, &progress).unwrap();
+    let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
+    let corrected = plan.layers[0].quantized().unwrap().bias.clone().unwrap();
+    assert!((corrected[0] - 0.5).abs() > 1e-3);
+    let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
+    let biases: Vec<_> = tensors.iter().filter(|tensor| tensor.name() == "b").collect();
+    assert_eq!(biases.len(), 1);
+    assert_eq!(*splitscope::onnx::float_values(biases[0]).unwrap(), corrected[..]);
+}
+
+#[test]
+fn the_demo_without_data_is_nearly_as_good_as_calibrated() {
+    let network = open("demo:fashion");
+    let recipe = Recipe::preset(Preset::Deploy);
+    let calibrated = evaluate_recipe(&network, &recipe, Demo::Fashion, 1000)
+        .quantized
+        .top1
+        .unwrap();
+    let data = Dataset::demo(Demo::Fashion);
+    let progress = Progress::default();
+    let outputs = |model: &ModelProto| {
+        run_outputs(&Engine::load(encode(model).unwrap()).unwrap(), &data, 1000, &progress).unwrap()
+    };
+    let float = outputs(&network.model);
+    for (cross_layer_equalization, bias_correction) in [(false, false), (true, true)] {
+        let recipe = Recipe {
+            cross_layer_equalization,
+            bias_correction,
+            ..recipe.clone()
+        };
+        let data_free = evaluate(&float, &outputs(&exported(&network, &recipe)), &data);
+        let data_free = data_free.quantized.top1.unwrap();
+        println!("equalized and corrected {bias_correction}: data-free {data_free}, calibrated {calibrated}");
+        assert!(
+            (data_free - calibrated).abs() <= 0.02,
+            "{data_free}, calibrated {calibrated}"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! The method: what splitting, clipping and rounding compute, against closed forms and other implementations.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail where it stands")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod activation_ocs;
+mod against_numpy;
+mod auto;
+mod data_free;
+mod incremental;
+mod random_networks;
+mod recipe;
+mod recurrent;
+mod split_export;
+mod whole_networks;

@@ -1,0 +1,283 @@
+//! Copies of split channels made by the layer before instead of a `Gather` (Net2Net): the same function, another graph.
+
+mod chain;
+
+use crate::common::graph::{self, network, value};
+use crate::common::{open, relative_difference, shared};
+use chain::{Chain, SHAPE, random_network};
+use proptest::prelude::*;
+use splitscope::format::demo::Demo;
+use splitscope::inference::{Dataset, Engine, data_free_activations, run_outputs, value_shapes};
+use splitscope::network::Network;
+use splitscope::onnx::build::{attribute_int, int_attribute, ints_attribute};
+use splitscope::onnx::schema::data_type;
+use splitscope::onnx::{ModelProto, encode};
+use splitscope::progress::Progress;
+use splitscope::quantization::{
+    Bits, Copies, Overhead, Plan, Recipe, SplitExport, overhead, plan, rewrite, split_only,
+};
+
+fn run(model: &ModelProto) -> Vec<f32> {
+    let x = (0..SHAPE.iter().product::<usize>()).map(|i| (i as f32 * 0.7).sin() * 2.0);
+    graph::run(model, &SHAPE, &x.collect::<Vec<f32>>())
+}
+
+fn planned(network: &Network, recipe: &Recipe) -> Plan {
+    let progress = Progress::default();
+    let activations = recipe.needs_activations().then(|| {
+        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        data_free_activations(network, &engine, &progress).unwrap()
+    });
+    plan(network, recipe, activations.as_ref(), &progress).unwrap()
+}
+
+fn cost(network: &Network, plan: &Plan) -> Overhead {
+    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    overhead(network, plan, Some(&value_shapes(network, &engine, None).unwrap()))
+}
+
+fn gathers(model: &ModelProto) -> usize {
+    let nodes = &model.graph.as_ref().unwrap().node;
+    nodes.iter().filter(|node| node.op_type() == "Gather").count()
+}
+
+fn widened(recipe: &Recipe) -> Recipe {
+    Recipe {
+        split_export: SplitExport::Widen,
+        ..recipe.clone()
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn a_wider_layer_before_computes_what_the_gather_repeats(
+        seed in any::<u64>(),
+        bits in 3_u8..=8,
+        ratio in 0.05_f64..0.6,
+        per_channel in any::<bool>(),
+        bias_correction in any::<bool>(),
+        activations in any::<bool>(),
+    ) {
+        let network = random_network(seed);
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(bits),
+            expand_ratio: ratio,
+            per_channel,
+            bias_correction,
+            activation_expand_ratio: if activations { ratio } else { 0.0 },
+            activation_bits: if activations { Bits::Grid(8) } else { Bits::Float },
+            ..Recipe::default()
+        };
+        let gather = planned(&network, &recipe);
+        let widen = planned(&network, &widened(&recipe));
+        let float = run(&network.runnable_model());
+        let split = split_only(&network, &widen).unwrap();
+        prop_assert!(relative_difference(&float, &run(&split)) <= 1e-5);
+        let (gather, widen) = (rewrite(&network, &gather).unwrap(), rewrite(&network, &widen).unwrap());
+        // The first layer reads the input of the network, all others a chain.
+        prop_assert_eq!((gathers(&widen), gathers(&split)), (1, 1));
+        prop_assert!(gathers(&gather) >= 5);
+        let difference = relative_difference(&run(&gather), &run(&widen));
+        prop_assert!(difference <= 1e-5, "{}", difference);
+    }
+}
+
+/// Two convolutions with a batch-norm, ReLU and pool between; `tail` comes behind the pool.
+fn two_layers(tail: impl FnOnce(&mut Chain)) -> Network {
+    let mut chain = Chain::new(3, SHAPE[1]);
+    chain.conv(8, 3, 1);
+    chain.norm();
+    chain.push("Relu", &[], vec![]);
+    let pool = vec![
+        ints_attribute("kernel_shape", [2; 2]),
+        ints_attribute("strides", [2, 2]),
+    ];
+    chain.push("MaxPool", &[], pool);
+    tail(&mut chain);
+    chain.conv(5, 1, 1);
+    chain.network()
+}
+
+fn quarter() -> Recipe {
+    Recipe {
+        weight_bits: Bits::Grid(5),
+        expand_ratio: 0.25,
+        ..Recipe::default()
+    }
+}
+
+#[test]
+fn overhead_says_what_each_way_of_making_copies_costs() {
+    let network = two_layers(|_| {});
+    let gather = cost(&network, &planned(&network, &quarter()));
+    let widen = cost(&network, &planned(&network, &widened(&quarter())));
+    // Two copies of the second layer's 8 inputs; pictures of 144 pixels before the pool and 36 behind; 3 + 1 channels in.
+    let pictures = SHAPE[0] as u64;
+    assert_eq!(
+        gather.layers[1].copies,
+        Some(Copies::Gather {
+            elements: Some(pictures * 10 * 36),
+            why: None
+        })
+    );
+    assert_eq!(
+        widen.layers[1].copies,
+        Some(Copies::Widen {
+            producer: network.layers[0].name.clone(),
+            macs: Some(pictures * 2 * 4 * 9 * 144),
+            elements: Some(pictures * 2 * (144 + 144 + 36)),
+        })
+    );
+    assert!(matches!(&widen.layers[0].copies, Some(Copies::Gather { why: Some(why), .. }) if why.contains("input")));
+    assert_eq!((gather.copies.gathers, gather.copies.widened), (2, 0));
+    assert_eq!((widen.copies.gathers, widen.copies.widened), (1, 1));
+    assert_eq!(widen.copies.gathered_elements, Some(pictures * 4 * 144));
+    // The producer's own weights: 8 rows of 3 * 9 became 10 of 4 * 9.
+    assert_eq!(gather.layers[0].weights, (216, 288));
+    assert_eq!(widen.layers[0].weights, (216, 360));
+    assert_eq!(widen.layers[0].macs, Some((pictures * 144 * 216, pictures * 144 * 360)));
+    assert_eq!(widen.layers[1].macs, gather.layers[1].macs);
+    // What the exported file holds is what was counted.
+    let counted = |plan: &Plan| {
+        let model = split_only(&network, plan).unwrap();
+        let graph = model.graph.unwrap();
+        let floats = graph.initializer.iter().filter(|t| t.data_type() == data_type::FLOAT);
+        floats.map(|t| t.dims.iter().product::<i64>()).sum::<i64>() as f64 / network.parameters() as f64
+    };
+    let close = |a: f64, b: f64| (a - b).abs() < 1e-12;
+    assert!(close(gather.weights, counted(&planned(&network, &quarter()))));
+    assert!(close(widen.weights, counted(&planned(&network, &widened(&quarter())))));
+}
+
+#[test]
+fn what_others_read_too_or_what_mixes_channels_keeps_its_gather() {
+    let why = |network: &Network| {
+        let plan = planned(network, &widened(&quarter()));
+        assert_eq!(gathers(&rewrite(network, &plan).unwrap()), 2);
+        match cost(network, &plan).layers.last().unwrap().copies.clone() {
+            Some(Copies::Gather { why: Some(why), .. }) => why,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert!(
+        why(&two_layers(|chain| chain.push(
+            "Softmax",
+            &[],
+            vec![int_attribute("axis", 1)]
+        )))
+        .contains("Softmax")
+    );
+    let squared = two_layers(|chain| {
+        let value = chain.value.clone();
+        chain.push("Mul", &[value], vec![]);
+    });
+    assert!(why(&squared).contains("Mul"));
+    let model = two_layers(|_| {}).model;
+    let mut model = (*model).clone();
+    let graph = model.graph.as_mut().unwrap();
+    graph.output.push(value("v1"));
+    let shown = network(model);
+    assert!(why(&shown).contains("'v1' is read by others too"));
+    let grouped = {
+        let mut chain = Chain::new(3, SHAPE[1]);
+        chain.conv(8, 1, 1);
+        chain.conv(8, 3, 2);
+        chain.conv(5, 1, 1);
+        chain.network()
+    };
+    let plan = planned(&grouped, &widened(&quarter()));
+    let copies = cost(&grouped, &plan).layers[2].copies.clone();
+    assert!(matches!(copies, Some(Copies::Gather { why: Some(why), .. }) if why.contains("groups")));
+}
+
+#[test]
+fn a_depthwise_convolution_between_gets_a_group_for_each_copy() {
+    let network = two_layers(|chain| chain.conv(8, 3, 8));
+    let plan = planned(&network, &widened(&quarter()));
+    let model = rewrite(&network, &plan).unwrap();
+    let nodes = &model.graph.as_ref().unwrap().node;
+    let groups: Vec<Option<i64>> = nodes
+        .iter()
+        .filter(|node| node.op_type() == "Conv")
+        .map(|node| attribute_int(node, "group"))
+        .collect();
+    assert_eq!(groups, [Some(1), Some(10), Some(1)]);
+    let widen = cost(&network, &plan);
+    assert_eq!(widen.layers[1].weights, (72, 90));
+    let pictures = SHAPE[0] as u64;
+    assert_eq!(
+        widen.layers[1].activations,
+        Some((pictures * 8 * 36, pictures * 10 * 36))
+    );
+    let macs = pictures * 2 * (4 * 9 * 144 + 9 * 36);
+    assert!(matches!(widen.layers[2].copies, Some(Copies::Widen { macs: Some(counted), .. }) if counted == macs));
+}
+
+/// The second convolution of each of the nine residual blocks reads what the first made, and nobody else does.
+#[test]
+fn the_demo_keeps_its_function_and_half_of_its_gathers_go() {
+    let network = open("demo:fashion");
+    let data = Dataset::demo(Demo::Fashion);
+    let progress = Progress::default();
+    let outputs = |model: &ModelProto| {
+        let engine = Engine::load(encode(model).unwrap()).unwrap();
+        run_outputs(&engine, &data, 100, &progress).unwrap().logits
+    };
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        expand_ratio: 0.1,
+        ..Recipe::default()
+    };
+    let (gather, widen) = (planned(&network, &recipe), planned(&network, &widened(&recipe)));
+    let float = outputs(&network.runnable_model());
+    let difference = relative_difference(&float, &outputs(&split_only(&network, &widen).unwrap()));
+    assert!(difference <= 1e-5, "{difference}");
+    let (before, after) = (rewrite(&network, &gather).unwrap(), rewrite(&network, &widen).unwrap());
+    assert_eq!(gathers(&before) - gathers(&after), 9);
+    let difference = relative_difference(&outputs(&before), &outputs(&after));
+    assert!(difference <= 1e-5, "{difference}");
+    assert_eq!(cost(&network, &widen).copies.widened, 9);
+}
+
+#[test]
+#[ignore = "needs ../shared/models"]
+fn networks_of_other_people_keep_their_function_with_wider_layers() {
+    let progress = Progress::default();
+    let mut all = 0;
+    for file in [
+        "cifar10_resnet20.onnx",
+        "ch_ppocr_mobile_v2.0_cls_infer.onnx",
+        "charrnn_shakespeare.onnx",
+    ] {
+        let network = splitscope::format::open(&shared("models").join(file)).unwrap();
+        for fold_batch_norm in [false, true] {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(6),
+                expand_ratio: 0.1,
+                fold_batch_norm,
+                ..Recipe::default()
+            };
+            let network = splitscope::quantization::prepare(&network, &recipe).unwrap();
+            let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+            let data = Dataset::noise(&network, &engine, 4, 7).unwrap();
+            let outputs = |model: &ModelProto| {
+                let engine = Engine::load(encode(model).unwrap()).unwrap();
+                run_outputs(&engine, &data, 4, &progress).unwrap().logits
+            };
+            let (gather, widen) = (planned(&network, &recipe), planned(&network, &widened(&recipe)));
+            let float = run_outputs(&engine, &data, 4, &progress).unwrap().logits;
+            let split = relative_difference(&float, &outputs(&split_only(&network, &widen).unwrap()));
+            let (before, after) = (rewrite(&network, &gather).unwrap(), rewrite(&network, &widen).unwrap());
+            let quantized = relative_difference(&outputs(&before), &outputs(&after));
+            let gone = gathers(&before) - gathers(&after);
+            println!(
+                "{file}, folded {fold_batch_norm}: {gone} gathers gone, split only {split:.1e}, quantized {quantized:.1e}"
+            );
+            assert!(split <= 1e-5 && quantized <= 1e-5, "{file}: {split} {quantized}");
+            all += gone;
+        }
+    }
+    assert!(all > 18, "{all}");
+}

@@ -1,0 +1,131 @@
+//! The rest of the method in the window: activation splits, exported copies, what is measured on request.
+
+use crate::harness::{Window, click, open_with, session, settle, texts};
+use egui::accesskit::Role;
+use egui_kittest::kittest::Queryable;
+use splitscope::quantization::{Bits, Recipe, SplitExport, SplitKind};
+use splitscope::session::Action;
+
+fn open() -> Window {
+    open_with(crate::harness::builder(), "demo:fashion", 50)
+}
+
+fn recipe(window: &Window) -> Recipe {
+    session(window).open().unwrap().recipe().clone()
+}
+
+fn edit(window: &mut Window, change: impl FnOnce(&mut Recipe)) {
+    let mut recipe = recipe(window);
+    change(&mut recipe);
+    window.state_mut().act(Action::EditRecipe {
+        recipe: Box::new(recipe),
+        gesture: false,
+    });
+    settle(window);
+}
+
+fn choose(window: &mut Window, choice: &str, value: &str) {
+    let found = window.get_by_role_and_label(Role::ComboBox, choice);
+    found.scroll_to_me();
+    window.run_steps(8);
+    window.get_by_role_and_label(Role::ComboBox, choice).click();
+    window.run_steps(3);
+    click(window, value);
+}
+
+#[test]
+fn the_activation_ratio_and_split_change_the_recipe_and_split_inputs() {
+    let mut window = open();
+    assert!(
+        window
+            .query_by_role_and_label(Role::Slider, "Activation ratio")
+            .is_none()
+    );
+    edit(&mut window, |recipe| recipe.activation_bits = Bits::Grid(4));
+    window
+        .get_by_role_and_label(Role::Slider, "Activation ratio")
+        .set_value_accesskit(5.0);
+    settle(&mut window);
+    assert_eq!(recipe(&window).activation_expand_ratio, 0.05);
+    let split = |window: &Window| {
+        let (_, planned) = session(window).open().unwrap().planned().unwrap();
+        let layers = planned.plan.layers.iter().filter_map(|layer| layer.quantized());
+        layers.map(|layer| layer.activation_splits.len()).sum::<usize>()
+    };
+    assert!(split(&window) > 0);
+
+    choose(&mut window, "Activation split", "halves (naive)");
+    assert_eq!(recipe(&window).activation_split, SplitKind::Naive);
+    assert_eq!(recipe(&window).split, SplitKind::Qa);
+    assert_eq!(
+        texts(&window, "Range of its input from: "),
+        ["Range of its input from: calibration"]
+    );
+}
+
+#[test]
+fn widen_is_chosen_for_the_export() {
+    let mut window = open();
+    choose(&mut window, "Copies", "widen");
+    assert_eq!(recipe(&window).split_export, SplitExport::Widen);
+    choose(&mut window, "Copies", "gather");
+    assert_eq!(recipe(&window).split_export, SplitExport::Gather);
+}
+
+#[test]
+fn the_split_is_checked_on_request_and_the_number_is_the_sessions() {
+    let mut window = open();
+    click(&mut window, "Check the split");
+    window.get_by_label("The recipe splits nothing.");
+
+    edit(&mut window, |recipe| recipe.expand_ratio = 0.05);
+    click(&mut window, "Check the split");
+    let text = "splitting alone changes the outputs by at most ";
+    let shown = texts(&window, text);
+    let number: f64 = shown[0][text.len()..].replace('−', "-").parse().unwrap();
+    let found = session(&window).open().unwrap().split_only(50).unwrap().unwrap();
+    assert!((number / found.max_abs_difference - 1.0).abs() < 0.01, "{shown:?}");
+    assert!(number > 0.0 && number < 1e-3, "rounding alone: {number}");
+
+    edit(&mut window, |recipe| recipe.expand_ratio = 0.1);
+    window.get_by_label("Check the split");
+}
+
+#[test]
+fn the_oracle_bound_needs_split_activations_and_is_shown_once_measured() {
+    let mut window = open();
+    click(&mut window, "Oracle bound");
+    assert!(session(&window).open().unwrap().oracle(50).is_none(), "it is disabled");
+    edit(&mut window, |recipe| {
+        recipe.activation_bits = Bits::Grid(4);
+        recipe.activation_expand_ratio = 0.05;
+    });
+    click(&mut window, "Oracle bound");
+    let top1 = session(&window)
+        .open()
+        .unwrap()
+        .oracle(50)
+        .unwrap()
+        .metrics
+        .top1
+        .unwrap();
+    window.get_by_label(&format!("oracle bound {:.1} %", top1 * 100.0));
+}
+
+#[test]
+fn the_accuracy_tells_its_interval() {
+    let mut window = open();
+    let evaluated = session(&window)
+        .open()
+        .unwrap()
+        .evaluated()
+        .unwrap()
+        .1
+        .evaluation
+        .clone();
+    let [low, high] = evaluated.quantized.top1_interval.unwrap();
+    window.get_by_label_contains("this recipe ").hover();
+    std::thread::sleep(std::time::Duration::from_millis(700));
+    window.run_steps(60);
+    window.get_by_label_contains(&format!("({:.1} to {:.1})", low * 100.0, high * 100.0));
+}
