@@ -1,4 +1,4 @@
-//! Activation OCS (Zhao et al. 2019, section 3.4; METHOD section 3): an input channel is halved and sent twice, and both
+//! Activation OCS (Zhao et al. 2019, section 3.4): an input channel is halved and sent twice, and both
 //! copies meet the channel's whole weights.
 //!
 //! Activations are split after the weights: where weight OCS has already shared out a channel's weights among several copies,

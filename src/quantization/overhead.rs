@@ -1,4 +1,4 @@
-//! What splitting costs (METHOD section 7; Zhao et al. 2019, table 4).
+//! What splitting costs (`docs/method.md`, "What it costs"; Zhao et al. 2019, table 4).
 
 use super::widen::{Way, Widening};
 use super::{Expansion, Plan};

@@ -301,7 +301,7 @@ fn plan_activation(
     let Some(bits) = settings.activation_bits.grid() else {
         return Ok(None);
     };
-    // Recurrent layers have their weights quantized only (METHOD section 5).
+    // Recurrent layers have their weights quantized only (as in the paper).
     let Some((input, _)) = layer.input.as_ref().filter(|_| !layer.kind.is_recurrent()) else {
         return Ok(None);
     };

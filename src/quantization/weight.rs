@@ -9,9 +9,9 @@ use std::borrow::Cow;
 
 /// Splits, clips and quantizes one weight tensor (no activation). `settings.weight_bits` float is taken as 8.
 ///
-/// The grid is found as METHOD section 2 says: the threshold is chosen on the naively split weights, the step follows from
-/// it, the split is done again on that step, and the clamp of the grid catches what the quantization-aware split moved past
-/// the end.
+/// The grid is found in two passes (`docs/method.md`, "Splitting weights"): the threshold is chosen on the naively split
+/// weights, the step follows from it, the split is done again on that step, and the clamp of the grid catches what the
+/// quantization-aware split moved past the end.
 pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
     plan_layer_in(&Buffers::default(), values, layout, settings)
 }
@@ -268,7 +268,7 @@ mod tests {
         (0..n).map(|i| ((i as f32 * 0.618_034).fract() - 0.5).powi(3)).collect()
     }
 
-    /// The error as a reader of METHOD would compute it: dequantize, add the copies up, compare.
+    /// The error as a reader of `docs/method.md` would compute it: dequantize, add the copies up, compare.
     #[test]
     fn the_error_is_that_of_the_summed_copies() {
         let layout = Layout {

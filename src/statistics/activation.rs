@@ -169,7 +169,23 @@ impl ActivationStatistics {
         (!self.channel_sums.is_empty()).then(|| self.channel_sums.iter().zip(&self.channel_counts).map(mean).collect())
     }
 
-    /// Takes in a batch.
+    /// Takes in a batch: values of any shape, in the units of the activation. However the values are cut into batches, the
+    /// result is the same.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use splitscope::statistics::{ActivationStatistics, RangeSource};
+    ///
+    /// let mut seen = ActivationStatistics::new(RangeSource::Calibration);
+    /// seen.add(&[0.0, 0.5, -0.25]);
+    /// seen.add(&[3.0, f32::NAN]);
+    /// assert_eq!((seen.min, seen.max, seen.count, seen.not_finite), (-0.25, 3.0, 4, 1));
+    ///
+    /// let mut at_once = ActivationStatistics::new(RangeSource::Calibration);
+    /// at_once.add(&[0.0, 0.5, -0.25, 3.0, f32::NAN]);
+    /// assert!(at_once == seen);
+    /// ```
     pub fn add(&mut self, values: &[f32]) {
         let extent = values
             .par_chunks(CHUNK)

@@ -15,8 +15,8 @@ const SHIFT: u32 = 20;
 /// Least end of the bins, `2^-119`: of a smaller one, zeros would not be in the first bin.
 const LEAST_END: f32 = f32::from_bits(64 << SHIFT);
 
-/// Share of the layer's |x| that lies above the threshold beyond which elements are counted as outliers: METHOD section 3
-/// takes the 99th percentile.
+/// Share of the layer's |x| that lies above the threshold beyond which elements are counted as outliers: the 99th
+/// percentile (`docs/method.md`, "Splitting activations").
 const OUTLIERS: f64 = 0.01;
 
 /// Elements that stand for a channel's distribution.

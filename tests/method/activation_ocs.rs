@@ -162,7 +162,7 @@ fn the_demo_keeps_its_function_and_its_ranges_shrink() {
     let logits = |engine: &Engine| run_outputs(engine, &data, 100, &progress).unwrap().logits;
     let difference = relative_difference(&logits(&engine), &logits(&split));
     assert!(difference > 0.0 && difference <= 1e-5, "{difference}");
-    // Fewer channels reach far once those with most outliers are halved; accuracy is another matter (METHOD section 8).
+    // Fewer channels reach far once those with most outliers are halved; accuracy is another matter.
     let thresholds = |ratio: f64| -> Vec<f32> {
         let planned = plan(&network, &recipe(ratio, 5), Some(&seen), &progress).unwrap();
         let grids = planned

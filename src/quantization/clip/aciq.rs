@@ -6,8 +6,8 @@
 use super::fit::CentredFits;
 use super::samples::Samples;
 
-/// Best thresholds for 2 to 8 bits on the grid of `2^k - 1` values, in deviations of a Gaussian (METHOD section 4;
-/// the test derives them anew).
+/// Best thresholds for 2 to 8 bits on the grid of `2^k - 1` values, in deviations of a Gaussian (the test derives
+/// them anew).
 const GAUSSIAN: [f64; 7] = [1.224, 1.952, 2.474, 2.899, 3.270, 3.607, 3.921];
 /// The same in scales of a Laplacian.
 const LAPLACIAN: [f64; 7] = [2.000, 3.487, 4.820, 6.098, 7.359, 8.617, 9.883];

@@ -160,7 +160,22 @@ impl<'de> Deserialize<'de> for Clip {
     }
 }
 
-/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`, and its error.
+/// The threshold that `clip` chooses for `values` on the symmetric grid of `bits`, and its error. Threshold and the root of
+/// the error are in the units of the values; values that are not finite are left out.
+///
+/// # Example
+///
+/// ```
+/// use splitscope::quantization::{Clip, choose_threshold};
+///
+/// // 300 weights between -1 and 1, and one outlier.
+/// let mut weights: Vec<f32> = (0..300).map(|i| (i as f32 * 0.1).sin()).collect();
+/// weights.push(8.0);
+/// let unclipped = choose_threshold(&weights, 4, Clip::None);
+/// assert_eq!(unclipped.threshold, 8.0);
+/// let clipped = choose_threshold(&weights, 4, Clip::Mse);
+/// assert!(clipped.threshold < 8.0 && clipped.mse < unclipped.mse);
+/// ```
 pub fn choose_threshold(values: &[f32], bits: u8, clip: Clip) -> ClipChoice {
     chosen(&Samples::of_values(values), bits, symmetric_levels(bits), clip)
 }

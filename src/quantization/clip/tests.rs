@@ -129,7 +129,7 @@ fn mse_is_never_worse_than_the_papers_search_on_a_resnet20() {
     assert_better_than_the_papers_search(&crate::format::open(Path::new(path)).unwrap());
 }
 
-/// The optimal thresholds of the grid with 2^k - 1 values for a Gaussian, in units of its deviation (METHOD section 4).
+/// The optimal thresholds of the grid with 2^k - 1 values for a Gaussian, in units of its deviation (`docs/method.md`, "Clipping").
 #[test]
 fn mse_finds_the_optimum_of_a_gaussian() {
     let values = gaussian(400_000, 7);

@@ -1,4 +1,4 @@
-//! Hidden units of LSTM, GRU and RNN repeated inside the cell (METHOD section 2; Zhao et al. 2019, section 5.3).
+//! Hidden units of LSTM, GRU and RNN repeated inside the cell (Zhao et al. 2019, section 5.3).
 //!
 //! The input of R is the hidden state, which no `Gather` can reach. So the cell itself is made wider: a copy of a hidden
 //! unit has the unit's rows of W, R, the biases and peepholes in every gate, and its initial state; it therefore always

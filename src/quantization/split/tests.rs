@@ -15,7 +15,7 @@ fn conv(groups: usize, outer: usize, channels: usize, inner: usize) -> Layout {
     }
 }
 
-/// METHOD section 2 as one would write it down: all maxima again for every split, tensors as lists of channels.
+/// The splits as one would write them down: all maxima again for every split, tensors as lists of channels.
 fn naive_choice(
     values: &[f32],
     layout: &Layout,
