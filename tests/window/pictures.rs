@@ -1,4 +1,4 @@
-//! The pictures of the README, drawn on the CPU: the tests fail when one no longer shows what the window shows.
+//! The pictures of the README and `docs/tour.md`, drawn on the CPU: the tests fail when one no longer shows what the window shows.
 //! `UPDATE_SNAPSHOTS=1 cargo test --test window pictures` draws them anew into `docs/pictures`.
 
 use crate::harness::{Window, click, open_with, session, settle};
