@@ -5,7 +5,7 @@ pub(super) mod shards;
 use super::FormatError;
 use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelProto, TensorProto, build, one_line, schema::data_type, tensor_bytes};
+use crate::onnx::{GraphProto, ModelProto, TensorProto, as_written, build, one_line, schema::data_type, tensor_bytes};
 use crate::replacement::Replacement;
 use ::safetensors::tensor::{SafeTensorError, SafeTensors};
 use ::safetensors::{Dtype, tensor::Metadata};
@@ -151,9 +151,10 @@ struct Entry<'tensor> {
 
 impl<'tensor> Entry<'tensor> {
     fn of(tensor: &'tensor TensorProto) -> Result<Self, String> {
+        let written = as_written(tensor).map_err(|error| error.to_string())?;
         let (dtype, _) = TYPES
             .into_iter()
-            .find(|(_, element_type)| *element_type == tensor.data_type())
+            .find(|(_, element_type)| *element_type == written.data_type())
             .ok_or_else(|| {
                 let kind = crate::onnx::data_type_name(tensor.data_type());
                 let name = one_line(tensor.name());
@@ -163,7 +164,7 @@ impl<'tensor> Entry<'tensor> {
             name: tensor.name(),
             dtype,
             dims: &tensor.dims,
-            bytes: tensor_bytes(tensor).map_err(|error| error.to_string())?,
+            bytes: tensor_bytes(&written).map_err(|error| error.to_string())?,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! The elements of any numeric tensor as f32, piece by piece: a tensor of gigabytes is read without ever being held whole.
 
+use super::blocks::BlockFormat;
 use super::schema::data_type;
 use super::small_floats;
 use super::tensor::{fault, float_values, is_float, tensor_bytes};
@@ -112,6 +113,10 @@ impl FloatSource for Elements {
             }
         }
         scratch.clear();
+        if let Some(format) = BlockFormat::from_element_type(self.element_type) {
+            format.decode_range(bytes, range, scratch);
+            return scratch;
+        }
         match self.element_type {
             t::FLOAT => wide::<4>(bytes, range, scratch, f32::from_le_bytes),
             t::FLOAT16 => wide::<2>(bytes, range, scratch, |b| half::f16::from_le_bytes(b).to_f32()),
@@ -164,7 +169,8 @@ pub fn is_number(element_type: i32) -> bool {
         t::UINT4 | t::INT4 | t::UINT2 | t::INT2 | t::FLOAT4E2M1 | t::FLOAT6E2M3 | t::FLOAT6E3M2
     );
     let float = matches!(element_type, t::FLOAT | t::FLOAT16 | t::BFLOAT16 | t::DOUBLE);
-    integer || packed || float || small_floats::table(element_type).is_some()
+    let blocks = BlockFormat::from_element_type(element_type).is_some();
+    integer || packed || float || blocks || small_floats::table(element_type).is_some()
 }
 
 /// Sign and width of the integers of at most 8 bits.

@@ -1,6 +1,6 @@
 //! What a file that is no network really is, told by its first bytes, and what to do about it.
 
-/// What `bytes` are, if they begin like a well-known kind of file that is neither ONNX nor safetensors.
+/// What `bytes` are, if they begin like a well-known kind of file that is neither ONNX, safetensors nor GGUF.
 ///
 /// The text goes on from "the file is".
 pub fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
@@ -28,7 +28,6 @@ pub fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
         }
         _ if at_four == b"TFL3" => "a TensorFlow Lite file: convert it with tf2onnx --tflite",
         _ if at_four == b"ORTM" => "an ONNX Runtime (.ort) file: open the ONNX file that it was made from",
-        _ if bytes.starts_with(b"GGUF") => "a GGUF file: open the original safetensors or ONNX file",
         _ if bytes.starts_with(b"RTEN") => "an .rten file: open the ONNX file that it was made from",
         _ if bytes.starts_with(b"\x93NUMPY") => "a numpy array (.npy), not a network",
         [0x1f, 0x8b, ..] => "compressed with gzip: unpack it first",
@@ -51,7 +50,6 @@ mod tests {
             (b"\x80\x02}q", "PyTorch"),
             (b"\x89HDF\r\n\x1a\n..", "HDF5"),
             (b"\x1c\0\0\0TFL3", "TensorFlow Lite"),
-            (b"GGUF\x03", "GGUF"),
             (b"{\"weight_map\":", "JSON"),
         ] {
             let kind = foreign_kind(bytes).unwrap_or_default();

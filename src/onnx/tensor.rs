@@ -1,5 +1,6 @@
 //! Constant tensors as bytes and as floats, without a copy where the file allows it.
 
+use super::blocks::BlockFormat;
 use super::schema::{EXTERNAL, data_type};
 use super::{OnnxError, TensorProto};
 use bytes::Bytes;
@@ -86,6 +87,16 @@ pub fn element_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
 /// # Errors
 /// [`OnnxError::Tensor`] on an impossible shape, or a type without fixed size.
 pub fn byte_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
+    if let Some(format) = BlockFormat::from_element_type(tensor.data_type()) {
+        element_count(tensor)?;
+        return format.bytes_of(&tensor.dims).ok_or_else(|| {
+            let (shape, name, elements) = (shape_text(tensor), format.name(), format.elements());
+            fault(
+                tensor,
+                format!("its shape {shape} does not fit {name}, whose rows are blocks of {elements} elements"),
+            )
+        });
+    }
     let bits = element_bits(tensor)?;
     element_count(tensor)?
         .checked_mul(bits)
@@ -99,10 +110,12 @@ pub fn byte_count(tensor: &TensorProto) -> Result<usize, OnnxError> {
         })
 }
 
-/// Whether the element type is F32, F16, BF16 or F64: what [`float_values`] takes.
+/// Whether the element type is F32, F16, BF16, F64 or floats in blocks ([`BlockFormat`]): what [`float_values`] takes.
 pub fn is_float(tensor: &TensorProto) -> bool {
     use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
-    matches!(tensor.data_type(), FLOAT | FLOAT16 | BFLOAT16 | DOUBLE)
+    let element_type = tensor.data_type();
+    matches!(element_type, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE)
+        || BlockFormat::from_element_type(element_type).is_some()
 }
 
 /// The elements as little-endian bytes whatever field holds them (raw or typed); no copy for raw data.
@@ -129,7 +142,7 @@ pub fn tensor_bytes(tensor: &TensorProto) -> Result<Bytes, OnnxError> {
     }
 }
 
-/// The elements of an F32, F16, BF16 or F64 tensor as f32.
+/// The elements of an F32, F16, BF16 or F64 tensor, or of one in blocks, as f32.
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] for another element type, or when element count and data do not fit.
@@ -139,6 +152,9 @@ pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
         return Err(fault(tensor, format!("its elements are {kind}, not floats")));
     }
     let bytes = tensor_bytes(tensor)?;
+    if let Some(format) = BlockFormat::from_element_type(tensor.data_type()) {
+        return Ok(format.decode(&bytes).into());
+    }
     let values = match tensor.data_type() {
         data_type::FLOAT16 => convert::<2>(&bytes, |b| half::f16::from_le_bytes(b).to_f32()),
         data_type::BFLOAT16 => convert::<2>(&bytes, |b| half::bf16::from_le_bytes(b).to_f32()),
@@ -151,7 +167,7 @@ pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
     Ok(values.into())
 }
 
-/// The name of an element type as ONNX spells it.
+/// The name of an element type as ONNX spells it; of blocks, as GGUF does.
 pub fn data_type_name(element_type: i32) -> &'static str {
     #[rustfmt::skip]
     const NAMES: [&str; 29] = [
@@ -163,6 +179,7 @@ pub fn data_type_name(element_type: i32) -> &'static str {
     usize::try_from(element_type)
         .ok()
         .and_then(|index| NAMES.get(index).copied())
+        .or_else(|| BlockFormat::from_element_type(element_type).map(BlockFormat::name))
         .unwrap_or("of an unknown type")
 }
 

@@ -1,5 +1,6 @@
 //! Writing: the model as bytes, or as a file that is written beside and renamed.
 
+use super::blocks::as_floats;
 use super::schema::{EXTERNAL, StringStringEntryProto, data_type};
 use super::tensor::tensor_bytes;
 use super::{GraphProto, ModelProto, OnnxError, TensorProto};
@@ -30,6 +31,7 @@ const TENSOR_RAW_DATA: u32 = 9;
 /// # Errors
 /// [`OnnxError::Encode`] above the 2 GiB that protobuf can hold.
 pub fn encode(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
+    let model = &*as_floats(model)?;
     check_size(model, LARGEST)?;
     Ok(model.encode_to_vec())
 }
@@ -39,7 +41,7 @@ pub fn encode(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
 /// # Errors
 /// [`OnnxError::Io`]; an existing file is then untouched.
 pub fn write_file(model: &ModelProto, path: &Path) -> Result<(), OnnxError> {
-    write_limited(model, path, LARGEST)
+    write_limited(&*as_floats(model)?, path, LARGEST)
 }
 
 /// [`write_file`] with another limit on what one file holds, in bytes.

@@ -105,7 +105,7 @@ pub(super) fn element_type(edit: &GraphEdit, network: &Network, layer: &Layer) -
     let chain = layer.source.chain.iter().rev();
     match chain.filter_map(|position| edit.node(*position)).find_map(cast_target) {
         Some(element_type) => Ok(element_type),
-        None => Ok(network.tensor(layer)?.data_type.unwrap_or(data_type::FLOAT)),
+        None => Ok(crate::onnx::computed_type(network.tensor(layer)?)),
     }
 }
 

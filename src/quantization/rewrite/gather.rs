@@ -2,7 +2,7 @@
 
 use super::super::QuantizationError;
 use crate::onnx::build::raw_tensor;
-use crate::onnx::{TensorProto, tensor_bytes};
+use crate::onnx::{TensorProto, as_written, tensor_bytes};
 
 /// `tensor` with the slices `places` of `axis`, as the operator `Gather` has it; of any element type of whole bytes.
 pub(super) fn gather(tensor: &TensorProto, axis: usize, places: &[usize]) -> Result<TensorProto, QuantizationError> {
@@ -13,7 +13,9 @@ pub(super) fn gather(tensor: &TensorProto, axis: usize, places: &[usize]) -> Res
             tensor.dims
         ))
     };
-    let bytes = tensor_bytes(tensor).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    let unread = |error: crate::onnx::OnnxError| QuantizationError::Rewrite(error.to_string());
+    let tensor = &*as_written(tensor).map_err(unread)?;
+    let bytes = tensor_bytes(tensor).map_err(unread)?;
     let sizes: Option<Vec<usize>> = tensor.dims.iter().map(|size| usize::try_from(*size).ok()).collect();
     let mut sizes = sizes.ok_or_else(unfit)?;
     let size = *sizes.get(axis).ok_or_else(unfit)?;
