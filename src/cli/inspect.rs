@@ -113,6 +113,7 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
             format: match network.format {
                 Format::Onnx => "onnx",
                 Format::Safetensors => "safetensors",
+                Format::Gguf => "gguf",
             },
             parameters: network.parameters(),
             nodes: network.nodes(),

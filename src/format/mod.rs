@@ -1,4 +1,4 @@
-//! Files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//! Files to networks: `.onnx`, `.safetensors`, `.gguf`, the embedded demos.
 //!
 //! # Example
 //!
@@ -12,6 +12,8 @@
 
 pub mod architecture;
 pub mod demo;
+mod folder;
+pub mod gguf;
 pub mod safetensors;
 
 use crate::files;
@@ -46,7 +48,7 @@ pub enum FormatError {
     },
 }
 
-/// Opens a model: a file of a known kind, or `demo:fashion`, `demo:shakespeare`.
+/// Opens a model: a file of a known kind, a folder with one as hubs keep it, or `demo:fashion`, `demo:shakespeare`.
 ///
 /// # Errors
 /// [`FormatError`] naming the file and what is wrong with it.
@@ -54,10 +56,11 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     if let Some(demo) = demo_of(path)? {
         return demo.network();
     }
-    let (format, model) = read(path)?;
-    if format == Format::Safetensors {
-        return from_weights(path, model);
-    }
+    let path = &folder::model_in(path).unwrap_or_else(|| path.to_owned());
+    let (format, model) = match read(path)? {
+        Read::Graph(model) => (Format::Onnx, model),
+        Read::Weights(format, model, config) => return from_weights(path, format, model, &config),
+    };
     let network = network(path, format, model)?;
     let told = Config::of_graph(path).preprocess_for(classes(&network));
     Ok(Network {
@@ -80,19 +83,19 @@ fn classes(network: &Network) -> Option<usize> {
 }
 
 /// A file of weights: with a graph if its architecture is known, else weights only.
-fn from_weights(path: &Path, model: ModelProto) -> Result<Network, FormatError> {
-    match architecture::recognise(model, &Config::beside(path)) {
+fn from_weights(path: &Path, format: Format, model: ModelProto, config: &Config) -> Result<Network, FormatError> {
+    match architecture::recognise(model, config) {
         Ok(recognised) => Ok(Network {
             architecture: Some(recognised.name),
             notes: recognised.notes,
             preprocess: Some(Arc::new(recognised.preprocess)),
-            ..network(path, Format::Safetensors, recognised.model)?
+            ..network(path, format, recognised.model)?
         }),
         Err((model, misfit)) => Ok(Network {
             why_not_runnable: Some(format!(
                 "this file holds weights only, no graph, and {misfit}: open the ONNX export of the network to run it"
             )),
-            ..network(path, Format::Safetensors, *model)?
+            ..network(path, format, *model)?
         }),
     }
 }
@@ -129,8 +132,16 @@ pub fn demo_of(path: &Path) -> Result<Option<Demo>, FormatError> {
     }
 }
 
+/// What a file holds.
+enum Read {
+    /// A graph.
+    Graph(ModelProto),
+    /// Weights alone, and what is said of their network.
+    Weights(Format, ModelProto, Config),
+}
+
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
-fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
+fn read(path: &Path) -> Result<Read, FormatError> {
     let file = path.display().to_string();
     let refuse = |reason: String| FormatError::File {
         file: file.clone(),
@@ -138,7 +149,12 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
     };
     let bytes = files::contents(path).map_err(|error| refuse(open_reason(&error)))?;
     if shards::is_index(path, &bytes) {
-        return Ok((Format::Safetensors, shards::read_all(path, &bytes)?));
+        let model = shards::read_all(path, &bytes)?;
+        return Ok(Read::Weights(Format::Safetensors, model, Config::beside(path)));
+    }
+    if gguf::looks_like(&bytes) {
+        let (model, config) = gguf::read(&bytes, &file)?.into_model(&file)?;
+        return Ok(Read::Weights(Format::Gguf, model, config));
     }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));
@@ -158,10 +174,10 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
             }
             None => safetensors::read(bytes, &file)?,
         };
-        return Ok((Format::Safetensors, model));
+        return Ok(Read::Weights(Format::Safetensors, model, Config::beside(path)));
     }
     match onnx::read_bytes(bytes, Some(path)) {
-        Ok(model) => Ok((Format::Onnx, model)),
+        Ok(model) => Ok(Read::Graph(model)),
         // Without the extension nobody claimed that it was one.
         Err(OnnxError::Decode(_)) if extension != "onnx" => Err(refuse(format!("no network was found in it. {OPENS}"))),
         Err(source) => Err(FormatError::Network {
@@ -171,7 +187,7 @@ fn read(path: &Path) -> Result<(Format, ModelProto), FormatError> {
     }
 }
 
-const OPENS: &str = "Splitscope opens .onnx and .safetensors";
+const OPENS: &str = "Splitscope opens .onnx, .safetensors and .gguf";
 
 /// Why a file cannot be opened, and what to do.
 fn open_reason(error: &io::Error) -> String {

@@ -54,6 +54,15 @@ pub enum Format {
     Onnx,
     /// A bag of named tensors.
     Safetensors,
+    /// A bag of named tensors in blocks, with what is said of their network.
+    Gguf,
+}
+
+impl Format {
+    /// Whether files of this kind hold weights alone: their graph is made from names and shapes.
+    pub fn is_weights(self) -> bool {
+        matches!(self, Self::Safetensors | Self::Gguf)
+    }
 }
 
 /// A network: the ONNX model (the one representation), and the layers found in it.
@@ -110,7 +119,7 @@ impl Network {
         constants::fold_computed_weights(&mut model);
         let layers = discover::layers(&model, format)?;
         let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
-        let why_not_runnable = (format == Format::Safetensors && !has_graph).then(|| {
+        let why_not_runnable = (format.is_weights() && !has_graph).then(|| {
             "this file holds weights only, no graph: open the ONNX export of the network to run it".to_owned()
         });
         Ok(Self {
@@ -179,7 +188,7 @@ impl Network {
     /// Takes those tensors out of a graph made from this network that no node reads, if it came as a file of weights: counters
     /// and auxiliary heads, which served training. The initializers of an ONNX file stay as they are.
     pub fn leave_out_unread(&self, model: &mut ModelProto) {
-        if self.format == Format::Safetensors && self.why_not_runnable.is_none() {
+        if self.format.is_weights() && self.why_not_runnable.is_none() {
             remove_unread_initializers(model);
         }
     }

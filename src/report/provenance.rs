@@ -34,6 +34,7 @@ impl Provenance {
         let format = match original.format {
             Format::Onnx => "ONNX",
             Format::Safetensors => "safetensors",
+            Format::Gguf => "GGUF",
         };
         let format = match &original.architecture {
             Some(architecture) => format!("{format}, as {architecture}"),

@@ -69,6 +69,11 @@ impl Config {
         Ok(Self::new(serde_json::from_str(text)?, &Value::Null))
     }
 
+    /// A configuration that is no file.
+    pub(in crate::format) fn from_value(root: Value) -> Self {
+        Self::new(root, &Value::Null)
+    }
+
     fn new(root: Value, pictures: &Value) -> Self {
         let nothing = PreprocessHint::default();
         let (own, other) = (preprocess(&root), pictures::preprocess(pictures));
@@ -88,6 +93,11 @@ impl Config {
     /// The first of transformers' model classes, such as `BertForSequenceClassification`.
     pub fn class(&self) -> Option<&str> {
         self.root.get("architectures")?.get(0)?.as_str()
+    }
+
+    /// Anything at the top level; nothing for what is null.
+    pub(in crate::format) fn value(&self, key: &str) -> Option<&Value> {
+        self.root.get(key).filter(|value| !value.is_null())
     }
 
     /// A text at the top level, such as `hidden_act`.

@@ -12,6 +12,7 @@ mod alexnet;
 mod bert;
 mod config;
 mod convolution;
+mod decoder;
 mod densenet;
 mod derived;
 mod efficientnet;
@@ -52,7 +53,7 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 15] = [
+const FAMILIES: [Family; 20] = [
     resnet::FAMILY,
     vgg::FAMILY,
     densenet::FAMILY,
@@ -66,6 +67,11 @@ const FAMILIES: [Family; 15] = [
     alexnet::FAMILY,
     vit::FAMILY,
     bert::FAMILY,
+    decoder::FAMILY,
+    decoder::gpt2::FAMILY,
+    decoder::gpt_neox::FAMILY,
+    decoder::opt::FAMILY,
+    decoder::bloom::FAMILY,
     recurrent::FAMILY,
     small::FAMILY,
 ];

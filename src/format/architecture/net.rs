@@ -8,7 +8,9 @@ use super::state_dict::StateDict;
 use crate::network::PreprocessHint;
 use crate::onnx::build::{i64_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
-use crate::onnx::{AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, data_type_name};
+use crate::onnx::{
+    AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, computed_type, data_type_name, is_float, numbers,
+};
 use std::collections::{HashMap, HashSet};
 
 /// One axis of an input or output.
@@ -140,7 +142,7 @@ impl<'a> Net<'a> {
                 shape: expected.iter().map(|size| size.unwrap_or(1)).collect(),
             };
         };
-        let value = if entry.element_type == data_type::FLOAT {
+        let value = if computed_type(entry.tensor) == data_type::FLOAT {
             entry.stored.to_owned()
         } else {
             self.as_float(key, entry.stored)
@@ -151,9 +153,21 @@ impl<'a> Net<'a> {
         }
     }
 
+    /// The numbers of the tensor called `name`, if the file has one of so many; it is then in no part of the graph.
+    pub(super) fn take_numbers(&mut self, name: &str, count: usize) -> Option<Vec<f32>> {
+        let dict = self.dict;
+        let (_, entry) = dict.get(name)?;
+        if !self.expect(name, &[Some(count)]) {
+            return None;
+        }
+        let read = numbers(entry.tensor);
+        let read = read.map_err(|error| self.fail(name, Fault::Other(format!("cannot be read: {error}"))));
+        self.replaced.insert(entry.stored.to_owned());
+        Some(read.ok()?.to_vec())
+    }
+
     /// Asks for a float tensor of the sizes `expected` (`None`: any); says whether the file has it.
     pub(super) fn expect(&mut self, name: &str, expected: &[Option<usize>]) -> bool {
-        use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
         let Some((key, entry)) = self.dict.get(name) else {
             self.missing.insert(name.to_owned());
             self.fail(name, Fault::Missing(expected.to_vec()));
@@ -165,7 +179,7 @@ impl<'a> Net<'a> {
             self.fail(name, Fault::Shape(expected.to_vec(), entry.shape.clone()));
             return false;
         }
-        if !matches!(entry.element_type, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE) {
+        if !is_float(entry.tensor) {
             let kind = data_type_name(entry.element_type);
             self.fail(name, Fault::Other(format!("holds {kind}, not floats")));
             return false;

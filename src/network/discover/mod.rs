@@ -28,8 +28,8 @@ pub(super) fn layers(model: &ModelProto, format: Format) -> Result<Vec<Layer>, N
     })?;
     let mut found = Vec::new();
     match format {
-        Format::Safetensors if graph.node.is_empty() => tensors::layers(graph, &mut found),
-        Format::Safetensors | Format::Onnx => walk(&Graph::main(graph), &mut found),
+        weights if weights.is_weights() && graph.node.is_empty() => tensors::layers(graph, &mut found),
+        _ => walk(&Graph::main(graph), &mut found),
     }
     names::make_unique(&mut found);
     Ok(found)

@@ -1,0 +1,267 @@
+//! GGUF files (llama.cpp's format): weights in blocks, what kind of network they are for, and its tokenizer, in one file.
+//!
+//! The container is read here and in [`values`]; [`names`] and [`config`] put it into the words of a hub folder, so that the
+//! same architectures are recognised in both. Weights stay as they lie in the file until somebody reads them
+//! ([`crate::onnx::BlockFormat`]).
+
+mod config;
+mod names;
+mod rotary;
+mod tokenizer;
+mod values;
+
+use super::FormatError;
+use super::architecture::Config;
+use crate::onnx::schema::data_type;
+use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build, one_line};
+use bytes::Bytes;
+use std::collections::HashSet;
+use values::{Cursor, read_metadata};
+pub use values::{Metadata, Value};
+
+const MAGIC: &[u8] = b"GGUF";
+/// Versions that are read: 1 had other widths and is gone from the world.
+const VERSIONS: std::ops::RangeInclusive<u32> = 2..=3;
+/// Where tensors begin, if the file does not say otherwise.
+const ALIGNMENT: u64 = 32;
+/// ggml's own limit is 4.
+const MAX_AXES: u32 = 8;
+/// Bytes that the description of a tensor takes at least: name, number of axes, type, place.
+const MIN_TENSOR_BYTES: usize = 8 + 4 + 4 + 8;
+
+/// Element types that ONNX has too: ggml's number and ONNX's.
+const PLAIN: [(u32, i32); 8] = [
+    (0, data_type::FLOAT),
+    (1, data_type::FLOAT16),
+    (24, data_type::INT8),
+    (25, data_type::INT16),
+    (26, data_type::INT32),
+    (27, data_type::INT64),
+    (28, data_type::DOUBLE),
+    (30, data_type::BFLOAT16),
+];
+
+/// Element types that are known and not decoded.
+const REFUSED: [(u32, &str); 18] = [
+    (4, "Q4_2"),
+    (5, "Q4_3"),
+    (9, "Q8_1"),
+    (15, "Q8_K"),
+    (16, "IQ2_XXS"),
+    (17, "IQ2_XS"),
+    (18, "IQ3_XXS"),
+    (19, "IQ1_S"),
+    (20, "IQ4_NL"),
+    (21, "IQ3_S"),
+    (22, "IQ2_S"),
+    (23, "IQ4_XS"),
+    (29, "IQ1_M"),
+    (34, "TQ1_0"),
+    (35, "TQ2_0"),
+    (39, "MXFP4"),
+    (40, "NVFP4"),
+    (41, "Q1_0"),
+];
+
+/// A file as read.
+#[derive(Debug)]
+pub struct Gguf {
+    /// What is said of the network.
+    pub metadata: Metadata,
+    /// The tensors in the order of the file, by GGUF's names.
+    pub tensors: Vec<TensorProto>,
+}
+
+/// Whether `bytes` begin as a GGUF file does.
+pub fn looks_like(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
+/// Reads a file; tensor data is not copied.
+///
+/// # Errors
+/// [`FormatError::File`] naming the place or the tensor that does not hold together.
+pub fn read(bytes: &Bytes, file: &str) -> Result<Gguf, FormatError> {
+    parse(bytes).map_err(|reason| FormatError::File {
+        file: file.to_owned(),
+        reason,
+    })
+}
+
+/// The metadata alone.
+///
+/// # Errors
+/// As [`read`].
+pub fn metadata(bytes: &Bytes, file: &str) -> Result<Metadata, FormatError> {
+    let read = || {
+        let mut cursor = Cursor::new(bytes);
+        let (_, fields) = begin(&mut cursor)?;
+        read_metadata(&mut cursor, fields)
+    };
+    read().map_err(|reason| FormatError::File {
+        file: file.to_owned(),
+        reason,
+    })
+}
+
+impl Gguf {
+    /// The network in the words of a hub folder: its tensors by the names of transformers, rows of queries and keys in its
+    /// order, and its configuration. An architecture that is not known keeps GGUF's names.
+    ///
+    /// # Errors
+    /// [`FormatError::File`] naming a tensor that the metadata do not fit.
+    pub fn into_model(self, file: &str) -> Result<(ModelProto, Config), FormatError> {
+        let config = config::config(&self.metadata);
+        let mut tensors = self.tensors;
+        let named = names::rename(&mut tensors, &self.metadata);
+        if named {
+            rotary::restore_rows(&mut tensors, &self.metadata).map_err(|reason| FormatError::File {
+                file: file.to_owned(),
+                reason,
+            })?;
+        }
+        let graph = GraphProto {
+            initializer: tensors,
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        Ok((
+            model,
+            Config::from_value(if named { config } else { serde_json::Value::Null }),
+        ))
+    }
+}
+
+/// A file's tokenizer as the text of a `tokenizer.json`.
+///
+/// # Errors
+/// [`FormatError::File`] naming the kind of tokenizer that is not known, or what is missing.
+pub fn tokenizer_json(bytes: &Bytes, file: &str) -> Result<String, FormatError> {
+    let metadata = metadata(bytes, file)?;
+    tokenizer::json(&metadata).map_err(|reason| FormatError::File {
+        file: file.to_owned(),
+        reason,
+    })
+}
+
+/// Magic and version; returns the numbers of tensors and of metadata entries.
+fn begin(cursor: &mut Cursor<'_>) -> Result<(u64, u64), String> {
+    if cursor.take(MAGIC.len()).ok() != Some(MAGIC) {
+        return Err("not a GGUF file: it does not begin with 'GGUF'".to_owned());
+    }
+    let version = cursor.u32("the version")?;
+    if version & 0xffff == 0 {
+        return Err("the file is big-endian: convert it with llama.cpp's gguf_convert_endian.py".to_owned());
+    }
+    if !VERSIONS.contains(&version) {
+        return Err(format!("GGUF version {version} is not known: 2 and 3 are read"));
+    }
+    Ok((
+        cursor.u64("the number of tensors")?,
+        cursor.u64("the number of metadata entries")?,
+    ))
+}
+
+fn parse(bytes: &Bytes) -> Result<Gguf, String> {
+    let mut cursor = Cursor::new(bytes);
+    let (tensors, fields) = begin(&mut cursor)?;
+    let metadata = read_metadata(&mut cursor, fields)?;
+    let alignment = match metadata.get("general.alignment") {
+        None => ALIGNMENT,
+        Some(value) => value
+            .count()
+            .filter(|alignment| alignment.is_power_of_two())
+            .map(|alignment| alignment as u64)
+            .ok_or("'general.alignment' is no power of two")?,
+    };
+    let room = cursor.left() / MIN_TENSOR_BYTES;
+    let count = usize::try_from(tensors).ok().filter(|count| *count <= room);
+    let count =
+        count.ok_or_else(|| format!("the file says that it holds {tensors} tensors, more than it has room for"))?;
+    let mut described = Vec::with_capacity(count);
+    for _ in 0..count {
+        described.push(Described::read(&mut cursor)?);
+    }
+    let start = (cursor.position() as u64)
+        .checked_next_multiple_of(alignment)
+        .ok_or("'general.alignment' is beyond the file")?;
+    let mut names = HashSet::new();
+    let tensors = described.iter().map(|tensor| {
+        if !names.insert(tensor.name.as_str()) {
+            return Err(format!("two tensors are called '{}'", one_line(&tensor.name)));
+        }
+        tensor.tensor(bytes, start, alignment)
+    });
+    let tensors = tensors.collect::<Result<_, _>>()?;
+    Ok(Gguf { metadata, tensors })
+}
+
+/// A tensor as the file describes it.
+struct Described {
+    name: String,
+    /// Row-major, the slowest axis first (the file has the fastest first).
+    sizes: Vec<u64>,
+    ggml_type: u32,
+    offset: u64,
+}
+
+impl Described {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, String> {
+        let name = cursor.text("the name of a tensor")?;
+        let shown = one_line(&name);
+        let axes = cursor.u32(&format!("the number of axes of '{shown}'"))?;
+        if axes > MAX_AXES {
+            return Err(format!("tensor '{shown}' has {axes} axes, more than {MAX_AXES}"));
+        }
+        let sizes = (0..axes).map(|_| cursor.u64(&format!("the shape of '{shown}'")));
+        let mut sizes = sizes.collect::<Result<Vec<_>, _>>()?;
+        sizes.reverse();
+        Ok(Self {
+            ggml_type: cursor.u32(&format!("the type of '{shown}'"))?,
+            offset: cursor.u64(&format!("the place of '{shown}'"))?,
+            name,
+            sizes,
+        })
+    }
+
+    fn tensor(&self, bytes: &Bytes, start: u64, alignment: u64) -> Result<TensorProto, String> {
+        let shown = one_line(&self.name);
+        let beyond = || format!("the data of tensor '{shown}' lie outside of the file: it is cut off or broken");
+        let plain = PLAIN.iter().find(|(ggml, _)| *ggml == self.ggml_type);
+        let element_type = plain.map(|(_, onnx)| *onnx);
+        let in_blocks = || BlockFormat::from_ggml(self.ggml_type).map(BlockFormat::element_type);
+        let element_type = element_type.or_else(in_blocks).ok_or_else(|| {
+            match REFUSED.iter().find(|(ggml, _)| *ggml == self.ggml_type) {
+                Some((_, name)) => format!(
+                    "tensor '{shown}' is stored as {name}, which is not decoded: take the file with Q2_K to Q8_0 or F16 weights"
+                ),
+                None => format!("tensor '{shown}' has the unknown type {}", self.ggml_type),
+            }
+        })?;
+        let sizes: Option<Vec<usize>> = self.sizes.iter().map(|size| usize::try_from(*size).ok()).collect();
+        let sizes = sizes.filter(|sizes| sizes.iter().all(|size| i64::try_from(*size).is_ok()));
+        let sizes = sizes.ok_or_else(beyond)?;
+        let empty = build::raw_tensor(self.name.as_str(), element_type, &sizes, Bytes::new());
+        let length = crate::onnx::byte_count(&empty).map_err(|error| error.to_string())?;
+        if !self.offset.is_multiple_of(alignment) {
+            return Err(format!(
+                "tensor '{shown}' begins between the steps of {alignment} bytes"
+            ));
+        }
+        let from = start
+            .checked_add(self.offset)
+            .and_then(|from| usize::try_from(from).ok());
+        let range = from.and_then(|from| Some(from..from.checked_add(length)?));
+        let range = range.filter(|range| range.end <= bytes.len()).ok_or_else(beyond)?;
+        Ok(TensorProto {
+            raw_data: Some(bytes.slice(range)),
+            ..empty
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
