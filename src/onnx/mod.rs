@@ -40,8 +40,8 @@ mod write;
 
 pub use beside::{ModelFolder, NotBeside};
 pub use block_packed::{BlockPacked, is_block_packed};
-pub use conversion::{Conversion, integer_range};
 pub use blocks::{BlockFormat, as_floats, as_written, computed_type};
+pub use conversion::{Conversion, integer_range};
 pub use defaults::spell_out_defaults;
 pub use elements::{Elements, FloatSource, is_number, numbers};
 pub use encoding::encode_numbers;
