@@ -258,7 +258,11 @@ fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
     let depth = match ModelProto::decode(bytes.clone()) {
         Ok(mut model) if model.graph.is_some() => {
             let widened = widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-            if (optimize && make_unsigned(&mut model)) || widened {
+            let decoded = onnx::decode_for_engine(&mut model);
+            if decoded {
+                onnx::spell_out_defaults(&mut model);
+            }
+            if (optimize && make_unsigned(&mut model)) || widened || decoded {
                 bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
             }
             depth(&model)?

@@ -3,6 +3,7 @@
 //! Exporters write the gates of an LSTM as slices of a constant that are joined in another order, or a matrix as a constant
 //! that is reshaped. Such a value becomes the constant that it is, so that it is a weight like any other.
 
+mod arithmetic;
 mod compute;
 
 #[cfg(test)]
@@ -106,7 +107,7 @@ fn find(graph: &GraphProto, outer: &[&Known<'_>], way: &mut Vec<(usize, String)>
     let mut seen = HashSet::new();
     for (position, node) in graph.node.iter().enumerate() {
         for input in weight_inputs(node).filter_map(|slot| node.input.get(slot)) {
-            let Some(name) = computed(input, &known).filter(|name| seen.insert(*name)) else {
+            let Some(name) = computed(input, &known, follows_transpose(node)).filter(|name| seen.insert(*name)) else {
                 continue;
             };
             let value = value(name, &scopes, 0, found);
@@ -153,17 +154,34 @@ fn weight_inputs(node: &NodeProto) -> impl Iterator<Item = usize> {
     slots.into_iter()
 }
 
+/// Whether a layer reads its weight through a Transpose; the others get it as it is behind it.
+fn follows_transpose(node: &NodeProto) -> bool {
+    matches!(node.op_type(), "Gemm" | "MatMul")
+}
+
 /// The value behind `name`, through nodes that a weight may pass, if a node of this graph computes it.
-fn computed<'a>(name: &'a str, known: &Known<'a>) -> Option<&'a str> {
+fn computed<'a>(name: &'a str, known: &Known<'a>, through_transpose: bool) -> Option<&'a str> {
     let mut name = name;
     for _ in 0..DEEPEST {
         let (_, node) = known.nodes.get(name)?;
-        if !matches!(node.op_type(), "Identity" | "Transpose" | "Cast") {
+        let is_cast_of_integers = || node.op_type() == "Cast" && !casts_floats(node, known);
+        let passes = match node.op_type() {
+            "Transpose" => through_transpose,
+            "Identity" | "Cast" => !is_cast_of_integers(),
+            _ => false,
+        };
+        if !passes {
             return Some(name);
         }
         name = node.input.first()?;
     }
     None
+}
+
+/// Whether the Cast `node` reads no constant of integers: those are no weights until they are floats.
+fn casts_floats(node: &NodeProto, known: &Known<'_>) -> bool {
+    let constant = node.input.first().and_then(|input| known.tensors.get(input.as_str()));
+    constant.is_none_or(|tensor| crate::onnx::is_float(tensor))
 }
 
 /// The constant called `name`; `None` if anything that it needs is known at run time only.

@@ -4,198 +4,110 @@ use super::graphs::graph_at;
 use super::integer_grid::scale_slots;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
-use crate::onnx::build::attribute_int;
-use crate::onnx::schema::data_type;
-use crate::onnx::{FloatData, GraphProto, NodeProto, TensorProto, constant_tensor, numbers};
-use rayon::prelude::*;
-
-/// Elements that one task converts.
-const TASK: usize = 1 << 16;
+use crate::onnx::{BlockPacked, Conversion, FloatData, GraphProto, NodeProto, TensorProto, constant_tensor};
 
 impl Network {
     /// The weights of layer `index` in the order that they are stored in, as the layer multiplies with them: behind
-    /// `DequantizeLinear` (also after `QuantizeLinear`), and in operators that take the scale of their weights, integers come as
-    /// `(q - zero_point) * scale`. What is not on a grid is as in [`Network::weights`].
+    /// `DequantizeLinear` (also after `QuantizeLinear`), in operators that take the scale of their weights, in packed blocks, and
+    /// before a product of integers whose result is scaled, integers come as `(q - zero_point) * scale`. What is not on a grid is
+    /// as in [`Network::weights`].
     ///
     /// # Errors
     /// As [`Network::weights`], and [`NetworkError::Graph`] when the scale is no constant, does not fit the weights, or stands
-    /// elsewhere (`ConvInteger`, `MatMulInteger`).
+    /// elsewhere.
     pub fn real_weights(&self, index: usize) -> Result<FloatData, NetworkError> {
         let layer = self.layer(index)?;
         let stored = self.weights(index)?;
         let fault = |why: String| NetworkError::Graph(format!("layer '{}': {why}", layer.name));
-        let grids = self.grids(layer).map_err(fault)?;
-        if grids.is_empty() {
+        let conversions = self.conversions(layer).map_err(fault)?;
+        if conversions.is_empty() {
             return Ok(stored);
         }
         let mut values = stored.to_vec();
-        for grid in &grids {
-            grid.check(values.len()).map_err(fault)?;
-            values.par_chunks_mut(TASK).enumerate().for_each(|(task, values)| {
-                for (place, x) in values.iter_mut().enumerate() {
-                    *x = grid.apply(*x, task * TASK + place);
-                }
-            });
+        for conversion in &conversions {
+            conversion.apply(&mut values).map_err(fault)?;
         }
         Ok(values.into())
     }
 
     /// The conversions between the stored tensor and the layer, in order.
-    fn grids(&self, layer: &Layer) -> Result<Vec<Conversion>, String> {
+    pub(super) fn conversions(&self, layer: &Layer) -> Result<Vec<Conversion>, String> {
         let main = self.model.graph.as_ref();
         let home = main.and_then(|main| graph_at(main, &layer.source.subgraphs));
         let Some(home) = home else { return Ok(Vec::new()) };
-        let mut grids = Vec::new();
+        let find = |name: &str| constant(home, name).or_else(|| main.and_then(|main| constant(main, name)));
+        let mut found = Vec::new();
         let mut axes: Vec<usize> = (0..layer.shape.len()).collect();
         for node in layer.source.chain.iter().filter_map(|place| home.node.get(*place)) {
             match node.op_type() {
                 "Transpose" => axes = turned(node, &axes),
-                "QuantizeLinear" => grids.push(Conversion::of(home, node, [1, 2], &axes, layer, true)?),
-                "DequantizeLinear" => grids.push(Conversion::of(home, node, [1, 2], &axes, layer, false)?),
+                "QuantizeLinear" | "DequantizeLinear" => {
+                    found.push(Conversion::of(node, (1, 2), find, &layer.shape, &axes)?);
+                }
                 _ => {}
             }
         }
-        let Some(node) = self.node(layer).filter(|_| grids.is_empty()) else {
-            return Ok(grids);
+        let Some(node) = self.node(layer).filter(|_| found.is_empty()) else {
+            return Ok(found);
         };
-        let elsewhere = || format!("{}: the scale of its weights is not beside them", node.op_type());
+        if let Some(packed) = self.packed(layer) {
+            return Ok(vec![packed?.conversion(node, find)?]);
+        }
+        let is_quantized = layer.kind == LayerKind::Quantized;
         let Some((scale, zero)) = scale_slots(node.op_type(), layer.weight_input) else {
-            let is_quantized = layer.kind == LayerKind::Quantized;
-            return if is_quantized { Err(elsewhere()) } else { Ok(grids) };
+            return if is_quantized { Err(elsewhere(node)) } else { Ok(found) };
         };
         let axes: Vec<usize> = (0..layer.shape.len()).collect();
-        let slots = [scale.ok_or_else(elsewhere)?, zero];
-        let mut grid = Conversion::of(home, node, slots, &axes, layer, false)?;
-        if let Place::Axis { inner, size } = &mut grid.place {
-            // These operators have their scales along the output channels.
-            (*inner, *size) = along(&layer.shape, layer.output_axis());
-        }
-        grids.push(grid);
-        Ok(grids)
-    }
-}
-
-/// Where the scale of an element is.
-enum Place {
-    /// One for all.
-    All,
-    /// One for each place of an axis: elements behind a place, places.
-    Axis { inner: usize, size: usize },
-    /// One for each block of places of an axis.
-    Block { inner: usize, size: usize, block: usize },
-}
-
-/// A step onto a grid or off it.
-struct Conversion {
-    scale: Vec<f32>,
-    zero: Vec<f32>,
-    place: Place,
-    /// The ends of the integers, for a step onto the grid.
-    onto: Option<(f32, f32)>,
-}
-
-impl Conversion {
-    /// The conversion that `node` makes with the constants in `slots` (scale, zero point). `axes` are the axes of the stored
-    /// tensor in the order that the node sees them.
-    fn of(
-        home: &GraphProto,
-        node: &NodeProto,
-        [scale, zero]: [usize; 2],
-        axes: &[usize],
-        layer: &Layer,
-        onto: bool,
-    ) -> Result<Self, String> {
-        let input = |slot: usize| node.input.get(slot).filter(|name| !name.is_empty());
-        let tensor = input(scale).and_then(|name| constant(home, name));
-        let tensor = tensor.ok_or_else(|| format!("the scale of {} is no constant", node.op_type()))?;
-        let read = |tensor: &TensorProto| {
-            numbers(tensor)
-                .map(|values| values.to_vec())
-                .map_err(|error| error.to_string())
-        };
-        let scale = read(tensor)?;
-        let point = match input(zero) {
-            Some(name) => Some(constant(home, name).ok_or_else(|| "its zero point is no constant".to_owned())?),
-            None => None,
-        };
-        let rank = axes.len();
-        let axis = attribute_int(node, "axis").unwrap_or(1);
-        let axis = if axis < 0 { axis + rank as i64 } else { axis };
-        let stored = usize::try_from(axis).ok().and_then(|axis| axes.get(axis)).copied();
-        let block = attribute_int(node, "block_size")
-            .and_then(|size| usize::try_from(size).ok())
-            .unwrap_or(0);
-        let place = match (scale.len(), stored) {
-            (1, _) => Place::All,
-            (_, None) => return Err(format!("{} scales axis {axis} of {rank}", node.op_type())),
-            (_, Some(axis)) => {
-                let (inner, size) = along(&layer.shape, axis);
-                match block {
-                    0 => Place::Axis { inner, size },
-                    block => Place::Block { inner, size, block },
-                }
+        let conversion = match scale {
+            Some(scale) => Conversion::of(node, (scale, zero), find, &layer.shape, &axes)?,
+            None => {
+                // A node of its own says what the product is scaled by; the zero point is the operator's.
+                let scale = scale_behind(home, node).ok_or_else(|| elsewhere(node))?;
+                let mut beside = node.clone();
+                beside.input = vec![scale.to_owned(), node.input.get(zero).cloned().unwrap_or_default()];
+                Conversion::of(&beside, (0, 1), find, &layer.shape, &axes)?
             }
         };
-        let zero = point.map(read).transpose()?.filter(|zero| !zero.is_empty());
-        let ends = match point.map(TensorProto::data_type) {
-            None | Some(data_type::UINT8) => (0.0, 255.0),
-            Some(data_type::INT8) => (-128.0, 127.0),
-            Some(data_type::UINT16) => (0.0, 65_535.0),
-            Some(data_type::INT16) => (-32_768.0, 32_767.0),
-            Some(_) if onto => return Err("it is put on a grid of a type that is not followed".to_owned()),
-            Some(_) => (f32::NEG_INFINITY, f32::INFINITY),
-        };
-        Ok(Self {
-            zero: zero.unwrap_or_else(|| vec![0.0]),
-            scale,
-            place,
-            onto: onto.then_some(ends),
-        })
+        // These operators have their scales along the output channels.
+        Ok(vec![conversion.on_axis(&layer.shape, layer.output_axis())])
     }
 
-    /// Whether there is a scale for each of `count` elements.
-    fn check(&self, count: usize) -> Result<(), String> {
-        let wanted = match self.place {
-            Place::All => 1,
-            Place::Axis { size, .. } => size,
-            Place::Block { inner, size, block } => {
-                let rows = count / inner.saturating_mul(size).max(1);
-                rows * size.div_ceil(block) * inner
-            }
-        };
-        let fits = |length: usize| length == wanted || length == 1;
-        if fits(self.scale.len()) && fits(self.zero.len()) && wanted > 0 {
-            return Ok(());
-        }
-        Err(format!(
-            "{} scales and {} zero points for {wanted} places",
-            self.scale.len(),
-            self.zero.len()
-        ))
-    }
-
-    fn apply(&self, x: f32, element: usize) -> f32 {
-        let place = match self.place {
-            Place::All => 0,
-            Place::Axis { inner, size } => element / inner % size,
-            Place::Block { inner, size, block } => {
-                let (row, along) = (element / (inner * size), element / inner % size);
-                (row * size.div_ceil(block) + along / block) * inner + element % inner
-            }
-        };
-        let of = |values: &[f32]| values.get(place).or(values.first()).copied().unwrap_or(0.0);
-        let (scale, zero) = (of(&self.scale), of(&self.zero));
-        match self.onto {
-            Some((low, high)) => ((x / scale).round_ties_even() + zero).clamp(low, high),
-            None => (x - zero) * scale,
-        }
+    /// How the node of `layer` keeps its weight in packed blocks, if it does.
+    pub(super) fn packed(&self, layer: &Layer) -> Option<Result<BlockPacked, String>> {
+        BlockPacked::of(self.node(layer)?, self.tensor(layer).ok()?)
     }
 }
 
-/// Elements behind one place of `axis`, and places of it.
-fn along(shape: &[usize], axis: usize) -> (usize, usize) {
-    let inner: usize = shape.iter().skip(axis + 1).product();
-    (inner.max(1), shape.get(axis).copied().unwrap_or(1).max(1))
+fn elsewhere(node: &NodeProto) -> String {
+    format!("{}: the scale of its weights is not beside them", node.op_type())
+}
+
+/// The constant that scales the weights of a product of integers, as onnxruntime's dynamic quantization writes it: `integer` ->
+/// Cast -> Mul with the product of the input's scale, known when the network runs, and that constant.
+fn scale_behind<'a>(home: &'a GraphProto, integer: &NodeProto) -> Option<&'a str> {
+    let reader = |value: &str| {
+        home.node
+            .iter()
+            .find(|node| node.input.iter().any(|input| input == value))
+    };
+    let maker = |value: &str| {
+        home.node
+            .iter()
+            .find(|node| node.output.iter().any(|output| output == value))
+    };
+    let cast = reader(integer.output.first()?).filter(|node| node.op_type() == "Cast")?;
+    let product = cast.output.first()?;
+    let scaled = reader(product).filter(|node| node.op_type() == "Mul")?;
+    let by = scaled.input.iter().find(|input| *input != product)?;
+    if constant(home, by).is_some() {
+        return Some(by);
+    }
+    let factors = maker(by).filter(|node| node.op_type() == "Mul")?;
+    factors
+        .input
+        .iter()
+        .map(String::as_str)
+        .find(|input| constant(home, input).is_some())
 }
 
 /// `axes` after a Transpose; discovery has checked that its `perm` is a permutation.

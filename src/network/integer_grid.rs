@@ -3,10 +3,8 @@
 
 use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
-use super::{Network, NetworkError, graphs};
-use crate::onnx::build::attribute_int;
-use crate::onnx::schema::data_type;
-use crate::onnx::{Elements, FloatSource as _, GraphProto, NodeProto, TensorProto, data_type_name, is_float, numbers};
+use super::{Network, NetworkError};
+use crate::onnx::{Conversion, FloatSource as _, TensorProto, data_type_name, integer_range, is_float, numbers};
 
 /// Elements read at a time.
 const PIECE: usize = 1 << 16;
@@ -37,6 +35,8 @@ pub struct Scale {
     pub zero_points: Vec<i32>,
     /// The axis of the stored tensor that the scales run along; of no meaning for one scale.
     pub axis: usize,
+    /// How many neighbouring weights of that axis share a scale, where scales are in blocks.
+    pub block: Option<usize>,
 }
 
 impl IntegerGrid {
@@ -87,7 +87,7 @@ impl IntegerGrid {
 }
 
 impl Network {
-    /// The grid of layer `index`; `None` for a layer of floats, and for integers that are packed or wider than 16 bits.
+    /// The grid of layer `index`; `None` for a layer of floats, and for integers wider than 16 bits.
     ///
     /// # Errors
     /// As [`Network::weights`].
@@ -97,24 +97,26 @@ impl Network {
             return Ok(None);
         }
         let tensor = self.tensor(layer)?;
-        let places = self.constants_of(layer);
-        let scale = places.as_ref().and_then(|places| self.scale(layer, places));
-        let scale = scale.or_else(|| self.scale_beside(layer));
+        // Of a pair both hold the same. Where a scale is no constant, the levels are shown without.
+        let conversion = self.conversions(layer).ok().and_then(|found| found.into_iter().next());
         if is_float(tensor) {
-            let places = places.filter(|places| places.quantizes);
-            return match (places, scale) {
-                (Some(places), Some(scale)) => self.rounded(tensor, scale, places.zero_type),
-                _ => Ok(None),
+            let onto = conversion.and_then(|conversion| Some((conversion.integers()?, conversion)));
+            return match onto {
+                Some((kind, conversion)) => self.rounded(tensor, &conversion, kind),
+                None => Ok(None),
             };
         }
-        let Some((least, greatest)) = levels_of(tensor.data_type()) else {
+        let packed = self.packed(layer).and_then(Result::ok);
+        let kind = packed.as_ref().map_or(tensor.data_type(), |packed| packed.element_type);
+        let Some((least, greatest)) = integer_range(kind) else {
             return Ok(None);
         };
-        let elements = Elements::of(tensor)?;
+        let elements = self.stored_elements(layer, tensor)?;
         if elements.count() != layer.layout.elements() {
             return Ok(None);
         }
-        let mut grid = IntegerGrid::empty(tensor.data_type(), least, greatest, scale, false);
+        let scale = conversion.as_ref().map(Scale::of).or_else(|| self.scale_beside(layer));
+        let mut grid = IntegerGrid::empty(kind, least, greatest, scale, false);
         let mut scratch = Vec::new();
         for from in (0..elements.count()).step_by(PIECE) {
             let piece = elements.piece(from..elements.count().min(from + PIECE), &mut scratch);
@@ -123,127 +125,43 @@ impl Network {
         Ok(Some(grid))
     }
 
-    /// What `QuantizeLinear` makes of the float weights of `tensor`: `round(w / scale) + zero-point`, half to even,
-    /// saturated.
-    fn rounded(&self, tensor: &TensorProto, scale: Scale, kind: i32) -> Result<Option<IntegerGrid>, NetworkError> {
-        let Some((least, greatest)) = levels_of(kind) else {
-            return Ok(None);
-        };
+    /// What `QuantizeLinear` makes of the float weights of `tensor`.
+    fn rounded(&self, tensor: &TensorProto, onto: &Conversion, kind: i32) -> Result<Option<IntegerGrid>, NetworkError> {
         let values = numbers(tensor)?;
-        let dims: Vec<usize> = tensor
-            .dims
-            .iter()
-            .map(|size| usize::try_from(*size).unwrap_or(0))
-            .collect();
-        let inner = dims.iter().skip(scale.axis + 1).product::<usize>().max(1);
-        let channels = dims.get(scale.axis).copied().unwrap_or(1).max(1);
-        if ![1, channels].contains(&scale.values.len()) {
+        let Some((least, greatest)) = integer_range(kind).filter(|_| onto.check(values.len()).is_ok()) else {
             return Ok(None);
-        }
-        let mut grid = IntegerGrid::empty(kind, least, greatest, None, true);
+        };
+        let mut grid = IntegerGrid::empty(kind, least, greatest, Some(Scale::of(onto)), true);
         for (place, value) in values.iter().enumerate() {
-            let channel = if scale.values.len() > 1 {
-                place / inner % channels
-            } else {
-                0
-            };
-            let zero = scale
-                .zero_points
-                .get(channel)
-                .or(scale.zero_points.first())
-                .copied()
-                .unwrap_or(0);
-            let level = (value / scale.values[channel]).round_ties_even() + zero as f32;
-            grid.add(level.clamp(least as f32, greatest as f32));
+            grid.add(onto.value(*value, place));
         }
-        grid.scale = Some(scale);
         Ok(Some(grid))
-    }
-
-    fn scale(&self, layer: &Layer, places: &Places<'_>) -> Option<Scale> {
-        let name = places.node.input.get(places.scale?)?;
-        let tensor = self.constant(layer, name)?;
-        let values = numbers(tensor).ok()?.to_vec();
-        let zeros = places.zero_point.and_then(|place| places.node.input.get(place));
-        let zeros = zeros.filter(|name| !name.is_empty());
-        let zeros = match zeros {
-            Some(name) => numbers(self.constant(layer, name)?).ok()?.to_vec(),
-            None => Vec::new(),
-        };
-        let rank = i64::try_from(layer.shape.len()).unwrap_or(0);
-        let axis = if places.axis < 0 {
-            places.axis + rank
-        } else {
-            places.axis
-        };
-        (!values.is_empty()).then(|| Scale {
-            name: name.clone(),
-            values,
-            zero_points: zeros.iter().map(|zero| *zero as i32).collect(),
-            axis: usize::try_from(axis).unwrap_or(0),
-        })
     }
 
     /// The scale of the integers `NAME.q` in a file of tensors, as an export has it: `NAME.scale`, one or one for each output
     /// channel, and no zero-point.
     fn scale_beside(&self, layer: &Layer) -> Option<Scale> {
         let name = format!("{}.scale", layer.weight.strip_suffix(".q")?);
-        let values = numbers(self.constant(layer, &name)?).ok()?.to_vec();
+        let values = numbers(constant(self.model.graph.as_ref()?, &name)?).ok()?.to_vec();
         (layer.kind == LayerKind::Tensor && !values.is_empty()).then_some(Scale {
             name,
             values,
             zero_points: Vec::new(),
             axis: 0,
+            block: None,
         })
     }
+}
 
-    /// The node that names scale and zero-point, and which of its inputs they are.
-    fn constants_of<'a>(&'a self, layer: &Layer) -> Option<Places<'a>> {
-        let home = self.home(layer)?;
-        let chain = layer.source.chain.iter().filter_map(|place| home.node.get(*place));
-        let quantizers: Vec<&NodeProto> = chain
-            .filter(|node| ["QuantizeLinear", "DequantizeLinear"].contains(&node.op_type()))
-            .collect();
-        if let Some(node) = quantizers.first() {
-            // Of a pair both hold the same.
-            let zero = node.input.get(2).filter(|name| !name.is_empty());
-            let zero = zero.and_then(|name| self.constant(layer, name));
-            let said = attribute_int(node, "output_dtype").and_then(|kind| i32::try_from(kind).ok());
-            let said = said.filter(|kind| *kind != 0).unwrap_or(data_type::UINT8);
-            return Some(Places {
-                node,
-                scale: Some(1),
-                zero_point: Some(2),
-                axis: attribute_int(node, "axis").unwrap_or(1),
-                quantizes: node.op_type() == "QuantizeLinear",
-                zero_type: zero.map_or(said, TensorProto::data_type),
-            });
+impl Scale {
+    fn of(conversion: &Conversion) -> Self {
+        Self {
+            name: conversion.scale_name().to_owned(),
+            values: conversion.scales().to_vec(),
+            zero_points: conversion.zero_points().iter().map(|zero| *zero as i32).collect(),
+            axis: conversion.axis().unwrap_or(0),
+            block: conversion.block_size(),
         }
-        let node = self.node(layer)?;
-        let own = layer.weight_input;
-        let (scale, zero_point) = scale_slots(node.op_type(), own)?;
-        let axis = i64::try_from(layer.output_axis()).unwrap_or(0);
-        Some(Places {
-            node,
-            scale,
-            zero_point: Some(zero_point),
-            axis,
-            quantizes: false,
-            zero_type: data_type::UINT8,
-        })
-    }
-
-    fn home(&self, layer: &Layer) -> Option<&GraphProto> {
-        graphs::graph_at(self.model.graph.as_ref()?, &layer.source.subgraphs)
-    }
-
-    /// The constant called `name` where the weight of `layer` is kept, else in the main graph.
-    fn constant(&self, layer: &Layer, name: &str) -> Option<&TensorProto> {
-        let main = self.model.graph.as_ref();
-        [self.home(layer), main]
-            .into_iter()
-            .flatten()
-            .find_map(|graph| constant(graph, name))
     }
 }
 
@@ -260,18 +178,6 @@ pub(super) fn scale_slots(operator: &str, own: usize) -> Option<(Option<usize>, 
         "DynamicQuantizeLSTM" => (Some(8), 9),
         _ => return None,
     })
-}
-
-/// Where a node has the scale and the zero-point of a weight.
-struct Places<'a> {
-    node: &'a NodeProto,
-    scale: Option<usize>,
-    zero_point: Option<usize>,
-    axis: i64,
-    /// The node is a `QuantizeLinear`: the weight before it is not on the grid yet.
-    quantizes: bool,
-    /// The element type of its zero-point, which is that of the integers.
-    zero_type: i32,
 }
 
 impl IntegerGrid {
@@ -292,21 +198,6 @@ impl IntegerGrid {
             *count += 1;
         }
     }
-}
-
-/// The least and the greatest integer of an element type; `None` for floats and for integers of more than 16 bits.
-fn levels_of(kind: i32) -> Option<(i32, i32)> {
-    Some(match kind {
-        data_type::INT8 => (-128, 127),
-        data_type::UINT8 => (0, 255),
-        data_type::INT16 => (-32_768, 32_767),
-        data_type::UINT16 => (0, 65_535),
-        data_type::INT4 => (-8, 7),
-        data_type::UINT4 => (0, 15),
-        data_type::INT2 => (-2, 1),
-        data_type::UINT2 => (0, 3),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub enum LayerKind {
     Tensor,
     /// A layer that is quantized already.
     Quantized,
+    /// An operator that holds weights and is looked at only.
+    Other,
 }
 
 impl LayerKind {
@@ -30,7 +32,13 @@ impl LayerKind {
             Self::Lstm => Some(4),
             Self::Gru => Some(3),
             Self::Rnn => Some(1),
-            Self::Conv | Self::ConvTranspose | Self::Gemm | Self::MatMul | Self::Tensor | Self::Quantized => None,
+            Self::Conv
+            | Self::ConvTranspose
+            | Self::Gemm
+            | Self::MatMul
+            | Self::Tensor
+            | Self::Quantized
+            | Self::Other => None,
         }
     }
 

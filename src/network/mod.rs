@@ -39,6 +39,7 @@ pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
 
 use crate::files;
+use crate::onnx;
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, constant_tensor,
     element_count, is_float, numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
@@ -115,6 +116,8 @@ impl Network {
         format: Format,
         mut model: ModelProto,
     ) -> Result<Self, NetworkError> {
+        onnx::inline_functions(&mut model);
+        onnx::fill_sparse_initializers(&mut model);
         check::check(&model)?;
         constants::fold_computed_weights(&mut model);
         let layers = discover::layers(&model, format)?;
@@ -273,7 +276,10 @@ impl Network {
         let layer = self.layer(index)?;
         let tensor = self.tensor(layer)?;
         check_file(layer, tensor)?;
-        let values = numbers(tensor)?;
+        let values = match self.packed(layer) {
+            Some(_) => self.stored_elements(layer, tensor)?.converted().into(),
+            None => numbers(tensor)?,
+        };
         readable(layer, values.len())?;
         Ok(values)
     }
@@ -286,9 +292,18 @@ impl Network {
         let layer = self.layer(index)?;
         let tensor = self.tensor(layer)?;
         check_file(layer, tensor)?;
-        let elements = Elements::of(tensor)?;
+        let elements = self.stored_elements(layer, tensor)?;
         readable(layer, elements.count())?;
         Ok(elements)
+    }
+
+    /// The elements of `tensor`, out of the blocks in which the operator of `layer` packs them.
+    fn stored_elements(&self, layer: &Layer, tensor: &TensorProto) -> Result<Elements, NetworkError> {
+        match self.packed(layer) {
+            None => Ok(Elements::of(tensor)?),
+            Some(Ok(packed)) => Ok(packed.codes(tensor)?),
+            Some(Err(why)) => Err(NetworkError::Graph(format!("layer '{}': {why}", layer.name))),
+        }
     }
 
     /// Whether the files that the network was read from are as they were ([`crate::files`]).

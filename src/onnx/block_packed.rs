@@ -20,8 +20,8 @@ pub struct BlockPacked {
     stored: usize,
     /// The integer that stands for 0 where there is no zero point.
     default_zero: f32,
-    /// Inputs of the node: weight, scales, zero points, listed groups.
-    slots: [usize; 4],
+    /// Inputs of the node: scales, zero points, listed groups.
+    slots: [usize; 3],
 }
 
 /// Whether `node` is one of the operators, whatever its attributes say.
@@ -49,7 +49,21 @@ impl BlockPacked {
         let bits = attribute_int(node, "bits").unwrap_or(4);
         let element_type = packed_type(bits).ok_or_else(|| format!("weights of {bits} bits are not read"))?;
         let size = |name| positive(node, name);
-        let (rows, columns, block_size) = (size("N")?, size("K")?, size("block_size")?);
+        let (rows, columns) = (size("N")?, size("K")?);
+        let in_byte = 8 / usize::try_from(bits).unwrap_or(8);
+        // The last axis of the bytes is a block, too.
+        let from_bytes = || {
+            tensor
+                .dims
+                .get(2)
+                .and_then(|size| usize::try_from(*size).ok()?.checked_mul(in_byte))
+        };
+        let block_size = match attribute_int(node, "block_size") {
+            None => from_bytes()
+                .filter(|size| *size > 0)
+                .ok_or_else(|| "it has no block_size".to_owned())?,
+            Some(_) => size("block_size")?,
+        };
         let stored = columns.div_ceil(block_size).checked_mul(block_size);
         let stored = stored.ok_or_else(|| "its blocks are too large".to_owned())?;
         let packed = Self {
@@ -59,7 +73,7 @@ impl BlockPacked {
             block_size,
             stored,
             default_zero: (1_u32 << (bits - 1)) as f32,
-            slots: [1, 2, 3, 4],
+            slots: [2, 3, 4],
         };
         packed.fits(tensor)
     }
@@ -101,7 +115,7 @@ impl BlockPacked {
             block_size,
             stored,
             default_zero,
-            slots: [0, 2, 3, usize::MAX],
+            slots: [2, 3, usize::MAX],
         };
         packed.fits(tensor)
     }
@@ -123,9 +137,9 @@ impl BlockPacked {
         }
     }
 
-    /// Which input of the node holds the integers.
-    pub fn weight_input(&self) -> usize {
-        self.slots[0]
+    /// Bits of an integer.
+    pub fn bits(&self) -> usize {
+        8 / in_byte(self.element_type)
     }
 
     /// The integers in the order of [`BlockPacked::shape`].
@@ -155,7 +169,7 @@ impl BlockPacked {
                 .ok_or_else(|| format!("its {what} are no constant")),
         };
         let words = |error: OnnxError| error.to_string();
-        let [_, scale, zero, groups] = self.slots;
+        let [scale, zero, groups] = self.slots;
         let tensor = find(scale, "scales")?.ok_or_else(|| "it has no scales".to_owned())?;
         let scales = numbers(tensor).map_err(words)?.to_vec();
         let blocks = self.shape[self.axis].div_ceil(self.block_size);

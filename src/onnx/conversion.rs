@@ -61,7 +61,8 @@ impl Along {
 /// The grid of a step onto it.
 #[derive(Debug, Clone, Copy)]
 enum Onto {
-    Integers(f32, f32),
+    /// Element type, least and greatest.
+    Integers(i32, f32, f32),
     /// The numbers of an 8-bit float.
     Floats(&'static [f32; 256]),
 }
@@ -200,9 +201,12 @@ impl Conversion {
         }
     }
 
-    /// Whether it is a step onto the grid.
-    pub fn is_onto(&self) -> bool {
-        self.onto.is_some()
+    /// The element type of the integers that a step onto the grid makes; `None` for a step off it, and for floats.
+    pub fn integers(&self) -> Option<i32> {
+        match self.onto {
+            Some(Onto::Integers(kind, ..)) => Some(kind),
+            Some(Onto::Floats(_)) | None => None,
+        }
     }
 
     /// Whether there is a scale for each of `count` elements.
@@ -261,7 +265,7 @@ impl Conversion {
         let of = |values: &[f32], default: f32| values.get(place).or(values.first()).copied().unwrap_or(default);
         let (scale, zero) = (of(&self.scale, 0.0), of(&self.zero, self.default_zero));
         match self.onto {
-            Some(Onto::Integers(low, high)) => ((x / scale).round_ties_even() + zero).clamp(low, high),
+            Some(Onto::Integers(_, low, high)) => ((x / scale).round_ties_even() + zero).clamp(low, high),
             Some(Onto::Floats(table)) => table[usize::from(small_floats::nearest(table, x / scale))],
             None => (x - zero) * scale,
         }
@@ -271,7 +275,7 @@ impl Conversion {
 /// The grid of an element type.
 fn grid(kind: i32) -> Result<Onto, String> {
     if let Some((least, greatest)) = integer_range(kind) {
-        return Ok(Onto::Integers(least as f32, greatest as f32));
+        return Ok(Onto::Integers(kind, least as f32, greatest as f32));
     }
     let table = small_floats::table(kind).map(Onto::Floats);
     table.ok_or_else(|| "it is put on a grid of a type that is not followed".to_owned())

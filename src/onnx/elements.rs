@@ -75,7 +75,7 @@ impl Elements {
     }
 
     /// All elements at once, converted in parallel.
-    fn converted(&self) -> Vec<f32> {
+    pub fn converted(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.count];
         values.par_chunks_mut(TASK).enumerate().for_each(|(task, chunk)| {
             let mut scratch = Vec::new();

@@ -11,4 +11,5 @@ mod architecture_sequences;
 mod hostile;
 mod old_operators;
 mod opens;
+mod other_tools;
 mod shared_models;

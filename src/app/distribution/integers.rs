@@ -151,12 +151,15 @@ fn meaning(grid: &IntegerGrid) -> String {
             let low = all.iter().copied().fold(f32::INFINITY, f32::min);
             let high = all.iter().copied().fold(f32::NEG_INFINITY, f32::max);
             format!(
-                "{}: {} scales from {} to {} along axis {} ('{name}'), {zero}",
+                "{}: {} scales from {} to {} {} ('{name}'), {zero}",
                 grid.element_type,
                 all.len(),
                 text::three_digits(f64::from(low)),
                 text::three_digits(f64::from(high)),
-                scale.axis
+                match scale.block {
+                    Some(block) => format!("in blocks of {block} along axis {}", scale.axis),
+                    None => format!("along axis {}", scale.axis),
+                }
             )
         }
     }
@@ -220,6 +223,7 @@ mod tests {
                 values: vec![0.25],
                 zero_points: vec![0],
                 axis: 1,
+                block: None,
             }),
             rounded_when_run: false,
         }

@@ -1,6 +1,7 @@
-//! The operators that only move elements about, carried out on constants of any element type of whole bytes.
+//! The operators that only move elements about, carried out on constants of any element type of whole bytes; arithmetic on
+//! floats is beside.
 
-use super::Budget;
+use super::{Budget, arithmetic};
 use crate::onnx::build::{attribute_int, attribute_ints, raw_tensor};
 use crate::onnx::schema::data_type;
 use crate::onnx::{MOST_AXES, NodeProto, TensorProto, byte_count, element_count, tensor_bytes};
@@ -8,19 +9,20 @@ use bytes::Bytes;
 
 /// Whether [`compute`] knows the operator.
 pub(super) fn is_computable(node: &NodeProto) -> bool {
-    matches!(
-        node.op_type(),
-        "Identity"
-            | "Cast"
-            | "Reshape"
-            | "Flatten"
-            | "Squeeze"
-            | "Unsqueeze"
-            | "Transpose"
-            | "Slice"
-            | "Concat"
-            | "Gather"
-    )
+    arithmetic::is_computable(node.op_type())
+        || matches!(
+            node.op_type(),
+            "Identity"
+                | "Cast"
+                | "Reshape"
+                | "Flatten"
+                | "Squeeze"
+                | "Unsqueeze"
+                | "Transpose"
+                | "Slice"
+                | "Concat"
+                | "Gather"
+        )
 }
 
 /// A constant as elements of whole bytes.
@@ -128,6 +130,9 @@ impl Array {
 /// What `node` makes of constant `inputs`; `None` where it is not known or does not hold together: then the engine says why.
 /// `None` also where it would cost more than what is left of `budget`.
 pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>], budget: &mut Budget) -> Option<TensorProto> {
+    if arithmetic::is_computable(node.op_type()) {
+        return arithmetic::compute(node, inputs, budget);
+    }
     let first = Array::of(inputs.first()?.as_ref()?)?;
     let numbers = |slot: usize| inputs.get(slot).and_then(Option::as_ref).and_then(integers);
     let given = |slot: usize| inputs.get(slot).is_some_and(Option::is_some);
@@ -138,7 +143,7 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>], budget: 
         "Cast" => {
             let to = attribute_int(node, "to")?;
             if to != i64::from(first.element_type) {
-                return None;
+                return arithmetic::cast(inputs.first()?.as_ref()?, to, budget);
             }
             first
         }

@@ -45,7 +45,11 @@ pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Re
     } else {
         Support::Split
     };
-    Ok(Reading { layout, support })
+    Ok(Reading {
+        layout,
+        support,
+        unpacked: None,
+    })
 }
 
 /// `W[I, O/g, k…]`: the input channels come first, those of a group together.
@@ -64,7 +68,11 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
     } else {
         Support::Split
     };
-    Ok(Reading { layout, support })
+    Ok(Reading {
+        layout,
+        support,
+        unpacked: None,
+    })
 }
 
 /// First size, second size, and the product of the kernel's.

@@ -141,5 +141,6 @@ pub(super) fn read_matrix(weight: &Weight<'_>, sizes: &[usize], channel_axis: us
     Ok(Reading {
         layout,
         support: Support::Split,
+        unpacked: None,
     })
 }

@@ -3,6 +3,7 @@
 mod convolution;
 mod matmul;
 mod names;
+mod other;
 mod quantized;
 mod recurrent;
 mod site;

@@ -1,10 +1,11 @@
 //! Operators whose weights are on a grid already, and those that only ONNX Runtime knows: all to look at.
 
 use super::matmul::{Side, read_matrix, read_side};
-use super::site::{NOTHING, Reading, Role, Site};
+use super::site::{Reading, Role, Site, plain_layout};
 use super::weight_source::Weight;
-use super::{convolution, recurrent};
-use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
+use super::{convolution, other, recurrent};
+use crate::network::layer::{Layer, LayerKind};
+use crate::onnx::BlockPacked;
 
 /// The layers of a quantized (or fused) node whose weights are constant.
 pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
@@ -20,7 +21,8 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
         }
         (_, "com.microsoft", "QAttention") => found.extend(matmul(site, 1, usize::MAX)),
         (_, "com.microsoft", "QGemm") => found.extend(gemm(site, 3)),
-        (_, "com.microsoft", "MatMulNBits") => found.extend(packed(site)),
+        (_, "com.microsoft", "MatMulNBits") => found.extend(packed(site, 1, (0, -1))),
+        (_, "com.microsoft", "GatherBlockQuantized") => found.extend(packed(site, 0, (1, -1))),
         (_, "com.microsoft", "DynamicQuantizeLSTM") => lstm(site, found),
         (_, "com.microsoft", "FusedConv") => found.extend(site.weight(1).map(|weight| {
             site.layer(&role(LayerKind::Conv, 1, (0, 1)), weight, |weight, sizes| {
@@ -34,7 +36,7 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
                 Ok(fused(site, &read_matrix(weight, sizes, axis)?))
             })
         })),
-        _ => {}
+        _ => other::layers(site, found),
     }
 }
 
@@ -59,14 +61,16 @@ fn already(site: &Site<'_>, weight: &Weight<'_>, reading: &Reading) -> Reading {
     )
 }
 
-fn fused(site: &Site<'_>, reading: &Reading) -> Reading {
-    Reading {
-        layout: reading.layout,
-        support: Support::View(format!(
-            "{} is known to ONNX Runtime only: open the network as it was before that optimized it",
-            site.node.op_type()
-        )),
-    }
+pub(super) fn fused(site: &Site<'_>, reading: &Reading) -> Reading {
+    Reading::view(reading.layout, known_to_runtime_only(site))
+}
+
+/// Why the weights of an operator of ONNX Runtime are looked at only.
+pub(super) fn known_to_runtime_only(site: &Site<'_>) -> String {
+    format!(
+        "{} is known to ONNX Runtime only: open the network as it was before that optimized it",
+        site.node.op_type()
+    )
 }
 
 fn conv(site: &Site<'_>, index: usize) -> Option<Layer> {
@@ -99,26 +103,20 @@ fn gemm(site: &Site<'_>, index: usize) -> Option<Layer> {
     }))
 }
 
-/// MatMulNBits keeps `W[N, K]` as blocks of packed bytes; its attributes tell the matrix.
-fn packed(site: &Site<'_>) -> Option<Layer> {
-    let role = role(LayerKind::Quantized, 1, (0, -1));
-    let size = |name| usize::try_from(site.int(name, 0)).unwrap_or(0);
-    let (outer, channels) = (size("N"), size("K"));
-    let layout = match outer.checked_mul(channels) {
-        None | Some(0) => NOTHING,
-        Some(_) => Layout {
-            groups: 1,
-            outer,
-            channels,
-            inner: 1,
-            out_axis: OutAxis::Outer,
-        },
-    };
-    let reason = format!(
-        "quantized already: MatMulNBits with {}-bit weights",
-        site.int("bits", 4)
-    );
-    Some(site.layer(&role, site.weight(1)?, |_, _| Ok(Reading::view(layout, reason))))
+/// MatMulNBits and GatherBlockQuantized keep their integers packed in blocks; their attributes tell the matrix.
+fn packed(site: &Site<'_>, index: usize, input: (usize, i64)) -> Option<Layer> {
+    let role = role(LayerKind::Quantized, index, input);
+    Some(site.layer(&role, site.weight(index)?, |weight, _| {
+        let packed = BlockPacked::of(site.node, weight.tensor)
+            .ok_or_else(|| "it is not packed".to_owned())?
+            .map_err(|why| format!("{}: {why}", site.node.op_type()))?;
+        let (op, bits) = (site.node.op_type(), packed.bits());
+        let reason = format!("quantized already: {op} with {bits}-bit weights");
+        Ok(Reading {
+            unpacked: Some(packed.shape.clone()),
+            ..Reading::view(plain_layout(&packed.shape), reason)
+        })
+    }))
 }
 
 /// DynamicQuantizeLSTM has `W[D, I, 4H]` and `R[D, H, 4H]`: turned, compared with LSTM.

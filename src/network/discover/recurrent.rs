@@ -88,5 +88,6 @@ fn read(
     Ok(Reading {
         layout,
         support: Support::Split,
+        unpacked: None,
     })
 }

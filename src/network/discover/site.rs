@@ -16,6 +16,8 @@ pub(super) struct Site<'a> {
 pub(super) struct Reading {
     pub(super) layout: Layout,
     pub(super) support: Support,
+    /// The shape of a weight that is packed in the file, in elements.
+    pub(super) unpacked: Option<Vec<usize>>,
 }
 
 impl Reading {
@@ -23,6 +25,7 @@ impl Reading {
         Self {
             layout,
             support: Support::View(reason.into()),
+            unpacked: None,
         }
     }
 }
@@ -85,7 +88,7 @@ impl Site<'_> {
                 role.kind
             },
             op: self.node.op_type().to_owned(),
-            shape: shape(weight.tensor),
+            shape: reading.unpacked.unwrap_or_else(|| shape(weight.tensor)),
             layout: reading.layout,
             weight_input: role.weight_input,
             input: role

@@ -3,7 +3,8 @@ use crate::network::Format;
 use crate::onnx::build::{
     float_tensor, i8_tensor, i64_tensor, int_attribute, node, raw_tensor, scalar_f32, scalar_i8, scalar_u8, u8_tensor,
 };
-use crate::onnx::{ModelProto, ValueInfoProto};
+use crate::onnx::schema::data_type;
+use crate::onnx::{GraphProto, ModelProto, NodeProto, ValueInfoProto};
 
 fn network(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Network {
     let input = ValueInfoProto {

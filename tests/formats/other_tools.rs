@@ -1,0 +1,5 @@
+//! Files of other tools: element types, quantized networks, the many ways in which graphs hold weights.
+
+mod elements;
+mod onnxruntime;
+mod weights;

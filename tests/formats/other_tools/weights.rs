@@ -1,0 +1,297 @@
+//! Weights in the forms that exporters give them: each is a layer, or listed with its reason.
+
+use crate::common::graph::{self, floats, model, value};
+use rten::Value;
+use rten_tensor::Tensor;
+use rten_tensor::prelude::*;
+use splitscope::inference::Engine;
+use splitscope::network::{Layer, Network, Support};
+use splitscope::onnx::build::{
+    float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, scalar_f32, string_attribute,
+};
+use splitscope::onnx::schema::{FunctionProto, OperatorSetIdProto, SparseTensorProto};
+use splitscope::onnx::{ModelProto, NodeProto, TensorProto, encode};
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Recipe, plan, rewrite};
+
+/// Numbers that go up and down.
+fn wave(count: usize) -> Vec<f32> {
+    (0..count).map(|i| ((i * 37) % 101) as f32 / 50.0 - 1.0).collect()
+}
+
+fn tensor(name: &str, shape: &[usize]) -> TensorProto {
+    float_tensor(name, shape, &wave(shape.iter().product()))
+}
+
+fn runs(model: &ModelProto, shape: &[usize]) -> Vec<f32> {
+    let engine = Engine::load(encode(model).unwrap()).unwrap();
+    let x = Tensor::from_data(shape, wave(shape.iter().product()));
+    let values = engine.run(&[("x", Value::from(x))], &["y"]).unwrap();
+    let y: Tensor<f32> = values.into_iter().next().unwrap().try_into().unwrap();
+    y.to_vec()
+}
+
+fn layer<'a>(network: &'a Network, name: &str) -> &'a Layer {
+    let found = network.layers.iter().find(|layer| layer.name == name);
+    found.unwrap_or_else(|| {
+        panic!(
+            "{name}: {:?}",
+            network.layers.iter().map(|l| &l.name).collect::<Vec<_>>()
+        )
+    })
+}
+
+fn close(ours: &[f32], theirs: &[f32], most: f32) {
+    assert_eq!(ours.len(), theirs.len());
+    let largest = theirs.iter().fold(1e-6_f32, |most, x| most.max(x.abs()));
+    for (a, b) in ours.iter().zip(theirs) {
+        assert!((a - b).abs() <= most * largest, "{a} {b}");
+    }
+}
+
+/// The network opened, `name` a layer that can be split, what it computes unchanged, and a file of 8 bits near it. `plain` is
+/// the same network in a form that the engine runs by itself.
+fn splits(network: &Network, name: &str, plain: &ModelProto, shape: &[usize]) {
+    assert_eq!(layer(network, name).support, Support::Split);
+    let expected = runs(plain, shape);
+    close(&runs(&network.runnable_model(), shape), &expected, 1e-5);
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(8),
+        activation_bits: Bits::Float,
+        ..Recipe::default()
+    };
+    let plan = plan(network, &recipe, None, &Progress::default()).unwrap();
+    assert!(
+        plan.layers
+            .iter()
+            .any(|planned| planned.name == name && planned.quantized().is_some())
+    );
+    close(&runs(&rewrite(network, &plan).unwrap(), shape), &expected, 0.05);
+}
+
+fn of(nodes: Vec<NodeProto>, constants: Vec<TensorProto>, sizes: &[i64]) -> ModelProto {
+    model(17, (nodes, constants), vec![floats("x", sizes)], vec![value("y")])
+}
+
+#[test]
+fn a_convolution_reads_its_kernel_through_a_transpose() {
+    let nodes = vec![
+        node(
+            "Transpose",
+            "",
+            ["hwio"],
+            ["w"],
+            vec![ints_attribute("perm", [3, 2, 0, 1])],
+        ),
+        node(
+            "Conv",
+            "c",
+            ["x", "w"],
+            ["y"],
+            vec![ints_attribute("kernel_shape", [3, 3])],
+        ),
+    ];
+    let model = of(nodes, vec![tensor("hwio", &[3, 3, 4, 5])], &[1, 4, 6, 6]);
+    let network = graph::network(model.clone());
+    assert_eq!(layer(&network, "c").shape, [5, 4, 3, 3]);
+    splits(&network, "c", &model, &[1, 4, 6, 6]);
+}
+
+/// Weight normalization: `g * v / |v|`, the norm over all axes but the first (Salimans and Kingma 2016).
+#[test]
+fn normalized_weights_are_worked_out() {
+    let axes = vec![ints_attribute("axes", [1, 2, 3])];
+    let nodes = vec![
+        node("ReduceL2", "", ["v"], ["n"], axes),
+        node("Div", "", ["v", "n"], ["u"], vec![]),
+        node("Mul", "", ["u", "g"], ["w"], vec![]),
+        node(
+            "Conv",
+            "c",
+            ["x", "w"],
+            ["y"],
+            vec![ints_attribute("kernel_shape", [3, 3])],
+        ),
+    ];
+    let constants = vec![tensor("v", &[6, 4, 3, 3]), tensor("g", &[6, 1, 1, 1])];
+    let model = of(nodes, constants, &[1, 4, 5, 5]);
+    let network = graph::network(model.clone());
+    let (v, g) = (wave(6 * 36), wave(6));
+    let expected: Vec<f32> = v
+        .chunks(36)
+        .zip(&g)
+        .flat_map(|(v, g)| {
+            let norm = v.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
+            v.iter().map(move |x| (f64::from(*g) * f64::from(*x) / norm) as f32)
+        })
+        .collect();
+    close(&network.weights(0).unwrap(), &expected, 1e-6);
+    splits(&network, "c", &model, &[1, 4, 5, 5]);
+}
+
+#[test]
+fn weights_on_a_grid_by_arithmetic_are_worked_out() {
+    let conv = || {
+        node(
+            "Conv",
+            "c",
+            ["x", "w"],
+            ["y"],
+            vec![ints_attribute("kernel_shape", [1, 1])],
+        )
+    };
+    let nodes = vec![
+        node("Div", "", ["v", "s"], ["a"], vec![]),
+        node("Round", "", ["a"], ["r"], vec![]),
+        node("Clip", "", ["r", "low", "high"], ["q"], vec![]),
+        node("Mul", "", ["q", "s"], ["w"], vec![]),
+        conv(),
+    ];
+    let bounds = [scalar_f32("s", 0.25), scalar_f32("low", -3.0), scalar_f32("high", 3.0)];
+    let mut constants = vec![tensor("v", &[4, 3, 1, 1])];
+    constants.extend(bounds);
+    let model = of(nodes, constants, &[1, 3, 2, 2]);
+    let network = graph::network(model.clone());
+    let expected: Vec<f32> = wave(12)
+        .iter()
+        .map(|x| (x / 0.25).round_ties_even().clamp(-3.0, 3.0) * 0.25)
+        .collect();
+    close(&network.weights(0).unwrap(), &expected, 0.0);
+    splits(&network, "c", &model, &[1, 3, 2, 2]);
+
+    let nodes = vec![
+        node("Cast", "", ["q"], ["f"], vec![int_attribute("to", 1)]),
+        node("Mul", "", ["f", "s"], ["w"], vec![]),
+        conv(),
+    ];
+    let q: Vec<i8> = (0..12).map(|i| i * 9 - 50).collect();
+    let model = of(
+        nodes,
+        vec![i8_tensor("q", &[4, 3, 1, 1], &q), scalar_f32("s", 0.5)],
+        &[1, 3, 2, 2],
+    );
+    let network = graph::network(model.clone());
+    let expected: Vec<f32> = q.iter().map(|q| f32::from(*q) * 0.5).collect();
+    close(&network.weights(0).unwrap(), &expected, 0.0);
+    splits(&network, "c", &model, &[1, 3, 2, 2]);
+}
+
+/// A computed kernel without `kernel_shape` tells its size once it is worked out.
+#[test]
+fn a_computed_kernel_tells_its_shape() {
+    let nodes = vec![
+        node("Mul", "", ["v", "two"], ["w"], vec![]),
+        node("Conv", "c", ["x", "w"], ["y"], vec![]),
+    ];
+    let model = of(
+        nodes,
+        vec![tensor("v", &[3, 2, 1, 1]), float_tensor("two", &[1], &[2.0])],
+        &[1, 2, 4, 4],
+    );
+    let network = graph::network(model);
+    let doubled: Vec<f32> = wave(6).iter().map(|x| 2.0 * x).collect();
+    let plain = vec![node(
+        "Conv",
+        "c",
+        ["x", "w"],
+        ["y"],
+        vec![ints_attribute("kernel_shape", [1, 1])],
+    )];
+    let plain = of(plain, vec![float_tensor("w", &[3, 2, 1, 1], &doubled)], &[1, 2, 4, 4]);
+    splits(&network, "c", &plain, &[1, 2, 4, 4]);
+}
+
+#[test]
+fn a_sparse_matrix_is_a_matrix() {
+    let product = || vec![node("MatMul", "m", ["x", "w"], ["y"], vec![])];
+    let mut model = of(product(), vec![], &[2, 8]);
+    let sparse = SparseTensorProto {
+        values: Some(float_tensor("w", &[4], &[1.0, -2.0, 0.5, 3.0])),
+        indices: Some(i64_tensor("i", &[4], &[0, 7, 19, 39])),
+        dims: vec![8, 5],
+    };
+    model.graph.as_mut().unwrap().sparse_initializer = vec![sparse];
+    let mut dense = vec![0.0; 40];
+    (dense[0], dense[7], dense[19], dense[39]) = (1.0, -2.0, 0.5, 3.0);
+    let plain = of(product(), vec![float_tensor("w", &[8, 5], &dense)], &[2, 8]);
+    splits(&graph::network(model), "m", &plain, &[2, 8]);
+}
+
+#[test]
+fn layers_inside_of_functions_are_layers() {
+    let linear = FunctionProto {
+        name: Some("Linear".to_owned()),
+        domain: Some("mine".to_owned()),
+        input: vec!["a".to_owned(), "w".to_owned()],
+        output: vec!["b".to_owned()],
+        node: vec![
+            node("Transpose", "t", ["w"], ["wt"], vec![ints_attribute("perm", [1, 0])]),
+            node("MatMul", "mm", ["a", "wt"], ["b"], vec![]),
+        ],
+        opset_import: vec![OperatorSetIdProto {
+            domain: None,
+            version: Some(17),
+        }],
+        ..FunctionProto::default()
+    };
+    let mut call = node("Linear", "l1", ["x", "w"], ["h"], vec![]);
+    call.domain = Some("mine".to_owned());
+    let mut second = node("Linear", "l2", ["h", "v"], ["y"], vec![]);
+    second.domain = Some("mine".to_owned());
+    let constants = || vec![tensor("w", &[6, 8]), tensor("v", &[3, 6])];
+    let mut model = of(vec![call, second], constants(), &[2, 8]);
+    model.functions = vec![linear];
+    let plain = vec![
+        node("Transpose", "", ["w"], ["wt"], vec![]),
+        node("MatMul", "", ["x", "wt"], ["h"], vec![]),
+        node("Transpose", "", ["v"], ["vt"], vec![]),
+        node("MatMul", "", ["h", "vt"], ["y"], vec![]),
+    ];
+    let network = graph::network(model);
+    let plain = of(plain, constants(), &[2, 8]);
+    splits(&network, "l1/mm", &plain, &[2, 8]);
+    splits(&network, "l2/mm", &plain, &[2, 8]);
+}
+
+#[test]
+fn what_is_no_layer_is_listed_with_its_reason() {
+    let microsoft = |op: &str, name: &str, inputs: &[&str]| {
+        let mut node = node(op, name, inputs.iter().copied(), ["y"], vec![]);
+        node.domain = Some("com.microsoft".to_owned());
+        node
+    };
+    let einsum = vec![string_attribute("equation", "bsd,dhk->bshk")];
+    let mut unknown = node("Projection", "own", ["x", "w"], ["y"], vec![]);
+    unknown.domain = Some("my.company".to_owned());
+    for (node, sizes, words) in [
+        (node("Einsum", "p", ["x", "w"], ["y"], einsum), &[8, 2, 5][..], "Einsum"),
+        (
+            node("DeformConv", "d", ["x", "w", "off"], ["y"], vec![]),
+            &[4, 3, 3, 3],
+            "DeformConv",
+        ),
+        (
+            microsoft("FusedMatMul", "f", &["x", "w"]),
+            &[8, 6],
+            "known to ONNX Runtime only",
+        ),
+        (
+            microsoft("Attention", "a", &["x", "w", "b"]),
+            &[8, 24],
+            "known to ONNX Runtime only",
+        ),
+        (unknown, &[8, 6], "my.company"),
+    ] {
+        let name = node.name().to_owned();
+        let constants = vec![tensor("w", sizes), tensor("b", &[24])];
+        let network = graph::network(of(vec![node], constants, &[1, 3, 8, 8]));
+        assert_eq!(network.layers.len(), 1, "{name}");
+        let layer = layer(&network, &name);
+        assert!(
+            matches!(&layer.support, Support::View(why) if why.contains(words)),
+            "{:?}",
+            layer.support
+        );
+        assert_eq!(network.weights(0).unwrap().len(), sizes.iter().product::<usize>());
+    }
+}
