@@ -11,7 +11,7 @@ mod unsigned;
 mod widen;
 
 use crate::data::Port;
-use crate::onnx::{self, ModelProto};
+use crate::onnx::{self, ModelProto, make_runnable};
 use bytes::Bytes;
 use prost::Message as _;
 use rten::{
@@ -257,12 +257,10 @@ fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
     let mut bytes = bytes.clone();
     let depth = match ModelProto::decode(bytes.clone()) {
         Ok(mut model) if model.graph.is_some() => {
-            let widened = widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-            let decoded = onnx::decode_for_engine(&mut model);
-            if decoded {
-                onnx::spell_out_defaults(&mut model);
-            }
-            if (optimize && make_unsigned(&mut model)) || widened || decoded {
+            let mut changed = onnx::decode_for_engine(&mut model);
+            changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
+            changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
+            if (optimize && make_unsigned(&mut model)) || changed {
                 bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
             }
             depth(&model)?

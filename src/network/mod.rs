@@ -42,7 +42,7 @@ use crate::files;
 use crate::onnx;
 use crate::onnx::{
     Elements, FloatData, FloatSource as _, ModelProto, NodeProto, OnnxError, TensorProto, constant_tensor,
-    element_count, is_float, numbers, remove_unread_initializers, rewrite_lacking, spell_out_defaults,
+    element_count, is_float, numbers, remove_unread_initializers,
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -177,13 +177,10 @@ impl Network {
         Ok(network)
     }
 
-    /// The model for the engine: optional attributes that it demands are spelled out ([`spell_out_defaults`]), operators
-    /// that it lacks are written with others ([`rewrite_lacking`]), and tensors that served training only are left out
-    /// ([`Network::leave_out_unread`]).
+    /// The model for the engine: tensors that served training only are left out ([`Network::leave_out_unread`]). What the
+    /// engine needs otherwise is done when it loads a model ([`crate::onnx::make_runnable`]).
     pub fn runnable_model(&self) -> ModelProto {
         let mut model = (*self.model).clone();
-        rewrite_lacking(&mut model);
-        spell_out_defaults(&mut model);
         self.leave_out_unread(&mut model);
         model
     }

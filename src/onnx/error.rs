@@ -31,4 +31,7 @@ pub enum OnnxError {
     /// The operators cannot be brought to a newer operator set; the text names node, operator and reason.
     #[error("{0}")]
     Upgrade(String),
+    /// The built-in engine would not compute what the model says; the text names node, operator and reason.
+    #[error("{0}")]
+    Unrunnable(String),
 }

@@ -1,6 +1,6 @@
 //! The names in use in a model, and new ones beside them.
 
-use super::{GraphProto, ModelProto};
+use super::{GraphProto, ModelProto, NodeProto};
 use std::collections::HashSet;
 
 /// Every name of a value or node, in all graphs: a new one must neither collide nor shadow.
@@ -44,6 +44,14 @@ impl Names {
             number += 1;
         }
         name
+    }
+}
+
+/// The name of a node; if it has none, that of its first output.
+pub(crate) fn label(node: &NodeProto) -> &str {
+    match node.name() {
+        "" => node.output.first().map(String::as_str).unwrap_or_default(),
+        name => name,
     }
 }
 

@@ -167,6 +167,30 @@ pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
     Ok(values.into())
 }
 
+/// The elements of an INT64 or INT32 tensor.
+///
+/// # Errors
+/// [`OnnxError::Tensor`] for another element type, or when element count and data do not fit.
+pub(super) fn integer_values(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
+    let bytes = tensor_bytes(tensor)?;
+    match tensor.data_type() {
+        data_type::INT64 => Ok(bytes
+            .as_chunks::<8>()
+            .0
+            .iter()
+            .map(|b| i64::from_le_bytes(*b))
+            .collect()),
+        data_type::INT32 => {
+            let elements = bytes.as_chunks::<4>().0.iter();
+            Ok(elements.map(|b| i64::from(i32::from_le_bytes(*b))).collect())
+        }
+        other => {
+            let kind = data_type_name(other);
+            Err(fault(tensor, format!("its elements are {kind}, not indices")))
+        }
+    }
+}
+
 /// The name of an element type as ONNX spells it; of blocks, as GGUF does.
 pub fn data_type_name(element_type: i32) -> &'static str {
     #[rustfmt::skip]

@@ -12,15 +12,14 @@
 //! (negative indices count from the end; engines did so before), `Erf` 13 (integers, which nobody had, went away), `Constant`,
 //! `Loop`, `If`, `Scan` 11. The other `Reduce*` keep their `axes` until 18.
 
-mod facts;
 mod resize;
 mod rules;
 mod softmax;
 
 use super::build::{is_standard_domain, opset_version};
-use super::names::Names;
+use super::facts::Facts;
+use super::names::{Names, label};
 use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
-use facts::Facts;
 
 /// The version of the standard operator set that all rules lead to.
 pub const UPGRADED_OPSET: i64 = 13;
@@ -212,14 +211,6 @@ fn rule_of(node: &NodeProto, from: i64) -> Option<Rule> {
 
 fn standard_node(graph: &GraphProto) -> Option<&NodeProto> {
     graph.node.iter().find(|node| is_standard_domain(node.domain()))
-}
-
-/// The name of a node; if it has none, that of its first output.
-fn label(node: &NodeProto) -> &str {
-    match node.name() {
-        "" => node.output.first().map(String::as_str).unwrap_or_default(),
-        name => name,
-    }
 }
 
 fn refusal(label: &str, operator: &str, from: i64, reason: &str) -> OnnxError {

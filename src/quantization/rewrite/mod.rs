@@ -22,7 +22,7 @@ use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{
     attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
 };
-use crate::onnx::{AttributeProto, GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, rewrite_lacking, upgrade};
+use crate::onnx::{AttributeProto, GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::{element_type, repeat_chain, replace_input, set_bias};
 use input::{Input, Site};
 use std::collections::HashSet;
@@ -115,8 +115,6 @@ fn carry_out(
     model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
     upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
-    // Also in the export: what is previewed is what is exported.
-    rewrite_lacking(&mut model);
     Ok(model)
 }
 

@@ -3,9 +3,11 @@
 //! rten 0.27 learns the number of spatial axes from `kernel_shape` and takes pools without `strides` for zero-dimensional; for
 //! ONNX all of `kernel_shape` (of a convolution), `strides`, `dilations`, `pads` and `group` are optional.
 
-use super::build::is_standard_domain;
-use super::build::{attribute, attribute_ints, attribute_string, attribute_tensor, int_attribute, ints_attribute};
-use super::{GraphProto, ModelProto, NodeProto};
+use super::super::build::is_standard_domain;
+use super::super::build::{
+    attribute, attribute_ints, attribute_string, attribute_tensor, int_attribute, ints_attribute,
+};
+use super::super::{GraphProto, ModelProto, NodeProto};
 use std::collections::HashMap;
 
 /// Nodes between a weight and its convolution that are followed; the bound ends circles.
@@ -16,14 +18,15 @@ type Shapes = HashMap<String, Vec<i64>>;
 
 /// Gives every Conv, ConvTranspose, ConvInteger, MaxPool and AveragePool, in subgraphs too, the attributes that it leaves at
 /// their defaults. What the model computes stays the same. A convolution without `kernel_shape` gets it when its weight is a
-/// constant; a node of which nothing tells the number of axes stays as it is.
-pub fn spell_out_defaults(model: &mut ModelProto) {
-    if let Some(graph) = &mut model.graph {
-        in_graph(graph, &Shapes::new());
-    }
+/// constant; a node of which nothing tells the number of axes stays as it is. Tells whether anything changed.
+pub fn spell_out_defaults(model: &mut ModelProto) -> bool {
+    model
+        .graph
+        .as_mut()
+        .is_some_and(|graph| in_graph(graph, &Shapes::new()))
 }
 
-fn in_graph(graph: &mut GraphProto, outer: &Shapes) {
+fn in_graph(graph: &mut GraphProto, outer: &Shapes) -> bool {
     let mut shapes = outer.clone();
     for tensor in &graph.initializer {
         shapes.insert(tensor.name().to_owned(), tensor.dims.clone());
@@ -35,12 +38,18 @@ fn in_graph(graph: &mut GraphProto, outer: &Shapes) {
         }
     }
     let sources = sources(graph);
+    let mut changed = false;
     for node in &mut graph.node {
         if is_standard_domain(node.domain()) {
+            let before = node.attribute.len();
             spell_out(node, &sources, &shapes);
+            changed |= node.attribute.len() != before;
         }
-        node.subgraphs_mut().for_each(|body| in_graph(body, &shapes));
+        for body in node.subgraphs_mut() {
+            changed |= in_graph(body, &shapes);
+        }
     }
+    changed
 }
 
 /// What nodes that keep a tensor's shape read, by what they make.

@@ -1,8 +1,8 @@
 //! What is known of the values of a graph before it is changed: element types, shapes, constants, who is read.
 
-use super::super::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
-use super::super::schema::{data_type, tensor_shape_proto, type_proto};
-use super::super::{GraphProto, NodeProto, TensorProto, ValueInfoProto, each_read, element_count};
+use super::build::{attribute_int, attribute_ints, attribute_tensor, is_standard_domain};
+use super::schema::{data_type, tensor_shape_proto, type_proto};
+use super::{GraphProto, NodeProto, TensorProto, ValueInfoProto, each_read, element_count};
 use std::collections::{HashMap, HashSet};
 
 /// Sizes of the axes, `None` where one is free.

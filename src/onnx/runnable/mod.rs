@@ -1,0 +1,121 @@
+//! A model made ready for the built-in engine (rten 0.27), so that the numbers are those of ONNX.
+//!
+//! The engine differs from ONNX in places, and lacks operators. [`table::OPERATORS`] says of each operator whether the engine computes
+//! it rightly, how it is rewritten with others that the engine computes rightly, or that it is refused; what is not in the table
+//! is refused too. Every model passes through [`make_runnable`] when the engine loads it, so that no number of another network
+//! can be shown. A file that is written is not touched by this.
+
+mod arg_max;
+mod cast;
+mod defaults;
+mod elementwise;
+mod integer;
+mod lrn;
+mod pads;
+mod quantize;
+mod recurrent;
+mod resize;
+mod site;
+mod table;
+mod wide;
+
+pub use defaults::spell_out_defaults;
+
+use super::build::{is_standard_domain, opset_version};
+use super::facts::Facts;
+use super::names::Names;
+use super::upgrade::{UPGRADED_OPSET, upgrade};
+use super::{GraphProto, ModelProto, NodeProto, OnnxError, label};
+use site::{Outcome, Site};
+use table::Treatment;
+use wide::Wide;
+
+/// Brings `model` to at least operator set 13, and rewrites what the built-in engine would compute otherwise than ONNX says.
+/// Values keep their names. Tells whether anything changed.
+///
+/// # Errors
+/// [`OnnxError::Unrunnable`] or [`OnnxError::Upgrade`] naming node, operator and reason; the model is then half rewritten.
+pub fn make_runnable(model: &mut ModelProto) -> Result<bool, OnnxError> {
+    let mut changed = opset_version(model).is_some_and(|version| version < UPGRADED_OPSET);
+    upgrade(model, UPGRADED_OPSET)?;
+    changed |= spell_out_defaults(model);
+    let mut names = Names::of(model);
+    if let Some(graph) = &mut model.graph {
+        changed |= in_graph(graph, None, None, &mut names)?;
+    }
+    Ok(changed)
+}
+
+fn in_graph(
+    graph: &mut GraphProto,
+    outer: Option<&Facts<'_>>,
+    outer_wide: Option<&Wide>,
+    names: &mut Names,
+) -> Result<bool, OnnxError> {
+    let facts = Facts::of(graph, outer);
+    let mut wide = Wide::of(graph, outer_wide);
+    let mut changed = false;
+    let old = std::mem::take(&mut graph.node);
+    graph.node.reserve(old.len());
+    for mut node in old {
+        for body in node.subgraphs_mut() {
+            changed |= in_graph(body, Some(&facts), Some(&wide), names)?;
+        }
+        wide.follow(&node).map_err(|reason| unrunnable(&node, &reason))?;
+        changed |= add(graph, node, &facts, names, None)?;
+    }
+    Ok(changed)
+}
+
+/// Adds a node to the graph, or what stands in its place. What a rule adds is treated as well, but for the operator that the
+/// rule is for. Tells whether it was rewritten.
+fn add(
+    graph: &mut GraphProto,
+    node: NodeProto,
+    facts: &Facts<'_>,
+    names: &mut Names,
+    treated: Option<&str>,
+) -> Result<bool, OnnxError> {
+    if treated == Some(node.op_type()) {
+        graph.node.push(node);
+        return Ok(false);
+    }
+    let mut site = Site::new(&node, facts, names);
+    match treat(&mut site) {
+        Ok(Outcome::Kept) => {
+            graph.node.push(node);
+            Ok(false)
+        }
+        Ok(Outcome::Replaced) => {
+            let Site { added, nodes, .. } = site;
+            graph.initializer.extend(added);
+            for part in nodes {
+                add(graph, part, facts, names, Some(treated.unwrap_or(node.op_type())))?;
+            }
+            Ok(true)
+        }
+        Err(reason) => Err(unrunnable(&node, &reason)),
+    }
+}
+
+/// Does with a node what the table says.
+fn treat(site: &mut Site<'_>) -> site::Ruled {
+    let node = site.node();
+    let Some(operator) = table::find(node.domain(), node.op_type()) else {
+        return Err("the built-in engine does not have the operator".to_owned());
+    };
+    match operator.treatment {
+        Treatment::Right => Ok(Outcome::Kept),
+        Treatment::Rewritten(rule) => rule(site),
+        Treatment::Refused => Err(format!("the built-in engine cannot compute it: {}", operator.text)),
+    }
+}
+
+fn unrunnable(node: &NodeProto, reason: &str) -> OnnxError {
+    let domain = match node.domain() {
+        domain if is_standard_domain(domain) => String::new(),
+        domain => format!("{domain}."),
+    };
+    let (label, operator) = (label(node), node.op_type());
+    OnnxError::Unrunnable(format!("node '{label}' ({domain}{operator}): {reason}"))
+}

@@ -1,0 +1,359 @@
+//! What becomes of each operator on the way into the built-in engine.
+
+use super::super::build::is_standard_domain;
+use super::site::{Ruled, Site};
+use super::{arg_max, cast, elementwise, integer, lrn, pads, quantize, recurrent, resize};
+
+/// Rewrites a node, or says why it cannot be computed.
+pub(super) type Rule = fn(&mut Site<'_>) -> Ruled;
+
+/// What becomes of an operator.
+#[derive(Clone, Copy)]
+pub(super) enum Treatment {
+    /// The engine computes what ONNX says.
+    Right,
+    /// It does after the rule.
+    Rewritten(Rule),
+    /// Nothing computes it.
+    Refused,
+}
+
+/// An operator and what becomes of it.
+pub(super) struct Operator {
+    pub(super) domain: &'static str,
+    pub(super) name: &'static str,
+    pub(super) treatment: Treatment,
+    /// How it is rewritten, what is refused, why: for the page and for who is refused.
+    pub(super) text: &'static str,
+}
+
+const fn right(name: &'static str, text: &'static str) -> Operator {
+    Operator {
+        domain: "",
+        name,
+        treatment: Treatment::Right,
+        text,
+    }
+}
+
+const fn rewritten(name: &'static str, rule: Rule, text: &'static str) -> Operator {
+    Operator {
+        domain: "",
+        name,
+        treatment: Treatment::Rewritten(rule),
+        text,
+    }
+}
+
+const fn refused(name: &'static str, text: &'static str) -> Operator {
+    Operator {
+        domain: "",
+        name,
+        treatment: Treatment::Refused,
+        text,
+    }
+}
+
+const fn microsoft(name: &'static str, text: &'static str) -> Operator {
+    Operator {
+        domain: "com.microsoft",
+        name,
+        treatment: Treatment::Right,
+        text,
+    }
+}
+
+/// All operators that are known, in the order of their names.
+pub(super) const OPERATORS: &[Operator] = &[
+    right("Abs", ""),
+    right("Acos", ""),
+    right("Acosh", ""),
+    right("Add", ""),
+    right("And", ""),
+    rewritten(
+        "ArgMax",
+        arg_max::first_of_equals,
+        "the last of the values reversed, so that of equal ones the first is taken",
+    ),
+    rewritten(
+        "ArgMin",
+        arg_max::first_of_equals,
+        "the last of the values reversed, so that of equal ones the first is taken",
+    ),
+    right("Asin", ""),
+    right("Asinh", ""),
+    right("Atan", ""),
+    right("Atanh", ""),
+    right("Attention", ""),
+    rewritten(
+        "AveragePool",
+        pads::pool,
+        "SAME_LOWER by pads, or by a Pad computed from the sizes; refused with dilations",
+    ),
+    right("BatchNormalization", "refused in training mode"),
+    right("BitCast", ""),
+    rewritten(
+        "Cast",
+        cast::cast,
+        "to BOOL by a comparison with 0; to FLOAT16 and BFLOAT16 by rounding, after which floats stand for them; refused to types that the engine has none for",
+    ),
+    rewritten(
+        "CastLike",
+        cast::cast_like,
+        "as Cast; refused where the type is not known",
+    ),
+    right("Ceil", ""),
+    right("Clip", ""),
+    right("Concat", ""),
+    right("ConcatFromSequence", ""),
+    right("Constant", ""),
+    right("ConstantOfShape", ""),
+    rewritten(
+        "Conv",
+        pads::convolution,
+        "SAME_LOWER by pads, or by a Pad computed from the sizes",
+    ),
+    rewritten(
+        "ConvInteger",
+        integer::convolution,
+        "decoded, and multiplied as floats in as many digits as make every sum exact; refused where the shape of the weights is not known",
+    ),
+    rewritten(
+        "ConvTranspose",
+        pads::transposed,
+        "SAME_LOWER and output_shape by pads; refused where output_shape needs sizes that are not known",
+    ),
+    right("Cos", ""),
+    right("Cosh", ""),
+    right("CumSum", ""),
+    refused("DFT", "the engine is built without Fourier transforms"),
+    right("DepthToSpace", ""),
+    right(
+        "DequantizeLinear",
+        "refused in blocks and of types other than INT8, UINT8 and INT32",
+    ),
+    right(
+        "Div",
+        "by a single number: multiplied by its reciprocal, so that the last bit may differ",
+    ),
+    rewritten("Dropout", elementwise::dropout, "refused in training mode"),
+    rewritten(
+        "DynamicQuantizeLinear",
+        quantize::dynamic,
+        "by its definition, with a true division",
+    ),
+    right("Einsum", ""),
+    right("Elu", ""),
+    right("Equal", ""),
+    right("Erf", ""),
+    right("Exp", ""),
+    right("Expand", ""),
+    right("EyeLike", ""),
+    right("Flatten", ""),
+    right("Floor", ""),
+    rewritten(
+        "GRU",
+        recurrent::recurrent,
+        "sequence_lens by masks and reversed sequences, layout by transposes; refused with linear_before_reset = 0, clip and other activations",
+    ),
+    right("Gather", ""),
+    right("GatherElements", ""),
+    right("GatherND", ""),
+    right("Gelu", ""),
+    right("Gemm", ""),
+    right("GlobalAveragePool", ""),
+    right("GlobalMaxPool", ""),
+    right("Greater", ""),
+    right("GreaterOrEqual", ""),
+    right("GridSample", "refused but for linear interpolation between zeros"),
+    right("HardSigmoid", ""),
+    right("HardSwish", ""),
+    right("Identity", ""),
+    right("If", ""),
+    right("InstanceNormalization", ""),
+    right("IsInf", "refused where one sign only is asked for"),
+    right("IsNaN", ""),
+    rewritten("LRN", lrn::lrn, "by a pool along the channels"),
+    rewritten(
+        "LSTM",
+        recurrent::recurrent,
+        "sequence_lens by masks and reversed sequences, layout by transposes; refused with peepholes, clip, input_forget and other activations",
+    ),
+    right(
+        "LayerNormalization",
+        "where the variance is lost in the rounding of the mean, as far from the exact value as onnxruntime, but elsewhere; refused with the outputs Mean and InvStdDev",
+    ),
+    right("LeakyRelu", ""),
+    right("Less", ""),
+    right("LessOrEqual", ""),
+    right("Log", ""),
+    right("LogSoftmax", ""),
+    right("Loop", ""),
+    right("LpNormalization", ""),
+    right("MatMul", ""),
+    right("MatMulInteger", ""),
+    right("Max", ""),
+    rewritten(
+        "MaxPool",
+        pads::pool,
+        "SAME_LOWER by pads, or by a Pad computed from the sizes; refused with dilations and with Indices",
+    ),
+    right("Mean", ""),
+    right("Min", ""),
+    right("Mod", ""),
+    right("Mul", ""),
+    right("Multinomial", "other random numbers than those of onnxruntime"),
+    right("Neg", ""),
+    refused("NonMaxSuppression", "the engine does not keep classes apart"),
+    right("NonZero", ""),
+    right("Not", ""),
+    right("OneHot", ""),
+    right("Or", ""),
+    right("PRelu", ""),
+    right(
+        "Pad",
+        "refused with axes, and along more than the last two axes but for a constant",
+    ),
+    right("Pow", ""),
+    rewritten(
+        "QuantizeLinear",
+        quantize::quantize,
+        "divided by the scale, where the engine multiplies by its reciprocal; refused in blocks and to types other than INT8 and UINT8",
+    ),
+    right("RMSNormalization", ""),
+    right("RandomNormal", "other random numbers than those of onnxruntime"),
+    right("RandomNormalLike", "other random numbers than those of onnxruntime"),
+    right("RandomUniform", "other random numbers than those of onnxruntime"),
+    right("RandomUniformLike", "other random numbers than those of onnxruntime"),
+    right("Range", ""),
+    right("Reciprocal", ""),
+    right("ReduceL1", ""),
+    right("ReduceL2", ""),
+    right("ReduceLogSum", ""),
+    right("ReduceLogSumExp", ""),
+    right("ReduceMax", ""),
+    right("ReduceMean", ""),
+    right("ReduceMin", ""),
+    right("ReduceProd", ""),
+    right("ReduceSum", ""),
+    right("ReduceSumSquare", ""),
+    right("Relu", ""),
+    right("Reshape", ""),
+    rewritten(
+        "Resize",
+        resize::resize,
+        "cubic, half_pixel_symmetric and tf_half_pixel_for_nn by weighted sums of gathered elements; refused with antialias, axes, a kept aspect ratio and tf_crop_and_resize",
+    ),
+    right("ReverseSequence", ""),
+    right("RotaryEmbedding", ""),
+    right("Round", ""),
+    refused("STFT", "the engine is built without Fourier transforms"),
+    right("ScatterElements", ""),
+    right("ScatterND", ""),
+    right("SequenceAt", ""),
+    right("SequenceConstruct", ""),
+    right("SequenceEmpty", ""),
+    right("SequenceErase", ""),
+    right("SequenceInsert", ""),
+    right("SequenceLength", ""),
+    right("Shape", ""),
+    right("Sigmoid", ""),
+    rewritten("Sign", elementwise::sign, "0 where the value is 0; the engine says 1"),
+    right("SimplifiedLayerNormalization", ""),
+    right("Sin", ""),
+    right("Sinh", ""),
+    right("Size", ""),
+    right("Slice", ""),
+    right("Softmax", ""),
+    rewritten(
+        "Softplus",
+        elementwise::softplus,
+        "max(x, 0) + softplus(-abs(x)), which does not overflow",
+    ),
+    right("Softsign", ""),
+    right("Split", ""),
+    right("SplitToSequence", ""),
+    right("Sqrt", ""),
+    right("Squeeze", ""),
+    right("Sub", ""),
+    right("Sum", ""),
+    right("Swish", ""),
+    right("Tan", ""),
+    right("Tanh", ""),
+    right("Tile", ""),
+    right("TopK", ""),
+    right("Transpose", ""),
+    right("Trilu", ""),
+    right("Unsqueeze", ""),
+    right("Upsample", "only as Resize, which it becomes in operator set 13"),
+    right("Where", ""),
+    right("Xor", ""),
+    microsoft("BiasGelu", ""),
+    microsoft("DynamicQuantizeLSTM", ""),
+    microsoft("FastGelu", ""),
+    microsoft("Gelu", ""),
+    microsoft("GroupQueryAttention", ""),
+    microsoft("MatMulNBits", ""),
+    microsoft("MultiHeadAttention", ""),
+    microsoft("QuickGelu", ""),
+    microsoft("SkipLayerNormalization", ""),
+    microsoft("SkipSimplifiedLayerNormalization", ""),
+    microsoft("RotaryEmbedding", ""),
+];
+
+/// The table as the page prints it.
+#[cfg(test)]
+fn page() -> String {
+    let row = |operator: &Operator| {
+        let domain = match operator.domain {
+            "" => String::new(),
+            domain => format!("{domain}."),
+        };
+        let computed = match operator.treatment {
+            Treatment::Right => "as it is",
+            Treatment::Rewritten(_) => "rewritten",
+            Treatment::Refused => "refused",
+        };
+        format!("| {domain}{} | {computed} | {} |\n", operator.name, operator.text)
+    };
+    let head = "| Operator | Computed | |\n|---|---|---|\n".to_owned();
+    OPERATORS.iter().map(row).fold(head, |page, row| page + &row)
+}
+
+/// The row of an operator.
+pub(super) fn find(domain: &str, name: &str) -> Option<&'static Operator> {
+    let same = |row: &&Operator| {
+        row.name == name && (row.domain == domain || row.domain.is_empty() && is_standard_domain(domain))
+    };
+    OPERATORS.iter().find(same)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn each_operator_has_one_row() {
+        let mut seen = HashSet::new();
+        for operator in OPERATORS {
+            assert!(seen.insert((operator.domain, operator.name)), "{} twice", operator.name);
+            let explained = !operator.text.is_empty();
+            assert!(
+                explained || matches!(operator.treatment, Treatment::Right),
+                "{}",
+                operator.name
+            );
+        }
+        assert!(find("", "Conv").is_some() && find("ai.onnx", "Conv").is_some());
+        assert!(find("com.microsoft", "Conv").is_none() && find("", "QuickGelu").is_none());
+    }
+
+    #[test]
+    fn the_page_of_the_engine_prints_the_table() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/engine.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let (table, missing) = (page(), "docs/engine.md does not print this table");
+        assert!(text.contains(&table), "{missing}:\n{table}");
+    }
+}
