@@ -56,7 +56,7 @@ pub use launch::run;
 use crate::inference::DataOptions;
 use crate::jobs::Waker;
 use crate::quantization::{LayerRecipe, Recipe};
-use crate::session::{Action, Last, Level, Memory, Message, OpenNetwork, Saved, Session};
+use crate::session::{Action, Event, Last, Memory, Message, OpenNetwork, Saved, Session};
 use command::Command;
 use dialogs::Dialogs;
 use egui::{CentralPanel, Panel, Ui};
@@ -245,7 +245,7 @@ impl eframe::App for App {
         self.dialogs.ui(&ctx, &mut out);
         self.palette.ui(&ctx, &self.session, &mut out);
         // That a network was opened shows everywhere.
-        let quiet = |message: &Message| message.level == Level::Info && message.text.starts_with("Opened ");
+        let quiet = |message: &Message| message.event == Event::Opened;
         self.corner.ui(&ctx, &self.session, quiet);
         dialogs::dropped_files(&ctx, &mut out);
         let asked = !out.actions.is_empty();

@@ -67,7 +67,7 @@ pub(super) fn messages_window(ctx: &egui::Context, session: &Session, open: &mut
                     let all: Vec<&str> = session
                         .messages()
                         .iter()
-                        .map(|message| message.details.as_str())
+                        .map(|message| message.detail.as_str())
                         .collect();
                     ui.ctx().copy_text(all.join("\n\n"));
                 }
@@ -93,7 +93,7 @@ fn copy_button(ui: &mut Ui, message: &Message) {
         .on_hover_text("Copy the message with its details.")
         .clicked()
     {
-        ui.ctx().copy_text(message.details.clone());
+        ui.ctx().copy_text(message.detail.clone());
     }
 }
 

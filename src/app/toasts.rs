@@ -95,13 +95,10 @@ fn wrapped(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::Event;
 
     fn message(text: &str) -> Message {
-        Message {
-            level: Level::Info,
-            text: text.to_owned(),
-            details: String::new(),
-        }
+        Message::new(Level::Info, Event::Note, text)
     }
 
     #[test]

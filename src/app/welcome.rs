@@ -31,7 +31,7 @@ pub(super) fn welcome_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
                 .small_button("Copy")
                 .on_hover_text("Copy the message with its details.");
             if copy.clicked() {
-                ui.ctx().copy_text(fault.details.clone());
+                ui.ctx().copy_text(fault.detail.clone());
             }
             ui.add_space(8.0);
         }

@@ -1,13 +1,16 @@
 //! Carries out what a person asks for.
 
+use super::choosing::Chosen;
 use super::history::History;
-use super::messages::Level;
+use super::messages::{Event, Level, Message};
+use super::on_request::{Oracle, Sensitivity, SplitAlone};
 use super::open::OpenNetwork;
 use super::snapshots::Side;
 use super::{Action, Session, work};
 use crate::inference::DataOptions;
 use crate::jobs;
 use crate::quantization::Recipe;
+use std::path::PathBuf;
 
 impl Session {
     /// Carries out what a person asks for; whatever takes time goes on a job.
@@ -45,12 +48,13 @@ impl Session {
             }
             Action::ShowActivations => self.with_open(|open| open.wants_activations = true),
             Action::Watch(watched) => self.watched = watched,
-            Action::MeasureSensitivity => self.ask(|open| open.sensitivity_asked = true),
-            Action::CheckSplit => self.ask(|open| open.split_only.ask()),
-            Action::MeasureOracle => self.ask(|open| open.oracle.ask()),
+            Action::MeasureSensitivity => self.ask(|open| open.slots.of_mut::<Sensitivity>().ask()),
+            Action::CheckSplit => self.ask(|open| open.slots.of_mut::<SplitAlone>().ask()),
+            Action::MeasureOracle => self.ask(|open| open.slots.of_mut::<Oracle>().ask()),
             Action::StartAuto(options) => self.ask(|open| {
                 let recipe = open.recipe().clone();
-                open.auto.ask(options, recipe);
+                open.auto_wanted = Some((options, recipe));
+                open.slots.of_mut::<Chosen>().ask();
             }),
             Action::StartSweep(grid) => self.ask_for_sweep(&grid),
             Action::SaveSweep(path) => self.save_sweep(path),
@@ -65,7 +69,7 @@ impl Session {
                     open.history.edit(recipe, false);
                 }
             }),
-            Action::Continue(prompt) => self.with_open(|open| open.continuation.prompt = Some(prompt)),
+            Action::Continue(prompt) => self.with_open(|open| open.prompt = Some(prompt)),
             Action::CarryRecipe => self.carry_recipe(),
             Action::TryPicture(path) => self.try_picture(path),
             Action::ForgetPicture(path) => self.with_open(|open| open.trials.remove(&path)),
@@ -83,13 +87,20 @@ impl Session {
             Action::CompareWith(path) => self.compare_with(path),
             Action::Export { kind, path } => self.start_export(kind, path),
             Action::Cancel(id) => self.jobs.cancel(id),
-            Action::Retry => self.with_open(OpenNetwork::forgive),
-            Action::Report(text) => self.messages.push(Level::Error, text.clone(), text),
-            Action::Note(text) => self.messages.push(Level::Info, text.clone(), text),
+            Action::Retry => self.with_open(OpenNetwork::retry),
+            Action::Report(text) => self.messages.refuse(text),
+            Action::Note(text) => self.messages.note(text),
+            Action::Wrote(path) => self.wrote(path),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }
         self.advance();
+    }
+
+    /// A file was written.
+    pub(super) fn wrote(&mut self, path: PathBuf) {
+        let text = format!("Wrote {}", path.display());
+        self.messages.push(Message::new(Level::Info, Event::Wrote(path), text));
     }
 
     fn with_open(&mut self, change: impl FnOnce(&mut OpenNetwork)) {
@@ -102,7 +113,7 @@ impl Session {
         self.with_open(|open| change(&mut open.history));
     }
 
-    fn try_picture(&mut self, path: std::path::PathBuf) {
+    fn try_picture(&mut self, path: PathBuf) {
         let why = self
             .open
             .as_ref()
@@ -111,11 +122,11 @@ impl Session {
             Some(None) => self.with_open(|open| open.trials.ask(path)),
             Some(Some(why)) => {
                 let text = format!("{}: the network can't be run: {why}", path.display());
-                self.messages.push(Level::Error, text.clone(), text);
+                self.messages.refuse(text);
             }
             None => {
                 let text = "Nothing is open: open a model first, then drop pictures on it";
-                self.messages.push(Level::Warning, text, text);
+                self.messages.warn(text);
             }
         }
     }
@@ -124,7 +135,7 @@ impl Session {
         // It does not equal itself: no result would ever be the one for it, and all would be computed again and again.
         if recipe != recipe.clone() {
             let text = "A setting that is not a number (NaN) was not taken";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         }
         self.with_history(|history| history.edit(recipe, gesture));

@@ -122,6 +122,8 @@ pub enum Action {
     Report(String),
     /// Something that was done outside of the session, likewise.
     Note(String),
+    /// A file that was written outside of the session, likewise.
+    Wrote(PathBuf),
     /// Empties the list of messages.
     ClearMessages,
     /// Forgets the recently opened files.

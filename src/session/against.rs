@@ -1,8 +1,8 @@
 //! A second network beside the open one: opened and compared on a job, layer by layer.
 
-use super::derive::Queue;
+use super::derived::{Derived, Wanted, Work};
 use super::open::OpenNetwork;
-use super::work::{self, Kind, Output};
+use super::work::{self, Kind};
 use super::{Session, display_name};
 use crate::difference::{Alike, NetworkDifference, prepared_alike};
 use crate::format;
@@ -31,12 +31,12 @@ impl OpenNetwork {
 
     /// How the two differ, once that is known.
     pub fn against(&self) -> Option<&Arc<Against>> {
-        self.against.for_key(self.other.as_ref()?)
+        self.slots.of::<Difference>().for_key(self.other.as_ref()?)
     }
 
     /// Why that cannot be told.
-    pub fn against_failure(&self) -> Option<&str> {
-        self.against.failure(self.other.as_ref()?)
+    pub fn against_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Difference>().failure(self.other.as_ref()?)
     }
 }
 
@@ -45,25 +45,31 @@ impl Session {
     pub(super) fn compare_with(&mut self, path: Option<PathBuf>) {
         let Some(open) = &mut self.open else { return };
         self.jobs.replace(Kind::Difference);
-        open.against = Default::default();
+        *open.slots.of_mut::<Difference>() = Default::default();
         open.other = path;
     }
 }
 
-/// Starts the job for the network that was asked for last.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let Some(path) = open.other.clone().filter(|path| open.against.lacks(path)) else {
-        return;
-    };
-    open.against.begin(path.clone());
-    let original = Arc::clone(&open.original.network);
-    let title = format!("Comparing with {}", display_name(&path));
-    jobs.start(Kind::Difference, title, move |progress| {
-        compare(&original, &path, progress)
-    });
+/// The comparison with the network that was asked for last.
+pub(super) struct Difference;
+
+impl Derived for Difference {
+    type Key = PathBuf;
+    type Value = Arc<Against>;
+    const KIND: Kind = Kind::Difference;
+
+    fn key(open: &OpenNetwork, _: &Wanted) -> Option<PathBuf> {
+        open.other.clone()
+    }
+
+    fn compute(open: &mut OpenNetwork, path: &PathBuf, _: &Wanted) -> Option<Work<Arc<Against>>> {
+        let (original, path) = (Arc::clone(&open.original.network), path.clone());
+        let title = format!("Comparing with {}", display_name(&path));
+        Some(Work::new(title, move |progress| compare(&original, &path, progress)))
+    }
 }
 
-fn compare(original: &Network, path: &Path, progress: &Progress) -> Result<Output, JobError> {
+fn compare(original: &Network, path: &Path, progress: &Progress) -> Result<Arc<Against>, JobError> {
     progress.start(0, "reading the file");
     let other = format::open(path).map_err(work::failed)?;
     progress.check()?;
@@ -73,9 +79,9 @@ fn compare(original: &Network, path: &Path, progress: &Progress) -> Result<Outpu
     if let Some(why) = difference.nothing_in_common() {
         return Err(JobError::Failed(format!("{} and {name} have {why}", original.name)));
     }
-    Ok(Output::Against(Arc::new(Against {
+    Ok(Arc::new(Against {
         name,
         notes,
         difference,
-    })))
+    }))
 }

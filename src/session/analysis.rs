@@ -9,7 +9,6 @@ use crate::statistics::{TensorStatistics, streamed_outlier_count, streamed_stati
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Sender;
 
 /// Weights that are measured before a network is shown: these take about a tenth of a second.
 const AT_ONCE: u64 = 1 << 25;
@@ -25,6 +24,8 @@ pub struct Analysis {
     pub parameters: u64,
     /// Those of them that are weights of its layers.
     pub(super) weights: u64,
+    /// Standard deviations beyond which the outliers were counted.
+    pub(super) sigma: f64,
 }
 
 /// What is known of one layer's weights.
@@ -101,31 +102,26 @@ impl Analysis {
     /// # Errors
     /// [`Cancelled`].
     pub fn new(network: Arc<Network>, sigma: f64, progress: &Progress) -> Result<Self, Cancelled> {
-        let mut analysis = Self::to_come(network);
-        analysis.complete(sigma, progress, |_| true)?;
+        let mut analysis = Self::to_come(network, sigma);
+        analysis.complete(progress, |_| true)?;
         Ok(analysis)
     }
 
     /// A network that was opened: measured if it is small, else with all its facts to come.
     pub(super) fn opened(network: Arc<Network>, sigma: f64, progress: &Progress) -> Result<Self, Cancelled> {
-        let mut analysis = Self::to_come(network);
+        let mut analysis = Self::to_come(network, sigma);
         if analysis.weights <= AT_ONCE {
-            analysis.complete(sigma, progress, |_| true)?;
+            analysis.complete(progress, |_| true)?;
         }
         Ok(analysis)
     }
 
     /// `network`, made of this one, with the facts of all layers whose weights are the same as here; the others are read.
-    pub(super) fn of_prepared(
-        &self,
-        network: Arc<Network>,
-        sigma: f64,
-        progress: &Progress,
-    ) -> Result<Self, Cancelled> {
-        let mut prepared = Self::to_come(network);
+    pub(super) fn of_prepared(&self, network: Arc<Network>, progress: &Progress) -> Result<Self, Cancelled> {
+        let mut prepared = Self::to_come(network, self.sigma);
         let network = Arc::clone(&prepared.network);
         // What is to come here comes there, too: nothing is read twice.
-        prepared.complete(sigma, progress, |index| !same_weights(&self.network, &network, index))?;
+        prepared.complete(progress, |index| !same_weights(&self.network, &network, index))?;
         prepared.inherit(self);
         Ok(prepared)
     }
@@ -155,13 +151,12 @@ impl Analysis {
         self.layers.iter().all(|facts| !facts.pending)
     }
 
-    /// Reads the layers whose facts are to come and hands each to `sender` as it is known; always `selected` first. One
+    /// Reads the layers whose facts are to come and hands each to `known` as it is there; always `selected` first. One
     /// layer at a time, so that no more than a few pieces of weights are held.
     pub(super) fn stream(
         &self,
-        sigma: f64,
         selected: &AtomicUsize,
-        sender: &Sender<(usize, LayerFacts)>,
+        known: impl Fn(usize, LayerFacts),
         progress: &Progress,
     ) -> Result<(), Cancelled> {
         let weights = |index: usize| self.network.layers[index].parameters();
@@ -177,15 +172,12 @@ impl Analysis {
             let Some(index) = first.map(|place| waiting.remove(place)).or_else(|| waiting.pop()) else {
                 return Ok(());
             };
-            let facts = LayerFacts::of(&self.network, index, sigma);
-            if sender.send((index, facts)).is_err() {
-                return Err(Cancelled);
-            }
+            known(index, LayerFacts::of(&self.network, index, self.sigma));
             progress.advance(weights(index));
         }
     }
 
-    fn to_come(network: Arc<Network>) -> Self {
+    fn to_come(network: Arc<Network>, sigma: f64) -> Self {
         let layers = vec![LayerFacts::to_come(); network.layers.len()];
         let weights = network.layers.iter().map(Layer::parameters);
         Self {
@@ -193,18 +185,14 @@ impl Analysis {
             weights: weights.fold(0, u64::saturating_add),
             network,
             layers: Arc::new(layers),
+            sigma,
         }
     }
 
     /// Reads the layers that are `wanted`.
-    fn complete(
-        &mut self,
-        sigma: f64,
-        progress: &Progress,
-        wanted: impl Fn(usize) -> bool + Sync,
-    ) -> Result<(), Cancelled> {
+    fn complete(&mut self, progress: &Progress, wanted: impl Fn(usize) -> bool + Sync) -> Result<(), Cancelled> {
         progress.start(self.layers.len() as u64, "reading weights");
-        let network = &self.network;
+        let (network, sigma) = (&self.network, self.sigma);
         let facts = |(index, facts): (usize, &LayerFacts)| {
             progress.check()?;
             let facts = if wanted(index) {
@@ -238,6 +226,7 @@ impl Analysis {
         let layers: Result<Vec<LayerFacts>, Cancelled> = self.layers.par_iter().enumerate().map(recount).collect();
         Ok(Self {
             layers: Arc::new(layers?),
+            sigma,
             ..self.clone()
         })
     }

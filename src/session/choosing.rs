@@ -1,7 +1,10 @@
-//! Settings chosen layer by layer, as the session sees them: asked for, under way, there.
+//! Settings chosen layer by layer.
 
+use super::derived::{Derived, Wanted, Work};
 use super::keys::CalibrationSource;
-use super::stage::Stage;
+use super::measure::run_auto;
+use super::open::OpenNetwork;
+use super::work::Kind;
 use crate::inference::auto::{AutoOptions, AutoResult};
 use crate::quantization::Recipe;
 use std::sync::Arc;
@@ -21,50 +24,31 @@ pub struct AutoKey {
     pub source: CalibrationSource,
 }
 
-/// The newest settings that were chosen.
-#[derive(Debug, Default)]
-pub struct Auto {
-    /// Asked for, but not started yet.
-    pub(super) asked: Option<(AutoOptions, Recipe)>,
-    stage: Stage<AutoKey, Arc<AutoResult>>,
-    failure: Option<String>,
-}
+/// The settings that were chosen, for what was asked last.
+pub(super) struct Chosen;
 
-impl Auto {
-    /// Somebody asks for it.
-    pub(super) fn ask(&mut self, options: AutoOptions, recipe: Recipe) {
-        self.asked = Some((options, recipe));
-        self.failure = None;
-        self.stage.forgive();
+impl Derived for Chosen {
+    type Key = AutoKey;
+    type Value = Arc<AutoResult>;
+    const KIND: Kind = Kind::Auto;
+    const ON_REQUEST: bool = true;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<AutoKey> {
+        let (options, recipe) = open.auto_wanted.clone()?;
+        Some(AutoKey {
+            options,
+            recipe,
+            data: open.data_with_key()?.0,
+            limit: wanted.limit,
+            source: open.calibration_source(),
+        })
     }
 
-    /// A job begins.
-    pub(super) fn begin(&mut self, key: AutoKey) {
-        self.asked = None;
-        self.stage.begin(key);
-    }
-
-    pub(super) fn finish(&mut self, result: Arc<AutoResult>) {
-        self.stage.finish(result);
-    }
-
-    pub(super) fn fail(&mut self, reason: String) {
-        self.failure = Some(reason.clone());
-        self.stage.fail(reason);
-    }
-
-    /// The newest result and what it was computed from.
-    pub fn latest(&self) -> Option<(&AutoKey, &Arc<AutoResult>)> {
-        self.stage.latest()
-    }
-
-    /// Whether it was asked for and is not there yet.
-    pub fn is_under_way(&self) -> bool {
-        self.asked.is_some() || self.stage.running().is_some()
-    }
-
-    /// Why there is no result of what was asked for last.
-    pub fn failure(&self) -> Option<&str> {
-        self.failure.as_deref()
+    fn compute(open: &mut OpenNetwork, key: &AutoKey, _: &Wanted) -> Option<Work<Arc<AutoResult>>> {
+        let (subject, engine) = (open.subject(&key.recipe, key.limit)?, open.engine()?);
+        let (key, other) = (key.clone(), open.demo.filter(|demo| demo.has_other_calibration_data()));
+        Some(Work::new("Choosing settings layer by layer", move |progress| {
+            run_auto(subject, &engine, other, &key, progress)
+        }))
     }
 }

@@ -1,14 +1,14 @@
 //! The selected layer under two recipes, side by side.
 
-use super::analysis::Analysis;
+use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::PrepareKey;
 use super::layer_view::whole_range;
 use super::open::OpenNetwork;
 use super::snapshots::Side;
-use super::work::{self, Kind, Output};
-use crate::jobs::{JobError, Jobs};
+use super::work::{self, Kind};
+use crate::jobs::JobError;
 use crate::network::Network;
-use crate::progress::Progress;
+use crate::progress::{Cancelled, Progress};
 use crate::quantization::{Grid, LayerSettings, Recipe, plan_layer, prepare, split_weights};
 use crate::statistics::{Histogram, histogram};
 use std::sync::Arc;
@@ -64,48 +64,48 @@ impl OpenNetwork {
 
     /// The selected layer under the recipes of both sides, once it is there.
     pub fn comparison(&self, sides: [Side; 2]) -> Option<&Comparison> {
-        self.comparison.for_key(&self.comparison_key(sides)?)
+        self.slots.of::<Compared>().for_key(&self.comparison_key(sides)?)
     }
 
     /// Why there is none.
-    pub fn comparison_failure(&self, sides: [Side; 2]) -> Option<&str> {
-        self.comparison.failure(&self.comparison_key(sides)?)
+    pub fn comparison_failure(&self, sides: [Side; 2]) -> Option<&JobError> {
+        self.slots.of::<Compared>().failure(&self.comparison_key(sides)?)
     }
 }
 
-/// Starts the job for a comparison that is in sight.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Jobs<Kind, Output>, sides: [Side; 2]) {
-    let Some(key) = open.comparison_key(sides) else { return };
-    let Some(layer) = open.original.network.layers.get(key.layer) else {
-        return;
-    };
-    if jobs.is_running(Kind::Compare) || !open.comparison.lacks(&key) {
-        return;
+/// The selected layer under both recipes, while that is in sight.
+pub(super) struct Compared;
+
+impl Derived for Compared {
+    type Key = ComparisonKey;
+    type Value = Comparison;
+    const KIND: Kind = Kind::Compare;
+    const NEWER: Newer = Newer::Waits;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<ComparisonKey> {
+        open.comparison_key(wanted.watched.comparison?)
     }
-    let title = format!("Comparing {}", layer.name);
-    let recipes = sides.map(|side| open.recipe_of(side).cloned().unwrap_or_default());
-    let known = |key: PrepareKey| {
-        let analysis = if key.is_nothing() {
-            Some(&open.original)
-        } else {
-            open.prepared.for_key(&key)
-        };
-        analysis.map(|analysis: &Analysis| Arc::clone(&analysis.network))
-    };
-    let networks = [known(key.sides[0].0), known(key.sides[1].0)];
-    let original = Arc::clone(&open.original.network);
-    open.comparison.begin(key.clone());
-    jobs.start(Kind::Compare, title, move |progress| {
-        let network = |side: usize| match &networks[side] {
-            Some(network) => Ok(Arc::clone(network)),
-            None => prepare(&original, &recipes[side]).map(Arc::new).map_err(work::failed),
-        };
-        let weights = [
-            Weights::of(&*network(0)?, &key, 0)?,
-            Weights::of(&*network(1)?, &key, 1)?,
-        ];
-        compare(&weights, progress)
-    });
+
+    fn compute(open: &mut OpenNetwork, key: &ComparisonKey, wanted: &Wanted) -> Option<Work<Comparison>> {
+        let layer = open.original.network.layers.get(key.layer)?;
+        let title = format!("Comparing {}", layer.name);
+        let known = |prepared: PrepareKey| open.prepared_as(prepared).map(|analysis| Arc::clone(&analysis.network));
+        let networks = [known(key.sides[0].0), known(key.sides[1].0)];
+        let recipe = |side: Side| open.recipe_of(side).cloned().unwrap_or_default();
+        let recipes = wanted.watched.comparison?.map(recipe);
+        let (original, key) = (Arc::clone(&open.original.network), key.clone());
+        Some(Work::new(title, move |progress| {
+            let network = |side: usize| match &networks[side] {
+                Some(network) => Ok(Arc::clone(network)),
+                None => prepare(&original, &recipes[side]).map(Arc::new).map_err(work::failed),
+            };
+            let weights = [
+                Weights::of(&*network(0)?, &key, 0)?,
+                Weights::of(&*network(1)?, &key, 1)?,
+            ];
+            Ok(compare(&weights, progress)?)
+        }))
+    }
 }
 
 /// The weights of one side as they are rounded.
@@ -136,7 +136,7 @@ impl Weights {
     }
 }
 
-fn compare(weights: &[Weights; 2], progress: &Progress) -> Result<Output, JobError> {
+fn compare(weights: &[Weights; 2], progress: &Progress) -> Result<Comparison, Cancelled> {
     progress.check()?;
     let largest = weights.iter().flat_map(|side| &side.values);
     let largest = largest.fold(0.0_f32, |most, x| if x.is_finite() { most.max(x.abs()) } else { most });
@@ -145,7 +145,7 @@ fn compare(weights: &[Weights; 2], progress: &Progress) -> Result<Output, JobErr
         histogram: histogram(&weights.values, low, high, BINS),
         grid: weights.grid,
     };
-    Ok(Output::Compared(Comparison {
+    Ok(Comparison {
         sides: [side(&weights[0]), side(&weights[1])],
-    }))
+    })
 }

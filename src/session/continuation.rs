@@ -1,18 +1,15 @@
 //! How both networks go on from a text that a person writes, kept up to date with the recipe while it is in sight.
 
-use super::derive::Queue;
+use super::derived::{Derived, Pieces, Slot, Wanted, Work, rows};
 use super::keys::CalibrationSource;
-use super::live::Live;
 use super::open::OpenNetwork;
-use super::work::{self, Kind, Output};
+use super::work::{self, Kind};
 use crate::inference::{Dataset, Engine, Sampling, continue_text};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, Recipe, rewrite};
-use std::sync::Arc;
-use std::sync::mpsc::Sender;
 use std::time::Duration;
 
 /// Rest of the hand before the quantized network begins to write.
@@ -44,63 +41,32 @@ pub struct QuantizedTextKey {
     calibration: Option<CalibrationSource>,
 }
 
-/// The texts of both networks, token by token as they are written.
-#[derive(Debug, Default)]
-pub struct Continuation {
-    pub(super) prompt: Option<Prompt>,
-    pub(super) float: Live<FloatTextKey, String>,
-    pub(super) quantized: Live<QuantizedTextKey, String>,
-}
-
-impl Continuation {
-    /// What was asked for last.
+impl OpenNetwork {
+    /// The prompt that was given last.
     pub fn prompt(&self) -> Option<&Prompt> {
         self.prompt.as_ref()
     }
 
-    /// What the float network has written.
-    pub fn float(&self) -> &Live<FloatTextKey, String> {
-        &self.float
+    /// What the float network has written, token by token.
+    pub fn float_text(&self) -> &Slot<FloatTextKey, Vec<String>> {
+        self.slots.of::<FloatText>()
     }
 
     /// What the quantized network has written, maybe under a slightly older recipe.
-    pub fn quantized(&self) -> &Live<QuantizedTextKey, String> {
-        &self.quantized
-    }
-
-    /// Lets what has failed be tried again.
-    pub(super) fn forgive(&mut self) {
-        if self.float.failure().is_some() {
-            self.float = Live::default();
-        }
-        if self.quantized.failure().is_some() {
-            self.quantized = Live::default();
-        }
-    }
-
-    /// Takes what has been written since; tells whether there was anything.
-    pub(super) fn drain(&mut self) -> bool {
-        let more = self.float.drain();
-        self.quantized.drain() || more
-    }
-}
-
-impl OpenNetwork {
-    /// The continuation of the prompt.
-    pub fn continuation(&self) -> &Continuation {
-        &self.continuation
+    pub fn quantized_text(&self) -> &Slot<QuantizedTextKey, Vec<String>> {
+        self.slots.of::<QuantizedText>()
     }
 
     /// Whether what the quantized network writes is under the present recipe.
     pub fn continuation_is_current(&self) -> bool {
         let key = self.quantized_text_key();
-        key.is_some() && self.continuation.quantized.of() == key.as_ref()
+        key.is_some() && self.quantized_text().of() == key.as_ref()
     }
 
     fn float_text_key(&self) -> Option<FloatTextKey> {
         let (data, _) = self.data_with_key().filter(|(_, data)| data.is_text())?;
         Some(FloatTextKey {
-            prompt: self.continuation.prompt.clone()?,
+            prompt: self.prompt.clone()?,
             data,
         })
     }
@@ -114,39 +80,49 @@ impl OpenNetwork {
     }
 }
 
-/// Starts what is missing of a continuation that is in sight.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let (Some(key), Some(engine)) = (open.float_text_key(), open.engine.for_key(&()).cloned()) else {
-        return;
-    };
-    let Some(data) = open.data().cloned() else { return };
-    if open.continuation.float.of() != Some(&key) {
-        let written = open.continuation.float.restart(key.clone());
-        let (data, prompt) = (Arc::clone(&data), key.prompt.clone());
-        jobs.start(Kind::ContinueFloat, "Writing on, float", move |progress| {
-            write(&engine, &data, &prompt, &written, progress)
-        });
+/// What the float network writes, while that is in sight.
+pub(super) struct FloatText;
+
+impl Derived for FloatText {
+    type Key = FloatTextKey;
+    type Value = Vec<String>;
+    const KIND: Kind = Kind::ContinueFloat;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<FloatTextKey> {
+        open.float_text_key().filter(|_| wanted.watched.continuation)
     }
-    quantized(open, jobs, data);
+
+    fn compute(open: &mut OpenNetwork, key: &FloatTextKey, _: &Wanted) -> Option<Work<Vec<String>>> {
+        let (engine, data, prompt) = (open.engine()?, open.data()?.clone(), key.prompt.clone());
+        let written = rows::<Self, String>(open);
+        Some(Work::new("Writing on, float", move |progress| {
+            write(&engine, &data, &prompt, &written, progress)
+        }))
+    }
 }
 
-fn quantized(open: &mut OpenNetwork, jobs: &mut Queue, data: Arc<Dataset>) {
-    let Some(key) = open.quantized_text_key() else { return };
-    if open.continuation.quantized.of() == Some(&key) || open.lacks_calibration() {
-        return;
+/// What the quantized network writes, likewise.
+pub(super) struct QuantizedText;
+
+impl Derived for QuantizedText {
+    type Key = QuantizedTextKey;
+    type Value = Vec<String>;
+    const KIND: Kind = Kind::ContinueQuantized;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<QuantizedTextKey> {
+        open.quantized_text_key().filter(|_| wanted.watched.continuation)
     }
-    let Some(analysis) = open.analysis() else { return };
-    let Some(planned) = open.plan.for_key(&open.plan_key()) else {
-        return;
-    };
-    let (network, plan) = (Arc::clone(&analysis.network), Arc::clone(&planned.plan));
-    let prompt = key.float.prompt.clone();
-    let written = open.continuation.quantized.restart(key);
-    jobs.start(Kind::ContinueQuantized, "Writing on, quantized", move |progress| {
-        work::settle(progress, SETTLE)?;
-        let engine = quantized_engine(&network, &plan, progress)?;
-        write(&engine, &data, &prompt, &written, progress)
-    });
+
+    fn compute(open: &mut OpenNetwork, key: &QuantizedTextKey, _: &Wanted) -> Option<Work<Vec<String>>> {
+        let (network, plan) = open.current_plan()?;
+        let (data, prompt) = (open.data()?.clone(), key.float.prompt.clone());
+        let written = rows::<Self, String>(open);
+        Some(Work::new("Writing on, quantized", move |progress| {
+            work::settle(progress, SETTLE)?;
+            let engine = quantized_engine(&network, &plan, progress)?;
+            write(&engine, &data, &prompt, &written, progress)
+        }))
+    }
 }
 
 /// An engine with the bytes that an export would write.
@@ -163,10 +139,11 @@ fn write(
     engine: &Engine,
     data: &Dataset,
     prompt: &Prompt,
-    written: &Sender<String>,
+    written: &Pieces<String>,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Vec<String>, JobError> {
     let tokens = data.tokens_of(&prompt.text).map_err(work::failed)?;
+    let mut texts = Vec::with_capacity(prompt.count);
     continue_text(
         engine,
         data,
@@ -178,9 +155,9 @@ fn write(
             let text = data
                 .token_text(token)
                 .map_or_else(|| format!("⟨{token}⟩"), str::to_owned);
-            // Whoever does not want it any more has cancelled the job, which ends by that.
-            let _ = written.send(text);
+            written.send(text.clone());
+            texts.push(text);
         },
     )?;
-    Ok(Output::AllRows)
+    Ok(texts)
 }

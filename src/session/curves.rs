@@ -1,10 +1,11 @@
 //! The selected layer's error against splits and against bits, kept up to date as long as it is in sight.
 
 use super::analysis::Analysis;
+use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::PrepareKey;
 use super::open::OpenNetwork;
-use super::work::{Kind, Output};
-use crate::jobs::{JobError, Jobs};
+use super::work::{self, Kind};
+use crate::jobs::JobError;
 use crate::network::Support;
 use crate::progress::Progress;
 use crate::quantization::{Bits, Clip, ErrorCurves, LayerSettings, SplitKind, error_curves};
@@ -45,46 +46,51 @@ impl OpenNetwork {
 
     /// The newest error curves of the selected layer, maybe of slightly older settings.
     pub fn error_curves(&self) -> Option<(&ErrorCurvesKey, &ErrorCurves)> {
-        self.curves.latest().filter(|(key, _)| key.layer == self.selected)
+        let curves = self.slots.of::<Curves>().latest();
+        curves.filter(|(key, _)| key.layer == self.selected)
     }
 
     /// Why the selected layer has no error curves.
-    pub fn error_curves_failure(&self) -> Option<&str> {
-        self.curves.failure(&self.error_curves_key())
+    pub fn error_curves_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Curves>().failure(&self.error_curves_key())
     }
 }
 
-/// Starts the job for the selected layer's curves. As for the layer's view a running one ends first, so that a dragged
-/// slider shows curves on its way.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Jobs<Kind, Output>) {
-    let Some(analysis) = open.analysis() else { return };
-    let key = open.error_curves_key();
-    let Some(layer) = analysis.network.layers.get(key.layer) else {
-        return;
-    };
-    if !layer.support.can_quantize() || jobs.is_running(Kind::ErrorCurves) || !open.curves.lacks(&key) {
-        return;
+/// The error curves of the selected layer, while they are in sight.
+pub(super) struct Curves;
+
+impl Derived for Curves {
+    type Key = ErrorCurvesKey;
+    type Value = ErrorCurves;
+    const KIND: Kind = Kind::ErrorCurves;
+    const NEWER: Newer = Newer::Waits;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<ErrorCurvesKey> {
+        let layer = open.analysis()?.network.layers.get(open.selected())?;
+        (wanted.watched.error_curves && layer.support.can_quantize()).then(|| open.error_curves_key())
     }
-    let title = format!("Error curves of {}", layer.name);
-    let analysis = analysis.clone();
-    open.curves.begin(key.clone());
-    jobs.start(Kind::ErrorCurves, title, move |progress| {
-        compute(&analysis, &key, progress)
-    });
+
+    fn compute(open: &mut OpenNetwork, key: &ErrorCurvesKey, _: &Wanted) -> Option<Work<ErrorCurves>> {
+        let (analysis, key) = (open.analysis()?.clone(), key.clone());
+        let title = format!("Error curves of {}", analysis.network.layers[key.layer].name);
+        Some(Work::new(title, move |progress| compute(&analysis, &key, progress)))
+    }
 }
 
-fn compute(analysis: &Analysis, key: &ErrorCurvesKey, progress: &Progress) -> Result<Output, JobError> {
+fn compute(analysis: &Analysis, key: &ErrorCurvesKey, progress: &Progress) -> Result<ErrorCurves, JobError> {
     let layer = &analysis.network.layers[key.layer];
-    let weights = analysis
-        .network
-        .weights(key.layer)
-        .map_err(|error| JobError::Failed(error.to_string()))?;
+    let weights = analysis.network.weights(key.layer).map_err(work::failed)?;
     progress.check()?;
-    let most = if layer.support == Support::Split {
+    let max_ratio = if layer.support == Support::Split {
         ErrorCurves::MAX_RATIO
     } else {
         0.0
     };
-    let curves = error_curves(&weights, &layer.layout, &key.settings, most, progress)?;
-    Ok(Output::ErrorCurves(curves))
+    Ok(error_curves(
+        &weights,
+        &layer.layout,
+        &key.settings,
+        max_ratio,
+        progress,
+    )?)
 }

@@ -1,7 +1,6 @@
 //! The recipe that an exported network carries in its metadata.
 
 use super::Session;
-use super::messages::Level;
 use super::open::OpenNetwork;
 use crate::network::Network;
 use crate::onnx::build::metadata;
@@ -29,6 +28,6 @@ impl Session {
         let name = format!("the recipe of {}", open.original.network.name);
         let text = format!("The next network that you open gets {name}");
         self.pending_recipe = Some((name, recipe.clone()));
-        self.messages.push(Level::Info, text.clone(), text);
+        self.messages.note(text);
     }
 }

@@ -1,7 +1,7 @@
 //! What reads or writes files: opening networks and recipes, exporting.
 
 use super::work::{self, Output};
-use super::{ExportKind, Kind, Level, RunState, Session, display_name, reporting};
+use super::{ExportKind, Kind, RunState, Session, display_name, reporting};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::quantization::Recipe;
@@ -28,23 +28,21 @@ impl Session {
     pub(super) fn start_export(&mut self, kind: ExportKind, path: PathBuf) {
         let Some(open) = &self.open else {
             let text = "Nothing is open, so there is nothing to export: open a model first";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         };
         let Some(analysis) = open.analysis() else {
             let text = "The network is still being prepared: export again in a moment";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         };
         if open.lacks_calibration() && kind != ExportKind::Recipe {
-            let text = match open
-                .calibration_failure()
-                .or(open.original.network.why_not_runnable.as_deref())
-            {
+            let failure = open.calibration_failure().map(ToString::to_string);
+            let text = match failure.or_else(|| open.original.network.why_not_runnable.clone()) {
                 Some(reason) => format!("Activations cannot be measured, so set them to float to export: {reason}"),
                 None => "Activations are still being measured: export again in a moment".to_owned(),
             };
-            self.messages.push(Level::Warning, text.clone(), text);
+            self.messages.warn(text);
             return;
         }
         let network = Arc::clone(&analysis.network);
@@ -69,7 +67,7 @@ impl Session {
         let Some(open) = &self.open else { return };
         if open.run_state(limit) == RunState::Waiting {
             let text = "The recipe is still being run: export the report in a moment, so that it tells the accuracy";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         }
         let title = format!("Writing {}", display_name(&path));

@@ -94,8 +94,10 @@ pub enum RunState {
     NoData,
     /// Something is under way that must come first.
     Waiting,
-    /// The present recipe could not be run; the reason.
+    /// The current recipe could not be run; the reason.
     Failed(String),
+    /// Somebody stopped the run of the current recipe, or what must come before it.
+    Cancelled,
     /// The result for the present recipe is there.
     Done,
 }

@@ -1,13 +1,15 @@
 //! What jobs do that are started on request: each needs the network run several times.
 
+use super::choosing::AutoKey;
+use super::derived::Pieces;
 use super::keys::CalibrationSource;
-use super::work::{self, Output};
+use super::work;
 use crate::format::demo::Demo;
-use crate::inference::auto::{AutoOptions, AutoSamples, auto};
+use crate::inference::auto::{AutoResult, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
-    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, Outputs, evaluate, run_oracle, sensitivity,
-    split_only_difference,
+    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, SplitOnly, evaluate,
+    run_oracle, sensitivity, split_only_difference,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -15,7 +17,6 @@ use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Plan, Recipe, ValueShapes, plan, prepare};
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
 
 /// What all of them start from.
 pub(super) struct Subject {
@@ -84,10 +85,10 @@ impl Ready {
     }
 }
 
-/// Hands a row over. Whoever does not want it any more has cancelled the job, which ends by that.
-fn hand_over<T: Clone>(rows: &Sender<T>) -> impl FnMut(&T) -> Result<(), InferenceError> {
+/// Hands each row over as it is finished.
+fn hand_over<T: Clone + Send + 'static>(rows: &Pieces<T>) -> impl FnMut(&T) -> Result<(), InferenceError> {
     move |row| {
-        let _ = rows.send(row.clone());
+        rows.send(row.clone());
         Ok(())
     }
 }
@@ -96,12 +97,12 @@ fn hand_over<T: Clone>(rows: &Sender<T>) -> impl FnMut(&T) -> Result<(), Inferen
 pub(super) fn run_sensitivity(
     subject: Subject,
     recipe: &Recipe,
-    rows: &Sender<LayerSensitivity>,
+    rows: &Pieces<LayerSensitivity>,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Vec<LayerSensitivity>, JobError> {
     let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
-    sensitivity(&ready.sweep_subject(), recipe, progress, &mut hand_over(rows))?;
-    Ok(Output::AllRows)
+    let (subject, on_row) = (ready.sweep_subject(), &mut hand_over(rows));
+    Ok(sensitivity(&subject, recipe, progress, on_row)?)
 }
 
 /// Many recipes, those that `finished` has left out.
@@ -109,9 +110,9 @@ pub(super) fn run_sweep(
     subject: Subject,
     recipes: &[Recipe],
     finished: &[SweepRow],
-    rows: &Sender<SweepRow>,
+    rows: &Pieces<SweepRow>,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<(), JobError> {
     if let Some(base) = recipes.first() {
         let calibrated = recipes.iter().any(Recipe::needs_activations);
         let ready = subject.ready(base, calibrated, progress)?;
@@ -123,7 +124,7 @@ pub(super) fn run_sweep(
             &mut hand_over(rows),
         )?;
     }
-    Ok(Output::AllRows)
+    Ok(())
 }
 
 /// Bits, splits and clips layer by layer: chosen on the calibration data of `other`, or without such on half of the open data.
@@ -131,38 +132,44 @@ pub(super) fn run_auto(
     subject: Subject,
     engine: &Engine,
     other: Option<Demo>,
-    recipe: &Recipe,
-    options: &AutoOptions,
-    limit: usize,
+    key: &AutoKey,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Arc<AutoResult>, JobError> {
+    let recipe = &key.recipe;
     let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
     let other = other.map(|demo| Arc::new(Dataset::demo_calibration(demo)));
-    let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, limit), progress)?;
+    let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, key.limit), progress)?;
     let result = auto(
         &samples.subject(&ready.network, ready.activations()),
         recipe,
-        options,
+        &key.options,
         progress,
     )?;
-    Ok(Output::Auto(Arc::new(result)))
+    Ok(Arc::new(result))
 }
 
 /// The splits alone, in float.
-pub(super) fn run_split_only(subject: Subject, recipe: &Recipe, progress: &Progress) -> Result<Output, JobError> {
+pub(super) fn run_split_only(
+    subject: Subject,
+    recipe: &Recipe,
+    progress: &Progress,
+) -> Result<Option<SplitOnly>, JobError> {
     let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
     let plan = ready.plan(recipe, progress)?;
     let Subject { data, float, .. } = &ready.subject;
-    let found = split_only_difference(&ready.network, &plan, data, float, progress)?;
-    Ok(Output::SplitOnly(found))
+    Ok(split_only_difference(&ready.network, &plan, data, float, progress)?)
 }
 
 /// Splits of activations chosen anew for each batch.
-pub(super) fn run_oracle_bound(subject: Subject, recipe: &Recipe, progress: &Progress) -> Result<Output, JobError> {
+pub(super) fn run_oracle_bound(
+    subject: Subject,
+    recipe: &Recipe,
+    progress: &Progress,
+) -> Result<OracleMetrics, JobError> {
     let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
     let plan = ready.plan(recipe, progress)?;
     let engine = Engine::load(onnx::encode(&ready.network.runnable_model()).map_err(work::failed)?)?;
     let Subject { data, float, .. } = &ready.subject;
     let outputs = run_oracle(&ready.network, &engine, &plan, data, float.samples, progress)?;
-    Ok(Output::Oracle(evaluate(float, &outputs, data).into()))
+    Ok(evaluate(float, &outputs, data).into())
 }

@@ -1,8 +1,8 @@
 //! What is open now and what is known of it: network, recipe, data, results; actions, undo. Knows no window.
 //!
 //! [`Session::act`] takes what a person asks for, [`Session::poll`] takes what the jobs have brought; both end in
-//! `Session::advance`, which looks at what is missing for the present network, recipe and data and starts the jobs for it.
-//! Each derived result is a [`Stage`]: the newest stays visible while a newer one is made.
+//! `Session::advance`, which looks at what is missing for the current network, recipe and data and starts the jobs for it.
+//! Each derived result is one entry of a registry and has a [`Slot`]: the newest stays visible while a newer one is made.
 //!
 //! # Example
 //!
@@ -27,16 +27,14 @@ mod choosing;
 mod comparison;
 mod continuation;
 mod curves;
-mod derive;
+mod derived;
 mod discard;
 mod embedded;
 mod files;
 mod history;
-mod kept;
 mod keys;
 mod layer_details;
 mod layer_view;
-mod live;
 mod measure;
 mod measured;
 mod memory;
@@ -46,15 +44,15 @@ mod open;
 mod presets;
 mod preview;
 mod reporting;
-mod request;
 mod results;
 mod resume;
+mod running;
 mod saved;
 mod snapshots;
-mod stage;
 mod start;
 mod sweeping;
 mod trial;
+mod weights;
 mod work;
 
 #[cfg(test)]
@@ -63,28 +61,25 @@ mod tests;
 pub use action::{Action, ExportKind, Watched};
 pub use against::Against;
 pub use analysis::{Analysis, LayerFacts};
-pub use choosing::{Auto, AutoKey};
+pub use choosing::AutoKey;
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
-pub use continuation::{Continuation, FloatTextKey, Prompt, QuantizedTextKey};
+pub use continuation::{FloatTextKey, Prompt, QuantizedTextKey};
 pub use curves::ErrorCurvesKey;
+pub use derived::Slot;
 pub use history::History;
-pub use kept::Kept;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
-pub use live::Live;
 pub use memory::Memory;
-pub use messages::{Level, Message, Messages};
+pub use messages::{Event, Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;
 pub use preview::{Preview, answers, row};
-pub use request::OnRequest;
 pub use resume::Last;
 pub use saved::Saved;
 pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
-pub use stage::Stage;
 pub use start::{plain, start_recipe};
 pub use sweeping::{Sweep, SweepKey};
 pub use trial::{Trial, Trials};
@@ -92,15 +87,16 @@ pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
 use crate::inference::DataOptions;
-use crate::jobs::{self, Finished, JobError, Jobs, Running, Waker};
+use crate::jobs::{self, Finished, JobError, Running, Waker};
 use crate::quantization::{Recipe, UserPresets};
+use derived::{Queue, REGISTRY, Wanted};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use work::Output;
 
 /// All that is open, known and under way.
 pub struct Session {
-    jobs: Jobs<Kind, Output>,
+    jobs: Queue,
     /// What is remembered from one start to the next.
     pub saved: Saved,
     messages: Messages,
@@ -128,7 +124,7 @@ impl Session {
         let saved = saved.sane();
         jobs::set_threads(saved.threads);
         Self {
-            jobs: Jobs::new(waker).with_check(work::check_files),
+            jobs: Queue::new(waker).with_check(work::check_files),
             saved,
             messages: Messages::default(),
             open: None,
@@ -146,17 +142,30 @@ impl Session {
     /// Tells whether anything has changed.
     pub fn poll(&mut self) -> bool {
         let finished = self.jobs.poll();
-        // Before the end of their job is taken: by then all facts were sent.
+        // Before the end of their job is taken: by then all pieces were sent.
         let arrived = self.open.as_mut().is_some_and(OpenNetwork::take_arrived);
         let changed = arrived || !finished.is_empty();
         for job in finished {
             self.take(job);
         }
-        let rows = self.open.as_mut().is_some_and(OpenNetwork::drain);
         if changed {
             self.advance();
         }
-        changed || rows
+        changed
+    }
+
+    /// Starts the jobs for whatever is missing.
+    fn advance(&mut self) {
+        let wanted = Wanted {
+            sigma: self.saved.sigma,
+            limit: self.limit(),
+            watched: self.watched,
+        };
+        let Some(open) = &mut self.open else { return };
+        for entry in &REGISTRY {
+            (entry.start)(open, &mut self.jobs, &wanted);
+        }
+        open.complete_snapshots(wanted.limit);
     }
 
     /// Polls until no job is under way; `false` when that takes longer than `limit`. For programs without a window.
@@ -222,8 +231,8 @@ impl Session {
     fn take_network(&mut self, analysis: Analysis) {
         let path = self.opening.take().unwrap_or_default();
         let demo = path.to_str().and_then(Demo::from_name);
-        for kind in Kind::OF_A_NETWORK {
-            self.jobs.replace(kind);
+        for entry in &REGISTRY {
+            self.jobs.replace(entry.kind);
         }
         self.warn_of_not_finite(&analysis);
         let count = analysis.network.layers.len();
@@ -233,10 +242,10 @@ impl Session {
             .as_ref()
             .map_or_else(String::new, |name| format!(", as {name}"));
         let text = format!("Opened {}{recognised}: {count} layers", network.name);
-        self.messages.push(Level::Info, text.clone(), text);
+        self.messages.push(Message::new(Level::Info, Event::Opened, text));
         for note in &network.notes {
             let text = format!("{}: {note}", network.name);
-            self.messages.push(Level::Warning, text.clone(), text);
+            self.messages.warn(text);
         }
         if demo.is_none() {
             self.saved.remember(&path);
@@ -244,7 +253,7 @@ impl Session {
         let mut open = OpenNetwork::new(analysis, demo);
         if open.is_too_large_to_plan() {
             let text = "The network is large: the selected layer follows the recipe, all others do when you export";
-            self.messages.push(Level::Info, text, text);
+            self.messages.note(text);
         }
         if let Some((path, options)) = self.pending_data.take() {
             open.request_data(path, options);
@@ -264,13 +273,24 @@ impl Session {
         }
     }
 
+    /// Tells what is notable of data that were opened.
+    fn warn_of_data(&mut self) {
+        let Some(data) = self.open.as_ref().and_then(|open| open.data().cloned()) else {
+            return;
+        };
+        for note in data.notes() {
+            let text = format!("{}: {note}", data.name());
+            self.messages.warn(text);
+        }
+    }
+
     fn warn_of_not_finite(&mut self, analysis: &Analysis) {
         for (layer, nan, infinite) in analysis.not_finite() {
             let name = &analysis.network.layers[layer].name;
             let text = format!(
                 "Layer '{name}' holds {nan} NaN and {infinite} infinite weights; they are left out of its numbers"
             );
-            self.messages.push(Level::Warning, text.clone(), text);
+            self.messages.warn(text);
         }
     }
 
@@ -284,11 +304,11 @@ impl Session {
             Ok(()) => {
                 open.history.edit(recipe, false);
                 let text = format!("Recipe {} applied", display_name(Path::new(&name)));
-                self.messages.push(Level::Info, text.clone(), text);
+                self.messages.note(text);
             }
             Err(reason) => {
                 let text = format!("{name}: {reason}");
-                self.messages.push(Level::Error, text.clone(), text);
+                self.messages.refuse(text);
             }
         }
     }
@@ -300,27 +320,22 @@ impl Session {
             Ok(Output::Presets(names, done)) => {
                 self.preset_names = names;
                 if let Some(text) = done {
-                    self.messages.push(Level::Info, text.clone(), text);
+                    self.messages.note(text);
                 }
             }
-            Ok(Output::Exported(path)) => {
-                let text = format!("Wrote {}", path.display());
-                self.messages.push(Level::Info, text.clone(), text);
-            }
-            Ok(output) => {
-                if let Output::Data(data, _) = &output {
-                    for note in data.notes() {
-                        let text = format!("{}: {note}", data.name());
-                        self.messages.push(Level::Warning, text.clone(), text);
-                    }
-                }
-                if matches!(output, Output::Measured)
-                    && let Some(analysis) = self.open.as_ref().map(|open| open.original.clone())
-                {
-                    self.warn_of_not_finite(&analysis);
-                }
+            Ok(Output::Exported(path)) => self.wrote(path),
+            Ok(Output::Derived(deliver)) => {
                 if let Some(open) = &mut self.open {
-                    open.take(job.kind, output, job.elapsed);
+                    deliver(open, job.elapsed);
+                }
+                match job.kind {
+                    Kind::LoadData => self.warn_of_data(),
+                    Kind::Measure => {
+                        if let Some(analysis) = self.open.as_ref().map(|open| open.original.clone()) {
+                            self.warn_of_not_finite(&analysis);
+                        }
+                    }
+                    _ => {}
                 }
             }
             Err(error) => {
@@ -328,22 +343,22 @@ impl Session {
                     self.opening = None;
                 }
                 if let Some(open) = &mut self.open {
-                    open.fail(job.kind, &error.to_string());
+                    open.fail(job.kind, &error);
                 }
                 let text = format!("{}: {error}", job.title);
-                let details = self.details(&text);
-                let level = if error == JobError::Cancelled {
-                    Level::Info
+                let (level, event) = if error == JobError::Cancelled {
+                    (Level::Info, Event::Cancelled(job.kind))
                 } else {
-                    Level::Error
+                    (Level::Error, Event::Failed(job.kind))
                 };
-                self.messages.push(level, text, details);
+                let detail = self.detail(&text);
+                self.messages.push(Message::new(level, event, text).with_detail(detail));
             }
         }
     }
 
     /// A message with what a report needs besides.
-    fn details(&self, text: &str) -> String {
+    fn detail(&self, text: &str) -> String {
         let network = self
             .open
             .as_ref()

@@ -1,19 +1,21 @@
 //! The jobs that start only when somebody asks for what they bring, and what asking changes.
 
 use super::Session;
-use super::choosing::AutoKey;
-use super::derive::Queue;
-use super::keys::{CalibrationSource, PrepareKey};
+use super::derived::{Derived, Wanted, Work, rows};
+use super::keys::{EvaluationKey, PrepareKey};
 use super::measure::{self, Subject};
-use super::messages::Level;
 use super::open::OpenNetwork;
-use super::sweeping::SweepKey;
-use super::work::{self, Kind, Output};
-use crate::inference::sweep::{SweepGrid, SweepSetting, save_rows};
+use super::running::FloatRun;
+use super::sweeping::Swept;
+use super::work::{Kind, Output};
+use crate::inference::sweep::{SweepGrid, save_rows};
+use crate::inference::{LayerSensitivity, OracleMetrics, SplitOnly};
 use crate::quantization::Recipe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+/// Results kept of each kind.
+const KEPT: usize = 8;
 /// Settings that a sweep tries at most: more is a slip of the hand.
 pub const MOST_SETTINGS: usize = 2000;
 
@@ -23,7 +25,7 @@ impl Session {
         let Some(open) = &mut self.open else { return };
         if open.data().is_none() {
             let text = "There are no data to run the network on: open some, or use noise";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         }
         ask(open);
@@ -44,8 +46,11 @@ impl Session {
             None => None,
         };
         match refused {
-            Some(reason) => self.messages.push(Level::Warning, reason.clone(), reason),
-            None => self.ask(|open| open.sweep.ask(recipes)),
+            Some(reason) => self.messages.warn(reason),
+            None => self.ask(|open| {
+                open.sweep.ask(recipes);
+                open.slots.of_mut::<Swept>().ask();
+            }),
         }
     }
 
@@ -56,7 +61,7 @@ impl Session {
             Some((setting, open.sweep.rows().to_vec()))
         }) else {
             let text = "There is no sweep to save yet";
-            self.messages.push(Level::Warning, text, text);
+            self.messages.warn(text);
             return;
         };
         let title = format!("Writing {}", super::display_name(&path));
@@ -67,142 +72,86 @@ impl Session {
     }
 }
 
-/// Starts whatever was asked for and can be had.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize, model: &str) {
-    sensitivity(open, jobs, limit);
-    split_only(open, jobs, limit);
-    oracle(open, jobs, limit);
-    auto(open, jobs, limit);
-    sweep(open, jobs, limit, model);
-}
-
-/// What such a job for `recipe` starts from, once data and float outputs are there.
-fn subject(open: &OpenNetwork, recipe: &Recipe, limit: usize) -> Option<Subject> {
-    let (data_key, data) = open.data_with_key()?;
-    let prepared = PrepareKey::of(recipe);
-    let analysis = if prepared.is_nothing() {
-        Some(&open.original)
-    } else {
-        open.prepared.for_key(&prepared)
-    };
-    let calibration = open.calibration.for_key(&open.calibration_key_of(recipe));
-    Some(Subject {
-        original: Arc::clone(&open.original.network),
-        prepared: analysis.map(|analysis| Arc::clone(&analysis.network)),
-        calibration: calibration.cloned(),
-        source: open.calibration_source(),
-        shapes: open.shapes.as_ref().map(|(_, shapes)| Arc::clone(shapes)),
-        data: Arc::clone(data),
-        float: Arc::clone(open.float.for_key(&(data_key, limit))?),
-    })
-}
-
-fn sensitivity(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    if !open.sensitivity_asked {
-        return;
+impl OpenNetwork {
+    /// What a job for `recipe` on `limit` samples starts from, once data and float outputs are there.
+    pub(super) fn subject(&self, recipe: &Recipe, limit: usize) -> Option<Subject> {
+        let (data_key, data) = self.data_with_key()?;
+        let analysis = self.prepared_as(PrepareKey::of(recipe));
+        Some(Subject {
+            original: Arc::clone(&self.original.network),
+            prepared: analysis.map(|analysis| Arc::clone(&analysis.network)),
+            calibration: self.calibration_of(recipe).cloned(),
+            source: self.calibration_source(),
+            shapes: self.shapes(),
+            data: Arc::clone(data),
+            float: Arc::clone(self.slots.of::<FloatRun>().for_key(&(data_key, limit))?),
+        })
     }
-    let Some(key) = open.evaluation_key(limit) else { return };
-    if let Some(rows) = open.kept_sensitivity.get(&key).cloned() {
-        open.sensitivity_asked = false;
-        jobs.replace(Kind::Sensitivity);
-        open.sensitivity.put(key, rows);
-        return;
+}
+
+/// One layer quantized at a time, on all samples.
+pub(super) struct Sensitivity;
+
+impl Derived for Sensitivity {
+    type Key = EvaluationKey;
+    type Value = Vec<LayerSensitivity>;
+    const KIND: Kind = Kind::Sensitivity;
+    const ON_REQUEST: bool = true;
+    const KEPT: usize = KEPT;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<EvaluationKey> {
+        open.evaluation_key(wanted.limit)
     }
-    let Some(subject) = subject(open, &key.recipe, limit) else {
-        return;
-    };
-    open.sensitivity_asked = false;
-    let recipe = key.recipe.clone();
-    let rows = open.sensitivity.restart(key);
-    jobs.start(Kind::Sensitivity, "Measuring one layer at a time", move |progress| {
-        measure::run_sensitivity(subject, &recipe, &rows, progress)
-    });
+
+    fn compute(open: &mut OpenNetwork, key: &EvaluationKey, _: &Wanted) -> Option<Work<Vec<LayerSensitivity>>> {
+        let (subject, recipe) = (open.subject(&key.recipe, key.limit)?, key.recipe.clone());
+        let rows = rows::<Self, LayerSensitivity>(open);
+        Some(Work::new("Measuring layer sensitivity", move |progress| {
+            measure::run_sensitivity(subject, &recipe, &rows, progress)
+        }))
+    }
 }
 
-fn split_only(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    let Some(key) = open.evaluation_key(limit).filter(|key| open.split_only.wants(key)) else {
-        return;
-    };
-    let Some(subject) = subject(open, &key.recipe, limit) else {
-        return;
-    };
-    let recipe = key.recipe.clone();
-    open.split_only.begin(key);
-    jobs.start(Kind::SplitOnly, "Checking the split", move |progress| {
-        measure::run_split_only(subject, &recipe, progress)
-    });
+/// The splits without a grid.
+pub(super) struct SplitAlone;
+
+impl Derived for SplitAlone {
+    type Key = EvaluationKey;
+    type Value = Option<SplitOnly>;
+    const KIND: Kind = Kind::SplitOnly;
+    const ON_REQUEST: bool = true;
+    const KEPT: usize = KEPT;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<EvaluationKey> {
+        open.evaluation_key(wanted.limit)
+    }
+
+    fn compute(open: &mut OpenNetwork, key: &EvaluationKey, _: &Wanted) -> Option<Work<Option<SplitOnly>>> {
+        let (subject, recipe) = (open.subject(&key.recipe, key.limit)?, key.recipe.clone());
+        Some(Work::new("Checking the split", move |progress| {
+            measure::run_split_only(subject, &recipe, progress)
+        }))
+    }
 }
 
-fn oracle(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    let Some(key) = open.evaluation_key(limit).filter(|key| open.oracle.wants(key)) else {
-        return;
-    };
-    let Some(subject) = subject(open, &key.recipe, limit) else {
-        return;
-    };
-    let recipe = key.recipe.clone();
-    open.oracle.begin(key);
-    jobs.start(Kind::Oracle, "Running Oracle OCS", move |progress| {
-        measure::run_oracle_bound(subject, &recipe, progress)
-    });
-}
+/// Splits of activations chosen for each batch.
+pub(super) struct Oracle;
 
-fn auto(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize) {
-    let Some((options, recipe)) = open.auto.asked.clone() else {
-        return;
-    };
-    let Some(subject) = subject(open, &recipe, limit) else {
-        return;
-    };
-    let (Some((data, _)), Some(engine)) = (open.data_with_key(), open.engine.for_key(&()).cloned()) else {
-        return;
-    };
-    let other = open.demo.filter(|demo| demo.has_other_calibration_data());
-    open.auto.begin(AutoKey {
-        options: options.clone(),
-        recipe: recipe.clone(),
-        data,
-        limit,
-        source: subject.source,
-    });
-    jobs.start(Kind::Auto, "Choosing settings layer by layer", move |progress| {
-        measure::run_auto(subject, &engine, other, &recipe, &options, limit, progress)
-    });
-}
+impl Derived for Oracle {
+    type Key = EvaluationKey;
+    type Value = OracleMetrics;
+    const KIND: Kind = Kind::Oracle;
+    const ON_REQUEST: bool = true;
+    const KEPT: usize = KEPT;
 
-fn sweep(open: &mut OpenNetwork, jobs: &mut Queue, limit: usize, model: &str) {
-    let Some(base) = open.sweep.recipes().first().filter(|_| open.sweep.pending) else {
-        return;
-    };
-    let (Some(subject), Some((data, _))) = (subject(open, base, limit), open.data_with_key()) else {
-        return;
-    };
-    let key = SweepKey {
-        data,
-        limit,
-        source: subject.source,
-    };
-    let setting = SweepSetting {
-        model: model.to_owned(),
-        data: format!("{} · {}", subject.data.name(), subject.data.preprocessing()),
-        calibration: calibration_name(&subject, model),
-        samples: subject.float.samples,
-    };
-    let recipes = open.sweep.recipes().to_vec();
-    let rows = open.sweep.begin(key, setting);
-    let finished = open.sweep.known.rows().to_vec();
-    let title = format!("Sweeping {} settings", recipes.len());
-    jobs.start(Kind::Sweep, title, move |progress| {
-        measure::run_sweep(subject, &recipes, &finished, &rows, progress)
-    });
-}
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<EvaluationKey> {
+        open.evaluation_key(wanted.limit)
+    }
 
-/// Where the ranges of activations come from, in the words of the command line.
-fn calibration_name(subject: &Subject, model: &str) -> String {
-    let samples = work::CALIBRATION_SAMPLES;
-    match subject.source {
-        CalibrationSource::Demo(_) => format!("{model}, up to {samples} samples"),
-        CalibrationSource::Data(_) => format!("{}, up to {samples} samples", subject.data.name()),
-        CalibrationSource::DataFree => "data-free".to_owned(),
+    fn compute(open: &mut OpenNetwork, key: &EvaluationKey, _: &Wanted) -> Option<Work<OracleMetrics>> {
+        let (subject, recipe) = (open.subject(&key.recipe, key.limit)?, key.recipe.clone());
+        Some(Work::new("Running Oracle OCS", move |progress| {
+            measure::run_oracle_bound(subject, &recipe, progress)
+        }))
     }
 }

@@ -2,40 +2,31 @@
 
 mod data;
 
-use super::against::Against;
 use super::analysis::{Analysis, LayerFacts};
-use super::choosing::Auto;
-use super::comparison::{Comparison, ComparisonKey};
-use super::continuation::Continuation;
-use super::curves::ErrorCurvesKey;
+use super::continuation::Prompt;
+use super::derived::Slots;
 use super::embedded::recipe_in;
 use super::history::History;
-use super::kept::Kept;
-use super::keys::{CalibrationKey, EvaluationKey, PlanKey, PrepareKey};
-use super::layer_details::{LayerDetails, LayerDetailsKey};
-use super::layer_view::{LayerView, LayerViewKey};
-use super::live::Live;
-use super::request::OnRequest;
+use super::keys::{PlanKey, PrepareKey};
+use super::layer_view::{LayerView, LayerViewKey, Viewed};
 use super::snapshots::Snapshots;
-use super::stage::Stage;
 use super::start::start_recipe;
 use super::sweeping::Sweep;
 use super::trial::Trials;
-use super::work::{Evaluated, Planned};
+use super::weights::{Planning, Prepared};
+use super::work::{DataRequest, Planned};
 use crate::format::demo::Demo;
+use crate::inference::auto::AutoOptions;
 use crate::inference::incremental::Incremental;
-use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
-};
-use crate::quantization::{Bits, ErrorCurves, LayerSettings, Recipe, ValueShapes};
+use crate::inference::{DataOptions, Dataset};
+use crate::jobs::JobError;
+use crate::network::Network;
+use crate::quantization::{Bits, LayerSettings, Plan, Recipe};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-/// Results of evaluations kept, so that undo shows its numbers at once.
-const KEPT: usize = 8;
 /// Weights of a network whose layers are all planned while a person edits the recipe. A plan holds a byte or more of each.
 const MOST_PLANNED: u64 = 1 << 28;
 
@@ -43,58 +34,33 @@ const MOST_PLANNED: u64 = 1 << 28;
 pub struct OpenNetwork {
     /// As it was opened.
     pub original: Analysis,
-    /// Reading of the weights that were not read while opening.
-    pub(super) measured: Stage<(), ()>,
-    /// What that brings, layer by layer.
-    pub(super) arriving: Option<Receiver<(usize, LayerFacts)>>,
-    /// The layer to read first: the selected one.
-    pub(super) wanted: Arc<AtomicUsize>,
     /// The demo, if it is one.
     pub demo: Option<Demo>,
-    pub(super) prepared: Stage<PrepareKey, Analysis>,
-    pub(super) recount: Stage<u64, ()>,
+    /// All that is derived from it by jobs.
+    pub(super) slots: Slots,
+    /// The layer to read first: the selected one.
+    pub(super) wanted: Arc<AtomicUsize>,
     pub(super) history: History<Recipe>,
     pub(super) selected: usize,
     pub(super) range: Option<(f64, f64)>,
-    pub(super) view: Stage<LayerViewKey, LayerView>,
-    pub(super) details: Stage<LayerDetailsKey, LayerDetails>,
-    pub(super) plan: Stage<PlanKey, Planned>,
-    pub(super) engine: Stage<(), Arc<Engine>>,
-    pub(super) shapes: Option<(u64, Arc<ValueShapes>)>,
-    pub(super) data_request: Option<(String, DataOptions)>,
-    pub(super) data_opened: Option<(String, DataOptions)>,
-    pub(super) data: Stage<u64, Arc<Dataset>>,
+    /// The data that were asked for last.
+    pub(super) data_wanted: Option<DataRequest>,
     /// Values between the layers on the newest data, from the evaluations before.
     pub(super) between: Option<Arc<Incremental<Arc<Dataset>>>>,
-    pub(super) float: Stage<(u64, usize), Arc<Outputs>>,
-    pub(super) suggestions: Stage<u64, Option<AtChance>>,
     pub(super) wants_activations: bool,
     pub(super) calibrate_on_data: bool,
-    pub(super) calibration: Stage<CalibrationKey, Arc<Calibration>>,
-    pub(super) evaluation: Stage<EvaluationKey, Arc<Evaluated>>,
-    pub(super) plain: Stage<EvaluationKey, Arc<Evaluated>>,
-    pub(super) kept: Kept<EvaluationKey, Arc<Evaluated>>,
-    pub(super) curves: Stage<ErrorCurvesKey, ErrorCurves>,
-    pub(super) comparison: Stage<ComparisonKey, Comparison>,
-    pub(super) sensitivity_asked: bool,
-    pub(super) sensitivity: Live<EvaluationKey, LayerSensitivity>,
-    pub(super) kept_sensitivity: Kept<EvaluationKey, Vec<LayerSensitivity>>,
-    pub(super) split_only: OnRequest<Option<SplitOnly>>,
-    pub(super) oracle: OnRequest<OracleMetrics>,
-    pub(super) auto: Auto,
+    /// What was last asked of the search for settings, and the recipe of that moment.
+    pub(super) auto_wanted: Option<(AutoOptions, Recipe)>,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
-    pub(super) continuation: Continuation,
+    pub(super) prompt: Option<Prompt>,
     pub(super) trials: Trials,
     /// The recipe that the file was exported with.
     pub(super) embedded: Option<Result<Recipe, String>>,
     /// The file to compare with.
     pub(super) other: Option<PathBuf>,
-    pub(super) against: Stage<PathBuf, Arc<Against>>,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
-    /// Counts data requests, so that results of older data are told apart.
-    generation: u64,
 }
 
 impl OpenNetwork {
@@ -103,53 +69,28 @@ impl OpenNetwork {
         let embedded = recipe_in(&original.network);
         Self {
             original,
-            measured: Stage::default(),
-            arriving: None,
-            wanted: Arc::new(AtomicUsize::new(selected)),
             demo,
-            prepared: Stage::default(),
-            recount: Stage::default(),
+            slots: Slots::default(),
+            wanted: Arc::new(AtomicUsize::new(selected)),
             history: History::new(start_recipe(demo)),
             selected,
             range: None,
-            view: Stage::default(),
-            details: Stage::default(),
-            plan: Stage::default(),
-            engine: Stage::default(),
-            shapes: None,
-            data_request: None,
-            data_opened: None,
-            data: Stage::default(),
+            data_wanted: None,
             between: None,
-            float: Stage::default(),
-            suggestions: Stage::default(),
             wants_activations: false,
             calibrate_on_data: false,
-            calibration: Stage::default(),
-            evaluation: Stage::default(),
-            plain: Stage::default(),
-            kept: Kept::new(KEPT),
-            curves: Stage::default(),
-            comparison: Stage::default(),
-            sensitivity_asked: false,
-            sensitivity: Live::default(),
-            kept_sensitivity: Kept::new(KEPT),
-            split_only: OnRequest::default(),
-            oracle: OnRequest::default(),
-            auto: Auto::default(),
+            auto_wanted: None,
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
-            continuation: Continuation::default(),
+            prompt: None,
             trials: Trials::default(),
             embedded,
             other: None,
-            against: Stage::default(),
             evaluation_time: Duration::ZERO,
-            generation: 0,
         }
     }
 
-    /// The present recipe.
+    /// The current recipe.
     pub fn recipe(&self) -> &Recipe {
         self.history.present()
     }
@@ -161,18 +102,16 @@ impl OpenNetwork {
 
     /// The network prepared as the recipe says: folded, equalized. `None` while that is under way.
     pub fn analysis(&self) -> Option<&Analysis> {
-        let key = PrepareKey::of(self.recipe());
+        self.prepared_as(PrepareKey::of(self.recipe()))
+    }
+
+    /// The network prepared in that way; `None` where that was not done.
+    pub(super) fn prepared_as(&self, key: PrepareKey) -> Option<&Analysis> {
         if key.is_nothing() {
             Some(&self.original)
         } else {
-            self.prepared.for_key(&key)
+            self.slots.of::<Prepared>().for_key(&key)
         }
-    }
-
-    /// What the network still lacks of its preparation.
-    pub(super) fn lacks_preparation(&self) -> Option<PrepareKey> {
-        let key = PrepareKey::of(self.recipe());
-        (!key.is_nothing() && self.prepared.lacks(&key)).then_some(key)
     }
 
     /// The same, or the network as it was opened while it is being prepared.
@@ -189,22 +128,6 @@ impl OpenNetwork {
     /// a file: then only an export plans them.
     pub fn is_too_large_to_plan(&self) -> bool {
         self.original.weights > MOST_PLANNED
-    }
-
-    /// Takes the facts that have arrived. Tells whether there were any.
-    pub(super) fn take_arrived(&mut self) -> bool {
-        let Some(receiver) = &self.arriving else { return false };
-        let arrived: Vec<(usize, LayerFacts)> = receiver.try_iter().collect();
-        if arrived.is_empty() {
-            return false;
-        }
-        for (index, facts) in arrived {
-            self.original.put(index, facts);
-        }
-        if let Some(prepared) = self.prepared.latest_mut() {
-            prepared.inherit(&self.original);
-        }
-        true
     }
 
     /// Facts of the selected layer.
@@ -244,22 +167,32 @@ impl OpenNetwork {
 
     /// The newest view of the selected layer, maybe of slightly older settings; `None` until there is one.
     pub fn view(&self) -> Option<(&LayerViewKey, &LayerView)> {
-        self.view.latest().filter(|(key, _)| key.layer == self.selected)
+        let view = self.slots.of::<Viewed>().latest();
+        view.filter(|(key, _)| key.layer == self.selected)
     }
 
     /// Why the selected layer cannot be shown.
-    pub fn view_failure(&self) -> Option<&str> {
-        self.view.failure(&self.view_key())
+    pub fn view_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Viewed>().failure(&self.view_key())
     }
 
     /// The newest plan and the inputs it is for, maybe of a slightly older recipe.
     pub fn planned(&self) -> Option<(&PlanKey, &Planned)> {
-        self.plan.latest()
+        self.slots.of::<Planning>().latest()
     }
 
     /// Why the present recipe cannot be planned.
-    pub fn plan_failure(&self) -> Option<&str> {
-        self.plan.failure(&self.plan_key())
+    pub fn plan_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Planning>().failure(&self.plan_key())
+    }
+
+    /// The network under the current recipe, once it is prepared, its inputs are known and it is planned.
+    pub(super) fn current_plan(&self) -> Option<(Arc<Network>, Arc<Plan>)> {
+        if self.lacks_calibration() {
+            return None;
+        }
+        let planned = self.slots.of::<Planning>().for_key(&self.plan_key())?;
+        Some((Arc::clone(&self.analysis()?.network), Arc::clone(&planned.plan)))
     }
 
     /// Whether the recipe puts any activation on a grid.
@@ -288,17 +221,17 @@ impl OpenNetwork {
         PlanKey {
             recipe,
             calibration: known.then(|| self.calibration_key()),
-            shapes: self.shapes.as_ref().map(|(of, _)| *of),
+            shapes: self.shapes_with_key().map(|(of, _)| of),
         }
     }
 
+    /// Other data are wanted; the same ones again are read anew.
     pub(super) fn request_data(&mut self, path: String, options: DataOptions) {
-        self.data_request = Some((path, options));
-    }
-
-    /// The number of a new data request.
-    pub(super) fn next_generation(&mut self) -> u64 {
-        self.generation += 1;
-        self.generation
+        let before = self.data_wanted.as_ref().map_or(0, |wanted| wanted.number);
+        self.data_wanted = Some(DataRequest {
+            number: before + 1,
+            path,
+            options,
+        });
     }
 }

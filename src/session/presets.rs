@@ -1,7 +1,6 @@
 //! Recipes that a person saves by name. Their folder may be slow, so each look at it is a job.
 
 use super::Session;
-use super::messages::Level;
 use super::work::{Kind, Output};
 use crate::jobs::JobError;
 use crate::quantization::UserPresets;
@@ -25,7 +24,7 @@ impl Session {
             Ok(presets) => return Some(presets.clone()),
             Err(reason) => reason.clone(),
         };
-        self.messages.push(Level::Error, reason.clone(), reason);
+        self.messages.refuse(reason);
         None
     }
 

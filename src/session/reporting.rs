@@ -33,7 +33,7 @@ impl ReportInputs {
     /// What is known of the open network now; `network` is prepared as the recipe says. What was not run is left out.
     pub(super) fn of(open: &OpenNetwork, network: Arc<Network>, limit: usize, sigma: f64, path: PathBuf) -> Self {
         let key = open.evaluation_key(limit);
-        let evaluated = key.as_ref().and_then(|key| open.evaluation.for_key(key));
+        let evaluated = key.as_ref().and_then(|key| open.evaluation(key));
         let accuracy = evaluated.zip(open.data()).map(|(evaluated, data)| Accuracy {
             data: format!("{} · {}", data.name(), data.preprocessing()),
             is_text: data.is_text(),
@@ -55,7 +55,7 @@ impl ReportInputs {
             network,
             recipe: open.recipe().clone(),
             calibration,
-            shapes: open.shapes.as_ref().map(|(_, shapes)| Arc::clone(shapes)),
+            shapes: open.shapes(),
             accuracy,
             ranges,
             sweep: open.sweep.rows().to_vec(),

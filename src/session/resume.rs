@@ -34,7 +34,7 @@ impl Session {
         ) {
             saved.last = Some(Last {
                 model,
-                data: open.data_opened().map(|(path, _)| path.clone()),
+                data: open.data_opened().map(|(path, _)| path.to_owned()),
                 recipe,
                 layer: open.selected_name().to_owned(),
             });

@@ -1,9 +1,13 @@
 //! A sweep as the session sees it: which rows are asked for, which are there.
 
+use super::derived::{Derived, Pieces, Wanted, Work};
 use super::keys::CalibrationSource;
-use super::live::Live;
+use super::measure::{self, Subject};
+use super::open::OpenNetwork;
+use super::work::{self, Kind};
 use crate::inference::sweep::{SweepRow, SweepSetting};
 use crate::quantization::Recipe;
+use std::time::Duration;
 
 /// What all rows of a sweep are computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,11 +23,11 @@ pub struct SweepKey {
 /// The newest sweep, and all rows that were computed on its data so far: a recipe that comes again is not run again.
 #[derive(Debug, Default)]
 pub struct Sweep {
-    /// Asked for, but not started yet.
-    pub(super) pending: bool,
     recipes: Vec<Recipe>,
-    pub(super) known: Live<SweepKey, SweepRow>,
-    /// Rows of the present recipes, in their order.
+    /// What `known` are computed from.
+    of: Option<SweepKey>,
+    known: Vec<SweepRow>,
+    /// Rows of the current recipes, in their order.
     rows: Vec<SweepRow>,
     setting: Option<SweepSetting>,
 }
@@ -32,41 +36,26 @@ impl Sweep {
     /// Somebody asks for these recipes.
     pub(super) fn ask(&mut self, recipes: Vec<Recipe>) {
         self.recipes = recipes;
-        self.pending = true;
         self.arrange();
     }
 
-    /// A job begins on what `setting` describes; rows go into what is returned, with those that are known already.
-    pub(super) fn begin(&mut self, key: SweepKey, setting: SweepSetting) -> std::sync::mpsc::Sender<SweepRow> {
-        self.pending = false;
-        self.setting = Some(setting);
-        let sender = self.known.begin(key);
-        self.arrange();
-        sender
-    }
-
-    /// Takes the rows that have come; tells whether there were any.
-    pub(super) fn drain(&mut self) -> bool {
-        let more = self.known.drain();
-        if more {
-            self.arrange();
+    /// A job begins on what `setting` describes; rows of other inputs go.
+    fn begin(&mut self, key: SweepKey, setting: SweepSetting) {
+        if self.of.as_ref() != Some(&key) {
+            self.known.clear();
         }
-        more
-    }
-
-    pub(super) fn finish(&mut self) {
-        self.known.finish();
+        self.of = Some(key);
+        self.setting = Some(setting);
         self.arrange();
     }
 
-    pub(super) fn fail(&mut self, reason: String) {
-        self.known.fail(reason);
+    fn take(&mut self, row: SweepRow) {
+        self.known.push(row);
         self.arrange();
     }
 
     fn arrange(&mut self) {
-        let known = self.known.rows();
-        let row = |recipe: &Recipe| known.iter().find(|row| row.recipe == *recipe).cloned();
+        let row = |recipe: &Recipe| self.known.iter().find(|row| row.recipe == *recipe).cloned();
         self.rows = self.recipes.iter().filter_map(row).collect();
     }
 
@@ -82,21 +71,68 @@ impl Sweep {
 
     /// What the rows are computed from.
     pub fn of(&self) -> Option<&SweepKey> {
-        self.known.of()
+        self.of.as_ref()
     }
 
     /// Model, data and calibration, for a file of the rows.
     pub fn setting(&self) -> Option<&SweepSetting> {
         self.setting.as_ref()
     }
+}
 
-    /// Whether rows are being computed, or will be.
-    pub fn is_under_way(&self) -> bool {
-        self.pending || self.known.is_running()
+/// The rows that the newest sweep lacks.
+pub(super) struct Swept;
+
+impl Derived for Swept {
+    type Key = (SweepKey, Vec<Recipe>);
+    /// Rows come one by one and are kept in the [`Sweep`].
+    type Value = ();
+    const KIND: Kind = Kind::Sweep;
+    const ON_REQUEST: bool = true;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<Self::Key> {
+        if !open.slots.of::<Self>().is_asked() {
+            return None;
+        }
+        let key = SweepKey {
+            data: open.data_with_key()?.0,
+            limit: wanted.limit,
+            source: open.calibration_source(),
+        };
+        Some((key, open.sweep.recipes.clone()))
     }
 
-    /// Why there are no more rows.
-    pub fn failure(&self) -> Option<&str> {
-        self.known.failure()
+    fn compute(open: &mut OpenNetwork, (key, recipes): &Self::Key, _: &Wanted) -> Option<Work<()>> {
+        let subject = open.subject(recipes.first()?, key.limit)?;
+        let model = &open.original.network;
+        let model = (model.path.as_ref()).map_or_else(|| model.name.clone(), |path| path.display().to_string());
+        let setting = SweepSetting {
+            data: format!("{} · {}", subject.data.name(), subject.data.preprocessing()),
+            calibration: calibration_name(&subject, &model),
+            samples: subject.float.samples,
+            model,
+        };
+        open.sweep.begin(key.clone(), setting);
+        let rows = Pieces::of::<Self>(open, |open, row: SweepRow| open.sweep.take(row));
+        let (recipes, finished) = (recipes.clone(), open.sweep.known.clone());
+        let title = format!("Sweeping {} settings", recipes.len());
+        Some(Work::new(title, move |progress| {
+            measure::run_sweep(subject, &recipes, &finished, &rows, progress)
+        }))
+    }
+
+    fn take(open: &mut OpenNetwork, (): (), _: Duration) {
+        // The rows that are there are not asked for again; others may be, of the same recipes.
+        open.slots.of_mut::<Self>().settle();
+    }
+}
+
+/// Where the ranges of activations come from, in the words of the command line.
+fn calibration_name(subject: &Subject, model: &str) -> String {
+    let samples = work::CALIBRATION_SAMPLES;
+    match subject.source {
+        CalibrationSource::Demo(_) => format!("{model}, up to {samples} samples"),
+        CalibrationSource::Data(_) => format!("{}, up to {samples} samples", subject.data.name()),
+        CalibrationSource::DataFree => "data-free".to_owned(),
     }
 }

@@ -9,6 +9,7 @@ mod against;
 mod faults;
 mod on_request;
 mod preparation;
+mod retry;
 mod trying;
 
 const LIMIT: Duration = Duration::from_secs(120);
@@ -271,10 +272,7 @@ fn a_cancelled_evaluation_says_so_and_can_be_tried_again() {
     session.act(Action::Cancel(job.id));
     assert!(session.wait_until_idle(LIMIT));
     let limit = session.limit();
-    assert_eq!(
-        session.open().unwrap().run_state(limit),
-        RunState::Failed("cancelled".to_owned())
-    );
+    assert_eq!(session.open().unwrap().run_state(limit), RunState::Cancelled);
     session.act(Action::Retry);
     assert!(session.wait_until_idle(LIMIT));
     assert_eq!(session.open().unwrap().run_state(limit), RunState::Done);

@@ -1,15 +1,14 @@
 //! Pictures that a person drops in: each is run by itself, by the float network and under the present recipe.
 
 use super::continuation::quantized_engine;
-use super::derive::Queue;
+use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
-use super::stage::Stage;
-use super::work::{self, Kind, Output};
+use super::work::{self, Kind};
 use crate::inference::{DataOptions, Dataset, Engine, Outputs, run_outputs};
 use crate::jobs::JobError;
 use crate::network::Network;
-use crate::progress::Progress;
+use crate::progress::{Cancelled, Progress};
 use crate::quantization::Recipe;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -17,8 +16,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Pictures kept; the oldest goes first.
-const MOST: usize = 12;
-/// Rest of the hand before they are run under a new recipe.
+const MAX_PICTURES: usize = 12;
+/// Debounce before they are run under a new recipe.
 const SETTLE: Duration = Duration::from_millis(120);
 
 /// A picture that was dropped in.
@@ -47,10 +46,8 @@ pub(super) struct TrialsKey {
 #[derive(Debug, Default)]
 pub struct Trials {
     list: Vec<Trial>,
+    /// To be read, in order.
     waiting: VecDeque<PathBuf>,
-    /// The one being read, and the data it is read like.
-    reading: Option<(PathBuf, Option<u64>)>,
-    pub(super) quantized: Stage<TrialsKey, Vec<Arc<Outputs>>>,
 }
 
 impl Trials {
@@ -64,28 +61,25 @@ impl Trials {
         self.waiting.retain(|waiting| waiting != path);
     }
 
-    /// The picture under way was read and run.
-    pub(super) fn take(&mut self, data: Arc<Dataset>, float: Arc<Outputs>) {
-        if let Some((path, like)) = self.reading.take() {
-            let trial = Trial {
-                path,
-                data,
-                float,
-                like,
-            };
-            match self.list.iter_mut().find(|known| known.path == trial.path) {
-                Some(known) => *known = trial,
-                None => self.list.insert(0, trial),
-            }
-            self.list.truncate(MOST);
+    fn take(&mut self, trial: Trial) {
+        self.waiting.retain(|waiting| *waiting != trial.path);
+        match self.list.iter_mut().find(|known| known.path == trial.path) {
+            Some(known) => *known = trial,
+            None => self.list.insert(0, trial),
         }
+        self.list.truncate(MAX_PICTURES);
     }
 
-    /// The picture under way could not be read or run.
-    pub(super) fn drop_reading(&mut self) {
-        if let Some((path, _)) = self.reading.take() {
-            self.remove(&path);
-        }
+    /// The picture to be read now: one that was dropped in, else one that was read like other data than `like`, which are open
+    /// now.
+    fn next(&self, like: Option<u64>) -> Option<&PathBuf> {
+        let stale = || {
+            self.list
+                .iter()
+                .find(|trial| trial.like != like)
+                .map(|trial| &trial.path)
+        };
+        self.waiting.front().or_else(stale)
     }
 
     /// All of them, newest first.
@@ -102,7 +96,7 @@ impl OpenNetwork {
 
     /// What the network answers to each of them under a recipe, in their order; maybe under a slightly older one.
     pub fn trial_answers(&self) -> Option<&[Arc<Outputs>]> {
-        let (key, answers) = self.trials.quantized.latest()?;
+        let (key, answers) = self.slots.of::<PicturesRun>().latest()?;
         let pictures = self.trials.list.iter().map(|trial| &trial.path);
         pictures.eq(&key.pictures).then_some(answers.as_slice())
     }
@@ -117,37 +111,77 @@ impl OpenNetwork {
     }
 }
 
-/// Reads and runs what waits, and runs all under the present recipe.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue) {
-    read(open, jobs);
-    run(open, jobs);
+/// The next picture, read and run by the float network.
+pub(super) struct PictureRead;
+
+impl Derived for PictureRead {
+    /// The picture, and the data it is read like.
+    type Key = (PathBuf, Option<u64>);
+    type Value = Trial;
+    const KIND: Kind = Kind::Trial;
+    const NEWER: Newer = Newer::Waits;
+
+    fn key(open: &OpenNetwork, _: &Wanted) -> Option<Self::Key> {
+        let like = open.data_with_key().map(|(key, _)| key);
+        let path = open.trials.next(like)?.clone();
+        // Data that are on their way decide how pictures are read.
+        (!open.awaits_data()).then_some((path, like))
+    }
+
+    fn compute(open: &mut OpenNetwork, (path, like): &Self::Key, _: &Wanted) -> Option<Work<Trial>> {
+        let (engine, network, data) = (open.engine()?, Arc::clone(&open.original.network), open.data().cloned());
+        let (path, like) = (path.clone(), *like);
+        let title = format!("Running {}", path.display());
+        Some(Work::new(title, move |progress| {
+            let picture = picture(&path, data.as_deref(), &network, &engine)?;
+            let float = Arc::new(run_outputs(&engine, &picture, 1, progress)?);
+            Ok(Trial {
+                path,
+                data: Arc::new(picture),
+                float,
+                like,
+            })
+        }))
+    }
+
+    fn take(open: &mut OpenNetwork, trial: Trial, _: Duration) {
+        open.slots.of_mut::<Self>().settle();
+        open.trials.take(trial);
+    }
+
+    fn fail(open: &mut OpenNetwork, _: &JobError) {
+        // It goes, and may be dropped in again.
+        if let Some((path, _)) = open.slots.of_mut::<Self>().settle() {
+            open.trials.remove(&path);
+        }
+    }
 }
 
-fn read(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let like = open.data_with_key().map(|(key, _)| key);
-    if open.trials.waiting.is_empty() {
-        // Pictures are read like the open data: once these are read otherwise, so are they.
-        let stale = open.trials.list.iter().find(|trial| trial.like != like);
-        open.trials.waiting.extend(stale.map(|trial| trial.path.clone()));
+/// What the network predicts for all of them under the current recipe.
+pub(super) struct PicturesRun;
+
+impl Derived for PicturesRun {
+    type Key = TrialsKey;
+    type Value = Vec<Arc<Outputs>>;
+    const KIND: Kind = Kind::TrialQuantized;
+
+    fn key(open: &OpenNetwork, _: &Wanted) -> Option<TrialsKey> {
+        Some(open.trials_key()).filter(|key| !key.pictures.is_empty())
     }
-    // Data that are on their way decide how pictures are read.
-    if open.trials.reading.is_some() || open.data_request.is_some() || open.data.running().is_some() {
-        return;
+
+    fn compute(open: &mut OpenNetwork, key: &TrialsKey, _: &Wanted) -> Option<Work<Vec<Arc<Outputs>>>> {
+        if open.trials.next(key.like).is_some() {
+            return None;
+        }
+        let (network, plan) = open.current_plan()?;
+        let pictures: Vec<Arc<Dataset>> = open.trials.list.iter().map(|trial| Arc::clone(&trial.data)).collect();
+        Some(Work::new("Running dropped pictures", move |progress| {
+            work::settle(progress, SETTLE)?;
+            let engine = quantized_engine(&network, &plan, progress)?;
+            let run = |data: &Arc<Dataset>| Ok(Arc::new(run_outputs(&engine, data, 1, &part(progress)?)?));
+            pictures.iter().map(run).collect()
+        }))
     }
-    let Some(engine) = open.engine.for_key(&()).cloned() else {
-        return;
-    };
-    let Some(path) = open.trials.waiting.pop_front() else {
-        return;
-    };
-    let (data, network) = (open.data().cloned(), Arc::clone(&open.original.network));
-    open.trials.reading = Some((path.clone(), like));
-    let title = format!("Running {}", path.display());
-    jobs.start(Kind::Trial, title, move |progress| {
-        let picture = picture(&path, data.as_deref(), &network, &engine)?;
-        let outputs = run_outputs(&engine, &picture, 1, progress)?;
-        Ok(Output::Tried(Arc::new(picture), Arc::new(outputs)))
-    });
 }
 
 /// The picture as a data set, read like the open data, or as is usual for the network where none are open.
@@ -158,33 +192,7 @@ fn picture(path: &Path, like: Option<&Dataset>, network: &Network, engine: &Engi
     read.unwrap_or_else(open).map_err(work::failed)
 }
 
-fn run(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let key = open.trials_key();
-    if open.trials.quantized.running().is_some_and(|running| *running != key) {
-        jobs.replace(Kind::TrialQuantized);
-        open.trials.quantized.abandon();
-    }
-    let settled = open.trials.reading.is_none() && open.trials.waiting.is_empty();
-    if key.pictures.is_empty() || !settled || !open.trials.quantized.lacks(&key) || open.lacks_calibration() {
-        return;
-    }
-    let Some(analysis) = open.analysis() else { return };
-    let Some(planned) = open.plan.for_key(&open.plan_key()) else {
-        return;
-    };
-    let (network, plan) = (Arc::clone(&analysis.network), Arc::clone(&planned.plan));
-    let pictures: Vec<Arc<Dataset>> = open.trials.list.iter().map(|trial| Arc::clone(&trial.data)).collect();
-    open.trials.quantized.begin(key);
-    jobs.start(Kind::TrialQuantized, "Running dropped pictures", move |progress| {
-        work::settle(progress, SETTLE)?;
-        let engine = quantized_engine(&network, &plan, progress)?;
-        let run = |data: &Arc<Dataset>| Ok(Arc::new(run_outputs(&engine, data, 1, &part(progress)?)?));
-        let answers = pictures.iter().map(run).collect::<Result<Vec<_>, JobError>>()?;
-        Ok(Output::TriedQuantized(answers))
-    });
-}
-
-fn part(progress: &Progress) -> Result<Progress, JobError> {
+fn part(progress: &Progress) -> Result<Progress, Cancelled> {
     progress.check()?;
     Ok(progress.part())
 }

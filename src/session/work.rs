@@ -7,6 +7,7 @@ pub use kinds::{Evaluated, Kind, Planned};
 
 use super::ExportKind;
 use super::analysis::Analysis;
+use super::derived::REGISTRY;
 use super::keys::CalibrationSource;
 use super::layer_view::ViewError;
 use super::preview::Preview;
@@ -16,7 +17,7 @@ use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
     AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, calibrate, chance_level,
-    data_free_activations, evaluate, metrics, run_outputs, suggest_preprocess, value_shapes,
+    data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -69,7 +70,7 @@ pub(super) fn failed(error: impl std::fmt::Display) -> JobError {
 /// Refuses what was computed from a mapped file that has changed since. A network that is being opened is checked by itself:
 /// the broken one may still be open, and is what it replaces.
 pub(super) fn check_files(kind: Kind) -> Result<(), JobError> {
-    if Kind::OF_A_NETWORK.contains(&kind) {
+    if REGISTRY.iter().any(|entry| entry.kind == kind) {
         files::check_all().map_err(failed)?;
     }
     Ok(())
@@ -83,17 +84,11 @@ pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Outpu
     Ok(Output::Opened(analysis))
 }
 
-pub(super) fn prepare_network(
-    original: &Analysis,
-    recipe: &Recipe,
-    sigma: f64,
-    progress: &Progress,
-) -> Result<Output, JobError> {
+pub(super) fn prepare_network(original: &Analysis, recipe: &Recipe, progress: &Progress) -> Result<Analysis, JobError> {
     progress.start(0, "preparing the network");
     let prepared = prepare(&original.network, recipe).map_err(failed)?;
     progress.check()?;
-    let analysis = original.of_prepared(Arc::new(prepared), sigma, progress)?;
-    Ok(Output::Prepared(analysis))
+    Ok(original.of_prepared(Arc::new(prepared), progress)?)
 }
 
 pub(super) fn make_plan(
@@ -102,24 +97,27 @@ pub(super) fn make_plan(
     activations: Option<&Activations>,
     shapes: Option<&ValueShapes>,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Planned, JobError> {
     recipe.check(network).map_err(JobError::Failed)?;
     let plan = plan(network, recipe, activations, progress)?;
     let overhead = overhead(network, &plan, shapes);
-    Ok(Output::Planned(Planned {
+    Ok(Planned {
         summary: Arc::new(PlanSummary::of(&plan, &overhead)),
         plan: Arc::new(plan),
         overhead: Arc::new(overhead),
-    }))
+    })
 }
 
-pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Output, JobError> {
+pub(super) fn load_engine(
+    network: &Network,
+    progress: &Progress,
+) -> Result<(Arc<Engine>, Option<Arc<ValueShapes>>), JobError> {
     progress.start(0, "loading the engine");
     let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
     // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
     let shapes = value_shapes(network, &engine, None).ok();
-    Ok(Output::Engine(Arc::new(engine), shapes))
+    Ok((Arc::new(engine), shapes.map(Arc::new)))
 }
 
 /// The path that stands for noise, as `demo:fashion` stands for a demo.
@@ -128,25 +126,37 @@ pub(super) const NOISE: &str = "noise:";
 const NOISE_SAMPLES: usize = 64;
 const NOISE_SEED: u64 = 1;
 
+/// Data that somebody asked for.
+#[derive(Debug, Clone)]
+pub(super) struct DataRequest {
+    /// Counts the requests, so that results of older data are told apart.
+    pub(super) number: u64,
+    pub(super) path: String,
+    pub(super) options: DataOptions,
+}
+
 /// Data that are open, and what they were opened with.
+#[derive(Debug, Clone)]
 pub(super) struct OpenData {
     pub(super) data: Arc<Dataset>,
+    /// Shapes of the values between the layers for one sample.
+    pub(super) shapes: Arc<ValueShapes>,
     pub(super) path: String,
     pub(super) options: DataOptions,
 }
 
 /// Opens data; pictures that are open already (`previous`) and are only to be read otherwise are not opened anew.
 pub(super) fn load_data(
-    path: &str,
-    options: &DataOptions,
+    request: &DataRequest,
     previous: Option<&OpenData>,
     network: &Network,
     engine: &Engine,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<OpenData, JobError> {
+    let DataRequest { path, options, .. } = request;
     progress.start(0, "reading the data");
     let full = options.clone().for_network(network);
-    let same = previous.filter(|open| open.path == path && open.options.reads_the_same_files(options));
+    let same = previous.filter(|open| open.path == *path && open.options.reads_the_same_files(options));
     let data = if path == NOISE {
         Dataset::noise(network, engine, NOISE_SAMPLES, NOISE_SEED)?
     } else {
@@ -162,7 +172,12 @@ pub(super) fn load_data(
     progress.check()?;
     let shapes = value_shapes(network, engine, Some(&data))
         .map_err(|error| JobError::Failed(format!("{}: the network cannot run on it: {error}", data.name())))?;
-    Ok(Output::Data(Arc::new(data), Some(shapes)))
+    Ok(OpenData {
+        data: Arc::new(data),
+        shapes: Arc::new(shapes),
+        path: path.clone(),
+        options: options.clone(),
+    })
 }
 
 /// Tries other ways to read the pictures if the float network is no better than guessing.
@@ -173,24 +188,13 @@ pub(super) fn suggest(
     network: &Network,
     float: &Outputs,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Option<AtChance>, JobError> {
     let Some(chance) = chance_level(&metrics(float, data), float.classes) else {
-        return Ok(Output::Suggested(None));
+        return Ok(None);
     };
     let options = options.clone().for_network(network);
     let suggestions = suggest_preprocess(engine, data, &options, progress)?;
-    Ok(Output::Suggested(Some(AtChance { chance, suggestions })))
-}
-
-pub(super) fn run_float(
-    engine: &Engine,
-    data: &Dataset,
-    limit: usize,
-    progress: &Progress,
-) -> Result<Output, JobError> {
-    Ok(Output::FloatOutputs(Arc::new(run_outputs(
-        engine, data, limit, progress,
-    )?)))
+    Ok(Some(AtChance { chance, suggestions }))
 }
 
 /// Samples that calibration runs at most: what the paper takes.
@@ -250,18 +254,18 @@ pub(super) fn run_quantized(
     inputs: &EvaluationInputs,
     keep: Keep<'_>,
     progress: &Progress,
-) -> Result<Output, JobError> {
+) -> Result<Arc<Evaluated>, JobError> {
     progress.start(0, "writing the quantized graph");
     let samples = 0..inputs.limit;
     let outputs = inputs
         .between
         .run_plan(&inputs.network, &inputs.plan, samples, keep, progress)?;
     let outputs = Arc::new(outputs);
-    Ok(Output::Evaluated(Arc::new(Evaluated {
+    Ok(Arc::new(Evaluated {
         recipe: inputs.plan.recipe.clone(),
         evaluation: evaluate(&inputs.float, &outputs, &inputs.data),
         preview: Preview::new(&inputs.float, outputs, &inputs.data),
-    })))
+    }))
 }
 
 /// What an export needs. The network is the one that the recipe asks for (folded, equalized).

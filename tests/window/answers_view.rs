@@ -112,14 +112,11 @@ fn each_character_of_a_text_tells_its_loss() {
 fn both_networks_go_on_from_what_is_typed() {
     let mut window = open_text(200);
     click(&mut window, "Answers");
-    assert!(
-        session(&window).open().unwrap().continuation().prompt().is_none(),
-        "nobody looks"
-    );
+    assert!(session(&window).open().unwrap().prompt().is_none(), "nobody looks");
     click(&mut window, "continuation");
     let open = session(&window).open().unwrap();
-    assert!(!open.continuation().float().rows().is_empty());
-    let written = open.continuation().float().rows().concat();
+    assert!(!open.float_text().rows().is_empty());
+    let written = open.float_text().rows().concat();
     window.get_by_label(&format!("float writes: {written}"));
 
     let write = |window: &mut Window, text: &str| {
@@ -137,7 +134,7 @@ fn both_networks_go_on_from_what_is_typed() {
     assert_eq!(texts(&window, "vocabulary has no 'é'").len(), 1);
     write(&mut window, "ROMEO:");
     let open = session(&window).open().unwrap();
-    assert_eq!(open.continuation().prompt().unwrap().text, "ROMEO:");
+    assert_eq!(open.prompt().unwrap().text, "ROMEO:");
     assert!(open.continuation_is_current());
     // Both stand beside each other, with ground between.
     let right_of = |name: &str| window.get_by_label(&texts(&window, name)[0]).rect().right();
@@ -145,7 +142,7 @@ fn both_networks_go_on_from_what_is_typed() {
     assert!(right_of("float writes: ") + 8.0 <= left_of("this recipe writes: "));
     click(&mut window, "sampled");
     let greedy = written;
-    let drawn = session(&window).open().unwrap().continuation().float().rows().concat();
+    let drawn = session(&window).open().unwrap().float_text().rows().concat();
     assert_ne!(drawn, greedy);
 }
 

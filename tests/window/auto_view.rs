@@ -69,6 +69,6 @@ fn a_search_is_cancelled_and_says_so() {
     window.state_mut().act(Action::Cancel(job.expect("a job").id));
     settle(&mut window);
     let auto = session(&window).open().unwrap().auto();
-    assert!(auto.latest().is_none() && auto.failure() == Some("cancelled"));
+    assert!(auto.latest().is_none() && auto.last_failure() == Some(&splitscope::jobs::JobError::Cancelled));
     assert!(!texts(&window, "cancelled").is_empty());
 }

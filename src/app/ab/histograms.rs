@@ -6,6 +6,7 @@ use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, Token, draw, draw_over, histogram_plot, swatch};
 use crate::app::text;
 use crate::app::theme::tokens;
+use crate::app::widgets::failure_ui;
 use crate::session::{ComparedLayer, Comparison, OpenNetwork, Side};
 use egui::Ui;
 
@@ -19,9 +20,11 @@ pub(super) fn histograms_ui(ui: &mut Ui, open: &OpenNetwork, sides: [Side; 2], h
     let name = open.selected_name();
     let Some(found) = open.comparison(sides) else {
         match open.comparison_failure(sides) {
-            Some(reason) => ui.colored_label(tokens(ui).error, format!("{name} cannot be compared: {reason}")),
-            None => ui.label(format!("Comparing {name}…")),
-        };
+            Some(error) => failure_ui(ui, &format!("{name} cannot be compared"), error),
+            None => {
+                ui.label(format!("Comparing {name}…"));
+            }
+        }
         return;
     };
     let colors = COLORS.map(|place| tokens(ui).series(place));

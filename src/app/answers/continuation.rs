@@ -3,9 +3,9 @@
 use crate::app::Outbox;
 use crate::app::text::{self, note};
 use crate::app::theme::tokens;
-use crate::app::widgets::job_ui;
+use crate::app::widgets::{job_ui, stopped_ui};
 use crate::inference::Sampling;
-use crate::session::{Action, Kind, Live, OpenNetwork, Prompt, Session};
+use crate::session::{Action, Kind, OpenNetwork, Prompt, Session};
 use egui::text::{LayoutJob, TextFormat};
 use egui::{Color32, DragValue, FontId, Role, ScrollArea, TextEdit, Ui, WidgetInfo};
 
@@ -65,7 +65,7 @@ impl ContinuationPanel {
             ui.colored_label(tokens(ui).error, fault.reason);
             return;
         }
-        if open.continuation().prompt() != Some(&prompt) {
+        if open.prompt() != Some(&prompt) {
             out.actions.push(Action::Continue(prompt));
             return;
         }
@@ -126,8 +126,7 @@ fn number_ui(ui: &mut Ui, name: &str, drag: DragValue<'_>) -> egui::Response {
 
 /// Both texts as far as they are written.
 fn texts_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
-    let continuation = open.continuation();
-    let (float, quantized) = (continuation.float().rows(), continuation.quantized().rows());
+    let (float, quantized) = (open.float_text().rows(), open.quantized_text().rows());
     let colors = tokens(ui);
     ui.separator();
     ui.label(note(summary(float, quantized, open.continuation_is_current())));
@@ -155,20 +154,16 @@ fn texts_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox
                         }
                     });
                     let failure = match kind {
-                        Kind::ContinueFloat => failure(continuation.float()),
-                        _ => failure(continuation.quantized()),
+                        Kind::ContinueFloat => open.float_text().last_failure(),
+                        _ => open.quantized_text().last_failure(),
                     };
-                    if let Some(reason) = failure {
-                        ui.add(egui::Label::new(egui::RichText::new(reason).color(colors.error)).wrap());
+                    if let Some(error) = failure {
+                        stopped_ui(ui, error);
                     }
                     text_ui(ui, name, own, other);
                 }
             });
         });
-}
-
-fn failure<K: PartialEq, T>(live: &Live<K, T>) -> Option<String> {
-    live.failure().map(str::to_owned)
 }
 
 /// How long both write the same.

@@ -62,7 +62,7 @@ impl AnswersPanel {
                 data_buttons_ui(ui, &[], out);
                 return;
             }
-            RunState::Waiting | RunState::Failed(_) | RunState::Done => {}
+            RunState::Waiting | RunState::Failed(_) | RunState::Cancelled | RunState::Done => {}
         }
         if page == Page::Continuation {
             self.writing = true;

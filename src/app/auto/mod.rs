@@ -6,15 +6,12 @@ use super::Outbox;
 use super::look_only::look_only_ui;
 use super::switches::Switches;
 use super::text::{self, note};
-use super::theme::tokens;
-use super::widgets::job_ui;
+use super::widgets::{job_ui, stopped_ui};
 use crate::inference::auto::{AutoOptions, Budget, Goal};
 use crate::quantization::{Bits, Clip};
 use crate::session::{Action, Kind, OpenNetwork, RunState, Session};
 use egui::{Button, DragValue, Role, Ui, WidgetInfo};
 
-/// Characters of a reason that are shown in the row of the button.
-const REASON: usize = 90;
 /// Budgets that can be set, percent more bytes.
 const BUDGETS: std::ops::RangeInclusive<f64> = -50.0..=100.0;
 
@@ -143,15 +140,8 @@ impl AutoPanel {
             if response.clicked() {
                 out.actions.push(Action::StartAuto(options));
             }
-            match auto.failure() {
-                Some("cancelled") => {
-                    ui.label(note("cancelled"));
-                }
-                Some(reason) => {
-                    ui.colored_label(tokens(ui).error, text::elide_middle(reason, REASON))
-                        .on_hover_text(reason);
-                }
-                None => {}
+            if let Some(error) = auto.last_failure() {
+                stopped_ui(ui, error);
             }
         });
     }

@@ -29,7 +29,7 @@ impl ComparePanel {
         if let Some(job) = session.job(Kind::Difference) {
             ui.horizontal(|ui| job_ui(ui, &job, out));
         } else if let Some(reason) = open.against_failure() {
-            let (reason, path) = (reason.to_owned(), path.display().to_string());
+            let (reason, path) = (reason.to_string(), path.display().to_string());
             failed_ui(ui, &reason, &path, out);
         }
         if let Some(against) = open.against() {

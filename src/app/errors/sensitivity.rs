@@ -7,7 +7,7 @@ use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, Token};
 use super::super::text::{self, note};
 use super::super::theme::tokens;
-use super::super::widgets::job_ui;
+use super::super::widgets::{job_ui, stopped_ui};
 use crate::inference::LayerSensitivity;
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Align2, Rect, Response, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
@@ -32,8 +32,8 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
             None => {}
         }
         help_ui(ui, Term::Sensitivity);
-        if let Some(reason) = found.failure() {
-            ui.label(note(format!("Stopped: {reason}")));
+        if let Some(error) = found.last_failure() {
+            stopped_ui(ui, error);
         } else if !found.rows().is_empty() && !open.sensitivity_is_current(session.limit()) {
             ui.label(note("These are of older settings."));
         }

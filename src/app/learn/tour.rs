@@ -4,7 +4,7 @@ use super::super::Outbox;
 use super::super::command::Command;
 use super::super::view::View;
 use crate::quantization::{Clip, Recipe};
-use crate::session::{OpenNetwork, RunState, Session};
+use crate::session::{Event, OpenNetwork, RunState, Session};
 use egui::{Align, Layout, RichText, Ui};
 
 /// A step of the tour.
@@ -80,7 +80,7 @@ impl Step {
                 .messages()
                 .iter()
                 .skip(start.messages)
-                .any(|m| m.text.starts_with("Wrote ")),
+                .any(|message| matches!(message.event, Event::Wrote(_))),
         }
     }
 }

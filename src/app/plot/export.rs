@@ -222,7 +222,7 @@ impl Exporter {
         }
         for job in self.jobs.poll() {
             session.act(match job.result {
-                Ok(path) => Action::Note(format!("Wrote {}", path.display())),
+                Ok(path) => Action::Wrote(path),
                 Err(error) => Action::Report(format!("{}: {error}", job.title)),
             });
         }

@@ -2,17 +2,14 @@
 
 use super::super::Outbox;
 use super::super::text::{self, note};
-use super::super::theme::tokens;
-use crate::app::widgets::job_ui;
+use crate::app::widgets::{job_ui, stopped_ui};
 use crate::inference::{OracleMetrics, SplitOnly};
 use crate::session::{Action, Kind, OpenNetwork, Session};
-use egui::{Button, RichText, Ui};
+use egui::{Button, Ui};
 
 const CHECK_HELP: &str = "Run the network with its splits but without any grid, on up to 64 samples, and compare its outputs with the float network's. Splitting alone must change nothing but the last digits.";
 const ORACLE_HELP: &str = "Measure the network with the activation splits chosen anew for each batch that runs. No exported network can do that: it bounds what splitting activations can bring. It takes long.";
 const NO_SPLITS: &str = "No activations are split: set activation bits and an activation ratio in the recipe first.";
-/// Characters of a failure that are shown.
-const REASON: usize = 50;
 
 /// Both, side by side, each a button with what it has brought.
 pub(super) fn checks_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
@@ -41,7 +38,9 @@ fn split_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox
         out.actions.push(Action::CheckSplit);
     }
     let key = open.evaluation_key(session.limit());
-    failure_ui(ui, key.as_ref().and_then(|key| request.failure(key)));
+    if let Some(error) = key.as_ref().and_then(|key| request.failure(key)) {
+        stopped_ui(ui, error);
+    }
 }
 
 fn split_result_ui(ui: &mut Ui, found: &SplitOnly) {
@@ -73,7 +72,9 @@ fn oracle_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbo
         out.actions.push(Action::MeasureOracle);
     }
     let key = open.evaluation_key(session.limit());
-    failure_ui(ui, key.as_ref().and_then(|key| request.failure(key)));
+    if let Some(error) = key.as_ref().and_then(|key| request.failure(key)) {
+        stopped_ui(ui, error);
+    }
 }
 
 /// Accuracy, perplexity, or agreement where there are no labels.
@@ -110,12 +111,5 @@ fn under_way_ui(ui: &mut Ui, session: &Session, kind: Kind, out: &mut Outbox) {
         None => {
             ui.label(note("waiting for the recipe…"));
         }
-    }
-}
-
-fn failure_ui(ui: &mut Ui, reason: Option<&str>) {
-    if let Some(reason) = reason {
-        let shown = RichText::new(text::elide_middle(reason, REASON)).small();
-        ui.label(shown.color(tokens(ui).error)).on_hover_text(reason);
     }
 }

@@ -66,7 +66,7 @@ fn menu_ui(ui: &mut Ui, reading: &mut Reading, open: &OpenNetwork, data: &Datase
     ui.separator();
     if let (Some(fields), Some((path, options))) = (data.preprocess_fields(), open.data_opened()) {
         if let Some(options) = reading.ui(ui, open, data, options, fields) {
-            let path = path.clone();
+            let path = path.to_owned();
             out.actions.push(Action::OpenData { path, options });
         }
         ui.separator();
@@ -100,7 +100,7 @@ fn at_chance_ui(ui: &mut Ui, open: &OpenNetwork, at_chance: &AtChance, out: &mut
             if ui.button(text).on_hover_text("Read the pictures this way.").clicked()
                 && let Some((path, _)) = open.data_opened()
             {
-                let (path, options) = (path.clone(), suggestion.options.clone());
+                let (path, options) = (path.to_owned(), suggestion.options.clone());
                 out.actions.push(Action::OpenData { path, options });
                 ui.close();
             }

@@ -68,13 +68,11 @@ fn accuracy_ui(ui: &mut Ui, reading: &mut reading::Reading, session: &Session, o
             RunState::Failed(reason) => {
                 ui.colored_label(tokens(ui).error, text::elide_middle(reason, 70))
                     .on_hover_text(reason);
-                if ui
-                    .button(Command::Retry.text())
-                    .on_hover_text(Command::Retry.tooltip())
-                    .clicked()
-                {
-                    out.commands.push(Command::Retry);
-                }
+                retry_ui(ui, out);
+            }
+            RunState::Cancelled => {
+                ui.label(note("cancelled"));
+                retry_ui(ui, out);
             }
             RunState::CannotRun(_) | RunState::NoData | RunState::Done => {}
         }
@@ -84,6 +82,13 @@ fn accuracy_ui(ui: &mut Ui, reading: &mut reading::Reading, session: &Session, o
             });
         }
     });
+}
+
+fn retry_ui(ui: &mut Ui, out: &mut Outbox) {
+    let retry = ui.button(Command::Retry.text());
+    if retry.on_hover_text(Command::Retry.tooltip()).clicked() {
+        out.commands.push(Command::Retry);
+    }
 }
 
 fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: bool) {

@@ -12,7 +12,7 @@ mod steps;
 use super::Outbox;
 use super::learn::glossary::{Term, help_ui};
 use super::text;
-use super::theme::tokens;
+use super::widgets::stopped_ui;
 use crate::session::{OpenNetwork, Session};
 use egui::Ui;
 
@@ -34,9 +34,11 @@ pub(super) fn recipe_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out:
 fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
     let Some((_, planned)) = open.planned() else {
         match open.plan_failure() {
-            Some(reason) => ui.colored_label(tokens(ui).error, reason),
-            None => ui.label("Overhead: counting…"),
-        };
+            Some(error) => stopped_ui(ui, error),
+            None => {
+                ui.label("Overhead: counting…");
+            }
+        }
         return;
     };
     let overhead = &planned.overhead;
@@ -55,7 +57,7 @@ fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
         ui.label(format!("Overhead {}", parts.join(" · "))).on_hover_text(help);
         help_ui(ui, Term::Overhead);
     });
-    if let Some(reason) = open.plan_failure() {
-        ui.colored_label(tokens(ui).error, reason);
+    if let Some(error) = open.plan_failure() {
+        stopped_ui(ui, error);
     }
 }

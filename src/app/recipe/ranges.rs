@@ -2,8 +2,7 @@
 
 use super::super::Outbox;
 use super::super::text::note;
-use super::super::theme::tokens;
-use super::super::widgets::choice_row;
+use super::super::widgets::{choice_row, stopped_ui};
 use crate::network::Layer;
 use crate::session::{Action, CalibrationSource, OpenNetwork};
 use crate::statistics::RangeSource;
@@ -39,8 +38,8 @@ pub(super) fn ranges_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             })
             .response
     });
-    if let Some(reason) = open.calibration_failure() {
-        ui.add(egui::Label::new(egui::RichText::new(reason).small().color(tokens(ui).error)).wrap());
+    if let Some(error) = open.calibration_failure() {
+        stopped_ui(ui, error);
     } else if open.calibration().is_none() {
         ui.label(note("Measuring activations; they are float until then."));
     }

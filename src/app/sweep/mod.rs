@@ -10,7 +10,7 @@ use super::command::Command;
 use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
-use super::widgets::{data_buttons_ui, job_ui};
+use super::widgets::{data_buttons_ui, job_ui, stopped_ui};
 use crate::inference::sweep::{Score, SweepGrid, SweepRow};
 use crate::session::{Action, Kind, MOST_SETTINGS, OpenNetwork, RunState, Session};
 use egui::Ui;
@@ -53,13 +53,13 @@ impl SweepPanel {
                 no_data_ui(ui, out);
                 return;
             }
-            RunState::Waiting | RunState::Done | RunState::Failed(_) => {}
+            RunState::Waiting | RunState::Done | RunState::Failed(_) | RunState::Cancelled => {}
         }
         self.axes.ui(ui);
         self.start_ui(ui, session, open, out);
         let rows = open.sweep().rows();
         if rows.is_empty() {
-            if !open.sweep().is_under_way() {
+            if !open.sweep_is_under_way() {
                 let what = "Choose the values to try and start: each combination is quantized and run on the data, and what \
                             it costs and answers is listed here. A click on a row then takes its recipe.";
                 ui.add(egui::Label::new(note(what)).wrap());
@@ -111,7 +111,7 @@ impl SweepPanel {
         let grid = self.axes.grid();
         let sweep = open.sweep();
         ui.horizontal_wrapped(|ui| {
-            if sweep.is_under_way() {
+            if open.sweep_is_under_way() {
                 progress_ui(ui, session, out);
             } else {
                 let count = self.axes.count();
@@ -183,15 +183,8 @@ fn state_ui(ui: &mut Ui, open: &OpenNetwork) {
     if asked == 0 {
         return;
     }
-    match sweep.failure() {
-        Some("cancelled") => {
-            ui.label(note("cancelled"));
-        }
-        Some(reason) => {
-            ui.colored_label(tokens(ui).error, text::elide_middle(reason, DATA_NAME))
-                .on_hover_text(reason);
-        }
-        None => {}
+    if let Some(error) = open.sweep_failure() {
+        stopped_ui(ui, error);
     }
     ui.label(note(format!(
         "{there} of {}",

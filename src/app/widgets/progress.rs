@@ -3,7 +3,7 @@
 
 use crate::app::text::{self, note};
 use crate::app::{Outbox, theme};
-use crate::jobs::Running;
+use crate::jobs::{JobError, Running};
 use crate::session::{Action, Kind, Session};
 use egui::{ProgressBar, Ui};
 
@@ -67,9 +67,26 @@ fn cancel_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
     }
 }
 
-/// What has failed, wrapped, with a button that copies it.
-pub(in crate::app) fn failure_ui(ui: &mut Ui, what: &str, reason: &str) {
-    let said = format!("{what}: {reason}");
+/// Characters of a failure that are shown on a line.
+const REASON: usize = 70;
+
+/// Why a result is not there, on a line: quiet where somebody stopped it, red where it failed.
+pub(in crate::app) fn stopped_ui(ui: &mut Ui, error: &JobError) {
+    let reason = error.to_string();
+    if *error == JobError::Cancelled {
+        ui.label(note(reason));
+    } else {
+        let shown = egui::RichText::new(text::elide_middle(&reason, REASON)).color(theme::tokens(ui).error);
+        ui.label(shown).on_hover_text(reason);
+    }
+}
+
+/// What is not there and why; what has failed wrapped, with a button that copies it.
+pub(in crate::app) fn failure_ui(ui: &mut Ui, what: &str, error: &JobError) {
+    if *error == JobError::Cancelled {
+        return stopped_ui(ui, error);
+    }
+    let said = format!("{what}: {error}");
     ui.horizontal_wrapped(|ui| {
         let shown = egui::RichText::new(&said).color(theme::tokens(ui).error);
         ui.add(egui::Label::new(shown).wrap());

@@ -22,11 +22,12 @@ fn tensors(count: usize) -> Arc<Network> {
 
 #[test]
 fn the_selected_layer_is_measured_first_and_each_once() {
-    let mut analysis = Analysis::to_come(tensors(5));
+    let mut analysis = Analysis::to_come(tensors(5), 4.0);
     assert!(!analysis.is_complete() && analysis.worst_layer() == Some(0));
     let (sender, receiver) = channel();
     let (selected, progress) = (AtomicUsize::new(3), Progress::default());
-    analysis.stream(4.0, &selected, &sender, &progress).unwrap();
+    let send = |index, facts| sender.send((index, facts)).unwrap();
+    analysis.stream(&selected, send, &progress).unwrap();
     drop(sender);
     let facts: Vec<(usize, LayerFacts)> = receiver.iter().collect();
     let order: Vec<usize> = facts.iter().map(|(index, _)| *index).collect();
@@ -39,8 +40,9 @@ fn the_selected_layer_is_measured_first_and_each_once() {
     assert!(analysis.is_complete());
     progress.cancel();
     let (sender, receiver) = channel();
-    let again = Analysis::to_come(tensors(5));
-    assert!(again.stream(4.0, &selected, &sender, &progress).is_err());
+    let again = Analysis::to_come(tensors(5), 4.0);
+    let send = |index, facts| sender.send((index, facts)).unwrap();
+    assert!(again.stream(&selected, send, &progress).is_err());
     drop(sender);
     assert_eq!(receiver.iter().count(), 0, "a cancelled pass reads nothing more");
 }
@@ -49,10 +51,10 @@ fn the_selected_layer_is_measured_first_and_each_once() {
 fn what_preparation_left_alone_is_not_read_again() {
     let network = tensors(3);
     let progress = Progress::default();
-    let mut original = Analysis::to_come(Arc::clone(&network));
+    let mut original = Analysis::to_come(Arc::clone(&network), 4.0);
     original.put(1, LayerFacts::of(&network, 1, 4.0));
     let turned = Arc::new(network.with_channel_axes([("w2", 0)]).unwrap());
-    let mut prepared = original.of_prepared(turned, 4.0, &progress).unwrap();
+    let mut prepared = original.of_prepared(turned, &progress).unwrap();
     let pending: Vec<bool> = prepared.layers.iter().map(|facts| facts.pending).collect();
     // The first is still to come, the second was known, the third is read otherwise than before.
     assert_eq!(pending, [true, false, false]);

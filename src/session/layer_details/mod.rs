@@ -5,11 +5,11 @@ mod heat;
 pub use heat::Heat;
 
 use super::analysis::Analysis;
-use super::derive::Queue;
+use super::derived::{Derived, Wanted, Work};
 use super::keys::CalibrationKey;
-use super::layer_view::{After, LayerViewKey, ViewError, effective};
+use super::layer_view::{After, LayerViewKey, ViewError, Viewed, effective};
 use super::open::OpenNetwork;
-use super::work::{self, Kind, Output};
+use super::work::{self, Kind};
 use crate::inference::Calibration;
 use crate::network::{IntegerGrid, Layer};
 use crate::progress::Progress;
@@ -70,30 +70,30 @@ pub struct ClipMark {
     pub threshold: f32,
 }
 
-/// Starts the job when the newest view is for the present settings and its details are not there yet.
-pub(super) fn start(open: &mut OpenNetwork, jobs: &mut Queue) {
-    let key = open.details_key();
-    if open.details.running().is_some_and(|running| *running != key) {
-        jobs.replace(Kind::LayerDetails);
-        open.details.abandon();
+/// The details of the selected layer, once its view is for the current settings.
+pub(super) struct Detailed;
+
+impl Derived for Detailed {
+    type Key = LayerDetailsKey;
+    type Value = LayerDetails;
+    const KIND: Kind = Kind::LayerDetails;
+
+    fn key(open: &OpenNetwork, _: &Wanted) -> Option<LayerDetailsKey> {
+        Some(open.details_key())
     }
-    let Some(after) = open.view.for_key(&open.view_key()).map(|view| view.after.clone()) else {
-        return;
-    };
-    let Some(analysis) = open.analysis().filter(|_| open.details.lacks(&key)).cloned() else {
-        return;
-    };
-    let calibration = open.calibration().cloned();
-    open.details.begin(key.clone());
-    let title = format!(
-        "Comparing thresholds for {}",
-        analysis.network.layers[key.view.layer].name
-    );
-    jobs.start(Kind::LayerDetails, title, move |progress| {
-        work::settle(progress, SETTLE)?;
-        let details = LayerDetails::compute(&analysis, &key, after.as_deref(), calibration.as_deref(), progress)?;
-        Ok(Output::LayerDetails(details))
-    });
+
+    fn compute(open: &mut OpenNetwork, key: &LayerDetailsKey, _: &Wanted) -> Option<Work<LayerDetails>> {
+        let after = open.slots.of::<Viewed>().for_key(&open.view_key())?.after.clone();
+        let (analysis, key) = (open.analysis()?.clone(), key.clone());
+        let calibration = open.calibration().cloned();
+        let layer = &analysis.network.layers[key.view.layer];
+        let title = format!("Comparing thresholds for {}", layer.name);
+        Some(Work::new(title, move |progress| {
+            work::settle(progress, SETTLE)?;
+            let (after, calibration) = (after.as_deref(), calibration.as_deref());
+            Ok(LayerDetails::compute(&analysis, &key, after, calibration, progress)?)
+        }))
+    }
 }
 
 impl OpenNetwork {
@@ -110,7 +110,8 @@ impl OpenNetwork {
 
     /// The newest details of the selected layer, maybe of slightly older settings.
     pub fn details(&self) -> Option<(&LayerDetailsKey, &LayerDetails)> {
-        self.details.latest().filter(|(key, _)| key.view.layer == self.selected)
+        let details = self.slots.of::<Detailed>().latest();
+        details.filter(|(key, _)| key.view.layer == self.selected)
     }
 }
 

@@ -9,13 +9,42 @@ pub use members::Members;
 pub use stacked::{STACKED, StackedChannel};
 
 use super::analysis::Analysis;
+use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::PrepareKey;
+use super::open::OpenNetwork;
+use super::work::Kind;
 use crate::network::{Layer, Support};
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{LayerSettings, split_levels};
 use crate::statistics::{Histogram, histogram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// The view of the selected layer.
+pub(super) struct Viewed;
+
+impl Derived for Viewed {
+    type Key = LayerViewKey;
+    type Value = LayerView;
+    const KIND: Kind = Kind::LayerView;
+    const NEWER: Newer = Newer::Waits;
+
+    fn key(open: &OpenNetwork, _: &Wanted) -> Option<LayerViewKey> {
+        let facts = open.analysis()?.layers.get(open.selected())?;
+        (!facts.pending).then(|| open.view_key())
+    }
+
+    fn compute(open: &mut OpenNetwork, key: &LayerViewKey, _: &Wanted) -> Option<Work<LayerView>> {
+        let (analysis, key) = (open.analysis()?.clone(), key.clone());
+        let previous = open.slots.of::<Self>().latest();
+        let previous = previous.map(|(key, view)| (key.clone(), view.clone()));
+        let title = format!("Looking at {}", analysis.network.layers[key.layer].name);
+        Some(Work::new(title, move |progress| {
+            let previous = previous.as_ref().map(|(key, view)| (key, view));
+            Ok(LayerView::compute(&analysis, &key, previous, progress)?)
+        }))
+    }
+}
 
 /// Bins over the visible range for a tensor of `elements`: as many as its counts can carry, odd, so that 0 lies in the middle
 /// of one.

@@ -1,32 +1,58 @@
 //! The data of the open network, and what was measured on them.
 
 use super::OpenNetwork;
-use crate::inference::{AtChance, Calibration, DataOptions, Dataset, Outputs};
-use crate::quantization::Recipe;
+use crate::inference::{AtChance, Calibration, DataOptions, Dataset, Engine, Outputs};
+use crate::jobs::JobError;
+use crate::quantization::{Recipe, ValueShapes};
+use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
+use crate::session::weights::Prepared;
 use crate::session::{CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState, plain};
 use std::sync::Arc;
 
 impl OpenNetwork {
     /// The data, with the number of their request.
     pub(in crate::session) fn data_with_key(&self) -> Option<(u64, &Arc<Dataset>)> {
-        self.data.latest().map(|(key, data)| (*key, data))
+        let newest = self.slots.of::<Opened>().latest();
+        newest.map(|(key, open)| (*key, &open.data))
     }
 
     /// Where the newest data were asked for, and how they are read.
-    pub fn data_opened(&self) -> Option<&(String, DataOptions)> {
-        self.data_opened.as_ref()
+    pub fn data_opened(&self) -> Option<(&str, &DataOptions)> {
+        let wanted = self.data_wanted.as_ref()?;
+        Some((&wanted.path, &wanted.options))
     }
 
-    /// The open data with where they are from and how they are read; `None` while others are on their way.
-    pub(in crate::session) fn data_read(&self) -> Option<(String, DataOptions, Arc<Dataset>)> {
-        let (path, options) = self.data_opened.clone().filter(|_| self.data.running().is_none())?;
-        Some((path, options, Arc::clone(self.data()?)))
+    /// Whether other data than the open ones are on their way.
+    pub(in crate::session) fn awaits_data(&self) -> bool {
+        let data = self.slots.of::<Opened>();
+        self.data_wanted
+            .as_ref()
+            .is_some_and(|wanted| data.for_key(&wanted.number).is_none() && data.failure(&wanted.number).is_none())
+    }
+
+    /// The float network in the engine.
+    pub(in crate::session) fn engine(&self) -> Option<Arc<Engine>> {
+        let (engine, _) = self.slots.of::<EngineLoaded>().for_key(&())?;
+        Some(Arc::clone(engine))
+    }
+
+    /// Shapes of the values between the layers, with the number of the data that they are for: 0 without data.
+    pub(in crate::session) fn shapes_with_key(&self) -> Option<(u64, Arc<ValueShapes>)> {
+        if let Some((key, open)) = self.slots.of::<Opened>().latest() {
+            return Some((*key, Arc::clone(&open.shapes)));
+        }
+        let (_, shapes) = self.slots.of::<EngineLoaded>().for_key(&())?;
+        shapes.clone().map(|shapes| (0, shapes))
+    }
+
+    pub(in crate::session) fn shapes(&self) -> Option<Arc<ValueShapes>> {
+        self.shapes_with_key().map(|(_, shapes)| shapes)
     }
 
     /// That the float network does no better than guessing on the open data, and what would help.
     pub fn at_chance(&self) -> Option<&AtChance> {
         let (data, _) = self.data_with_key()?;
-        self.suggestions.for_key(&data)?.as_ref()
+        self.slots.of::<Suggested>().for_key(&data)?.as_ref()
     }
 
     /// The open data.
@@ -57,12 +83,17 @@ impl OpenNetwork {
 
     /// Ranges and histograms of layer inputs.
     pub fn calibration(&self) -> Option<&Arc<Calibration>> {
-        self.calibration.for_key(&self.calibration_key())
+        self.calibration_of(self.recipe())
+    }
+
+    /// The same for another recipe.
+    pub(in crate::session) fn calibration_of(&self, recipe: &Recipe) -> Option<&Arc<Calibration>> {
+        self.slots.of::<Calibrated>().for_key(&self.calibration_key_of(recipe))
     }
 
     /// Why the engine cannot run the network.
-    pub fn engine_failure(&self) -> Option<&str> {
-        self.engine.failure(&())
+    pub fn engine_failure(&self) -> Option<&JobError> {
+        self.slots.of::<EngineLoaded>().failure(&())
     }
 
     /// Whether histograms of layer inputs were asked for.
@@ -71,27 +102,25 @@ impl OpenNetwork {
     }
 
     /// Why there are none.
-    pub fn calibration_failure(&self) -> Option<&str> {
-        self.calibration.failure(&self.calibration_key())
+    pub fn calibration_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Calibrated>().failure(&self.calibration_key())
     }
 
     /// Logits of the float network, maybe of fewer or more samples than are wanted now.
     pub fn float_outputs(&self) -> Option<&Arc<Outputs>> {
         let (data, _) = self.data_with_key()?;
-        self.float
-            .latest()
-            .filter(|((of, _), _)| *of == data)
-            .map(|(_, outputs)| outputs)
+        let newest = self.slots.of::<FloatRun>().latest();
+        newest.filter(|((of, _), _)| *of == data).map(|(_, outputs)| outputs)
     }
 
     /// The newest evaluation, maybe of an older recipe.
     pub fn evaluated(&self) -> Option<(&EvaluationKey, &Arc<Evaluated>)> {
-        self.evaluation.latest()
+        self.slots.of::<QuantizedRun>().latest()
     }
 
     /// The newest evaluation of the same bits without split and clip, if it is for the present recipe's bits.
     pub fn plain_evaluated(&self) -> Option<&Arc<Evaluated>> {
-        let (key, evaluated) = self.plain.latest()?;
+        let (key, evaluated) = self.slots.of::<PlainRun>().latest()?;
         (key.recipe == plain(self.recipe())).then_some(evaluated)
     }
 
@@ -108,30 +137,37 @@ impl OpenNetwork {
 
     /// How far the running of the present recipe has come, for `limit` samples.
     pub fn run_state(&self, limit: usize) -> RunState {
-        if let Some(reason) = self
-            .original
-            .network
-            .why_not_runnable
-            .as_deref()
-            .or_else(|| self.engine_failure())
-        {
-            return RunState::CannotRun(reason.to_owned());
+        if let Some(reason) = &self.original.network.why_not_runnable {
+            return RunState::CannotRun(reason.clone());
+        }
+        if let Some(error) = self.engine_failure() {
+            return RunState::CannotRun(error.to_string());
         }
         let Some(key) = self.evaluation_key(limit) else {
-            let waiting = self.data_request.is_some() || self.data.running().is_some();
-            return if waiting { RunState::Waiting } else { RunState::NoData };
+            return if self.awaits_data() {
+                RunState::Waiting
+            } else {
+                RunState::NoData
+            };
         };
-        if self.evaluation.for_key(&key).is_some() {
+        if self.evaluation(&key).is_some() {
             return RunState::Done;
         }
-        let failure = self
-            .evaluation
-            .failure(&key)
-            .or_else(|| self.float.failure(&(key.data, limit)));
-        let failure = failure
-            .or_else(|| self.prepared.failure(&PrepareKey::of(self.recipe())))
-            .or_else(|| self.plan_failure());
-        let failure = failure.or_else(|| self.calibration_failure().filter(|_| self.recipe().needs_activations()));
-        failure.map_or(RunState::Waiting, |reason| RunState::Failed(reason.to_owned()))
+        let slots = &self.slots;
+        let failure = (slots.of::<QuantizedRun>().failure(&key))
+            .or_else(|| slots.of::<FloatRun>().failure(&(key.data, limit)))
+            .or_else(|| slots.of::<Prepared>().failure(&PrepareKey::of(self.recipe())))
+            .or_else(|| self.plan_failure())
+            .or_else(|| self.calibration_failure().filter(|_| self.recipe().needs_activations()));
+        match failure {
+            None => RunState::Waiting,
+            Some(JobError::Cancelled) => RunState::Cancelled,
+            Some(error) => RunState::Failed(error.to_string()),
+        }
+    }
+
+    /// The evaluation for exactly these inputs.
+    pub(in crate::session) fn evaluation(&self, key: &EvaluationKey) -> Option<&Arc<Evaluated>> {
+        self.slots.of::<QuantizedRun>().for_key(key)
     }
 }

@@ -4,18 +4,16 @@ use super::*;
 
 #[test]
 fn a_panic_in_any_job_is_reported_and_the_session_lives() {
-    let kinds = [
-        Kind::OF_A_NETWORK.as_slice(),
-        &[
-            Kind::Open,
-            Kind::SaveSweep,
-            Kind::ListPresets,
-            Kind::ChangePresets,
-            Kind::Export,
-            Kind::LoadRecipe,
-        ],
-    ]
-    .concat();
+    let others = [
+        Kind::Open,
+        Kind::SaveSweep,
+        Kind::ListPresets,
+        Kind::ChangePresets,
+        Kind::Export,
+        Kind::LoadRecipe,
+    ];
+    let derived = REGISTRY.iter().map(|entry| entry.kind);
+    let kinds: Vec<Kind> = derived.chain(others).collect();
     let mut session = open("demo:fashion");
     for kind in &kinds {
         session

@@ -188,7 +188,7 @@ fn a_sweep_is_cancelled_goes_on_where_it_was_and_is_that_of_the_library() {
     let sweep_of = |session: &Session| session.open().unwrap().sweep().rows().to_vec();
     let first = sweep_of(&session);
     assert!((2..8).contains(&first.len()), "{} rows", first.len());
-    assert_eq!(session.open().unwrap().sweep().failure(), Some("cancelled"));
+    assert_eq!(session.open().unwrap().sweep_failure(), Some(&JobError::Cancelled));
 
     // A recipe that has changed since does not matter to rows that are there.
     edit(&mut session, false, |recipe| recipe.weight_bits = Bits::Grid(6));
@@ -272,7 +272,7 @@ fn a_sweep_that_cannot_be_is_refused_in_words() {
         "{:?}",
         session.messages()
     );
-    assert!(!session.open().unwrap().sweep().is_under_way());
+    assert!(!session.open().unwrap().sweep_is_under_way());
     let many: Vec<f64> = (0..=MOST_SETTINGS).map(|i| i as f64 / 1e4).collect();
     session.act(Action::StartSweep(SweepGrid {
         expand_ratios: many,

@@ -26,11 +26,8 @@ fn prompt(text: &str) -> Prompt {
 }
 
 fn texts(session: &Session) -> (String, String) {
-    let continuation = session.open().unwrap().continuation();
-    (
-        continuation.float().rows().concat(),
-        continuation.quantized().rows().concat(),
-    )
+    let open = session.open().unwrap();
+    (open.float_text().rows().concat(), open.quantized_text().rows().concat())
 }
 
 #[test]
@@ -80,14 +77,7 @@ fn a_character_without_a_token_is_named_and_another_prompt_helps() {
     }));
     session.act(Action::Continue(prompt("Ünter")));
     wait(&mut session);
-    let failure = session
-        .open()
-        .unwrap()
-        .continuation()
-        .float()
-        .failure()
-        .unwrap()
-        .to_owned();
+    let failure = session.open().unwrap().float_text().last_failure().unwrap().to_string();
     assert!(failure.contains("'Ü'"), "{failure}");
     session.act(Action::Continue(prompt("Unter")));
     wait(&mut session);

@@ -1,11 +1,11 @@
 //! The kinds of jobs that a session has, and what each gives.
 
-use crate::inference::auto::AutoResult;
-use crate::inference::{AtChance, Calibration, Dataset, Engine, Evaluation, OracleMetrics, Outputs, SplitOnly};
-use crate::quantization::{ErrorCurves, Overhead, Plan, Recipe, ValueShapes};
-use crate::session::{Against, Analysis, Comparison, LayerDetails, LayerView, PlanSummary, PrepareKey, Preview};
+use crate::inference::Evaluation;
+use crate::quantization::{Overhead, Plan, Recipe};
+use crate::session::{Analysis, OpenNetwork, PlanSummary, Preview};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Kinds of jobs; of each the newest wins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -74,63 +74,16 @@ pub enum Kind {
     LoadRecipe,
 }
 
-impl Kind {
-    /// Kinds whose result belongs to the open network: of no use once another one is opened.
-    pub(in crate::session) const OF_A_NETWORK: [Self; 25] = [
-        Self::Suggest,
-        Self::Measure,
-        Self::Prepare,
-        Self::Recount,
-        Self::LayerView,
-        Self::LayerDetails,
-        Self::Plan,
-        Self::Engine,
-        Self::LoadData,
-        Self::FloatOutputs,
-        Self::Calibrate,
-        Self::Evaluate,
-        Self::EvaluatePlain,
-        Self::ErrorCurves,
-        Self::Compare,
-        Self::Sensitivity,
-        Self::SplitOnly,
-        Self::Difference,
-        Self::Oracle,
-        Self::ContinueFloat,
-        Self::ContinueQuantized,
-        Self::Trial,
-        Self::TrialQuantized,
-        Self::Auto,
-        Self::Sweep,
-    ];
-}
+/// Puts the result of a job in its place, given how long that took.
+pub(in crate::session) type Deliver = Box<dyn FnOnce(&mut OpenNetwork, Duration) + Send>;
 
 /// Results of jobs.
 pub(in crate::session) enum Output {
+    /// A model.
     Opened(Analysis),
-    /// All facts that were to come have been sent.
-    Measured,
-    Prepared(Analysis),
-    Recounted(Analysis, Option<(PrepareKey, Analysis)>),
-    LayerView(LayerView),
-    LayerDetails(LayerDetails),
-    Planned(Planned),
-    Engine(Arc<Engine>, Option<ValueShapes>),
-    Data(Arc<Dataset>, Option<ValueShapes>),
-    FloatOutputs(Arc<Outputs>),
-    Suggested(Option<AtChance>),
-    Calibrated(Arc<Calibration>),
-    Evaluated(Arc<Evaluated>),
-    ErrorCurves(ErrorCurves),
-    Compared(Comparison),
-    Against(Arc<Against>),
-    SplitOnly(Option<SplitOnly>),
-    Oracle(OracleMetrics),
-    Tried(Arc<Dataset>, Arc<Outputs>),
-    TriedQuantized(Vec<Arc<Outputs>>),
-    Auto(Arc<AutoResult>),
-    /// The rows came one by one; there are no more.
-    AllRows,
+    /// A result of the open network.
+    Derived(Deliver),
+    /// A file was written.
     Exported(PathBuf),
     /// A recipe, and what it is called.
     Recipe(String, Box<Recipe>),

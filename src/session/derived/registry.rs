@@ -1,0 +1,37 @@
+//! All derived results, in the order in which they are looked at: what others need comes first.
+
+use super::Entry;
+use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
+use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
+use crate::session::{
+    against, choosing, comparison, continuation, curves, layer_details, layer_view, on_request, sweeping, trial,
+};
+
+/// One line a result.
+pub(in crate::session) const REGISTRY: [Entry; 25] = [
+    Entry::of::<WeightsRead>(),
+    Entry::of::<Prepared>(),
+    Entry::of::<Recounted>(),
+    Entry::of::<layer_view::Viewed>(),
+    Entry::of::<layer_details::Detailed>(),
+    Entry::of::<Planning>(),
+    Entry::of::<EngineLoaded>(),
+    Entry::of::<Opened>(),
+    Entry::of::<FloatRun>(),
+    Entry::of::<Suggested>(),
+    Entry::of::<Calibrated>(),
+    Entry::of::<QuantizedRun>(),
+    Entry::of::<PlainRun>(),
+    Entry::of::<curves::Curves>(),
+    Entry::of::<comparison::Compared>(),
+    Entry::of::<continuation::FloatText>(),
+    Entry::of::<continuation::QuantizedText>(),
+    Entry::of::<trial::PictureRead>(),
+    Entry::of::<trial::PicturesRun>(),
+    Entry::of::<against::Difference>(),
+    Entry::of::<on_request::Sensitivity>(),
+    Entry::of::<on_request::SplitAlone>(),
+    Entry::of::<on_request::Oracle>(),
+    Entry::of::<choosing::Chosen>(),
+    Entry::of::<sweeping::Swept>(),
+];
