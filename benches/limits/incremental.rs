@@ -4,7 +4,7 @@ use super::clock::{in_turns, milliseconds};
 use super::{row, times};
 use splitscope::format::demo::Demo;
 use splitscope::inference::incremental::{Incremental, Keep, Signature};
-use splitscope::inference::{Dataset, Engine, run_samples};
+use splitscope::inference::{Dataset, Rten, run_samples};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
@@ -15,7 +15,7 @@ const SAMPLES: usize = 240;
 
 /// An exported network: its engine and its signature.
 struct Exported {
-    engine: Engine,
+    engine: Rten,
     signature: Signature,
 }
 
@@ -30,7 +30,7 @@ fn exported(network: &Network, base: &Recipe, layer: &str, bits: u8) -> anyhow::
     let model = rewrite(network, &plan(network, &recipe, None, &Progress::default())?)?;
     Ok(Exported {
         signature: Signature::of(&model),
-        engine: Engine::load(encode(&model)?)?,
+        engine: Rten::load(encode(&model)?)?,
     })
 }
 

@@ -4,7 +4,7 @@
 use super::clock::{Times, in_turns};
 use super::{networks, row};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, calibrate, run_outputs};
+use splitscope::inference::{Dataset, Engine, Rten, calibrate, run_outputs};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
@@ -27,7 +27,7 @@ pub(super) fn run() -> anyhow::Result<()> {
         4000,
     )?;
     let network = Network::new("resnet50", None, Format::Onnx, networks::resnet50())?;
-    let engine = Engine::load(encode(&network.runnable_model())?)?;
+    let engine = Rten::load(encode(&network.runnable_model())?)?;
     let data = Dataset::noise(&network, &engine, 8, 1)?;
     compare("ResNet-50", "images", &network, &data, 8)
 }
@@ -36,7 +36,7 @@ fn compare(name: &str, unit: &str, network: &Network, data: &Dataset, samples: u
     let quiet = Progress::default();
     let float = encode(&network.runnable_model())?;
     keep(name, "float", &float, unit, samples)?;
-    let float = Engine::load(float)?;
+    let float = Rten::load(float)?;
     let mut exports = Vec::new();
     for activation_bits in [Bits::Float, Bits::Grid(8)] {
         let recipe = Recipe {
@@ -51,7 +51,7 @@ fn compare(name: &str, unit: &str, network: &Network, data: &Dataset, samples: u
         let activations = match activation_bits {
             Bits::Float => None,
             Bits::Grid(_) => {
-                let engine = Engine::load(encode(&prepared.runnable_model())?)?;
+                let engine = Rten::load(encode(&prepared.runnable_model())?)?;
                 Some(calibrate(&prepared, &engine, data, samples.min(64), &quiet)?.activations)
             }
         };
@@ -64,9 +64,9 @@ fn compare(name: &str, unit: &str, network: &Network, data: &Dataset, samples: u
             unit,
             samples,
         )?;
-        exports.push(Engine::load(exported)?);
+        exports.push(Rten::load(exported)?);
     }
-    let run = |engine: &Engine| drop(black_box(run_outputs(engine, data, samples, &quiet)));
+    let run = |engine: &dyn Engine| drop(black_box(run_outputs(engine, data, samples, &quiet)));
     let [rival, weights, both] = in_turns(
         5,
         [&mut || run(&float), &mut || run(&exports[0]), &mut || run(&exports[1])],

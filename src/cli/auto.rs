@@ -102,7 +102,7 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
 fn samples(
     arguments: &AutoArguments,
     original: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
     progress: &Progress,
 ) -> anyhow::Result<AutoSamples> {
     let options = arguments.data_flags.options(original);

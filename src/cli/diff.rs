@@ -6,6 +6,7 @@ use super::pipeline;
 use crate::difference::{
     Alike, LayerDifference, LayerSide, MatchedBy, NetworkDifference, WeightDifference, prepared_alike,
 };
+use crate::engine::Engine as _;
 use crate::format;
 use crate::inference::{Dataset, Evaluation, evaluate, run_outputs};
 use crate::network::Network;

@@ -5,8 +5,8 @@ use super::arguments::EvaluateArguments;
 use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
 use super::pipeline;
 use crate::inference::{
-    self, AtChance, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, SplitOnly, chance_level, run_oracle,
-    run_outputs, split_only_difference, suggest_preprocess,
+    self, AtChance, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, Rten, SplitOnly, chance_level,
+    run_oracle, run_outputs, split_only_difference, suggest_preprocess,
 };
 use crate::onnx;
 use crate::progress::Progress;
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let float = pipeline::engine(&planned.original)?;
     // The very bytes that `quantize` writes.
     let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
-    let quantized = Engine::load(exported).context("the quantized network")?;
+    let quantized = Rten::load(exported).context("the quantized network")?;
     let path = arguments.data.as_deref().unwrap_or_default();
     let data = Dataset::open(path, &arguments.data_flags.options(&planned.original), float.inputs())?;
     if data.is_empty() {

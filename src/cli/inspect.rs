@@ -5,6 +5,7 @@ use super::arguments::InspectArguments;
 use super::curves;
 use super::output::{Table, three_digits, to_json};
 use super::pipeline;
+use crate::engine::Engine as _;
 use crate::format;
 use crate::inference::{self, Dataset};
 use crate::network::{Format, Layer, Network};

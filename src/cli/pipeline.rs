@@ -2,7 +2,7 @@
 
 use super::arguments::{CalibrationArguments, DataArguments, RecipeArguments};
 use crate::format::{self, demo::Demo};
-use crate::inference::{self, DataOptions, Dataset, Engine};
+use crate::inference::{self, DataOptions, Dataset, Engine, Rten};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -62,12 +62,12 @@ pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyh
 }
 
 /// The engine for a network as it is.
-pub(super) fn engine(network: &Network) -> anyhow::Result<Engine> {
+pub(super) fn engine(network: &Network) -> anyhow::Result<Rten> {
     if let Some(why) = &network.why_not_runnable {
         bail!("{}: {why}", network.name);
     }
     let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
-    Engine::load(bytes).with_context(|| network.name.clone())
+    Rten::load(bytes).with_context(|| network.name.clone())
 }
 
 /// Samples of noise when there is no data and no limit.
@@ -81,7 +81,7 @@ pub(super) fn data_or_noise(
     limit: Option<usize>,
     flags: &DataArguments,
     network: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
 ) -> anyhow::Result<Dataset> {
     let options = flags.options(network);
     let data = match data {

@@ -5,7 +5,7 @@ use super::arguments::ReportArguments;
 use super::output::{check_place, write_whole};
 use super::pipeline::{self, Planned};
 use crate::inference::sweep::{SweepRow, load_rows};
-use crate::inference::{Dataset, Engine, Evaluation, Outputs, evaluate, run_outputs, value_shapes};
+use crate::inference::{Dataset, Engine, Evaluation, Outputs, Rten, evaluate, run_outputs, value_shapes};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, overhead, rewrite};
@@ -165,7 +165,7 @@ fn evaluated(
     data: &Dataset,
     progress: &Progress,
 ) -> anyhow::Result<Evaluation> {
-    let engine = Engine::load(onnx::encode(&rewrite(&planned.network, plan)?)?)?;
+    let engine = Rten::load(onnx::encode(&rewrite(&planned.network, plan)?)?)?;
     let outputs = run_outputs(&engine, data, float.samples, progress)?;
     Ok(evaluate(float, &outputs, data))
 }

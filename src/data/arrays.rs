@@ -1,8 +1,7 @@
 //! Arrays of NumPy: `.npy` and `.npz`. Every size in a header is checked against the bytes that are there.
 
-use super::{DatasetError, element_count, fault};
+use super::{DatasetError, Tensor, element_count, fault};
 use crate::files::LARGEST_DATA;
-use rten::Value;
 use std::io::{Cursor, Read};
 use std::ops::Range;
 
@@ -259,7 +258,7 @@ impl InputArray {
     }
 
     /// The samples of `range`; a single one on the axis is given to every sample.
-    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<Value, DatasetError> {
+    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<Tensor, DatasetError> {
         let mut shape = self.shape.clone();
         let indices = self.sample_axis.map(|axis| {
             let single = shape[axis] == 1;
@@ -274,14 +273,10 @@ impl InputArray {
             )
         });
         let value = match &self.numbers {
-            Numbers::Float(values) => {
-                Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string())
-            }
-            Numbers::Integer(values) => {
-                Value::from_shape(&shape, take(values, &self.shape, indices)).map_err(|e| e.to_string())
-            }
+            Numbers::Float(values) => Tensor::from_shape(&shape, take(values, &self.shape, indices)),
+            Numbers::Integer(values) => Tensor::from_shape(&shape, take(values, &self.shape, indices)),
         };
-        value.map_err(|reason| fault(path, reason))
+        value.map_err(|error| fault(path, error.to_string()))
     }
 }
 

@@ -20,6 +20,7 @@ mod presets;
 mod prompt;
 mod seen;
 mod single;
+mod tensor;
 mod text;
 mod vocabulary;
 
@@ -37,10 +38,10 @@ use preprocess::Preprocess;
 pub use preprocess::{PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;
 use rayon::prelude::*;
-use rten::Value;
 pub use seen::SeenPicture;
 use std::ops::Range;
 use std::sync::Arc;
+pub use tensor::{ShapeMismatch, Tensor, TensorValues, by_name};
 use text::Text;
 pub(crate) use text::TextLayout;
 
@@ -202,7 +203,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`DatasetError`] naming the sample that cannot be read.
-    pub fn batch(&self, range: Range<usize>) -> Result<Vec<(String, Value)>, DatasetError> {
+    pub fn batch(&self, range: Range<usize>) -> Result<Vec<(String, Tensor)>, DatasetError> {
         if range.start >= range.end || range.end > self.len() {
             let reason = format!(
                 "there are no samples {} to {} of {}",
@@ -223,7 +224,7 @@ impl Dataset {
         Ok(inputs)
     }
 
-    fn pictures(&self, samples: &PictureSamples, range: Range<usize>) -> Result<Value, DatasetError> {
+    fn pictures(&self, samples: &PictureSamples, range: Range<usize>) -> Result<Tensor, DatasetError> {
         let count = range.len();
         let decoded = range
             .into_par_iter()
@@ -238,7 +239,7 @@ impl Dataset {
             return Err(fault(&self.name, open::DIFFERING_SIZES.to_owned()));
         }
         let numbers: Vec<f32> = decoded.into_iter().flat_map(|(_, numbers)| numbers).collect();
-        Value::from_shape(samples.preprocess.shape(count, height, width), numbers)
+        Tensor::from_shape(samples.preprocess.shape(count, height, width), numbers)
             .map_err(|error| fault(&self.name, error.to_string()))
     }
 

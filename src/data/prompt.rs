@@ -1,7 +1,6 @@
 //! A text that a person writes, as tokens for the network, and tokens as text again.
 
-use super::{Dataset, DatasetError, Samples, fault};
-use rten::Value;
+use super::{Dataset, DatasetError, Samples, Tensor, fault};
 
 impl Dataset {
     /// The tokens of `text`, one a character, by the names of this text's tokens.
@@ -47,7 +46,7 @@ impl Dataset {
 
     /// A sequence of tokens as the network's input by name, the same in each of `streams` streams; `None` for data that are
     /// no text.
-    pub(crate) fn sequence(&self, tokens: &[i32], streams: usize) -> Option<Result<(String, Value), DatasetError>> {
+    pub(crate) fn sequence(&self, tokens: &[i32], streams: usize) -> Option<Result<(String, Tensor), DatasetError>> {
         match &self.samples {
             Samples::Text(text) => Some(text.sequence(tokens, streams)),
             _ => None,

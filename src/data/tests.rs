@@ -50,9 +50,8 @@ fn refusal(path: &str, ports: &[Port]) -> String {
     open(path, ports).unwrap_err().to_string()
 }
 
-fn floats(value: &Value) -> Vec<f32> {
-    use rten_tensor::prelude::*;
-    value.as_tensor_view::<f32>().unwrap().to_vec()
+fn floats(value: &Tensor) -> Vec<f32> {
+    value.floats().unwrap().to_vec()
 }
 
 fn idx(shape: &[u32], data: &[u8]) -> Vec<u8> {
@@ -187,7 +186,7 @@ fn arrays_feed_inputs_by_name_with_labels() {
     assert_eq!((data.len(), data.label(0), data.label(1)), (2, Some(1), Some(0)));
     let batch = data.batch(1..2).unwrap();
     assert_eq!((batch[0].0.as_str(), floats(&batch[0].1)), ("a", vec![3.0, 4.0]));
-    assert_eq!(batch[1].1, Value::from_shape([1, 1], vec![6_i32]).unwrap());
+    assert_eq!(batch[1].1, Tensor::from_shape([1, 1], vec![6_i32]).unwrap());
     let more = [
         ports[0].clone(),
         ports[1].clone(),
@@ -248,7 +247,7 @@ fn text_is_cut_into_streams_of_tokens() {
         let batch = data.batch(3..9).unwrap();
         assert_eq!(
             batch[0].1,
-            Value::from_shape([3, 2], vec![0_i32, 0, 1, 1, 2, 2]).unwrap()
+            Tensor::from_shape([3, 2], vec![0_i32, 0, 1, 1, 2, 2]).unwrap()
         );
         assert_eq!(data.class_name(2), Some("c"));
     }

@@ -4,9 +4,8 @@
 //! state. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
 
 use super::vocabulary::Vocabulary;
-use super::{DatasetError, fault};
+use super::{DatasetError, Tensor, fault};
 use crate::data::Port;
-use rten::Value;
 use std::ops::Range;
 
 /// Streams of a long text: with these the held-out tenth of tiny-shakespeare gives the demo's published perplexity.
@@ -138,7 +137,7 @@ impl Text {
     }
 
     /// The streams that hold the tokens of `range`, each from its beginning; of a single stream only up to the range's end.
-    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<(String, Value), DatasetError> {
+    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<(String, Tensor), DatasetError> {
         let streams = range.start / self.length..range.end.div_ceil(self.length);
         let single = streams.len() == 1 && self.axes != Axes::Time;
         let length = if single {
@@ -160,12 +159,12 @@ impl Text {
             ),
             Axes::Time => (vec![length], (0..length).map(|t| at(streams.start, t)).collect()),
         };
-        let value = Value::from_shape(&shape, tokens).map_err(|error| fault(path, error.to_string()))?;
+        let value = Tensor::from_shape(&shape, tokens).map_err(|error| fault(path, error.to_string()))?;
         Ok((self.input.clone(), value))
     }
 
     /// One sequence of tokens as the network's input takes it, in each of `streams` streams.
-    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<(String, Value), DatasetError> {
+    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<(String, Tensor), DatasetError> {
         let streams = if self.axes == Axes::Time { 1 } else { streams.max(1) };
         let (shape, values): (Vec<usize>, Vec<i32>) = match self.axes {
             Axes::TimeBatch => (
@@ -175,7 +174,7 @@ impl Text {
             Axes::BatchTime => (vec![streams, tokens.len()], tokens.repeat(streams)),
             Axes::Time => (vec![tokens.len()], tokens.to_vec()),
         };
-        let value = Value::from_shape(&shape, values).map_err(|error| fault("prompt", error.to_string()))?;
+        let value = Tensor::from_shape(&shape, values).map_err(|error| fault("prompt", error.to_string()))?;
         Ok((self.input.clone(), value))
     }
 

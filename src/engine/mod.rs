@@ -1,34 +1,18 @@
-//! The engine (rten): loads the bytes of an ONNX file and runs them.
+//! Engines: each loads the bytes of an ONNX file and runs them. [`Rten`] is built in.
 //!
-//! A model is loaded with the engine's optimizations, and one of our own that changes no number ([`unsigned`]). They
-//! fuse nodes, so that some values between nodes no longer exist; when such a value is asked for, the same bytes are loaded
-//! once more without optimizations and run instead.
-//! Every fault of the engine, a panic too, becomes an [`EngineError`].
+//! An engine is used through the trait [`Engine`] alone: what another one needs to be added is its own folder here.
 
-mod stack;
+mod rten;
 mod threads;
-mod unsigned;
-mod widen;
 
-use crate::data::Port;
-use crate::onnx::{self, ModelProto, make_runnable};
-use bytes::Bytes;
-use prost::Message as _;
-use rten::{
-    DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, RunOptions, ThreadPool, Value,
-    ValueOrView, ValueType,
-};
-use stack::{depth, with_stack};
-use std::any::Any;
-use std::borrow::Borrow;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, OnceLock};
-use threads::engine_threads;
+pub use self::rten::Rten;
+pub use threads::Threads;
 pub(crate) use threads::{Newest, own_threads};
-use unsigned::make_unsigned;
-use widen::widen_bfloats;
 
-/// Why the engine could not load or run a network.
+use crate::data::{Port, Tensor};
+use std::sync::Arc;
+
+/// Why an engine could not load or run a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EngineError {
@@ -40,288 +24,136 @@ pub enum EngineError {
     Run(String),
 }
 
+/// How a network is run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RunOptions<'a> {
+    /// On the graph as it is written: no value is rounded otherwise because a fusion computed it.
+    pub unoptimized: bool,
+    /// The threads to run on; as many as whoever asks has where `None`.
+    pub threads: Option<&'a Threads>,
+}
+
+/// Runs on the graph as it is written.
+pub(crate) const UNOPTIMIZED: RunOptions<'static> = RunOptions {
+    unoptimized: true,
+    threads: None,
+};
+
 /// A loaded network. Shared between threads behind an `Arc`.
-pub struct Engine {
-    model: Loaded,
-    inputs: Vec<Port>,
-    outputs: Vec<Port>,
-    /// The bytes, kept for the model without optimizations; `None` when `model` is that.
-    bytes: Option<Bytes>,
-    /// The same network without optimizations, loaded when first needed.
-    plain: OnceLock<Result<Loaded, String>>,
-}
-
-/// A model in the engine, and how deep its graph is.
-struct Loaded {
-    model: Model,
-    depth: usize,
-}
-
-impl Engine {
-    /// Loads the bytes of an ONNX file. They are kept, so that values which the engine's optimizations remove can still be
-    /// asked for.
-    ///
-    /// # Errors
-    /// [`EngineError::Load`] naming node and operator where the engine tells.
-    pub fn load(model: Vec<u8>) -> Result<Self, EngineError> {
-        let model = Bytes::from(model);
-        let loaded = load(&model, true).map_err(EngineError::Load)?;
-        Ok(Self::new(loaded, Some(model)))
-    }
-
-    /// Loads without the engine's optimizations: every value of the graph exists as it is written.
-    ///
-    /// # Errors
-    /// As [`Engine::load`].
-    pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, EngineError> {
-        Ok(Self::new(load(&model.into(), false).map_err(EngineError::Load)?, None))
-    }
-
-    fn new(loaded: Loaded, bytes: Option<Bytes>) -> Self {
-        let model = &loaded.model;
-        Self {
-            inputs: ports(model, model.input_ids()),
-            outputs: ports(model, model.output_ids()),
-            model: loaded,
-            bytes,
-            plain: OnceLock::new(),
-        }
-    }
+pub trait Engine: Send + Sync {
+    /// What runs it, with its version: `rten 0.27`.
+    fn name(&self) -> &str;
 
     /// Inputs that must be given. Initializers that the file lists among its inputs are none.
-    pub fn inputs(&self) -> &[Port] {
-        &self.inputs
-    }
+    fn inputs(&self) -> &[Port];
 
     /// Outputs of the graph.
-    pub fn outputs(&self) -> &[Port] {
-        &self.outputs
-    }
+    fn outputs(&self) -> &[Port];
+
+    /// Computes values of the graph. `wanted` names values that are not among `inputs`, each once, at least one.
+    ///
+    /// # Errors
+    /// [`EngineError`] with the engine's reason, naming the node where known.
+    fn compute(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        wanted: &[&str],
+        options: RunOptions<'_>,
+    ) -> Result<Vec<Tensor>, EngineError>;
+
+    /// Whether the optimized graph has a value of that name.
+    fn has_value(&self, name: &str) -> bool;
+
+    /// Runs the optimized graph from values anywhere in it, which need not be its inputs, on these threads. `None` if they are
+    /// not enough, or if one of the `wanted` is computed by no node of its own there, or if the engine cannot do this at all.
+    /// No value is named twice, none both ways.
+    ///
+    /// # Errors
+    /// As [`Engine::compute`].
+    fn compute_between(
+        &self,
+        threads: &Threads,
+        given: &[(&str, &Tensor)],
+        wanted: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, EngineError>;
 
     /// Runs once. `outputs` may name any value of the graph, also twice, also an input.
     ///
     /// # Errors
-    /// [`EngineError::Run`] with the engine's reason, naming the node where known.
-    pub fn run(&self, inputs: &[(&str, Value)], outputs: &[&str]) -> Result<Vec<Value>, EngineError> {
-        self.run_with(inputs, outputs, false, None)
+    /// [`EngineError`] with the engine's reason, naming the node where known.
+    fn run(&self, inputs: &[(&str, &Tensor)], outputs: &[&str]) -> Result<Vec<Tensor>, EngineError> {
+        self.run_with(inputs, outputs, RunOptions::default())
     }
 
-    /// As [`Engine::run`], on these threads instead of as many as whoever asks has.
-    pub(crate) fn run_on(
-        &self,
-        threads: &Arc<ThreadPool>,
-        inputs: &[(&str, Value)],
-        outputs: &[&str],
-    ) -> Result<Vec<Value>, EngineError> {
-        self.run_with(inputs, outputs, false, Some(threads))
-    }
-
-    /// As [`Engine::run`], on the graph as it is written: no value is rounded otherwise because a fusion computed it.
-    pub(crate) fn run_unoptimized(
-        &self,
-        inputs: &[(&str, Value)],
-        outputs: &[&str],
-    ) -> Result<Vec<Value>, EngineError> {
-        self.run_with(inputs, outputs, true, None)
-    }
-
-    /// Whether the optimized graph has a value of that name.
-    pub(crate) fn has_value(&self, name: &str) -> bool {
-        self.model.model.find_node(name).is_some()
-    }
-
-    /// Runs the optimized graph from values anywhere in it, which need not be its inputs, on these threads. `None` if they are
-    /// not enough, or if one of the `outputs` is computed by no node of its own there. No value is named twice, none both ways.
+    /// As [`Engine::run`].
     ///
     /// # Errors
     /// As [`Engine::run`].
-    pub(crate) fn run_between(
-        &self,
-        threads: &Arc<ThreadPool>,
-        given: &[(&str, &Value)],
-        outputs: &[&str],
-    ) -> Result<Option<Vec<Value>>, EngineError> {
-        match run(&self.model, given, outputs, Some(threads)) {
-            Ok(values) => Ok(Some(values)),
-            Err(Fault::NoSuchValue(_)) => Ok(None),
-            Err(Fault::Other(reason)) => Err(EngineError::Run(reason)),
-        }
-    }
-
     fn run_with(
         &self,
-        inputs: &[(&str, Value)],
+        inputs: &[(&str, &Tensor)],
         outputs: &[&str],
-        plain: bool,
-        threads: Option<&Arc<ThreadPool>>,
-    ) -> Result<Vec<Value>, EngineError> {
-        // The engine refuses a value twice, and an input as an output.
+        options: RunOptions<'_>,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        if let Some(missing) = (self.inputs().iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
+            let missing = missing.describe();
+            return Err(EngineError::Run(format!("the input {missing} is missing")));
+        }
+        // Engines refuse a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
         for &name in outputs {
             if !wanted.contains(&name) && !inputs.iter().any(|(input, _)| *input == name) {
                 wanted.push(name);
             }
         }
-        let computed = if wanted.is_empty() {
-            Vec::new()
-        } else {
-            self.compute(inputs, &wanted, plain, threads)?
+        let mut computed = Vec::new();
+        if !wanted.is_empty() {
+            computed = self.compute(inputs, &wanted, options)?;
+        }
+        if wanted == outputs && computed.len() == outputs.len() {
+            return Ok(computed);
+        }
+        let value = |name: &str| match wanted.iter().position(|w| *w == name) {
+            Some(at) => computed.get(at),
+            None => inputs.iter().find(|(input, _)| *input == name).map(|(_, value)| *value),
         };
-        outputs
-            .iter()
-            .map(|&name| {
-                let computed = wanted.iter().position(|w| *w == name).and_then(|at| computed.get(at));
-                let given = || inputs.iter().find(|(input, _)| *input == name).map(|(_, value)| value);
-                computed.or_else(given).cloned()
-            })
-            .collect::<Option<Vec<_>>>()
-            .ok_or_else(|| EngineError::Run("the engine gave too few outputs".to_owned()))
+        let values: Option<Vec<Tensor>> = outputs.iter().map(|name| value(name).cloned()).collect();
+        values.ok_or_else(|| EngineError::Run("the engine gave too few outputs".to_owned()))
+    }
+}
+
+impl<E: Engine + ?Sized> Engine for Arc<E> {
+    fn name(&self) -> &str {
+        self.as_ref().name()
+    }
+
+    fn inputs(&self) -> &[Port] {
+        self.as_ref().inputs()
+    }
+
+    fn outputs(&self) -> &[Port] {
+        self.as_ref().outputs()
     }
 
     fn compute(
         &self,
-        inputs: &[(&str, Value)],
-        outputs: &[&str],
-        plain: bool,
-        threads: Option<&Arc<ThreadPool>>,
-    ) -> Result<Vec<Value>, EngineError> {
-        if let Some(missing) = (self.inputs.iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
-            return Err(EngineError::Run(format!("the input {} is missing", missing.describe())));
-        }
-        let model = if plain && self.bytes.is_some() {
-            self.plain()?
-        } else {
-            &self.model
-        };
-        match run(model, inputs, outputs, threads) {
-            // The optimizations may have removed the value: ask the graph as it is written.
-            Err(Fault::NoSuchValue(_)) if self.bytes.is_some() && !plain => {
-                run(self.plain()?, inputs, outputs, threads)
-            }
-            result => result,
-        }
-        .map_err(|fault| match fault {
-            Fault::NoSuchValue(reason) | Fault::Other(reason) => EngineError::Run(reason),
-        })
+        inputs: &[(&str, &Tensor)],
+        wanted: &[&str],
+        options: RunOptions<'_>,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        self.as_ref().compute(inputs, wanted, options)
     }
 
-    fn plain(&self) -> Result<&Loaded, EngineError> {
-        self.plain
-            .get_or_init(|| load(&self.bytes.clone().unwrap_or_default(), false))
-            .as_ref()
-            .map_err(|reason| EngineError::Load(reason.clone()))
+    fn has_value(&self, name: &str) -> bool {
+        self.as_ref().has_value(name)
+    }
+
+    fn compute_between(
+        &self,
+        threads: &Threads,
+        given: &[(&str, &Tensor)],
+        wanted: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, EngineError> {
+        self.as_ref().compute_between(threads, given, wanted)
     }
 }
-
-/// Why a run stopped.
-enum Fault {
-    /// A value that is wanted is not in the graph, or nothing there computes it.
-    NoSuchValue(String),
-    /// Anything else.
-    Other(String),
-}
-
-fn run<V: Borrow<Value>>(
-    loaded: &Loaded,
-    inputs: &[(&str, V)],
-    outputs: &[&str],
-    threads: Option<&Arc<ThreadPool>>,
-) -> Result<Vec<Value>, Fault> {
-    let model = &loaded.model;
-    let id = |name: &str| {
-        model
-            .find_node(name)
-            .ok_or_else(|| Fault::NoSuchValue(format!("the network has no value '{name}'")))
-    };
-    let wanted = outputs.iter().map(|name| id(name)).collect::<Result<Vec<_>, _>>()?;
-    let given = inputs
-        .iter()
-        .map(|(name, value)| Ok((id(name)?, ValueOrView::from(value.borrow()))))
-        .collect::<Result<Vec<_>, Fault>>()?;
-    let threads = threads.map_or_else(engine_threads, Arc::clone);
-    let options = RunOptions::default().with_thread_pool(Some(threads));
-    let running = || catch_unwind(AssertUnwindSafe(|| model.run(given, &wanted, Some(options))));
-    match with_stack(loaded.depth, running).map_err(Fault::Other)? {
-        Ok(Ok(values)) => Ok(values),
-        Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
-            Err(Fault::NoSuchValue(error.to_string()))
-        }
-        Ok(Err(error)) => Err(Fault::Other(error.to_string())),
-        Err(panic) => Err(Fault::Other(format!("the engine gave up: {}", panic_text(&*panic)))),
-    }
-}
-
-/// Loads a model; the error says which kind, node and operator.
-fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
-    // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
-    let mut bytes = bytes.clone();
-    let depth = match ModelProto::decode(bytes.clone()) {
-        Ok(mut model) if model.graph.is_some() => {
-            let mut changed = onnx::decode_for_engine(&mut model);
-            changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
-            changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-            if (optimize && make_unsigned(&mut model)) || changed {
-                bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
-            }
-            depth(&model)?
-        }
-        Ok(_) => return Err("the bytes are no ONNX model: there is no graph".to_owned()),
-        Err(error) => return Err(format!("the bytes are no ONNX model: {error}")),
-    };
-    let loading = || {
-        let mut options = ModelOptions::with_all_ops();
-        options.enable_optimization(optimize);
-        catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec())))
-    };
-    match with_stack(depth, loading)? {
-        Ok(Ok(model)) => Ok(Loaded { model, depth }),
-        Ok(Err(error)) => {
-            let what = match error.kind() {
-                LoadErrorKind::ParseError | LoadErrorKind::UnknownFileType => "the bytes are no ONNX model",
-                LoadErrorKind::OperatorInvalid => "it cannot run one of the operators",
-                LoadErrorKind::ExternalDataError => "weights in other files must be read into the model first",
-                _ => "the graph does not hold together",
-            };
-            Err(format!("{what}: {error}"))
-        }
-        Err(panic) => Err(format!("the engine gave up: {}", panic_text(&*panic))),
-    }
-}
-
-/// The message of a panic.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    (panic.downcast_ref::<String>().map(String::as_str))
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason given")
-}
-
-fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
-    ids.iter()
-        .filter_map(|&id| model.node_info(id))
-        .map(|info| {
-            let axes = info.shape();
-            Port {
-                name: info.name().unwrap_or_default().to_owned(),
-                shape: (axes.as_ref()).map(|axes| {
-                    let size = |axis: &Dimension| match axis {
-                        Dimension::Fixed(size) => Some(*size),
-                        Dimension::Symbolic(_) => None,
-                    };
-                    axes.iter().map(size).collect()
-                }),
-                axis_names: axes
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|axis| match axis {
-                        Dimension::Symbolic(name) => Some(name),
-                        Dimension::Fixed(_) => None,
-                    })
-                    .collect(),
-                integer: info.dtype() == Some(ValueType::Tensor(DataType::Int32)),
-            }
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests;

@@ -1,11 +1,47 @@
-//! The engine's threads: as many as whoever runs it has for its own work ([`rayon::current_num_threads`]).
+//! Threads for engines: as many as whoever runs one has for its own work ([`rayon::current_num_threads`]).
 
-use rten::ThreadPool;
-use std::sync::{Arc, Mutex, PoisonError};
+use super::rten::Pool;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Threads that a network runs on. The built-in engine's are started when it first runs on them.
+pub struct Threads {
+    count: usize,
+    pool: OnceLock<Pool>,
+}
+
+impl Threads {
+    /// That many.
+    pub fn new(count: usize) -> Self {
+        Self {
+            count: count.max(1),
+            pool: OnceLock::new(),
+        }
+    }
+
+    /// As many as whoever asks has; the same ones for whoever asks with the same number next.
+    pub fn current() -> Arc<Self> {
+        static THREADS: Newest<Threads> = Newest::new();
+        THREADS.get(Self::new)
+    }
+
+    /// How many.
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    pub(super) fn pool(&self) -> &Pool {
+        self.pool.get_or_init(|| Pool::new(self.count))
+    }
+}
+
+impl std::fmt::Debug for Threads {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Threads({})", self.count)
+    }
+}
 
 /// What was made last for a number of threads, kept for whoever asks with the same number next.
 pub(crate) struct Newest<T>(Mutex<Option<(usize, Arc<T>)>>);
-
 impl<T> Newest<T> {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
@@ -24,12 +60,6 @@ impl<T> Newest<T> {
             }
         }
     }
-}
-
-/// The engine's threads for whoever has no lane.
-pub(crate) fn engine_threads() -> Arc<ThreadPool> {
-    static THREADS: Newest<ThreadPool> = Newest::new();
-    THREADS.get(ThreadPool::with_num_threads)
 }
 
 /// Threads for work beside that of whoever asks; `None` where the system gives none.

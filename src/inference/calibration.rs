@@ -2,13 +2,13 @@
 
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError, Port};
+use crate::data::{Tensor, by_name};
+use crate::engine::UNOPTIMIZED;
 use crate::network::{Layer, Network};
 use crate::onnx::ModelProto;
 use crate::progress::Progress;
 use crate::quantization::{Activations, ValueShapes};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use rten::Value;
-use rten_tensor::prelude::*;
 use std::ops::Range;
 
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
@@ -38,7 +38,7 @@ pub struct Calibration {
 /// [`InferenceError`] of data, engine, or `Cancelled`.
 pub fn calibrate(
     network: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     limit: usize,
     progress: &Progress,
@@ -58,7 +58,7 @@ pub fn calibrate(
     // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which leaves
     // the range as it is.
     each_batch(data, &ranges, progress, |position, inputs| {
-        let values = engine.run_unoptimized(inputs, &names)?;
+        let values = engine.run_with(inputs, &names, UNOPTIMIZED)?;
         gather(&mut activations, &names, values, network, RangeSource::Calibration);
         progress.advance(batches[position].wanted.len() as u64);
         Ok(())
@@ -74,22 +74,19 @@ pub fn calibrate(
 pub(super) fn gather(
     activations: &mut Activations,
     names: &[&str],
-    values: Vec<Value>,
+    values: Vec<Tensor>,
     network: &Network,
     source: RangeSource,
 ) {
     for (name, value) in names.iter().zip(values) {
         // Integers (already quantized, or token ids) have no range to choose.
-        let Value::FloatTensor(value) = value else { continue };
+        let Some(values) = value.floats() else { continue };
         let statistics = (activations.entry((*name).to_owned())).or_insert_with(|| ActivationStatistics::new(source));
         let axis = main_layers(network)
             .filter_map(|layer| layer.input.as_ref())
             .find(|(input, _)| input == name)
             .map_or(1, |(_, axis)| *axis);
-        match value.data() {
-            Some(values) => statistics.add_channels(values, value.shape().as_ref(), axis),
-            None => statistics.add_channels(&value.to_vec(), value.shape().as_ref(), axis),
-        }
+        statistics.add_channels(values, value.shape(), axis);
     }
 }
 
@@ -97,7 +94,11 @@ pub(super) fn gather(
 ///
 /// # Errors
 /// [`InferenceError`] when the network cannot run on it.
-pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) -> Result<ValueShapes, InferenceError> {
+pub fn value_shapes(
+    network: &Network,
+    engine: &dyn Engine,
+    data: Option<&Dataset>,
+) -> Result<ValueShapes, InferenceError> {
     let mut names = input_names(network);
     for output in output_names(network) {
         if !names.contains(&output) {
@@ -125,24 +126,20 @@ pub fn value_shapes(network: &Network, engine: &Engine, data: Option<&Dataset>) 
     result
 }
 
-fn shapes(engine: &Engine, names: &[&str], inputs: &[(String, Value)]) -> Result<ValueShapes, InferenceError> {
-    let inputs: Vec<(&str, Value)> = inputs
-        .iter()
-        .map(|(name, value)| (name.as_str(), value.clone()))
-        .collect();
-    let values = engine.run(&inputs, names)?;
+fn shapes(engine: &dyn Engine, names: &[&str], inputs: &[(String, Tensor)]) -> Result<ValueShapes, InferenceError> {
+    let values = engine.run(&by_name(inputs), names)?;
     Ok((names.iter().zip(values))
         .map(|(name, value)| ((*name).to_owned(), value.shape().to_vec()))
         .collect())
 }
 
 /// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
-fn zeros(port: &Port, side: usize) -> Result<Value, InferenceError> {
+fn zeros(port: &Port, side: usize) -> Result<Tensor, InferenceError> {
     let (shape, elements) = sizes(port, side, STEPS)?;
     if port.integer {
-        Value::from_shape(&shape, vec![0_i32; elements]).map_err(|_| too_large(port))
+        Tensor::from_shape(&shape, vec![0_i32; elements]).map_err(|_| too_large(port))
     } else {
-        Value::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| too_large(port))
+        Tensor::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| too_large(port))
     }
 }
 
@@ -205,12 +202,13 @@ fn output_names(network: &Network) -> impl Iterator<Item = &str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
 
     #[test]
     fn every_layer_of_the_fashion_demo_gets_a_range() {
         let network = Demo::Fashion.network().unwrap();
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let data = Dataset::demo_calibration(Demo::Fashion);
         let progress = Progress::default();
         let calibration = calibrate(&network, &engine, &data, 60, &progress).unwrap();
@@ -234,8 +232,8 @@ mod tests {
             let data = Dataset::demo_calibration(demo);
             let bytes = demo.model_bytes().to_vec();
             let engines = [
-                Engine::load(bytes.clone()).unwrap(),
-                Engine::load_unoptimized(bytes).unwrap(),
+                Rten::load(bytes.clone()).unwrap(),
+                Rten::load_unoptimized(bytes).unwrap(),
             ];
             let [fast, plain] = engines.map(|engine| {
                 calibrate(&network, &engine, &data, 30, &Progress::default())
@@ -249,14 +247,14 @@ mod tests {
     #[test]
     fn shapes_of_one_sample_are_known_with_and_without_data() {
         let network = Demo::Fashion.network().unwrap();
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let with = value_shapes(&network, &engine, Some(&Dataset::demo(Demo::Fashion))).unwrap();
         let without = value_shapes(&network, &engine, None).unwrap();
         assert_eq!(with, without);
         assert_eq!(with["input"], [1, 1, 28, 28]);
         assert_eq!(with["layer1.0.conv1.out"], [1, 16, 28, 28]);
         let network = Demo::Shakespeare.network().unwrap();
-        let engine = Engine::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
         let shapes = value_shapes(&network, &engine, Some(&Dataset::demo(Demo::Shakespeare))).unwrap();
         assert_eq!(shapes["rnn.l0.out"], [1, 1, 128]);
     }

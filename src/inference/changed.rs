@@ -136,7 +136,7 @@ impl ChangedAnswers {
 mod tests {
     use super::*;
     use crate::format::demo::Demo;
-    use crate::inference::{Engine, run_outputs};
+    use crate::inference::{Rten, run_outputs};
     use crate::progress::Progress;
 
     fn outputs(answers: &[usize]) -> Outputs {
@@ -201,7 +201,7 @@ mod tests {
         let made = plan(&network, &recipe, None, &progress).unwrap();
         let model = crate::onnx::encode(&rewrite(&network, &made).unwrap()).unwrap();
         let data = Dataset::demo(Demo::Fashion);
-        let run = |bytes: Vec<u8>| run_outputs(&Engine::load(bytes).unwrap(), &data, 200, &progress).unwrap();
+        let run = |bytes: Vec<u8>| run_outputs(&Rten::load(bytes).unwrap(), &data, 200, &progress).unwrap();
         let (float, quantized) = (run(Demo::Fashion.model_bytes().to_vec()), run(model));
         let evaluation = crate::inference::evaluate(&float, &quantized, &data);
         let changed = changed_answers(&float, &quantized, &data);

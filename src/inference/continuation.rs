@@ -3,8 +3,6 @@
 use super::evaluate::{is_distribution, largest};
 use super::{Dataset, Engine, InferenceError};
 use crate::progress::Progress;
-use rten::Value;
-use rten_tensor::prelude::*;
 
 /// Tokens that are read at most for each one that is written: the network starts from its zero state each time, so the cost
 /// grows with the square of the length.
@@ -33,7 +31,7 @@ pub enum Sampling {
 /// [`InferenceError`]: an empty prompt, a network that takes more than tokens or does not answer each token, the engine's
 /// own faults, and `Cancelled`.
 pub fn continue_text(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     prompt: &[i32],
     count: usize,
@@ -77,7 +75,7 @@ struct Shape {
 }
 
 impl Shape {
-    fn of(engine: &Engine, data: &Dataset) -> Result<Self, InferenceError> {
+    fn of(engine: &dyn Engine, data: &Dataset) -> Result<Self, InferenceError> {
         let layout = data
             .text_layout()
             .ok_or_else(|| InferenceError::Data(format!("{} is no text, so nothing can be continued", data.name())))?;
@@ -101,15 +99,22 @@ impl Shape {
 
     /// The logits after the last of the tokens `read`. A network of a fixed length gets what is missing at the end, behind
     /// the answer that is taken.
-    fn answer(&self, engine: &Engine, data: &Dataset, read: &[i32], output: &str) -> Result<Vec<f32>, InferenceError> {
+    fn answer(
+        &self,
+        engine: &dyn Engine,
+        data: &Dataset,
+        read: &[i32],
+        output: &str,
+    ) -> Result<Vec<f32>, InferenceError> {
         let mut tokens = read.to_vec();
         tokens.resize(self.steps.unwrap_or(read.len()), 0);
         let (name, value) = data
             .sequence(&tokens, self.streams)
             .ok_or_else(|| InferenceError::Data("no text".to_owned()))?
             .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let mut outputs = engine.run(&[(name.as_str(), value)], &[output])?;
-        let Some(Value::FloatTensor(answer)) = outputs.pop() else {
+        let mut outputs = engine.run(&[(name.as_str(), &value)], &[output])?;
+        let answer = outputs.pop();
+        let Some((answer, logits)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
@@ -124,7 +129,7 @@ impl Shape {
         }
         let last = read.len() - 1;
         let row = if self.batch_first { last } else { last * self.streams };
-        Ok(answer.to_vec()[row * classes..][..classes].to_vec())
+        Ok(logits[row * classes..][..classes].to_vec())
     }
 }
 
@@ -160,11 +165,12 @@ fn gumbel(seed: u64, step: usize, token: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
     use crate::inference::run_outputs;
 
-    fn demo() -> (Engine, Dataset) {
-        let engine = Engine::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+    fn demo() -> (Rten, Dataset) {
+        let engine = Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
         (engine, Dataset::demo(Demo::Shakespeare))
     }
 

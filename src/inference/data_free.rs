@@ -3,12 +3,13 @@
 
 use super::calibration::{PICTURE_SIDES, gather, input_names, sizes};
 use super::{Engine, InferenceError, Port};
+use crate::data::{Tensor, by_name};
+use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
 use crate::progress::Progress;
 use crate::quantization::{Activations, batch_norm_activations};
 use crate::statistics::RangeSource;
-use rten::Value;
 
 /// Samples of noise.
 const SAMPLES: u64 = 8;
@@ -32,7 +33,7 @@ const ONE_STEP: usize = 1;
 /// [`InferenceError`] when the network does not run on noise, or `Cancelled`.
 pub fn data_free_activations(
     network: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
     progress: &Progress,
 ) -> Result<Activations, InferenceError> {
     progress.check()?;
@@ -54,13 +55,9 @@ pub fn data_free_activations(
     let mut samples = 0;
     while let Some(&(side, steps)) = tried.peek() {
         progress.check()?;
-        let run = noise.inputs(network, engine.inputs(), side, steps).and_then(|inputs| {
-            let inputs: Vec<(&str, Value)> = inputs
-                .iter()
-                .map(|(name, value)| (name.as_str(), value.clone()))
-                .collect();
-            Ok(engine.run_unoptimized(&inputs, &unknown)?)
-        });
+        let run = noise
+            .inputs(network, engine.inputs(), side, steps)
+            .and_then(|inputs| Ok(engine.run_with(&by_name(&inputs), &unknown, UNOPTIMIZED)?));
         match run {
             Ok(values) => {
                 gather(&mut activations, &unknown, values, network, RangeSource::Noise);
@@ -118,7 +115,7 @@ impl Noise {
         ports: &[Port],
         side: usize,
         steps: usize,
-    ) -> Result<Vec<(String, Value)>, InferenceError> {
+    ) -> Result<Vec<(String, Tensor)>, InferenceError> {
         fn wrong(error: impl std::fmt::Display) -> InferenceError {
             InferenceError::Data(error.to_string())
         }
@@ -130,14 +127,14 @@ impl Noise {
                 let value = if port.integer {
                     let ids = token_ids(network, &port.name);
                     let id = |noise: &mut Self| (noise.uniform() * f64::from(ids)) as i32;
-                    Value::from_shape(&shape, (0..elements).map(|_| id(self)).collect::<Vec<i32>>()).map_err(wrong)?
+                    Tensor::from_shape(&shape, (0..elements).map(|_| id(self)).collect::<Vec<i32>>()).map_err(wrong)?
                 } else {
                     let picture = shape.len() == 4;
                     let number = |noise: &mut Self| match pixels.filter(|_| picture) {
                         Some((low, high)) => low + (high - low) * noise.uniform() as f32,
                         None => noise.normal(),
                     };
-                    Value::from_shape(&shape, (0..elements).map(|_| number(self)).collect::<Vec<f32>>())
+                    Tensor::from_shape(&shape, (0..elements).map(|_| number(self)).collect::<Vec<f32>>())
                         .map_err(wrong)?
                 };
                 Ok((port.name.clone(), value))
@@ -177,13 +174,14 @@ fn token_ids(network: &Network, port: &str) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
     use crate::onnx::build::set_metadata;
     use std::sync::Arc;
 
     fn of(demo: Demo) -> Activations {
         let network = demo.network().unwrap();
-        let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(demo.model_bytes().to_vec()).unwrap();
         data_free_activations(&network, &engine, &Progress::default()).unwrap()
     }
 
@@ -219,7 +217,7 @@ mod tests {
         let mut model = network.model.as_ref().clone();
         set_metadata(&mut model, "Image.NominalPixelRange", "NominalRange_0_255");
         network.model = Arc::new(model);
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let activations = data_free_activations(&network, &engine, &Progress::default()).unwrap();
         let first = &activations["input"];
         assert!(

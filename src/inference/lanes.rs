@@ -5,9 +5,9 @@
 //! ready their inputs beside each other too. What a batch gives does not depend on who runs it.
 
 use super::{Dataset, EngineError, InferenceError};
-use crate::engine::{Newest, own_threads};
+use crate::data::{Tensor, by_name};
+use crate::engine::{Newest, Threads, own_threads};
 use crate::progress::Progress;
-use rten::{ThreadPool, Value};
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ const MOST: usize = 8;
 /// A share of the threads.
 struct Lane {
     /// For the engine.
-    engine: Arc<ThreadPool>,
+    engine: Threads,
     /// For reading batches; `None` where the system gives no threads.
     own: Option<rayon::ThreadPool>,
 }
@@ -28,7 +28,7 @@ struct Lane {
 impl Lane {
     fn new(threads: usize) -> Self {
         Self {
-            engine: Arc::new(ThreadPool::with_num_threads(threads)),
+            engine: Threads::new(threads),
             own: own_threads(threads),
         }
     }
@@ -61,7 +61,7 @@ pub(super) fn side_by_side<T: Send>(
     data: &Dataset,
     ranges: &[Range<usize>],
     progress: &Progress,
-    run: impl Fn(usize, &[(&str, Value)], &Arc<ThreadPool>) -> Result<T, InferenceError> + Sync,
+    run: impl Fn(usize, &[(&str, &Tensor)], &Threads) -> Result<T, InferenceError> + Sync,
     mut take: impl FnMut(usize, T) -> Result<(), InferenceError>,
 ) -> Result<(), InferenceError> {
     let (next, stopped) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -70,9 +70,7 @@ pub(super) fn side_by_side<T: Send>(
     let batch = |position: usize, lane: &Lane| {
         progress.check()?;
         let inputs = (data.batch(ranges[position].clone())).map_err(|error| InferenceError::Data(error.to_string()))?;
-        let (names, values): (Vec<String>, Vec<Value>) = inputs.into_iter().unzip();
-        let inputs: Vec<(&str, Value)> = names.iter().map(String::as_str).zip(values).collect();
-        run(position, &inputs, &lane.engine)
+        run(position, &by_name(&inputs), &lane.engine)
     };
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(lanes.len());

@@ -4,10 +4,10 @@
 //!
 //! ```
 //! use splitscope::format::demo::Demo;
-//! use splitscope::inference::{self, Dataset, Engine};
+//! use splitscope::inference::{self, Dataset, Rten};
 //! use splitscope::progress::Progress;
 //!
-//! let engine = Engine::load(Demo::Fashion.model_bytes().to_vec())?;
+//! let engine = Rten::load(Demo::Fashion.model_bytes().to_vec())?;
 //! let data = Dataset::demo(Demo::Fashion);
 //! let outputs = inference::run_outputs(&engine, &data, 100, &Progress::default())?;
 //! let top1 = inference::metrics(&outputs, &data).top1;
@@ -35,7 +35,7 @@ pub mod sweep;
 mod token_loss;
 
 pub use crate::data::{DataOptions, Dataset, DatasetError, Port};
-pub use crate::engine::{Engine, EngineError};
+pub use crate::engine::{Engine, EngineError, Rten};
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
 pub use continuation::{Sampling, continue_text};

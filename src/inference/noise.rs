@@ -13,7 +13,7 @@ impl Dataset {
     ///
     /// # Errors
     /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
-    pub fn noise(network: &Network, engine: &Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
+    pub fn noise(network: &Network, engine: &dyn Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
         let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
         for free in TRIED {
             let made = Self::noise_of_size(network, engine.inputs(), samples, free, seed);
@@ -30,13 +30,14 @@ impl Dataset {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
 
     #[test]
     fn both_demos_run_on_noise_and_the_seed_decides_it() {
         for (demo, classes) in [(Demo::Fashion, 10), (Demo::Shakespeare, 65)] {
             let network = demo.network().unwrap();
-            let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+            let engine = Rten::load(demo.model_bytes().to_vec()).unwrap();
             let answers = |seed| {
                 let data = Dataset::noise(&network, &engine, 30, seed).unwrap();
                 assert_eq!((data.len(), data.label(0), data.is_text()), (30, None, false));

@@ -2,7 +2,8 @@
 
 use super::calibration::{gather, input_names};
 use super::outputs::run_batches;
-use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs};
+use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs, Rten};
+use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -42,7 +43,7 @@ impl From<Evaluation> for OracleMetrics {
 /// [`InferenceError`] of graph, data, engine, or `Cancelled`.
 pub fn run_oracle(
     network: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
     plan: &Plan,
     data: &Dataset,
     limit: usize,
@@ -51,10 +52,10 @@ pub fn run_oracle(
     let names = input_names(network);
     run_batches(engine, data, 0..limit, progress, |inputs, output| {
         let mut seen = Activations::new();
-        let values = engine.run_unoptimized(inputs, &names)?;
+        let values = engine.run_with(inputs, &names, UNOPTIMIZED)?;
         gather(&mut seen, &names, values, network, RangeSource::Calibration);
         let plan = oracle_plan(network, plan, &seen);
-        let quantized = Engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+        let quantized = Rten::load(onnx::encode(&rewrite(network, &plan)?)?)?;
         Ok(quantized.run(inputs, &[output])?.pop())
     })
 }

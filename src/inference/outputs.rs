@@ -3,17 +3,15 @@
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
-use super::{Dataset, Engine, InferenceError};
-use crate::data::TextLayout;
+use super::{Dataset, Engine, EngineError, InferenceError, Rten};
+use crate::data::{Tensor, TextLayout};
+use crate::engine::{RunOptions, Threads};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, rewrite};
 use rayon::prelude::*;
-use rten::{ThreadPool, Value};
-use rten_tensor::prelude::*;
 use std::ops::Range;
-use std::sync::Arc;
 
 /// The outputs of a network on consecutive samples of a data set.
 ///
@@ -52,7 +50,7 @@ const MOST_KEPT: usize = 1 << 27;
 /// # Errors
 /// [`InferenceError`] of data, engine, or `Cancelled`.
 pub fn run_outputs(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     limit: usize,
     progress: &Progress,
@@ -65,13 +63,13 @@ pub fn run_outputs(
 /// # Errors
 /// As [`run_outputs`].
 pub fn run_samples(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
     run_side_by_side(engine, data, range, progress, |threads, _, inputs, output| {
-        Ok(engine.run_on(threads, inputs, &[output])?.pop())
+        Ok(run_on(engine, threads, inputs, &[output])?.pop())
     })
 }
 
@@ -86,18 +84,32 @@ pub fn run_plan(
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    let engine = Engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
+    let engine = Rten::load(onnx::encode(&rewrite(network, plan)?)?)?;
     run_samples(&engine, data, range, progress)
+}
+
+/// Runs once on these threads.
+pub(super) fn run_on(
+    engine: &dyn Engine,
+    threads: &Threads,
+    inputs: &[(&str, &Tensor)],
+    outputs: &[&str],
+) -> Result<Vec<Tensor>, EngineError> {
+    let options = RunOptions {
+        threads: Some(threads),
+        ..RunOptions::default()
+    };
+    engine.run_with(inputs, outputs, options)
 }
 
 /// [`run_samples`] with the output of each batch from `answer`, which gets the threads to run on, the samples, their inputs and
 /// the output's name; `engine` tells what the network takes.
 pub(super) fn run_side_by_side(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     range: Range<usize>,
     progress: &Progress,
-    answer: impl Fn(&Arc<ThreadPool>, &Range<usize>, &[(&str, Value)], &str) -> Result<Option<Value>, InferenceError> + Sync,
+    answer: impl Fn(&Threads, &Range<usize>, &[(&str, &Tensor)], &str) -> Result<Option<Tensor>, InferenceError> + Sync,
 ) -> Result<Outputs, InferenceError> {
     let mut run = Run::new(engine, data, range, progress)?;
     let (ranges, output) = (run.ranges(), run.output.clone());
@@ -113,11 +125,11 @@ pub(super) fn run_side_by_side(
 
 /// The same one batch after the other.
 pub(super) fn run_batches(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     range: Range<usize>,
     progress: &Progress,
-    mut answer: impl FnMut(&[(&str, Value)], &str) -> Result<Option<Value>, InferenceError>,
+    mut answer: impl FnMut(&[(&str, &Tensor)], &str) -> Result<Option<Tensor>, InferenceError>,
 ) -> Result<Outputs, InferenceError> {
     let mut run = Run::new(engine, data, range, progress)?;
     let (ranges, output) = (run.ranges(), run.output.clone());
@@ -139,7 +151,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        engine: &Engine,
+        engine: &dyn Engine,
         data: &'a Dataset,
         range: Range<usize>,
         progress: &'a Progress,
@@ -171,15 +183,14 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the answer to the batch at `position`; they come in order.
-    fn take(&mut self, position: usize, answer: Option<Value>) -> Result<(), InferenceError> {
+    fn take(&mut self, position: usize, answer: Option<Tensor>) -> Result<(), InferenceError> {
         let (batch, output) = (&self.batches[position], &self.output);
-        let Some(Value::FloatTensor(value)) = answer else {
+        let Some((value, values)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
         };
-        self.outputs
-            .take_in(output, value.shape(), &value.to_vec(), self.data, batch)?;
+        self.outputs.take_in(output, value.shape(), values, self.data, batch)?;
         self.progress.advance(batch.wanted.len() as u64);
         Ok(())
     }
@@ -224,7 +235,7 @@ const STREAMS: usize = 4;
 /// The batches for the samples `range`, which are there. A network with a fixed batch size gets full batches only: the last one
 /// begins earlier then.
 pub(super) fn batches(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     range: Range<usize>,
     images: usize,

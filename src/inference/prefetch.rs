@@ -1,9 +1,9 @@
 //! The inputs of the next batch are read, decoded and made ready while the engine runs the present one.
 
 use super::{Dataset, EngineError, InferenceError};
+use crate::data::{Tensor, by_name};
 use crate::engine::own_threads;
 use crate::progress::Progress;
-use rten::Value;
 use std::ops::Range;
 use std::sync::mpsc::sync_channel;
 
@@ -18,7 +18,7 @@ pub(super) fn each_batch(
     data: &Dataset,
     ranges: &[Range<usize>],
     progress: &Progress,
-    mut run: impl FnMut(usize, &[(&str, Value)]) -> Result<(), InferenceError>,
+    mut run: impl FnMut(usize, &[(&str, &Tensor)]) -> Result<(), InferenceError>,
 ) -> Result<(), InferenceError> {
     std::thread::scope(|scope| {
         let (sender, receiver) = sync_channel(AHEAD);
@@ -43,10 +43,7 @@ pub(super) fn each_batch(
                 .recv()
                 .map_err(|_| InferenceError::Data(format!("{}: reading it stopped", data.name())))?
                 .map_err(|error| InferenceError::Data(error.to_string()))?;
-            let inputs: Vec<(&str, Value)> = (inputs.iter())
-                .map(|(name, value)| (name.as_str(), value.clone()))
-                .collect();
-            run(position, &inputs)?;
+            run(position, &by_name(&inputs))?;
         }
         Ok(())
     })
@@ -66,7 +63,7 @@ mod tests {
         let mut seen = Vec::new();
         each_batch(&data, &ranges, &progress, |position, inputs| {
             let direct = data.batch(ranges[position].clone()).unwrap();
-            assert_eq!(inputs[0].1, direct[0].1);
+            assert_eq!(*inputs[0].1, direct[0].1);
             seen.push(position);
             Ok(())
         })

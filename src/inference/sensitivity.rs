@@ -108,14 +108,14 @@ fn run_one(
 mod tests {
     use super::*;
     use crate::format::demo::Demo;
-    use crate::inference::{Engine, run_outputs};
+    use crate::inference::{Rten, run_outputs};
     use crate::onnx;
     use crate::quantization::LayerRecipe;
 
     /// Runs `recipe` layer by layer on `samples` of `data`.
     fn rows(demo: Demo, data: &Dataset, samples: usize, recipe: &Recipe) -> Vec<LayerSensitivity> {
         let network = demo.network().unwrap();
-        let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(demo.model_bytes().to_vec()).unwrap();
         let float = run_outputs(&engine, data, samples, &Progress::default()).unwrap();
         let subject = SweepSubject {
             network: &network,
@@ -167,7 +167,7 @@ mod tests {
         }
         let plan = quantization::plan(&network, &alone, None, &Progress::default()).unwrap();
         let run = |model: &crate::onnx::ModelProto| {
-            let engine = Engine::load(onnx::encode(model).unwrap()).unwrap();
+            let engine = Rten::load(onnx::encode(model).unwrap()).unwrap();
             run_outputs(&engine, &data, 20, &Progress::default()).unwrap()
         };
         let (float, quantized) = (run(&network.runnable_model()), run(&rewrite(&network, &plan).unwrap()));
@@ -185,7 +185,7 @@ mod tests {
         let text = rows(Demo::Shakespeare, &Dataset::demo(Demo::Shakespeare), 64, &recipe);
         assert!(text.len() >= 5 && text.iter().all(|row| row.metrics.perplexity.is_some()));
         let network = Demo::Fashion.network().unwrap();
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let noise = Dataset::noise(&network, &engine, 4, 1).unwrap();
         let rows = rows(Demo::Fashion, &noise, 4, &recipe);
         assert!(
@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn a_cancelled_run_ends_and_keeps_no_rows() {
         let (network, data) = (Demo::Fashion.network().unwrap(), Dataset::demo(Demo::Fashion));
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let float = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
         let subject = SweepSubject {
             network: &network,

@@ -2,7 +2,7 @@
 
 use super::evaluate::agreement;
 use super::outputs::batches;
-use super::{Dataset, Engine, InferenceError, Outputs, run_outputs};
+use super::{Dataset, InferenceError, Outputs, Rten, run_outputs};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -45,7 +45,7 @@ pub fn split_only_difference(
     if !plan.layers.iter().any(splits) {
         return Ok(None);
     }
-    let engine = Engine::load(onnx::encode(&split_only(network, plan)?)?)?;
+    let engine = Rten::load(onnx::encode(&split_only(network, plan)?)?)?;
     let mut samples = float.samples.min(data.len());
     if data.is_text() {
         let first = batches(&engine, data, 0..samples, IMAGES)?
@@ -114,7 +114,7 @@ mod tests {
     fn splits_alone_leave_the_fashion_demo_as_it_was() {
         let network = Demo::Fashion.network().unwrap();
         let data = Dataset::demo(Demo::Fashion);
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let progress = Progress::default();
         let float = run_outputs(&engine, &data, 100, &progress).unwrap();
         let recipe = |expand_ratio| Recipe {

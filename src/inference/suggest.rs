@@ -2,10 +2,8 @@
 
 use super::evaluate::{rank, wilson_interval};
 use super::{DataOptions, Dataset, Engine, InferenceError, Metrics, top_k};
-use crate::data::PreprocessPreset;
+use crate::data::{PreprocessPreset, Tensor, by_name};
 use crate::progress::Progress;
-use rten::Value;
-use rten_tensor::prelude::*;
 use serde::Serialize;
 
 /// Samples that each way of reading is tried on at most, evenly spread over the data.
@@ -59,7 +57,7 @@ pub fn chance_level(metrics: &Metrics, classes: usize) -> Option<f64> {
 /// # Errors
 /// [`InferenceError`] when the network does not run on any of them, or `Cancelled`.
 pub fn suggest_preprocess(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     options: &DataOptions,
     progress: &Progress,
@@ -103,7 +101,7 @@ struct Trial {
 
 /// `None` where the options do not fit the pictures: three means for grey ones.
 fn try_options(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     options: DataOptions,
     progress: &Progress,
@@ -133,13 +131,10 @@ fn try_options(
         let inputs = data
             .batch(first..first + rows)
             .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let inputs: Vec<(&str, Value)> = (inputs.iter())
-            .map(|(name, value)| (name.as_str(), value.clone()))
-            .collect();
-        let Some(Value::FloatTensor(value)) = engine.run(&inputs, &[&output])?.pop() else {
+        let answer = engine.run(&by_name(&inputs), &[&output])?.pop();
+        let Some(values) = answer.as_ref().and_then(Tensor::floats) else {
             return Ok(None);
         };
-        let values = value.to_vec();
         classes = values.len() / rows;
         let row = values
             .get((sample - first) * classes..)
@@ -170,6 +165,7 @@ fn try_options(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
     use crate::inference::{metrics, run_outputs};
 
@@ -196,7 +192,7 @@ mod tests {
 
     #[test]
     fn the_demo_read_wrongly_is_mended_by_its_own_preset() {
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         // So far off that all pictures look alike.
         let options = DataOptions {
             preprocess: Some("unit".to_owned()),

@@ -4,7 +4,7 @@ use super::derived::{Derived, Pieces, Slot, Wanted, Work, rows};
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::inference::{Dataset, Engine, Sampling, continue_text};
+use crate::inference::{Dataset, Engine, Rten, Sampling, continue_text};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
@@ -126,17 +126,17 @@ impl Derived for QuantizedText {
 }
 
 /// An engine with the bytes that an export would write.
-pub(super) fn quantized_engine(network: &Network, plan: &Plan, progress: &Progress) -> Result<Engine, JobError> {
+pub(super) fn quantized_engine(network: &Network, plan: &Plan, progress: &Progress) -> Result<Rten, JobError> {
     progress.start(0, "writing the quantized graph");
     let model = rewrite(network, plan)?;
     progress.check()?;
-    let engine = Engine::load(onnx::encode(&model).map_err(work::failed)?)?;
+    let engine = Rten::load(onnx::encode(&model).map_err(work::failed)?)?;
     progress.check()?;
     Ok(engine)
 }
 
 fn write(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     prompt: &Prompt,
     written: &Pieces<String>,

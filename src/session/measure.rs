@@ -8,7 +8,7 @@ use crate::format::demo::Demo;
 use crate::inference::auto::{AutoResult, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
-    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, SplitOnly, evaluate,
+    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Rten, SplitOnly, evaluate,
     run_oracle, sensitivity, split_only_difference,
 };
 use crate::jobs::JobError;
@@ -130,7 +130,7 @@ pub(super) fn run_sweep(
 /// Bits, splits and clips layer by layer: chosen on the calibration data of `other`, or without such on half of the open data.
 pub(super) fn run_auto(
     subject: Subject,
-    engine: &Engine,
+    engine: &dyn Engine,
     other: Option<Demo>,
     key: &AutoKey,
     progress: &Progress,
@@ -168,7 +168,7 @@ pub(super) fn run_oracle_bound(
 ) -> Result<OracleMetrics, JobError> {
     let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
     let plan = ready.plan(recipe, progress)?;
-    let engine = Engine::load(onnx::encode(&ready.network.runnable_model()).map_err(work::failed)?)?;
+    let engine = Rten::load(onnx::encode(&ready.network.runnable_model()).map_err(work::failed)?)?;
     let Subject { data, float, .. } = &ready.subject;
     let outputs = run_oracle(&ready.network, &engine, &plan, data, float.samples, progress)?;
     Ok(evaluate(float, &outputs, data).into())

@@ -26,7 +26,7 @@ pub(super) struct EngineLoaded;
 
 impl Derived for EngineLoaded {
     type Key = ();
-    type Value = (Arc<Engine>, Option<Arc<ValueShapes>>);
+    type Value = (Arc<dyn Engine>, Option<Arc<ValueShapes>>);
     const KIND: Kind = Kind::Engine;
 
     fn key(open: &OpenNetwork, _: &Wanted) -> Option<()> {

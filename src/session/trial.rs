@@ -185,7 +185,7 @@ impl Derived for PicturesRun {
 }
 
 /// The picture as a data set, read like the open data, or as is usual for the network where none are open.
-fn picture(path: &Path, like: Option<&Dataset>, network: &Network, engine: &Engine) -> Result<Dataset, JobError> {
+fn picture(path: &Path, like: Option<&Dataset>, network: &Network, engine: &dyn Engine) -> Result<Dataset, JobError> {
     let read = like.and_then(|data| data.with_picture(path));
     let options = DataOptions::default().for_network(network);
     let open = || Dataset::open(&path.to_string_lossy(), &options, engine.inputs());

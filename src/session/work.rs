@@ -16,8 +16,8 @@ use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, calibrate, chance_level,
-    data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, Rten, calibrate,
+    chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -111,9 +111,9 @@ pub(super) fn make_plan(
 pub(super) fn load_engine(
     network: &Network,
     progress: &Progress,
-) -> Result<(Arc<Engine>, Option<Arc<ValueShapes>>), JobError> {
+) -> Result<(Arc<dyn Engine>, Option<Arc<ValueShapes>>), JobError> {
     progress.start(0, "loading the engine");
-    let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
     // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
     let shapes = value_shapes(network, &engine, None).ok();
@@ -150,7 +150,7 @@ pub(super) fn load_data(
     request: &DataRequest,
     previous: Option<&OpenData>,
     network: &Network,
-    engine: &Engine,
+    engine: &dyn Engine,
     progress: &Progress,
 ) -> Result<OpenData, JobError> {
     let DataRequest { path, options, .. } = request;
@@ -182,7 +182,7 @@ pub(super) fn load_data(
 
 /// Tries other ways to read the pictures if the float network is no better than guessing.
 pub(super) fn suggest(
-    engine: &Engine,
+    engine: &dyn Engine,
     data: &Dataset,
     options: &DataOptions,
     network: &Network,
@@ -207,7 +207,7 @@ pub(super) fn calibrate_on(
     data: Option<&Dataset>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
-    let engine = Engine::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
     let own;
     let data = match source {

@@ -1,8 +1,7 @@
 //! Graphs of a few nodes as models and networks, and what they compute.
 
-use rten::Value;
-use rten_tensor::prelude::*;
-use splitscope::inference::Engine;
+use splitscope::data::Tensor;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::schema::{
     OperatorSetIdProto, TensorShapeProto, TypeProto, data_type, tensor_shape_proto, type_proto,
@@ -79,8 +78,8 @@ pub(crate) fn network(model: ModelProto) -> Network {
 
 /// What the engine makes `y` when `x` is these numbers.
 pub(crate) fn run(model: &ModelProto, shape: &[usize], x: &[f32]) -> Vec<f32> {
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
-    let x = Value::from_shape(shape, x.to_vec()).unwrap();
-    let y = engine.run(&[("x", x)], &["y"]).unwrap().remove(0);
-    y.into_tensor::<f32>().unwrap().to_vec()
+    let engine = Rten::load(encode(model).unwrap()).unwrap();
+    let x = Tensor::from_shape(shape, x.to_vec()).unwrap();
+    let y = engine.run(&[("x", &x)], &["y"]).unwrap().remove(0);
+    y.floats().unwrap().to_vec()
 }

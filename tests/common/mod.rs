@@ -10,7 +10,7 @@ pub(crate) mod single_output;
 pub(crate) mod state_dict;
 
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, Evaluation, Outputs, calibrate, evaluate, run_outputs};
+use splitscope::inference::{Dataset, Evaluation, Outputs, Rten, calibrate, evaluate, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
@@ -34,7 +34,7 @@ pub(crate) fn evaluate_recipe(network: &Network, recipe: &Recipe, demo: Demo, li
 
 /// The float network on the first samples of a demo's data.
 pub(crate) fn float_outputs(network: &Network, demo: Demo, limit: usize) -> Outputs {
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     run_outputs(&engine, &Dataset::demo(demo), limit, &Progress::default()).unwrap()
 }
 
@@ -43,14 +43,14 @@ pub(crate) fn evaluate_against(float: &Outputs, network: &Network, recipe: &Reci
     let progress = Progress::default();
     let prepared = prepare(network, recipe).unwrap();
     let activations = recipe.needs_activations().then(|| {
-        let engine = Engine::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
         let data = Dataset::demo_calibration(demo);
         calibrate(&prepared, &engine, &data, 128, &progress)
             .unwrap()
             .activations
     });
     let plan = plan(&prepared, recipe, activations.as_ref(), &progress).unwrap();
-    let quantized = Engine::load(encode(&rewrite(&prepared, &plan).unwrap()).unwrap()).unwrap();
+    let quantized = Rten::load(encode(&rewrite(&prepared, &plan).unwrap()).unwrap()).unwrap();
     let data = Dataset::demo(demo);
     evaluate(
         float,

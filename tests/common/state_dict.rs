@@ -4,11 +4,10 @@
 use super::formula::{uniform, values};
 use super::relative_difference;
 use flate2::read::GzDecoder;
-use rten::Value;
-use rten_tensor::prelude::*;
 use serde::Deserialize;
+use splitscope::data::{Tensor, by_name};
 use splitscope::format;
-use splitscope::inference::Engine;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, i64_tensor};
 use splitscope::onnx::{TensorProto, encode};
@@ -60,16 +59,16 @@ impl Fixture {
     /// All outputs, in the order of the fixture.
     pub(crate) fn answers(&self, network: &Network) -> Vec<Vec<f32>> {
         assert_eq!(network.why_not_runnable, None);
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         let integers = (self.integers.iter())
-            .map(|(name, shape, numbers)| (name.as_str(), Value::from_shape(shape, numbers.clone()).unwrap()));
+            .map(|(name, shape, numbers)| (name.clone(), Tensor::from_shape(shape, numbers.clone()).unwrap()));
         let numbers =
-            (self.numbers.iter()).map(|(name, shape)| (name.as_str(), Value::from_shape(shape, input(shape)).unwrap()));
+            (self.numbers.iter()).map(|(name, shape)| (name.clone(), Tensor::from_shape(shape, input(shape)).unwrap()));
         let names: Vec<&str> = self.outputs.iter().map(|(name, _)| name.as_str()).collect();
-        let inputs: Vec<(&str, Value)> = integers.chain(numbers).collect();
-        let outputs = engine.run(&inputs, &names).unwrap();
+        let inputs: Vec<(String, Tensor)> = integers.chain(numbers).collect();
+        let outputs = engine.run(&by_name(&inputs), &names).unwrap();
         (outputs.iter())
-            .map(|output| output.as_tensor_view::<f32>().unwrap().to_vec())
+            .map(|output| output.floats().unwrap().to_vec())
             .collect()
     }
 

@@ -4,12 +4,11 @@ use crate::common::formula::{uniform, values};
 use crate::common::{float_outputs, open, relative_difference, shared};
 use flate2::read::GzDecoder;
 use half::{bf16, f16};
-use rten::Value;
-use rten_tensor::prelude::*;
 use serde::Deserialize;
+use splitscope::data::Tensor;
 use splitscope::format::architecture::{Config, recognise};
 use splitscope::format::{self, demo::Demo};
-use splitscope::inference::Engine;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Format, Interpolation, Network};
 use splitscope::onnx::build::{i64_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
@@ -105,13 +104,13 @@ fn raw(name: &str, element_type: i32, shape: &[usize], bytes: impl Iterator<Item
 
 fn run(network: &Network, shape: &[usize], values: Vec<f32>) -> Vec<f32> {
     assert_eq!(network.why_not_runnable, None);
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
-    let input = Value::from_shape(shape, values).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let input = Tensor::from_shape(shape, values).unwrap();
     let name = engine.inputs()[0].name.clone();
     let outputs = engine
-        .run(&[(&name, input)], &[engine.outputs()[0].name.as_str()])
+        .run(&[(&name, &input)], &[engine.outputs()[0].name.as_str()])
         .unwrap();
-    outputs[0].as_tensor_view::<f32>().unwrap().to_vec()
+    outputs[0].floats().unwrap().to_vec()
 }
 
 /// Every fixture whose name begins with one of `families`.
@@ -240,7 +239,7 @@ fn a_configuration_beside_the_file_sets_size_and_preprocessing() {
     assert_eq!((hint.size, hint.crop), (Some([40, 56]), Some(0.9)));
     assert_eq!(hint.interpolation, Some(Interpolation::Bicubic));
     assert_eq!(hint.classes, ["a", "b", "c", "d", "e"]);
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     assert_eq!(engine.inputs()[0].describe(), "input [batch, 3, 40, 56]");
 
     // Names for another number of classes are not believed.

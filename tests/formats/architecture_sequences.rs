@@ -7,7 +7,7 @@ use crate::common::{float_outputs, open, relative_difference, shared};
 use half::f16;
 use splitscope::format::architecture::{Config, recognise};
 use splitscope::format::{self, demo::Demo};
-use splitscope::inference::{DataOptions, Dataset, Engine, Metrics, metrics, run_outputs};
+use splitscope::inference::{DataOptions, Dataset, Engine, Metrics, Rten, metrics, run_outputs};
 use splitscope::network::{Format, LayerKind, Network};
 use splitscope::onnx::build::{float_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
@@ -318,7 +318,7 @@ fn both_formats_of_a_real_language_model_give_the_same_answers() {
     let run = |name: &str| {
         let path = shared(&format!("models/charrnn_shakespeare.{name}"));
         let network = format::open(&path).unwrap();
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         // Beside the model, for either format.
         let options = DataOptions::default().with_vocabulary_of(&path);
         let text = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/shakespeare_test.txt");

@@ -2,10 +2,8 @@
 
 use crate::common::graph::{self, floats, model};
 use crate::common::{open, relative_difference, shared};
-use rten::Value;
-use rten_tensor::Tensor;
-use rten_tensor::prelude::*;
-use splitscope::inference::Engine;
+use splitscope::data::Tensor;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, ints_attribute, node, opset_version};
 use splitscope::onnx::{ModelProto, encode};
@@ -47,12 +45,11 @@ fn network(pads: Option<&[i64]>) -> Network {
 }
 
 fn run(model: &ModelProto, input: &str, shape: &[usize]) -> Vec<f32> {
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
-    let x = Tensor::from_data(shape, wave(shape.iter().product()));
+    let engine = Rten::load(encode(model).unwrap()).unwrap();
+    let x = Tensor::from_shape(shape, wave(shape.iter().product())).unwrap();
     let output = engine.outputs()[0].name.clone();
-    let values = engine.run(&[(input, Value::from(x))], &[&output]).unwrap();
-    let y: Tensor<f32> = values.into_iter().next().unwrap().try_into().unwrap();
-    y.to_vec()
+    let values = engine.run(&[(input, &x)], &[&output]).unwrap();
+    values[0].floats().unwrap().to_vec()
 }
 
 fn recipe(bits: u8) -> Recipe {

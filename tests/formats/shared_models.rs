@@ -2,7 +2,7 @@
 //! leaves its outputs as they were.
 
 use crate::common::{relative_difference, shared};
-use splitscope::inference::{Dataset, Engine, run_outputs};
+use splitscope::inference::{Dataset, Rten, run_outputs};
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe, plan, rewrite, split_only};
@@ -58,13 +58,13 @@ fn networks_of_other_people_are_split_without_changing_what_they_compute() {
         let quantized = encode(&rewrite(&network, &planned).unwrap()).unwrap();
         let split = encode(&split_only(&network, &planned).unwrap()).unwrap();
         let float = encode(&network.runnable_model()).unwrap();
-        let Ok(engine) = Engine::load(float) else { continue };
+        let Ok(engine) = Rten::load(float) else { continue };
         let Ok(data) = Dataset::noise(&network, &engine, 4, 7) else {
             println!("{name}: {splits} splits; does not run on noise");
             continue;
         };
         let outputs = |bytes| {
-            run_outputs(&Engine::load(bytes).unwrap(), &data, 4, &progress)
+            run_outputs(&Rten::load(bytes).unwrap(), &data, 4, &progress)
                 .unwrap()
                 .logits
         };

@@ -3,7 +3,7 @@
 use crate::common::graph::{model, network, run, value};
 use crate::common::{open, relative_difference};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, calibrate, run_outputs};
+use splitscope::inference::{Dataset, Engine, Rten, calibrate, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, int_attribute, node};
 use splitscope::onnx::{NodeProto, encode};
@@ -152,14 +152,14 @@ fn the_demo_keeps_its_function_and_its_ranges_shrink() {
         unsigned_activations: true,
         ..recipe(bits, ratio)
     };
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let calibration = Dataset::demo_calibration(Demo::Fashion);
     let seen = calibrate(&network, &engine, &calibration, 50, &progress)
         .unwrap()
         .activations;
     let planned = plan(&network, &recipe(0.1, 5), Some(&seen), &progress).unwrap();
-    let split = Engine::load(encode(&split_only(&network, &planned).unwrap()).unwrap()).unwrap();
-    let logits = |engine: &Engine| run_outputs(engine, &data, 100, &progress).unwrap().logits;
+    let split = Rten::load(encode(&split_only(&network, &planned).unwrap()).unwrap()).unwrap();
+    let logits = |engine: &dyn Engine| run_outputs(engine, &data, 100, &progress).unwrap().logits;
     let difference = relative_difference(&logits(&engine), &logits(&split));
     assert!(difference > 0.0 && difference <= 1e-5, "{difference}");
     // Fewer channels reach far once those with most outliers are halved; accuracy is another matter.

@@ -3,15 +3,15 @@
 use crate::common::{evaluate_recipe, open, shared};
 use splitscope::format::demo::Demo;
 use splitscope::inference::auto::{AutoOptions, AutoResult, AutoSamples, Budget, Goal, Origin, auto};
-use splitscope::inference::{DataOptions, Dataset, Engine, InferenceError};
+use splitscope::inference::{DataOptions, Dataset, Engine, InferenceError, Rten};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Clip, LayerRecipe, Plan, Recipe, overhead, plan, prepare};
 use std::sync::Arc;
 
-fn engine(network: &Network) -> Engine {
-    Engine::load(encode(&network.runnable_model()).unwrap()).unwrap()
+fn engine(network: &Network) -> Rten {
+    Rten::load(encode(&network.runnable_model()).unwrap()).unwrap()
 }
 
 /// The demo's recipe: first convolution float, batch-norm folded.

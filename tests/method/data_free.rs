@@ -7,7 +7,7 @@ use crate::common::graph::run;
 use crate::common::{evaluate_recipe, open};
 use networks::{CHANNELS, Noise, behind_a_norm, kernel, separable};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, data_free_activations, evaluate, run_outputs};
+use splitscope::inference::{Dataset, Rten, data_free_activations, evaluate, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, node};
 use splitscope::onnx::{ModelProto, encode};
@@ -18,7 +18,7 @@ use splitscope::quantization::{Bits, Preset, Recipe, plan, prepare, quantized_te
 fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
     let progress = Progress::default();
     let prepared = prepare(network, recipe).unwrap();
-    let engine = Engine::load(encode(&prepared.model).unwrap()).unwrap();
+    let engine = Rten::load(encode(&prepared.model).unwrap()).unwrap();
     let activations = recipe
         .needs_activations()
         .then(|| data_free_activations(&prepared, &engine, &progress).unwrap());
@@ -201,7 +201,7 @@ fn corrected_biases_are_among_the_tensors_of_an_export() {
     };
     let progress = Progress::default();
     assert!(plan(&network, &recipe, None, &progress).is_err(), "means are needed");
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let activations = data_free_activations(&network, &engine, &progress).unwrap();
     let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
     let corrected = plan.layers[0].quantized().unwrap().bias.clone().unwrap();
@@ -222,9 +222,8 @@ fn the_demo_without_data_is_nearly_as_good_as_calibrated() {
         .unwrap();
     let data = Dataset::demo(Demo::Fashion);
     let progress = Progress::default();
-    let outputs = |model: &ModelProto| {
-        run_outputs(&Engine::load(encode(model).unwrap()).unwrap(), &data, 1000, &progress).unwrap()
-    };
+    let outputs =
+        |model: &ModelProto| run_outputs(&Rten::load(encode(model).unwrap()).unwrap(), &data, 1000, &progress).unwrap();
     let float = outputs(&network.model);
     for (cross_layer_equalization, bias_correction) in [(false, false), (true, true)] {
         let recipe = Recipe {

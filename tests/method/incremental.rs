@@ -3,7 +3,7 @@
 use crate::common::open;
 use splitscope::format::demo::Demo;
 use splitscope::inference::incremental::{Incremental, Keep, Reuse, Signature};
-use splitscope::inference::{Dataset, Engine, Outputs, run_samples};
+use splitscope::inference::{Dataset, Outputs, Rten, run_samples};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
 use splitscope::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 /// An exported network: its engine and its signature.
 struct Exported {
-    engine: Engine,
+    engine: Rten,
     signature: Signature,
 }
 
@@ -23,7 +23,7 @@ fn exported(network: &Network, recipe: &Recipe) -> Exported {
     let model = rewrite(network, &plan).unwrap();
     Exported {
         signature: Signature::of(&model),
-        engine: Engine::load(encode(&model).unwrap()).unwrap(),
+        engine: Rten::load(encode(&model).unwrap()).unwrap(),
     }
 }
 
@@ -92,7 +92,7 @@ fn the_demo_answers_the_same_to_the_bit_whatever_layer_is_dragged() {
 fn quantized_inputs_and_widened_layers_answer_the_same() {
     let network = open("demo:fashion");
     let data = Dataset::demo(Demo::Fashion);
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let calibration = Dataset::demo_calibration(Demo::Fashion);
     let progress = Progress::default();
     let learnt = splitscope::inference::calibrate(&network, &engine, &calibration, 20, &progress).unwrap();
@@ -220,7 +220,7 @@ fn residual(seed: u64) -> Network {
 fn random_residual_networks_answer_the_same_to_the_bit() {
     for seed in 0..6 {
         let network = residual(seed);
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         let data = Dataset::noise(&network, &engine, 40, seed).unwrap();
         let begun = drag_every_layer(&network, &recipe(4, false), &data, 40);
         assert!(

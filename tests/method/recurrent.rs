@@ -9,9 +9,8 @@ use crate::common::graph::{self, value};
 use cells::{Case, INPUTS, STEPS, States, cases};
 
 use reference::Tensor;
-use rten::Value;
-use rten_tensor::prelude::*;
-use splitscope::inference::Engine;
+use splitscope::data;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::Network;
 use splitscope::onnx::build::float_tensor;
 use splitscope::onnx::{ModelProto, encode};
@@ -43,29 +42,29 @@ fn largest_difference(a: &Tensor, b: &Tensor) -> f64 {
 }
 
 fn engine_run(model: &ModelProto, inputs: &[(&str, Tensor)], outputs: &[&str]) -> Vec<Tensor> {
-    let inputs: Vec<(&str, Value)> = inputs
+    let inputs: Vec<(String, data::Tensor)> = inputs
         .iter()
         .map(|(name, tensor)| {
             let values: Vec<f32> = tensor.values.iter().map(|x| *x as f32).collect();
-            (*name, Value::from_shape(&tensor.shape, values).unwrap())
+            (
+                (*name).to_owned(),
+                data::Tensor::from_shape(&tensor.shape, values).unwrap(),
+            )
         })
         .collect();
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
+    let engine = Rten::load(encode(model).unwrap()).unwrap();
     engine
-        .run(&inputs, outputs)
+        .run(&data::by_name(&inputs), outputs)
         .unwrap()
         .into_iter()
         .map(of_value)
         .collect()
 }
 
-fn of_value(value: Value) -> Tensor {
-    let Value::FloatTensor(tensor) = value else {
-        panic!("no floats");
-    };
+fn of_value(value: data::Tensor) -> Tensor {
     Tensor {
-        shape: tensor.shape().to_vec(),
-        values: tensor.iter().map(|x| f64::from(*x)).collect(),
+        shape: value.shape().to_vec(),
+        values: value.floats().unwrap().iter().map(|x| f64::from(*x)).collect(),
     }
 }
 

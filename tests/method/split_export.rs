@@ -7,7 +7,7 @@ use crate::common::{open, relative_difference, shared};
 use chain::{Chain, SHAPE, random_network};
 use proptest::prelude::*;
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, data_free_activations, run_outputs, value_shapes};
+use splitscope::inference::{Dataset, Rten, data_free_activations, run_outputs, value_shapes};
 use splitscope::network::Network;
 use splitscope::onnx::build::{attribute_int, int_attribute, ints_attribute};
 use splitscope::onnx::schema::data_type;
@@ -25,14 +25,14 @@ fn run(model: &ModelProto) -> Vec<f32> {
 fn planned(network: &Network, recipe: &Recipe) -> Plan {
     let progress = Progress::default();
     let activations = recipe.needs_activations().then(|| {
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         data_free_activations(network, &engine, &progress).unwrap()
     });
     plan(network, recipe, activations.as_ref(), &progress).unwrap()
 }
 
 fn cost(network: &Network, plan: &Plan) -> Overhead {
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     overhead(network, plan, Some(&value_shapes(network, &engine, None).unwrap()))
 }
 
@@ -222,7 +222,7 @@ fn the_demo_keeps_its_function_and_half_of_its_gathers_go() {
     let data = Dataset::demo(Demo::Fashion);
     let progress = Progress::default();
     let outputs = |model: &ModelProto| {
-        let engine = Engine::load(encode(model).unwrap()).unwrap();
+        let engine = Rten::load(encode(model).unwrap()).unwrap();
         run_outputs(&engine, &data, 100, &progress).unwrap().logits
     };
     let recipe = Recipe {
@@ -260,10 +260,10 @@ fn networks_of_other_people_keep_their_function_with_wider_layers() {
                 ..Recipe::default()
             };
             let network = splitscope::quantization::prepare(&network, &recipe).unwrap();
-            let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+            let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
             let data = Dataset::noise(&network, &engine, 4, 7).unwrap();
             let outputs = |model: &ModelProto| {
-                let engine = Engine::load(encode(model).unwrap()).unwrap();
+                let engine = Rten::load(encode(model).unwrap()).unwrap();
                 run_outputs(&engine, &data, 4, &progress).unwrap().logits
             };
             let (gather, widen) = (planned(&network, &recipe), planned(&network, &widened(&recipe)));

@@ -3,7 +3,7 @@
 use crate::common::graph::{self, model, network, run, value};
 use crate::common::{evaluate_against, evaluate_recipe, float_outputs, open, relative_difference};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Engine, run_outputs};
+use splitscope::inference::{Dataset, Rten, run_outputs};
 use splitscope::network::fold_batch_norm;
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
 use splitscope::onnx::{ModelProto, encode};
@@ -78,7 +78,7 @@ fn splitting_alone_never_changes_what_the_network_computes() {
                 .any(|l| !l.splits.is_empty())
         );
         let outputs = |bytes| {
-            run_outputs(&Engine::load(bytes).unwrap(), &data, 100, &progress)
+            run_outputs(&Rten::load(bytes).unwrap(), &data, 100, &progress)
                 .unwrap()
                 .logits
         };

@@ -2,7 +2,7 @@
 
 #![cfg(unix)]
 
-use splitscope::inference::{DataOptions, Dataset, Engine};
+use splitscope::inference::{DataOptions, Dataset, Engine, Rten};
 use splitscope::jobs::Waker;
 use splitscope::network::{Format, Network};
 use splitscope::onnx::{encode, read_bytes};
@@ -290,7 +290,7 @@ fn a_layer_with_weights_that_are_not_finite_is_marked_and_the_rest_goes_on() {
         }
         assert_eq!(broken, 1);
         let bytes = encode(&rewrite(&network, &plan).unwrap()).unwrap();
-        Engine::load(bytes).unwrap();
+        Rten::load(bytes).unwrap();
     }
 }
 
@@ -359,7 +359,7 @@ fn unreadable_images_are_left_out_counted_and_named() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["samples"], 6);
-    let ports = Engine::load(FASHION.to_vec()).unwrap();
+    let ports = Rten::load(FASHION.to_vec()).unwrap();
     let data = Dataset::open(text(folder.path()), &DataOptions::default(), ports.inputs()).unwrap();
     let [note] = data.notes() else {
         panic!("{:?}", data.notes())

@@ -31,7 +31,7 @@ impl AutoSamples {
     /// # Errors
     /// [`InferenceError`] of data or engine, or `Cancelled`.
     pub fn of(
-        engine: &Engine,
+        engine: &dyn Engine,
         data: &Arc<Dataset>,
         other: Option<Arc<Dataset>>,
         limits: (Option<usize>, usize),
@@ -62,7 +62,7 @@ impl AutoSamples {
     /// As [`AutoSamples::of`].
     pub fn noise(
         network: &Network,
-        engine: &Engine,
+        engine: &dyn Engine,
         limits: (Option<usize>, usize),
         progress: &Progress,
     ) -> Result<Self, InferenceError> {
@@ -76,7 +76,7 @@ impl AutoSamples {
     }
 
     fn run(
-        engine: &Engine,
+        engine: &dyn Engine,
         choose: (Arc<Dataset>, Range<usize>),
         judge: (Arc<Dataset>, Range<usize>),
         progress: &Progress,
@@ -121,6 +121,7 @@ fn halves(data: &Dataset, limit: usize) -> Result<(Range<usize>, Range<usize>), 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
 
     #[test]
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_chosen_on_and_judged_by_are_the_samples_told() {
         let data = Arc::new(Dataset::demo(Demo::Fashion));
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let progress = Progress::default();
         let all = crate::inference::run_outputs(&engine, &data, 40, &progress).unwrap();
         let samples = AutoSamples::of(&engine, &data, None, (Some(7), 40), &progress).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::demo::Demo;
-use crate::inference::{Engine, InferenceError, run_outputs};
+use crate::inference::{Engine, InferenceError, Rten, run_outputs};
 use crate::progress::Progress;
 
 fn outputs(classes: usize, logits: &[f32]) -> Outputs {
@@ -17,7 +17,7 @@ fn outputs(classes: usize, logits: &[f32]) -> Outputs {
 
 fn run(demo: Demo, limit: usize) -> (Dataset, Outputs) {
     let data = Dataset::demo(demo);
-    let engine = Engine::load(demo.model_bytes().to_vec()).unwrap();
+    let engine = Rten::load(demo.model_bytes().to_vec()).unwrap();
     let outputs = run_outputs(&engine, &data, limit, &Progress::default()).unwrap();
     (data, outputs)
 }
@@ -56,7 +56,7 @@ fn the_shakespeare_demo_has_the_perplexity_that_onnxruntime_gives() {
 #[ignore = "needs ../shared"]
 fn resnet20_on_cifar_is_as_accurate_as_in_onnxruntime() {
     let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared");
-    let engine = Engine::load(std::fs::read(format!("{shared}/models/cifar10_resnet20.onnx")).unwrap()).unwrap();
+    let engine = Rten::load(std::fs::read(format!("{shared}/models/cifar10_resnet20.onnx")).unwrap()).unwrap();
     let path = format!("{shared}/data/cifar10_test_first5000.bin");
     let data = Dataset::open(&path, &Default::default(), engine.inputs()).unwrap();
     assert!(data.preprocessing().starts_with("cifar: "));
@@ -76,7 +76,7 @@ fn the_first_answers_do_not_depend_on_the_limit() {
 #[test]
 fn progress_counts_samples_and_cancel_stops_between_batches() {
     let data = Dataset::demo(Demo::Fashion);
-    let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+    let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
     let progress = Progress::default();
     run_outputs(&engine, &data, 60, &progress).unwrap();
     assert_eq!(progress.steps(), (60, 60));

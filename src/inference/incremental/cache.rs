@@ -1,14 +1,13 @@
 //! Values of single batches, up to a fixed number of bytes; what was not used for longest goes first.
 
 use super::signature::Fingerprint;
-use rten::Value;
-use rten_tensor::prelude::*;
+use crate::data::Tensor;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 /// The values that are live at a cut, for one batch.
-pub(super) type LiveValues = Arc<Vec<(Fingerprint, Value)>>;
+pub(super) type LiveValues = Arc<Vec<(Fingerprint, Tensor)>>;
 
 /// Values of batches at cuts.
 #[derive(Default)]
@@ -58,8 +57,8 @@ impl ActivationCache {
 
     /// Keeps the values of a batch at a cut, if they fit. Values of the same cut never make room for each other: of data that are
     /// too large the first batches stay, instead of each driving out the one that is needed next.
-    pub(super) fn put(&mut self, cut: Fingerprint, batch: &Range<usize>, values: Vec<(Fingerprint, Value)>) {
-        let bytes: usize = values.iter().map(|(_, value)| bytes_of(value)).sum();
+    pub(super) fn put(&mut self, cut: Fingerprint, batch: &Range<usize>, values: Vec<(Fingerprint, Tensor)>) {
+        let bytes: usize = values.iter().map(|(_, value)| value.bytes()).sum();
         if self.holds(cut, batch) || bytes > self.most {
             return;
         }
@@ -84,22 +83,12 @@ impl ActivationCache {
     }
 }
 
-fn bytes_of(value: &Value) -> usize {
-    let element = match value {
-        Value::FloatTensor(_) | Value::Int32Tensor(_) => 4,
-        Value::Int8Tensor(_) | Value::UInt8Tensor(_) => 1,
-        // Sequences and what may come are counted as if they were large.
-        _ => 8,
-    };
-    value.len() * element
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn values(count: usize) -> Vec<(Fingerprint, Value)> {
-        vec![(7, Value::from_shape([count], vec![0.5_f32; count]).unwrap())]
+    fn values(count: usize) -> Vec<(Fingerprint, Tensor)> {
+        vec![(7, Tensor::from_shape([count], vec![0.5_f32; count]).unwrap())]
     }
 
     #[test]

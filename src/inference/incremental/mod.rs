@@ -10,17 +10,18 @@ mod signature;
 
 pub use signature::Signature;
 
-use super::outputs::run_side_by_side;
-use super::{Dataset, Engine, InferenceError, Outputs};
+use super::outputs::{run_on, run_side_by_side};
+use super::{Dataset, Engine, InferenceError, Outputs, Rten};
+use crate::data::Tensor;
+use crate::engine::Threads;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, rewrite};
 use cache::ActivationCache;
-use rten::{ThreadPool, Value};
 use std::borrow::Borrow;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Places before the first change that are tried when the engine does not have the values there.
 const TRIED: usize = 8;
@@ -98,7 +99,7 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
         let bytes = onnx::encode(&model)?;
         drop(model);
         progress.check()?;
-        let engine = Engine::load(bytes)?;
+        let engine = Rten::load(bytes)?;
         Ok(self.run(&engine, &signature, range, keep, progress)?.0)
     }
 
@@ -108,7 +109,7 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
     /// [`InferenceError`] of data, engine, or `Cancelled`; what was kept by then is good.
     pub fn run(
         &self,
-        engine: &Engine,
+        engine: &dyn Engine,
         signature: &Signature,
         range: Range<usize>,
         keep: Keep<'_>,
@@ -136,9 +137,9 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
                 // There is nothing to keep where the run begins behind it.
                 let wanted_now = *locked(&wanted);
                 let keeps = wanted_now.filter(|cut| *cut > known && !self.holds(signature, *cut, batch));
-                let given: Vec<(&str, &Value)> = match &start {
+                let given: Vec<(&str, &Tensor)> = match &start {
                     Some(start) => start.given(signature),
-                    None => inputs.iter().map(|(name, value)| (*name, value)).collect(),
+                    None => inputs.to_vec(),
                 };
                 if let Some((_, answer)) = given.iter().find(|(name, _)| start.is_some() && *name == output) {
                     resumed();
@@ -158,19 +159,19 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
                     }
                 }
                 if start.is_some()
-                    && let Some(mut values) = engine.run_between(threads, &given, &[output])?
+                    && let Some(mut values) = engine.compute_between(threads, &given, &[output])?
                 {
                     resumed();
                     return Ok(values.pop());
                 }
-                Ok(engine.run_on(threads, inputs, &[output])?.pop())
+                Ok(run_on(engine, threads, inputs, &[output])?.pop())
             },
         )?;
         Ok((outputs, reuse.into_inner().unwrap_or_else(PoisonError::into_inner)))
     }
 
     /// The last cut whose values are known for a batch.
-    fn start(&self, engine: &Engine, signature: &Signature, batch: &Range<usize>) -> Option<Start> {
+    fn start(&self, engine: &dyn Engine, signature: &Signature, batch: &Range<usize>) -> Option<Start> {
         self.with(|state| {
             for (cut, place) in signature.cuts().iter().enumerate().rev() {
                 if let Some(values) = state.cache.get(place.key, batch)
@@ -191,13 +192,13 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
     /// the answer and the place; `None` if there is no such place nearby.
     fn run_and_keep(
         &self,
-        (engine, threads): (&Engine, &Arc<ThreadPool>),
+        (engine, threads): (&dyn Engine, &Threads),
         signature: &Signature,
         cut: usize,
         batch: &Range<usize>,
-        given: &[(&str, &Value)],
+        given: &[(&str, &Tensor)],
         output: &str,
-    ) -> Result<Option<(Value, usize)>, InferenceError> {
+    ) -> Result<Option<(Tensor, usize)>, InferenceError> {
         for cut in (0..=cut).rev().take(TRIED) {
             let place = &signature.cuts()[cut];
             if !signature.saves_work(place) {
@@ -208,10 +209,10 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
             names.push(output);
             // A value that is given is known; the engine refuses to be asked for it.
             names.retain(|name| !given.iter().any(|(known, _)| known == name));
-            let Some(values) = engine.run_between(threads, given, &names)? else {
+            let Some(values) = engine.compute_between(threads, given, &names)? else {
                 continue;
             };
-            let mut computed: Vec<(&str, Value)> = names.iter().copied().zip(values).collect();
+            let mut computed: Vec<(&str, Tensor)> = names.iter().copied().zip(values).collect();
             let Some((_, answer)) = computed.pop().filter(|(name, _)| *name == output) else {
                 return Ok(None);
             };
@@ -249,7 +250,7 @@ struct Start {
 }
 
 impl Start {
-    fn given<'a>(&'a self, signature: &'a Signature) -> Vec<(&'a str, &'a Value)> {
+    fn given<'a>(&'a self, signature: &'a Signature) -> Vec<(&'a str, &'a Tensor)> {
         let live = signature.live(&signature.cuts()[self.cut]);
         live.filter_map(|(name, fingerprint)| {
             let value = self.values.iter().find(|(of, _)| *of == fingerprint);

@@ -1,7 +1,7 @@
 //! The pattern of the paper's Table 1 on a ResNet-20 for CIFAR-10.
 
 use super::*;
-use crate::inference::{DataOptions, Engine, run_outputs};
+use crate::inference::{DataOptions, Engine, Rten, run_outputs};
 use crate::onnx;
 use crate::quantization::SplitKind;
 use std::path::Path;
@@ -36,7 +36,7 @@ fn tolerance(bits: u8, clip: Clip) -> f64 {
 #[ignore = "needs ../shared"]
 fn resnet20_on_cifar_follows_the_published_pattern() {
     let network = crate::format::open(Path::new(&format!("{SHARED}/models/cifar10_resnet20.onnx"))).unwrap();
-    let engine = Engine::load(onnx::encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(onnx::encode(&network.runnable_model()).unwrap()).unwrap();
     let path = format!("{SHARED}/data/cifar10_test_first5000.bin");
     let data = Dataset::open(&path, &DataOptions::default(), engine.inputs()).unwrap();
     let float = run_outputs(&engine, &data, 2000, &Progress::default()).unwrap();

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::demo::Demo;
-use crate::inference::{Engine, Metrics, calibrate, run_outputs};
+use crate::inference::{Metrics, Rten, calibrate, run_outputs};
 use crate::onnx;
 use crate::quantization::{plan, rewrite};
 
@@ -44,7 +44,7 @@ struct Subject {
 impl Subject {
     fn new() -> Self {
         let network = Demo::Fashion.network().unwrap();
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let data = Dataset::demo(Demo::Fashion);
         let calibration = Dataset::demo_calibration(Demo::Fashion);
         let progress = Progress::default();
@@ -132,7 +132,7 @@ fn rows_are_those_of_single_evaluations() {
         )
         .unwrap();
         let model = rewrite(&subject.network, &planned).unwrap();
-        let engine = Engine::load(onnx::encode(&model).unwrap()).unwrap();
+        let engine = Rten::load(onnx::encode(&model).unwrap()).unwrap();
         let outputs = run_outputs(&engine, &subject.data, SAMPLES, &Progress::default()).unwrap();
         let single = evaluate(&subject.float, &outputs, &subject.data);
         assert_eq!((&row.recipe, &row.metrics), (recipe, &single.quantized));

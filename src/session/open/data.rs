@@ -31,7 +31,7 @@ impl OpenNetwork {
     }
 
     /// The float network in the engine.
-    pub(in crate::session) fn engine(&self) -> Option<Arc<Engine>> {
+    pub(in crate::session) fn engine(&self) -> Option<Arc<dyn Engine>> {
         let (engine, _) = self.slots.of::<EngineLoaded>().for_key(&())?;
         Some(Arc::clone(engine))
     }

@@ -4,7 +4,7 @@ mod kept;
 
 use super::*;
 use crate::inference::sweep::{SweepCsv, SweepGrid, SweepSubject, sweep};
-use crate::inference::{Dataset, Engine, Outputs, calibrate, run_oracle, run_outputs, split_only_difference};
+use crate::inference::{Dataset, Outputs, Rten, calibrate, run_oracle, run_outputs, split_only_difference};
 use crate::network::Network;
 use crate::quantization::{ErrorCurves, UserPresets, error_curves, plan, prepare};
 
@@ -20,7 +20,7 @@ impl Library {
     fn new(recipe: &Recipe) -> Self {
         let original = Demo::Fashion.network().unwrap();
         let data = Dataset::demo(Demo::Fashion);
-        let engine = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         Self {
             prepared: prepare(&original, recipe).unwrap(),
             float: run_outputs(&engine, &data, 60, &progress()).unwrap(),
@@ -29,8 +29,8 @@ impl Library {
         }
     }
 
-    fn engine(&self) -> Engine {
-        Engine::load(crate::onnx::encode(&self.prepared.runnable_model()).unwrap()).unwrap()
+    fn engine(&self) -> Rten {
+        Rten::load(crate::onnx::encode(&self.prepared.runnable_model()).unwrap()).unwrap()
     }
 
     fn subject(&self) -> SweepSubject<'_> {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::format::demo::Demo;
-use crate::inference::{DataOptions, Dataset, Engine, calibrate, evaluate, run_outputs};
+use crate::inference::{DataOptions, Dataset, Engine, Rten, calibrate, evaluate, run_outputs};
 use crate::onnx::encode;
 use crate::progress::Progress;
 use crate::quantization::{plan, prepare, rewrite};
@@ -24,13 +24,13 @@ fn equalization_and_bias_correction_give_what_the_command_line_gives() {
     let recipe = shown.recipe();
     let original = Demo::Fashion.network().unwrap();
     let network = prepare(&original, recipe).unwrap();
-    let engine = |network: &crate::network::Network| Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = |network: &crate::network::Network| Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let calibration = Dataset::demo_calibration(Demo::Fashion);
     let learnt = calibrate(&network, &engine(&network), &calibration, 512, &progress).unwrap();
     let plan = plan(&network, recipe, Some(&learnt.activations), &progress).unwrap();
-    let quantized = Engine::load(encode(&rewrite(&network, &plan).unwrap()).unwrap()).unwrap();
+    let quantized = Rten::load(encode(&rewrite(&network, &plan).unwrap()).unwrap()).unwrap();
     let data = Dataset::demo(Demo::Fashion);
-    let run = |engine: &Engine| run_outputs(engine, &data, session.limit(), &progress).unwrap();
+    let run = |engine: &dyn Engine| run_outputs(engine, &data, session.limit(), &progress).unwrap();
     let expected = evaluate(&run(&engine(&original)), &run(&quantized), &data);
     assert_eq!(shown.evaluated().unwrap().1.evaluation, expected);
 

@@ -45,7 +45,7 @@ fn both_networks_go_on_from_a_text_while_that_is_in_sight_and_follow_the_recipe(
     assert_eq!((float.chars().count(), quantized.chars().count()), (12, 12));
     assert!(session.open().unwrap().continuation_is_current());
 
-    let engine = crate::inference::Engine::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+    let engine = crate::inference::Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
     let data = crate::inference::Dataset::demo(Demo::Shakespeare);
     let tokens = data.tokens_of("KING RICHARD:\n").unwrap();
     let direct = continue_text(

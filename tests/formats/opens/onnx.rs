@@ -6,7 +6,7 @@ mod sources;
 
 use crate::common::graph::{self, floats};
 use crate::common::relative_difference;
-use splitscope::inference::{Dataset, Engine, run_outputs};
+use splitscope::inference::{Dataset, Engine, Rten, run_outputs};
 use splitscope::network::{LayerKind, Network, Support};
 use splitscope::onnx::build::{
     float_attribute, float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, opset_version,
@@ -79,7 +79,7 @@ fn recipe() -> Recipe {
 }
 
 fn run(model: &ModelProto, data: &Dataset) -> Vec<f32> {
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
+    let engine = Rten::load(encode(model).unwrap()).unwrap();
     run_outputs(&engine, data, 2, &Progress::default()).unwrap().logits
 }
 
@@ -100,7 +100,7 @@ fn check(network: &Network, split: usize) {
     );
     assert!(opset_version(&quantized) >= Some(13));
     let float = network.runnable_model();
-    let engine = Engine::load(encode(&float).unwrap()).unwrap();
+    let engine = Rten::load(encode(&float).unwrap()).unwrap();
     let data = Dataset::noise(network, &engine, 2, 5).unwrap();
     let original = run(&float, &data);
     assert!(original.iter().any(|x| *x != 0.0));
@@ -254,7 +254,7 @@ fn onnx_pictures_with_channels_last() {
     let folder = tempfile::tempdir().unwrap();
     let picture = image::RgbImage::from_fn(8, 8, |x, y| image::Rgb([x as u8 * 30, y as u8 * 30, 7]));
     picture.save(folder.path().join("a.png")).unwrap();
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let data = Dataset::open(folder.path().to_str().unwrap(), &Default::default(), engine.inputs()).unwrap();
     assert!(data.preprocessing().ends_with("NHWC"), "{}", data.preprocessing());
     assert_eq!(run_outputs(&engine, &data, 1, &Progress::default()).unwrap().classes, 4);

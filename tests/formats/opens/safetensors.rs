@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use splitscope::format::demo::Demo;
 use splitscope::format::{open, safetensors::write};
-use splitscope::inference::{DataOptions, Dataset, Engine, run_outputs};
+use splitscope::inference::{DataOptions, Dataset, Engine, Rten, run_outputs};
 use splitscope::network::{Layout, OutAxis, Support};
 use splitscope::onnx::build::{float_tensor, i64_tensor, raw_tensor};
 use splitscope::onnx::schema::data_type;
@@ -199,10 +199,10 @@ fn safetensors_of_a_known_architecture() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fashion_resnet.safetensors");
     let network = open(&path).unwrap();
     assert_eq!(network.why_not_runnable, None);
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let data = Dataset::open("demo:fashion", &DataOptions::default(), engine.inputs()).unwrap();
     let outputs = run_outputs(&engine, &data, 50, &Progress::default()).unwrap();
-    let original = Engine::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+    let original = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
     let expected = run_outputs(&original, &Dataset::demo(Demo::Fashion), 50, &Progress::default()).unwrap();
     let worst = outputs
         .logits

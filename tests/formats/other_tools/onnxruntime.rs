@@ -3,10 +3,8 @@
 
 use ndarray::{ArrayD, IxDyn, OwnedRepr};
 use ndarray_npy::NpzReader;
-use rten::Value;
-use rten_tensor::Tensor;
-use rten_tensor::prelude::*;
-use splitscope::inference::Engine;
+use splitscope::data::Tensor;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::{LayerKind, Network, OutAxis};
 use splitscope::onnx::encode;
 use std::fs::File;
@@ -120,23 +118,22 @@ fn check_weights(name: &str, layers: &[&str]) {
 fn check_outputs(name: &str, most: f32) {
     let network = network(name);
     let engine =
-        Engine::load(encode(&network.runnable_model()).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        Rten::load(encode(&network.runnable_model()).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut expected = Expected::of(name);
     let input = engine.inputs()[0].clone();
-    let x: Value = if input.integer {
+    let x = if input.integer {
         let ids: Vec<i32> = expected.ids("x").iter().map(|id| *id as i32).collect();
-        Tensor::from_data(&[ids.len()], ids).into()
+        Tensor::from_shape([ids.len()], ids).unwrap()
     } else {
         let x = expected.array("x");
-        Tensor::from_data(x.shape(), x.iter().copied().collect::<Vec<_>>()).into()
+        Tensor::from_shape(x.shape(), x.iter().copied().collect::<Vec<f32>>()).unwrap()
     };
     let output = engine.outputs()[0].name.clone();
     let values = engine
-        .run(&[(&input.name, x)], &[&output])
+        .run(&[(&input.name, &x)], &[&output])
         .unwrap_or_else(|error| panic!("{name}: {error}"));
-    let y: Tensor<f32> = values.into_iter().next().unwrap().try_into().unwrap();
     let theirs: Vec<f32> = expected.array("y").iter().copied().collect();
-    let off = difference(&y.to_vec(), &theirs);
+    let off = difference(values[0].floats().unwrap(), &theirs);
     assert!(off < most, "{name}: off by {off} of the largest");
 }
 

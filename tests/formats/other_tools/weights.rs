@@ -1,10 +1,8 @@
 //! Weights in the forms that exporters give them: each is a layer, or listed with its reason.
 
 use crate::common::graph::{self, floats, model, value};
-use rten::Value;
-use rten_tensor::Tensor;
-use rten_tensor::prelude::*;
-use splitscope::inference::Engine;
+use splitscope::data::Tensor;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Layer, Network, Support};
 use splitscope::onnx::build::{
     float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, scalar_f32, string_attribute,
@@ -24,11 +22,10 @@ fn tensor(name: &str, shape: &[usize]) -> TensorProto {
 }
 
 fn runs(model: &ModelProto, shape: &[usize]) -> Vec<f32> {
-    let engine = Engine::load(encode(model).unwrap()).unwrap();
-    let x = Tensor::from_data(shape, wave(shape.iter().product()));
-    let values = engine.run(&[("x", Value::from(x))], &["y"]).unwrap();
-    let y: Tensor<f32> = values.into_iter().next().unwrap().try_into().unwrap();
-    y.to_vec()
+    let engine = Rten::load(encode(model).unwrap()).unwrap();
+    let x = Tensor::from_shape(shape, wave(shape.iter().product())).unwrap();
+    let values = engine.run(&[("x", &x)], &["y"]).unwrap();
+    values[0].floats().unwrap().to_vec()
 }
 
 fn layer<'a>(network: &'a Network, name: &str) -> &'a Layer {

@@ -5,15 +5,15 @@ use super::reference::{self, Tensor};
 use super::{largest_difference, of_value, planned, recipe};
 use crate::common::{graph, open, shared};
 use prost::Message as _;
-use rten::Value;
-use splitscope::inference::Engine;
+use splitscope::data;
+use splitscope::inference::{Engine, Rten};
 use splitscope::onnx::{ModelProto, TensorProto, ValueInfoProto, encode};
 use splitscope::quantization::{Clip, split_only};
 use std::collections::HashMap;
 use std::io::Read as _;
 
 /// Numbers for every input: integers below 60, floats between -1 and 1; free axes are 7 long, but a batch 1.
-fn inputs_for(engine: &Engine, batch_axis: &[&str]) -> Vec<(String, Value)> {
+fn inputs_for(engine: &dyn Engine, batch_axis: &[&str]) -> Vec<(String, data::Tensor)> {
     engine
         .inputs()
         .iter()
@@ -28,9 +28,9 @@ fn inputs_for(engine: &Engine, batch_axis: &[&str]) -> Vec<(String, Value)> {
             let values = noise(shape.iter().product(), 21);
             let value = if port.integer {
                 let tokens: Vec<i32> = values.iter().map(|x| (x.abs() * 29.0) as i32).collect();
-                Value::from_shape(&shape, tokens).unwrap()
+                data::Tensor::from_shape(&shape, tokens).unwrap()
             } else {
-                Value::from_shape(&shape, values).unwrap()
+                data::Tensor::from_shape(&shape, values).unwrap()
             };
             (port.name.clone(), value)
         })
@@ -52,11 +52,15 @@ fn splitting_alone_leaves_networks_of_other_people_as_they_were() {
         });
         assert_eq!(split.count(), 2 * cells, "{file}");
         let outputs = |model: &ModelProto| -> Vec<Tensor> {
-            let engine = Engine::load(encode(model).unwrap()).unwrap();
+            let engine = Rten::load(encode(model).unwrap()).unwrap();
             let inputs = inputs_for(&engine, &["B"]);
-            let inputs: Vec<(&str, Value)> = inputs.iter().map(|(n, v)| (n.as_str(), v.clone())).collect();
             let names: Vec<&str> = engine.outputs().iter().map(|port| port.name.as_str()).collect();
-            engine.run(&inputs, &names).unwrap().into_iter().map(of_value).collect()
+            engine
+                .run(&data::by_name(&inputs), &names)
+                .unwrap()
+                .into_iter()
+                .map(of_value)
+                .collect()
         };
         let before = outputs(&network.runnable_model());
         let after = outputs(&split_only(&network, &plan).unwrap());
@@ -145,10 +149,10 @@ fn splitting_alone_gives_the_stored_outputs_of_every_recurrent_case_of_onnx() {
         }
         // The engine leaves some of these cases out; what it loads and gives right before, it gives right after.
         let run = |model: &ModelProto| -> Option<Vec<Tensor>> {
-            let engine = Engine::load(encode(model).unwrap()).ok()?;
+            let engine = Rten::load(encode(model).unwrap()).ok()?;
             let values: Vec<f32> = inputs[0].1.values.iter().map(|x| *x as f32).collect();
-            let x = Value::from_shape(&inputs[0].1.shape, values).unwrap();
-            let outputs = engine.run(&[(name.as_str(), x)], &names).ok()?;
+            let x = data::Tensor::from_shape(&inputs[0].1.shape, values).unwrap();
+            let outputs = engine.run(&[(name.as_str(), &x)], &names).ok()?;
             Some(outputs.into_iter().map(of_value).collect())
         };
         if let Some(before) = run(&network.model) {

@@ -4,7 +4,7 @@ use super::{planned, recipe};
 use crate::common::{open, relative_difference};
 use splitscope::format::demo::Demo;
 use splitscope::inference::sweep::{SweepSubject, sweep};
-use splitscope::inference::{Dataset, Engine, metrics, run_outputs};
+use splitscope::inference::{Dataset, Rten, metrics, run_outputs};
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Clip, rewrite, split_only};
@@ -21,7 +21,7 @@ fn splitting_alone_leaves_the_shakespeare_demo_as_it_was() {
     assert_eq!(splits, [13, 26, 26, 26, 26]);
     let data = Dataset::demo(Demo::Shakespeare);
     let outputs = |model: &ModelProto| {
-        let engine = Engine::load(encode(model).unwrap()).unwrap();
+        let engine = Rten::load(encode(model).unwrap()).unwrap();
         run_outputs(&engine, &data, 3000, &Progress::default()).unwrap().logits
     };
     let difference = relative_difference(
@@ -39,7 +39,7 @@ fn perplexities_of_the_shakespeare_demo_are_those_of_an_independent_simulation()
     let network = open("demo:shakespeare");
     let data = Dataset::demo(Demo::Shakespeare);
     let perplexity = |model: &ModelProto| {
-        let engine = Engine::load(encode(model).unwrap()).unwrap();
+        let engine = Rten::load(encode(model).unwrap()).unwrap();
         let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
         metrics(&outputs, &data).perplexity.unwrap()
     };
@@ -65,7 +65,7 @@ fn perplexity_falls_with_splits_and_is_least_with_clipping_too() {
     let network = open("demo:shakespeare");
     let data = Dataset::demo(Demo::Shakespeare);
     let progress = Progress::default();
-    let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
     let float = run_outputs(&engine, &data, 16_000, &progress).unwrap();
     let subject = SweepSubject {
         network: &network,

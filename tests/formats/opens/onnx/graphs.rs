@@ -168,16 +168,12 @@ fn onnx_with_local_response_normalization() {
             node("Conv", "conv", ["n", "k"], ["y"], vec![kernel(&[1, 1])]),
         ];
         let network = File::new(nodes, vec![weights("k", &[2, 7, 1, 1])], &[0, 7, 3, 2], &[0, 2, 3, 2]).open();
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         let x: Vec<f32> = (0..84).map(|i| ((i * 29) % 17) as f32 / 4.0 - 2.0).collect();
-        let input = rten::Value::from_shape([2, 7, 3, 2], x.clone()).unwrap();
-        let output = engine.run(&[("x", input)], &["n"]).unwrap().remove(0);
-        let rten::Value::FloatTensor(output) = output else {
-            panic!("no floats")
-        };
-        use rten_tensor::prelude::*;
+        let input = splitscope::data::Tensor::from_shape([2, 7, 3, 2], x.clone()).unwrap();
+        let output = engine.run(&[("x", &input)], &["n"]).unwrap().remove(0);
         let expected = lrn(&x, 7, 6, size as usize, [0.3, 0.6, 1.5]);
-        let difference = relative_difference(&expected, &output.to_vec());
+        let difference = relative_difference(&expected, output.floats().unwrap());
         assert!(difference < 1e-5, "size {size}: {difference}");
         check(&network, 1);
     }
@@ -192,7 +188,7 @@ fn onnx_with_an_operator_that_the_engine_lacks() {
     let planned = plan(&network, &recipe(), None, &Progress::default()).unwrap();
     let exported = rewrite(&network, &planned).unwrap();
     assert!(exported.graph.unwrap().node.iter().any(|node| node.op_type() == "Fizz"));
-    let refusal = Engine::load(encode(&network.runnable_model()).unwrap())
+    let refusal = Rten::load(encode(&network.runnable_model()).unwrap())
         .err()
         .unwrap()
         .to_string();

@@ -83,7 +83,7 @@ fn onnx_weights_computed_from_constants() {
     assert_eq!(network.layers.len(), 2);
     check(&network, 2);
     // The engine computes from the constants what was worked out beforehand.
-    let engine = Engine::load(encode(&file.model()).unwrap()).unwrap();
+    let engine = Rten::load(encode(&file.model()).unwrap()).unwrap();
     let data = Dataset::noise(&network, &engine, 2, 5).unwrap();
     assert_eq!(run(&file.model(), &data), run(&network.runnable_model(), &data));
 }

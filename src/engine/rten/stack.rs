@@ -59,12 +59,12 @@ pub(super) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send)
 
 #[cfg(test)]
 mod tests {
-    use super::super::Engine;
+    use super::super::{Engine as _, Rten};
     use super::*;
+    use crate::data::Tensor;
     use crate::onnx::build::node;
     use crate::onnx::schema::{OperatorSetIdProto, TypeProto, data_type, type_proto};
     use crate::onnx::{AttributeProto, ValueInfoProto, encode};
-    use rten::Value;
 
     fn port(name: String) -> ValueInfoProto {
         ValueInfoProto {
@@ -107,10 +107,10 @@ mod tests {
 
     #[test]
     fn a_graph_of_fifty_thousand_nodes_in_a_row_is_run_and_not_the_end_of_the_program() {
-        let engine = Engine::load(encode(&model(chain(50_001))).unwrap()).unwrap();
-        let x = Value::from_shape([2], vec![1.5_f32, -2.0]).unwrap();
-        let y = engine.run(&[("x", x)], &["v50001"]).unwrap();
-        assert_eq!(y[0].as_tensor_view::<f32>().unwrap().data(), Some(&[-1.5, 2.0][..]));
+        let engine = Rten::load(encode(&model(chain(50_001))).unwrap()).unwrap();
+        let x = Tensor::from_shape([2], vec![1.5_f32, -2.0]).unwrap();
+        let y = engine.run(&[("x", &x)], &["v50001"]).unwrap();
+        assert_eq!(y[0].floats(), Some(&[-1.5, 2.0][..]));
     }
 
     #[test]

@@ -1,39 +1,39 @@
 //! The engine on the demos: ports, values between nodes, what it refuses.
 
 use super::*;
-use rten_tensor::prelude::*;
 
-const FASHION: &[u8] = include_bytes!("../../assets/fashion_resnet.onnx");
-const SHAKESPEARE: &[u8] = include_bytes!("../../assets/shakespeare_lstm.onnx");
+const FASHION: &[u8] = include_bytes!("../../../assets/fashion_resnet.onnx");
+const SHAKESPEARE: &[u8] = include_bytes!("../../../assets/shakespeare_lstm.onnx");
 
-fn images(count: usize) -> Value {
-    let pixels = (0..count * 784).map(|i| (i * 37 % 256) as f32 / 128.0 - 1.0).collect();
-    Value::from_shape([count, 1, 28, 28], pixels).unwrap()
+fn images(count: usize) -> Tensor {
+    let pixels = (0..count * 784).map(|i| (i * 37 % 256) as f32 / 128.0 - 1.0);
+    Tensor::from_shape([count, 1, 28, 28], pixels.collect::<Vec<f32>>()).unwrap()
 }
 
-fn floats(value: &Value) -> Vec<f32> {
-    value.as_tensor_view::<f32>().unwrap().to_vec()
+fn floats(value: &Tensor) -> Vec<f32> {
+    value.floats().unwrap().to_vec()
 }
 
 #[test]
 fn ports_have_names_shapes_and_types() {
-    let engine = Engine::load(FASHION.to_vec()).unwrap();
+    let engine = Rten::load(FASHION.to_vec()).unwrap();
     let input = &engine.inputs()[0];
     assert_eq!(engine.inputs().len(), 1);
     assert_eq!(input.describe(), "input [batch, 1, 28, 28]");
     assert_eq!(input.shape, Some(vec![None, Some(1), Some(28), Some(28)]));
     assert!(!input.integer);
     assert_eq!(engine.outputs()[0].describe(), "logits [batch, 10]");
-    let engine = Engine::load(SHAKESPEARE.to_vec()).unwrap();
+    let engine = Rten::load(SHAKESPEARE.to_vec()).unwrap();
     assert_eq!(engine.inputs()[0].describe(), "tokens [seq, batch]");
     assert!(engine.inputs()[0].integer);
 }
 
 #[test]
 fn any_value_can_be_asked_for_and_is_the_same_without_optimizations() {
-    let fast = Engine::load(FASHION.to_vec()).unwrap();
-    let plain = Engine::load_unoptimized(FASHION.to_vec()).unwrap();
-    let inputs = [("input", images(3))];
+    let fast = Rten::load(FASHION.to_vec()).unwrap();
+    let plain = Rten::load_unoptimized(FASHION.to_vec()).unwrap();
+    let images = images(3);
+    let inputs = [("input", &images)];
     let outputs = [
         "layer1.0.relu1.out",
         "bn1.out",
@@ -49,55 +49,57 @@ fn any_value_can_be_asked_for_and_is_the_same_without_optimizations() {
         (a - b).abs() <= 1e-4
     });
     // Fused: the convolution's own output is not asked for. Only rounding may differ.
-    let engine = Engine::load(FASHION.to_vec()).unwrap();
+    let engine = Rten::load(FASHION.to_vec()).unwrap();
     for (fused, plain) in engine.run(&inputs, &some).unwrap().iter().zip([&plain[0], &plain[3]]) {
         assert!(floats(fused).iter().zip(&floats(plain)).all(|(a, b)| close(a, b)));
     }
     for (name, (fast, plain)) in outputs.iter().zip(fast.iter().zip(&plain)) {
         assert_eq!(fast, plain, "{name}");
     }
-    assert_eq!(fast[2], inputs[0].1);
+    assert_eq!(fast[2], images);
     assert!(floats(&fast[0]).iter().all(|v| *v >= 0.0) && floats(&fast[1]).iter().any(|v| *v < 0.0));
 }
 
 #[test]
 fn a_run_does_not_depend_on_the_runs_before() {
-    let engine = Engine::load(SHAKESPEARE.to_vec()).unwrap();
+    let engine = Rten::load(SHAKESPEARE.to_vec()).unwrap();
     let tokens = |shift: usize| {
-        let tokens = (0..80).map(|i| ((i * 7 + shift) % 65) as i32).collect();
-        Value::from_shape([40, 2], tokens).unwrap()
+        let tokens = (0..80).map(|i| ((i * 7 + shift) % 65) as i32);
+        Tensor::from_shape([40, 2], tokens.collect::<Vec<i32>>()).unwrap()
     };
-    let first = engine.run(&[("tokens", tokens(0))], &["logits"]).unwrap();
-    engine.run(&[("tokens", tokens(5))], &["rnn.l0.out", "logits"]).unwrap();
-    assert_eq!(engine.run(&[("tokens", tokens(0))], &["logits"]).unwrap(), first);
+    let first = engine.run(&[("tokens", &tokens(0))], &["logits"]).unwrap();
+    engine
+        .run(&[("tokens", &tokens(5))], &["rnn.l0.out", "logits"])
+        .unwrap();
+    assert_eq!(engine.run(&[("tokens", &tokens(0))], &["logits"]).unwrap(), first);
 }
 
 #[test]
 fn wrong_inputs_and_outputs_are_named() {
-    let engine = Engine::load(FASHION.to_vec()).unwrap();
-    let error = |inputs: &[(&str, Value)], outputs: &[&str]| engine.run(inputs, outputs).unwrap_err().to_string();
-    assert!(error(&[("input", images(1))], &["nowhere"]).contains("'nowhere'"));
+    let engine = Rten::load(FASHION.to_vec()).unwrap();
+    let error = |inputs: &[(&str, &Tensor)], outputs: &[&str]| engine.run(inputs, outputs).unwrap_err().to_string();
+    assert!(error(&[("input", &images(1))], &["nowhere"]).contains("'nowhere'"));
     assert!(error(&[], &["logits"]).contains("input input [batch, 1, 28, 28] is missing"));
-    assert!(error(&[("input", images(1)), ("x", images(1))], &["logits"]).contains("'x'"));
-    let wrong = Value::from_shape([1, 3, 28, 28], vec![0.0_f32; 3 * 784]).unwrap();
-    assert!(error(&[("input", wrong)], &["logits"]).contains("dim 1 to have size 1 but got 3"));
+    assert!(error(&[("input", &images(1)), ("x", &images(1))], &["logits"]).contains("'x'"));
+    let wrong = Tensor::from_shape([1, 3, 28, 28], vec![0.0_f32; 3 * 784]).unwrap();
+    assert!(error(&[("input", &wrong)], &["logits"]).contains("dim 1 to have size 1 but got 3"));
 }
 
 #[test]
 fn broken_models_are_refused_without_a_panic() {
     for bytes in [&b""[..], b"RTEN and more bytes", b"no model at all", &[0xff; 40]] {
-        assert!(matches!(Engine::load(bytes.to_vec()), Err(EngineError::Load(_))));
+        assert!(matches!(Rten::load(bytes.to_vec()), Err(EngineError::Load(_))));
     }
     for cut in (0..FASHION.len()).step_by(FASHION.len() / 40) {
-        if let Ok(engine) = Engine::load(FASHION[..cut].to_vec()) {
-            let _ = engine.run(&[("input", images(1))], &["logits"]);
+        if let Ok(engine) = Rten::load(FASHION[..cut].to_vec()) {
+            let _ = engine.run(&[("input", &images(1))], &["logits"]);
         }
     }
     // The operator's name, changed in place.
     let mut unknown = FASHION.to_vec();
     let at = unknown.windows(13).position(|w| w == b"GlobalAverage").unwrap();
     unknown[at..at + 13].copy_from_slice(b"GlobalNonsens");
-    let Err(EngineError::Load(reason)) = Engine::load(unknown) else {
+    let Err(EngineError::Load(reason)) = Rten::load(unknown) else {
         panic!("an unknown operator must be refused");
     };
     assert!(reason.contains("GlobalNonsensPool"), "{reason}");

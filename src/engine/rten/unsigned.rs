@@ -85,7 +85,7 @@ fn movable(graph: &GraphProto, zeros: &HashMap<String, i8>) -> HashSet<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Engine;
+    use super::super::Rten;
     use super::*;
     use crate::data::Dataset;
     use crate::format::demo::Demo;
@@ -103,7 +103,7 @@ mod tests {
             ..Recipe::default()
         };
         let network = prepare(&Demo::Fashion.network().unwrap(), &recipe).unwrap();
-        let engine = Engine::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
         let data = Dataset::demo_calibration(Demo::Fashion);
         let seen = calibrate(&network, &engine, &data, 16, &Progress::default()).unwrap();
         let plan = plan(&network, &recipe, Some(&seen.activations), &Progress::default()).unwrap();
@@ -111,7 +111,7 @@ mod tests {
     }
 
     fn logits(model: &ModelProto) -> Vec<f32> {
-        let engine = Engine::load_unoptimized(encode(model).unwrap()).unwrap();
+        let engine = Rten::load_unoptimized(encode(model).unwrap()).unwrap();
         let data = Dataset::demo(Demo::Fashion);
         run_outputs(&engine, &data, 10, &Progress::default()).unwrap().logits
     }
