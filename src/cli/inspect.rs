@@ -115,6 +115,7 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
                 Format::Onnx => "onnx",
                 Format::Safetensors => "safetensors",
                 Format::Gguf => "gguf",
+                Format::PyTorch => "pytorch",
             },
             parameters: network.parameters(),
             nodes: network.nodes(),

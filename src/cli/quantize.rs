@@ -257,9 +257,10 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}{reasons}\noverhead: weights {}, activations {}, operations {}\n{}{} bytes of parameters become {} at these bits\nwrote \
+        "{}{reasons}{}\noverhead: weights {}, activations {}, operations {}\n{}{} bytes of parameters become {} at these bits\nwrote \
          {}\n",
         rows.text(),
+        warning(planned),
         ratio(Some(cost.weights)),
         ratio(cost.activations),
         ratio(cost.macs),
@@ -268,6 +269,20 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
         cost.bytes.quantized,
         output.display()
     )
+}
+
+/// What a person must know when the file has no quantized weights; nothing otherwise.
+fn warning(planned: &Planned) -> String {
+    let layers = &planned.plan.layers;
+    if layers.iter().any(|layer| layer.quantized().is_some()) {
+        return String::new();
+    }
+    let why = if layers.is_empty() {
+        "no weights were found in this network"
+    } else {
+        "the reasons stand above"
+    };
+    format!("warning: nothing was quantized ({why}): the file has the weights that the network had\n")
 }
 
 /// How copies are made and what that costs; nothing if there are none.

@@ -14,6 +14,7 @@ pub mod architecture;
 pub mod demo;
 mod folder;
 pub mod gguf;
+pub mod pytorch;
 pub mod safetensors;
 
 use crate::files;
@@ -60,6 +61,11 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     let (format, model) = match read(path)? {
         Read::Graph(model) => (Format::Onnx, model),
         Read::Weights(format, model, config) => return from_weights(path, format, model, &config),
+        Read::Checkpoint(weights) => {
+            let mut network = from_weights(path, Format::PyTorch, weights.model, &Config::beside(path))?;
+            network.notes.splice(0..0, weights.notes);
+            return Ok(network);
+        }
     };
     let network = network(path, format, model)?;
     let told = Config::of_graph(path).preprocess_for(classes(&network));
@@ -138,6 +144,8 @@ enum Read {
     Graph(ModelProto),
     /// Weights alone, and what is said of their network.
     Weights(Format, ModelProto, Config),
+    /// A checkpoint of PyTorch.
+    Checkpoint(pytorch::Weights),
 }
 
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
@@ -155,6 +163,9 @@ fn read(path: &Path) -> Result<Read, FormatError> {
     if gguf::looks_like(&bytes) {
         let (model, config) = gguf::read(&bytes, &file)?.into_model(&file)?;
         return Ok(Read::Weights(Format::Gguf, model, config));
+    }
+    if pytorch::looks_like(&bytes) {
+        return Ok(Read::Checkpoint(pytorch::read(&bytes, &file)?));
     }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));
@@ -187,7 +198,7 @@ fn read(path: &Path) -> Result<Read, FormatError> {
     }
 }
 
-const OPENS: &str = "Splitscope opens .onnx, .safetensors and .gguf";
+const OPENS: &str = "Splitscope opens .onnx, .safetensors and .gguf files, and state dicts of PyTorch";
 
 /// Why a file cannot be opened, and what to do.
 fn open_reason(error: &io::Error) -> String {

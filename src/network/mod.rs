@@ -57,12 +57,14 @@ pub enum Format {
     Safetensors,
     /// A bag of named tensors in blocks, with what is said of their network.
     Gguf,
+    /// A bag of named tensors, as PyTorch saves a state dict.
+    PyTorch,
 }
 
 impl Format {
     /// Whether files of this kind hold weights alone: their graph is made from names and shapes.
     pub fn is_weights(self) -> bool {
-        matches!(self, Self::Safetensors | Self::Gguf)
+        !matches!(self, Self::Onnx)
     }
 }
 

@@ -35,6 +35,7 @@ impl Provenance {
             Format::Onnx => "ONNX",
             Format::Safetensors => "safetensors",
             Format::Gguf => "GGUF",
+            Format::PyTorch => "PyTorch",
         };
         let format = match &original.architecture {
             Some(architecture) => format!("{format}, as {architecture}"),

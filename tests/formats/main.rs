@@ -12,4 +12,5 @@ mod hostile;
 mod old_operators;
 mod opens;
 mod other_tools;
+mod pytorch;
 mod shared_models;

@@ -94,12 +94,16 @@ pub struct Recognised {
 /// # Errors
 /// The nearest family and the first tensor that did not fit it; the model comes back as it was.
 pub fn recognise(model: ModelProto, config: &Config) -> Result<Recognised, (Box<ModelProto>, Misfit)> {
-    let result = {
+    let (result, left_aside) = {
         let dict = StateDict::new(&model);
-        nearest(&dict, config)
+        (nearest(&dict, config), dict.notes)
     };
     match result {
-        Ok(finished) => Ok(finished.around(model)),
+        Ok(finished) => {
+            let mut recognised = finished.around(model);
+            recognised.notes.splice(0..0, left_aside);
+            Ok(recognised)
+        }
         Err(misfit) => Err((Box::new(model), misfit)),
     }
 }

@@ -10,6 +10,12 @@ const PREFIXES: [&str; 4] = ["module.", "model.", "backbone.", "_orig_mod."];
 /// Counters of training that no graph needs.
 const COUNTERS: &str = "num_batches_tracked";
 
+/// What profilers (thop) leave in every module.
+const PROFILER_COUNTERS: [&str; 2] = ["total_ops", "total_params"];
+
+/// What averaged copies of all weights (EMA) have before their names, or in the place of `model.` or `module.`.
+const AVERAGED: [&str; 5] = ["model_ema.", "ema_model.", "module_ema.", "ema.", "averaged_model."];
+
 /// Module numbers from here on are not believed.
 const MOST_MODULES: usize = 100_000;
 
@@ -30,6 +36,8 @@ pub(super) struct Entry<'a> {
 #[derive(Debug, Default)]
 pub(super) struct StateDict<'a> {
     entries: BTreeMap<&'a str, Entry<'a>>,
+    /// What was left out, in sentences for a person.
+    pub(super) notes: Vec<String>,
 }
 
 impl<'a> StateDict<'a> {
@@ -46,17 +54,69 @@ impl<'a> StateDict<'a> {
             .map(|tensor| (tensor.name(), entry(tensor)));
         let mut dict = Self {
             entries: entries.collect(),
+            notes: Vec::new(),
         };
+        dict.leave_out_profiler_counters();
+        dict.leave_out_averages();
         while let Some(prefix) = dict.common_prefix() {
-            let shortened = dict
-                .entries
-                .into_iter()
-                .map(|(name, entry)| (&name[prefix.len()..], entry));
-            dict = Self {
-                entries: shortened.collect(),
-            };
+            let entries = dict.entries.into_iter();
+            dict.entries = entries.map(|(name, entry)| (&name[prefix.len()..], entry)).collect();
         }
         dict
+    }
+
+    fn leave_out_profiler_counters(&mut self) {
+        let before = self.entries.len();
+        let is_counter = |name: &str| {
+            let last = name.rsplit('.').next().unwrap_or(name);
+            PROFILER_COUNTERS.contains(&last)
+        };
+        self.entries.retain(|name, _| !is_counter(name));
+        let count = before - self.entries.len();
+        if count > 0 {
+            self.notes.push(format!(
+                "{count} counters of a profiler (total_ops, total_params) are no weights and were left aside."
+            ));
+        }
+    }
+
+    /// Leaves out averaged copies of tensors that are there as they are, too.
+    fn leave_out_averages(&mut self) {
+        let is_copy = |name: &str| {
+            let rest = AVERAGED.iter().find_map(|prefix| name.strip_prefix(prefix))?;
+            let rest = rest.strip_prefix("module.").unwrap_or(rest);
+            let originals = ["", "model.", "module.", "model.module."];
+            let mut originals = originals.iter().map(|prefix| format!("{prefix}{rest}"));
+            originals
+                .any(|original| self.entries.contains_key(original.as_str()))
+                .then_some(())
+        };
+        let copies: Vec<&str> = self
+            .entries
+            .keys()
+            .copied()
+            .filter(|name| is_copy(name).is_some())
+            .collect();
+        if copies.is_empty() || copies.len() == self.entries.len() {
+            return;
+        }
+        let first = copies[0];
+        self.notes.push(format!(
+            "{} averaged copies of weights (EMA, such as '{}') were left aside.",
+            copies.len(),
+            crate::onnx::one_line(first)
+        ));
+        for copy in copies {
+            self.entries.remove(copy);
+        }
+        // The average keeps count of its updates.
+        let counts = |name: &str| {
+            ["updates", "num_updates", "decay", "initted", "step"]
+                .iter()
+                .any(|last| name.ends_with(last))
+        };
+        let is_averages = |name: &str| AVERAGED.iter().any(|prefix| name.starts_with(prefix));
+        self.entries.retain(|name, _| !(is_averages(name) && counts(name)));
     }
 
     fn common_prefix(&self) -> Option<&'static str> {
@@ -164,6 +224,32 @@ mod tests {
         assert_eq!(StateDict::new(&partly).names().collect::<Vec<_>>(), ["b", "module.a"]);
         let nothing_left = model(&["module."]);
         assert_eq!(StateDict::new(&nothing_left).names().collect::<Vec<_>>(), ["module."]);
+    }
+
+    #[test]
+    fn counters_of_profilers_and_averaged_copies_are_left_aside_with_a_note() {
+        let file = model(&[
+            "module.a.weight",
+            "module.a.total_ops",
+            "module.total_params",
+            "module.b",
+        ]);
+        let dict = StateDict::new(&file);
+        assert_eq!(dict.names().collect::<Vec<_>>(), ["a.weight", "b"]);
+        assert!(dict.notes[0].starts_with("2 counters"), "{:?}", dict.notes);
+        let file = model(&[
+            "model.a",
+            "model.b",
+            "model_ema.module.a",
+            "model_ema.b",
+            "model_ema.updates",
+        ]);
+        let dict = StateDict::new(&file);
+        assert_eq!(dict.names().collect::<Vec<_>>(), ["a", "b"]);
+        assert!(dict.notes[0].starts_with("2 averaged copies"), "{:?}", dict.notes);
+        // An average alone is the network.
+        let file = model(&["ema.a", "ema.b"]);
+        assert_eq!(StateDict::new(&file).names().count(), 2);
     }
 
     #[test]

@@ -3,15 +3,17 @@
 use super::site::{NOTHING, axis_layout};
 use super::weight_source::{Weight, shape};
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, WeightSource};
-use crate::onnx::{GraphProto, is_float, is_number};
+use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
+use std::collections::HashMap;
 
 /// The axis of the input channels as torch writes weights: `W[O, I, k…]`. An embedding looks the same.
 const CHANNEL_AXIS: usize = 1;
 
 /// A layer for each tensor. What is on a grid already (integers, 8-bit floats) is there to look at.
 pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
+    let named: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
     for (position, tensor) in graph.initializer.iter().enumerate() {
-        if tensor.dims.len() < 2 || !is_number(tensor.data_type()) {
+        if tensor.dims.len() < 2 || !is_number(tensor.data_type()) || is_companion(tensor.name(), &named) {
             continue;
         }
         let weight = Weight {
@@ -27,6 +29,10 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             obstacle: None,
         };
         let (layout, support) = match weight.sizes() {
+            Ok(sizes) if is_mask(tensor) => {
+                let reason = "a mask of attention, kept with the weights: it is no weight".to_owned();
+                (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason))
+            }
             Ok(sizes) if is_float(tensor) => (axis_layout(&sizes, CHANNEL_AXIS), Support::Split),
             Ok(sizes) => {
                 let reason = format!("weights are {}: looked at without their scale", weight.type_name());
@@ -48,5 +54,92 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             node: None,
             source: weight.source,
         });
+    }
+}
+
+/// What formats of quantized checkpoints put beside the integers of `MODULE`: scales, zero points, shapes, groups.
+const COMPANIONS: [&str; 12] = [
+    "scales",
+    "qzeros",
+    "g_idx",
+    "weight_scale",
+    "weight_scale_inv",
+    "weight_scale_2",
+    "weight_zero_point",
+    "weight_shape",
+    "weight_g_idx",
+    "input_scale",
+    "scale",
+    "SCB",
+];
+
+/// Whether `name` is the companion of integers (GPTQ, AWQ, compressed-tensors, 8-bit floats): no weight, and without a meaning of
+/// its own.
+fn is_companion(name: &str, named: &HashMap<&str, &TensorProto>) -> bool {
+    let Some((module, last)) = name.rsplit_once('.') else {
+        return false;
+    };
+    if !COMPANIONS.contains(&last) {
+        return false;
+    }
+    let beside = |part: &str| named.get(format!("{module}.{part}").as_str()).copied();
+    let of_integers = |tensor: &TensorProto| !is_float(tensor);
+    beside("qweight").is_some() || beside("weight_packed").is_some() || beside("weight").is_some_and(of_integers)
+}
+
+/// Whether `tensor` is a causal mask that old checkpoints keep as a buffer, `[1, 1, n, n]` under the name of a bias.
+fn is_mask(tensor: &TensorProto) -> bool {
+    let is_square = matches!(tensor.dims[..], [1, 1, rows, columns] if rows == columns);
+    let last = tensor.name().rsplit('.').next().unwrap_or_default();
+    is_square && matches!(last, "bias" | "masked_bias" | "mask" | "causal_mask")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::build::{float_tensor, i8_tensor, i32_tensor};
+
+    fn found(tensors: Vec<TensorProto>) -> Vec<(String, bool)> {
+        let graph = GraphProto {
+            initializer: tensors,
+            ..GraphProto::default()
+        };
+        let mut found = Vec::new();
+        layers(&graph, &mut found);
+        found
+            .into_iter()
+            .map(|layer| (layer.name, layer.support.can_quantize()))
+            .collect()
+    }
+
+    #[test]
+    fn companions_of_packed_weights_are_no_layers() {
+        let gptq = found(vec![
+            i32_tensor("q.qweight", &[1, 2], &[0; 2]),
+            i32_tensor("q.qzeros", &[1, 1], &[0]),
+            float_tensor("q.scales", &[1, 2], &[1.0; 2]),
+            float_tensor("other.scales", &[1, 2], &[1.0; 2]),
+        ]);
+        assert_eq!(
+            gptq,
+            [("q.qweight".to_owned(), false), ("other.scales".to_owned(), true)]
+        );
+        let eight_bits = found(vec![
+            i8_tensor("a.weight", &[2, 2], &[0; 4]),
+            float_tensor("a.weight_scale", &[2, 1], &[1.0; 2]),
+        ]);
+        assert_eq!(eight_bits, [("a.weight".to_owned(), false)]);
+        // Beside floats a tensor of that name may be anything.
+        let floats = found(vec![
+            float_tensor("a.weight", &[2, 2], &[0.0; 4]),
+            float_tensor("a.scale", &[2, 2], &[1.0; 4]),
+        ]);
+        assert_eq!(floats.len(), 2);
+    }
+
+    #[test]
+    fn a_causal_mask_is_no_weight() {
+        let mask = float_tensor("h.0.attn.bias", &[1, 1, 2, 2], &[1.0, 0.0, 1.0, 1.0]);
+        assert_eq!(found(vec![mask]), [("h.0.attn.bias".to_owned(), false)]);
     }
 }

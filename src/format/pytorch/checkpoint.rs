@@ -1,0 +1,177 @@
+//! Which tensors of a checkpoint are the weights of the network, and what they are called.
+
+use super::pickle::{Id, Pickle, Tensor, Value};
+use super::tensor::{Maker, Storages};
+use crate::onnx::{TensorProto, one_line};
+use std::collections::HashSet;
+
+/// Keys under which training frameworks keep the weights, the ones that ship first: averaged copies where they are all there is.
+const WEIGHTS: [&str; 13] = [
+    "state_dict",
+    "model_state_dict",
+    "model_state",
+    "model",
+    "module",
+    "net",
+    "network",
+    "params",
+    "weights",
+    "state_dict_ema",
+    "model_ema",
+    "ema_state_dict",
+    "params_ema",
+];
+
+/// Nested containers that are followed: state dicts are flat, checkpoints two or three deep.
+const MAX_DEPTH: usize = 16;
+
+/// Entries of a checkpoint that are followed down to the state dict.
+const MAX_WRAPPERS: usize = 4;
+
+/// Names that a note lists.
+const MAX_NAMED: usize = 8;
+
+/// Bytes that the names of all tensors may take: names within names add up.
+const MAX_NAMES: usize = 1 << 26;
+
+/// A file may be read again as many times as this by tensors that are not as they lie.
+const MAX_COPIES: usize = 4;
+
+/// The weights by name, and notes for a person. `length` is that of the file.
+///
+/// # Errors
+/// Where there are none, or one does not hold together.
+pub(super) fn tensors(
+    pickle: &Pickle,
+    storages: &dyn Storages,
+    length: usize,
+) -> Result<(Vec<TensorProto>, Vec<String>), String> {
+    let mut notes = Vec::new();
+    let root = chosen(pickle, pickle.root, &mut notes);
+    let mut gatherer = Gatherer {
+        pickle,
+        seen: HashSet::new(),
+        left: MAX_NAMES,
+        found: Vec::new(),
+    };
+    gatherer.gather(root, "", 0)?;
+    let found = gatherer.found;
+    if found.is_empty() {
+        return Err("it holds no tensors under names: save the network's state_dict()".to_owned());
+    }
+    let mut maker = Maker {
+        pickle,
+        storages,
+        left: length.saturating_mul(MAX_COPIES).saturating_add(1 << 20),
+    };
+    let mut names = HashSet::new();
+    let mut tensors = Vec::with_capacity(found.len());
+    for (name, tensor) in found {
+        if names.insert(name.clone()) {
+            tensors.push(maker.tensor(&name, &tensor)?);
+        }
+    }
+    Ok((tensors, notes))
+}
+
+/// The container of the weights: that of a known key, if the root is a checkpoint; else the root. Some frameworks keep a state
+/// dict within a model's entry.
+fn chosen(pickle: &Pickle, mut root: Id, notes: &mut Vec<String>) -> Id {
+    for _ in 0..MAX_WRAPPERS {
+        let pairs = pairs(pickle, root);
+        let holds_tensors = pairs
+            .iter()
+            .any(|(_, value)| matches!(pickle.value(*value), Value::Tensor(_)));
+        if holds_tensors {
+            break;
+        }
+        let under = |key: &str| {
+            let found = pairs.iter().find(|(name, _)| name == key).map(|(_, value)| *value)?;
+            has_tensor(pickle, found, 0, &mut HashSet::new()).then_some(found)
+        };
+        let Some((key, value)) = WEIGHTS.iter().find_map(|key| Some((*key, under(key)?))) else {
+            break;
+        };
+        let others: Vec<String> = (pairs.iter().filter(|(name, _)| name != key))
+            .map(|(name, _)| one_line(name))
+            .collect();
+        if !others.is_empty() {
+            let shown = others[..others.len().min(MAX_NAMED)].join(", ");
+            let more = if others.len() > MAX_NAMED { ", …" } else { "" };
+            notes.push(format!(
+                "The weights are those under '{key}' of the checkpoint; left aside: {shown}{more}."
+            ));
+        }
+        root = value;
+    }
+    root
+}
+
+/// Whether a container holds a tensor, at most a few levels down.
+fn has_tensor(pickle: &Pickle, id: Id, depth: usize, seen: &mut HashSet<Id>) -> bool {
+    match pickle.value(id) {
+        Value::Tensor(_) => true,
+        _ if depth >= 3 || !seen.insert(id) => false,
+        _ => pairs(pickle, id)
+            .iter()
+            .any(|(_, value)| has_tensor(pickle, *value, depth + 1, seen)),
+    }
+}
+
+/// The values of a container by their names; the places of a list are its names.
+fn pairs(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
+    match pickle.value(id) {
+        Value::Dict(pairs) => {
+            let name = |key: Id| match pickle.value(key) {
+                Value::Text(text) => Some(text.clone()),
+                Value::Int(number) => Some(number.to_string()),
+                _ => None,
+            };
+            pairs
+                .iter()
+                .filter_map(|(key, value)| Some((name(*key)?, *value)))
+                .collect()
+        }
+        Value::Items(items) => items
+            .iter()
+            .enumerate()
+            .map(|(place, item)| (place.to_string(), *item))
+            .collect(),
+        Value::Object { state: Some(state), .. } if *state != id => match pickle.value(*state) {
+            Value::Dict(_) => pairs(pickle, *state),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+/// Collects tensors, each container once: one that stands in many places, or in itself, is as large as it is.
+struct Gatherer<'a> {
+    pickle: &'a Pickle,
+    seen: HashSet<Id>,
+    /// Bytes that names may still take.
+    left: usize,
+    found: Vec<(String, Tensor)>,
+}
+
+impl Gatherer<'_> {
+    fn gather(&mut self, container: Id, name: &str, depth: usize) -> Result<(), String> {
+        if depth >= MAX_DEPTH || !self.seen.insert(container) {
+            return Ok(());
+        }
+        for (part, value) in pairs(self.pickle, container) {
+            let whole = if name.is_empty() {
+                part
+            } else {
+                format!("{name}.{part}")
+            };
+            let left = self.left.checked_sub(whole.len());
+            self.left = left.ok_or("its tensors have names too long to be believed")?;
+            match self.pickle.value(value) {
+                Value::Tensor(tensor) => self.found.push((whole, tensor.clone())),
+                _ => self.gather(value, &whole, depth + 1)?,
+            }
+        }
+        Ok(())
+    }
+}

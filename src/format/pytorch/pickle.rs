@@ -1,0 +1,683 @@
+//! Pickle streams read without running anything: numbers, text, containers, and the tensors of PyTorch.
+//!
+//! A pickle is a program for a stack machine that may call any function by its name. This machine has a fixed list of names that
+//! it knows what to make of, none of which it calls; a stream that wants another is refused with that name. Values lie in one
+//! list and refer to each other by position, so that no stream can nest deep enough to overflow the stack, and cost no more than
+//! the bytes that describe them.
+
+use std::collections::HashMap;
+
+/// Position of a [`Value`] in its [`Pickle`].
+pub(super) type Id = usize;
+
+/// What a pickle holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Value {
+    /// Nothing that is of use here: None, bytes, objects of numpy, huge integers.
+    Opaque,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Text(String),
+    /// A tuple, list or set.
+    Items(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    /// A class or function by its module and name.
+    Global(String),
+    /// What a persistent id stands for: the numbers of a tensor, kept elsewhere.
+    Persistent(Id),
+    /// A tensor's description.
+    Tensor(Tensor),
+    /// An object of a class, with the state that it was given.
+    Object {
+        class: String,
+        state: Option<Id>,
+    },
+}
+
+/// A tensor as PyTorch describes it: a view of a storage.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tensor {
+    /// The persistent id of its storage.
+    pub(super) storage: Id,
+    /// In elements.
+    pub(super) offset: Id,
+    pub(super) sizes: Id,
+    pub(super) strides: Id,
+    /// The element type, where the storage does not tell it.
+    pub(super) dtype: Option<Id>,
+}
+
+/// The values of one stream.
+#[derive(Debug)]
+pub(super) struct Pickle {
+    values: Vec<Value>,
+    /// What the stream was for.
+    pub(super) root: Id,
+    /// Bytes of it.
+    pub(super) length: usize,
+}
+
+impl Pickle {
+    /// Reads the stream at the start of `bytes`; more may follow.
+    ///
+    /// # Errors
+    /// What is wrong with it, or the name of what it wanted.
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+        Machine::new(bytes).run()
+    }
+
+    pub(super) fn value(&self, id: Id) -> &Value {
+        self.values.get(id).unwrap_or(&Value::Opaque)
+    }
+
+    /// How many values there are: the ids are below.
+    pub(super) fn count(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn int(&self, id: Id) -> Option<i64> {
+        match self.value(id) {
+            Value::Int(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    pub(super) fn text(&self, id: Id) -> Option<&str> {
+        match self.value(id) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub(super) fn items(&self, id: Id) -> Option<&[Id]> {
+        match self.value(id) {
+            Value::Items(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// The numbers of a tuple, not negative.
+    pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
+        let size = |id: &Id| usize::try_from(self.int(*id)?).ok();
+        self.items(id)?.iter().map(size).collect()
+    }
+}
+
+/// What a call of a known name makes.
+enum Made {
+    Dict,
+    Items,
+    TensorV2,
+    TensorV3,
+    /// Its first argument as it is.
+    First,
+    Opaque,
+}
+
+/// What becomes of a call of `name`; `None` for a name that is not known.
+fn made_by(name: &str) -> Option<Made> {
+    Some(match name {
+        "collections.OrderedDict" | "collections.defaultdict" | "collections.Counter" | "builtins.dict" => Made::Dict,
+        "torch.Size" | "builtins.set" | "builtins.frozenset" | "builtins.list" | "builtins.tuple"
+        | "__builtin__.set" => Made::Items,
+        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Made::TensorV2,
+        "torch._utils._rebuild_tensor_v3" => Made::TensorV3,
+        "torch._utils._rebuild_parameter"
+        | "torch._utils._rebuild_parameter_with_state"
+        | "torch.jit._pickle.restore_type_tag"
+        | "torch._tensor._rebuild_from_type_v2" => Made::First,
+        "torch.device"
+        | "torch.serialization._get_layout"
+        | "numpy.dtype"
+        | "numpy.ndarray"
+        | "numpy.core.multiarray.scalar"
+        | "numpy.core.multiarray._reconstruct"
+        | "numpy._core.multiarray.scalar"
+        | "numpy._core.multiarray._reconstruct"
+        | "_codecs.encode"
+        | "copyreg._reconstructor"
+        | "builtins.bytearray"
+        | "builtins.complex"
+        | "pathlib.PosixPath"
+        | "pathlib.WindowsPath"
+        | "pathlib.Path"
+        | "datetime.datetime" => Made::Opaque,
+        _ => return None,
+    })
+}
+
+/// Whether `name` may stand in a stream as a name alone: element types, storages, classes whose objects only hold a state.
+fn is_known(name: &str) -> bool {
+    let data_type = |name: &str| !name.contains('.');
+    made_by(name).is_some()
+        || name.strip_prefix("torch.").is_some_and(data_type)
+        || name
+            .strip_prefix("torch.storage.")
+            .is_some_and(|name| name.ends_with("Storage"))
+        || is_holder(name)
+}
+
+/// Classes whose objects are known to hold values by name and nothing else.
+fn is_holder(name: &str) -> bool {
+    // The classes of a TorchScript program are described in its archive; there is no code of Python behind them.
+    name.starts_with("__torch__.")
+        || matches!(
+            name,
+            "argparse.Namespace" | "types.SimpleNamespace" | "torch.nn.parameter.Parameter"
+        )
+}
+
+struct Machine<'a> {
+    bytes: &'a [u8],
+    at: usize,
+    values: Vec<Value>,
+    stack: Vec<Id>,
+    marks: Vec<usize>,
+    memo: HashMap<u64, Id>,
+}
+
+impl<'a> Machine<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            bytes,
+            at: 0,
+            values: Vec::new(),
+            stack: Vec::new(),
+            marks: Vec::new(),
+            memo: HashMap::new(),
+        }
+    }
+
+    fn run(mut self) -> Result<Pickle, String> {
+        loop {
+            let start = self.at;
+            let [code] = self.take()?;
+            if code == b'.' {
+                let root = self.pop()?;
+                return Ok(Pickle {
+                    values: self.values,
+                    root,
+                    length: self.at,
+                });
+            }
+            self.step(code)
+                .map_err(|why| format!("{why} (byte {start} of the pickle)"))?;
+        }
+    }
+
+    fn step(&mut self, code: u8) -> Result<(), String> {
+        match code {
+            // Protocol and frames tell nothing that is needed.
+            0x80 => drop(self.take::<1>()?),
+            0x95 => drop(self.take::<8>()?),
+            b'(' => self.marks.push(self.stack.len()),
+            b'0' => drop(self.pop()?),
+            b'1' => drop(self.to_mark()?),
+            b'2' => {
+                let top = self.top()?;
+                self.stack.push(top);
+            }
+            b'N' => self.push(Value::Opaque),
+            0x88 => self.push(Value::Bool(true)),
+            0x89 => self.push(Value::Bool(false)),
+            b'I' | b'L' => {
+                let line = self.line()?;
+                let value = match line {
+                    "00" => Value::Bool(false),
+                    "01" => Value::Bool(true),
+                    text => text.trim_end_matches('L').parse().map_or(Value::Opaque, Value::Int),
+                };
+                self.push(value);
+            }
+            b'F' => {
+                let number = self.line()?.parse().map_or(Value::Opaque, Value::Float);
+                self.push(number);
+            }
+            b'J' => {
+                let number = i32::from_le_bytes(self.take()?);
+                self.push(Value::Int(number.into()));
+            }
+            b'K' => {
+                let [number] = self.take()?;
+                self.push(Value::Int(number.into()));
+            }
+            b'M' => {
+                let number = u16::from_le_bytes(self.take()?);
+                self.push(Value::Int(number.into()));
+            }
+            0x8a => {
+                let [length] = self.take()?;
+                self.long(length.into())?;
+            }
+            0x8b => {
+                let length = u32::from_le_bytes(self.take()?);
+                self.long(length.into())?;
+            }
+            b'G' => {
+                let number = f64::from_be_bytes(self.take()?);
+                self.push(Value::Float(number));
+            }
+            b'S' | b'V' => {
+                let text = self.line()?.trim_matches(['\'', '"']).to_owned();
+                self.push(Value::Text(text));
+            }
+            b'U' | 0x8c => {
+                let [length] = self.take()?;
+                self.string(length.into())?;
+            }
+            b'T' | b'X' => {
+                let length = u32::from_le_bytes(self.take()?);
+                self.string(length.into())?;
+            }
+            0x8d => {
+                let length = u64::from_le_bytes(self.take()?);
+                self.string(length)?;
+            }
+            b'C' => {
+                let [length] = self.take()?;
+                self.skip(length.into())?;
+            }
+            b'B' => {
+                let length = u32::from_le_bytes(self.take()?);
+                self.skip(length.into())?;
+            }
+            0x8e | 0x96 => {
+                let length = u64::from_le_bytes(self.take()?);
+                self.skip(length)?;
+            }
+            b']' | b')' | 0x8f => self.push(Value::Items(Vec::new())),
+            b'}' => self.push(Value::Dict(Vec::new())),
+            b'l' | b't' | 0x91 => {
+                let items = self.to_mark()?;
+                self.push(Value::Items(items));
+            }
+            0x85..=0x87 => {
+                let count = usize::from(code - 0x84);
+                let from = self.stack.len().checked_sub(count).ok_or(EMPTY)?;
+                let items = self.stack.split_off(from);
+                self.push(Value::Items(items));
+            }
+            b'd' => {
+                let items = self.to_mark()?;
+                self.push(Value::Dict(pairs(&items)));
+            }
+            b'a' => {
+                let item = self.pop()?;
+                self.add_items(&[item])?;
+            }
+            b'e' | 0x90 => {
+                let items = self.to_mark()?;
+                self.add_items(&items)?;
+            }
+            b's' => {
+                let (value, key) = (self.pop()?, self.pop()?);
+                self.add_pairs(&[(key, value)])?;
+            }
+            b'u' => {
+                let items = self.to_mark()?;
+                self.add_pairs(&pairs(&items))?;
+            }
+            b'g' => {
+                let key = self.line()?.parse().map_err(|_| BROKEN)?;
+                self.get(key)?;
+            }
+            b'h' => {
+                let [key] = self.take()?;
+                self.get(key.into())?;
+            }
+            b'j' => {
+                let key = u32::from_le_bytes(self.take()?);
+                self.get(key.into())?;
+            }
+            b'p' => {
+                let key = self.line()?.parse().map_err(|_| BROKEN)?;
+                self.put(key)?;
+            }
+            b'q' => {
+                let [key] = self.take()?;
+                self.put(key.into())?;
+            }
+            b'r' => {
+                let key = u32::from_le_bytes(self.take()?);
+                self.put(key.into())?;
+            }
+            0x94 => self.put(self.memo.len() as u64)?,
+            b'c' => {
+                let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
+                self.global(&format!("{module}.{name}"))?;
+            }
+            0x93 => {
+                let (name, module) = (self.pop()?, self.pop()?);
+                let text = |id: Id| match self.values.get(id) {
+                    Some(Value::Text(text)) => Ok(text.as_str()),
+                    _ => Err(BROKEN),
+                };
+                let whole = format!("{}.{}", text(module)?, text(name)?);
+                self.global(&whole)?;
+            }
+            b'R' => {
+                let (arguments, function) = (self.pop()?, self.pop()?);
+                self.call(function, arguments)?;
+            }
+            0x81 => {
+                let (_, class) = (self.pop()?, self.pop()?);
+                self.object(class)?;
+            }
+            0x92 => {
+                let (_, _, class) = (self.pop()?, self.pop()?, self.pop()?);
+                self.object(class)?;
+            }
+            b'o' => {
+                let items = self.to_mark()?;
+                self.object(*items.first().ok_or(EMPTY)?)?;
+            }
+            b'i' => {
+                let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
+                self.to_mark()?;
+                self.global(&format!("{module}.{name}"))?;
+                let class = self.pop()?;
+                self.object(class)?;
+            }
+            b'b' => {
+                let state = self.pop()?;
+                self.build(state)?;
+            }
+            b'Q' => {
+                let id = self.pop()?;
+                self.push(Value::Persistent(id));
+            }
+            b'P' => {
+                let text = self.line()?.to_owned();
+                self.values.push(Value::Text(text));
+                let id = self.values.len() - 1;
+                self.push(Value::Persistent(id));
+            }
+            other => {
+                return Err(format!(
+                    "it has the instruction {other:#04x}, which is no part of a file of tensors"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn global(&mut self, name: &str) -> Result<(), String> {
+        if !is_known(name) {
+            return Err(wanted(name));
+        }
+        self.push(Value::Global(name.to_owned()));
+        Ok(())
+    }
+
+    fn name_of(&self, id: Id) -> Result<&str, String> {
+        match self.values.get(id) {
+            Some(Value::Global(name)) => Ok(name),
+            _ => Err("it calls what is no function".to_owned()),
+        }
+    }
+
+    fn call(&mut self, function: Id, arguments: Id) -> Result<(), String> {
+        let name = self.name_of(function)?;
+        let made = made_by(name).ok_or_else(|| wanted(name))?;
+        let given = match self.values.get(arguments) {
+            Some(Value::Items(items)) => items.clone(),
+            _ => return Err(BROKEN.to_owned()),
+        };
+        let argument = |place: usize| given.get(place).copied();
+        let value = match made {
+            Made::Opaque => Value::Opaque,
+            Made::Items => match argument(0).and_then(|id| self.values.get(id)) {
+                Some(items @ Value::Items(_)) => items.clone(),
+                _ => Value::Items(Vec::new()),
+            },
+            Made::Dict => Value::Dict(self.pairs_of(argument(0))),
+            Made::First => {
+                self.stack.push(argument(0).ok_or(EMPTY)?);
+                return Ok(());
+            }
+            Made::TensorV2 | Made::TensorV3 => {
+                let at = |place: usize| argument(place).ok_or(EMPTY);
+                let with_type = matches!(made, Made::TensorV3);
+                Value::Tensor(Tensor {
+                    storage: at(0)?,
+                    offset: at(1)?,
+                    sizes: at(2)?,
+                    strides: at(3)?,
+                    dtype: if with_type { Some(at(6)?) } else { None },
+                })
+            }
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// The pairs that a dict is made of: those of another, or a list of pairs.
+    fn pairs_of(&self, given: Option<Id>) -> Vec<(Id, Id)> {
+        match given.and_then(|id| self.values.get(id)) {
+            Some(Value::Dict(pairs)) => pairs.clone(),
+            Some(Value::Items(items)) => {
+                let pair = |id: &Id| match self.values.get(*id) {
+                    Some(Value::Items(pair)) => Some((*pair.first()?, *pair.get(1)?)),
+                    _ => None,
+                };
+                items.iter().filter_map(pair).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn object(&mut self, class: Id) -> Result<(), String> {
+        let name = self.name_of(class)?;
+        let value = match made_by(name) {
+            Some(Made::Dict) => Value::Dict(Vec::new()),
+            Some(Made::Items) => Value::Items(Vec::new()),
+            Some(_) => Value::Opaque,
+            None if is_holder(name) => Value::Object {
+                class: name.to_owned(),
+                state: None,
+            },
+            None => return Err(wanted(name)),
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// Gives the object on top of the stack its state. An ordered dict has one, too, which holds nothing of use.
+    fn build(&mut self, given: Id) -> Result<(), String> {
+        let top = self.top()?;
+        if let Some(Value::Object { state, .. }) = self.values.get_mut(top) {
+            *state = Some(given);
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, value: Value) {
+        self.values.push(value);
+        self.stack.push(self.values.len() - 1);
+    }
+
+    fn top(&self) -> Result<Id, String> {
+        self.stack.last().copied().ok_or_else(|| EMPTY.to_owned())
+    }
+
+    fn pop(&mut self) -> Result<Id, String> {
+        let least = self.marks.last().copied().unwrap_or(0);
+        if self.stack.len() <= least {
+            return Err(EMPTY.to_owned());
+        }
+        self.stack.pop().ok_or_else(|| EMPTY.to_owned())
+    }
+
+    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+        let mark = self.marks.pop().ok_or(EMPTY)?;
+        if mark > self.stack.len() {
+            return Err(BROKEN.to_owned());
+        }
+        Ok(self.stack.split_off(mark))
+    }
+
+    fn add_items(&mut self, items: &[Id]) -> Result<(), String> {
+        let top = self.top()?;
+        if let Some(Value::Items(all)) = self.values.get_mut(top) {
+            all.extend(items);
+        }
+        Ok(())
+    }
+
+    fn add_pairs(&mut self, pairs: &[(Id, Id)]) -> Result<(), String> {
+        let top = self.top()?;
+        if let Some(Value::Dict(all)) = self.values.get_mut(top) {
+            all.extend(pairs);
+        }
+        Ok(())
+    }
+
+    fn get(&mut self, key: u64) -> Result<(), String> {
+        let id = *self.memo.get(&key).ok_or(BROKEN)?;
+        self.stack.push(id);
+        Ok(())
+    }
+
+    fn put(&mut self, key: u64) -> Result<(), String> {
+        let top = self.top()?;
+        self.memo.insert(key, top);
+        Ok(())
+    }
+
+    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], String> {
+        let bytes = self.slice(COUNT as u64)?;
+        bytes.try_into().map_err(|_| CUT.to_owned())
+    }
+
+    fn slice(&mut self, length: u64) -> Result<&'a [u8], String> {
+        let length = usize::try_from(length).map_err(|_| CUT)?;
+        let end = self.at.checked_add(length).ok_or(CUT)?;
+        let bytes = self.bytes.get(self.at..end).ok_or(CUT)?;
+        self.at = end;
+        Ok(bytes)
+    }
+
+    fn skip(&mut self, length: u64) -> Result<(), String> {
+        self.slice(length)?;
+        self.push(Value::Opaque);
+        Ok(())
+    }
+
+    fn string(&mut self, length: u64) -> Result<(), String> {
+        let text = String::from_utf8_lossy(self.slice(length)?).into_owned();
+        self.push(Value::Text(text));
+        Ok(())
+    }
+
+    /// A little-endian integer in two's complement; one of more than 64 bits is of no use.
+    fn long(&mut self, length: u64) -> Result<(), String> {
+        let bytes = self.slice(length)?;
+        let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
+        let mut wide = [if negative { 0xff } else { 0 }; 8];
+        let value = if bytes.len() > wide.len() {
+            Value::Opaque
+        } else {
+            wide[..bytes.len()].copy_from_slice(bytes);
+            Value::Int(i64::from_le_bytes(wide))
+        };
+        self.push(value);
+        Ok(())
+    }
+
+    /// The text up to the end of the line.
+    fn line(&mut self) -> Result<&'a str, String> {
+        let rest = self.bytes.get(self.at..).ok_or(CUT)?;
+        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(CUT)?;
+        self.at += end + 1;
+        std::str::from_utf8(&rest[..end]).map_err(|_| BROKEN.to_owned())
+    }
+}
+
+const CUT: &str = "the pickle ends within a value: the file is cut off";
+const EMPTY: &str = "the pickle takes more values than it made";
+const BROKEN: &str = "the pickle does not hold together";
+
+fn wanted(name: &str) -> String {
+    let name = crate::onnx::one_line(name);
+    format!(
+        "it wants '{name}', which is neither a tensor nor a container: nothing was run; save the network's state_dict() instead"
+    )
+}
+
+fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
+    items
+        .as_chunks::<2>()
+        .0
+        .iter()
+        .map(|[key, value]| (*key, *value))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(bytes: &[u8]) -> String {
+        Pickle::read(bytes).unwrap_err()
+    }
+
+    /// `pickle.dumps({'a': 1, 'b': [2.5, True, None], 'c': (-3,)}, protocol=2)` of Python 3.11.
+    #[test]
+    fn containers_and_numbers_are_read() {
+        let bytes = b"\x80\x02}q\x00(X\x01\x00\x00\x00aq\x01K\x01X\x01\x00\x00\x00bq\x02]q\x03(G@\x04\x00\x00\x00\x00\x00\x00\x88NeX\x01\x00\x00\x00cq\x04J\xfd\xff\xff\xff\x85q\x05u.";
+        let pickle = Pickle::read(bytes).unwrap();
+        assert_eq!(pickle.length, bytes.len());
+        let Value::Dict(pairs) = pickle.value(pickle.root) else {
+            panic!()
+        };
+        let keys: Vec<_> = pairs.iter().map(|(key, _)| pickle.text(*key).unwrap()).collect();
+        assert_eq!(keys, ["a", "b", "c"]);
+        assert_eq!(pickle.int(pairs[0].1), Some(1));
+        let items: Vec<_> = pickle
+            .items(pairs[1].1)
+            .unwrap()
+            .iter()
+            .map(|id| pickle.value(*id).clone())
+            .collect();
+        assert_eq!(items, [Value::Float(2.5), Value::Bool(true), Value::Opaque]);
+        assert_eq!(pickle.int(pickle.items(pairs[2].1).unwrap()[0]), Some(-3));
+    }
+
+    #[test]
+    fn what_would_run_code_is_refused_by_its_name() {
+        assert!(fault(b"cos\nsystem\n(S'echo'\ntR.").contains("'os.system'"));
+        assert!(fault(b"\x80\x04\x8c\x08builtins\x8c\x04eval\x93\x8c\x01x\x85R.").contains("'builtins.eval'"));
+        assert!(fault(b"(S'ls'\nios\nsystem\n.").contains("'os.system'"));
+        // A name that may stand alone may still not be called.
+        assert!(fault(b"ctorch\nload\n(S'x'\ntR.").contains("'torch.load'"));
+        assert!(fault(b"cos\nsystem\n)\x81.").contains("'os.system'"));
+    }
+
+    #[test]
+    fn streams_that_are_cut_off_or_senseless_are_refused() {
+        for bytes in [
+            &b""[..],
+            b"K",
+            b".",
+            b"X\xff\xff\xff\xffa",
+            b"h\x07.",
+            b"e.",
+            b"a.",
+            b"}u.",
+            b"R.",
+            b"\x86.",
+        ] {
+            assert!(Pickle::read(bytes).is_err(), "{bytes:?}");
+        }
+        assert!(fault(b"\xff.").contains("0xff"));
+    }
+
+    #[test]
+    fn a_million_lists_within_each_other_do_no_harm() {
+        let mut bytes = vec![b']'; 1_000_000];
+        bytes.extend(std::iter::repeat_n(b'a', 999_999));
+        bytes.push(b'.');
+        assert!(Pickle::read(&bytes).is_ok());
+    }
+}

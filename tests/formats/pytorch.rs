@@ -1,0 +1,83 @@
+//! Checkpoints of PyTorch (`fixtures/pytorch/make.py`), beside the numbers that torch reads from them.
+
+use splitscope::format::open;
+use splitscope::network::{Format, Network};
+use splitscope::onnx::schema::data_type;
+use splitscope::onnx::{TensorProto, numbers};
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+fn path(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/pytorch")
+        .join(name)
+}
+
+fn tensors(network: &Network) -> HashMap<String, TensorProto> {
+    let all = network.model.graph.as_ref().unwrap().initializer.iter();
+    all.map(|tensor| (tensor.name().to_owned(), tensor.clone())).collect()
+}
+
+fn expected() -> HashMap<String, TensorProto> {
+    tensors(&open(&path("expected.safetensors")).unwrap())
+}
+
+fn check(network: &Network, prefix: &str, count: usize) {
+    let (ours, theirs) = (tensors(network), expected());
+    assert_eq!(ours.len(), count);
+    for (name, tensor) in &ours {
+        let right = &theirs[&format!("{prefix}{name}")];
+        assert_eq!(tensor.dims, right.dims, "{name}");
+        assert_eq!(
+            numbers(tensor).unwrap().to_vec(),
+            numbers(right).unwrap().to_vec(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn state_dicts_of_both_containers_hold_the_numbers_of_torch() {
+    let network = open(&path("state_dict.pth")).unwrap();
+    assert_eq!(network.format, Format::PyTorch);
+    check(&network, "", 15);
+    let all = tensors(&network);
+    assert_eq!(all["brain"].data_type(), data_type::BFLOAT16);
+    assert_eq!(all["small"].data_type(), data_type::FLOAT8E4M3FN);
+    check(&open(&path("legacy.pth")).unwrap(), "", 14);
+}
+
+#[test]
+fn of_a_checkpoint_the_weights_are_taken_and_a_note_says_what_was_left() {
+    let network = open(&path("checkpoint.pth")).unwrap();
+    check(&network, "checkpoint.", 2);
+    let note = &network.notes[0];
+    for word in ["'state_dict'", "epoch", "optimizer", "state_dict_ema"] {
+        assert!(note.contains(word), "{note}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_would_run_code_is_refused_by_its_name() {
+    let error = open(&path("hostile.pth")).err().unwrap().to_string();
+    assert!(error.contains("hostile.pth") && error.contains("system'"), "{error}");
+    assert_eq!(error.lines().count(), 1);
+}
+
+/// Every prefix of the files, and the files with each byte changed in turn: an error or a network, never a panic.
+#[test]
+fn broken_checkpoints_are_refused_without_harm() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.pth");
+    for name in ["legacy.pth", "checkpoint.pth"] {
+        let whole = std::fs::read(path(name)).unwrap();
+        for at in (0..whole.len()).step_by(31) {
+            std::fs::write(&broken, &whole[..at]).unwrap();
+            let _ = open(&broken);
+            let mut changed = whole.clone();
+            changed[at] ^= 0x55;
+            std::fs::write(&broken, &changed).unwrap();
+            let _ = open(&broken);
+        }
+    }
+}
