@@ -15,23 +15,18 @@ mod tensors;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::Layout;
 use splitscope::quantization::{
-    Bits, Buffers, Clip, LayerSettings, SplitKind, Splitter, choose_threshold, plan_layer_in, split_count,
+    Bits, Buffers, Clip, SplitKind, Splitter, WeightSettings, choose_threshold, plan_layer_in, split_count,
 };
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
 
-fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> LayerSettings {
-    LayerSettings {
-        weight_bits: Bits::Grid(bits),
+fn settings(bits: u8, expand_ratio: f64, clip: Clip) -> WeightSettings {
+    WeightSettings {
+        bits: Bits::Grid(bits),
         expand_ratio,
         split: SplitKind::Qa,
         clip,
-        activation_bits: Bits::Float,
-        activation_clip: Clip::None,
-        activation_expand_ratio: 0.0,
-        activation_split: SplitKind::Qa,
-        unsigned_activations: false,
-        per_channel: false,
+        ..WeightSettings::default()
     }
 }
 
@@ -89,11 +84,23 @@ fn hot_paths(criterion: &mut Criterion) {
     }
     for ratio in [0.0, 0.02, 0.05] {
         bench(&format!("plan at 4 bits, ratio {ratio}"), &|layout, values| {
-            black_box(plan_layer_in(&buffers, values, layout, &settings(4, ratio, Clip::None)));
+            black_box(plan_layer_in(
+                &buffers,
+                values,
+                layout,
+                &settings(4, ratio, Clip::None),
+                None,
+            ));
         });
     }
     bench("plan at 4 bits, ratio 0.02, MSE", &|layout, values| {
-        black_box(plan_layer_in(&buffers, values, layout, &settings(4, 0.02, Clip::Mse)));
+        black_box(plan_layer_in(
+            &buffers,
+            values,
+            layout,
+            &settings(4, 0.02, Clip::Mse),
+            None,
+        ));
     });
     group.finish();
 }

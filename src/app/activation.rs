@@ -129,7 +129,7 @@ impl ActivationPanel {
                 hand
             });
         draw_over(ui, &shown.transform, &figure);
-        let present = open.settings(open.selected()).activation_clip;
+        let present = open.settings(open.selected()).input.clip;
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "inputs") {
             out.edit_layer(open, false, |layer| layer.activation_clip = Some(clip));
         }

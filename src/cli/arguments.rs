@@ -12,7 +12,7 @@ pub(super) use data::DataArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
 use crate::inference::auto::Budget;
-use crate::quantization::{Bits, Clip};
+use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -246,6 +246,22 @@ pub(super) struct SweepArguments {
     /// Bits of each layer's input to try: 2 to 8 (needs calibration data), or float
     #[arg(long, value_name = "K,K,...", value_delimiter = ',', help_heading = "Grid")]
     pub(super) activation_bits: Vec<Bits>,
+    /// What has a scale of its own, to try: tensor, channel, block:N
+    #[arg(
+        long,
+        value_name = "tensor|channel|block:N,...",
+        value_delimiter = ',',
+        help_heading = "Grid"
+    )]
+    pub(super) scales: Vec<Granularity>,
+    /// Ways to round to try: nearest, squant, gptq
+    #[arg(
+        long,
+        value_name = "nearest|squant|gptq,...",
+        value_delimiter = ',',
+        help_heading = "Grid"
+    )]
+    pub(super) rounding: Vec<Rounding>,
     #[command(flatten)]
     pub(super) recipe_flags: BaseRecipeArguments,
     #[command(flatten)]

@@ -6,7 +6,7 @@ use super::pipeline;
 use crate::format;
 use crate::network::Support;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, LayerSettings, Recipe, SplitKind, error_curves};
+use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, Recipe, SplitKind, error_curves};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::path::Path;
@@ -51,17 +51,17 @@ pub(super) fn run(
     if let Support::View(why) = &layer.support {
         bail!("{name}: {why}");
     }
-    let own = recipe.settings(&network, index);
-    let (max_ratio, expand_ratio) = match layer.support {
-        Support::Split => (ErrorCurves::MAX_RATIO, own.expand_ratio),
-        Support::Quantize(_) | Support::View(_) => (0.0, 0.0),
+    let settings = recipe.effective(&network, index).weights;
+    let expand_ratio = settings.expand_ratio;
+    let max_ratio = match layer.support {
+        Support::Split => ErrorCurves::MAX_RATIO,
+        Support::Quantize(_) | Support::View(_) => 0.0,
     };
-    let settings = LayerSettings { expand_ratio, ..own };
     let curves = error_curves(&network.weights(index)?, &layer.layout, &settings, max_ratio, progress)?;
     if curves.by_splits.is_empty() {
         bail!("{name}: has no weights, or some that are NaN or infinite; repair them in the source network");
     }
-    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+    let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     if arguments.json {
         return to_json(&Report {
             layer: name,

@@ -121,7 +121,7 @@ impl<'a> LayerReport<'a> {
                 copies,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
-                channel_steps: &layer.channel_steps,
+                channel_steps: layer.scales.of_channels(),
                 threshold: Some(layer.threshold),
                 splits: &layer.splits,
                 mse: Some(layer.mse),

@@ -10,7 +10,6 @@ use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, overhead, rewrite};
 use crate::report::{Accuracy, Metric, Report, Subject};
-use crate::session::plain;
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
 
@@ -138,7 +137,7 @@ fn accuracy(
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
     let recipe = evaluated(planned, &planned.plan, &before, &data, progress).context("the quantized network")?;
-    let bare = plain(&planned.plan.recipe);
+    let bare = planned.plan.recipe.plain();
     let plain = if bare == planned.plan.recipe {
         None
     } else {

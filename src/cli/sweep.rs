@@ -103,6 +103,8 @@ fn grid(arguments: &SweepArguments) -> SweepGrid {
         expand_ratios: arguments.expand_ratio.clone(),
         clips: arguments.clip.clone(),
         activation_bits: arguments.activation_bits.clone(),
+        scales: arguments.scales.clone(),
+        roundings: arguments.rounding.clone(),
     }
 }
 

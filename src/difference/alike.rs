@@ -27,6 +27,7 @@ pub fn prepared_alike(one: Network, other: Network) -> Alike {
         let name = networks[plain].name.clone();
         let carrier = networks[exported].name.clone();
         let prepared = Recipe::from_toml(recipe)
+            .map_err(|error| error.to_string())
             .and_then(|recipe| prepare(&networks[plain], &recipe).map_err(|error| error.to_string()));
         match prepared {
             Ok(prepared) => {

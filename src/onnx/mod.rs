@@ -62,5 +62,5 @@ pub use tensor::{
     FloatData, MOST_AXES, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes,
 };
 pub use unread::remove_unread_initializers;
-pub use upgrade::{UPGRADED_OPSET, upgrade};
+pub use upgrade::{NEWEST_OPSET, UPGRADED_OPSET, upgrade};
 pub use write::{encode, write_file};

@@ -181,7 +181,7 @@ fn choose(
 mod tests {
     use super::*;
     use crate::network::OutAxis;
-    use crate::quantization::{Bits, Clip, LayerSettings, plan_layer};
+    use crate::quantization::{WeightSettings, plan_layer};
     use crate::statistics::RangeSource;
 
     #[test]
@@ -218,17 +218,9 @@ mod tests {
     /// Channel 1 has the largest weights of group 0 and is split there; in group 1 it is channel 5, and 3 is chosen.
     fn planned(activation_splits: Vec<usize>) -> QuantizedLayer {
         let values = [1.0, 8.0, 2.0, 3.0, -9.0, 1.0, 1.0, 2.0, 7.0, 3.0, 2.0, 6.0];
-        let settings = LayerSettings {
-            weight_bits: Bits::Grid(8),
+        let settings = WeightSettings {
             expand_ratio: 0.3,
-            split: SplitKind::Qa,
-            clip: Clip::None,
-            activation_bits: Bits::Grid(8),
-            activation_clip: Clip::None,
-            activation_expand_ratio: 0.3,
-            activation_split: SplitKind::Qa,
-            unsigned_activations: false,
-            per_channel: false,
+            ..WeightSettings::default()
         };
         QuantizedLayer {
             activation_splits,

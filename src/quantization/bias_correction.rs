@@ -2,7 +2,6 @@
 //! `E[Wq x] - E[W x] = (Wq - W) E[x]`; the bias takes it back.
 
 use super::QuantizedLayer;
-use super::weight::Steps;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_float, attribute_tensor};
 use crate::onnx::schema::data_type;
@@ -61,11 +60,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
     let layout = &layer.layout;
     let expanded = &quantized.layout;
     let mut shift = vec![0.0_f64; layout.out_channels()];
-    let single = [quantized.grid.step];
-    let steps = match quantized.channel_steps.as_slice() {
-        [] => Steps::new(&single, expanded),
-        steps => Steps::new(steps, expanded),
-    };
+    let scales = quantized.scales.on(expanded);
     let mut add = |row: usize, place: usize, contribution: f64| {
         let channel = match layout.out_axis {
             OutAxis::Outer => row,
@@ -81,7 +76,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
             add(
                 row,
                 place,
-                f64::from(*q) * f64::from(steps.at(row, place)) * means[source],
+                f64::from(*q) * f64::from(scales.at(row, place)) * means[source],
             );
         }
     }

@@ -11,7 +11,7 @@ mod tally;
 use super::clip::CountedThresholds;
 use super::split::split_orders;
 use super::weight::plan_layer_in;
-use super::{Bits, Buffers, Clip, Grid, LayerSettings, split_count};
+use super::{Bits, Buffers, Clip, Granularity, Grid, Rounding, WeightSettings, split_count};
 use crate::network::Layout;
 use crate::progress::{Cancelled, Progress};
 use rayon::prelude::*;
@@ -52,7 +52,7 @@ const MAX_POINTS: usize = 129;
 /// Tensors up to this size are planned for every point: it is as quick, and with few values a histogram says little.
 const SMALL: usize = 1 << 12;
 
-/// The curves of a layer with one scale for the tensor ([`LayerSettings::per_channel`] is not looked at): 0 to
+/// The curves of a layer with one scale for the tensor ([`WeightSettings::scales`] is not looked at): 0 to
 /// `ceil(max_ratio * channels)` splits at the bits of `settings` (float is taken as 8), and 2 to 8 bits at its expand ratio.
 /// Give 0 for `max_ratio` and an expand ratio of 0 for a layer that cannot be split. Empty when a value is not finite.
 ///
@@ -64,7 +64,7 @@ const SMALL: usize = 1 << 12;
 pub fn error_curves(
     values: &[f32],
     layout: &Layout,
-    settings: &LayerSettings,
+    settings: &WeightSettings,
     max_ratio: f64,
     progress: &Progress,
 ) -> Result<ErrorCurves, Cancelled> {
@@ -74,8 +74,9 @@ pub fn error_curves(
     let subject = Subject {
         values,
         layout,
-        settings: LayerSettings {
-            per_channel: false,
+        settings: WeightSettings {
+            scales: Granularity::Tensor,
+            rounding: Rounding::Nearest,
             ..*settings
         },
     };
@@ -101,25 +102,25 @@ fn thinned(last: usize) -> Vec<usize> {
 struct Subject<'a> {
     values: &'a [f32],
     layout: &'a Layout,
-    settings: LayerSettings,
+    settings: WeightSettings,
 }
 
 impl Subject<'_> {
     fn bits(&self) -> u8 {
-        self.settings.weight_bits.grid().unwrap_or(Bits::MAX)
+        self.settings.bits.grid().unwrap_or(Bits::MAX)
     }
 
     /// The curves by planning the layer for each point.
     fn planned(&self, at: &[usize], progress: &Progress) -> Result<ErrorCurves, Cancelled> {
         let buffers = Buffers::default();
         let point = |splits: usize, bits: u8, clip: Clip| {
-            let settings = LayerSettings {
-                weight_bits: Bits::Grid(bits),
+            let settings = WeightSettings {
+                bits: Bits::Grid(bits),
                 expand_ratio: splits as f64 / self.layout.channels.max(1) as f64,
                 clip,
                 ..self.settings
             };
-            let planned = plan_layer_in(&buffers, self.values, self.layout, &settings);
+            let planned = plan_layer_in(&buffers, self.values, self.layout, &settings, None);
             CurvePoint {
                 splits,
                 bits,

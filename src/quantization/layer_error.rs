@@ -1,7 +1,6 @@
 //! What quantization does to a layer's weights, as the network sees them: copies of a channel added up.
 
-use super::Grid;
-use super::weight::Steps;
+use super::{Grid, PlacedScales};
 use crate::network::Layout;
 use multiversion::multiversion;
 use rayon::prelude::*;
@@ -34,7 +33,7 @@ pub(super) fn layer_error(
     split: Expanded<'_>,
     indices: &[i8],
     grid: Grid,
-    steps: &Steps,
+    scales: PlacedScales<'_>,
 ) -> LayerError {
     let (row, expanded_row) = (layout.channels * layout.inner, split.layout.channels * layout.inner);
     if row == 0 || values.is_empty() {
@@ -56,7 +55,7 @@ pub(super) fn layer_error(
                 clipped: vec![0.0; row],
             },
             |seen, (number, ((original, indices), expanded))| {
-                seen.read(layout, split, number, indices, expanded, grid, steps);
+                seen.read(layout, split, number, indices, expanded, grid, scales);
                 error_sums(original, &seen.weights, &seen.clipped)
             },
         )
@@ -108,11 +107,11 @@ impl Seen {
         indices: &[i8],
         expanded: &[f32],
         grid: Grid,
-        steps: &Steps,
+        scales: PlacedScales<'_>,
     ) {
         let end = grid.high() as f32 + 0.5;
         let width = self.weights.len();
-        match steps.of_row(row) {
+        match scales.of_row(row) {
             Some(step) => dequantize(
                 &indices[..width],
                 &expanded[..width],
@@ -122,10 +121,11 @@ impl Seen {
                 &mut self.clipped,
             ),
             None => {
-                for i in 0..width {
-                    let step = steps.at(row, i);
-                    self.weights[i] = f32::from(indices[i]) * step;
-                    self.clipped[i] = f32::from(u8::from(expanded[i].abs() > end * step));
+                for (run, step) in scales.runs(row).filter(|(run, _)| run.start < width) {
+                    for i in run.start..run.end.min(width) {
+                        self.weights[i] = f32::from(indices[i]) * step;
+                        self.clipped[i] = f32::from(u8::from(expanded[i].abs() > end * step));
+                    }
                 }
             }
         }
@@ -134,7 +134,7 @@ impl Seen {
             let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
             let (to, from) = (source * layout.inner, channel * layout.inner);
             for i in 0..layout.inner {
-                let step = steps.at(row, from + i);
+                let step = scales.at(row, from + i);
                 self.weights[to + i] += f32::from(indices[from + i]) * step;
                 if expanded[from + i].abs() > end * step {
                     self.clipped[to + i] = 1.0;

@@ -23,6 +23,7 @@
 //! ```
 
 mod activation_split;
+mod activations;
 mod bias_correction;
 mod clip;
 mod data_free;
@@ -35,11 +36,14 @@ mod prepare;
 mod presets;
 mod recipe;
 mod rewrite;
+mod rounding;
+mod scales;
 mod split;
 mod weight;
 mod widen;
 
 pub use activation_split::{Copied, Expansion, Share};
+pub use activations::Activations;
 pub use clip::{
     CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
     mean_squared_errors,
@@ -48,13 +52,16 @@ pub use data_free::batch_norm_activations;
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead};
-pub use plan::{
-    ActivationPlan, Activations, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan,
-};
+pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan};
 pub use prepare::prepare;
 pub use presets::UserPresets;
-pub use recipe::{LayerRecipe, LayerSettings, Preset, Recipe};
+pub use recipe::{
+    Access, At, FIELDS, Field, FieldValue, InputSettings, LayerRecipe, LayerSettings, Preset, Recipe, RecipeError,
+    WeightSettings,
+};
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
+pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
+pub use scales::{Granularity, PlacedScales, Scales};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
 pub use weight::{clip_thresholds, plan_layer, plan_layer_in, split_weights};
 pub use widen::SplitExport;
@@ -74,7 +81,7 @@ pub enum QuantizationError {
     Network(#[from] NetworkError),
     /// The recipe asks for what cannot be.
     #[error("recipe: {0}")]
-    Recipe(String),
+    Recipe(#[from] RecipeError),
     /// The graph cannot be rewritten.
     #[error("{0}")]
     Rewrite(String),

@@ -4,18 +4,17 @@ use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
 use super::weight::plan_layer_in;
-use super::{Buffers, Grid, LayerSettings, QuantizationError, Recipe, split_count};
+use super::{
+    Activations, Buffers, Grid, InputSettings, LayerSettings, QuantizationError, Recipe, RecipeError, Rounded, Scales,
+    split_count,
+};
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
 use crate::progress::Progress;
 use crate::statistics::{ActivationStatistics, RangeSource};
 use rayon::prelude::*;
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::sync::Arc;
-
-/// Statistics of layer inputs, by the value's name.
-pub type Activations = HashMap<String, ActivationStatistics>;
 
 /// The plan for a whole network.
 #[derive(Debug, Clone)]
@@ -31,7 +30,7 @@ pub struct Plan {
 pub struct LayerPlan {
     /// Name of the layer.
     pub name: String,
-    /// What was asked for.
+    /// What holds for it: what was asked for, as far as the layer can do it.
     pub settings: LayerSettings,
     /// What comes of it.
     pub outcome: Outcome,
@@ -49,11 +48,13 @@ pub enum Outcome {
 /// A layer on its grid.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedLayer {
-    /// The grid of the weights; with one scale an output channel, that of the largest.
+    /// The grid of the weights; with more scales than one, that of the largest threshold.
     pub grid: Grid,
-    /// The step of each output channel; empty with one scale for the tensor.
-    pub channel_steps: Vec<f32>,
-    /// Clip threshold a of the weights; with one scale an output channel, the largest.
+    /// The scales of the weights.
+    pub scales: Scales,
+    /// How the weights were rounded.
+    pub rounding: Rounded,
+    /// Clip threshold a of the weights; with more scales than one, the largest.
     pub threshold: f32,
     /// Layout of the expanded weights.
     pub layout: Layout,
@@ -77,6 +78,8 @@ pub struct QuantizedLayer {
     /// The bias that makes good how far rounding moves the mean outputs, as the node adds it; `None` where the recipe leaves
     /// the bias as it is, or it cannot be corrected.
     pub bias: Option<Vec<f32>>,
+    /// Why the bias is not corrected, where the recipe asks for it.
+    pub bias_note: Option<String>,
 }
 
 /// The grid of a layer's input.
@@ -101,13 +104,14 @@ impl LayerPlan {
 
     /// The layer without what concerns its input, if its weights were asked the same as by `settings`.
     fn with_weights_of(&self, settings: &LayerSettings) -> Option<QuantizedLayer> {
-        let of_weights = |of: &LayerSettings| (of.weight_bits, of.expand_ratio, of.split, of.clip, of.per_channel);
-        let same = of_weights(&self.settings) == of_weights(settings);
+        // Rounding by the layer's inputs is done anew: other inputs may be known by now.
+        let same = self.settings.weights == settings.weights && !settings.weights.rounding.needs_moments();
         let quantized = self.quantized().filter(|_| same)?;
         Some(QuantizedLayer {
             activation: None,
             activation_splits: Vec::new(),
             bias: None,
+            bias_note: None,
             ..quantized.clone()
         })
     }
@@ -139,15 +143,9 @@ pub fn replan(
     known: Option<&Plan>,
     progress: &Progress,
 ) -> Result<Plan, QuantizationError> {
-    recipe.check(network).map_err(QuantizationError::Recipe)?;
-    if recipe.quantizes_activations() && activations.is_none() {
-        let reason = "quantized activations need calibration data; give some, or leave activation_bits at \"float\"";
-        return Err(QuantizationError::Recipe(reason.to_owned()));
-    }
-    if recipe.bias_correction && activations.is_none() {
-        let reason = "bias correction needs the means of the layers' inputs, from calibration data or data-free; give \
-                      some, or set bias_correction = false";
-        return Err(QuantizationError::Recipe(reason.to_owned()));
+    recipe.check(network)?;
+    if let Some(why) = recipe.lacks(activations.is_some()) {
+        return Err(RecipeError::Lacks(why).into());
     }
     progress.start(network.layers.len() as u64, "planning layers");
     let planning = Planning {
@@ -162,8 +160,7 @@ pub fn replan(
         .enumerate()
         .map(|(index, layer)| {
             progress.check()?;
-            let mut settings = recipe.settings(network, index);
-            settings.per_channel &= layer.takes_scales_per_channel();
+            let settings = recipe.effective(network, index);
             let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
             let weights = network.weights(index);
             let outcome = planning.outcome(layer, &settings, weights, known);
@@ -187,7 +184,7 @@ pub fn replan(
 pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) -> Plan {
     let replan = |(layer, planned): (&Layer, &LayerPlan)| {
         let mut planned = planned.clone();
-        let chosen = plan_activation(layer, &planned.settings, Some(activations), largest_channels);
+        let chosen = plan_activation(layer, &planned.settings.input, Some(activations), largest_channels);
         if let (Outcome::Quantized(quantized), Ok(Some((activation, splits)))) = (&mut planned.outcome, chosen) {
             let quantized = Arc::make_mut(quantized);
             quantized.activation = Some(activation);
@@ -221,7 +218,7 @@ impl Planning<'_> {
         if let Support::View(why) = &layer.support {
             return Outcome::Float(why.clone());
         }
-        if settings.weight_bits.grid().is_none() {
+        if settings.weights.bits.grid().is_none() {
             return Outcome::Float("kept float by the recipe".to_owned());
         }
         let weights = match weights {
@@ -234,48 +231,45 @@ impl Planning<'_> {
                 "{not_finite} weights are NaN or infinite: repair them in the source network"
             ));
         }
-        let (activation, activation_splits) = match plan_activation(layer, settings, self.activations, outlier_channels)
-        {
-            Ok(Some((activation, splits))) => (Some(activation), splits),
-            Ok(None) => (None, Vec::new()),
-            Err(reason) => return Outcome::Float(reason),
-        };
-        // A layer that cannot be split is quantized all the same.
-        let expand_ratio = if layer.support == Support::Split {
-            settings.expand_ratio
-        } else {
-            0.0
-        };
-        let own = LayerSettings {
-            expand_ratio,
-            ..*settings
-        };
-        let quantized = known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &own));
-        let bias = self
+        let (activation, activation_splits) =
+            match plan_activation(layer, &settings.input, self.activations, outlier_channels) {
+                Ok(Some((activation, splits))) => (Some(activation), splits),
+                Ok(None) => (None, Vec::new()),
+                Err(reason) => return Outcome::Float(reason),
+            };
+        let inputs = self.activations.and_then(|all| all.moments_of(&layer.name));
+        let quantized =
+            known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &settings.weights, inputs));
+        let corrected = self
             .means
-            .and_then(|all| correct(self.network, layer, &weights, &quantized, all));
+            .map(|all| correct(self.network, layer, &weights, &quantized, all));
+        let (bias, bias_note) = match corrected {
+            Some(Ok(bias)) => (Some(bias), None),
+            Some(Err(why)) => (None, Some(why)),
+            None => (None, None),
+        };
         Outcome::Quantized(Arc::new(QuantizedLayer {
             activation,
             activation_splits,
             bias,
+            bias_note,
             ..quantized
         }))
     }
 }
 
-/// The corrected bias of a layer, `None` if it stays as it is.
+/// The corrected bias of a layer, or why it stays as it is.
 fn correct(
     network: &Network,
     layer: &Layer,
     weights: &[f32],
     quantized: &QuantizedLayer,
     all: &Activations,
-) -> Option<Vec<f32>> {
+) -> Result<Vec<f32>, String> {
     let seen = layer.input.as_ref().and_then(|(input, _)| all.get(input));
     let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
     corrected_bias(network, layer, weights, quantized, &means)
         .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))
-        .ok()
 }
 
 /// The grid that [`plan`] gives to the input of a layer, `None` if it stays float.
@@ -284,7 +278,7 @@ fn correct(
 /// Why the input cannot be put on a grid.
 pub fn plan_input(
     layer: &Layer,
-    settings: &LayerSettings,
+    settings: &InputSettings,
     activations: &Activations,
 ) -> Result<Option<ActivationPlan>, String> {
     let chosen = plan_activation(layer, settings, Some(activations), outlier_channels)?;
@@ -294,15 +288,14 @@ pub fn plan_input(
 /// The grid of the layer's input and the channels whose activation is split; `None` if it stays float.
 fn plan_activation(
     layer: &Layer,
-    settings: &LayerSettings,
+    settings: &InputSettings,
     activations: Option<&Activations>,
     choose: Chooser,
 ) -> Result<Option<(ActivationPlan, Vec<usize>)>, String> {
-    let Some(bits) = settings.activation_bits.grid() else {
+    let Some(bits) = settings.bits.grid() else {
         return Ok(None);
     };
-    // Recurrent layers have their weights quantized only (as in the paper).
-    let Some((input, _)) = layer.input.as_ref().filter(|_| !layer.kind.is_recurrent()) else {
+    let Some((input, _)) = layer.input.as_ref() else {
         return Ok(None);
     };
     let Some(seen) = activations.and_then(|all| all.get(input)) else {
@@ -315,8 +308,8 @@ fn plan_activation(
         ));
     }
     let (splits, seen) = split_activation(layer, settings, seen, choose);
-    let unsigned = settings.unsigned_activations && seen.min >= 0.0;
-    let threshold = choose_activation_threshold(&seen, bits, unsigned, settings.activation_clip).threshold;
+    let unsigned = settings.unsigned && seen.min >= 0.0;
+    let threshold = choose_activation_threshold(&seen, bits, unsigned, settings.clip).threshold;
     let grid = if unsigned {
         Grid::unsigned(bits, threshold)
     } else {
@@ -333,13 +326,13 @@ fn plan_activation(
 /// The channels whose activation is split, and what was seen of the input as it is then: the grid follows from that.
 fn split_activation<'a>(
     layer: &Layer,
-    settings: &LayerSettings,
+    settings: &InputSettings,
     seen: &'a ActivationStatistics,
     choose: Chooser,
 ) -> (Vec<usize>, Cow<'a, ActivationStatistics>) {
     let whole = (Vec::new(), Cow::Borrowed(seen));
-    let count = split_count(&layer.layout, settings.activation_expand_ratio);
-    if count == 0 || layer.support != Support::Split {
+    let count = split_count(&layer.layout, settings.expand_ratio);
+    if count == 0 {
         return whole;
     }
     let splits = choose(seen, &layer.layout, count);

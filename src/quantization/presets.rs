@@ -42,7 +42,7 @@ impl UserPresets {
         check_name(name)?;
         std::fs::create_dir_all(&self.folder).map_err(|e| format!("{}: {e}", self.folder.display()))?;
         let path = file(&self.folder, name);
-        recipe.save(&path)?;
+        recipe.save(&path).map_err(|e| e.to_string())?;
         Ok(path)
     }
 
@@ -52,7 +52,7 @@ impl UserPresets {
     /// What is wrong with the name or with the file, and which names there are.
     pub fn load(&self, name: &str) -> Result<Recipe, String> {
         let path = self.existing(name)?;
-        Recipe::load(&path)
+        Recipe::load(&path).map_err(|e| e.to_string())
     }
 
     /// Removes a recipe that was saved by name.

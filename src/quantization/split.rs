@@ -26,6 +26,26 @@ pub enum SplitKind {
     Naive,
 }
 
+impl std::fmt::Display for SplitKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Qa => "qa",
+            Self::Naive => "naive",
+        })
+    }
+}
+
+impl std::str::FromStr for SplitKind {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "qa" => Ok(Self::Qa),
+            "naive" => Ok(Self::Naive),
+            _ => Err("a split is qa or naive".to_owned()),
+        }
+    }
+}
+
 /// A weight tensor with some input channels in two or more copies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Split {

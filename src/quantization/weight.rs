@@ -1,24 +1,35 @@
 //! One weight tensor: split, given its grid, put on it.
 
-use super::clip::{choose_thresholds, threshold_of};
+use super::clip::{choose_thresholds, threshold_of, threshold_of_part};
 use super::layer_error::{Expanded, LayerError, layer_error};
-use super::{Bits, Buffers, Clip, Grid, LayerSettings, QuantizedLayer, Split, SplitKind, Splitter, split_count};
+use super::rounding::{self, InputMoments};
+use super::{
+    Bits, Buffers, Clip, Granularity, Grid, QuantizedLayer, Scales, Split, SplitKind, Splitter, WeightSettings,
+    split_count,
+};
 use crate::network::{Layout, OutAxis};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// Splits, clips and quantizes one weight tensor (no activation). `settings.weight_bits` float is taken as 8.
+/// Splits, clips, scales and rounds one weight tensor (no activation). Bits float are taken as 8, and [`Rounding::Gptq`] as
+/// nearest: it needs to know the layer's inputs, see [`plan_layer_in`].
 ///
 /// The grid is found in two passes (`docs/method.md`, "Splitting weights"): the threshold is chosen on the naively split
 /// weights, the step follows from it, the split is done again on that step, and the clamp of the grid catches what the
 /// quantization-aware split moved past the end.
-pub fn plan_layer(values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
-    plan_layer_in(&Buffers::default(), values, layout, settings)
+pub fn plan_layer(values: &[f32], layout: &Layout, settings: &WeightSettings) -> QuantizedLayer {
+    plan_layer_in(&Buffers::default(), values, layout, settings, None)
 }
 
-/// [`plan_layer`] that writes the split weights to memory of `buffers`.
-pub fn plan_layer_in(buffers: &Buffers, values: &[f32], layout: &Layout, settings: &LayerSettings) -> QuantizedLayer {
-    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+/// [`plan_layer`] that writes the split weights to memory of `buffers` and rounds by what is known of the layer's inputs.
+pub fn plan_layer_in(
+    buffers: &Buffers,
+    values: &[f32],
+    layout: &Layout,
+    settings: &WeightSettings,
+    inputs: Option<&InputMoments>,
+) -> QuantizedLayer {
+    let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);
     // Without splits the weights are put on the grid where they are.
     let splitter = (count > 0).then(|| Splitter::new(values, layout));
@@ -28,19 +39,9 @@ pub fn plan_layer_in(buffers: &Buffers, values: &[f32], layout: &Layout, setting
         split: splitter.as_ref().map(|splitter| (splitter, count)),
         buffers,
     };
-    let (threshold, steps) = if settings.per_channel {
-        let thresholds = unquantized.channel_thresholds(bits, settings.clip);
-        let steps: Vec<f32> = thresholds
-            .iter()
-            .map(|threshold| Grid::symmetric(bits, *threshold).step)
-            .collect();
-        (thresholds.into_iter().fold(0.0, f32::max), steps)
-    } else {
-        let threshold = unquantized.threshold(bits, settings.clip);
-        (threshold, vec![Grid::symmetric(bits, threshold).step])
-    };
+    let (threshold, scales) = unquantized.scales(bits, settings);
     let grid = Grid::symmetric(bits, threshold);
-    let split = splitter.map(|splitter| splitter.split(count, settings.split, &steps, buffers));
+    let split = splitter.map(|splitter| splitter.split(count, settings.split, split_steps(&scales), buffers));
     let (layout_then, index, order, expanded) = match split {
         Some(split) => (split.layout, split.index, split.order, Cow::Owned(split.values)),
         None => (
@@ -55,22 +56,19 @@ pub fn plan_layer_in(buffers: &Buffers, values: &[f32], layout: &Layout, setting
         layout: layout_then,
         index: &index,
     };
-    let steps = Steps::new(&steps, &layout_then);
-    let indices = quantize(unrounded, grid, &steps);
-    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, unrounded, &indices, grid, &steps);
+    let placed = scales.on(&layout_then);
+    let (codes, rounding) = rounding::round(settings.rounding, unrounded, grid, placed, inputs);
+    let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, unrounded, &codes, grid, placed);
     if let Cow::Owned(expanded) = expanded {
         buffers.give_back(expanded);
     }
     QuantizedLayer {
         grid,
-        channel_steps: if settings.per_channel {
-            steps.steps.to_vec()
-        } else {
-            Vec::new()
-        },
+        scales,
+        rounding,
         threshold,
         layout: layout_then,
-        values: indices,
+        values: codes,
         index,
         splits: order,
         mse,
@@ -79,97 +77,30 @@ pub fn plan_layer_in(buffers: &Buffers, values: &[f32], layout: &Layout, setting
         activation: None,
         activation_splits: Vec::new(),
         bias: None,
+        bias_note: None,
     }
 }
 
 /// The split weights of a layer in float, before the grid: what [`plan_layer`] put on it.
-pub fn split_weights(values: &[f32], layout: &Layout, settings: &LayerSettings, planned: &QuantizedLayer) -> Split {
+pub fn split_weights(values: &[f32], layout: &Layout, settings: &WeightSettings, planned: &QuantizedLayer) -> Split {
     let count = planned.layout.channels - layout.channels;
-    let one = [planned.grid.step];
-    let steps = if planned.channel_steps.is_empty() {
-        &one[..]
-    } else {
-        &planned.channel_steps
-    };
+    let steps = split_steps(&planned.scales);
     Splitter::new(values, layout).split(count, settings.split, steps, &Buffers::default())
 }
 
-/// The step at each place of a tensor: one for all, or one for each output channel.
-pub(super) struct Steps<'a> {
-    steps: &'a [f32],
-    out_axis: OutAxis,
-    inner: usize,
-}
-
-impl<'a> Steps<'a> {
-    /// `steps` has one entry, or one for each output channel of `layout`.
-    pub(super) fn new(steps: &'a [f32], layout: &Layout) -> Self {
-        Self {
-            steps,
-            out_axis: layout.out_axis,
-            inner: layout.inner.max(1),
-        }
-    }
-
-    /// The step of a whole row, if it has one.
-    pub(super) fn of_row(&self, row: usize) -> Option<f32> {
-        match (self.steps, self.out_axis) {
-            ([step], _) => Some(*step),
-            (steps, OutAxis::Outer) => steps.get(row).copied(),
-            (_, OutAxis::Inner) => None,
-        }
-    }
-
-    /// The step of element `place` of row `row` (rows of all groups counted through).
-    pub(super) fn at(&self, row: usize, place: usize) -> f32 {
-        match (self.steps, self.out_axis) {
-            ([step], _) => *step,
-            (steps, OutAxis::Outer) => steps[row],
-            (steps, OutAxis::Inner) => steps[place % self.inner],
-        }
+/// The scales that a quantization-aware split is made for. The two copies of a weight lie in different blocks, so that with
+/// scales in blocks nothing makes their rounded sum whole: they are equal halves.
+fn split_steps(scales: &Scales) -> &[f32] {
+    match scales {
+        Scales::Tensor(_) | Scales::Channel(_) => scales.values(),
+        Scales::Block { .. } => &[0.0],
     }
 }
 
-fn quantize(split: Expanded<'_>, grid: Grid, steps: &Steps) -> Vec<i8> {
-    const TASK: usize = 1 << 14;
-    let mut indices = vec![0_i8; split.values.len()];
-    let row = split.layout.channels * split.layout.inner;
-    if let [step] = steps.steps {
-        let grid = Grid { step: *step, ..grid };
-        indices
-            .par_chunks_mut(TASK)
-            .zip(split.values.par_chunks(TASK))
-            .for_each(|(to, from)| grid.indices(from, to));
-    } else if row > 0 {
-        indices
-            .par_chunks_mut(row)
-            .zip(split.values.par_chunks(row))
-            .with_min_len(TASK / row + 1)
-            .enumerate()
-            .for_each(|(number, (to, from))| match steps.out_axis {
-                OutAxis::Outer => Grid {
-                    step: steps.at(number, 0),
-                    ..grid
-                }
-                .indices(from, to),
-                OutAxis::Inner => {
-                    for (place, (to, x)) in to.iter_mut().zip(from).enumerate() {
-                        *to = Grid {
-                            step: steps.at(number, place),
-                            ..grid
-                        }
-                        .index(*x) as i8;
-                    }
-                }
-            });
-    }
-    indices
-}
-
-/// The threshold that [`plan_layer`] would take with each of `clips` in place of `settings.clip`; with one scale an output
-/// channel, the largest of them.
-pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &LayerSettings, clips: &[Clip]) -> Vec<f32> {
-    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+/// The threshold that [`plan_layer`] would take with each of `clips` in place of `settings.clip`; with more scales than one,
+/// the largest of them.
+pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &WeightSettings, clips: &[Clip]) -> Vec<f32> {
+    let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);
     let splitter = (count > 0).then(|| Splitter::new(values, layout));
     let unquantized = Unquantized {
@@ -178,12 +109,19 @@ pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &LayerSettings
         split: splitter.as_ref().map(|splitter| (splitter, count)),
         buffers: &Buffers::default(),
     };
-    if settings.per_channel {
-        let of = |clip: &Clip| unquantized.channel_thresholds(bits, *clip);
-        return clips
-            .iter()
-            .map(|clip| of(clip).into_iter().fold(0.0, f32::max))
-            .collect();
+    if settings.scales != Granularity::Tensor {
+        let of = |clip: &Clip| {
+            unquantized
+                .scales(
+                    bits,
+                    &WeightSettings {
+                        clip: *clip,
+                        ..*settings
+                    },
+                )
+                .0
+        };
+        return clips.iter().map(of).collect();
     }
     unquantized.halved(|_, values| choose_thresholds(values, bits, clips))
 }
@@ -219,9 +157,25 @@ impl Unquantized<'_> {
         }
     }
 
-    /// The threshold of each output channel.
-    fn channel_thresholds(&self, bits: u8, clip: Clip) -> Vec<f32> {
-        self.halved(|layout, values| thresholds_of_channels(values, layout, bits, clip))
+    /// The largest threshold and the scales.
+    fn scales(&self, bits: u8, settings: &WeightSettings) -> (f32, Scales) {
+        let scale = |threshold: f32| Grid::symmetric(bits, threshold).step;
+        let clip = settings.clip;
+        if settings.scales == Granularity::Tensor {
+            let threshold = self.threshold(bits, clip);
+            return (threshold, Scales::Tensor(scale(threshold)));
+        }
+        let thresholds = self.halved(|layout, values| match settings.scales {
+            Granularity::Block(size) => thresholds_of_blocks(values, layout, bits, clip, size),
+            Granularity::Tensor | Granularity::Channel => thresholds_of_channels(values, layout, bits, clip),
+        });
+        let scales = thresholds.iter().map(|threshold| scale(*threshold)).collect();
+        let largest = thresholds.into_iter().fold(0.0, f32::max);
+        let scales = match settings.scales {
+            Granularity::Block(size) => Scales::Block { size, values: scales },
+            Granularity::Tensor | Granularity::Channel => Scales::Channel(scales),
+        };
+        (largest, scales)
     }
 }
 
@@ -233,13 +187,38 @@ fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip)
     match layout.out_axis {
         OutAxis::Outer => values
             .par_chunks(row)
-            .map(|row| threshold_of(row, bits, clip))
+            .map(|row| threshold_of_part(row, bits, clip))
             .collect(),
         OutAxis::Inner => (0..layout.inner)
             .into_par_iter()
             .map(|column| {
                 let column: Vec<f32> = values.iter().skip(column).step_by(layout.inner).copied().collect();
-                threshold_of(&column, bits, clip)
+                threshold_of_part(&column, bits, clip)
+            })
+            .collect(),
+    }
+}
+
+/// In the order of [`Scales::Block`].
+fn thresholds_of_blocks(values: &[f32], layout: &Layout, bits: u8, clip: Clip, size: usize) -> Vec<f32> {
+    let row = layout.channels * layout.inner;
+    if row == 0 || size == 0 {
+        return Vec::new();
+    }
+    match layout.out_axis {
+        OutAxis::Outer => values
+            .par_chunks(row)
+            .with_min_len((1 << 12) / row + 1)
+            .flat_map_iter(|row| row.chunks(size).map(|block| threshold_of_part(block, bits, clip)))
+            .collect(),
+        OutAxis::Inner => values
+            .par_chunks(row)
+            .flat_map_iter(|row| row.chunks(size * layout.inner))
+            .flat_map_iter(|lines| {
+                (0..layout.inner).map(move |column| {
+                    let block: Vec<f32> = lines.iter().skip(column).step_by(layout.inner).copied().collect();
+                    threshold_of_part(&block, bits, clip)
+                })
             })
             .collect(),
     }
@@ -249,18 +228,12 @@ fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip)
 mod tests {
     use super::*;
 
-    fn settings(bits: u8, expand_ratio: f64, per_channel: bool) -> LayerSettings {
-        LayerSettings {
-            weight_bits: Bits::Grid(bits),
+    fn settings(bits: u8, expand_ratio: f64, scales: Granularity) -> WeightSettings {
+        WeightSettings {
+            bits: Bits::Grid(bits),
             expand_ratio,
-            split: SplitKind::Qa,
-            clip: Clip::None,
-            activation_bits: Bits::Float,
-            activation_clip: Clip::None,
-            activation_expand_ratio: 0.0,
-            activation_split: SplitKind::Qa,
-            unsigned_activations: false,
-            per_channel,
+            scales,
+            ..WeightSettings::default()
         }
     }
 
@@ -279,15 +252,11 @@ mod tests {
             out_axis: OutAxis::Outer,
         };
         let values = noise(layout.elements());
-        for per_channel in [false, true] {
-            let planned = plan_layer(&values, &layout, &settings(3, 0.5, per_channel));
+        for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(16)] {
+            let planned = plan_layer(&values, &layout, &settings(3, 0.5, scales));
+            let placed = planned.scales.on(&planned.layout);
             let (mut sum, mut signal) = (0.0_f64, 0.0_f64);
             for row in 0..6 {
-                let step = if per_channel {
-                    planned.channel_steps[row]
-                } else {
-                    planned.grid.step
-                };
                 for channel in 0..4 {
                     for i in 0..5 {
                         let mut seen = 0.0;
@@ -295,7 +264,8 @@ mod tests {
                             let group = row / 3;
                             if planned.index[group * planned.layout.channels + expanded] == group * 4 + channel {
                                 let at = (row * planned.layout.channels + expanded) * 5 + i;
-                                seen += f64::from(planned.values[at]) * f64::from(step);
+                                let scale = placed.at(row, expanded * 5 + i);
+                                seen += f64::from(planned.values[at]) * f64::from(scale);
                             }
                         }
                         let w = f64::from(values[(row * 4 + channel) * 5 + i]);
@@ -334,10 +304,10 @@ mod tests {
                 },
             };
             let values = noise(60);
-            let one = plan_layer(&values, &layout, &settings(4, 0.0, false));
-            let each = plan_layer(&values, &layout, &settings(4, 0.0, true));
-            assert_eq!(each.channel_steps.len(), 6);
-            for (channel, step) in each.channel_steps.iter().enumerate() {
+            let one = plan_layer(&values, &layout, &settings(4, 0.0, Granularity::Tensor));
+            let each = plan_layer(&values, &layout, &settings(4, 0.0, Granularity::Channel));
+            assert_eq!(each.scales.values().len(), 6);
+            for (channel, step) in each.scales.values().iter().enumerate() {
                 let weight = |i: usize| {
                     if out_axis == OutAxis::Outer {
                         values[channel * 10 + i]
@@ -362,15 +332,18 @@ mod tests {
             out_axis: OutAxis::Outer,
         };
         let values = noise(layout.elements());
-        for (per_channel, expand_ratio) in [(false, 0.0), (false, 0.2), (true, 0.2)] {
-            let settings = settings(4, expand_ratio, per_channel);
+        let ways = [
+            (Granularity::Tensor, 0.0),
+            (Granularity::Tensor, 0.2),
+            (Granularity::Channel, 0.2),
+            (Granularity::Block(16), 0.2),
+        ];
+        for (scales, expand_ratio) in ways {
+            let settings = settings(4, expand_ratio, scales);
             let told = clip_thresholds(&values, &layout, &settings, &Clip::CHOICES);
             for (clip, told) in Clip::CHOICES.into_iter().zip(told) {
-                let planned = plan_layer(&values, &layout, &LayerSettings { clip, ..settings });
-                assert_eq!(
-                    planned.threshold, told,
-                    "{clip}, ratio {expand_ratio}, per channel {per_channel}"
-                );
+                let planned = plan_layer(&values, &layout, &WeightSettings { clip, ..settings });
+                assert_eq!(planned.threshold, told, "{clip}, ratio {expand_ratio}, scales {scales}");
             }
         }
     }
@@ -385,14 +358,14 @@ mod tests {
             out_axis: OutAxis::Outer,
         };
         let values = noise(100);
-        let plain = plan_layer(&values, &layout, &settings(4, 0.0, false));
+        let plain = plan_layer(&values, &layout, &settings(4, 0.0, Granularity::Tensor));
         assert_eq!(plain.clip_mse, 0.0);
         let clipped = plan_layer(
             &values,
             &layout,
-            &LayerSettings {
+            &WeightSettings {
                 clip: Clip::Manual(0.05),
-                ..settings(4, 0.0, false)
+                ..settings(4, 0.0, Granularity::Tensor)
             },
         );
         assert!(clipped.clip_mse > 0.0 && clipped.clip_mse < clipped.mse);

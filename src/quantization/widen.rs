@@ -22,6 +22,28 @@ pub enum SplitExport {
     Widen,
 }
 
+impl SplitExport {
+    /// All that can be chosen.
+    pub const CHOICES: [Self; 2] = [Self::Gather, Self::Widen];
+}
+
+impl std::fmt::Display for SplitExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gather => "gather",
+            Self::Widen => "widen",
+        })
+    }
+}
+
+impl std::str::FromStr for SplitExport {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let way = Self::CHOICES.into_iter().find(|way| way.to_string() == text);
+        way.ok_or_else(|| "copies are made by gather or widen".to_owned())
+    }
+}
+
 /// A node whose channels are repeated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Step {

@@ -5,7 +5,7 @@ use super::gather::{Detail, Report};
 use super::html::escaped;
 use super::numbers::{clip, decibels, plural, three_digits};
 use super::palette::Token;
-use crate::quantization::{Bits, Clip, CurvePoint, QuantizedLayer, split_count};
+use crate::quantization::{Bits, Clip, CurvePoint, Granularity, QuantizedLayer, split_count};
 use std::fmt::Write as _;
 
 /// Width and height of a drawing, in its own units.
@@ -36,7 +36,7 @@ impl Report {
                 three_digits(quantized.mse),
                 three_digits(quantized.mse - quantized.clip_mse),
                 three_digits(quantized.clip_mse),
-                if detail.settings.per_channel {
+                if detail.settings.scales != Granularity::Tensor {
                     " · curves for one scale a tensor"
                 } else {
                     ""
@@ -71,7 +71,7 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
         .max()
         .unwrap_or(1)
         .max(1);
-    let one_scale = quantized.channel_steps.is_empty();
+    let one_scale = quantized.scales.granularity() == Granularity::Tensor;
     Figure {
         title: format!("Weights of {name} before and after splitting, with the grid"),
         x: "weight".to_owned(),
@@ -115,7 +115,7 @@ fn weights(detail: &Detail, name: &str, quantized: &QuantizedLayer) -> Figure {
 /// SQNR against the expand ratio or against bits, a line for each way of clipping; `None` without points.
 fn curves(detail: &Detail, name: &str, curves: &[(Clip, Vec<CurvePoint>)], by_splits: bool) -> Option<Figure> {
     let settings = &detail.settings;
-    let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
+    let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     let x = |point: &CurvePoint| {
         if by_splits {
             point.splits as f64 / detail.channels as f64 * 100.0

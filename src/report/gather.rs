@@ -6,7 +6,7 @@ use crate::inference::sweep::SweepRow;
 use crate::network::{Layer, Network, Support};
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    ErrorCurves, LayerPlan, LayerSettings, Outcome, Overhead, Plan, QuantizedLayer, error_curves, split_weights,
+    ErrorCurves, LayerPlan, Outcome, Overhead, Plan, QuantizedLayer, WeightSettings, error_curves, split_weights,
 };
 use crate::statistics::{Histogram, TensorStatistics, histogram, outlier_count, tensor_statistics};
 use std::sync::Arc;
@@ -103,7 +103,7 @@ pub struct Detail {
     /// Position among the layers.
     pub layer: usize,
     /// What the recipe asks of it.
-    pub settings: LayerSettings,
+    pub settings: WeightSettings,
     /// Its weights as they are.
     pub before: Histogram,
     /// Its split weights, over the same range.
@@ -217,7 +217,7 @@ fn split(layer: &Layer, planned: &LayerPlan, quantized: &QuantizedLayer, weights
     if quantized.splits.is_empty() {
         return weights.to_vec();
     }
-    split_weights(weights, &layer.layout, &planned.settings, quantized).values
+    split_weights(weights, &layer.layout, &planned.settings.weights, quantized).values
 }
 
 /// A range around 0 that holds all weights.
@@ -232,10 +232,7 @@ fn detail(subject: &Subject<'_>, index: usize, progress: &Progress) -> Result<Op
         return Ok(None);
     };
     let splits = layer.support == Support::Split;
-    let settings = LayerSettings {
-        expand_ratio: if splits { planned.settings.expand_ratio } else { 0.0 },
-        ..planned.settings
-    };
+    let settings = planned.settings.weights;
     let most = if splits { ErrorCurves::MAX_RATIO } else { 0.0 };
     let curves = error_curves(&weights, &layer.layout, &settings, most, &progress.part())?;
     let largest = weights.iter().fold(0.0_f32, |most, x| most.max(x.abs()));

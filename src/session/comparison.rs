@@ -9,7 +9,7 @@ use super::work::{self, Kind};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{Grid, LayerSettings, Recipe, plan_layer, prepare, split_weights};
+use crate::quantization::{Grid, Recipe, WeightSettings, plan_layer, prepare, split_weights};
 use crate::statistics::{Histogram, histogram};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub struct ComparisonKey {
     /// Position of the layer.
     pub layer: usize,
     /// The two sides.
-    pub sides: [(PrepareKey, LayerSettings); 2],
+    pub sides: [(PrepareKey, WeightSettings); 2],
 }
 
 /// A layer under two recipes.
@@ -53,7 +53,7 @@ impl OpenNetwork {
     fn comparison_key(&self, sides: [Side; 2]) -> Option<ComparisonKey> {
         let of = |side: Side| {
             let recipe = self.recipe_of(side)?;
-            let settings = recipe.settings(&self.original.network, self.selected);
+            let settings = recipe.effective(&self.original.network, self.selected).weights;
             Some((PrepareKey::of(recipe), settings))
         };
         Some(ComparisonKey {
@@ -118,19 +118,15 @@ impl Weights {
     fn of(network: &Network, key: &ComparisonKey, side: usize) -> Result<Self, JobError> {
         let values = network.weights(key.layer).map_err(work::failed)?;
         let (layer, settings) = (&network.layers[key.layer], &key.sides[side].1);
-        if settings.weight_bits.grid().is_none() || !layer.support.can_quantize() {
+        if settings.bits.grid().is_none() || !layer.support.can_quantize() {
             return Ok(Self {
                 values: values.to_vec(),
                 grid: None,
             });
         }
-        let mut settings = *settings;
-        if layer.support.why_not_split().is_some() {
-            settings.expand_ratio = 0.0;
-        }
-        let quantized = plan_layer(&values, &layer.layout, &settings);
+        let quantized = plan_layer(&values, &layer.layout, settings);
         Ok(Self {
-            values: split_weights(&values, &layer.layout, &settings, &quantized).values,
+            values: split_weights(&values, &layer.layout, settings, &quantized).values,
             grid: Some(quantized.grid),
         })
     }

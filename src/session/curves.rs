@@ -8,7 +8,7 @@ use super::work::{self, Kind};
 use crate::jobs::JobError;
 use crate::network::Support;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, ErrorCurves, LayerSettings, SplitKind, error_curves};
+use crate::quantization::{Clip, ErrorCurves, Granularity, Rounding, WeightSettings, error_curves};
 
 /// What the error curves of a layer are computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,29 +17,21 @@ pub struct ErrorCurvesKey {
     pub layer: usize,
     /// What is done to the network first.
     pub prepared: PrepareKey,
-    /// What the recipe says for its weights; without the way to clip, because all ways have their curve.
-    pub settings: LayerSettings,
+    /// What the recipe says for its weights; without the way to clip, because all ways have their curve, on one scale.
+    pub settings: WeightSettings,
 }
 
 impl OpenNetwork {
     /// What the error curves of the selected layer should be computed from now.
     pub fn error_curves_key(&self) -> ErrorCurvesKey {
-        let settings = self.settings(self.selected);
-        let layer = self.shown().network.layers.get(self.selected);
-        let splits = layer.is_some_and(|layer| layer.support == Support::Split);
         ErrorCurvesKey {
             layer: self.selected,
             prepared: PrepareKey::of(self.recipe()),
-            settings: LayerSettings {
-                expand_ratio: if splits { settings.expand_ratio } else { 0.0 },
+            settings: WeightSettings {
                 clip: Clip::None,
-                activation_bits: Bits::Float,
-                activation_clip: Clip::None,
-                activation_expand_ratio: 0.0,
-                activation_split: SplitKind::Qa,
-                unsigned_activations: false,
-                per_channel: false,
-                ..settings
+                scales: Granularity::Tensor,
+                rounding: Rounding::Nearest,
+                ..self.effective(self.selected).weights
             },
         }
     }

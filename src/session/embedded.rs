@@ -8,7 +8,7 @@ use crate::quantization::{RECIPE_KEY, Recipe};
 
 /// The recipe that `network` was exported with; the reason where it cannot be read. `None` for a network without one.
 pub(super) fn recipe_in(network: &Network) -> Option<Result<Recipe, String>> {
-    metadata(&network.model, RECIPE_KEY).map(Recipe::from_toml)
+    metadata(&network.model, RECIPE_KEY).map(|text| Recipe::from_toml(text).map_err(|error| error.to_string()))
 }
 
 impl OpenNetwork {

@@ -2,7 +2,6 @@
 
 use super::work::{self, Output};
 use super::{ExportKind, Kind, RunState, Session, display_name, reporting};
-use crate::jobs::JobError;
 use crate::network::Network;
 use crate::quantization::Recipe;
 use std::path::PathBuf;
@@ -20,7 +19,7 @@ impl Session {
     pub(super) fn start_loading_recipe(&mut self, path: PathBuf) {
         let title = format!("Reading {}", display_name(&path));
         self.jobs.start(Kind::LoadRecipe, title, move |_| {
-            let recipe = Recipe::load(&path).map_err(JobError::Failed)?;
+            let recipe = Recipe::load(&path).map_err(work::failed)?;
             Ok(Output::Recipe(path.display().to_string(), Box::new(recipe)))
         });
     }

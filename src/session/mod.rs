@@ -80,7 +80,7 @@ pub use preview::{Preview, answers, row};
 pub use resume::Last;
 pub use saved::Saved;
 pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
-pub use start::{plain, start_recipe};
+pub use start::start_recipe;
 pub use sweeping::{Sweep, SweepKey};
 pub use trial::{Trial, Trials};
 pub use work::{Evaluated, Kind, Planned};

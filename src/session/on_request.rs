@@ -38,7 +38,7 @@ impl Session {
             .iter()
             .find_map(|recipe| recipe.check(&open.original.network).err());
         let refused = match wrong {
-            Some(reason) => Some(reason),
+            Some(reason) => Some(reason.to_string()),
             None if recipes.len() > MOST_SETTINGS => Some(format!(
                 "a sweep of {} settings is too long: {MOST_SETTINGS} at most",
                 recipes.len()

@@ -146,6 +146,11 @@ impl OpenNetwork {
         self.recipe().settings(&self.shown().network, layer)
     }
 
+    /// What of that a layer can do.
+    pub fn effective(&self, layer: usize) -> LayerSettings {
+        self.recipe().effective(&self.shown().network, layer)
+    }
+
     pub(super) fn select(&mut self, layer: usize) {
         let layer = layer.min(self.original.layers.len().saturating_sub(1));
         if layer != self.selected {
@@ -160,7 +165,7 @@ impl OpenNetwork {
         LayerViewKey {
             layer: self.selected,
             prepared: PrepareKey::of(self.recipe()),
-            settings: self.settings(self.selected),
+            settings: self.effective(self.selected),
             range: self.range,
         }
     }

@@ -67,7 +67,7 @@ impl ReportInputs {
 
 /// Plans the recipe, gathers the report and writes its page.
 pub(super) fn write(inputs: &ReportInputs, progress: &Progress) -> Result<Output, JobError> {
-    inputs.recipe.check(&inputs.network).map_err(JobError::Failed)?;
+    inputs.recipe.check(&inputs.network).map_err(work::failed)?;
     let activations = inputs
         .calibration
         .as_deref()

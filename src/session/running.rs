@@ -3,7 +3,6 @@
 use super::derived::{Derived, Wanted, Work};
 use super::keys::{CalibrationKey, EvaluationKey};
 use super::open::OpenNetwork;
-use super::start::plain;
 use super::weights::Planning;
 use super::work::{self, Evaluated, EvaluationInputs, Kind, OpenData};
 use crate::inference::incremental::{Incremental, Keep};
@@ -204,7 +203,7 @@ impl Derived for PlainRun {
 
     fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<EvaluationKey> {
         let mut key = open.evaluation_key(wanted.limit)?;
-        key.recipe = plain(&key.recipe);
+        key.recipe = key.recipe.plain();
         key.calibration = key.calibration.filter(|_| key.recipe.needs_activations());
         Some(key)
     }

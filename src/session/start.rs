@@ -1,7 +1,7 @@
 //! The recipe that a network opens with: one in which the damage shows and the cure is one slider away.
 
 use crate::format::demo::Demo;
-use crate::quantization::{Bits, Clip, LayerRecipe, Recipe, SplitKind};
+use crate::quantization::{Bits, LayerRecipe, Recipe};
 
 /// The recipe for a demo, or for a file that somebody opened.
 ///
@@ -26,26 +26,10 @@ pub fn start_recipe(demo: Option<Demo>) -> Recipe {
     recipe
 }
 
-/// The same bits without any split or clip: the thing to beat.
-pub fn plain(recipe: &Recipe) -> Recipe {
-    let mut plain = recipe.clone();
-    plain.expand_ratio = 0.0;
-    plain.clip = Clip::None;
-    plain.activation_clip = Clip::None;
-    for layer in plain.layers.values_mut() {
-        layer.expand_ratio = None;
-        layer.clip = None;
-        layer.activation_clip = None;
-    }
-    plain.split = SplitKind::default();
-    plain.layers.values_mut().for_each(|layer| layer.split = None);
-    plain.layers.retain(|_, layer| *layer != LayerRecipe::default());
-    plain
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::quantization::Clip;
 
     #[test]
     fn plain_keeps_the_bits_and_drops_split_and_clip() {
@@ -57,6 +41,6 @@ mod tests {
             ..LayerRecipe::default()
         };
         recipe.layers.insert("layer1.0.conv1".to_owned(), only_ratio);
-        assert_eq!(plain(&recipe), start_recipe(Some(Demo::Fashion)));
+        assert_eq!(recipe.plain(), start_recipe(Some(Demo::Fashion)));
     }
 }

@@ -98,7 +98,7 @@ pub(super) fn make_plan(
     shapes: Option<&ValueShapes>,
     progress: &Progress,
 ) -> Result<Planned, JobError> {
-    recipe.check(network).map_err(JobError::Failed)?;
+    recipe.check(network).map_err(failed)?;
     let plan = plan(network, recipe, activations, progress)?;
     let overhead = overhead(network, &plan, shapes);
     Ok(Planned {
@@ -286,10 +286,10 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
         ..
     } = inputs;
     if *kind == ExportKind::Recipe {
-        recipe.save(path).map_err(JobError::Failed)?;
+        recipe.save(path).map_err(failed)?;
         return Ok(Output::Exported(path.clone()));
     }
-    recipe.check(network).map_err(JobError::Failed)?;
+    recipe.check(network).map_err(failed)?;
     let activations = inputs
         .calibration
         .as_deref()

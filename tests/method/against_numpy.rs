@@ -4,7 +4,7 @@
 use ndarray::{Array1, Array2};
 use ndarray_npy::NpzReader;
 use splitscope::network::{Layout, OutAxis};
-use splitscope::quantization::{Bits, Clip, LayerSettings, SplitKind, plan_layer, split_channels, split_count};
+use splitscope::quantization::{Bits, SplitKind, WeightSettings, plan_layer, split_channels, split_count};
 use std::io::Cursor;
 
 /// One case: a tensor, what to do with it, what numpy made of it.
@@ -123,17 +123,11 @@ fn split_weights_are_those_of_numpy_bit_for_bit() {
 #[test]
 fn quantized_layers_have_the_step_and_the_indices_of_numpy() {
     for_each_case(|case| {
-        let settings = LayerSettings {
-            weight_bits: Bits::Grid(case.bits),
+        let settings = WeightSettings {
+            bits: Bits::Grid(case.bits),
             expand_ratio: case.expand_ratio,
             split: case.kind,
-            clip: Clip::None,
-            activation_bits: Bits::Float,
-            activation_clip: Clip::None,
-            activation_expand_ratio: 0.0,
-            activation_split: SplitKind::Qa,
-            unsigned_activations: false,
-            per_channel: false,
+            ..WeightSettings::default()
         };
         let layer = plan_layer(case.input, &case.layout, &settings);
         assert_eq!(layer.threshold.to_bits(), case.threshold.to_bits(), "{}", case.name);

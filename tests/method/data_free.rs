@@ -12,7 +12,7 @@ use splitscope::network::Network;
 use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, node};
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
+use splitscope::quantization::{Bits, Granularity, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
 
 /// The exported model of a recipe, without any data.
 fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
@@ -167,10 +167,10 @@ fn bias_correction_takes_back_the_shift_of_the_mean_outputs() {
             nodes.insert(0, node("Flatten", "", ["r"], ["f"], vec![]));
         }
         let network = behind_a_norm(nodes, weights, dims, 8);
-        for (per_channel, expand_ratio) in [(false, 0.0), (true, 0.25)] {
+        for (scales, expand_ratio) in [(Granularity::Tensor, 0.0), (Granularity::Channel, 0.25)] {
             let recipe = Recipe {
                 weight_bits: Bits::Grid(3),
-                per_channel,
+                scales,
                 expand_ratio,
                 ..Recipe::default()
             };

@@ -11,7 +11,7 @@ use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attr
 use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode, read_bytes};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
-    Bits, Clip, Outcome, RECIPE_KEY, Recipe, SplitExport, plan, prepare, rewrite, split_only,
+    Bits, Clip, Granularity, Outcome, RECIPE_KEY, Recipe, SplitExport, plan, prepare, rewrite, split_only,
 };
 
 /// Samples, channels, height and width of the input.
@@ -281,7 +281,11 @@ fn recipe() -> impl Strategy<Value = Recipe> {
             expand_ratio: ratio,
             activation_expand_ratio: if split_activations { ratio / 2.0 } else { 0.0 },
             clip,
-            per_channel,
+            scales: if per_channel {
+                Granularity::Channel
+            } else {
+                Granularity::Tensor
+            },
             fold_batch_norm,
             split_export: if widen { SplitExport::Widen } else { SplitExport::Gather },
             float_first_layer: false,

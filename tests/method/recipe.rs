@@ -2,7 +2,9 @@
 
 use crate::common::open;
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, QuantizationError, Recipe, SplitKind, plan};
+use splitscope::quantization::{
+    Bits, Clip, Granularity, LayerRecipe, Preset, QuantizationError, Recipe, SplitKind, plan,
+};
 
 fn unusual() -> Recipe {
     let mut recipe = Recipe {
@@ -12,7 +14,7 @@ fn unusual() -> Recipe {
         clip: Clip::Percentile(99.5),
         activation_bits: Bits::Grid(6),
         activation_clip: Clip::Manual(1.5),
-        per_channel: true,
+        scales: Granularity::Channel,
         ..Recipe::preset(Preset::Deploy)
     };
     let exception = LayerRecipe {
@@ -46,7 +48,10 @@ fn what_is_wrong_in_a_recipe_is_named_with_its_line() {
         ("weight_bits = \n", ["line 1", ""]),
     ] {
         let error = Recipe::from_toml(text).unwrap_err();
-        assert!(wanted.iter().all(|word| error.contains(word)), "{text:?}: {error}");
+        assert!(
+            wanted.iter().all(|word| error.to_string().contains(word)),
+            "{text:?}: {error}"
+        );
     }
 }
 
@@ -57,7 +62,7 @@ fn an_exception_for_a_layer_that_is_not_there_names_the_nearest() {
     recipe.layers.insert("layer1.0.conv".to_owned(), LayerRecipe::default());
     let error = recipe.check(&network).unwrap_err();
     assert!(
-        error.contains("'layer1.0.conv'") && error.contains("did you mean 'layer1.0.conv"),
+        error.to_string().contains("'layer1.0.conv'") && error.to_string().contains("did you mean 'layer1.0.conv"),
         "{error}"
     );
 }
@@ -68,7 +73,7 @@ fn the_paper_keeps_both_ends_float_and_an_exception_wins_over_that() {
     let mut recipe = Recipe::preset(Preset::Paper);
     let float = |recipe: &Recipe| -> Vec<usize> {
         (0..network.layers.len())
-            .filter(|i| recipe.settings(&network, *i).weight_bits == Bits::Float)
+            .filter(|i| recipe.settings(&network, *i).weights.bits == Bits::Float)
             .collect()
     };
     assert_eq!(float(&recipe), [0, 21]);
@@ -80,8 +85,8 @@ fn the_paper_keeps_both_ends_float_and_an_exception_wins_over_that() {
     };
     recipe.layers.insert("fc".to_owned(), wanted);
     assert_eq!(float(&recipe), [0]);
-    assert_eq!(recipe.settings(&network, 21).expand_ratio, 0.1);
-    assert_eq!(recipe.settings(&network, 20).expand_ratio, 0.0);
+    assert_eq!(recipe.settings(&network, 21).weights.expand_ratio, 0.1);
+    assert_eq!(recipe.settings(&network, 20).weights.expand_ratio, 0.0);
 }
 
 #[test]

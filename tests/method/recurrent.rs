@@ -16,7 +16,8 @@ use splitscope::onnx::build::float_tensor;
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
-    Bits, Clip, LayerRecipe, Outcome, Plan, Recipe, SplitKind, overhead, plan, rewrite, split_only,
+    Activations, Bits, Clip, Granularity, LayerRecipe, Outcome, Plan, Recipe, SplitKind, overhead, plan, rewrite,
+    split_only,
 };
 use std::collections::HashMap;
 
@@ -151,7 +152,7 @@ fn seen_by_the_network(network: &Network, plan: &Plan) -> ModelProto {
         let mut values = vec![0.0_f32; layer.layout.elements()];
         for (i, q) in quantized.values.iter().enumerate() {
             let (row, channel) = (i / expanded, i % expanded);
-            let step = quantized.channel_steps.get(row).copied().unwrap_or(quantized.grid.step);
+            let step = quantized.scales.on(&quantized.layout).at(row, i % expanded);
             values[row * channels + quantized.index[channel]] += f32::from(*q) * step;
         }
         let graph = model.graph.as_mut().unwrap();
@@ -165,17 +166,17 @@ fn seen_by_the_network(network: &Network, plan: &Plan) -> ModelProto {
 fn a_quantized_cell_computes_with_the_weights_of_its_plan() {
     for case in cases() {
         let network = case.network();
-        for per_channel in [false, true] {
+        for scales in [Granularity::Tensor, Granularity::Channel] {
             let recipe = Recipe {
-                per_channel,
+                scales,
                 ..recipe(3, 0.5, Clip::Mse)
             };
             let plan = planned(&network, &recipe);
             for layer in &plan.layers {
-                let steps = layer.quantized().unwrap().channel_steps.len();
                 let one_direction = case.direction != "bidirectional";
-                assert_eq!(steps > 0, per_channel && one_direction, "{case:?}");
-                assert_eq!(layer.settings.per_channel, per_channel && one_direction);
+                let holds = if one_direction { scales } else { Granularity::Tensor };
+                assert_eq!(layer.quantized().unwrap().scales.granularity(), holds, "{case:?}");
+                assert_eq!(layer.settings.weights.scales, holds);
             }
             let changed = rewrite(&network, &plan).unwrap();
             assert_equal_outputs(&seen_by_the_network(&network, &plan), &changed, &case);
@@ -230,7 +231,7 @@ fn inputs_of_recurrent_layers_stay_float() {
         activation_bits: Bits::Grid(8),
         ..recipe(8, 0.0, Clip::None)
     };
-    let plan = plan(&network, &recipe, Some(&HashMap::new()), &Progress::default()).unwrap();
+    let plan = plan(&network, &recipe, Some(&Activations::new()), &Progress::default()).unwrap();
     for layer in &plan.layers {
         assert!(matches!(&layer.outcome, Outcome::Quantized(quantized) if quantized.activation.is_none()));
     }

@@ -14,7 +14,7 @@ use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
-    Bits, Copies, Overhead, Plan, Recipe, SplitExport, overhead, plan, rewrite, split_only,
+    Bits, Copies, Granularity, Overhead, Plan, Recipe, SplitExport, overhead, plan, rewrite, split_only,
 };
 
 fn run(model: &ModelProto) -> Vec<f32> {
@@ -64,7 +64,7 @@ proptest! {
         let recipe = Recipe {
             weight_bits: Bits::Grid(bits),
             expand_ratio: ratio,
-            per_channel,
+            scales: if per_channel { Granularity::Channel } else { Granularity::Tensor },
             bias_correction,
             activation_expand_ratio: if activations { ratio } else { 0.0 },
             activation_bits: if activations { Bits::Grid(8) } else { Bits::Float },

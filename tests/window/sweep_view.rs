@@ -66,6 +66,7 @@ fn in_a_small_window_no_column_is_cut() {
         expand_ratios: vec![0.0],
         clips: vec![Clip::Mse],
         activation_bits: vec![Bits::Float],
+        ..SweepGrid::default()
     }));
     by_palette(&mut window, "show view Sweep");
     settle(&mut window);

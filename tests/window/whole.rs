@@ -214,7 +214,6 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
         "Fold batch-norm",
         "Equalize layers",
         "Correct biases",
-        "One scale a channel",
         "Unsigned activations",
         "Keep first layer float",
         "Keep last layer float",
@@ -224,7 +223,7 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
         scroll_and_click(&mut window, name);
     }
     let recipe = session(&window).open().unwrap().recipe().clone();
-    assert!(recipe.cross_layer_equalization && recipe.bias_correction && recipe.per_channel);
+    assert!(recipe.cross_layer_equalization && recipe.bias_correction);
     assert!(recipe.unsigned_activations && recipe.float_first_layer && recipe.float_last_layer);
     assert_ne!(recipe.fold_batch_norm, before.fold_batch_norm);
     window.get_by_role_and_label(Role::ComboBox, "Ranges from");

@@ -30,7 +30,7 @@ pub(super) fn split_line(
     let Some(layer) = open.original.network.layers.get(index) else {
         return;
     };
-    let ratio = open.settings(index).expand_ratio;
+    let ratio = open.settings(index).weights.expand_ratio;
     let splits = crate::quantization::split_count(&layer.layout, ratio);
     let level = level_of(&view.levels, splits);
     let response = plot.response().clone();

@@ -131,7 +131,7 @@ impl DistributionPanel {
                 hand
             });
         draw_over(ui, &shown.transform, &figure);
-        let present = open.settings(open.selected()).clip;
+        let present = open.settings(open.selected()).weights.clip;
         let marks = figure::marks(picture, &self.show);
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "weights") {
             out.edit_layer(open, false, |layer| layer.clip = Some(clip));

@@ -57,16 +57,16 @@ pub(super) fn curves_ui(
     let settings = open.settings(key.layer);
     let channels = layer.layout.channels.max(1);
     let bits = |bits: Bits| bits.grid().unwrap_or(Bits::MAX);
-    let splits = split_count(&layer.layout, settings.expand_ratio);
+    let splits = split_count(&layer.layout, settings.weights.expand_ratio);
     let panel = |against, curves, present| Panel {
         against,
         curves,
         channels,
         present,
-        clip: settings.clip,
-        bits: bits(key.settings.weight_bits),
+        clip: settings.weights.clip,
+        bits: bits(key.settings.bits),
     };
-    let by_bits = panel(Against::Bits, &curves.by_bits, f64::from(bits(settings.weight_bits)));
+    let by_bits = panel(Against::Bits, &curves.by_bits, f64::from(bits(settings.weights.bits)));
     let by_splits = panel(
         Against::Splits,
         &curves.by_splits,
@@ -210,7 +210,7 @@ impl Panel<'_> {
 
     /// Takes a point as the selected layer's setting.
     fn take(&self, open: &OpenNetwork, clip: Clip, point: CurvePoint, out: &mut Outbox) {
-        let float = open.settings(open.selected()).weight_bits == Bits::Float;
+        let float = open.settings(open.selected()).weights.bits == Bits::Float;
         out.edit_layer(open, false, |layer| {
             layer.clip = Some(clip);
             if float {

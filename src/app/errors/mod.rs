@@ -7,6 +7,7 @@ use super::Outbox;
 use super::text::note;
 use super::widgets::{failure_ui, waiting_ui};
 use crate::network::Support;
+use crate::quantization::Granularity;
 use crate::session::{Kind, OpenNetwork, Session};
 use egui::{Label, ScrollArea, Ui};
 
@@ -60,7 +61,7 @@ fn curves_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, ou
             }
         }
     }
-    if open.settings(open.selected()).per_channel {
+    if open.effective(open.selected()).weights.scales != Granularity::Tensor {
         let text =
             "The curves are for one scale a tensor: the recipe's scales for each channel are left out of account.";
         ui.add(Label::new(note(text)).wrap());

@@ -31,7 +31,7 @@ impl<'a> Scene<'a> {
             open,
             view,
             sample,
-            bits: open.settings(open.selected()).weight_bits.grid().unwrap_or(3),
+            bits: open.settings(open.selected()).weights.bits.grid().unwrap_or(3),
             max_abs: statistics
                 .map_or(1.0, |statistics| statistics.max_abs)
                 .max(f32::MIN_POSITIVE),
@@ -117,7 +117,7 @@ impl<'a> Scene<'a> {
         out.edit_layer(self.open, false, |layer| {
             edit(layer);
             // It would show nothing on a layer that is kept float.
-            if self.open.settings(self.open.selected()).weight_bits.grid().is_none() {
+            if self.open.settings(self.open.selected()).weights.bits.grid().is_none() {
                 layer.float = Some(false);
             }
         });

@@ -4,7 +4,7 @@
 use crate::jobs::{JobError, Jobs, Waker};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Clip, LayerSettings, plan_layer};
+use crate::quantization::{Clip, WeightSettings, plan_layer};
 use crate::session::OpenNetwork;
 use crate::statistics::histogram;
 use std::collections::{HashMap, HashSet};
@@ -40,7 +40,7 @@ pub(super) struct Row {
 }
 
 /// Why there is no picture of a layer, or the picture; and the settings it is for.
-type Known = (LayerSettings, Result<Arc<Row>, String>);
+type Known = (WeightSettings, Result<Arc<Row>, String>);
 type Answer = Vec<(usize, Known)>;
 
 /// All that is known of the layers of one network.
@@ -98,12 +98,12 @@ impl Rows {
             return;
         }
         let lacking = layers.iter().filter_map(|&layer| {
-            let settings = open.settings(layer);
+            let settings = open.effective(layer).weights;
             let known = self.known.get(&layer).is_some_and(|(of, _)| *of == settings);
             let pending = open.shown().layers.get(layer).is_none_or(|facts| facts.pending);
             (!known && !pending && !self.asked.contains(&layer)).then_some((layer, settings))
         });
-        let batch: Vec<(usize, LayerSettings)> = lacking.take(BATCH).collect();
+        let batch: Vec<(usize, WeightSettings)> = lacking.take(BATCH).collect();
         if batch.is_empty() {
             return;
         }
@@ -115,7 +115,7 @@ impl Rows {
     }
 }
 
-fn compute(network: &Network, batch: &[(usize, LayerSettings)], progress: &Progress) -> Result<Answer, JobError> {
+fn compute(network: &Network, batch: &[(usize, WeightSettings)], progress: &Progress) -> Result<Answer, JobError> {
     let mut answer = Vec::new();
     for (layer, settings) in batch {
         progress.check()?;
@@ -125,7 +125,7 @@ fn compute(network: &Network, batch: &[(usize, LayerSettings)], progress: &Progr
     Ok(answer)
 }
 
-fn row(network: &Network, index: usize, settings: &LayerSettings) -> Result<Row, String> {
+fn row(network: &Network, index: usize, settings: &WeightSettings) -> Result<Row, String> {
     let layer = &network.layers[index];
     if layer.parameters() > TOO_LARGE {
         return Err("too large to be drawn here; select it to see it".to_owned());
@@ -139,11 +139,10 @@ fn row(network: &Network, index: usize, settings: &LayerSettings) -> Result<Row,
     let reach = if max_abs > 0.0 { f64::from(max_abs) } else { 1.0 };
     // A little further, so that the largest weight is inside of the last bin.
     let counts = histogram(&weights, -reach * 1.0001, reach * 1.0001, BINS).counts;
-    let quantizable = settings.weight_bits.grid().is_some() && layer.support.can_quantize();
+    let quantizable = settings.bits.grid().is_some() && layer.support.can_quantize();
     let errors = quantizable.then(|| {
-        let splits = layer.support.why_not_split().is_none();
         let error = |clipped: bool, split: bool| {
-            let settings = variant(settings, clipped, split && splits);
+            let settings = variant(settings, clipped, split).effective(layer);
             relative_error(plan_layer(&weights, &layer.layout, &settings).sqnr_db)
         };
         Errors {
@@ -161,14 +160,14 @@ fn row(network: &Network, index: usize, settings: &LayerSettings) -> Result<Row,
 }
 
 /// The settings with or without clipping and splitting: as the recipe does it, or as is usual where it does not.
-fn variant(settings: &LayerSettings, clipped: bool, split: bool) -> LayerSettings {
+fn variant(settings: &WeightSettings, clipped: bool, split: bool) -> WeightSettings {
     let usual = |ratio: f64| if ratio > 0.0 { ratio } else { USUAL_RATIO };
     let clip = if settings.clip == Clip::None {
         Clip::Mse
     } else {
         settings.clip
     };
-    LayerSettings {
+    WeightSettings {
         clip: if clipped { clip } else { Clip::None },
         expand_ratio: if split { usual(settings.expand_ratio) } else { 0.0 },
         ..*settings
@@ -208,7 +207,7 @@ mod tests {
         let network = crate::format::open(Path::new("demo:fashion")).unwrap();
         let index = network.layer_index("layer1.0.conv1").unwrap();
         let recipe = start_recipe(Some(Demo::Fashion));
-        let settings = recipe.settings(&network, index);
+        let settings = recipe.effective(&network, index).weights;
         let row = row(&network, index, &settings).unwrap();
         assert_eq!(row.counts.iter().sum::<u64>(), network.layers[index].parameters());
         let errors = row.errors.unwrap();
@@ -223,7 +222,7 @@ mod tests {
         assert!((errors.plain - relative_error(own.sqnr_db)).abs() < 1e-12);
 
         let float = network.layer_index("conv1").unwrap();
-        let settings = recipe.settings(&network, float);
+        let settings = recipe.effective(&network, float).weights;
         assert!(super::row(&network, float, &settings).unwrap().errors.is_none());
     }
 

@@ -39,7 +39,7 @@ fn recipe_ui(ui: &mut Ui, recipe: &Recipe, out: &mut Outbox) {
                 for (place, ((name, value), usual)) in choices(recipe).iter().zip(&usual).enumerate() {
                     // Bits, ratio, split and clip always; of the rest what is not as usual.
                     if place < ALWAYS || *value != usual.1 {
-                        ui.label(note(*name));
+                        ui.label(note(name));
                         ui.label(value);
                         ui.end_row();
                     }

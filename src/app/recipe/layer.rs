@@ -7,7 +7,8 @@ use super::axis::axis_row;
 use super::ranges::range_source_ui;
 use super::rows::{
     ACTIVATION_CLIP_HELP, ACTIVATION_HELP, ACTIVATION_RATIO_HELP, ACTIVATION_SPLIT_HELP, BITS_HELP, CLIP_HELP, Edit,
-    RATIO_HELP, SPLIT_HELP, bits_row, clip_row, ratio_row, split_row,
+    RATIO_HELP, ROUNDING_HELP, SCALES_HELP, SPLIT_HELP, bits_row, clip_row, ratio_row, rounding_row, scales_row,
+    split_row,
 };
 use crate::network::Support;
 use crate::quantization::{Bits, LayerRecipe, LayerSettings};
@@ -41,13 +42,13 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     axis_row(ui, layer, &mut edit);
     float_row(ui, open, &mut edit);
     let splits = matches!(layer.support, Support::Split);
-    if settings.weight_bits != Bits::Float || edit.value.weight_bits.is_some() {
+    if settings.weights.bits != Bits::Float || edit.value.weight_bits.is_some() {
         overriding(
             ui,
             "Layer weight bits",
             &mut edit,
             |layer| &mut layer.weight_bits,
-            settings.weight_bits,
+            settings.weights.bits,
             |ui, name, edit| {
                 bits_row(ui, name, BITS_HELP, edit, |value| value);
             },
@@ -58,7 +59,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 "Layer expand ratio",
                 &mut edit,
                 |layer| &mut layer.expand_ratio,
-                settings.expand_ratio,
+                settings.weights.expand_ratio,
                 |ui, name, edit| {
                     ratio_row(ui, name, RATIO_HELP, edit, |value| value);
                 },
@@ -68,7 +69,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 "Layer split",
                 &mut edit,
                 |layer| &mut layer.split,
-                settings.split,
+                settings.weights.split,
                 |ui, name, edit| {
                     split_row(ui, name, SPLIT_HELP, edit, |value| value);
                 },
@@ -79,9 +80,29 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             "Layer clip",
             &mut edit,
             |layer| &mut layer.clip,
-            settings.clip,
+            settings.weights.clip,
             |ui, name, edit| {
                 clip_row(ui, name, CLIP_HELP, edit, |value| value);
+            },
+        );
+        overriding(
+            ui,
+            "Layer scales",
+            &mut edit,
+            |layer| &mut layer.scales,
+            settings.weights.scales,
+            |ui, name, edit| {
+                scales_row(ui, name, SCALES_HELP, edit, |value| value);
+            },
+        );
+        overriding(
+            ui,
+            "Layer rounding",
+            &mut edit,
+            |layer| &mut layer.rounding,
+            settings.weights.rounding,
+            |ui, name, edit| {
+                rounding_row(ui, name, ROUNDING_HELP, edit, |value| value);
             },
         );
         overriding(
@@ -89,7 +110,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             "Layer activation bits",
             &mut edit,
             |layer| &mut layer.activation_bits,
-            settings.activation_bits,
+            settings.input.bits,
             |ui, name, edit| {
                 bits_row(ui, name, ACTIVATION_HELP, edit, |value| value);
             },
@@ -110,14 +131,14 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
 
 /// What is done to the layer's inputs, where they are on a grid or an exception is left from when they were.
 fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &mut Edit<LayerRecipe>) {
-    let grid = settings.activation_bits != Bits::Float;
+    let grid = settings.input.bits != Bits::Float;
     if splits && (grid || edit.value.activation_expand_ratio.is_some()) {
         overriding(
             ui,
             "Layer activation ratio",
             edit,
             |layer| &mut layer.activation_expand_ratio,
-            settings.activation_expand_ratio,
+            settings.input.expand_ratio,
             |ui, name, edit| {
                 ratio_row(ui, name, ACTIVATION_RATIO_HELP, edit, |value| value);
             },
@@ -129,7 +150,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
             "Layer activation split",
             edit,
             |layer| &mut layer.activation_split,
-            settings.activation_split,
+            settings.input.split,
             |ui, name, edit| {
                 split_row(ui, name, ACTIVATION_SPLIT_HELP, edit, |value| value);
             },
@@ -141,7 +162,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
             "Layer activation clip",
             edit,
             |layer| &mut layer.activation_clip,
-            settings.activation_clip,
+            settings.input.clip,
             |ui, name, edit| {
                 clip_row(ui, name, ACTIVATION_CLIP_HELP, edit, |value| value);
             },
@@ -152,7 +173,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
 /// Whether this layer is left as it is: an exception in both directions.
 fn float_row(ui: &mut Ui, open: &OpenNetwork, edit: &mut Edit<LayerRecipe>) {
     let settings = open.settings(open.selected());
-    let mut float = edit.value.float.unwrap_or(settings.weight_bits == Bits::Float);
+    let mut float = edit.value.float.unwrap_or(settings.weights.bits == Bits::Float);
     ui.horizontal(|ui| {
         let help = "Leave this layer as it is, whatever the recipe says for the whole network.";
         let response = ui.checkbox(&mut float, "Keep this layer float").on_hover_text(help);

@@ -2,7 +2,7 @@
 
 use super::super::text;
 use super::super::widgets::{choice_row, label_row, slider_width};
-use crate::quantization::{Bits, Clip, SplitExport, SplitKind};
+use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind};
 use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
@@ -21,6 +21,8 @@ pub(super) const RATIO_HELP: &str = "How many input channels may be added, as a 
 pub(super) const SPLIT_HELP: &str = "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.";
 pub(super) const ACTIVATION_RATIO_HELP: &str = "How many of a layer's inputs may be sent twice at half the value, as a share of those there are: those whose numbers lie beyond the rest most often. Their grid gets finer; the layer has more inputs.";
 pub(super) const ACTIVATION_SPLIT_HELP: &str = "How an input becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the input rounded to; naive halves are equal.";
+pub(super) const SCALES_HELP: &str = "How many grids a layer's weights have. One for the tensor; one for each output channel, which most runtimes support; or one for each block of weights along the inputs of an output channel. More scales: a smaller error, more bytes, fewer chips that can run it.";
+pub(super) const ROUNDING_HELP: &str = "Which of the two neighbouring grid points a weight takes. Nearest: the closer one. SQuant: some take the other one, so that the errors of each kernel and channel add up to zero; it needs no data. GPTQ: errors are pushed on weights not yet rounded, so that the layer's outputs change least; it needs inputs of the layer, measured or estimated.";
 const EXPORT_HELP: &str = "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs).";
 
 /// A value under edit: whether it changed in this frame, and whether the hand is still on the control.
@@ -151,6 +153,65 @@ pub(super) fn split_row<T>(
             .show_ui(ui, |ui| {
                 for kind in [SplitKind::Qa, SplitKind::Naive] {
                     ui.selectable_value(value, kind, text::split(kind));
+                }
+            })
+            .response
+    });
+    if *value != before {
+        edit.changed = Some(false);
+    }
+}
+
+/// What has a scale of its own.
+pub(super) fn scales_row<T>(
+    ui: &mut Ui,
+    name: &str,
+    help: &str,
+    edit: &mut Edit<T>,
+    field: fn(&mut T) -> &mut Granularity,
+) {
+    let shown = |scales: Granularity| scales.label();
+    list_row(ui, name, help, edit, field, (&Granularity::CHOICES, shown, |_| ""));
+}
+
+/// Which integer each weight gets.
+pub(super) fn rounding_row<T>(
+    ui: &mut Ui,
+    name: &str,
+    help: &str,
+    edit: &mut Edit<T>,
+    field: fn(&mut T) -> &mut Rounding,
+) {
+    let shown = |rounding: Rounding| rounding.label().to_owned();
+    list_row(ui, name, help, edit, field, (&Rounding::CHOICES, shown, Rounding::help));
+}
+
+/// Choices, the name of each and what it does.
+type Choices<'a, V> = (&'a [V], fn(V) -> String, fn(V) -> &'static str);
+
+/// A choice from a list.
+fn list_row<T, V: Copy + PartialEq>(
+    ui: &mut Ui,
+    name: &str,
+    help: &str,
+    edit: &mut Edit<T>,
+    field: fn(&mut T) -> &mut V,
+    (choices, shown, explained): Choices<'_, V>,
+) {
+    let value = field(&mut edit.value);
+    let before = *value;
+    choice_row(ui, name, help, |ui| {
+        let combo = egui::ComboBox::from_id_salt(name)
+            .selected_text(shown(before))
+            .width(CHOICE);
+        combo
+            .show_ui(ui, |ui| {
+                for choice in choices {
+                    let response = ui.selectable_value(value, *choice, shown(*choice));
+                    let help = explained(*choice);
+                    if !help.is_empty() {
+                        response.on_hover_text(help);
+                    }
                 }
             })
             .response

@@ -6,7 +6,8 @@ use super::super::text::note;
 use super::ranges::ranges_ui;
 use super::rows::{
     ACTIVATION_CLIP_HELP, ACTIVATION_HELP, ACTIVATION_RATIO_HELP, ACTIVATION_SPLIT_HELP, BITS_HELP, CLIP_HELP, Edit,
-    RATIO_HELP, SPLIT_HELP, bits_row, clip_row, export_row, ratio_row, split_row,
+    RATIO_HELP, ROUNDING_HELP, SCALES_HELP, SPLIT_HELP, bits_row, clip_row, export_row, ratio_row, rounding_row,
+    scales_row, split_row,
 };
 use crate::quantization::Recipe;
 use crate::session::{Action, OpenNetwork, start_recipe};
@@ -70,7 +71,9 @@ fn split_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
 fn grid_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     heading(ui, "4 Grid", "Then the weights are rounded to a grid.");
     bits_row(ui, "Weight bits", BITS_HELP, edit, |recipe| &mut recipe.weight_bits);
-    for one in &[PER_CHANNEL, FIRST, LAST] {
+    scales_row(ui, "Scales", SCALES_HELP, edit, |recipe| &mut recipe.scales);
+    rounding_row(ui, "Rounding", ROUNDING_HELP, edit, |recipe| &mut recipe.rounding);
+    for one in &[FIRST, LAST] {
         switch(ui, edit, one);
     }
 }
@@ -141,11 +144,6 @@ const BIASES: Switch = (
     "Correct biases",
     "Rounding the weights moves the mean of a layer's outputs; the bias takes that back. It needs the means of the layer's inputs, which are measured or guessed from batch-norm.",
     |recipe| &mut recipe.bias_correction,
-);
-const PER_CHANNEL: Switch = (
-    "One scale a channel",
-    "Each output channel has a grid of its own instead of one for the whole layer. The error is smaller, but not every chip can run it.",
-    |recipe| &mut recipe.per_channel,
 );
 const UNSIGNED: Switch = (
     "Unsigned activations",

@@ -54,6 +54,7 @@ impl Axes {
             expand_ratios: self.expand_ratios.chosen(),
             clips: self.clips.chosen(),
             activation_bits: self.activation_bits.chosen(),
+            ..SweepGrid::default()
         }
     }
 

@@ -155,6 +155,7 @@ impl SweepPanel {
             expand_ratios: grid.expand_ratios.iter().take(1).copied().collect(),
             clips: grid.clips.iter().take(1).copied().collect(),
             activation_bits: grid.activation_bits.iter().take(1).copied().collect(),
+            ..SweepGrid::default()
         };
         there > 0
             && there < asked.len()

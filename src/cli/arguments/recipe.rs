@@ -1,38 +1,25 @@
-//! The flags that make a recipe.
+//! The flags that make a recipe: one for each field of [`FIELDS`], and those that a recipe file says in another way.
 
-use super::values::{named_axis, ratio, split_export, split_kind};
+use super::values::named_axis;
 use crate::cli::UsageError;
-use crate::quantization::{Bits, Clip, Preset, Recipe, SplitExport, SplitKind, UserPresets};
-use clap::Args;
+use crate::quantization::{FIELDS, Field, Granularity, Preset, Recipe, UserPresets};
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::path::PathBuf;
+
+/// Help heading of all of them.
+const HEADING: &str = "Recipe";
 
 /// Everything that makes a recipe.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(in crate::cli) struct RecipeArguments {
-    /// Bits of each weight: 2 to 8, or float
-    #[arg(long, value_name = "K")]
-    weight_bits: Option<Bits>,
-    /// Share of input channels to duplicate in each layer: 0.02 splits 2 %, rounded up
-    #[arg(long, value_name = "R", value_parser = ratio)]
-    expand_ratio: Option<f64>,
-    /// How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T
-    #[arg(long, value_name = "HOW")]
-    clip: Option<Clip>,
-    /// Bits of each layer's input: 2 to 8, or float
-    #[arg(long, value_name = "K")]
-    activation_bits: Option<Bits>,
-    /// Share of channels of each layer's input to halve and send twice; needs --activation-bits
-    #[arg(long, value_name = "R", value_parser = ratio)]
-    activation_expand_ratio: Option<f64>,
-    /// How an activation becomes two: qa keeps their rounded sum, naive halves
-    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
-    activation_split: Option<SplitKind>,
+    #[command(flatten)]
+    fields: FieldFlags<AllFields>,
     /// Save the recipe by this name in the configuration folder, for --preset NAME
     #[arg(long, value_name = "NAME")]
     save_preset: Option<String>,
     #[command(flatten)]
-    base: BaseRecipeArguments,
+    base: Start,
 }
 
 impl RecipeArguments {
@@ -42,13 +29,9 @@ impl RecipeArguments {
     /// [`UsageError`] on a flag that lacks another; the recipe file's fault otherwise.
     pub(in crate::cli) fn recipe(&self) -> anyhow::Result<Recipe> {
         let mut recipe = self.base.recipe()?;
-        replace(&mut recipe.weight_bits, self.weight_bits);
-        replace(&mut recipe.expand_ratio, self.expand_ratio);
-        replace(&mut recipe.clip, self.clip);
-        replace(&mut recipe.activation_bits, self.activation_bits);
-        replace(&mut recipe.activation_expand_ratio, self.activation_expand_ratio);
-        replace(&mut recipe.activation_split, self.activation_split);
-        if self.activation_expand_ratio.is_some_and(|ratio| ratio > 0.0) && !recipe.quantizes_activations() {
+        self.fields.set(&mut recipe)?;
+        let splits_activations = self.fields.given("activation_expand_ratio");
+        if splits_activations && recipe.activation_expand_ratio > 0.0 && !recipe.quantizes_activations() {
             let why = "--activation-expand-ratio: inputs stay float, so there is nothing to split; give --activation-bits too";
             return Err(UsageError(why.to_owned()).into());
         }
@@ -70,43 +53,10 @@ impl RecipeArguments {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Recipe")]
 pub(in crate::cli) struct BaseRecipeArguments {
-    /// Start from a recipe file (TOML); the flags below override it
-    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
-    recipe: Option<PathBuf>,
-    /// Start from a named recipe, one of the two built in or one that was saved; the flags below override it
-    #[arg(long, value_name = "paper|deploy|NAME")]
-    preset: Option<String>,
-    /// How a weight becomes two: qa keeps their rounded sum, naive halves
-    #[arg(long, value_name = "qa|naive", value_parser = split_kind)]
-    split: Option<SplitKind>,
-    /// How the largest activation kept is chosen, by the same names
-    #[arg(long, value_name = "HOW")]
-    activation_clip: Option<Clip>,
-    /// One scale for each output channel instead of one for the tensor
-    #[arg(long)]
-    per_channel: bool,
-    /// How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the
-    /// layer before compute them where it can
-    #[arg(long, value_name = "gather|widen", value_parser = split_export)]
-    split_export: Option<SplitExport>,
-    /// Fold each batch-norm into the layer before it, first of all
-    #[arg(long, overrides_with = "no_fold_batch_norm")]
-    fold_batch_norm: bool,
-    /// Leave batch-norms as nodes of their own
-    #[arg(long, overrides_with = "fold_batch_norm")]
-    no_fold_batch_norm: bool,
-    /// Scale the channels between layers so that the weights of both have the same range
-    #[arg(long)]
-    cross_layer_equalization: bool,
-    /// Take back in each bias how far rounding moves a layer's mean outputs
-    #[arg(long)]
-    bias_correction: bool,
-    /// Leave this layer as it is; may be given again
-    #[arg(long, value_name = "NAME")]
-    float_layer: Vec<String>,
-    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
-    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
-    channel_axis: Vec<(String, usize)>,
+    #[command(flatten)]
+    fields: FieldFlags<FixedInSweep>,
+    #[command(flatten)]
+    base: Start,
 }
 
 impl BaseRecipeArguments {
@@ -115,20 +65,37 @@ impl BaseRecipeArguments {
     /// # Errors
     /// The recipe file's fault.
     pub(in crate::cli) fn recipe(&self) -> anyhow::Result<Recipe> {
+        let mut recipe = self.base.recipe()?;
+        self.fields.set(&mut recipe)?;
+        Ok(recipe)
+    }
+}
+
+/// Where a recipe starts, and what it says of single layers.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Recipe")]
+struct Start {
+    /// Start from a recipe file (TOML); the other flags override it
+    #[arg(long, value_name = "FILE", conflicts_with = "preset")]
+    recipe: Option<PathBuf>,
+    /// Start from a named recipe, one of those built in or one that was saved; the other flags override it
+    #[arg(long, value_name = "paper|deploy|NAME")]
+    preset: Option<String>,
+    /// Leave this layer as it is; may be given again
+    #[arg(long, value_name = "NAME")]
+    float_layer: Vec<String>,
+    /// Axis of the input channels of a tensor in a file without a graph (1 without a choice); may be given again
+    #[arg(long, value_name = "NAME=AXIS", value_parser = named_axis)]
+    channel_axis: Vec<(String, usize)>,
+}
+
+impl Start {
+    fn recipe(&self) -> anyhow::Result<Recipe> {
         let mut recipe = match (&self.recipe, &self.preset) {
-            (Some(path), _) => Recipe::load(path).map_err(anyhow::Error::msg)?,
+            (Some(path), _) => Recipe::load(path)?,
             (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
             (None, None) => Recipe::default(),
         };
-        replace(&mut recipe.split, self.split);
-        replace(&mut recipe.activation_clip, self.activation_clip);
-        replace(&mut recipe.split_export, self.split_export);
-        if self.fold_batch_norm || self.no_fold_batch_norm {
-            recipe.fold_batch_norm = self.fold_batch_norm;
-        }
-        recipe.per_channel |= self.per_channel;
-        recipe.cross_layer_equalization |= self.cross_layer_equalization;
-        recipe.bias_correction |= self.bias_correction;
         for name in &self.float_layer {
             recipe.layers.entry(name.clone()).or_default().float = Some(true);
         }
@@ -139,16 +106,158 @@ impl BaseRecipeArguments {
     }
 }
 
-fn replace<T: Copy>(field: &mut T, given: Option<T>) {
-    if let Some(value) = given {
-        *field = value;
-    }
-}
-
 /// The preset of this name: built in, or saved by the user.
 fn preset(name: &str) -> Result<Recipe, String> {
     match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
         Some(preset) => Ok(Recipe::preset(preset)),
         None => UserPresets::of_user().and_then(|presets| presets.load(name)),
     }
+}
+
+/// Which fields have a flag.
+trait Flags: std::fmt::Debug + Clone + Send + Sync + 'static {
+    fn has(field: &Field) -> bool;
+}
+
+/// Every field.
+#[derive(Debug, Clone)]
+struct AllFields;
+
+impl Flags for AllFields {
+    fn has(_: &Field) -> bool {
+        true
+    }
+}
+
+/// The fields that are no axis of a sweep: of those it takes lists.
+#[derive(Debug, Clone)]
+struct FixedInSweep;
+
+impl Flags for FixedInSweep {
+    fn has(field: &Field) -> bool {
+        let axes = [
+            "weight_bits",
+            "expand_ratio",
+            "clip",
+            "activation_bits",
+            "scales",
+            "rounding",
+        ];
+        let of_activation_splits = ["activation_expand_ratio", "activation_split"];
+        !axes.contains(&field.name) && !of_activation_splits.contains(&field.name)
+    }
+}
+
+/// The flags of fields as they were given: name of the field and its text.
+#[derive(Debug)]
+struct FieldFlags<F> {
+    given: Vec<(&'static str, String)>,
+    which: std::marker::PhantomData<F>,
+}
+
+/// The flag that scales per channel had before there were blocks.
+const PER_CHANNEL: &str = "per_channel";
+
+impl<F: Flags> FieldFlags<F> {
+    fn given(&self, name: &str) -> bool {
+        self.given.iter().any(|(given, _)| *given == name)
+    }
+
+    /// Sets what was given.
+    ///
+    /// # Errors
+    /// [`UsageError`] of a text that is no value; clap has refused those already.
+    fn set(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
+        for (name, text) in &self.given {
+            if let Some(field) = Field::named(name) {
+                field.set(recipe, text).map_err(UsageError)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<F: Flags> Args for FieldFlags<F> {
+    fn augment_args(command: Command) -> Command {
+        let fields = FIELDS.iter().filter(|field| F::has(field));
+        let command = fields.fold(command, |command, field| match field.is_switch() {
+            true => with_switch(command, field),
+            false => command.arg(with_value(field)),
+        });
+        let alias = Arg::new(PER_CHANNEL)
+            .long("per-channel")
+            .action(ArgAction::SetTrue)
+            .conflicts_with("scales")
+            .help("One scale for each output channel instead of one for the tensor: --scales channel")
+            .help_heading(HEADING);
+        command.arg(alias)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl<F: Flags> FromArgMatches for FieldFlags<F> {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = Vec::new();
+        for field in FIELDS.iter().filter(|field| F::has(field)) {
+            if !field.is_switch() {
+                if let Some(text) = matches.get_one::<String>(field.name) {
+                    given.push((field.name, text.clone()));
+                }
+            } else if matches.get_flag(field.name) {
+                given.push((field.name, true.to_string()));
+            } else if matches.get_flag(&negated(field)) {
+                given.push((field.name, false.to_string()));
+            }
+        }
+        if matches.get_flag(PER_CHANNEL) {
+            given.push(("scales", Granularity::Channel.to_string()));
+        }
+        Ok(Self {
+            given,
+            which: std::marker::PhantomData,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+fn with_value(field: &'static Field) -> Arg {
+    Arg::new(field.name)
+        .long(field.flag())
+        .value_name(field.value_name)
+        .help(field.flag_help)
+        .help_heading(HEADING)
+        .value_parser(move |text: &str| match field.set(&mut Recipe::default(), text) {
+            Ok(()) => Ok(text.to_owned()),
+            Err(why) => Err(why),
+        })
+}
+
+/// A flag for yes and one for no: a recipe that is started from may say either.
+fn with_switch(command: Command, field: &'static Field) -> Command {
+    let no = negated(field);
+    let yes = Arg::new(field.name)
+        .long(field.flag())
+        .action(ArgAction::SetTrue)
+        .overrides_with(no.clone())
+        .help(field.flag_help)
+        .help_heading(HEADING);
+    let negation = Arg::new(no.clone())
+        .long(no.replace('_', "-"))
+        .action(ArgAction::SetTrue)
+        .overrides_with(field.name)
+        .help(format!("The opposite of --{}", field.flag()))
+        .hide_short_help(true)
+        .help_heading(HEADING);
+    command.arg(yes).arg(negation)
+}
+
+fn negated(field: &Field) -> String {
+    format!("no_{}", field.name)
 }

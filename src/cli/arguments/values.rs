@@ -1,6 +1,6 @@
 //! What a flag may be: each function reads one kind of value or says what is needed.
 
-use crate::quantization::{Bits, SplitExport, SplitKind};
+use crate::quantization::Bits;
 use std::path::PathBuf;
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
@@ -38,14 +38,6 @@ pub(super) fn ratio(text: &str) -> Result<f64, String> {
     }
 }
 
-pub(super) fn split_kind(text: &str) -> Result<SplitKind, String> {
-    match text {
-        "qa" => Ok(SplitKind::Qa),
-        "naive" => Ok(SplitKind::Naive),
-        _ => Err("a split is qa or naive".to_owned()),
-    }
-}
-
 pub(super) fn named_axis(text: &str) -> Result<(String, usize), String> {
     let parsed = text
         .rsplit_once('=')
@@ -53,14 +45,6 @@ pub(super) fn named_axis(text: &str) -> Result<(String, usize), String> {
     match parsed {
         Some((name, axis)) if !name.is_empty() => Ok((name.to_owned(), axis)),
         _ => Err("a channel axis is NAME=AXIS, such as conv.weight=0".to_owned()),
-    }
-}
-
-pub(super) fn split_export(text: &str) -> Result<SplitExport, String> {
-    match text {
-        "gather" => Ok(SplitExport::Gather),
-        "widen" => Ok(SplitExport::Widen),
-        _ => Err("copies are made by gather or widen".to_owned()),
     }
 }
 

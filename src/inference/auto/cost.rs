@@ -1,7 +1,7 @@
 //! The bytes that quantized weights take: those of [`overhead`], with nothing but bits and splits known of each layer.
 
 use crate::network::Network;
-use crate::quantization::{Grid, Outcome, Plan, QuantizedLayer, overhead};
+use crate::quantization::{Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead};
 use std::sync::Arc;
 
 /// Counts bytes for choices of bits and splits. What the recipe leaves float is not counted, unless a split of another layer
@@ -78,7 +78,8 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, bits: u8, splits: usize
     layout.channels += splits;
     plan.layers[layer].outcome = Outcome::Quantized(Arc::new(QuantizedLayer {
         grid: Grid::symmetric(bits, 1.0),
-        channel_steps: Vec::new(),
+        scales: Scales::Tensor(0.0),
+        rounding: Rounded::default(),
         threshold: 1.0,
         layout,
         values: Vec::new(),
@@ -90,6 +91,7 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, bits: u8, splits: usize
         activation: None,
         activation_splits: Vec::new(),
         bias: None,
+        bias_note: None,
     }));
 }
 

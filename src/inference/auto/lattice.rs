@@ -4,7 +4,7 @@ use super::cost::Cost;
 use super::{AutoOptions, InferenceError};
 use crate::network::{Network, Support};
 use crate::progress::Progress;
-use crate::quantization::{Bits, Buffers, Clip, LayerRecipe, LayerSettings, Recipe, plan_layer_in};
+use crate::quantization::{Bits, Buffers, Clip, LayerRecipe, Recipe, WeightSettings, plan_layer_in};
 use rayon::prelude::*;
 
 /// One way to quantize a layer.
@@ -104,8 +104,7 @@ fn choices_of(
     let weights = network
         .weights(index)
         .map_err(|error| InferenceError::Quantization(error.into()))?;
-    let mut settings = base.settings(network, index);
-    settings.per_channel &= layer.takes_scales_per_channel();
+    let settings = base.effective(network, index).weights;
     let counts = if layer.support == Support::Split {
         split_counts(layer.layout.channels, options.most_ratio)
     } else {
@@ -122,13 +121,13 @@ fn choices_of(
     let mut choices: Vec<Choice> = tried
         .into_par_iter()
         .map(|(bits, splits, bytes, clip)| {
-            let settings = LayerSettings {
-                weight_bits: Bits::Grid(bits),
+            let settings = WeightSettings {
+                bits: Bits::Grid(bits),
                 expand_ratio: ratio_of(splits, layer.layout.channels),
                 clip,
                 ..settings
             };
-            let planned = plan_layer_in(&buffers, &weights, &layer.layout, &settings);
+            let planned = plan_layer_in(&buffers, &weights, &layer.layout, &settings, None);
             Choice {
                 bits,
                 splits,

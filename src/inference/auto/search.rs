@@ -6,7 +6,7 @@ use super::cost::Cost;
 use super::greedy::{Price, allocate};
 use super::lattice::{lattice, ratio_of};
 use super::noise::{Bench, LayerNoise};
-use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics, isolated, stripped};
+use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics, isolated};
 use super::{AutoOptions, AutoSubject, Goal, InferenceError};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
@@ -96,7 +96,7 @@ impl<'a> Search<'a> {
         let base = Recipe {
             expand_ratio: 0.0,
             clip: Clip::None,
-            ..stripped(recipe)
+            ..recipe.uniform()
         };
         let out_of_reach = |reason: &str| InferenceError::OutOfReach(reason.to_owned());
         let base_bits = base.weight_bits.grid();
@@ -319,18 +319,18 @@ impl<'a> Search<'a> {
         let of = |noise: &LayerNoise| {
             let (index, layer) = (noise.layer(), &network.layers[noise.layer()]);
             let settings = recipe.settings(network, index);
-            let bits = settings.weight_bits.grid().unwrap_or(Bits::MAX);
-            let splits = self.uniform_splits(index, settings.expand_ratio);
+            let bits = settings.weights.bits.grid().unwrap_or(Bits::MAX);
+            let splits = self.uniform_splits(index, settings.weights.expand_ratio);
             let same = |choice: usize| {
                 let of = &noise.choices()[choice];
-                (of.bits, of.splits, of.clip) == (bits, splits, settings.clip)
+                (of.bits, of.splits, of.clip) == (bits, splits, settings.weights.clip)
             };
             AutoLayer {
                 name: layer.name.clone(),
-                weight_bits: settings.weight_bits,
+                weight_bits: settings.weights.bits,
                 expand_ratio: ratio_of(splits, layer.layout.channels),
                 splits,
-                clip: settings.clip,
+                clip: settings.weights.clip,
                 bytes: self.cost.with_one(index, bits, splits),
                 plain_bytes: self.cost.plain_of(index),
                 output_noise: (0..noise.choices().len())

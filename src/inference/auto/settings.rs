@@ -123,16 +123,6 @@ impl Scores {
     }
 }
 
-/// `recipe` with nothing said of single layers but which stay float, and other channel axes.
-pub(super) fn stripped(recipe: &Recipe) -> Recipe {
-    let mut stripped = recipe.clone();
-    for layer in stripped.layers.values_mut() {
-        (layer.weight_bits, layer.expand_ratio, layer.clip) = (None, None, None);
-    }
-    stripped.layers.retain(|_, layer| *layer != LayerRecipe::default());
-    stripped
-}
-
 /// `base` with all layers and all inputs float: what it says of biases and preparation alone is left.
 pub(super) fn isolated(network: &Network, base: &Recipe) -> Recipe {
     let mut recipe = Recipe {

@@ -21,7 +21,7 @@ pub use table::{Mark, PaperTable, TableCell};
 use super::{Dataset, InferenceError, Outputs, evaluate, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Bits, Clip, Plan, Recipe, ValueShapes};
+use crate::quantization::{self, Activations, Bits, Clip, Granularity, Plan, Recipe, Rounding, ValueShapes};
 
 /// The values to try. An empty axis stands for the base recipe's own value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -34,45 +34,49 @@ pub struct SweepGrid {
     pub clips: Vec<Clip>,
     /// Bits of the layers' inputs.
     pub activation_bits: Vec<Bits>,
+    /// What has a scale of its own.
+    pub scales: Vec<Granularity>,
+    /// Ways to round the weights.
+    pub roundings: Vec<Rounding>,
 }
 
 impl SweepGrid {
     /// `base` with each combination of the values, each once; weight bits vary slowest, activation bits fastest, so that
     /// neighbours share their weights.
     pub fn recipes(&self, base: &Recipe) -> Vec<Recipe> {
-        let or = |axis: &[Bits], own: Bits| if axis.is_empty() { vec![own] } else { axis.to_vec() };
-        let ratios = if self.expand_ratios.is_empty() {
-            vec![base.expand_ratio]
-        } else {
-            self.expand_ratios.clone()
-        };
-        let clips = if self.clips.is_empty() {
-            vec![base.clip]
-        } else {
-            self.clips.clone()
-        };
-        let mut recipes: Vec<Recipe> = Vec::new();
-        let activation_bits = or(&self.activation_bits, base.activation_bits);
-        for weight_bits in or(&self.weight_bits, base.weight_bits) {
-            for &expand_ratio in &ratios {
-                for &clip in &clips {
-                    for &activation_bits in &activation_bits {
-                        let recipe = Recipe {
-                            weight_bits,
-                            expand_ratio,
-                            clip,
-                            activation_bits,
-                            ..base.clone()
-                        };
-                        if !recipes.contains(&recipe) {
-                            recipes.push(recipe);
-                        }
-                    }
-                }
+        let mut recipes = vec![base.clone()];
+        vary(&mut recipes, &self.weight_bits, |recipe| &mut recipe.weight_bits);
+        vary(&mut recipes, &self.scales, |recipe| &mut recipe.scales);
+        vary(&mut recipes, &self.expand_ratios, |recipe| &mut recipe.expand_ratio);
+        vary(&mut recipes, &self.clips, |recipe| &mut recipe.clip);
+        vary(&mut recipes, &self.roundings, |recipe| &mut recipe.rounding);
+        vary(&mut recipes, &self.activation_bits, |recipe| {
+            &mut recipe.activation_bits
+        });
+        let mut different: Vec<Recipe> = Vec::new();
+        for recipe in recipes {
+            if !different.contains(&recipe) {
+                different.push(recipe);
             }
         }
-        recipes
+        different
     }
+}
+
+/// Each recipe with each of the values of a field; as it is where there are none.
+fn vary<T: Copy>(recipes: &mut Vec<Recipe>, values: &[T], field: fn(&mut Recipe) -> &mut T) {
+    if values.is_empty() {
+        return;
+    }
+    let with = |recipe: &Recipe, value: &T| {
+        let mut recipe = recipe.clone();
+        *field(&mut recipe) = *value;
+        recipe
+    };
+    *recipes = recipes
+        .iter()
+        .flat_map(|recipe| values.iter().map(move |value| with(recipe, value)))
+        .collect();
 }
 
 /// What all rows of a sweep share.

@@ -74,13 +74,14 @@ fn grid() -> SweepGrid {
         expand_ratios: vec![0.0, 0.05],
         clips: vec![Clip::None, Clip::Mse],
         activation_bits: Vec::new(),
+        ..SweepGrid::default()
     }
 }
 
 #[test]
 fn the_grid_tries_each_combination_once_and_keeps_the_rest_of_the_recipe() {
     let base = Recipe {
-        per_channel: true,
+        scales: Granularity::Channel,
         clip: Clip::Kl,
         ..Recipe::default()
     };
@@ -102,7 +103,7 @@ fn the_grid_tries_each_combination_once_and_keeps_the_rest_of_the_recipe() {
     assert!(
         recipes
             .iter()
-            .all(|recipe| recipe.per_channel && recipe.clip == Clip::Kl)
+            .all(|recipe| recipe.scales == Granularity::Channel && recipe.clip == Clip::Kl)
     );
     assert_eq!(grid().recipes(&base).len(), 8);
 }

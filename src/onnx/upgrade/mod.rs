@@ -1,4 +1,4 @@
-//! A model's graph brought from the standard operator set 7..12 to 13, in place.
+//! A model's graph brought from the standard operator set 7..20 to 13, or to 21 where blocks of scales need it, in place.
 //!
 //! Between 7 and 13 most operators only gained element types, negative axes or optional attributes: their nodes mean the
 //! same in 13 and stay as they are. [`RULES`] lists the others, a small function each. Nodes that already have the form of
@@ -23,10 +23,13 @@ use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
 
 /// The version of the standard operator set that all rules lead to.
 pub const UPGRADED_OPSET: i64 = 13;
+/// The newest version that the rules lead to: the first with scales in blocks and 4-bit integers.
+pub const NEWEST_OPSET: i64 = 21;
 /// The oldest that they start from: the first with today's broadcasting.
 const OLDEST_OPSET: i64 = 7;
-/// The oldest file format that knows operator set 13.
+/// The oldest file formats that know operator set 13 and 21.
 const UPGRADED_IR: i64 = 7;
+const NEWEST_IR: i64 = 10;
 
 /// Replaces a node by what computes the same in operator set 13; the error says why that cannot be.
 type Rule = fn(&mut Site<'_>, NodeProto) -> Result<Vec<NodeProto>, String>;
@@ -34,6 +37,18 @@ type Rule = fn(&mut Site<'_>, NodeProto) -> Result<Vec<NodeProto>, String>;
 /// Operator, the version up to which (exclusively) its nodes need the rule, the rule.
 const RULES: &[(&str, i64, Rule)] = &[
     ("BatchNormalization", 9, rules::batch_normalization),
+    ("DFT", 20, rules::dft),
+    ("GridSample", 20, rules::grid_sample),
+    ("ReduceL1", 18, rules::axes_to_input),
+    ("ReduceL2", 18, rules::axes_to_input),
+    ("ReduceLogSum", 18, rules::axes_to_input),
+    ("ReduceLogSumExp", 18, rules::axes_to_input),
+    ("ReduceMax", 18, rules::axes_to_input),
+    ("ReduceMean", 18, rules::axes_to_input),
+    ("ReduceMin", 18, rules::axes_to_input),
+    ("ReduceProd", 18, rules::axes_to_input),
+    ("ReduceSumSquare", 18, rules::axes_to_input),
+    ("RoiAlign", 16, rules::roi_align),
     ("Clip", 11, rules::clip),
     ("Dropout", 12, rules::dropout),
     ("Hardmax", 13, softmax::softmax),
@@ -47,6 +62,7 @@ const RULES: &[(&str, i64, Rule)] = &[
     ("Slice", 10, rules::slice),
     ("Softmax", 13, softmax::softmax),
     ("Split", 13, rules::split),
+    ("Split", 18, rules::split_in_equal_parts),
     ("Squeeze", 13, rules::axes_to_input),
     ("TopK", 10, rules::top_k),
     ("Unsqueeze", 13, rules::axes_to_input),
@@ -91,8 +107,8 @@ impl Site<'_> {
     }
 }
 
-/// Brings the standard operators of `model` to at least the operator set `to`, which is [`UPGRADED_OPSET`] or older; a model
-/// that is there already stays as it is. Otherwise operator set and IR version are raised (13, at least 7). Attributes that
+/// Brings the standard operators of `model` to at least the operator set `to`, which is [`NEWEST_OPSET`] or older; a model
+/// that is there already stays as it is. Otherwise operator set and IR version are raised (to 13 and at least 7, or to 21 and at least 10). Attributes that
 /// became inputs turn into initializers of the same graph, under names that no other value has. After an error the model is
 /// as it was.
 ///
@@ -112,11 +128,16 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
     if from >= to {
         return Ok(());
     }
-    if to > UPGRADED_OPSET {
+    if to > NEWEST_OPSET {
         return Err(OnnxError::Upgrade(format!(
-            "operator set {from} can be upgraded to {UPGRADED_OPSET}, not to {to}"
+            "operator set {from} can be upgraded to {NEWEST_OPSET}, not to {to}"
         )));
     }
+    let to = if to > UPGRADED_OPSET {
+        NEWEST_OPSET
+    } else {
+        UPGRADED_OPSET
+    };
     if from < OLDEST_OPSET {
         return Err(OnnxError::Upgrade(format!(
             "the model uses operator set {from}; only {OLDEST_OPSET} and newer can be upgraded to {UPGRADED_OPSET}: export it \
@@ -131,22 +152,23 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
         graphs.collect::<Vec<_>>()
     });
     for graph in upgraded.graph.iter_mut().chain(training) {
-        upgrade_graph(graph, from, None, &mut names)?;
+        upgrade_graph(graph, (from, to), None, &mut names)?;
     }
-    upgrade_functions(&mut upgraded)?;
+    upgrade_functions(&mut upgraded, to)?;
     for import in &mut upgraded.opset_import {
         if is_standard_domain(import.domain()) {
-            import.version = Some(UPGRADED_OPSET);
+            import.version = Some(to);
         }
     }
-    upgraded.ir_version = upgraded.ir_version.max(Some(UPGRADED_IR));
+    let format = if to > UPGRADED_OPSET { NEWEST_IR } else { UPGRADED_IR };
+    upgraded.ir_version = upgraded.ir_version.max(Some(format));
     *model = upgraded;
     Ok(())
 }
 
 fn upgrade_graph(
     graph: &mut GraphProto,
-    from: i64,
+    (from, to): (i64, i64),
     outer: Option<&Facts<'_>>,
     names: &mut Names,
 ) -> Result<(), OnnxError> {
@@ -162,14 +184,14 @@ fn upgrade_graph(
     graph.node.reserve(old.len());
     for mut node in old {
         for subgraph in node.subgraphs_mut() {
-            upgrade_graph(subgraph, from, Some(&facts), site.names)?;
+            upgrade_graph(subgraph, (from, to), Some(&facts), site.names)?;
         }
-        let Some(rule) = rule_of(&node, from) else {
+        let Some(rule) = rule_of(&node, from, to) else {
             graph.node.push(node);
             continue;
         };
         let (label, operator) = (label(&node).to_owned(), node.op_type().to_owned());
-        let nodes = rule(&mut site, node).map_err(|reason| refusal(&label, &operator, from, &reason))?;
+        let nodes = rule(&mut site, node).map_err(|reason| refusal(&label, &operator, (from, to), &reason))?;
         graph.node.extend(nodes);
     }
     let dropped = site.dropped;
@@ -181,31 +203,32 @@ fn upgrade_graph(
 }
 
 /// Functions cannot hold constants; those in use were all written for newer operator sets.
-fn upgrade_functions(model: &mut ModelProto) -> Result<(), OnnxError> {
+fn upgrade_functions(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
     for function in &mut model.functions {
         for import in &mut function.opset_import {
             let from = import.version();
-            if !is_standard_domain(import.domain()) || from >= UPGRADED_OPSET {
+            if !is_standard_domain(import.domain()) || from >= to {
                 continue;
             }
-            if let Some(node) = function.node.iter().find(|node| rule_of(node, from).is_some()) {
+            if let Some(node) = function.node.iter().find(|node| rule_of(node, from, to).is_some()) {
                 let reason = format!(
                     "it is in the function '{}'",
                     function.name.as_deref().unwrap_or_default()
                 );
-                return Err(refusal(label(node), node.op_type(), from, &reason));
+                return Err(refusal(label(node), node.op_type(), (from, to), &reason));
             }
-            import.version = Some(UPGRADED_OPSET);
+            import.version = Some(to);
         }
     }
     Ok(())
 }
 
-fn rule_of(node: &NodeProto, from: i64) -> Option<Rule> {
+fn rule_of(node: &NodeProto, from: i64, to: i64) -> Option<Rule> {
     if !is_standard_domain(node.domain()) {
         return None;
     }
-    let applies = |(operator, until, _): &&(&str, i64, Rule)| *operator == node.op_type() && from < *until;
+    let applies =
+        |(operator, until, _): &&(&str, i64, Rule)| *operator == node.op_type() && from < *until && *until <= to;
     RULES.iter().find(applies).map(|(_, _, rule)| *rule)
 }
 
@@ -213,9 +236,9 @@ fn standard_node(graph: &GraphProto) -> Option<&NodeProto> {
     graph.node.iter().find(|node| is_standard_domain(node.domain()))
 }
 
-fn refusal(label: &str, operator: &str, from: i64, reason: &str) -> OnnxError {
+fn refusal(label: &str, operator: &str, (from, to): (i64, i64), reason: &str) -> OnnxError {
     OnnxError::Upgrade(format!(
-        "node '{label}' ({operator}) cannot be upgraded from operator set {from} to {UPGRADED_OPSET}: {reason}"
+        "node '{label}' ({operator}) cannot be upgraded from operator set {from} to {to}: {reason}"
     ))
 }
 

@@ -1,6 +1,6 @@
 //! The rules for one operator each, most of them attributes that became inputs.
 
-use super::super::build::{attribute, i64_tensor, raw_tensor, scalar_f32};
+use super::super::build::{attribute, i64_tensor, int_attribute, raw_tensor, scalar_f32, string_attribute};
 use super::super::schema::data_type;
 use super::super::tensor::data_type_name;
 use super::super::{AttributeProto, NodeProto, TensorProto};
@@ -90,6 +90,42 @@ pub(super) fn pad(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
         node.input.push(value);
     }
     Ok(vec![node])
+}
+
+/// 18 wants to be told into how many equal parts a value is split.
+pub(super) fn split_in_equal_parts(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let sizes_are_given = node.input.get(1).is_some_and(|sizes| !sizes.is_empty());
+    if !sizes_are_given && attribute(&node, "num_outputs").is_none() {
+        let parts = node.output.len() as i64;
+        node.attribute.push(int_attribute("num_outputs", parts));
+    }
+    Ok(vec![node])
+}
+
+/// 20 gave the modes of `GridSample` other names.
+pub(super) fn grid_sample(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    for attribute in node.attribute.iter_mut().filter(|attribute| attribute.name() == "mode") {
+        match attribute.s.as_deref() {
+            Some(b"bilinear") => attribute.s = Some(b"linear"[..].into()),
+            Some(b"bicubic") => attribute.s = Some(b"cubic"[..].into()),
+            _ => {}
+        }
+    }
+    Ok(vec![node])
+}
+
+/// 16 moved pixels by half of one unless told otherwise.
+pub(super) fn roi_align(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
+    let name = "coordinate_transformation_mode";
+    if attribute(&node, name).is_none() {
+        node.attribute.push(string_attribute(name, "output_half_pixel"));
+    }
+    Ok(vec![node])
+}
+
+/// 20 made the axis an input, counted from the end.
+pub(super) fn dft(_: &mut Site<'_>, _: NodeProto) -> Replaced {
+    Err("its axis became an input".to_owned())
 }
 
 /// 13 made the axes of `ReduceSum`, `Squeeze` and `Unsqueeze` an input.

@@ -185,6 +185,25 @@ pub(super) fn threshold_of(values: &[f32], bits: u8, clip: Clip) -> f32 {
     clip.choose(&Samples::of_values(values), bits, symmetric_levels(bits)).0
 }
 
+/// [`threshold_of`] for a part of a tensor with a scale of its own, which may be a few weights only. Fits and fixed points of so few
+/// can be worse than no clipping; where they are, by the mean squared error that they minimize, nothing is cut.
+pub(super) fn threshold_of_part(values: &[f32], bits: u8, clip: Clip) -> f32 {
+    if clip == Clip::None {
+        return values.iter().fold(0.0, |max: f32, x| max.max(x.abs()));
+    }
+    let samples = Samples::of_values(values);
+    let levels = symmetric_levels(bits);
+    let threshold = clip.choose(&samples, bits, levels).0;
+    if !matches!(clip, Clip::Aciq | Clip::Octav) {
+        return threshold;
+    }
+    let whole = samples.max_abs();
+    match samples.mean_squared_errors(levels, &[threshold, whole])[..] {
+        [clipped, unclipped] if unclipped < clipped => whole,
+        _ => threshold,
+    }
+}
+
 fn chosen(samples: &Samples, bits: u8, levels: i32, clip: Clip) -> ClipChoice {
     let (threshold, mse) = clip.choose(samples, bits, levels);
     ClipChoice {

@@ -7,18 +7,13 @@ use crate::format::demo::Demo;
 use crate::network::OutAxis;
 use crate::quantization::SplitKind;
 
-fn settings(bits: u8, expand_ratio: f64, split: SplitKind) -> LayerSettings {
-    LayerSettings {
-        weight_bits: Bits::Grid(bits),
+fn settings(bits: u8, expand_ratio: f64, split: SplitKind) -> WeightSettings {
+    WeightSettings {
+        bits: Bits::Grid(bits),
         expand_ratio,
         split,
         clip: Clip::None,
-        activation_bits: Bits::Float,
-        activation_clip: Clip::None,
-        activation_expand_ratio: 0.0,
-        activation_split: SplitKind::Qa,
-        unsigned_activations: false,
-        per_channel: false,
+        ..WeightSettings::default()
     }
 }
 
@@ -56,7 +51,7 @@ fn weights(layout: &Layout, seed: u64) -> Vec<f32> {
 }
 
 /// The largest difference in decibels from planning, over all points of the curves of `clip`.
-fn farthest(values: &[f32], layout: &Layout, settings: &LayerSettings, curves: &ErrorCurves, clip: Clip) -> f64 {
+fn farthest(values: &[f32], layout: &Layout, settings: &WeightSettings, curves: &ErrorCurves, clip: Clip) -> f64 {
     differences(values, layout, settings, curves, clip).pop().unwrap()
 }
 
@@ -64,7 +59,7 @@ fn farthest(values: &[f32], layout: &Layout, settings: &LayerSettings, curves: &
 fn differences(
     values: &[f32],
     layout: &Layout,
-    settings: &LayerSettings,
+    settings: &WeightSettings,
     curves: &ErrorCurves,
     clip: Clip,
 ) -> Vec<f64> {
@@ -79,8 +74,8 @@ fn differences(
     let points = by_splits.iter().chain(&by_bits);
     let mut differences: Vec<f64> = points
         .map(|point| {
-            let settings = LayerSettings {
-                weight_bits: Bits::Grid(point.bits),
+            let settings = WeightSettings {
+                bits: Bits::Grid(point.bits),
                 expand_ratio: point.splits as f64 / layout.channels as f64,
                 clip,
                 ..*settings

@@ -10,6 +10,7 @@ mod editor;
 mod gather;
 mod input;
 mod recurrent;
+mod stored;
 mod tensors;
 mod widen;
 
@@ -19,13 +20,12 @@ use super::plan::QuantizedLayer;
 use super::widen::Widening;
 use super::{Expansion, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
-use crate::onnx::build::{
-    attribute_int, float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, set_metadata,
-};
-use crate::onnx::{AttributeProto, GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::build::{attribute_int, float_tensor, i8_tensor, i64_tensor, node, set_metadata};
+use crate::onnx::{GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::{element_type, repeat_chain, replace_input, set_bias};
 use input::{Input, Site};
 use std::collections::HashSet;
+use stored::Stored;
 use widen::{Rows, widen_constants, widen_float_layer};
 
 /// Key of an exported model's metadata that holds the recipe as TOML.
@@ -92,7 +92,7 @@ fn carry_out(
         let is_split = !quantized.splits.is_empty() || expansion.splits_activations();
         let input = Input {
             grid: quantized.activation.filter(|_| on_grid),
-            split: planned.settings.activation_split,
+            split: planned.settings.input.split,
             expansion: &expansion,
             is_gathered: is_split && widening.way(number).is_none(),
         };
@@ -114,7 +114,12 @@ fn carry_out(
     // Before IR version 4 every initializer must be listed as an input too; the new ones are not.
     model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
-    upgrade(&mut model, UPGRADED_OPSET).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    let opset = if stored::needs_blocks(plan) {
+        stored::BLOCK_OPSET
+    } else {
+        UPGRADED_OPSET
+    };
+    upgrade(&mut model, opset).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
     Ok(model)
 }
 
@@ -136,22 +141,7 @@ fn rewrite_layer(
 
     let on_grid = matches!(weight, Weight::Grid(_));
     let new_weight = match weight {
-        Weight::Grid(mut tensor) => {
-            let (mut scale, mut zero, axis) = weight_grid(layer, quantized);
-            if let Some(rows) = rows {
-                tensor = rows.weight(&tensor)?;
-                scale = rows.scales(&scale)?;
-                zero = rows.scales(&zero)?;
-            }
-            let weight = editor.add_initializer(&format!("{}.q", layer.weight), tensor);
-            let scale = editor.add_initializer(&format!("{}.scale", layer.weight), scale);
-            let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), zero);
-            let to = editor.fresh(&format!("{}.dequantized", layer.weight));
-            let name = editor.fresh(&format!("{}/dequantize_weight", layer.name));
-            let inputs = [weight, scale, zero];
-            editor.insert(path.node, node("DequantizeLinear", name, inputs, [to.clone()], axis));
-            to
-        }
+        Weight::Grid(codes) => Stored::of(layer, quantized, codes, rows)?.dequantize(editor, path.node, layer),
         Weight::Float(mut tensor) => {
             if let Some(rows) = rows {
                 tensor = rows.weight(&tensor)?;
@@ -194,21 +184,6 @@ fn keep_float_product(editor: &mut GraphEdit, before: usize, layer: &Layer, weig
     to
 }
 
-/// Scale, zero point and `axis` of a layer's weight: one scale, or one for each output channel.
-fn weight_grid(layer: &Layer, quantized: &QuantizedLayer) -> (TensorProto, TensorProto, Vec<AttributeProto>) {
-    let steps = &quantized.channel_steps;
-    if steps.is_empty() {
-        return (scalar_f32("", quantized.grid.step), scalar_i8("", 0), vec![]);
-    }
-    let axis = vec![int_attribute("axis", layer.output_axis() as i64)];
-    let zeros = vec![0_i8; steps.len()];
-    (
-        float_tensor("", &[steps.len()], steps),
-        i8_tensor("", &[steps.len()], &zeros),
-        axis,
-    )
-}
-
 /// Shape of the expanded weight tensor, as stored.
 fn expanded_shape(layer: &Layer, channels: usize) -> Vec<usize> {
     let mut shape = layer.shape.clone();
@@ -231,7 +206,7 @@ fn expanded_weights(
 ) -> Result<Vec<f32>, QuantizationError> {
     let index = network.layer_index(&layer.name).unwrap_or_default();
     let values = network.weights(index)?;
-    Ok(split_weights(&values, &layer.layout, &plan.layers[index].settings, quantized).values)
+    Ok(split_weights(&values, &layer.layout, &plan.layers[index].settings.weights, quantized).values)
 }
 
 /// The element type that a `Cast` node makes.

@@ -1,7 +1,6 @@
 //! The plan as a bag of tensors, for a safetensors export.
 
-use super::super::weight::Steps;
-use super::super::{Plan, QuantizationError, QuantizedLayer};
+use super::super::{Plan, QuantizationError, QuantizedLayer, Scales};
 use super::editor::initializer_of;
 use super::{RECIPE_KEY, expanded_shape};
 use crate::network::{Layer, Network};
@@ -102,18 +101,14 @@ fn corrected_biases(
 
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {
     let shape = expanded_shape(layer, quantized.layout.channels);
-    let steps = &quantized.channel_steps;
-    let (scale, steps) = if steps.is_empty() {
-        (
-            scalar_f32("", quantized.grid.step),
-            std::slice::from_ref(&quantized.grid.step),
-        )
-    } else {
-        (float_tensor("", &[steps.len()], steps), steps.as_slice())
+    let scales = quantized.scales.values();
+    let scale = match (scales, &quantized.scales) {
+        ([scale], Scales::Tensor(_)) => scalar_f32("", *scale),
+        (scales, _) => float_tensor("", &[scales.len()], scales),
     };
-    let steps = Steps::new(steps, &quantized.layout);
+    let scales = quantized.scales.on(&quantized.layout);
     let row = (quantized.layout.channels * quantized.layout.inner).max(1);
-    let value = |(i, q): (usize, &i8)| f32::from(*q) * steps.at(i / row, i % row);
+    let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);
     let values: Vec<f32> = quantized.values.iter().enumerate().map(value).collect();
     let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
     let name = &layer.weight;

@@ -7,13 +7,13 @@ pub use heat::Heat;
 use super::analysis::Analysis;
 use super::derived::{Derived, Wanted, Work};
 use super::keys::CalibrationKey;
-use super::layer_view::{After, LayerViewKey, ViewError, Viewed, effective};
+use super::layer_view::{After, LayerViewKey, ViewError, Viewed};
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
 use crate::inference::Calibration;
 use crate::network::{IntegerGrid, Layer};
 use crate::progress::Progress;
-use crate::quantization::{CentredFits, Clip, LayerSettings, clip_thresholds, plan_input};
+use crate::quantization::{CentredFits, Clip, InputSettings, clip_thresholds, plan_input};
 use crate::statistics::ActivationStatistics;
 use heat::Axis;
 use std::time::Duration;
@@ -133,18 +133,23 @@ impl LayerDetails {
             .network
             .weights(index)
             .map_err(|error| ViewError::Weights(error.to_string()))?;
-        let settings = effective(layer, key.view.settings);
+        let settings = key.view.settings;
         let fits = CentredFits::of_values(after.map_or(&weights, |after| &after.split));
         let mut clips = Vec::new();
         if after.is_some() {
             progress.check()?;
-            clips = marks(&clip_thresholds(&weights, &layer.layout, &settings, &Clip::CHOICES));
+            clips = marks(&clip_thresholds(
+                &weights,
+                &layer.layout,
+                &settings.weights,
+                &Clip::CHOICES,
+            ));
         }
         let integers = analysis
             .network
             .integer_grid(index)
             .map_err(|error| ViewError::Weights(error.to_string()))?;
-        let input = calibration.and_then(|calibration| input_details(layer, &settings, calibration));
+        let input = calibration.and_then(|calibration| input_details(layer, &settings.input, calibration));
         let reach = analysis.layers[index]
             .readable()
             .map_or(1.0, |statistics| statistics.max_abs);
@@ -180,14 +185,11 @@ fn marks(thresholds: &[f32]) -> Vec<ClipMark> {
     Clip::CHOICES.into_iter().zip(thresholds).map(mark).collect()
 }
 
-fn input_details(layer: &Layer, settings: &LayerSettings, calibration: &Calibration) -> Option<InputDetails> {
+fn input_details(layer: &Layer, settings: &InputSettings, calibration: &Calibration) -> Option<InputDetails> {
     let (name, _) = layer.input.as_ref()?;
     let seen: &ActivationStatistics = calibration.activations.get(name)?;
     let chosen = |clip: Clip| {
-        let settings = LayerSettings {
-            activation_clip: clip,
-            ..*settings
-        };
+        let settings = InputSettings { clip, ..*settings };
         let plan = plan_input(layer, &settings, &calibration.activations).ok()??;
         Some(ClipMark {
             clip,

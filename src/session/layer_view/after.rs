@@ -1,7 +1,7 @@
 //! A layer after splitting, and how often each value of its grid is taken.
 
 use crate::network::Layout;
-use crate::quantization::{LayerSettings, QuantizedLayer, plan_layer, split_weights};
+use crate::quantization::{QuantizedLayer, WeightSettings, plan_layer, split_weights};
 use crate::statistics::tensor_statistics;
 
 /// A layer after splitting.
@@ -50,7 +50,7 @@ impl Staircase {
 }
 
 impl After {
-    pub(super) fn compute(weights: &[f32], layout: Layout, settings: &LayerSettings) -> Self {
+    pub(super) fn compute(weights: &[f32], layout: Layout, settings: &WeightSettings) -> Self {
         let quantized = plan_layer(weights, &layout, settings);
         let split = split_weights(weights, &layout, settings, &quantized);
         let expanded = tensor_statistics(&split.values, &split.layout).in_channel_max_abs;
@@ -89,17 +89,12 @@ mod tests {
         let weights: Vec<f32> = (0..layout.elements())
             .map(|i| ((i as f32 * 0.618_034).fract() - 0.5).powi(3))
             .collect();
-        let settings = LayerSettings {
-            weight_bits: Bits::Grid(3),
+        let settings = WeightSettings {
+            bits: Bits::Grid(3),
             expand_ratio: 0.25,
             split: SplitKind::Qa,
             clip: Clip::Mse,
-            activation_bits: Bits::Float,
-            activation_clip: Clip::None,
-            activation_expand_ratio: 0.0,
-            activation_split: SplitKind::Qa,
-            unsigned_activations: false,
-            per_channel: false,
+            ..WeightSettings::default()
         };
         let after = After::compute(&weights, layout, &settings);
         assert_eq!(after.staircase.counts.len(), 7);

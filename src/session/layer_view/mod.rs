@@ -13,7 +13,7 @@ use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::PrepareKey;
 use super::open::OpenNetwork;
 use super::work::Kind;
-use crate::network::{Layer, Support};
+use crate::network::Support;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{LayerSettings, split_levels};
 use crate::statistics::{Histogram, histogram};
@@ -60,7 +60,7 @@ pub struct LayerViewKey {
     pub layer: usize,
     /// What is done to the network first.
     pub prepared: PrepareKey,
-    /// What the recipe says for it.
+    /// What holds for it.
     pub settings: LayerSettings,
     /// The visible range, if it is not all.
     pub range: Option<(f64, f64)>,
@@ -124,9 +124,8 @@ impl LayerView {
             .map(|(_, view)| view.after.clone());
         let after = match reusable {
             Some(after) => after,
-            None if key.settings.weight_bits.grid().is_some() && layer.support.can_quantize() => {
-                let settings = effective(layer, key.settings);
-                Some(Arc::new(After::compute(&weights, layer.layout, &settings)))
+            None if key.settings.weights.bits.grid().is_some() && layer.support.can_quantize() => {
+                Some(Arc::new(After::compute(&weights, layer.layout, &key.settings.weights)))
             }
             None => None,
         };
@@ -166,19 +165,6 @@ impl LayerView {
             after_histogram: after.as_ref().map(|after| count(&after.split)),
             after,
         })
-    }
-}
-
-/// What a plan makes of the settings: a layer that cannot be split is quantized as it is.
-pub(super) fn effective(layer: &Layer, settings: LayerSettings) -> LayerSettings {
-    LayerSettings {
-        expand_ratio: if layer.support == Support::Split {
-            settings.expand_ratio
-        } else {
-            0.0
-        },
-        per_channel: settings.per_channel && layer.takes_scales_per_channel(),
-        ..settings
     }
 }
 

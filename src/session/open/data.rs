@@ -6,7 +6,7 @@ use crate::jobs::JobError;
 use crate::quantization::{Recipe, ValueShapes};
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::Prepared;
-use crate::session::{CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState, plain};
+use crate::session::{CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState};
 use std::sync::Arc;
 
 impl OpenNetwork {
@@ -121,7 +121,7 @@ impl OpenNetwork {
     /// The newest evaluation of the same bits without split and clip, if it is for the present recipe's bits.
     pub fn plain_evaluated(&self) -> Option<&Arc<Evaluated>> {
         let (key, evaluated) = self.slots.of::<PlainRun>().latest()?;
-        (key.recipe == plain(self.recipe())).then_some(evaluated)
+        (key.recipe == self.recipe().plain()).then_some(evaluated)
     }
 
     /// What results for the present recipe and data on `limit` samples are computed from; `None` without data.

@@ -86,7 +86,7 @@ fn error_curves_are_those_of_the_library_and_only_made_while_they_are_in_sight()
     let expected = error_curves(
         &weights,
         &layer.layout,
-        &open.settings(open.selected()),
+        &open.settings(open.selected()).weights,
         ErrorCurves::MAX_RATIO,
         &progress(),
     );
@@ -171,6 +171,7 @@ fn grid() -> SweepGrid {
         expand_ratios: vec![0.0, 0.05],
         clips: vec![Clip::None, Clip::Mse],
         activation_bits: Vec::new(),
+        ..SweepGrid::default()
     }
 }
 

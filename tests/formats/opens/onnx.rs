@@ -15,7 +15,7 @@ use splitscope::onnx::build::{
 use splitscope::onnx::schema::{EXTERNAL, OperatorSetIdProto, StringStringEntryProto, data_type};
 use splitscope::onnx::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, encode};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Recipe, plan, rewrite, split_only};
+use splitscope::quantization::{Bits, Granularity, Recipe, plan, rewrite, split_only};
 use splitscope::statistics::tensor_statistics;
 use std::path::Path;
 
@@ -209,12 +209,12 @@ fn onnx_transposed_convolutions() {
     check(&network, 2);
     // One scale for all channels, whatever the recipe asks for: theirs would not lie on one axis of the layout.
     let per_channel = Recipe {
-        per_channel: true,
+        scales: Granularity::Channel,
         ..recipe()
     };
     let planned = plan(&network, &per_channel, None, &Progress::default()).unwrap();
     let mut quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
-    assert!(quantized.all(|layer| layer.channel_steps.is_empty()));
+    assert!(quantized.all(|layer| layer.scales.granularity() == Granularity::Tensor));
 }
 
 fn lstm(weight: &str, recurrent: &str) -> NodeProto {

@@ -189,7 +189,9 @@ fn safetensors_with_a_chosen_channel_axis() {
     recipe.layers.entry("w".to_owned()).or_default().channel_axis = Some(3);
     let refusal = recipe.check(&open(&path).unwrap()).unwrap_err();
     assert!(
-        refusal.contains("channel_axis: the channel axis is 0 to 2 for the shape [2, 3, 4], not 3"),
+        refusal
+            .to_string()
+            .contains("channel_axis: the channel axis is 0 to 2 for the shape [2, 3, 4], not 3"),
         "{refusal}"
     );
 }

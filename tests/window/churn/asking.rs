@@ -3,7 +3,9 @@
 use super::random::Random;
 use splitscope::inference::DataOptions;
 use splitscope::inference::sweep::SweepGrid;
-use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, SplitExport, SplitKind};
+use splitscope::quantization::{
+    Bits, Clip, Granularity, LayerRecipe, Preset, Recipe, Rounding, SplitExport, SplitKind,
+};
 use splitscope::session::{Action, ExportKind, Session, Side, Watched};
 use std::path::{Path, PathBuf};
 
@@ -117,6 +119,7 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             } else {
                 vec![]
             },
+            ..SweepGrid::default()
         }),
         29 => Action::SaveSweep(files.folder.join("sweep.csv")),
         30 => Action::TakeSnapshot(random.of(&["", "a", "the one"]).to_owned()),
@@ -194,7 +197,8 @@ fn recipe(random: &mut Random, session: &Session) -> Recipe {
         activation_expand_ratio: random.of(&[0.0, 0.0, 0.05]),
         activation_split: split,
         unsigned_activations: random.below(2) == 0,
-        per_channel: random.below(4) == 0,
+        scales: random.of(&Granularity::CHOICES),
+        rounding: random.of(&[Rounding::Nearest, Rounding::Squant]),
         fold_batch_norm: random.below(2) == 0,
         cross_layer_equalization: random.below(6) == 0,
         bias_correction: random.below(6) == 0,

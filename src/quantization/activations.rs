@@ -1,0 +1,65 @@
+//! What is known of a network's values before it is quantized.
+
+use super::rounding::InputMoments;
+use crate::statistics::ActivationStatistics;
+use std::collections::HashMap;
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
+
+/// Statistics of layer inputs, by the value's name; where rounding asks for them, the second moments of the inputs of layers too.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Activations {
+    of_values: HashMap<String, ActivationStatistics>,
+    moments: HashMap<String, Arc<InputMoments>>,
+}
+
+impl Activations {
+    /// Nothing known yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the inputs of a layer have in common, by the layer's name.
+    pub fn moments_of(&self, layer: &str) -> Option<&InputMoments> {
+        self.moments.get(layer).map(Arc::as_ref)
+    }
+
+    /// Whether second moments of any layer are known.
+    pub fn has_moments(&self) -> bool {
+        !self.moments.is_empty()
+    }
+
+    /// Sets the second moments of the inputs of a layer.
+    pub fn set_moments(&mut self, layer: &str, moments: Arc<InputMoments>) {
+        self.moments.insert(layer.to_owned(), moments);
+    }
+}
+
+/// By the value's name.
+impl Deref for Activations {
+    type Target = HashMap<String, ActivationStatistics>;
+    fn deref(&self) -> &Self::Target {
+        &self.of_values
+    }
+}
+
+impl DerefMut for Activations {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.of_values
+    }
+}
+
+impl FromIterator<(String, ActivationStatistics)> for Activations {
+    fn from_iter<I: IntoIterator<Item = (String, ActivationStatistics)>>(values: I) -> Self {
+        Self {
+            of_values: values.into_iter().collect(),
+            moments: HashMap::new(),
+        }
+    }
+}
+
+impl<const N: usize> From<[(String, ActivationStatistics); N]> for Activations {
+    fn from(values: [(String, ActivationStatistics); N]) -> Self {
+        values.into_iter().collect()
+    }
+}

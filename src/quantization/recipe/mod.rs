@@ -1,0 +1,313 @@
+//! What a person chose: defaults, presets, exceptions for single layers. TOML on disk.
+//!
+//! A new field is declared in [`Recipe`] (and [`LayerRecipe`], if a layer can have its own), gets its default in
+//! [`Recipe::default`] and a line in [`FIELDS`]; what it holds for a layer stands in `settings`.
+
+mod check;
+mod disk;
+mod error;
+mod field;
+mod settings;
+mod table;
+
+pub use error::RecipeError;
+pub use field::{Access, At, Field, FieldValue};
+pub use settings::{InputSettings, LayerSettings, WeightSettings};
+pub use table::FIELDS;
+
+use super::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A named starting point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Preset {
+    /// As in the paper: first layer and classifier float, batch-norm not folded, 8-bit activations, one scale a tensor.
+    Paper,
+    /// For shipping: batch-norm folded, every layer quantized, 8-bit activations.
+    Deploy,
+}
+
+/// Everything that decides what a quantized network looks like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Recipe {
+    /// Bits of the weights.
+    pub weight_bits: Bits,
+    /// Share of input channels to add in each layer, 0 to 1.
+    pub expand_ratio: f64,
+    /// How a weight is split.
+    pub split: SplitKind,
+    /// How the weights' threshold is chosen.
+    pub clip: Clip,
+    /// Bits of the layers' inputs.
+    pub activation_bits: Bits,
+    /// How the activations' threshold is chosen.
+    pub activation_clip: Clip,
+    /// Share of input channels whose activation is halved and sent twice (activation OCS), 0 to 1; only where the input is
+    /// on a grid.
+    pub activation_expand_ratio: f64,
+    /// How an activation is split.
+    pub activation_split: SplitKind,
+    /// Which parts of a weight have a scale of their own.
+    pub scales: Granularity,
+    /// Which integer each weight gets.
+    pub rounding: Rounding,
+    /// Use the grid `0..2^k - 1` for activations that are never negative.
+    pub unsigned_activations: bool,
+    /// Fold batch-norm into the layer before it, first of all.
+    pub fold_batch_norm: bool,
+    /// Scale the channels between two layers so that both have weights of the same range, after folding.
+    pub cross_layer_equalization: bool,
+    /// Take back in the bias what rounding the weights does to a layer's mean outputs.
+    pub bias_correction: bool,
+    /// How an exported graph makes the copies of split channels.
+    pub split_export: SplitExport,
+    /// Leave the first layer as it is.
+    pub float_first_layer: bool,
+    /// Leave the last layer (the classifier) as it is.
+    pub float_last_layer: bool,
+    /// Exceptions, by layer name.
+    pub layers: BTreeMap<String, LayerRecipe>,
+}
+
+/// Exceptions for one layer; what is missing is inherited.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LayerRecipe {
+    /// Leave this layer as it is (or not, against `float_first_layer`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub float: Option<bool>,
+    /// See [`Recipe::weight_bits`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_bits: Option<Bits>,
+    /// See [`Recipe::expand_ratio`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expand_ratio: Option<f64>,
+    /// See [`Recipe::split`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitKind>,
+    /// See [`Recipe::clip`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
+    /// See [`Recipe::activation_bits`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_bits: Option<Bits>,
+    /// See [`Recipe::activation_clip`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_clip: Option<Clip>,
+    /// See [`Recipe::activation_expand_ratio`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_expand_ratio: Option<f64>,
+    /// See [`Recipe::activation_split`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub activation_split: Option<SplitKind>,
+    /// See [`Recipe::scales`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scales: Option<Granularity>,
+    /// See [`Recipe::rounding`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rounding: Option<Rounding>,
+    /// The axis of the input channels, for a tensor of a file without a graph; 1 where nothing is chosen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub channel_axis: Option<usize>,
+}
+
+impl Preset {
+    /// All presets, in the order of the menu.
+    pub const ALL: [Self; 2] = [Self::Paper, Self::Deploy];
+
+    /// Name on the command line and in menus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Paper => "paper",
+            Self::Deploy => "deploy",
+        }
+    }
+}
+
+impl Default for Recipe {
+    /// 8-bit weights for every layer, nothing else touched.
+    fn default() -> Self {
+        Self {
+            weight_bits: Bits::Grid(8),
+            expand_ratio: 0.0,
+            split: SplitKind::Qa,
+            clip: Clip::None,
+            activation_bits: Bits::Float,
+            activation_clip: Clip::None,
+            activation_expand_ratio: 0.0,
+            activation_split: SplitKind::Qa,
+            scales: Granularity::Tensor,
+            rounding: Rounding::Nearest,
+            unsigned_activations: false,
+            fold_batch_norm: false,
+            cross_layer_equalization: false,
+            bias_correction: false,
+            split_export: SplitExport::Gather,
+            float_first_layer: false,
+            float_last_layer: false,
+            layers: BTreeMap::new(),
+        }
+    }
+}
+
+impl Recipe {
+    /// The recipe of a preset, at 8 bits without splitting.
+    pub fn preset(preset: Preset) -> Self {
+        let common = Self {
+            activation_bits: Bits::Grid(8),
+            ..Self::default()
+        };
+        match preset {
+            Preset::Paper => Self {
+                float_first_layer: true,
+                float_last_layer: true,
+                ..common
+            },
+            Preset::Deploy => Self {
+                fold_batch_norm: true,
+                unsigned_activations: true,
+                ..common
+            },
+        }
+    }
+
+    /// The same bits, preparation and layers left float, but no splits, no clipping, and every weight rounded to the nearest
+    /// point of the same grid: the baseline that splits, clips and rounding are compared with.
+    pub fn plain(&self) -> Self {
+        // Taken apart field by field, so that a new field does not compile until it is known whether it belongs to the baseline.
+        let Self {
+            weight_bits,
+            expand_ratio: _,
+            split: _,
+            clip: _,
+            activation_bits,
+            activation_clip: _,
+            activation_expand_ratio: _,
+            activation_split: _,
+            scales,
+            rounding: _,
+            unsigned_activations,
+            fold_batch_norm,
+            cross_layer_equalization,
+            bias_correction,
+            split_export,
+            float_first_layer,
+            float_last_layer,
+            layers,
+        } = self;
+        let layers = layers.iter().map(|(name, layer)| (name.clone(), layer.plain()));
+        Self {
+            weight_bits: *weight_bits,
+            activation_bits: *activation_bits,
+            scales: *scales,
+            unsigned_activations: *unsigned_activations,
+            fold_batch_norm: *fold_batch_norm,
+            cross_layer_equalization: *cross_layer_equalization,
+            bias_correction: *bias_correction,
+            split_export: *split_export,
+            float_first_layer: *float_first_layer,
+            float_last_layer: *float_last_layer,
+            layers: layers.filter(|(_, layer)| *layer != LayerRecipe::default()).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// The recipe with the same settings for all layers: of the exceptions only those stay that say which layers are float and
+    /// where their channels are.
+    pub fn uniform(&self) -> Self {
+        let keep = |layer: &LayerRecipe| LayerRecipe {
+            float: layer.float,
+            channel_axis: layer.channel_axis,
+            ..LayerRecipe::default()
+        };
+        let layers = self.layers.iter().map(|(name, layer)| (name.clone(), keep(layer)));
+        Self {
+            layers: layers.filter(|(_, layer)| *layer != LayerRecipe::default()).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The layers whose axis of input channels was chosen, and which axis.
+    pub fn channel_axes(&self) -> impl Iterator<Item = (&str, usize)> {
+        self.layers
+            .iter()
+            .filter_map(|(name, layer)| Some((name.as_str(), layer.channel_axis?)))
+    }
+
+    /// Whether any layer's input goes on a grid, so that activation ranges are needed.
+    pub fn quantizes_activations(&self) -> bool {
+        self.activation_bits != Bits::Float
+            || self
+                .layers
+                .values()
+                .any(|layer| layer.activation_bits.is_some_and(|bits| bits != Bits::Float))
+    }
+
+    /// Whether any layer's activations are split, where they are on a grid.
+    pub fn splits_activations(&self) -> bool {
+        let layers = self.layers.values().filter_map(|layer| layer.activation_expand_ratio);
+        self.quantizes_activations() && layers.chain([self.activation_expand_ratio]).any(|ratio| ratio > 0.0)
+    }
+
+    /// Whether something must be known of the layers' inputs: their ranges, or their means.
+    pub fn needs_activations(&self) -> bool {
+        self.quantizes_activations() || self.bias_correction || self.needs_moments()
+    }
+
+    /// Whether second moments of the layers' inputs are asked for.
+    pub fn needs_moments(&self) -> bool {
+        let layers = self.layers.values().filter_map(|layer| layer.rounding);
+        layers.chain([self.rounding]).any(Rounding::needs_moments)
+    }
+
+    /// What the recipe lacks where nothing is known of the layers' inputs, or something is.
+    pub(super) fn lacks(&self, inputs_are_known: bool) -> Option<&'static str> {
+        match inputs_are_known {
+            true => None,
+            false if self.quantizes_activations() => {
+                Some("quantized activations need calibration data; give some, or leave activation_bits at \"float\"")
+            }
+            false if self.bias_correction => Some(
+                "bias correction needs the means of the layers' inputs, from calibration data or data-free; give some, or set \
+                 bias_correction = false",
+            ),
+            false if self.needs_moments() => Some(
+                "rounding by GPTQ needs the layers' inputs, from calibration data or data-free; give some, or set rounding = \
+                 \"squant\"",
+            ),
+            false => None,
+        }
+    }
+}
+
+impl LayerRecipe {
+    /// What [`Recipe::plain`] keeps of a layer's exceptions.
+    fn plain(&self) -> Self {
+        let Self {
+            float,
+            weight_bits,
+            expand_ratio: _,
+            split: _,
+            clip: _,
+            activation_bits,
+            activation_clip: _,
+            activation_expand_ratio: _,
+            activation_split: _,
+            scales,
+            rounding: _,
+            channel_axis,
+        } = self;
+        Self {
+            float: *float,
+            weight_bits: *weight_bits,
+            activation_bits: *activation_bits,
+            scales: *scales,
+            channel_axis: *channel_axis,
+            ..Self::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! What a recipe says of one layer, and what of that the layer can do.
+
+use super::super::{Bits, Clip, Granularity, Rounding, SplitKind};
+use super::{LayerRecipe, Recipe};
+use crate::network::{Layer, Network, Support};
+
+/// What holds for one layer once exceptions are applied.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct LayerSettings {
+    /// For its weights.
+    pub weights: WeightSettings,
+    /// For its input.
+    pub input: InputSettings,
+}
+
+/// What happens to a layer's weights.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct WeightSettings {
+    /// Bits; [`Bits::Float`] for a layer left as it is.
+    pub bits: Bits,
+    /// Share of input channels to add, 0 to 1.
+    pub expand_ratio: f64,
+    /// How a weight is split.
+    pub split: SplitKind,
+    /// How the threshold is chosen.
+    pub clip: Clip,
+    /// Which parts have a scale of their own.
+    pub scales: Granularity,
+    /// Which integer each weight gets.
+    pub rounding: Rounding,
+}
+
+/// What happens to a layer's input.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct InputSettings {
+    /// Bits.
+    pub bits: Bits,
+    /// How the threshold is chosen.
+    pub clip: Clip,
+    /// Share of input channels whose activation is split, 0 to 1.
+    pub expand_ratio: f64,
+    /// How an activation is split.
+    pub split: SplitKind,
+    /// Use an unsigned grid where the input is never negative.
+    pub unsigned: bool,
+}
+
+impl Default for WeightSettings {
+    /// 8 bits, nothing split or clipped, one scale.
+    fn default() -> Self {
+        Self {
+            bits: Bits::Grid(Bits::MAX),
+            expand_ratio: 0.0,
+            split: SplitKind::Qa,
+            clip: Clip::None,
+            scales: Granularity::Tensor,
+            rounding: Rounding::Nearest,
+        }
+    }
+}
+
+impl Default for InputSettings {
+    /// Float.
+    fn default() -> Self {
+        Self {
+            bits: Bits::Float,
+            clip: Clip::None,
+            expand_ratio: 0.0,
+            split: SplitKind::Qa,
+            unsigned: false,
+        }
+    }
+}
+
+impl WeightSettings {
+    /// What of the settings `layer` can do: a layer that cannot be split has ratio 0, one whose output channels cannot be told
+    /// apart has one scale for the tensor.
+    pub fn effective(self, layer: &Layer) -> Self {
+        let splits = layer.support == Support::Split;
+        let scales = match self.scales {
+            Granularity::Tensor => Granularity::Tensor,
+            Granularity::Channel | Granularity::Block(_) if !layer.takes_scales_per_channel() => Granularity::Tensor,
+            scales => scales,
+        };
+        Self {
+            expand_ratio: if splits { self.expand_ratio } else { 0.0 },
+            scales,
+            ..self
+        }
+    }
+}
+
+impl InputSettings {
+    /// What of the settings `layer` can do: recurrent layers have their weights quantized only (Zhao et al. 2019, section 5.4),
+    /// and an input whose layer cannot be split is not split.
+    pub fn effective(self, layer: &Layer) -> Self {
+        Self {
+            bits: if layer.kind.is_recurrent() {
+                Bits::Float
+            } else {
+                self.bits
+            },
+            expand_ratio: if layer.support == Support::Split {
+                self.expand_ratio
+            } else {
+                0.0
+            },
+            ..self
+        }
+    }
+}
+
+impl LayerSettings {
+    /// What of the settings `layer` can do; the one place that says so.
+    pub fn effective(self, layer: &Layer) -> Self {
+        Self {
+            weights: self.weights.effective(layer),
+            input: self.input.effective(layer),
+        }
+    }
+}
+
+impl Recipe {
+    /// What is asked of layer `index` of `network`, exceptions applied. What the layer can do of it:
+    /// [`Recipe::effective`].
+    pub fn settings(&self, network: &Network, index: usize) -> LayerSettings {
+        let inherited = LayerRecipe::default();
+        let layer = network.layers.get(index);
+        let own = layer
+            .and_then(|layer| self.layers.get(&layer.name))
+            .unwrap_or(&inherited);
+        let can_quantize = |layer: &Layer| layer.support.can_quantize();
+        let end = (self.float_first_layer && network.layers.iter().position(can_quantize) == Some(index))
+            || (self.float_last_layer && network.layers.iter().rposition(can_quantize) == Some(index));
+        let bits = if own.float.unwrap_or(end) {
+            Bits::Float
+        } else {
+            own.weight_bits.unwrap_or(self.weight_bits)
+        };
+        LayerSettings {
+            weights: WeightSettings {
+                bits,
+                expand_ratio: own.expand_ratio.unwrap_or(self.expand_ratio),
+                split: own.split.unwrap_or(self.split),
+                clip: own.clip.unwrap_or(self.clip),
+                scales: own.scales.unwrap_or(self.scales),
+                rounding: own.rounding.unwrap_or(self.rounding),
+            },
+            input: InputSettings {
+                bits: own.activation_bits.unwrap_or(self.activation_bits),
+                clip: own.activation_clip.unwrap_or(self.activation_clip),
+                expand_ratio: own.activation_expand_ratio.unwrap_or(self.activation_expand_ratio),
+                split: own.activation_split.unwrap_or(self.activation_split),
+                unsigned: self.unsigned_activations,
+            },
+        }
+    }
+
+    /// What holds for layer `index` of `network`: what is asked, as far as the layer can do it.
+    pub fn effective(&self, network: &Network, index: usize) -> LayerSettings {
+        let asked = self.settings(network, index);
+        match network.layers.get(index) {
+            Some(layer) => asked.effective(layer),
+            None => asked,
+        }
+    }
+}

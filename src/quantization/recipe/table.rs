@@ -1,0 +1,168 @@
+//! The fields of a recipe, in the order of files and tables.
+
+use super::{Access, At, Field, LayerRecipe, Recipe};
+
+/// A field that a layer can have its own of.
+macro_rules! layered {
+    ($name:ident) => {
+        At {
+            recipe: |recipe: &Recipe| &recipe.$name,
+            recipe_mut: |recipe: &mut Recipe| &mut recipe.$name,
+            layer: Some((
+                |layer: &LayerRecipe| &layer.$name,
+                |layer: &mut LayerRecipe| &mut layer.$name,
+            )),
+        }
+    };
+}
+
+/// A field of the network as a whole.
+macro_rules! whole {
+    ($name:ident) => {
+        At {
+            recipe: |recipe: &Recipe| &recipe.$name,
+            recipe_mut: |recipe: &mut Recipe| &mut recipe.$name,
+            layer: None,
+        }
+    };
+}
+
+/// Every field but the exceptions of layers.
+pub static FIELDS: &[Field] = &[
+    Field {
+        name: "weight_bits",
+        label: "Weight bits",
+        value_name: "K",
+        flag_help: "Bits of each weight: 2 to 8, or float",
+        help: "How many bits a weight has. k bits give 2^k − 1 values, the same distance apart, the largest weight at the end.",
+        access: Access::Bits(layered!(weight_bits)),
+    },
+    Field {
+        name: "expand_ratio",
+        label: "Expand ratio",
+        value_name: "R",
+        flag_help: "Share of input channels to duplicate in each layer: 0.02 splits 2 %, rounded up",
+        help: "How many input channels may be added, as a share of those there are. Each split halves the largest weight of the layer, so the grid gets finer for all others.",
+        access: Access::Share(layered!(expand_ratio)),
+    },
+    Field {
+        name: "split",
+        label: "Split",
+        value_name: "qa|naive",
+        flag_help: "How a weight becomes two: qa keeps their rounded sum, naive halves",
+        help: "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.",
+        access: Access::Split(layered!(split)),
+    },
+    Field {
+        name: "clip",
+        label: "Clip",
+        value_name: "HOW",
+        flag_help: "How the largest weight kept is chosen: none, mse, aciq, aciq-2019, kl, percentile[:P], octav or manual:T",
+        help: "Where the grid ends. None: at the largest weight, so that nothing is cut; the others trade a few large weights that are cut for a finer grid under all the rest.",
+        access: Access::Clip(layered!(clip)),
+    },
+    Field {
+        name: "activation_bits",
+        label: "Activation bits",
+        value_name: "K",
+        flag_help: "Bits of each layer's input: 2 to 8, or float",
+        help: "Bits of the numbers that flow between layers. Their ranges are measured on data, or estimated from the network where there is none.",
+        access: Access::Bits(layered!(activation_bits)),
+    },
+    Field {
+        name: "activation_clip",
+        label: "Activation clip",
+        value_name: "HOW",
+        flag_help: "How the largest activation kept is chosen, by the same names",
+        help: "Where the grid of the layers' inputs ends. None: at the largest value that was seen; the others cut the largest values for a finer grid under the rest.",
+        access: Access::Clip(layered!(activation_clip)),
+    },
+    Field {
+        name: "activation_expand_ratio",
+        label: "Activation ratio",
+        value_name: "R",
+        flag_help: "Share of channels of each layer's input to halve and send twice; needs --activation-bits",
+        help: "How many of a layer's inputs may be sent twice at half the value, as a share of those there are: those whose numbers lie beyond the rest most often. Their grid gets finer; the layer has more inputs.",
+        access: Access::Share(layered!(activation_expand_ratio)),
+    },
+    Field {
+        name: "activation_split",
+        label: "Activation split",
+        value_name: "qa|naive",
+        flag_help: "How an activation becomes two: qa keeps their rounded sum, naive halves",
+        help: "How an input becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the input rounded to; naive halves are equal.",
+        access: Access::Split(layered!(activation_split)),
+    },
+    Field {
+        name: "scales",
+        label: "Scales",
+        value_name: "tensor|channel|block:N",
+        flag_help: "What has a scale of its own: the tensor, each output channel, or each block of N weights of one (16, 32, 64, 128)",
+        help: "How many grids a layer's weights have. One for the tensor; one for each output channel, which most runtimes support; or one for each block of weights along the inputs of an output channel. More scales: a smaller error, more bytes, fewer chips that can run it.",
+        access: Access::Scales(layered!(scales)),
+    },
+    Field {
+        name: "rounding",
+        label: "Rounding",
+        value_name: "nearest|squant|gptq",
+        flag_help: "Which integer each weight gets: the nearest, squant (data-free: errors of a channel add up to zero) or gptq (least error of the layer's outputs)",
+        help: "Which of the two neighbouring grid points a weight takes. Nearest: the closer one. SQuant: some take the other one, so that the errors of each kernel and channel add up to zero; it needs no data. GPTQ: errors are pushed on weights not yet rounded, so that the layer's outputs change least; it needs inputs of the layer, measured or estimated.",
+        access: Access::Rounding(layered!(rounding)),
+    },
+    Field {
+        name: "unsigned_activations",
+        label: "Unsigned activations",
+        value_name: "",
+        flag_help: "Put inputs that are never negative on the grid 0 to 2^k - 1",
+        help: "Inputs that are never negative, as after ReLU, use the whole grid for the positive side. That is one bit more for them at no cost.",
+        access: Access::Switch(whole!(unsigned_activations)),
+    },
+    Field {
+        name: "fold_batch_norm",
+        label: "Fold batch-norm",
+        value_name: "",
+        flag_help: "Fold each batch-norm into the layer before it, first of all",
+        help: "Multiply each batch-norm into the layer before it, as inference engines do. The function is the same, the weights are not.",
+        access: Access::Switch(whole!(fold_batch_norm)),
+    },
+    Field {
+        name: "cross_layer_equalization",
+        label: "Equalize layers",
+        value_name: "",
+        flag_help: "Scale the channels between layers so that the weights of both have the same range",
+        help: "Scale the channels between two layers so that both have weights of the same range. The function is the same; it does most where some channels are far larger than others.",
+        access: Access::Switch(whole!(cross_layer_equalization)),
+    },
+    Field {
+        name: "bias_correction",
+        label: "Correct biases",
+        value_name: "",
+        flag_help: "Take back in each bias how far rounding moves a layer's mean outputs",
+        help: "Rounding the weights moves the mean of a layer's outputs; the bias takes that back. It needs the means of the layer's inputs, which are measured or estimated from batch-norm.",
+        access: Access::Switch(whole!(bias_correction)),
+    },
+    Field {
+        name: "split_export",
+        label: "Copies",
+        value_name: "gather|widen",
+        flag_help: "How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the layer before compute them where it can",
+        help: "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs).",
+        access: Access::Copies(whole!(split_export)),
+    },
+    Field {
+        name: "float_first_layer",
+        label: "Keep first layer float",
+        value_name: "",
+        flag_help: "Leave the first layer as it is",
+        help: "Leave the first layer as it is. It has few weights, and every error of it goes through the whole network.",
+        access: Access::Switch(whole!(float_first_layer)),
+    },
+    Field {
+        name: "float_last_layer",
+        label: "Keep last layer float",
+        value_name: "",
+        flag_help: "Leave the last layer, the classifier, as it is",
+        help: "Leave the last layer, the classifier, as it is. The paper does so.",
+        access: Access::Switch(whole!(float_last_layer)),
+    },
+];

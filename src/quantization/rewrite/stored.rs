@@ -1,0 +1,155 @@
+//! The codes of a weight as tensors of a file, and the nodes that make numbers of them again.
+
+use super::super::{Granularity, Plan, QuantizationError, QuantizedLayer};
+use super::widen::Rows;
+use crate::network::{Layer, OutAxis};
+use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, int_attribute, node, raw_tensor, scalar_f32, scalar_i8};
+use crate::onnx::schema::data_type;
+use crate::onnx::{AttributeProto, GraphEdit, TensorProto};
+
+/// The operator set that has scales in blocks.
+pub(super) const BLOCK_OPSET: i64 = 21;
+
+/// Whether any weight of the plan has scales in blocks.
+pub(super) fn needs_blocks(plan: &Plan) -> bool {
+    let layers = plan.layers.iter().filter_map(|layer| layer.quantized());
+    let granularities = layers.map(|layer| layer.scales.granularity());
+    granularities
+        .into_iter()
+        .any(|scales| matches!(scales, Granularity::Block(_)))
+}
+
+/// A weight as `DequantizeLinear` reads it.
+pub(super) struct Stored {
+    codes: TensorProto,
+    scale: TensorProto,
+    zero_point: TensorProto,
+    attributes: Vec<AttributeProto>,
+    /// The shape that the layer reads, where the codes lie flat.
+    shape: Option<Vec<i64>>,
+}
+
+impl Stored {
+    /// `codes` is INT8 in the shape that the layer reads; `rows` are output channels that come more than once.
+    pub(super) fn of(
+        layer: &Layer,
+        quantized: &QuantizedLayer,
+        codes: TensorProto,
+        rows: Option<&Rows<'_>>,
+    ) -> Result<Self, QuantizationError> {
+        let scales = quantized.scales.values();
+        let count = scales.len();
+        let with_rows = |tensor: TensorProto| match rows {
+            Some(rows) => rows.scales(&tensor),
+            None => Ok(tensor),
+        };
+        let wide = |tensor: TensorProto| match rows {
+            Some(rows) => rows.weight(&tensor),
+            None => Ok(tensor),
+        };
+        match quantized.scales.granularity() {
+            Granularity::Tensor => Ok(Self {
+                codes: wide(codes)?,
+                scale: with_rows(scalar_f32("", quantized.grid.step))?,
+                zero_point: with_rows(scalar_i8("", 0))?,
+                attributes: vec![],
+                shape: None,
+            }),
+            Granularity::Channel => Ok(Self {
+                codes: wide(codes)?,
+                scale: with_rows(float_tensor("", &[count], scales))?,
+                zero_point: with_rows(i8_tensor("", &[count], &vec![0; count]))?,
+                attributes: vec![int_attribute("axis", layer.output_axis() as i64)],
+                shape: None,
+            }),
+            Granularity::Block(size) => {
+                // The scales in the shape of the weight with its inputs shrunk to blocks, so that rows are repeated alike.
+                let leading = leading_axes(layer);
+                let shape = match layer.layout.out_axis {
+                    OutAxis::Outer => {
+                        let channels: usize = layer.shape.iter().take(leading).product();
+                        let blocks = count / channels.max(1);
+                        layer
+                            .shape
+                            .iter()
+                            .take(leading)
+                            .copied()
+                            .chain([blocks])
+                            .collect::<Vec<_>>()
+                    }
+                    OutAxis::Inner => vec![count / layer.layout.inner.max(1), layer.layout.inner],
+                };
+                let (codes, scale) = (wide(codes)?, wide(float_tensor("", &shape, scales))?);
+                Ok(Self::in_blocks(codes, scale, leading, layer.layout.out_axis, size))
+            }
+        }
+    }
+
+    fn in_blocks(
+        mut codes: TensorProto,
+        mut scale: TensorProto,
+        leading: usize,
+        out_axis: OutAxis,
+        size: usize,
+    ) -> Self {
+        let mut shape = None;
+        let mut axis = 0;
+        if out_axis == OutAxis::Outer {
+            axis = 1;
+            // Blocks go through all that follows the output channels: those axes become one, as do those before.
+            if codes.dims.len() != 2 {
+                shape = Some(codes.dims.clone());
+                codes.dims = flat(&codes.dims, leading);
+                scale.dims = flat(&scale.dims, leading);
+            }
+        }
+        let elements: i64 = scale.dims.iter().product();
+        let zeros = vec![0; usize::try_from(elements).unwrap_or(0)];
+        let mut zero_point = raw_tensor("", data_type::INT8, &[], zeros);
+        zero_point.dims.clone_from(&scale.dims);
+        Self {
+            codes,
+            scale,
+            zero_point,
+            attributes: vec![int_attribute("axis", axis), int_attribute("block_size", size as i64)],
+            shape,
+        }
+    }
+
+    /// Adds the tensors and a `DequantizeLinear` before the layer's node; the value that it makes.
+    pub(super) fn dequantize(self, editor: &mut GraphEdit, before: usize, layer: &Layer) -> String {
+        let weight = editor.add_initializer(&format!("{}.q", layer.weight), self.codes);
+        let scale = editor.add_initializer(&format!("{}.scale", layer.weight), self.scale);
+        let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), self.zero_point);
+        let to = editor.fresh(&format!("{}.dequantized", layer.weight));
+        let name = editor.fresh(&format!("{}/dequantize_weight", layer.name));
+        let dequantize = node(
+            "DequantizeLinear",
+            name,
+            [weight, scale, zero],
+            [to.clone()],
+            self.attributes,
+        );
+        editor.insert(before, dequantize);
+        let Some(shape) = self.shape else { return to };
+        let shape = editor.add_initializer(
+            &format!("{}.shape", layer.weight),
+            i64_tensor("", &[shape.len()], &shape),
+        );
+        let shaped = editor.fresh(&format!("{}.shaped", layer.weight));
+        let name = editor.fresh(&format!("{}/shape_weight", layer.name));
+        editor.insert(before, node("Reshape", name, [to, shape], [shaped.clone()], vec![]));
+        shaped
+    }
+}
+
+/// Axes of the stored weight before its inputs: the output channels, and the directions of a recurrent layer.
+fn leading_axes(layer: &Layer) -> usize {
+    if layer.kind.is_recurrent() { 2 } else { 1 }
+}
+
+/// The first `leading` axes as one, and the others as one.
+fn flat(dims: &[i64], leading: usize) -> Vec<i64> {
+    let (first, rest) = dims.split_at(leading.min(dims.len()));
+    vec![first.iter().product(), rest.iter().product()]
+}

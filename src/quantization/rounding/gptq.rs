@@ -1,0 +1,437 @@
+//! GPTQ (Frantar et al. 2022, arXiv 2210.17323): weight by weight in the order of the inputs, the rounding error is pushed on
+//! the weights of the same output channel that are not yet rounded.
+//!
+//! With `H = E[x x']` of the layer's inputs, damped by a hundredth of its mean diagonal, and `U` upper triangular with
+//! `U' U = H^-1`, the error `e_j = (w_j - scale * code_j) / U_jj` moves each later weight by `-e_j U_jk` (algorithm 1, without
+//! its batches of columns: here channels are batched instead). Scales are fixed before, blocks too. `H` is that of the float
+//! network's inputs: layers do not wait for each other. A row whose objective `e H e'` nearest rounding beats keeps nearest
+//! rounding, so that no row is worse for it.
+
+use super::super::layer_error::Expanded;
+use super::super::{Grid, PlacedScales};
+use super::InputMoments;
+use super::nearest;
+use crate::network::{Layout, OutAxis};
+use faer::linalg::solvers::Llt;
+use faer::linalg::triangular_inverse::invert_lower_triangular;
+use faer::{Mat, Par, Side};
+use multiversion::multiversion;
+use rayon::prelude::*;
+
+/// Share of the mean diagonal of `H` that is added to it (section 4.1 of the paper).
+const DAMPING: f64 = 0.01;
+/// Output channels that go through the columns together, so that a row of `U` is read once for all.
+const TILE: usize = 16;
+
+/// The codes, and what a person should know of them.
+///
+/// # Errors
+/// Why the layer cannot be rounded this way.
+pub(super) fn round(
+    split: Expanded<'_>,
+    grid: Grid,
+    scales: PlacedScales<'_>,
+    inputs: &InputMoments,
+) -> Result<(Vec<i8>, Option<String>), String> {
+    let layout = split.layout;
+    let columns = Columns::of(split, inputs)?;
+    // Where nothing better is found, the nearest code stays.
+    let mut codes = nearest::round(split, grid, scales);
+    let row = layout.channels * layout.inner;
+    if row == 0 {
+        return Ok((codes, None));
+    }
+    for group in 0..layout.groups {
+        for places in columns.blocks(group) {
+            let factor = Factor::of(&places, group, inputs)?;
+            let rows = group * layout.outer..(group + 1) * layout.outer;
+            match layout.out_axis {
+                OutAxis::Outer => {
+                    let part = rows.start * row..rows.end * row;
+                    let tiles = codes[part.clone()].par_chunks_mut(TILE * row);
+                    tiles
+                        .zip(split.values[part].par_chunks(TILE * row))
+                        .enumerate()
+                        .for_each(|(tile, (codes, weights))| {
+                            let first = rows.start + tile * TILE;
+                            let lines: Vec<Line> = (0..weights.len() / row).map(|line| Line::row(line, row)).collect();
+                            factor.round(&places, weights, codes, &lines, grid, |line, place| {
+                                scales.at(first + line, place)
+                            });
+                        });
+                }
+                // Output channels are columns of each row of the layout (there is one).
+                OutAxis::Inner => {
+                    for number in rows {
+                        let part = number * row..(number + 1) * row;
+                        let weights = &split.values[part.clone()];
+                        let tiles: Vec<(Vec<Line>, Vec<i8>)> = (0..layout.inner.div_ceil(TILE))
+                            .into_par_iter()
+                            .map(|tile| {
+                                let outputs = tile * TILE..((tile + 1) * TILE).min(layout.inner);
+                                let lines: Vec<Line> =
+                                    outputs.map(|column| Line::column(column, layout.inner)).collect();
+                                let mut own = codes[part.clone()].to_vec();
+                                factor.round(&places, weights, &mut own, &lines, grid, |line, place| {
+                                    scales.at(number, place * layout.inner + lines[line].start)
+                                });
+                                let gathered = lines
+                                    .iter()
+                                    .flat_map(|line| places.iter().map(|place| own[line.at(place.0)]));
+                                let gathered = gathered.collect();
+                                (lines, gathered)
+                            })
+                            .collect();
+                        for (lines, gathered) in tiles {
+                            let targets = lines
+                                .iter()
+                                .flat_map(|line| places.iter().map(|place| line.at(place.0)));
+                            for (at, code) in targets.zip(gathered) {
+                                codes[number * row + at] = code;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+    Ok((codes, columns.note))
+}
+
+/// Where the weights of one output channel lie in a run of weights.
+#[derive(Clone, Copy)]
+struct Line {
+    start: usize,
+    stride: usize,
+}
+
+impl Line {
+    fn row(number: usize, length: usize) -> Self {
+        Self {
+            start: number * length,
+            stride: 1,
+        }
+    }
+
+    fn column(number: usize, stride: usize) -> Self {
+        Self { start: number, stride }
+    }
+
+    fn at(self, place: usize) -> usize {
+        self.start + place * self.stride
+    }
+}
+
+/// A weight of an output channel: its place, and the input that it meets.
+type Place = (usize, usize);
+
+/// Which input each weight of an output channel meets.
+struct Columns<'a> {
+    layout: Layout,
+    index: &'a [usize],
+    /// Weights of an output channel for each input channel.
+    kernel: usize,
+    /// Input channels of a group before splitting.
+    channels: usize,
+    block: usize,
+    note: Option<String>,
+}
+
+impl<'a> Columns<'a> {
+    fn of(split: Expanded<'a>, inputs: &InputMoments) -> Result<Self, String> {
+        let kernel = match split.layout.out_axis {
+            OutAxis::Outer => split.layout.inner.max(1),
+            OutAxis::Inner => 1,
+        };
+        if inputs.rows() == 0 || !inputs.columns().is_multiple_of(kernel) {
+            return Err("nothing is known of its inputs".to_owned());
+        }
+        let channels = inputs.columns() / kernel;
+        let known = split.layout.groups * channels;
+        if channels > split.layout.channels || split.index.iter().any(|source| *source >= known) {
+            return Err("its inputs are not those that were seen".to_owned());
+        }
+        let blocks = inputs.columns().div_ceil(inputs.block());
+        Ok(Self {
+            layout: split.layout,
+            index: split.index,
+            kernel,
+            channels,
+            block: inputs.block(),
+            note: (blocks > 1).then(|| {
+                let size = inputs.block();
+                format!("GPTQ in {blocks} blocks of {size} inputs: their moments together would be too large")
+            }),
+        })
+    }
+
+    /// The weights of an output channel, apart by the blocks of moments that their inputs are in. Copies of a channel meet the same
+    /// input.
+    fn blocks(&self, group: usize) -> Vec<Vec<Place>> {
+        let mut blocks = vec![Vec::new(); (self.channels * self.kernel).div_ceil(self.block)];
+        for channel in 0..self.layout.channels {
+            let source = self.index[group * self.layout.channels + channel] - group * self.channels;
+            for k in 0..self.kernel {
+                let input = source * self.kernel + k;
+                blocks[input / self.block].push((channel * self.kernel + k, input));
+            }
+        }
+        blocks
+    }
+}
+
+/// `U`, upper triangular with `U' U = H^-1`.
+struct Factor {
+    /// Row j begins at its diagonal.
+    upper: Vec<Vec<f32>>,
+}
+
+impl Factor {
+    fn of(places: &[Place], group: usize, inputs: &InputMoments) -> Result<Self, String> {
+        let size = places.len();
+        let diagonal = |i: usize| inputs.moment(group, places[i].1, places[i].1);
+        let mean = (0..size).map(diagonal).sum::<f64>() / size.max(1) as f64;
+        if !mean.is_finite() {
+            return Err("its inputs were not finite".to_owned());
+        }
+        // An input that is always 0 has no say: its weights are rounded to nearest.
+        let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
+        let moment = |i: usize, j: usize| {
+            let own = if i == j { damping } else { 0.0 };
+            inputs.moment(group, places[i].1, places[j].1) + own
+        };
+        // With the rows and columns of H in reverse order, P H P = L L': then U = P L^-1 P is upper triangular and U' U = H^-1.
+        let reversed = Mat::from_fn(size, size, |i, j| moment(size - 1 - i, size - 1 - j));
+        let no_factor = |_| "the moments of its inputs have no Cholesky factor".to_owned();
+        let llt = Llt::new(reversed.as_ref(), Side::Lower).map_err(no_factor)?;
+        let mut inverse = Mat::<f64>::zeros(size, size);
+        invert_lower_triangular(inverse.as_mut(), llt.L(), Par::rayon(0));
+        let row = |row: usize| {
+            let of = |column: usize| inverse[(size - 1 - row, size - 1 - column)] as f32;
+            (row..size).map(of).collect()
+        };
+        Ok(Self {
+            upper: (0..size).map(row).collect(),
+        })
+    }
+
+    /// Rounds the `lines` of `weights` at `places`; `codes` hold the nearest codes, and keep them where they are better.
+    /// `scale` says the scale of a place of a line.
+    ///
+    /// The objective `e H e'` of errors e is the sum of the squares of `e U^-1`, which the same elimination gives for the errors
+    /// of nearest rounding.
+    fn round(
+        &self,
+        places: &[Place],
+        weights: &[f32],
+        codes: &mut [i8],
+        lines: &[Line],
+        grid: Grid,
+        scale: impl Fn(usize, usize) -> f32,
+    ) {
+        let size = places.len();
+        // Of each line: the weights that are left to round, and the errors of the nearest codes.
+        let mut left: Vec<f32> = Vec::with_capacity(lines.len() * size);
+        let mut nearest: Vec<f32> = Vec::with_capacity(lines.len() * size);
+        for (number, line) in lines.iter().enumerate() {
+            for (place, _) in places {
+                let at = line.at(*place);
+                left.push(weights[at]);
+                nearest.push(weights[at] - f32::from(codes[at]) * scale(number, *place));
+            }
+        }
+        let mut chosen = vec![0_i8; lines.len() * size];
+        let mut objectives = vec![[0.0_f64; 2]; lines.len()];
+        for (column, (place, _)) in places.iter().enumerate() {
+            let upper = &self.upper[column];
+            for (line, objectives) in objectives.iter_mut().enumerate() {
+                let rest = line * size + column..(line + 1) * size;
+                let step = scale(line, *place);
+                let left = &mut left[rest.clone()];
+                let code = Grid { step, ..grid }.index(left[0]);
+                chosen[line * size + column] = code as i8;
+                let error = (left[0] - code as f32 * step) / upper[0];
+                subtract(left, upper, error);
+                let nearest = &mut nearest[rest];
+                let nearest_error = nearest[0] / upper[0];
+                subtract(nearest, upper, nearest_error);
+                objectives[0] += f64::from(error).powi(2);
+                objectives[1] += f64::from(nearest_error).powi(2);
+            }
+        }
+        for (number, (line, [pushed, nearest])) in lines.iter().zip(objectives).enumerate() {
+            if pushed < nearest {
+                for (column, (place, _)) in places.iter().enumerate() {
+                    codes[line.at(*place)] = chosen[number * size + column];
+                }
+            }
+        }
+    }
+}
+
+/// `from -= factor * row`, place by place.
+#[multiversion(targets = "simd")]
+fn subtract(from: &mut [f32], row: &[f32], factor: f32) {
+    for (from, row) in from.iter_mut().zip(row) {
+        *from -= factor * row;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quantization::{Bits, Buffers, Granularity, QuantizedLayer, Rounding, WeightSettings, plan_layer_in};
+    use proptest::prelude::*;
+
+    fn numbers(n: usize, seed: f32) -> Vec<f32> {
+        (0..n)
+            .map(|i| (((i as f32 + seed) * 0.618_034).fract() - 0.5).powi(3))
+            .collect()
+    }
+
+    fn rows(outer: usize, channels: usize, inner: usize) -> Layout {
+        Layout {
+            groups: 1,
+            outer,
+            channels,
+            inner,
+            out_axis: OutAxis::Outer,
+        }
+    }
+
+    /// Inputs of which neighbours are alike, as pixels are.
+    fn moments(columns: usize, seed: f32) -> InputMoments {
+        let mut moments = InputMoments::new(1, columns);
+        for row in 0..3 * columns {
+            let noise = numbers(columns, seed + 7.3 * row as f32);
+            let smooth: Vec<f32> = (0..columns)
+                .map(|i| 0.2 + noise[i] + noise[(i + 1) % columns] + noise[0])
+                .collect();
+            moments.add(0, &smooth);
+        }
+        moments
+    }
+
+    fn plan(
+        values: &[f32],
+        layout: &Layout,
+        rounding: Rounding,
+        scales: Granularity,
+        ratio: f64,
+        inputs: &InputMoments,
+    ) -> QuantizedLayer {
+        let settings = WeightSettings {
+            bits: Bits::Grid(3),
+            expand_ratio: ratio,
+            scales,
+            rounding,
+            ..WeightSettings::default()
+        };
+        plan_layer_in(&Buffers::default(), values, layout, &settings, Some(inputs))
+    }
+
+    /// `tr(E H E')` straight from its definition, for the weights that the network sees.
+    fn objective(values: &[f32], layout: &Layout, planned: &QuantizedLayer, inputs: &InputMoments) -> f64 {
+        let (columns, width) = (layout.channels * layout.inner, planned.layout.channels * layout.inner);
+        let placed = planned.scales.on(&planned.layout);
+        let mut sum = 0.0;
+        for row in 0..layout.outer {
+            let mut error: Vec<f64> = values[row * columns..][..columns]
+                .iter()
+                .map(|w| f64::from(*w))
+                .collect();
+            for place in 0..width {
+                let source = planned.index[place / layout.inner] * layout.inner + place % layout.inner;
+                error[source] -= f64::from(planned.values[row * width + place]) * f64::from(placed.at(row, place));
+            }
+            for i in 0..columns {
+                for j in 0..columns {
+                    sum += error[i] * error[j] * inputs.moment(0, i, j);
+                }
+            }
+        }
+        sum
+    }
+
+    /// Another way to the same codes: the paper's derivation, optimal brain surgery with a fixed order, inverting what is left
+    /// of H anew for each column.
+    #[test]
+    fn codes_are_those_of_optimal_brain_surgery_column_by_column() {
+        let (layout, columns) = (rows(4, 6, 2), 12);
+        let values = numbers(layout.elements(), 0.5);
+        let inputs = moments(columns, 0.0);
+        let planned = plan(&values, &layout, Rounding::Gptq, Granularity::Channel, 0.0, &inputs);
+        let nearest = plan(&values, &layout, Rounding::Nearest, Granularity::Channel, 0.0, &inputs);
+        assert_ne!(planned.values, nearest.values);
+        let mean = (0..columns).map(|i| inputs.moment(0, i, i)).sum::<f64>() / columns as f64;
+        let damped = |i: usize, j: usize| inputs.moment(0, i, j) + if i == j { DAMPING * mean } else { 0.0 };
+        for row in 0..layout.outer {
+            let mut left: Vec<f64> = values[row * columns..][..columns]
+                .iter()
+                .map(|w| f64::from(*w))
+                .collect();
+            let step = f64::from(planned.scales.values()[row]);
+            let mut codes = Vec::new();
+            for column in 0..columns {
+                let rest = columns - column;
+                let h = Mat::from_fn(rest, rest, |i, j| damped(column + i, column + j));
+                let inverse =
+                    Llt::new(h.as_ref(), Side::Lower).map(|llt| faer::linalg::solvers::DenseSolveCore::inverse(&llt));
+                let inverse = inverse.unwrap();
+                let code = (left[column] / step + 0.5).floor().clamp(-3.0, 3.0);
+                codes.push(code as i8);
+                let error = (left[column] - code * step) / inverse[(0, 0)];
+                for j in 0..rest {
+                    left[column + j] -= error * inverse[(0, j)];
+                }
+            }
+            // A row that nearest rounding serves better keeps it.
+            let own = &planned.values[row * columns..][..columns];
+            assert!(
+                own == codes || own == &nearest.values[row * columns..][..columns],
+                "row {row}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_matrix_with_outputs_in_columns_is_rounded_as_its_transpose() {
+        let (inputs, outputs) = (40, 20);
+        let columns = Layout {
+            inner: outputs,
+            out_axis: OutAxis::Inner,
+            ..rows(1, inputs, 1)
+        };
+        let values = numbers(inputs * outputs, 0.0);
+        let places = || (0..outputs).flat_map(|o| (0..inputs).map(move |i| i * outputs + o));
+        let transposed: Vec<f32> = places().map(|at| values[at]).collect();
+        let seen = moments(inputs, 1.0);
+        for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(16)] {
+            let one = plan(&values, &columns, Rounding::Gptq, scales, 0.0, &seen);
+            let other = plan(
+                &transposed,
+                &rows(outputs, inputs, 1),
+                Rounding::Gptq,
+                scales,
+                0.0,
+                &seen,
+            );
+            let gathered: Vec<i8> = places().map(|at| one.values[at]).collect();
+            assert_eq!(gathered, other.values, "{scales}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_outputs_never_change_more_than_by_nearest_rounding(seed in 0.0_f32..100.0, block in any::<bool>(), ratio in 0.0..0.4) {
+            let layout = rows(5, 12, 3);
+            let values = numbers(layout.elements(), seed);
+            let inputs = moments(36, seed);
+            let scales = if block { Granularity::Block(16) } else { Granularity::Channel };
+            let [nearest, gptq] = [Rounding::Nearest, Rounding::Gptq]
+                .map(|rounding| objective(&values, &layout, &plan(&values, &layout, rounding, scales, ratio, &inputs), &inputs));
+            prop_assert!(gptq <= nearest * 1.000_1, "{gptq} {nearest}");
+        }
+    }
+}

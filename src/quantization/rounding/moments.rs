@@ -1,0 +1,190 @@
+//! Second moments of a layer's inputs: what GPTQ must know of them.
+//!
+//! A layer computes `y = W x` for each of its positions; `x` has one number for each weight of an output channel (of a group): the
+//! input channels and, for a convolution, the places of the kernel below each of them. The squared error of the outputs is
+//! `tr(E H E')` for an error `E` of the weights and `H = E[x x']` (Frantar et al. 2022, section 3.1).
+
+use crate::network::{Layer, LayerKind, OutAxis};
+use faer::linalg::matmul::triangular::{BlockStructure, matmul};
+use faer::{Accum, MatMut, MatRef, Par};
+
+/// Inputs of an output channel beyond which moments are kept for blocks of that many only, as if inputs of different blocks
+/// had nothing in common: memory and time grow with the square and the cube.
+pub const MAX_COLUMNS: usize = 4608;
+
+/// `H = E[x x']` of one layer, a matrix for each group and block of inputs.
+#[derive(Clone, PartialEq)]
+pub struct InputMoments {
+    /// Inputs of an output channel.
+    columns: usize,
+    /// Inputs of a block; the last may have fewer.
+    block: usize,
+    /// Rows x that were added, over all groups alike.
+    rows: u64,
+    /// For each group, for each block of it, the sum of `x x'`, row-major; only the lower triangle holds.
+    sums: Vec<Vec<f32>>,
+}
+
+/// Without the matrices.
+impl std::fmt::Debug for InputMoments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InputMoments")
+            .field("columns", &self.columns)
+            .field("rows", &self.rows)
+            .finish_non_exhaustive()
+    }
+}
+
+impl InputMoments {
+    /// Nothing seen yet of `groups` groups of `columns` inputs each.
+    pub fn new(groups: usize, columns: usize) -> Self {
+        let parts = columns.div_ceil(MAX_COLUMNS).max(1);
+        let block = columns.div_ceil(parts).max(1);
+        let sizes = (0..parts).map(|part| block.min(columns - (part * block).min(columns)));
+        let sizes: Vec<usize> = sizes.collect();
+        Self {
+            columns,
+            block,
+            rows: 0,
+            sums: (0..groups)
+                .flat_map(|_| sizes.iter().map(|size| vec![0.0; size * size]))
+                .collect(),
+        }
+    }
+
+    /// Inputs of an output channel of `layer` before splitting.
+    pub fn columns_of(layer: &Layer) -> usize {
+        match layer.layout.out_axis {
+            OutAxis::Outer => layer.layout.channels * layer.layout.inner,
+            OutAxis::Inner => layer.layout.channels,
+        }
+    }
+
+    /// Why moments of the inputs of `layer` are not gathered, if they are not.
+    pub fn why_not(layer: &Layer) -> Option<&'static str> {
+        match layer.kind {
+            LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul => None,
+            LayerKind::ConvTranspose => Some("the inputs of a transposed convolution are not unfolded"),
+            LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
+                Some("the inputs of a recurrent cell are its own states")
+            }
+            LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("it is not run"),
+        }
+    }
+
+    /// Bytes that the moments of `layer` take.
+    pub fn bytes_of(layer: &Layer) -> u64 {
+        let columns = Self::columns_of(layer) as u64;
+        let parts = columns.div_ceil(MAX_COLUMNS as u64).max(1);
+        let block = columns.div_ceil(parts);
+        block * block * parts * 4 * layer.layout.groups as u64
+    }
+
+    /// Inputs of an output channel.
+    pub fn columns(&self) -> usize {
+        self.columns
+    }
+
+    /// Inputs of a block.
+    pub(super) fn block(&self) -> usize {
+        self.block
+    }
+
+    /// Rows that were added.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Adds rows of inputs of group `group`: `rows` is row-major `[count, columns]`. Rows of the first group are counted.
+    pub fn add(&mut self, group: usize, rows: &[f32]) {
+        let count = rows.len() / self.columns.max(1);
+        if count == 0 {
+            return;
+        }
+        let parts = self.columns.div_ceil(self.block);
+        let all = MatRef::from_row_major_slice(&rows[..count * self.columns], count, self.columns);
+        for part in 0..parts {
+            let first = part * self.block;
+            let size = self.block.min(self.columns - first);
+            let Some(sum) = self.sums.get_mut(group * parts + part) else {
+                return;
+            };
+            let x = all.subcols(first, size);
+            matmul(
+                MatMut::from_row_major_slice_mut(sum, size, size),
+                BlockStructure::TriangularLower,
+                Accum::Add,
+                x.transpose(),
+                BlockStructure::Rectangular,
+                x,
+                BlockStructure::Rectangular,
+                1.0_f32,
+                Par::rayon(0),
+            );
+        }
+        if group == 0 {
+            self.rows += count as u64;
+        }
+    }
+
+    /// Sets what the inputs of `group` have in common: `of(i, j)` is `E[x_i x_j]`.
+    pub fn set(&mut self, group: usize, of: impl Fn(usize, usize) -> f64) {
+        let parts = self.columns.div_ceil(self.block);
+        for part in 0..parts {
+            let first = part * self.block;
+            let size = self.block.min(self.columns - first);
+            let Some(sum) = self.sums.get_mut(group * parts + part) else {
+                return;
+            };
+            for i in 0..size {
+                for j in 0..=i {
+                    sum[i * size + j] = of(first + i, first + j) as f32;
+                }
+            }
+        }
+        self.rows = 1;
+    }
+
+    /// `E[x_i x_j]` for inputs of one block.
+    pub(super) fn moment(&self, group: usize, i: usize, j: usize) -> f64 {
+        let parts = self.columns.div_ceil(self.block);
+        let part = i / self.block;
+        let first = part * self.block;
+        let size = self.block.min(self.columns - first);
+        let (low, high) = (i.min(j) - first, i.max(j) - first);
+        let sum = self
+            .sums
+            .get(group * parts + part)
+            .and_then(|sum| sum.get(high * size + low));
+        f64::from(sum.copied().unwrap_or(0.0)) / self.rows.max(1) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_add_up_to_their_mean_products() {
+        let mut moments = InputMoments::new(2, 3);
+        moments.add(0, &[1.0, 2.0, 3.0, -1.0, 0.5, 0.0]);
+        moments.add(1, &[0.0, 1.0, 1.0, 2.0, 0.0, 0.0]);
+        assert_eq!((moments.rows(), moments.columns()), (2, 3));
+        assert_eq!(moments.moment(0, 0, 1), (2.0 - 0.5) / 2.0);
+        assert_eq!(moments.moment(0, 1, 0), (2.0 - 0.5) / 2.0);
+        assert_eq!(moments.moment(0, 2, 2), 4.5);
+        assert_eq!(moments.moment(1, 0, 0), 2.0);
+        assert_eq!(moments.moment(1, 0, 2), 0.0);
+    }
+
+    #[test]
+    fn many_inputs_are_cut_into_blocks() {
+        let columns = MAX_COLUMNS + 2;
+        let mut moments = InputMoments::new(1, columns);
+        assert_eq!(moments.block(), columns / 2);
+        let row: Vec<f32> = (0..columns).map(|i| i as f32).collect();
+        moments.add(0, &row);
+        let last = columns - 1;
+        assert_eq!(moments.moment(0, last, last - 1), (last * (last - 1)) as f64);
+    }
+}
