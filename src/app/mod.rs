@@ -30,6 +30,7 @@ mod layer_table;
 mod layer_title;
 mod layout;
 mod learn;
+mod lit;
 mod look_only;
 mod network;
 mod palette;
@@ -240,6 +241,7 @@ impl eframe::App for App {
         };
         self.panels_ui(ui, &mut out);
         self.views.watch(&mut out);
+        lit::settle(&ctx);
         status::messages_window(&ctx, &self.session, &mut self.messages_open, &mut out);
         settings::settings_window(&ctx, &self.session, &mut self.settings_open, &mut out);
         self.dialogs.ui(&ctx, &mut out);

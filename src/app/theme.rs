@@ -44,7 +44,7 @@ const DARK: Tokens = Tokens {
     handle: rgb(palette::DARK.handle),
     error: rgb(palette::DARK.error),
     warning: Color32::from_rgb(0xe6, 0xe6, 0x00),
-    changed: Color32::from_rgb(0xe2, 0x8f, 0xbc),
+    changed: rgb(palette::DARK.changed),
     surer: Color32::from_rgb(0xcc, 0xfc, 0x9c),
     dark: true,
 };
@@ -59,7 +59,7 @@ const LIGHT: Tokens = Tokens {
     handle: rgb(palette::LIGHT.handle),
     error: rgb(palette::LIGHT.error),
     warning: Color32::from_rgb(0x66, 0x66, 0x33),
-    changed: Color32::from_rgb(0xb0, 0x4f, 0x84),
+    changed: rgb(palette::LIGHT.changed),
     surer: Color32::from_rgb(0xb8, 0xf0, 0x60),
     dark: false,
 };
@@ -194,8 +194,17 @@ mod tests {
         u32::from(color.r()) + u32::from(color.g()) + u32::from(color.b())
     }
 
-    /// As seen without cones for long waves, or for middle ones (Viénot, Brettel and Mollon 1999), in linear light.
-    fn dichromat(color: Color32, protan: bool) -> [f64; 3] {
+    /// Eyes that lack one kind of cone, by the waves that it is for; or none.
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Eyes {
+        Long,
+        Middle,
+        Short,
+        All,
+    }
+
+    /// As seen by such eyes (Viénot, Brettel and Mollon 1999), in linear light.
+    fn seen(color: Color32, lacking: Eyes) -> [f64; 3] {
         let linear = |c: u8| {
             let c = f64::from(c) / 255.0;
             if c <= 0.04045 {
@@ -205,16 +214,17 @@ mod tests {
             }
         };
         let [r, g, b] = [color.r(), color.g(), color.b()].map(linear);
-        let (long, middle, short) = (
+        let (mut long, mut middle, mut short) = (
             17.8824 * r + 43.5161 * g + 4.11935 * b,
             3.45565 * r + 27.1554 * g + 3.86714 * b,
             0.0299566 * r + 0.184309 * g + 1.46709 * b,
         );
-        let (long, middle) = if protan {
-            (2.02344 * middle - 2.52581 * short, middle)
-        } else {
-            (long, 0.494207 * long + 1.24827 * short)
-        };
+        match lacking {
+            Eyes::Long => long = 2.02344 * middle - 2.52581 * short,
+            Eyes::Middle => middle = 0.494207 * long + 1.24827 * short,
+            Eyes::Short => short = -0.395913 * long + 0.801109 * middle,
+            Eyes::All => {}
+        }
         let rgb = [
             0.0809444479 * long - 0.130504409 * middle + 0.116721066 * short,
             -0.0102485335 * long + 0.0540193266 * middle - 0.113614708 * short,
@@ -224,13 +234,47 @@ mod tests {
         rgb.map(|c| c.clamp(0.0, 1.0).cbrt())
     }
 
-    /// How far two colours are from each other for the eyes that tell them apart worst.
+    fn distance(a: Color32, b: Color32, eyes: Eyes) -> f64 {
+        let (one, other) = (seen(a, eyes), seen(b, eyes));
+        one.iter().zip(other).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
+    }
+
+    /// How far two colours are from each other for the two common kinds of colour blindness, where they are nearer.
     fn least_distance(a: Color32, b: Color32) -> f64 {
-        let distances = [true, false].map(|protan| {
-            let (one, other) = (dichromat(a, protan), dichromat(b, protan));
-            one.iter().zip(other).map(|(x, y)| (x - y).powi(2)).sum::<f64>().sqrt()
-        });
-        distances[0].min(distances[1])
+        distance(a, b, Eyes::Long).min(distance(a, b, Eyes::Middle))
+    }
+
+    #[test]
+    fn meanings_that_could_be_mistaken_for_each_other_never_share_a_colour() {
+        for tokens in [&DARK, &LIGHT] {
+            let meanings = [
+                ("clipped", tokens.clipped),
+                ("beyond σ", tokens.outlier),
+                ("error", tokens.error),
+                ("changed", tokens.changed),
+                ("side B", tokens.token(Token::SideB)),
+            ];
+            for (i, (name, color)) in meanings.iter().enumerate() {
+                for (other_name, other) in &meanings[..i] {
+                    // Without the cones for short waves, which is rare, they may be nearer.
+                    for (eyes, least) in [
+                        (Eyes::Long, 0.14),
+                        (Eyes::Middle, 0.14),
+                        (Eyes::Short, 0.09),
+                        (Eyes::All, 0.14),
+                    ] {
+                        let distance = distance(*color, *other, eyes);
+                        let dark = tokens.dark;
+                        assert!(
+                            distance > least,
+                            "{name}, {other_name}: {distance}, {eyes:?}, dark {dark}"
+                        );
+                    }
+                }
+            }
+            // Two sides that are compared lie over each other.
+            assert!(least_distance(tokens.token(Token::SideA), tokens.token(Token::SideB)) > 0.2);
+        }
     }
 
     #[test]

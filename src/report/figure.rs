@@ -149,6 +149,7 @@ impl Series {
             Shape::Uprights(places) | Shape::Levels(places) | Shape::Grid(places) | Shape::Ticks { places, .. } => {
                 places.is_empty()
             }
+            Shape::Outliers(outliers) => outliers.is_empty(),
             Shape::Labels(labels) => labels.is_empty(),
             Shape::Marks(marks) => marks.is_empty(),
             Shape::Named(bars) => bars.is_empty(),
@@ -188,6 +189,17 @@ impl Ink {
             Self::Rgb(rgb) => hex(rgb),
         }
     }
+}
+
+/// A value far out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outlier {
+    /// Where, and how high the bar is that it lies in.
+    pub place: [f64; 2],
+    /// What it is: `ch 37 · 369 σ`.
+    pub label: String,
+    /// Colour of the ring around the dot: that of its channel.
+    pub ring: Ink,
 }
 
 /// How a series is drawn.
@@ -243,6 +255,8 @@ pub enum Shape {
         /// From which y to which.
         ends: (f64, f64),
     },
+    /// Single values that must not be missed: a dot of at least a few points above the bar at x and y, with what it is.
+    Outliers(Vec<Outlier>),
     /// A text each, above x and y.
     Labels(Vec<([f64; 2], String)>),
     /// Upright lines with a name each. In the window they are controls, which their view draws.
@@ -329,6 +343,11 @@ impl Figure {
                 Shape::Marks(marks) => {
                     for (of, x) in marks {
                         let _ = writeln!(text, "{},{x},,", quoted(&format!("{} {of}", series.name)));
+                    }
+                }
+                Shape::Outliers(outliers) => {
+                    for Outlier { place, label, .. } in outliers {
+                        let _ = writeln!(text, "{},{},,{}", quoted(label), place[0], place[1]);
                     }
                 }
                 // What is written beside a number is in the row of that number already.

@@ -22,6 +22,10 @@ pub enum Token {
     Grid,
     /// A line that marks the present choice.
     Handle,
+    /// The first of two sides that are compared.
+    SideA,
+    /// The second one.
+    SideB,
     /// A curve without a meaning of its own, by its place.
     Series(usize),
     /// The channel whose largest value has that rank.
@@ -39,6 +43,8 @@ impl Token {
             Self::Clipped => "clipped",
             Self::Grid => "grid",
             Self::Handle => "handle",
+            Self::SideA => SERIES[SIDE_A],
+            Self::SideB => "side-b",
             Self::Series(place) => SERIES[place % SERIES.len()],
             Self::Channel(rank) => CHANNELS[rank % CHANNELS.len()],
         }
@@ -62,8 +68,12 @@ pub struct Palette {
     pub grid: Rgb,
     /// A line that marks the present choice.
     pub handle: Rgb,
-    /// A fault.
+    /// A failure.
     pub error: Rgb,
+    /// A prediction that the recipe changes.
+    pub changed: Rgb,
+    /// The second of two sides that are compared; the first has the second colour of [`Palette::series`].
+    pub side_b: Rgb,
     /// Curves that stand side by side and have no meaning of their own: the palette in its order, black left out.
     pub series: [Rgb; 7],
     /// The channels with the largest values, largest first.
@@ -80,12 +90,14 @@ pub struct Palette {
 pub const DARK: Palette = Palette {
     original: [0x8d, 0x9b, 0xad],
     quantized: [0x3d, 0x9b, 0xe0],
-    outlier: [0xff, 0x74, 0x33],
+    outlier: [0xea, 0x6b, 0x1b],
     split: [0x1f, 0xc2, 0x93],
-    clipped: [0xf2, 0xb1, 0x2e],
+    clipped: [0xfe, 0xd3, 0x30],
     grid: [0x70, 0x74, 0x7a],
     handle: [0xe6, 0xe8, 0xea],
-    error: [0xff, 0x7a, 0x70],
+    error: [0xf7, 0x99, 0x9c],
+    changed: [0xd0, 0x4e, 0xc1],
+    side_b: [0x7e, 0x48, 0xe2],
     series: [
         [0xa9, 0xb4, 0xc2],
         [0x56, 0xb4, 0xe9],
@@ -110,12 +122,14 @@ pub const DARK: Palette = Palette {
 pub const LIGHT: Palette = Palette {
     original: [0x7a, 0x8a, 0x9e],
     quantized: [0x00, 0x72, 0xb2],
-    outlier: [0xd5, 0x5e, 0x00],
+    outlier: [0xce, 0x51, 0x03],
     split: [0x00, 0x8a, 0x64],
-    clipped: [0xc9, 0x86, 0x00],
+    clipped: [0xe0, 0x99, 0x21],
     grid: [0xa8, 0xac, 0xb2],
     handle: [0x22, 0x26, 0x2b],
-    error: [0xb0, 0x1c, 0x12],
+    error: [0x91, 0x1b, 0x1a],
+    changed: [0xab, 0x3f, 0x94],
+    side_b: [0x56, 0x24, 0x97],
     series: [
         [0x5a, 0x68, 0x78],
         [0x00, 0x72, 0xb2],
@@ -141,6 +155,9 @@ pub const SERIES: [&str; 7] = [
     "series-0", "series-1", "series-2", "series-3", "series-4", "series-5", "series-6",
 ];
 
+/// Place of the first of two sides among the curves.
+const SIDE_A: usize = 1;
+
 /// Names of [`Palette::channels`].
 pub const CHANNELS: [&str; 4] = ["channel-0", "channel-1", "channel-2", "channel-3"];
 
@@ -159,6 +176,8 @@ impl Palette {
             ("grid", self.grid),
             ("handle", self.handle),
             ("error", self.error),
+            ("changed", self.changed),
+            ("side-b", self.side_b),
             ("text", self.text),
             ("ground", self.ground),
             ("rule", mixed(self.ground, self.text, 0.16)),
@@ -188,6 +207,8 @@ impl Palette {
             Token::Clipped => self.clipped,
             Token::Grid => self.grid,
             Token::Handle => self.handle,
+            Token::SideA => self.series[SIDE_A],
+            Token::SideB => self.side_b,
             Token::Series(place) => self.series[place % self.series.len()],
             Token::Channel(rank) => self.channels[rank % self.channels.len()],
         }

@@ -10,8 +10,8 @@ use crate::app::widgets::failure_ui;
 use crate::session::{ComparedLayer, Comparison, OpenNetwork, Side};
 use egui::Ui;
 
-/// Places of the colours of A and B among those of curves without a meaning of their own.
-const COLORS: [usize; 2] = [1, 5];
+/// The colours of A and B.
+const COLORS: [Token; 2] = [Token::SideA, Token::SideB];
 /// Share of the height that the ticks of a grid take.
 const TICK: f64 = 0.06;
 
@@ -27,7 +27,7 @@ pub(super) fn histograms_ui(ui: &mut Ui, open: &OpenNetwork, sides: [Side; 2], h
         }
         return;
     };
-    let colors = COLORS.map(|place| tokens(ui).series(place));
+    let colors = COLORS.map(|side| tokens(ui).token(side));
     ui.horizontal_wrapped(|ui| {
         ui.strong(text::elide_middle(name, 40)).on_hover_text(name);
         for ((letter, side), color) in ["A", "B"].into_iter().zip(&found.sides).zip(colors) {
@@ -71,7 +71,7 @@ fn figure(name: &str, found: &Comparison) -> Figure {
     // A height, in the units of the scale, as a count.
     let top = scale.height(most as f64).max(0.3) * 1.08;
     let below = |share: f64| scale.count(-share * TICK * top);
-    let sides = || ["A", "B"].into_iter().zip(&found.sides).zip(COLORS.map(Token::Series));
+    let sides = || ["A", "B"].into_iter().zip(&found.sides).zip(COLORS);
     let bins = |side: &ComparedLayer| {
         let histogram = &side.histogram;
         let width = (histogram.high - histogram.low) / histogram.counts.len().max(1) as f64;

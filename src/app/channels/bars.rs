@@ -2,14 +2,14 @@
 
 use super::super::plot::export::figure_menu;
 use super::super::plot::{draw, number_marks, number_text};
-use super::super::theme::tokens;
-use super::super::{Outbox, text};
+use super::super::theme::{faded, thin, tokens};
+use super::super::{Outbox, lit, text};
 use super::figure::figure;
 use super::split_line::{LineGrip, split_line};
 use super::{Axis, Order, maxima};
 use crate::session::{LayerView, OpenNetwork};
 use egui::{CursorIcon, Ui};
-use egui_plot::{Plot, PlotPoint, PlotUi, Text};
+use egui_plot::{Plot, PlotPoint, PlotUi, Polygon, Text};
 
 /// What is drawn.
 pub(super) struct Bars<'a> {
@@ -37,6 +37,8 @@ impl Bars<'_> {
         let mut hot = false;
         let shown = channel_plot("channel maxima", &figure.x, "max |w|", height).show(ui, |plot| {
             draw(plot, &figure);
+            let lit = lit::channel(plot.ctx(), open.selected()).filter(|_| self.axis == Axis::Input);
+            light_band(plot, self.channels, lit, colors.handle);
             if let Some(after) = self.view.after.as_deref() {
                 let threshold = f64::from(after.quantized.threshold);
                 // At the largest weight of all it says nothing new, and would lie on the words of the split line.
@@ -52,7 +54,7 @@ impl Bars<'_> {
                 hot = grip.hot;
             }
             if !hot {
-                self.hover(plot);
+                self.hover(plot, open.selected());
             }
         });
         figure_menu(ui, &shown.response, "Plot of the channels", out, || figure);
@@ -61,7 +63,7 @@ impl Bars<'_> {
         }
     }
 
-    fn hover(&self, plot: &PlotUi<'_>) {
+    fn hover(&self, plot: &PlotUi<'_>, layer: usize) {
         let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
             return;
         };
@@ -71,6 +73,9 @@ impl Bars<'_> {
                 .flatten()
         };
         let Some(channel) = at(pointer.x) else { return };
+        if self.axis == Axis::Input {
+            lit::light(plot.ctx(), layer, channel);
+        }
         let what = if self.axis == Axis::Input { "input" } else { "output" };
         let mut lines = format!(
             "{what} channel {channel}\nmax |w| {}",
@@ -89,8 +94,20 @@ impl Bars<'_> {
     }
 }
 
+/// A band behind the channel that is lit, here or in another view.
+pub(in crate::app) fn light_band(plot: &mut PlotUi<'_>, channels: &[usize], lit: Option<usize>, color: egui::Color32) {
+    let Some(place) = lit.and_then(|lit| channels.iter().position(|channel| *channel == lit)) else {
+        return;
+    };
+    let (low, high) = (plot.plot_bounds().min()[1], plot.plot_bounds().max()[1]);
+    let x = place as f64;
+    let ends = [[x - 0.5, low], [x - 0.5, high], [x + 0.5, high], [x + 0.5, low]];
+    let band = Polygon::new("lit channel", ends.to_vec()).fill_color(faded(color, 0.16));
+    plot.polygon(band.stroke(thin(faded(color, 0.6))).allow_hover(false));
+}
+
 /// An empty plot of channels to the right: it stays where it is put.
-pub(super) fn channel_plot<'a>(id: &str, x_label: &str, y_label: &str, height: f32) -> Plot<'a> {
+pub(in crate::app) fn channel_plot<'a>(id: &str, x_label: &str, y_label: &str, height: f32) -> Plot<'a> {
     Plot::new(id)
         .height(height)
         .allow_zoom(false)

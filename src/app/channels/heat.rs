@@ -4,8 +4,8 @@ use super::super::plot::export::figure_menu;
 use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, Token};
 use super::super::theme::{Tokens, tokens};
-use super::super::{Outbox, text};
-use super::bars::channel_plot;
+use super::super::{Outbox, lit, text};
+use super::bars::{channel_plot, light_band};
 use super::{Axis, Order, axis_label};
 use crate::session::{Heat, LayerDetailsKey, OpenNetwork};
 use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui, vec2};
@@ -75,7 +75,10 @@ impl HeatPicture {
                 let points = Points::new("split", marks).color(colors.split).radius(3.5);
                 plot.points(points.allow_hover(false));
             }
-            hover(plot, drawn, &channels);
+            let layer = open.selected();
+            let lit = lit::channel(plot.ctx(), layer).filter(|_| !drawn.output);
+            light_band(plot, &channels, lit, colors.handle);
+            hover(plot, layer, drawn, &channels);
         });
         figure_menu(ui, &shown.response, "Map of the channels", out, || {
             figure(open, drawn, &channels, label)
@@ -174,7 +177,7 @@ fn figure(open: &OpenNetwork, drawn: &Drawn<'_>, channels: &[usize], label: &str
     }
 }
 
-fn hover(plot: &PlotUi<'_>, drawn: &Drawn<'_>, channels: &[usize]) {
+fn hover(plot: &PlotUi<'_>, layer: usize, drawn: &Drawn<'_>, channels: &[usize]) {
     let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
         return;
     };
@@ -190,6 +193,9 @@ fn hover(plot: &PlotUi<'_>, drawn: &Drawn<'_>, channels: &[usize]) {
     let Some(count) = heat.column(*channel).get(bin as usize) else {
         return;
     };
+    if !drawn.output {
+        lit::light(plot.ctx(), layer, *channel);
+    }
     let low = bin * width - heat.reach;
     let mut lines = format!(
         "{} channel {channel}\n{} to {}: {}",

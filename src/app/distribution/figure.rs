@@ -2,9 +2,9 @@
 
 use super::super::plot::Token;
 use super::super::plot::figure::Figure;
-use super::super::plot::histogram::{Bounds, Histogram, y_range};
+use super::super::plot::histogram::{Bounds, Extreme, Histogram, y_range};
 use super::{Grip, Picture, Show, headroom};
-use crate::session::ClipMark;
+use crate::session::{ClipMark, LayerView, StackedChannel};
 
 /// The figure, in a plot `height` points high.
 pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32) -> Figure {
@@ -22,6 +22,11 @@ pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32
     }
     bars(&mut drawn, picture, show, bounds.as_ref());
     let after = view.after.as_deref();
+    if let Some(channel) = picture.lit {
+        let reach = after.map_or(&view.channels, |after| &after.channels).get(channel);
+        let reach = f64::from(reach.copied().unwrap_or(0.0));
+        drawn.lit(channel, &[-reach, reach]);
+    }
     if let Some(quantized) = after.map(|after| &after.quantized) {
         drawn.grid(quantized.grid);
         drawn.threshold(f64::from(quantized.threshold), &[-1.0, 1.0], grip.hot);
@@ -36,6 +41,10 @@ pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32
     }
     if let Some(after) = after.filter(|_| show.staircase) {
         drawn.staircase(&after.staircase, after.quantized.grid);
+    }
+    if let Some(bounds) = bounds.filter(|_| show.outliers) {
+        let stack = picture.after.as_ref().unwrap_or(&picture.before);
+        drawn.outliers(&bounds, &extremes(view), stack);
     }
     Figure {
         title: format!("weights of {}", picture.open.selected_name()),
@@ -58,16 +67,16 @@ pub(super) fn marks<'a>(picture: &Picture<'a>, show: &Show) -> &'a [ClipMark] {
 fn bars(drawn: &mut Histogram, picture: &Picture<'_>, show: &Show, bounds: Option<&Bounds>) {
     let is_outlier = |x: f64| bounds.is_some_and(|bounds| bounds.is_outlier(x));
     let numbers: Vec<usize> = picture.view.stacked.iter().map(|channel| channel.channel).collect();
-    let before = &picture.before;
+    let (before, lit) = (&picture.before, picture.lit);
     let Some(after) = &picture.after else {
         drawn.bars("before", Token::Original, 0.85, &before.rest, |x| !is_outlier(x));
         drawn.bars("outliers", Token::Outlier, 1.0, &before.rest, is_outlier);
-        drawn.channels(before, &numbers, "", 1.0);
+        drawn.channels(before, &numbers, lit, "", 1.0);
         return;
     };
     if show.before {
         drawn.bars("before", Token::Original, 0.6, &before.rest, |x| !is_outlier(x));
-        drawn.channels(before, &numbers, " before", 0.4);
+        drawn.channels(before, &numbers, lit, " before", 0.4);
     }
     let strength = if show.staircase { 0.35 } else { 0.8 };
     drawn.bars("after splitting", Token::Quantized, strength, &after.rest, |x| {
@@ -76,7 +85,36 @@ fn bars(drawn: &mut Histogram, picture: &Picture<'_>, show: &Show, bounds: Optio
     if show.before {
         drawn.bars("outliers before", Token::Outlier, 0.8, &before.rest, is_outlier);
     }
-    drawn.channels(after, &numbers, "", 1.0);
+    drawn.channels(after, &numbers, lit, "", 1.0);
+}
+
+/// The largest weight of each of the largest channels, as it is now; where channels are too few to be told apart, the outermost
+/// bins.
+fn extremes(view: &LayerView) -> Vec<Extreme> {
+    let of_channel = |(rank, stacked): (usize, &StackedChannel)| {
+        let ends = [stacked.sorted.first()?, stacked.sorted.last()?];
+        let x = ends.into_iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs()))?;
+        Some(Extreme {
+            x: f64::from(x),
+            channel: Some((rank, stacked.channel)),
+        })
+    };
+    let found: Vec<Extreme> = view.stacked.iter().enumerate().filter_map(of_channel).collect();
+    if !found.is_empty() {
+        return found;
+    }
+    let histogram = view.after_histogram.as_ref().unwrap_or(&view.before);
+    let centre = |bin: usize| histogram.low + histogram.bin_width() * (bin as f64 + 0.5);
+    let first = histogram.counts.iter().position(|count| *count > 0);
+    let last = histogram.counts.iter().rposition(|count| *count > 0);
+    let mut ends: Vec<usize> = first.into_iter().chain(last).collect();
+    ends.dedup();
+    ends.into_iter()
+        .map(|bin| Extreme {
+            x: centre(bin),
+            channel: None,
+        })
+        .collect()
 }
 
 /// Count of the tallest thing that is shown.

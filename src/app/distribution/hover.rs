@@ -1,7 +1,7 @@
 //! The exact counts of the bin under the pointer, and whose weights they are.
 
 use super::super::plot::Steps;
-use super::super::text;
+use super::super::{lit, text};
 use crate::session::{LayerView, Members};
 use egui_plot::PlotUi;
 
@@ -55,6 +55,29 @@ pub(super) fn hover(
         );
     }
     plot.response().clone().on_hover_text_at_pointer(lines);
+}
+
+/// Lights the channel whose weights alone lie in the bin under the pointer, or the largest of those that are drawn apart there.
+pub(super) fn light(plot: &PlotUi<'_>, layer: usize, view: &LayerView, before: &Steps<'_>, after: Option<&Steps<'_>>) {
+    let Some(pointer) = plot.pointer_coordinate().filter(|_| plot.response().hovered()) else {
+        return;
+    };
+    let Some(bin) = before.bin(pointer.x) else { return };
+    let there = |counts: &Vec<u64>| counts.get(bin).is_some_and(|count| *count > 0);
+    let of_stack = view.stacked.iter().find(|channel| match (after, &channel.after) {
+        (Some(_), Some(after)) => there(after),
+        _ => there(&channel.before),
+    });
+    let alone = view
+        .members
+        .get(&bin)
+        .and_then(|members| match members.channels.as_slice() {
+            [one] if !members.more => Some(*one),
+            _ => None,
+        });
+    if let Some(channel) = of_stack.map(|channel| channel.channel).or(alone) {
+        lit::light(plot.ctx(), layer, channel);
+    }
 }
 
 /// `, input channels 3, 7`.

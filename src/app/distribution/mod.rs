@@ -16,11 +16,11 @@ pub(super) use markers::{MARKERS_HEIGHT, markers_ui};
 pub(super) use readout::errors_ui;
 pub(super) use show::Show;
 
-use super::Outbox;
 use super::plot::export::figure_menu;
 use super::plot::stack::Stack;
 use super::plot::{Steps, draw, draw_over, histogram_plot};
 use super::widgets::{failure_ui, waiting_ui};
+use super::{Outbox, lit};
 use crate::network::LayerKind;
 use crate::quantization::Clip;
 use crate::session::{
@@ -53,6 +53,8 @@ struct Picture<'a> {
     before: Stack,
     /// After splitting, or on the way there.
     after: Option<Stack>,
+    /// The channel under the pointer, here or in another view.
+    lit: Option<usize>,
 }
 
 impl DistributionPanel {
@@ -89,6 +91,7 @@ impl DistributionPanel {
             range: open.view_key().range.unwrap_or_else(|| whole(facts)),
             before: stack_before(view, self.show.channels),
             after: self.moving(ui, key, view),
+            lit: lit::channel(ui.ctx(), open.selected()),
         };
         let hand = self.plot_ui(ui, &picture, plot_height, out);
         self.grip = hand.grip;
@@ -124,6 +127,7 @@ impl DistributionPanel {
                 }
                 if !self.grip.dragging {
                     hover::hover(plot, view, &before, after.as_ref(), self.show.staircase);
+                    hover::light(plot, open.selected(), view, &before, after.as_ref());
                 }
                 if !hand.grip.hot {
                     hand.range = zoom_and_pan(plot, picture.range, whole);

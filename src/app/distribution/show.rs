@@ -20,6 +20,8 @@ pub(in crate::app) struct Show {
     pub(in crate::app) fits: bool,
     /// Where each way to clip would clip.
     pub(in crate::app) clips: bool,
+    /// The outermost values are marked and labelled.
+    pub(in crate::app) outliers: bool,
 }
 
 impl Default for Show {
@@ -31,6 +33,7 @@ impl Default for Show {
             staircase: false,
             fits: false,
             clips: true,
+            outliers: true,
         }
     }
 }
@@ -63,6 +66,12 @@ impl Show {
                     Term::Staircase.text(),
                 );
             }
+            row(
+                ui,
+                &mut self.outliers,
+                "Outlier labels",
+                "A mark on the largest values beyond the bounds, with their channel and distance.",
+            );
             row(ui, &mut self.clips, "Clip methods", Term::ClipMarks.text());
             row(ui, &mut self.fits, "Fitted curves (ACIQ)", Term::Fits.text());
             ui.separator();

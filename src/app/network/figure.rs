@@ -30,7 +30,7 @@ pub(in crate::app) fn layers_figure(open: &OpenNetwork, rows: Option<&Rows>) -> 
         all.push(series("OCS", Token::Split, &|index| {
             decibels(errors(index).map(|errors| errors.split))
         }));
-        all.push(series("OCS and clip", Token::Outlier, &|index| {
+        all.push(series("OCS and clip", Token::Handle, &|index| {
             decibels(errors(index).map(|errors| errors.both))
         }));
     }

@@ -3,7 +3,7 @@
 //! [`draw`] goes into the plot, [`draw_over`] over it once its place on the screen is known (hatches and spikes are measured
 //! in points). Marks are controls, which their view draws.
 
-use super::figure::{Dashes, Figure, Series, Shape};
+use super::figure::{Dashes, Figure, Outlier, Series, Shape};
 use super::{hatch_rect, text};
 use crate::app::theme::{Tokens, faded, thin, tokens, tokens_of};
 use egui::{Align2, Color32, Rect, RichText, Stroke, TextStyle, Ui, pos2};
@@ -106,6 +106,7 @@ fn draw_series(plot: &mut PlotUi<'_>, figure: &Figure, place: usize, series: &Se
             }
         }
         Shape::Hatched { .. }
+        | Shape::Outliers(_)
         | Shape::Spikes(_)
         | Shape::Outline { .. }
         | Shape::Marks(_)
@@ -182,8 +183,47 @@ pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Fig
                     }
                 }
             }
+            Shape::Outliers(outliers) => draw_outliers(ui, transform, figure, outliers, color),
             _ => {}
         }
+    }
+}
+
+/// Radius of the dot of an outlier, points: seen at once, however large the plot.
+const OUTLIER: f32 = 4.0;
+
+/// A dot above the bar of each outlier, with its label; labels that would lie on each other stand in rows.
+fn draw_outliers(ui: &Ui, transform: &PlotTransform, figure: &Figure, outliers: &[Outlier], color: Color32) {
+    let colors = tokens(ui);
+    let frame = *transform.frame();
+    let painter = ui.painter().with_clip_rect(frame);
+    let font = TextStyle::Small.resolve(ui.style());
+    let ink = ui.visuals().strong_text_color();
+    let mut labels: Vec<(Rect, std::sync::Arc<egui::Galley>)> = Vec::new();
+    for outlier in outliers {
+        let [x, y] = outlier.place;
+        let at = transform.position_from_point(&PlotPoint::new(x, figure.scale.height(y)));
+        if !frame.x_range().contains(at.x) {
+            continue;
+        }
+        let dot = pos2(at.x, (at.y - OUTLIER - 2.0).max(frame.min.y + OUTLIER));
+        let label = painter.layout_no_wrap(outlier.label.clone(), font.clone(), ink);
+        let size = label.size();
+        let last = (frame.max.x - size.x - 2.0).max(frame.min.x + 2.0);
+        let left = (dot.x - size.x / 2.0).clamp(frame.min.x + 2.0, last);
+        let mut place = Rect::from_min_size(pos2(left, dot.y - OUTLIER - 2.0 - size.y), size);
+        let is_taken = |place: Rect| labels.iter().any(|(other, _)| other.expand(1.0).intersects(place));
+        while is_taken(place) && place.min.y - size.y > frame.min.y {
+            place = place.translate(egui::vec2(0.0, -size.y));
+        }
+        painter.line_segment([dot, pos2(dot.x, place.max.y)], thin(faded(ink, 0.5)));
+        painter.circle(dot, OUTLIER, color, Stroke::new(1.5, colors.ink(outlier.ring)));
+        labels.push((place, label));
+    }
+    // Over all dots and the lines that lead to them.
+    for (place, label) in labels {
+        painter.rect_filled(place, 2.0, faded(ui.visuals().panel_fill, 0.85));
+        painter.galley(place.min, label, ink);
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a histogram shows, of weights or of inputs, as the series of a figure: bars in layers, outliers, the grid, the clip
 //! threshold, fitted curves, what is clipped, the staircase after rounding.
 
-use super::figure::{Dashes, Series, Shape};
+use super::figure::{Dashes, Outlier, Series, Shape};
 use super::stack::Stack;
 use super::{Scale, Token};
 use crate::app::text;
@@ -24,6 +24,14 @@ impl Bounds {
     pub(in crate::app) fn is_outlier(&self, x: f64) -> bool {
         (x - self.mean).abs() > self.sigma * self.std
     }
+}
+
+/// One of the outermost values.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::app) struct Extreme {
+    pub(in crate::app) x: f64,
+    /// Rank and number of its channel.
+    pub(in crate::app) channel: Option<(usize, usize)>,
 }
 
 /// The series of a histogram, in the order in which they are drawn.
@@ -83,8 +91,23 @@ impl Histogram {
     }
 
     /// The channels of a stack above what is below them, by their `numbers`; `what` stands behind their names.
-    pub(in crate::app) fn channels(&mut self, stack: &Stack, numbers: &[usize], what: &str, opacity: f32) {
+    /// The one that is `lit` stands out from the others.
+    pub(in crate::app) fn channels(
+        &mut self,
+        stack: &Stack,
+        numbers: &[usize],
+        lit: Option<usize>,
+        what: &str,
+        opacity: f32,
+    ) {
+        let is_lit = |rank: usize| numbers.get(rank).copied() == lit;
+        let any_lit = lit.is_some_and(|lit| numbers.contains(&lit));
         for (rank, below, heights) in stack.layers() {
+            let opacity = if any_lit && !is_lit(rank) {
+                opacity * 0.3
+            } else {
+                opacity
+            };
             let number = numbers.get(rank).map_or_else(String::new, usize::to_string);
             let shape = Shape::Steps {
                 low: self.low,
@@ -143,6 +166,13 @@ impl Histogram {
         }
     }
 
+    /// How far the channel under the pointer reaches.
+    pub(in crate::app) fn lit(&mut self, channel: usize, ends: &[f64]) {
+        let name = format!("channel {channel}");
+        let lines = Series::new(name, Token::Handle, Shape::Uprights(ends.to_vec()));
+        self.series.push(lines.width(1.5).dashes(Dashes::DashedDense));
+    }
+
     /// Where each way to clip would.
     pub(in crate::app) fn marks(&mut self, marks: &[ClipMark]) {
         let places = marks
@@ -150,6 +180,30 @@ impl Histogram {
             .map(|mark| (text::clip(mark.clip), f64::from(mark.threshold)));
         self.series
             .push(Series::new("clip", Token::Handle, Shape::Marks(places.collect())));
+    }
+
+    /// The outermost values: at `place`, of the channel of that rank and number where channels are told apart. Those within
+    /// the bounds are no outliers. Drawn last.
+    pub(in crate::app) fn outliers(&mut self, bounds: &Bounds, extremes: &[Extreme], stack: &Stack) {
+        let far = extremes.iter().filter(|extreme| bounds.is_outlier(extreme.x));
+        let marks = far.map(|extreme| {
+            let bin = ((extreme.x - self.low) / self.width).floor();
+            let last = stack.rest.len().saturating_sub(1);
+            let bin = (bin.max(0.0) as usize).min(last);
+            let height = if stack.rest.is_empty() { 0.0 } else { stack.total(bin) };
+            let sigmas = text::three_digits((extreme.x - bounds.mean).abs() / bounds.std.max(f64::MIN_POSITIVE));
+            let (label, ring) = match extreme.channel {
+                Some((rank, number)) => (format!("ch {number} · {sigmas} σ"), Token::Channel(rank)),
+                None => (format!("{sigmas} σ"), Token::Handle),
+            };
+            Outlier {
+                place: [extreme.x, height],
+                label,
+                ring: ring.into(),
+            }
+        });
+        let marks = Shape::Outliers(marks.collect());
+        self.series.push(Series::new("outliers marked", Token::Outlier, marks));
     }
 
     /// A hatch over those bins whose middle satisfies `of`.

@@ -258,6 +258,7 @@ impl Figure {
                 Shape::Steps { .. }
                 | Shape::Bars(_)
                 | Shape::Points(_)
+                | Shape::Outliers(_)
                 | Shape::Named(_)
                 | Shape::Column { .. }
                 | Shape::Labels(_) => {

@@ -177,6 +177,22 @@ impl Figure {
                 }
             }
             Shape::Grid(values) => self.grid(text, look, values, &color),
+            Shape::Outliers(outliers) => {
+                for (place, outlier) in outliers.iter().enumerate() {
+                    let (x, y) = at(&outlier.place);
+                    let (ring, label) = (look.color(outlier.ring), escaped(&outlier.label));
+                    // Neighbours may stand close together: each has a line of its own.
+                    let line = y - 12.0 - 12.0 * (place % 4) as f64;
+                    push(
+                        text,
+                        &format!(
+                            "<circle cx=\"{x:.2}\" cy=\"{:.2}\" r=\"4\" fill=\"{color}\" stroke=\"{ring}\" stroke-width=\"1.5\"/>\
+                             <text x=\"{x:.2}\" y=\"{line:.2}\" font-size=\"11\" text-anchor=\"middle\">{label}</text>",
+                            y - 5.0
+                        ),
+                    );
+                }
+            }
             Shape::Labels(labels) => {
                 for ([x, y], label) in labels.iter().filter(|([x, y], _)| x.is_finite() && y.is_finite()) {
                     let (x, y, label) = (self.x(look, *x), self.y(look, *y) - 3.0, escaped(label));
