@@ -67,6 +67,7 @@ impl Views {
             error_curves: self.errors.drawn(),
             comparison: self.ab.drawn(),
             continuation: self.answers.writing(),
+            input_channels: self.activations.drawn(),
         };
         if watched != self.watched {
             self.watched = watched;

@@ -12,7 +12,7 @@ use crate::statistics::{ActivationStatistics, RangeSource};
 use std::ops::Range;
 
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
-const BATCH: usize = 25;
+pub(super) const BATCH: usize = 25;
 
 /// Height and width that are tried for a picture of any size, pixels.
 pub(super) const PICTURE_SIDES: [usize; 2] = [224, 32];

@@ -22,6 +22,7 @@ mod continuation;
 mod data_free;
 mod evaluate;
 pub mod incremental;
+mod input_channels;
 mod intervals;
 mod lanes;
 mod noise;
@@ -41,6 +42,7 @@ pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answer
 pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
+pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use sensitivity::{LayerSensitivity, sensitivity};

@@ -154,6 +154,7 @@ impl Series {
             Shape::Marks(marks) => marks.is_empty(),
             Shape::Named(bars) => bars.is_empty(),
             Shape::Column { counts, .. } => counts.is_empty(),
+            Shape::Cells { values, .. } => values.is_empty(),
         }
     }
 }
@@ -263,6 +264,17 @@ pub enum Shape {
     Marks(Vec<(String, f64)>),
     /// A bar each, side by side in their order, with a name instead of a number.
     Named(Vec<(String, f64)>),
+    /// A column of a map at `x`: cells from `low` upwards, `width` high, the darker the greater their value.
+    Cells {
+        /// Middle of the column; it is 1 wide.
+        x: f64,
+        /// Lower end of the first cell.
+        low: f64,
+        /// Height of a cell.
+        width: f64,
+        /// The value of each.
+        values: Vec<f64>,
+    },
     /// A column of a map at `x`: bins from `low` upwards, `width` high, the darker the greater the count.
     Column {
         /// Middle of the column; it is 1 wide.
@@ -299,10 +311,14 @@ impl Figure {
         let is_map = self
             .series
             .iter()
-            .any(|series| matches!(series.shape, Shape::Column { .. }));
+            .any(|series| matches!(series.shape, Shape::Column { .. } | Shape::Cells { .. }));
         // The columns of a map are named; along them lies what is upwards in the drawing.
         let (along, number) = if is_map {
-            (&self.y, "count")
+            let counts = self
+                .series
+                .iter()
+                .any(|series| matches!(series.shape, Shape::Column { .. }));
+            (&self.y, if counts { "count" } else { "value" })
         } else {
             (&self.x, self.y.as_str())
         };
@@ -352,6 +368,7 @@ impl Figure {
                 }
                 // What is written beside a number is in the row of that number already.
                 Shape::Labels(_) => {}
+                Shape::Cells { low, width, values, .. } => bins(&mut text, &name, *low, *width, values),
                 Shape::Named(bars) => {
                     for (of, y) in bars {
                         let y = if y.is_finite() { y.to_string() } else { String::new() };

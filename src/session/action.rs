@@ -139,6 +139,8 @@ pub struct Watched {
     pub comparison: Option<[Side; 2]>,
     /// How both networks go on from the prompt.
     pub continuation: bool,
+    /// The channels of the selected layer's input.
+    pub input_channels: bool,
 }
 
 /// What an export writes.

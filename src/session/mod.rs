@@ -32,6 +32,7 @@ mod discard;
 mod embedded;
 mod files;
 mod history;
+mod input_channels;
 mod keys;
 mod layer_details;
 mod layer_view;
@@ -67,6 +68,7 @@ pub use continuation::{FloatTextKey, Prompt, QuantizedTextKey};
 pub use curves::ErrorCurvesKey;
 pub use derived::Slot;
 pub use history::History;
+pub use input_channels::InputChannelsKey;
 pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
 pub use layer_view::{

@@ -209,23 +209,29 @@ pub(super) fn calibrate_on(
 ) -> Result<Arc<Calibration>, JobError> {
     let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
-    let own;
-    let data = match source {
-        CalibrationSource::Demo(demo) => {
-            own = Dataset::demo_calibration(demo);
-            Some(&own)
-        }
-        CalibrationSource::Data(_) => data,
-        CalibrationSource::DataFree => None,
-    };
-    Ok(Arc::new(match data {
-        Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
-        None => Calibration {
-            activations: data_free_activations(network, &engine, progress)?,
-            samples: 0,
-            data_name: "no data".to_owned(),
-        },
-    }))
+    with_calibration_data(source, data, |data| {
+        Ok(Arc::new(match data {
+            Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
+            None => Calibration {
+                activations: data_free_activations(network, &engine, progress)?,
+                samples: 0,
+                data_name: "no data".to_owned(),
+            },
+        }))
+    })
+}
+
+/// Calls `run` with the samples of `source` (`data` are the open data), or without any.
+pub(super) fn with_calibration_data<T>(
+    source: CalibrationSource,
+    data: Option<&Dataset>,
+    run: impl FnOnce(Option<&Dataset>) -> Result<T, JobError>,
+) -> Result<T, JobError> {
+    match source {
+        CalibrationSource::Demo(demo) => run(Some(&Dataset::demo_calibration(demo))),
+        CalibrationSource::Data(_) => run(data),
+        CalibrationSource::DataFree => run(None),
+    }
 }
 
 /// What an evaluation needs.

@@ -6,6 +6,8 @@ mod figure;
 mod heat;
 mod split_line;
 
+pub(super) use bars::{channel_plot, light_band};
+
 use super::Outbox;
 use super::learn::glossary::{Term, words_help_ui};
 use super::plot::swatch;

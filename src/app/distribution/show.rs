@@ -53,12 +53,14 @@ impl Show {
                     "Before splitting",
                     "The weights as they are in the file, behind those after splitting.",
                 );
-                row(
-                    ui,
-                    &mut self.channels,
-                    "Largest channels in colour",
-                    Term::Outlier.text(),
-                );
+            }
+            row(
+                ui,
+                &mut self.channels,
+                "Largest channels in colour",
+                Term::Outlier.text(),
+            );
+            if of_weights {
                 row(
                     ui,
                     &mut self.staircase,

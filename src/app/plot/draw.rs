@@ -111,7 +111,8 @@ fn draw_series(plot: &mut PlotUi<'_>, figure: &Figure, place: usize, series: &Se
         | Shape::Outline { .. }
         | Shape::Marks(_)
         | Shape::Named(_)
-        | Shape::Column { .. } => {}
+        | Shape::Column { .. }
+        | Shape::Cells { .. } => {}
     }
 }
 

@@ -168,7 +168,7 @@ impl Histogram {
 
     /// How far the channel under the pointer reaches.
     pub(in crate::app) fn lit(&mut self, channel: usize, ends: &[f64]) {
-        let name = format!("channel {channel}");
+        let name = format!("reach of channel {channel}");
         let lines = Series::new(name, Token::Handle, Shape::Uprights(ends.to_vec()));
         self.series.push(lines.width(1.5).dashes(Dashes::DashedDense));
     }

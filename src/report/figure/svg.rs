@@ -220,8 +220,12 @@ impl Figure {
     fn legend(&self, look: &mut Look) -> String {
         let mut text = String::new();
         let (mut x, mut y) = (LEFT, if look.title { 46.0 } else { 14.0 });
-        let named =
-            |series: &Series| !matches!(series.shape, Shape::Column { .. } | Shape::Labels(_)) && !series.is_empty();
+        let named = |series: &Series| {
+            !matches!(
+                series.shape,
+                Shape::Column { .. } | Shape::Cells { .. } | Shape::Labels(_)
+            ) && !series.is_empty()
+        };
         for (place, series) in self.series.iter().enumerate().filter(|(_, series)| named(series)) {
             // A character of sans-serif type is on average little more than half as wide as it is high.
             let width = 34.0 + 6.6 * series.name.chars().count() as f64;
@@ -261,6 +265,7 @@ impl Figure {
                 | Shape::Outliers(_)
                 | Shape::Named(_)
                 | Shape::Column { .. }
+                | Shape::Cells { .. }
                 | Shape::Labels(_) => {
                     format!(
                         "<rect x=\"{x}\" y=\"{}\" width=\"12\" height=\"12\" fill=\"{color}\"/>",

@@ -4,11 +4,12 @@ use super::Entry;
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
 use crate::session::{
-    against, choosing, comparison, continuation, curves, layer_details, layer_view, on_request, sweeping, trial,
+    against, choosing, comparison, continuation, curves, input_channels, layer_details, layer_view, on_request,
+    sweeping, trial,
 };
 
 /// One line a result.
-pub(in crate::session) const REGISTRY: [Entry; 25] = [
+pub(in crate::session) const REGISTRY: [Entry; 26] = [
     Entry::of::<WeightsRead>(),
     Entry::of::<Prepared>(),
     Entry::of::<Recounted>(),
@@ -20,6 +21,7 @@ pub(in crate::session) const REGISTRY: [Entry; 25] = [
     Entry::of::<FloatRun>(),
     Entry::of::<Suggested>(),
     Entry::of::<Calibrated>(),
+    Entry::of::<input_channels::Channelled>(),
     Entry::of::<QuantizedRun>(),
     Entry::of::<PlainRun>(),
     Entry::of::<curves::Curves>(),

@@ -34,6 +34,8 @@ pub enum Kind {
     Suggest,
     /// Gathering the ranges of layer inputs.
     Calibrate,
+    /// Looking at the channels of a layer's input.
+    InputChannels,
     /// Running the network under the recipe.
     Evaluate,
     /// Running the same bits without split and clip.

@@ -298,3 +298,45 @@ fn the_data_of_the_inputs_hold_grid_and_clip_line() {
         plan.grid.high() - plan.grid.low() + 1
     );
 }
+
+#[test]
+fn the_channels_of_an_input_are_those_of_its_statistics_as_bars_and_as_a_map() {
+    let mut window = open("demo:fashion");
+    click(&mut window, "Activations");
+    settle(&mut window);
+    let csv = copied_data(&mut window, "Plot of the input channels");
+    let mut bars = rows(&csv, "channels");
+    bars.extend(rows(&csv, "outlier channels"));
+    bars.sort_by(|a, b| a[0].total_cmp(&b[0]));
+    let reach = {
+        let open = session(&window).open().unwrap();
+        let layer = &open.original.network.layers[open.selected()];
+        let (name, _) = layer.input.as_ref().unwrap();
+        let seen = &open.calibration().unwrap().activations[name];
+        seen.channel_outliers().unwrap()
+    };
+    let wanted: Vec<[f64; 2]> = reach
+        .iter()
+        .enumerate()
+        .map(|(channel, (_, reach))| [channel as f64, f64::from(*reach)])
+        .collect();
+    assert_eq!(bars, wanted);
+
+    click(&mut window, "map");
+    let csv = copied_data(&mut window, "Map of the input channels");
+    for (channel, (_, reach)) in reach.iter().enumerate() {
+        let cells = rows(&csv, &format!("channel {channel}"));
+        assert_eq!(cells.iter().map(|[_, x]| *x).fold(0.0, f64::max), f64::from(*reach));
+    }
+    // The histogram marks the largest channels and tells them apart.
+    let csv = copied_data(&mut window, "Plot of the inputs");
+    let open = session(&window).open().unwrap();
+    let found = open.input_channels().unwrap();
+    for stacked in &found.stacked {
+        let apart = rows(&csv, &format!("channel {}", stacked.channel));
+        let count: f64 = apart.iter().map(|[_, n]| n).sum();
+        assert_eq!(count as u64, stacked.counts.iter().sum::<u64>());
+    }
+    let sigma = session(&window).saved.sigma;
+    assert_eq!(places(&csv, &format!("±{sigma} σ")).len(), 2);
+}

@@ -25,6 +25,15 @@ impl Figure {
         counts.max().unwrap_or(0)
     }
 
+    /// The greatest value of a map of cells.
+    fn most_of_the_cells(&self) -> f64 {
+        let values = self.series.iter().flat_map(|series| match &series.shape {
+            Shape::Cells { values, .. } => values.as_slice(),
+            _ => &[],
+        });
+        values.copied().fold(f64::MIN_POSITIVE, f64::max)
+    }
+
     pub(super) fn draw(&self, text: &mut String, look: &Look, place: usize, series: &Series) {
         let color = look.color(series.color);
         let opacity = |usual: f32| series.look.opacity.unwrap_or(usual);
@@ -110,6 +119,23 @@ impl Figure {
                         text,
                         &format!(
                             "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{wide:.2}\" height=\"{high:.2}\" fill=\"{color}\"><title>{name}</title></rect>"
+                        ),
+                    );
+                }
+            }
+            Shape::Cells { x, low, width, values } => {
+                let (left, right) = (self.x(look, x - 0.5), self.x(look, x + 0.5));
+                let most = self.most_of_the_cells();
+                for (cell, value) in values.iter().enumerate().filter(|(_, value)| **value > 0.0) {
+                    let foot = low + width * cell as f64;
+                    let (bottom, top) = (self.y(look, foot), self.y(look, foot + width));
+                    let strength = (value / most).min(1.0).sqrt();
+                    push(
+                        text,
+                        &format!(
+                            "<rect x=\"{left:.2}\" y=\"{top:.2}\" width=\"{:.2}\" height=\"{:.2}\" fill=\"{color}\" fill-opacity=\"{strength:.2}\"/>",
+                            right - left,
+                            bottom - top
                         ),
                     );
                 }

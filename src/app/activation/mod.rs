@@ -1,21 +1,29 @@
-//! The values that flow into the selected layer, once data was run: the same view as of its weights.
+//! The values that flow into the selected layer, once data was run: the same view as of its weights, and its channels below.
+
+mod channels;
 
 use super::command::Command;
 use super::distribution::{Grip, Hand, Show, errors_ui, headroom, markers_ui, threshold_hand, zoom_and_pan};
 use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
 use super::plot::figure::Figure;
-use super::plot::histogram::{Histogram, y_range};
+use super::plot::histogram::{Bounds, Extreme, Histogram, y_range};
+use super::plot::stack::Stack;
 use super::plot::{Steps, Token, draw, draw_over, histogram_plot, swatch};
 use super::theme::tokens;
-use super::widgets::{failure_ui, waiting_ui};
-use super::{Outbox, text};
-use crate::quantization::{ActivationPlan, Clip, expected_error};
-use crate::session::{Action, ClipMark, InputDetails, Kind, OpenNetwork, Session};
+use super::widgets::{data_buttons_ui, failure_ui, waiting_ui};
+use super::{Outbox, lit, text};
+use crate::inference::{InputChannels, StackedInput};
+use crate::quantization::{ActivationPlan, Clip, LayerPlan, expected_error};
+use crate::session::{Action, CalibrationSource, ClipMark, InputDetails, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use egui::{CursorIcon, Ui};
 use egui_plot::PlotUi;
 
+/// Share of the height that the histogram takes; the channels have the rest.
+const HISTOGRAM: f32 = 0.6;
+/// Height below which there is no room for the channels, points.
+const MIN_WITH_CHANNELS: f32 = 400.0;
 /// Bars over the visible range, about.
 const BARS: usize = 320;
 
@@ -24,11 +32,19 @@ const BARS: usize = 320;
 pub(super) struct ActivationPanel {
     show: Show,
     grip: Grip,
+    channels: channels::Channels,
+    /// It was drawn in this frame.
+    drawn: bool,
     /// The visible range and the layer that it is of; all of another layer is shown.
     range: Option<(usize, (f64, f64))>,
 }
 
 impl ActivationPanel {
+    /// At the end of a frame: whether it was drawn. The channels are looked at only while somebody sees them.
+    pub(super) fn drawn(&mut self) -> bool {
+        std::mem::take(&mut self.drawn)
+    }
+
     /// Draws the view into the `height` that is given.
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
         let Some(layer) = open.original.network.layers.get(open.selected()) else {
@@ -42,11 +58,22 @@ impl ActivationPanel {
             missing_ui(ui, session, open, height, out);
             return;
         };
+        self.drawn = true;
+        let whole = height;
+        // Below the histogram there is room for the channels, or none.
+        let height = if whole >= MIN_WITH_CHANNELS {
+            whole * HISTOGRAM
+        } else {
+            whole
+        };
+        let found = open.input_channels();
         let planned = open.planned();
         let plan = planned.and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
-        let plan = plan.and_then(|plan| plan.quantized()?.activation);
+        let quantized = plan.and_then(LayerPlan::quantized);
+        let splits = quantized.map_or(&[][..], |quantized| quantized.activation_splits.as_slice());
+        let plan = quantized.and_then(|quantized| quantized.activation);
         let top = ui.cursor().top();
-        self.legend_ui(ui, plan.is_some());
+        self.legend_ui(ui, plan.is_some(), found.map(|found| &**found));
         let plot_height = (height - (ui.cursor().top() - top) - 46.0).max(80.0);
         let hand = self.plot_ui(ui, open, statistics, plan, plot_height, out);
         self.grip = hand.grip;
@@ -60,13 +87,22 @@ impl ActivationPanel {
                 errors_ui(ui, error.mse, error.clip_mse, error.sqnr_db);
             }
             None => {
-                ui.label("The input stays float. Give activations bits in the recipe to put it on a grid.");
+                ui.label("The input stays float. Set activation bits to quantize this input.");
             }
         }
         source_ui(ui, open, statistics, out);
+        if whole < MIN_WITH_CHANNELS {
+            return;
+        }
+        ui.separator();
+        let left = (top + whole - ui.cursor().top()).max(60.0);
+        match found {
+            Some(found) => self.channels.ui(ui, open, found, splits, left, out),
+            None => channels_missing_ui(ui, session, open, left, out),
+        }
     }
 
-    fn legend_ui(&mut self, ui: &mut Ui, quantized: bool) {
+    fn legend_ui(&mut self, ui: &mut Ui, quantized: bool, found: Option<&InputChannels>) {
         let colors = tokens(ui);
         ui.horizontal_wrapped(|ui| {
             self.show.menu_ui(ui, false);
@@ -74,6 +110,31 @@ impl ActivationPanel {
             if quantized {
                 swatch(ui, colors.clipped, "clipped", Term::Clip.text());
                 swatch(ui, colors.grid, "grid", Term::Grid.text());
+            }
+            if let Some(found) = found {
+                let beyond = format!("> {} σ", text::short_number(found.sigma));
+                swatch(
+                    ui,
+                    colors.outlier,
+                    &beyond,
+                    "Values further from the mean than that many standard deviations.",
+                );
+                if self.show.channels && !found.stacked.is_empty() {
+                    ui.label(text::note("largest channels"))
+                        .on_hover_text("The channels with the largest |x|, largest first, each in its own colour.");
+                    for (rank, stacked) in found.stacked.iter().enumerate() {
+                        let most = found
+                            .channels
+                            .get(stacked.channel)
+                            .map_or(0.0, |channel| channel.max_abs());
+                        let help = format!(
+                            "Input channel {}: its largest |x| is {}.",
+                            stacked.channel,
+                            text::three_digits(f64::from(most))
+                        );
+                        swatch(ui, colors.channel(rank), &stacked.channel.to_string(), &help);
+                    }
+                }
             }
             help_ui(ui, Term::Activation);
         });
@@ -107,6 +168,11 @@ impl ActivationPanel {
             range,
             plan,
             details,
+            found: open.input_channels().map(|found| &**found),
+            stacked: open
+                .input_channels()
+                .map_or_else(Vec::new, |found| stacked(statistics, found, range)),
+            lit: lit::channel(ui.ctx(), open.selected()),
         };
         let marks = picture.marks(&self.show);
         let figure = picture.figure(&self.show, self.grip, height);
@@ -192,10 +258,40 @@ fn merged(statistics: &ActivationStatistics, range: (f64, f64)) -> (f64, f64, Ve
     let (end, counts) = statistics.bins();
     let end = if end > 0.0 { f64::from(end) } else { 1.0 };
     let width = 2.0 * end / counts.len().max(1) as f64;
-    let visible = ((range.1 - range.0) / width).max(1.0);
-    let together = ((visible / BARS as f64) as usize).max(1).next_power_of_two();
+    let together = together(statistics, range);
     let merged = counts.chunks(together).map(|chunk| chunk.iter().sum()).collect();
     (-end, width * together as f64, merged)
+}
+
+/// How many of the counted bins are one bar.
+fn together(statistics: &ActivationStatistics, range: (f64, f64)) -> usize {
+    let (end, counts) = statistics.bins();
+    let end = if end > 0.0 { f64::from(end) } else { 1.0 };
+    let visible = ((range.1 - range.0) * counts.len().max(1) as f64 / (2.0 * end)).max(1.0);
+    ((visible / BARS as f64) as usize).max(1).next_power_of_two()
+}
+
+/// The largest channels in the same bars.
+fn stacked(statistics: &ActivationStatistics, found: &InputChannels, range: (f64, f64)) -> Vec<Vec<f64>> {
+    let together = together(statistics, range);
+    let bars = |stacked: &StackedInput| {
+        let bars = stacked.counts.chunks(together);
+        bars.map(|chunk| chunk.iter().sum::<u64>() as f64).collect()
+    };
+    found.stacked.iter().map(bars).collect()
+}
+
+/// What the channels wait for or lack.
+fn channels_missing_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
+    if let Some(error) = open.input_channels_failure() {
+        failure_ui(ui, "The channels cannot be shown", error);
+    } else if open.calibration_source() == CalibrationSource::DataFree {
+        ui.label("The channels of this input are seen when data are run.");
+        data_buttons_ui(ui, &[], out);
+    } else {
+        let what = "Looking at the channels…";
+        waiting_ui(ui, session, &[Kind::InputChannels], what, height, out);
+    }
 }
 
 /// What is drawn in this frame.
@@ -205,6 +301,11 @@ struct Picture<'a> {
     range: (f64, f64),
     plan: Option<ActivationPlan>,
     details: Option<&'a InputDetails>,
+    found: Option<&'a InputChannels>,
+    /// The largest channels, in the bins of `steps`.
+    stacked: Vec<Vec<f64>>,
+    /// The channel under the pointer, here or in another view.
+    lit: Option<usize>,
 }
 
 impl<'a> Picture<'a> {
@@ -218,8 +319,32 @@ impl<'a> Picture<'a> {
     fn figure(&self, show: &Show, grip: Grip, height: f32) -> Figure {
         let Steps { low, width, counts } = *self.steps;
         let mut drawn = Histogram::new(low, width);
-        let heights: Vec<f64> = counts.iter().map(|count| *count as f64).collect();
-        drawn.bars("input", Token::Original, 0.85, &heights, |_| true);
+        let stack = Stack::of(
+            counts,
+            if show.channels {
+                self.stacked.clone()
+            } else {
+                Vec::new()
+            },
+        );
+        let bounds = self.found.map(|found| Bounds {
+            mean: found.mean,
+            std: found.std,
+            sigma: found.sigma,
+        });
+        if let Some(bounds) = &bounds {
+            drawn.bounds(bounds);
+        }
+        let is_outlier = |x: f64| bounds.is_some_and(|bounds| bounds.is_outlier(x));
+        drawn.bars("input", Token::Original, 0.85, &stack.rest, |x| !is_outlier(x));
+        drawn.bars("outliers", Token::Outlier, 1.0, &stack.rest, is_outlier);
+        if let Some(found) = self.found {
+            let numbers: Vec<usize> = found.stacked.iter().map(|stacked| stacked.channel).collect();
+            drawn.channels(&stack, &numbers, self.lit, "", 1.0);
+            if let Some((number, channel)) = self.lit.and_then(|lit| Some((lit, found.channels.get(lit)?))) {
+                drawn.lit(number, &[f64::from(channel.min), f64::from(channel.max)]);
+            }
+        }
         if let Some(plan) = self.plan {
             drawn.grid(plan.grid);
             drawn.threshold(f64::from(plan.threshold), sides(plan), grip.hot);
@@ -233,7 +358,18 @@ impl<'a> Picture<'a> {
             let threshold = f64::from(plan.threshold);
             drawn.clipped(counts, |x| x.abs() > threshold + width * 0.5);
         }
-        let most = heights.iter().copied().fold(0.0, f64::max);
+        if let (Some(found), Some(bounds)) = (self.found.filter(|_| show.outliers), &bounds) {
+            let of_channel = |(rank, stacked): (usize, &StackedInput)| {
+                let channel = found.channels.get(stacked.channel)?;
+                Some(Extreme {
+                    x: f64::from(channel.extreme()),
+                    channel: Some((rank, stacked.channel)),
+                })
+            };
+            let extremes: Vec<Extreme> = found.stacked.iter().enumerate().filter_map(of_channel).collect();
+            drawn.outliers(bounds, &extremes, &stack);
+        }
+        let most = stack.highest();
         Figure {
             title: format!("inputs of {}", self.name),
             x: "input value".to_owned(),
