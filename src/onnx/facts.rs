@@ -21,6 +21,10 @@ pub(super) struct Facts<'outer> {
     /// Small constants that no caller can override.
     constants: HashMap<String, TensorProto>,
     read: HashSet<String>,
+    /// Values of nodes that keep them between bounds.
+    bounded: HashSet<String>,
+    /// Values that a node of the same graph rounds.
+    rounded: HashSet<String>,
 }
 
 impl<'outer> Facts<'outer> {
@@ -30,6 +34,8 @@ impl<'outer> Facts<'outer> {
             values: HashMap::new(),
             constants: HashMap::new(),
             read: HashSet::new(),
+            bounded: HashSet::new(),
+            rounded: HashSet::new(),
         };
         facts.gather_read(graph);
         let inputs: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
@@ -88,6 +94,16 @@ impl<'outer> Facts<'outer> {
         }
     }
 
+    /// Whether its node keeps the value between bounds.
+    pub(super) fn is_bounded(&self, name: &str) -> bool {
+        self.bounded.contains(name) || self.outer.is_some_and(|outer| outer.is_bounded(name))
+    }
+
+    /// Whether a node of this graph rounds the value to whole numbers.
+    pub(super) fn is_rounded(&self, name: &str) -> bool {
+        self.rounded.contains(name)
+    }
+
     /// Adds what isn't known yet.
     fn learn(&mut self, name: &str, fact: Fact) {
         let known = self.values.entry(name.to_owned()).or_default();
@@ -102,6 +118,18 @@ impl<'outer> Facts<'outer> {
         let Some(output) = node.output.first().filter(|_| is_standard_domain(node.domain())) else {
             return;
         };
+        match (node.op_type(), node.input.as_slice()) {
+            ("Clip", [_, low, high]) if !low.is_empty() && !high.is_empty() => {
+                self.bounded.insert(output.clone());
+            }
+            ("HardSigmoid" | "Sigmoid" | "Softmax" | "Tanh", _) => {
+                self.bounded.insert(output.clone());
+            }
+            ("Cast" | "Ceil" | "Floor" | "Round", [rounded, ..]) => {
+                self.rounded.insert(rounded.clone());
+            }
+            _ => {}
+        }
         if let Some(tensor) =
             attribute_tensor(node, "value").filter(|tensor| node.op_type() == "Constant" && is_small(tensor))
         {

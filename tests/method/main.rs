@@ -8,6 +8,7 @@ mod common;
 mod activation_ocs;
 mod against_numpy;
 mod auto;
+mod conformance;
 mod data_free;
 mod incremental;
 mod random_networks;

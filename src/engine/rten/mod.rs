@@ -12,12 +12,13 @@ mod widen;
 
 use super::{Engine, EngineError, RunOptions, Threads};
 use crate::data::{Port, Tensor};
-use crate::onnx::{self, ModelProto, make_runnable};
+use crate::onnx::{self, GraphProto, ModelProto, make_runnable};
 use bytes::Bytes;
 use prost::Message as _;
 use rten::{DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, ThreadPool, ValueType};
 use stack::{depth, with_stack};
 use std::any::Any;
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use unsigned::make_unsigned;
@@ -38,6 +39,8 @@ pub struct Rten {
 struct Loaded {
     model: Model,
     depth: usize,
+    /// Operators by the names of their nodes, for messages.
+    operators: HashMap<String, String>,
 }
 
 /// rten's threads.
@@ -176,7 +179,7 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
         Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
             Err(Fault::NoSuchValue(error.to_string()))
         }
-        Ok(Err(error)) => Err(Fault::Other(error.to_string())),
+        Ok(Err(error)) => Err(Fault::Other(with_operator(&error.to_string(), &loaded.operators))),
         Err(panic) => Err(Fault::Other(format!("the engine gave up: {}", panic_text(&*panic)))),
     }
 }
@@ -185,12 +188,18 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
 fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
     // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
     let mut bytes = bytes.clone();
+    let mut operators_by_name = HashMap::new();
     let depth = match ModelProto::decode(bytes.clone()) {
         Ok(mut model) if model.graph.is_some() => {
             let mut changed = onnx::decode_for_engine(&mut model);
+            // Before the quotients are written out that its pattern does not have.
+            changed |= optimize && make_unsigned(&mut model);
             changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
             changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-            if (optimize && make_unsigned(&mut model)) || changed {
+            if let Some(graph) = &model.graph {
+                operators(graph, &mut operators_by_name);
+            }
+            if changed {
                 bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
             }
             depth(&model)?
@@ -204,7 +213,11 @@ fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
         catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec())))
     };
     match with_stack(depth, loading)? {
-        Ok(Ok(model)) => Ok(Loaded { model, depth }),
+        Ok(Ok(model)) => Ok(Loaded {
+            model,
+            depth,
+            operators: operators_by_name,
+        }),
         Ok(Err(error)) => {
             let what = match error.kind() {
                 LoadErrorKind::ParseError | LoadErrorKind::UnknownFileType => "the bytes are no ONNX model",
@@ -212,9 +225,31 @@ fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
                 LoadErrorKind::ExternalDataError => "weights in other files must be read into the model first",
                 _ => "the graph does not hold together",
             };
+            let error = with_operator(&error.to_string(), &operators_by_name);
             Err(format!("{what}: {error}"))
         }
         Err(panic) => Err(format!("the engine gave up: {}", panic_text(&*panic))),
+    }
+}
+
+/// Operators by the names of their nodes, also in the bodies of nodes.
+fn operators(graph: &GraphProto, found: &mut HashMap<String, String>) {
+    for node in &graph.node {
+        found.insert(node.name().to_owned(), node.op_type().to_owned());
+        node.subgraphs().for_each(|body| operators(body, found));
+    }
+}
+
+/// What the engine says, with the operator behind the name of the node that it says it of.
+fn with_operator(text: &str, operators: &HashMap<String, String>) -> String {
+    let named = ["operator \"", "in node \""].iter().find_map(|before| {
+        let start = text.find(before)? + before.len();
+        let end = start + text.get(start..)?.find('"')?;
+        Some((end + 1, operators.get(text.get(start..end)?)?))
+    });
+    match named {
+        Some((behind, operator)) => format!("{} ({operator}){}", &text[..behind], &text[behind..]),
+        None => text.to_owned(),
     }
 }
 

@@ -25,13 +25,13 @@ use super::build::{is_standard_domain, opset_version};
 use super::facts::Facts;
 use super::names::Names;
 use super::upgrade::{UPGRADED_OPSET, upgrade};
-use super::{GraphProto, ModelProto, NodeProto, OnnxError, label};
+use super::{GraphProto, ModelProto, NodeProto, OnnxError, data_type_name, label};
 use site::{Outcome, Site};
 use table::Treatment;
 use wide::Wide;
 
 /// Brings `model` to at least operator set 13, and rewrites what the built-in engine would compute otherwise than ONNX says.
-/// Values keep their names. Tells whether anything changed.
+/// Values keep their names, and nodes without one get that of their first output. Tells whether anything changed.
 ///
 /// # Errors
 /// [`OnnxError::Unrunnable`] or [`OnnxError::Upgrade`] naming node, operator and reason; the model is then half rewritten.
@@ -61,26 +61,34 @@ fn in_graph(
         for body in node.subgraphs_mut() {
             changed |= in_graph(body, Some(&facts), Some(&wide), names)?;
         }
+        if node.name().is_empty() {
+            // So that what the engine says of it names it.
+            node.name = Some(label(&node).to_owned());
+            changed = true;
+        }
         wide.follow(&node).map_err(|reason| unrunnable(&node, &reason))?;
-        changed |= add(graph, node, &facts, names, None)?;
+        changed |= add(graph, node, &facts, names, &[])?;
     }
     Ok(changed)
 }
 
-/// Adds a node to the graph, or what stands in its place. What a rule adds is treated as well, but for the operator that the
-/// rule is for. Tells whether it was rewritten.
+/// Adds a node to the graph, or what stands in its place. What a rule adds is treated as well, but for the operators that
+/// the rules up to there are for. Tells whether it was rewritten.
 fn add(
     graph: &mut GraphProto,
     node: NodeProto,
     facts: &Facts<'_>,
     names: &mut Names,
-    treated: Option<&str>,
+    treated: &[&str],
 ) -> Result<bool, OnnxError> {
-    if treated == Some(node.op_type()) {
+    if treated.contains(&node.op_type()) {
         graph.node.push(node);
         return Ok(false);
     }
     let mut site = Site::new(&node, facts, names);
+    if let Some(reason) = foreign_constant(&site) {
+        return Err(unrunnable(&node, &reason));
+    }
     match treat(&mut site) {
         Ok(Outcome::Kept) => {
             graph.node.push(node);
@@ -89,8 +97,9 @@ fn add(
         Ok(Outcome::Replaced) => {
             let Site { added, nodes, .. } = site;
             graph.initializer.extend(added);
+            let treated = [treated, &[node.op_type()]].concat();
             for part in nodes {
-                add(graph, part, facts, names, Some(treated.unwrap_or(node.op_type())))?;
+                add(graph, part, facts, names, &treated)?;
             }
             Ok(true)
         }
@@ -109,6 +118,31 @@ fn treat(site: &mut Site<'_>) -> site::Ruled {
         Treatment::Rewritten(rule) => rule(site),
         Treatment::Refused => Err(format!("the built-in engine cannot compute it: {}", operator.text)),
     }
+}
+
+/// Why a constant that the node reads cannot be kept, if there is one of a type that the engine has no elements for.
+fn foreign_constant(site: &Site<'_>) -> Option<String> {
+    use super::schema::data_type as t;
+    let node = site.node();
+    (0..node.input.len()).find_map(|slot| {
+        let tensor = site.constant(slot)?;
+        let known = [
+            t::FLOAT,
+            t::FLOAT16,
+            t::BFLOAT16,
+            t::DOUBLE,
+            t::INT8,
+            t::UINT8,
+            t::INT32,
+            t::INT64,
+            t::BOOL,
+        ];
+        let kind = tensor.data_type();
+        (!known.contains(&kind)).then(|| {
+            let (name, kind) = (&node.input[slot], data_type_name(kind));
+            format!("'{name}' holds elements of type {kind}, which the built-in engine does not have")
+        })
+    })
 }
 
 fn unrunnable(node: &NodeProto, reason: &str) -> OnnxError {

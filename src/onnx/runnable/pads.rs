@@ -203,7 +203,7 @@ pub(super) fn no_pads(window: &Window) -> Vec<AttributeProto> {
 }
 
 /// `ConvTranspose`: with `SAME_*` the output is `stride` times as large as the input, so that the padding does not depend on
-/// the size; where the kernel is smaller than the stride, the output is made larger instead.
+/// the size; where the kernel is smaller than the stride, nothing is padded, as in onnxruntime.
 pub(super) fn transposed(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     let automatic = auto_pad(node)?;
@@ -235,7 +235,8 @@ pub(super) fn transposed(site: &mut Site<'_>) -> Ruled {
                 natural - size
             }
         };
-        if total < 0 {
+        // An output_shape is reached; with SAME_* the output is as large as it is by itself.
+        if total < 0 && wanted.is_some() {
             *extra -= total;
         }
         totals.push(total.max(0));

@@ -1,7 +1,7 @@
 //! `QuantizeLinear` and `DynamicQuantizeLinear`: the engine (rten 0.27) multiplies by the reciprocal of the scale where ONNX
 //! divides, and so rounds some numbers half way between two grid points to the other one.
 
-use super::super::build::{attribute_int, float_tensor, int_attribute};
+use super::super::build::{attribute_int, int_attribute};
 use super::super::schema::data_type;
 use super::site::{Outcome, Ruled, Site};
 
@@ -18,11 +18,17 @@ pub(super) fn quantize(site: &mut Site<'_>) -> Ruled {
         .is_some_and(|shape| shape.iter().all(|size| *size == Some(1)));
     // Dividing by a power of two is multiplying by another.
     let power = |scale: &f32| scale.to_bits() & ((1 << 23) - 1) == 0 && scale.is_normal();
-    if !is_single || site.floats(1).is_some_and(|scales| scales.iter().all(power)) {
+    let is_exact = site.floats(1).is_some_and(|scales| scales.iter().all(power));
+    if !is_single || is_exact && site.facts().is_bounded(site.needed(0)?) {
         return Ok(Outcome::Kept);
     }
     let (x, scale) = (site.needed(0)?, site.needed(1)?);
-    let quotient = divided(site, x, scale);
+    let mut quotient = divided(site, x, scale);
+    if !site.facts().is_bounded(x) {
+        // What does not fit 32 bits would fall to the other end of the grid.
+        let large = site.float("large", 65536.0);
+        quotient = site.op("Min", &[&quotient, &large]);
+    }
     let one = site.float("step", 1.0);
     let inputs: Vec<&str> = [quotient.as_str(), one.as_str()]
         .into_iter()
@@ -32,8 +38,36 @@ pub(super) fn quantize(site: &mut Site<'_>) -> Ruled {
     site.end_with("QuantizeLinear", &inputs, attributes.cloned().collect())
 }
 
-/// The quotient of a tensor and a single number.
-fn divided(site: &mut Site<'_>, x: &str, scale: &str) -> String {
+/// `Div` by a single number whose result is rounded: a true division.
+pub(super) fn division(site: &mut Site<'_>) -> Ruled {
+    let node = site.node();
+    let is_rounded = node
+        .output
+        .first()
+        .is_some_and(|output| site.facts().is_rounded(output));
+    let is_single = site
+        .shape(1)
+        .is_some_and(|shape| shape.iter().all(|size| *size == Some(1)));
+    let is_float = site.element_type(1) == Some(data_type::FLOAT);
+    if !(is_rounded && is_single && is_float) || site.rank(0).is_none_or(|rank| rank < site.rank(1).unwrap_or(0)) {
+        return Ok(Outcome::Kept);
+    }
+    let (x, divisor) = (site.needed(0)?, site.needed(1)?);
+    let quotient = divided(site, x, divisor);
+    site.end("Identity", &[&quotient])
+}
+
+/// The quotient of two single numbers.
+pub(super) fn quotient_of_numbers(site: &mut Site<'_>, x: &str, divisor: &str) -> String {
+    let (pair, first) = (site.ints("pair", &[2]), site.int("first", 0));
+    let pairs = [x, divisor].map(|number| site.op("Expand", &[number, &pair]));
+    let quotients = site.op("Div", &[&pairs[0], &pairs[1]]);
+    site.op("Gather", &[&quotients, &first])
+}
+
+/// The quotient of a tensor and a single number: the engine divides by a list as ONNX says, but multiplies by the reciprocal
+/// of a single number.
+pub(super) fn divided(site: &mut Site<'_>, x: &str, scale: &str) -> String {
     let row = match site.facts().shape(x).and_then(|shape| shape.last().copied().flatten()) {
         Some(size) => site.ints("row", &[size]),
         None => {
@@ -57,22 +91,20 @@ pub(super) fn dynamic(site: &mut Site<'_>) -> Ruled {
     );
     let (low, high) = (site.op("Min", &[&low, &zero]), site.op("Max", &[&high, &zero]));
     let range = site.op("Sub", &[&high, &low]);
-    let (pair, first) = (site.ints("pair", &[2]), site.int("first", 0));
-    // Pairs, so that the engine divides.
-    let steps = site.tensor("steps", float_tensor("", &[2], &[255.0, 255.0]));
-    let ranges = site.op("Expand", &[&range, &pair]);
-    let scales = site.op("Div", &[&ranges, &steps]);
+    let steps = site.float("steps", 255.0);
+    let scale = quotient_of_numbers(site, &range, &steps);
     let from_zero = site.op("Neg", &[&low]);
-    let places = site.op("Div", &[&from_zero, &scales]);
-    let whole_places = site.op("Round", &[&places]);
+    let place = quotient_of_numbers(site, &from_zero, &scale);
+    let whole_place = site.op("Round", &[&place]);
     let (lowest, highest) = (site.float("lowest", 0.0), site.float("highest", 255.0));
-    let points = site.op("Clip", &[&whole_places, &lowest, &highest]);
-    let point = site.op("Gather", &[&points, &first]);
-    site.output(1, "Gather", &[&scales, &first], vec![])?;
-    let scale = site.node().output[1].clone();
+    let point = site.op("Clip", &[&whole_place, &lowest, &highest]);
     let to = vec![int_attribute("to", i64::from(data_type::UINT8))];
-    site.output(2, "Cast", &[&point], to)?;
-    let zero_point = site.node().output[2].clone();
+    let zero_point = site.op_with("Cast", &[&point], to);
+    for (slot, value) in [(1, &scale), (2, &zero_point)] {
+        if site.has_output(slot) {
+            site.output(slot, "Identity", &[value], vec![])?;
+        }
+    }
     let quotient = divided(site, x, &scale);
     let one = site.float("step", 1.0);
     site.end("QuantizeLinear", &[&quotient, &one, &zero_point])

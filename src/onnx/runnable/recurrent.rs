@@ -192,7 +192,11 @@ impl Recurrent {
         } else {
             steps
         };
-        Ok([Some(steps), Some(last), last_cell.filter(|_| wants_cell)])
+        // Of no steps at all there is no cell either.
+        let last_cell = last_cell
+            .filter(|_| wants_cell)
+            .map(|cell| site.op("Mul", &[&cell, &masks.any]));
+        Ok([Some(steps), Some(last), last_cell])
     }
 }
 
@@ -220,6 +224,8 @@ struct Masks {
     last: String,
     /// `[steps, batch]`.
     outside: String,
+    /// `[batch, 1]`: a sequence of one step at least.
+    any: String,
 }
 
 impl Masks {
@@ -239,8 +245,12 @@ impl Masks {
         };
         let (inside, last) = (mask("Less", &lengths), mask("Equal", &number_of_last));
         let outside = mask("GreaterOrEqual", &lengths);
+        let any = site.op("Greater", &[&lengths, &zero]);
+        let any = site.op_with("Cast", &[&any], to(data_type::FLOAT));
+        let any = site.op("Unsqueeze", &[&any, &column]);
         let axes = site.ints("axes", &[1, 3]);
         Self {
+            any,
             inside: site.op("Unsqueeze", &[&inside, &axes]),
             last: site.op("Unsqueeze", &[&last, &axes]),
             outside,

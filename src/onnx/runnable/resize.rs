@@ -7,6 +7,7 @@
 use super::super::build::{attribute, attribute_float, attribute_int, attribute_ints, attribute_string, int_attribute};
 use super::super::schema::data_type;
 use super::pads::with_attributes;
+use super::quantize::{divided, quotient_of_numbers};
 use super::site::{Outcome, Ruled, Site};
 
 /// Slots of the operator's inputs.
@@ -57,6 +58,10 @@ pub(super) fn resize(site: &mut Site<'_>) -> Ruled {
             return site.replace_with(stripped);
         }
         return Ok(Outcome::Kept);
+    }
+    if mode == Mode::Nearest && places == "half_pixel_symmetric" {
+        // Where a place is a whole number, which element is the nearest hangs on the last bit.
+        return Err(format!("its mode nearest with {places} is not computed"));
     }
     let nearest = text("nearest_mode", "round_prefer_floor");
     let axes = axes(site, mode)?;
@@ -255,7 +260,7 @@ impl Coordinates {
         let sizes = site.needed(SIZES)?;
         let output = site.op("Gather", &[sizes, &axis]);
         let output_float = site.op_with("Cast", &[&output], to(data_type::FLOAT));
-        let scale = site.op("Div", &[&output_float, &input_float]);
+        let scale = quotient_of_numbers(site, &output_float, &input_float);
         Ok(Self {
             input,
             input_float,
@@ -277,7 +282,7 @@ impl Coordinates {
         let (half, unit) = (site.float("half", 0.5), site.float("unit", 1.0));
         let half_pixel = |site: &mut Site<'_>| {
             let middle = site.op("Add", &[&range, &half]);
-            let place = site.op("Div", &[&middle, &self.scale]);
+            let place = divided(site, &middle, &self.scale);
             site.op("Sub", &[&place, &half])
         };
         let of_element = match mode {
@@ -292,16 +297,16 @@ impl Coordinates {
             "half_pixel_symmetric" => {
                 let place = half_pixel(site);
                 let exact = site.op("Mul", &[&self.input_float, &self.scale]);
-                let adjustment = site.op("Div", &[&self.output_float, &exact]);
+                let adjustment = quotient_of_numbers(site, &self.output_float, &exact);
                 let less = site.op("Sub", &[&unit, &adjustment]);
                 let center = site.op("Mul", &[&self.input_float, &half]);
                 let offset = site.op("Mul", &[&center, &less]);
                 site.op("Add", &[&place, &offset])
             }
-            "asymmetric" => site.op("Div", &[&range, &self.scale]),
+            "asymmetric" => divided(site, &range, &self.scale),
             "tf_half_pixel_for_nn" => {
                 let middle = site.op("Add", &[&range, &half]);
-                site.op("Div", &[&middle, &self.scale])
+                divided(site, &middle, &self.scale)
             }
             "align_corners" => {
                 let (inputs, outputs) = (
@@ -310,7 +315,7 @@ impl Coordinates {
                 );
                 let outputs = site.op("Max", &[&outputs, &unit]);
                 let place = site.op("Mul", &[&range, &inputs]);
-                site.op("Div", &[&place, &outputs])
+                divided(site, &place, &outputs)
             }
             other => return Err(format!("its coordinate_transformation_mode '{other}' is not computed")),
         };

@@ -74,6 +74,11 @@ impl<'graph> Site<'graph> {
         self.facts.element_type(self.input(slot)?)
     }
 
+    /// Number of axes of an input, if known.
+    pub(super) fn rank(&self, slot: usize) -> Option<usize> {
+        self.facts.rank(self.input(slot)?)
+    }
+
     /// Sizes of an input, as far as known.
     pub(super) fn shape(&self, slot: usize) -> Option<&'graph [Option<i64>]> {
         self.facts.shape(self.input(slot)?)

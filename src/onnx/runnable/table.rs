@@ -67,7 +67,11 @@ const fn microsoft(name: &'static str, text: &'static str) -> Operator {
 pub(super) const OPERATORS: &[Operator] = &[
     right("Abs", ""),
     right("Acos", ""),
-    right("Acosh", ""),
+    rewritten(
+        "Acosh",
+        elementwise::inverse_hyperbolic,
+        "by a logarithm where the square of the value overflows",
+    ),
     right("Add", ""),
     right("And", ""),
     rewritten(
@@ -81,7 +85,11 @@ pub(super) const OPERATORS: &[Operator] = &[
         "the last of the values reversed, so that of equal ones the first is taken",
     ),
     right("Asin", ""),
-    right("Asinh", ""),
+    rewritten(
+        "Asinh",
+        elementwise::inverse_hyperbolic,
+        "by a logarithm where the square of the value overflows",
+    ),
     right("Atan", ""),
     right("Atanh", ""),
     right("Attention", ""),
@@ -103,7 +111,7 @@ pub(super) const OPERATORS: &[Operator] = &[
         "as Cast; refused where the type is not known",
     ),
     right("Ceil", ""),
-    right("Clip", ""),
+    right("Clip", "a value that is no number becomes a bound"),
     right("Concat", ""),
     right("ConcatFromSequence", ""),
     right("Constant", ""),
@@ -132,9 +140,10 @@ pub(super) const OPERATORS: &[Operator] = &[
         "DequantizeLinear",
         "refused in blocks and of types other than INT8, UINT8 and INT32",
     ),
-    right(
+    rewritten(
         "Div",
-        "by a single number: multiplied by its reciprocal, so that the last bit may differ",
+        quantize::division,
+        "by a single number: a true division where the result is rounded, else multiplied by the reciprocal, so that the last bit may differ",
     ),
     rewritten("Dropout", elementwise::dropout, "refused in training mode"),
     rewritten(
@@ -237,12 +246,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("ReduceProd", ""),
     right("ReduceSum", ""),
     right("ReduceSumSquare", ""),
-    right("Relu", ""),
+    right("Relu", "a value that is no number becomes 0"),
     right("Reshape", ""),
     rewritten(
         "Resize",
         resize::resize,
-        "cubic, half_pixel_symmetric and tf_half_pixel_for_nn by weighted sums of gathered elements; refused with antialias, axes, a kept aspect ratio and tf_crop_and_resize",
+        "cubic, half_pixel_symmetric and tf_half_pixel_for_nn by weighted sums of gathered elements; refused with antialias, axes, a kept aspect ratio, tf_crop_and_resize, and nearest with half_pixel_symmetric",
     ),
     right("ReverseSequence", ""),
     right("RotaryEmbedding", ""),

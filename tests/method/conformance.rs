@@ -1,0 +1,89 @@
+//! What the built-in engine computes, operator by operator: the backend tests of ONNX, and a grid of attributes with the answers
+//! of onnxruntime (`tests/fixtures/conformance.py`). Where the engine computes something, it is what ONNX says; else it names
+//! the operator that it cannot compute.
+
+mod case;
+
+use crate::common::shared;
+use case::{Case, Verdict};
+use std::path::Path;
+
+/// Cases that may differ, with the reason.
+const MAY_DIFFER: &[(&str, &str)] = &[
+    ("test_bernoulli_", "random numbers"),
+    ("test_training_dropout", "random numbers"),
+    (
+        "test_resize_downsample_scales_cubic_align_corners",
+        "align_corners of a size that scales leave uncertain: as onnxruntime, which rounds the size first",
+    ),
+    ("test_resize_downsample_scales_linear_align_corners", "as the cubic one"),
+    (
+        "test_sequence_model3",
+        "its positions are inputs with defaults, which are not given",
+    ),
+    (
+        "test_cast_FLOAT_to_BFLOAT16",
+        "the file holds the bits of its output as UINT16",
+    ),
+    (
+        "test_castlike_FLOAT_to_BFLOAT16",
+        "the file holds the bits of its output as UINT16",
+    ),
+];
+
+/// Runs all cases; returns how many are right.
+fn run(cases: &[Case]) -> usize {
+    let (mut right, mut wrong) = (0, Vec::new());
+    for case in cases {
+        let operators = case.operators();
+        match case.judge() {
+            Verdict::Right => right += 1,
+            Verdict::Refused(reason) => {
+                if std::env::var_os("CONFORMANCE_REFUSED").is_some() {
+                    println!("refused {}: {reason}", case.name);
+                }
+                // An input of a type that the engine lacks cannot even be handed over.
+                let names = |operator: &String| reason.contains(operator.as_str());
+                let named =
+                    operators.iter().any(names) || reason.contains("operator set") || reason.starts_with("input");
+                if !named {
+                    wrong.push(format!("{} is refused without its operator: {reason}", case.name));
+                }
+            }
+            Verdict::Differs(how) => {
+                if !MAY_DIFFER.iter().any(|(name, _)| case.name.starts_with(name)) {
+                    wrong.push(format!("{} ({}) differs: {how}", case.name, operators.join(", ")));
+                }
+            }
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} of {}:\n{}",
+        wrong.len(),
+        cases.len(),
+        wrong.join("\n")
+    );
+    right
+}
+
+#[test]
+fn no_operator_of_the_backend_tests_of_onnx_is_computed_otherwise_in_silence() {
+    let archive = shared("data/onnx-1.17.0-backend-test-data.tar.gz");
+    if !archive.exists() {
+        println!("skipped: {} is not there", archive.display());
+        return;
+    }
+    let right: usize = ["node", "pytorch-converted", "pytorch-operator", "simple"]
+        .iter()
+        .map(|kind| run(&Case::read_all(&archive, &format!("data/{kind}/"))))
+        .sum();
+    assert!(right >= 790, "only {right} are computed");
+}
+
+#[test]
+fn the_grid_of_attributes_gives_the_answers_of_onnxruntime() {
+    let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/conformance.tar.gz");
+    let right = run(&Case::read_all(&archive, ""));
+    assert!(right >= 1000, "only {right} are computed");
+}
