@@ -4,7 +4,7 @@ use super::graphs::graph_at;
 use super::integer_grid::scale_slots;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
-use crate::onnx::{BlockPacked, Conversion, FloatData, GraphProto, NodeProto, TensorProto, constant_tensor};
+use crate::onnx::{Conversion, FloatData, GraphProto, NodeProto, TensorProto, constant_tensor};
 
 impl Network {
     /// The weights of layer `index` in the order that they are stored in, as the layer multiplies with them: behind
@@ -47,12 +47,14 @@ impl Network {
                 _ => {}
             }
         }
+        if found.is_empty()
+            && let Some(unpacked) = self.unpacked(layer)
+        {
+            return Ok(vec![unpacked?.conversion?]);
+        }
         let Some(node) = self.node(layer).filter(|_| found.is_empty()) else {
             return Ok(found);
         };
-        if let Some(packed) = self.packed(layer) {
-            return Ok(vec![packed?.conversion(node, find)?]);
-        }
         let is_quantized = layer.kind == LayerKind::Quantized;
         let Some((scale, zero)) = scale_slots(node.op_type(), layer.weight_input) else {
             return if is_quantized { Err(elsewhere(node)) } else { Ok(found) };
@@ -70,11 +72,6 @@ impl Network {
         };
         // These operators have their scales along the output channels.
         Ok(vec![conversion.on_axis(&layer.shape, layer.output_axis())])
-    }
-
-    /// How the node of `layer` keeps its weight in packed blocks, if it does.
-    pub(super) fn packed(&self, layer: &Layer) -> Option<Result<BlockPacked, String>> {
-        BlockPacked::of(self.node(layer)?, self.tensor(layer).ok()?)
     }
 }
 

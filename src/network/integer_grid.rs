@@ -106,8 +106,10 @@ impl Network {
                 None => Ok(None),
             };
         }
-        let packed = self.packed(layer).and_then(Result::ok);
-        let kind = packed.as_ref().map_or(tensor.data_type(), |packed| packed.element_type);
+        let unpacked = self.unpacked(layer).and_then(Result::ok);
+        let kind = unpacked
+            .as_ref()
+            .map_or(tensor.data_type(), |unpacked| unpacked.element_type);
         let Some((least, greatest)) = integer_range(kind) else {
             return Ok(None);
         };

@@ -17,6 +17,8 @@ pub enum LayerKind {
     Gru,
     /// `RNN`: likewise.
     Rnn,
+    /// Rows of a table `W[rows, width]`, looked up by `Gather`.
+    Embedding,
     /// A tensor of a weights-only file.
     Tensor,
     /// A layer that is quantized already.
@@ -36,6 +38,7 @@ impl LayerKind {
             | Self::ConvTranspose
             | Self::Gemm
             | Self::MatMul
+            | Self::Embedding
             | Self::Tensor
             | Self::Quantized
             | Self::Other => None,

@@ -24,6 +24,7 @@ mod layer;
 mod preparation;
 mod preprocess_hint;
 mod repeated;
+mod unpacked;
 
 #[cfg(test)]
 mod shared_tests;
@@ -275,7 +276,7 @@ impl Network {
         let layer = self.layer(index)?;
         let tensor = self.tensor(layer)?;
         check_file(layer, tensor)?;
-        let values = match self.packed(layer) {
+        let values = match self.unpacked(layer) {
             Some(_) => self.stored_elements(layer, tensor)?.converted().into(),
             None => numbers(tensor)?,
         };
@@ -298,9 +299,9 @@ impl Network {
 
     /// The elements of `tensor`, out of the blocks in which the operator of `layer` packs them.
     fn stored_elements(&self, layer: &Layer, tensor: &TensorProto) -> Result<Elements, NetworkError> {
-        match self.packed(layer) {
+        match self.unpacked(layer) {
             None => Ok(Elements::of(tensor)?),
-            Some(Ok(packed)) => Ok(packed.codes(tensor)?),
+            Some(Ok(unpacked)) => Ok(unpacked.codes),
             Some(Err(why)) => Err(NetworkError::Graph(format!("layer '{}': {why}", layer.name))),
         }
     }

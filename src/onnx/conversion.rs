@@ -128,7 +128,7 @@ impl Conversion {
     }
 
     /// A step off the grid with one scale for each block of `block` places of `axis`, and zero points likewise.
-    pub(super) fn in_blocks(
+    pub fn in_blocks(
         scale_name: &str,
         scale: Vec<f32>,
         (zero, default_zero): (Vec<f32>, f32),
@@ -150,7 +150,8 @@ impl Conversion {
     }
 
     /// The same, with the block of each element of a row listed instead of counted.
-    pub(super) fn listed(self, of: Vec<usize>, blocks: usize) -> Self {
+    #[must_use]
+    pub fn listed(self, of: Vec<usize>, blocks: usize) -> Self {
         Self {
             place: Place::Listed { of, blocks },
             ..self

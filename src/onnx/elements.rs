@@ -63,7 +63,7 @@ impl Elements {
 
     /// `rows` rows of integers of at most 8 bits, of which the first `kept` of `stored` elements count; `None` when `bytes` hold
     /// another number of elements.
-    pub(super) fn of_rows(bytes: Bytes, element_type: i32, rows: usize, kept: usize, stored: usize) -> Option<Self> {
+    pub fn of_rows(bytes: Bytes, element_type: i32, rows: usize, kept: usize, stored: usize) -> Option<Self> {
         let (_, bits) = small_integers(element_type)?;
         let wanted = rows.checked_mul(stored)?.checked_mul(bits)?.div_ceil(8);
         (bytes.len() == wanted && kept <= stored).then_some(Self {

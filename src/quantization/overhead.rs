@@ -308,7 +308,7 @@ fn macs(network: &Network, layer: &Layer, shapes: &ValueShapes) -> Option<u64> {
             let (_, steps) = input.split_last()?;
             elements(steps)
         }
-        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => return None,
+        LayerKind::Embedding | LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => return None,
     };
     Some(positions * layer.parameters())
 }

@@ -10,6 +10,7 @@ mod against_numpy;
 mod auto;
 mod conformance;
 mod data_free;
+mod embedding;
 mod incremental;
 mod random_networks;
 mod recipe;

@@ -1,6 +1,7 @@
 //! Finding the layers of a graph: a walk over its nodes, subgraphs where their node stands.
 
 mod convolution;
+mod embedding;
 mod matmul;
 mod names;
 mod other;
@@ -57,6 +58,7 @@ fn layers_of_node(site: &Site<'_>, found: &mut Vec<Layer>) {
         "ConvTranspose" => found.extend(convolution::conv_transpose(site)),
         "Gemm" => found.extend(matmul::gemm(site)),
         "MatMul" => found.extend(matmul::matmul(site)),
+        "Gather" => found.extend(embedding::embedding(site)),
         "LSTM" | "GRU" | "RNN" => recurrent::layers(site, found),
         _ => quantized::layers(site, found),
     }

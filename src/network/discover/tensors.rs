@@ -3,6 +3,7 @@
 use super::site::{NOTHING, axis_layout};
 use super::weight_source::{Weight, shape};
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, WeightSource};
+use crate::network::unpacked::{Unpacked, of_checkpoint};
 use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
 use std::collections::HashMap;
 
@@ -28,6 +29,11 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             dequantized: false,
             obstacle: None,
         };
+        let unpacked = of_checkpoint(tensor, &|name| named.get(name).copied());
+        if let Some(unpacked) = unpacked {
+            found.push(packed_layer(weight, unpacked));
+            continue;
+        }
         let (layout, support) = match weight.sizes() {
             Ok(sizes) if is_mask(tensor) => {
                 let reason = "a mask of attention, kept with the weights: it is no weight".to_owned();
@@ -54,6 +60,40 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             node: None,
             source: weight.source,
         });
+    }
+}
+
+/// The layer of a weight of a quantized checkpoint, called as in the float one.
+fn packed_layer(weight: Weight<'_>, unpacked: Result<Unpacked, String>) -> Layer {
+    let module = weight.name.rsplit_once('.').map_or("", |(module, _)| module);
+    let (layout, shape, support) = match unpacked {
+        Ok(unpacked) => {
+            let reason = format!("quantized already: {}", unpacked.scheme);
+            (
+                axis_layout(&unpacked.shape, CHANNEL_AXIS),
+                unpacked.shape,
+                Support::View(reason),
+            )
+        }
+        Err(why) => (
+            NOTHING,
+            shape(weight.tensor),
+            Support::View(format!("packed weights: {why}")),
+        ),
+    };
+    Layer {
+        name: format!("{module}.weight"),
+        kind: LayerKind::Tensor,
+        op: "Tensor".to_owned(),
+        weight: weight.name,
+        shape,
+        layout,
+        weight_input: 0,
+        input: None,
+        chosen_axis: None,
+        support,
+        node: None,
+        source: weight.source,
     }
 }
 
@@ -122,7 +162,7 @@ mod tests {
         ]);
         assert_eq!(
             gptq,
-            [("q.qweight".to_owned(), false), ("other.scales".to_owned(), true)]
+            [("q.weight".to_owned(), false), ("other.scales".to_owned(), true)]
         );
         let eight_bits = found(vec![
             i8_tensor("a.weight", &[2, 2], &[0; 4]),

@@ -2,7 +2,7 @@
 
 use super::super::{Bits, Clip, Granularity, Rounding, SplitKind};
 use super::{LayerRecipe, Recipe};
-use crate::network::{Layer, Network, Support};
+use crate::network::{Layer, LayerKind, Network, Support};
 
 /// What holds for one layer once exceptions are applied.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -74,17 +74,21 @@ impl Default for InputSettings {
 
 impl WeightSettings {
     /// What of the settings `layer` can do: a layer that cannot be split has ratio 0, one whose output channels cannot be told
-    /// apart has one scale for the tensor.
+    /// apart has one scale for the tensor. The rows of an embedding are looked up, not added up: they have a scale each at most,
+    /// and each number is rounded to the nearest.
     pub fn effective(self, layer: &Layer) -> Self {
         let splits = layer.support == Support::Split;
+        let is_table = layer.kind == LayerKind::Embedding;
         let scales = match self.scales {
             Granularity::Tensor => Granularity::Tensor,
             Granularity::Channel | Granularity::Block(_) if !layer.takes_scales_per_channel() => Granularity::Tensor,
+            Granularity::Block(_) if is_table => Granularity::Channel,
             scales => scales,
         };
         Self {
             expand_ratio: if splits { self.expand_ratio } else { 0.0 },
             scales,
+            rounding: if is_table { Rounding::Nearest } else { self.rounding },
             ..self
         }
     }
@@ -129,9 +133,13 @@ impl Recipe {
         let own = layer
             .and_then(|layer| self.layers.get(&layer.name))
             .unwrap_or(&inherited);
-        let can_quantize = |layer: &Layer| layer.support.can_quantize();
+        // A table is neither the first layer nor the last: those compute.
+        let is_table = |layer: &Layer| layer.kind == LayerKind::Embedding;
+        let can_quantize = |layer: &Layer| layer.support.can_quantize() && !is_table(layer);
         let end = (self.float_first_layer && network.layers.iter().position(can_quantize) == Some(index))
             || (self.float_last_layer && network.layers.iter().rposition(can_quantize) == Some(index));
+        // Embeddings stay float unless one is asked for by its name.
+        let end = end || (layer.is_some_and(is_table) && own.weight_bits.is_none());
         let bits = if own.float.unwrap_or(end) {
             Bits::Float
         } else {

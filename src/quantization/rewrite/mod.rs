@@ -7,6 +7,7 @@
 //! recipe says so, the layer before makes the copies instead of a `Gather`.
 
 mod editor;
+mod embedding;
 mod gather;
 mod input;
 mod recurrent;
@@ -139,6 +140,10 @@ fn rewrite_layer(
     }
     let element_type = element_type(editor, network, layer)?;
 
+    if layer.kind == LayerKind::Embedding {
+        let Weight::Grid(table) = weight else { return Ok(()) };
+        return embedding::rewrite_embedding(editor, network, layer, table, &quantized.scales);
+    }
     let on_grid = matches!(weight, Weight::Grid(_));
     let new_weight = match weight {
         Weight::Grid(codes) => Stored::of(layer, quantized, codes, rows)?.dequantize(editor, path.node, layer),

@@ -68,6 +68,7 @@ impl InputMoments {
             LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
                 Some("the inputs of a recurrent cell are its own states")
             }
+            LayerKind::Embedding => Some("the rows of an embedding are looked up, not multiplied"),
             LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("it is not run"),
         }
     }

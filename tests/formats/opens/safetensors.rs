@@ -244,3 +244,27 @@ fn safetensors_in_shards() {
         "{refusal}"
     );
 }
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+#[test]
+fn safetensors_of_quantized_checkpoints() {
+    let network = open(&fixture("quantized/checkpoints.safetensors")).unwrap();
+    assert!(network.layers.iter().all(|layer| !layer.support.can_quantize()));
+    assert!((0..network.layers.len()).all(|layer| network.real_weights(layer).is_ok()));
+}
+
+#[test]
+fn pytorch_state_dicts() {
+    let network = open(&fixture("pytorch/state_dict.pth")).unwrap();
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(6),
+        activation_bits: Bits::Float,
+        ..Recipe::default()
+    };
+    let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+    let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
+    assert!(tensors.iter().any(|tensor| tensor.name() == "conv.weight.q"));
+}

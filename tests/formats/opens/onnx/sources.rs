@@ -157,3 +157,71 @@ fn place(target: &Path, link: &Path) {
 fn place(target: &Path, link: &Path) {
     std::fs::copy(link.parent().unwrap().join(target), link).unwrap();
 }
+
+/// What each computes, beside onnxruntime, is in `other_tools`.
+#[test]
+fn onnx_of_other_quantizers() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/quantized");
+    for name in [
+        "qdq_int4",
+        "qdq_blocks_int2",
+        "qdq_float8",
+        "qoperator_int8",
+        "dynamic_int8",
+        "matmulnbits_2_bits",
+    ] {
+        let network = splitscope::format::open(&folder.join(format!("{name}.onnx"))).unwrap();
+        assert!(
+            network.layers.iter().all(|layer| layer.kind == LayerKind::Quantized),
+            "{name}"
+        );
+        assert!(Rten::load(encode(&network.runnable_model()).unwrap()).is_ok(), "{name}");
+    }
+}
+
+#[test]
+fn onnx_embeddings() {
+    let nodes = vec![
+        node("Cast", "", ["x"], ["ids"], vec![int_attribute("to", 7)]),
+        node("Gather", "embed", ["table", "ids"], ["y"], vec![]),
+    ];
+    let network = File::new(nodes, vec![weights("table", &[256, 32])], &[0], &[0, 32]).open();
+    assert_eq!(network.layers[0].kind, LayerKind::Embedding);
+    assert!(matches!(&network.layers[0].support, Support::Quantize(why) if why.starts_with("embedding")));
+}
+
+#[test]
+fn onnx_functions_and_sparse_initializers() {
+    let nodes = vec![node("Twice", "call", ["x", "w"], ["y"], vec![])];
+    let mut model = File::new(nodes, vec![], &[0, 4], &[0, 4]).model();
+    let graph = model.graph.as_mut().unwrap();
+    graph.node[0].domain = Some("mine".to_owned());
+    graph.sparse_initializer = vec![splitscope::onnx::schema::SparseTensorProto {
+        values: Some(float_tensor("w", &[2], &[2.0, -1.0])),
+        indices: Some(i64_tensor("i", &[2], &[0, 15])),
+        dims: vec![4, 4],
+    }];
+    model.functions = vec![splitscope::onnx::schema::FunctionProto {
+        name: Some("Twice".to_owned()),
+        domain: Some("mine".to_owned()),
+        input: vec!["a".to_owned(), "m".to_owned()],
+        output: vec!["b".to_owned()],
+        node: vec![
+            node("MatMul", "one", ["a", "m"], ["h"], vec![]),
+            node("MatMul", "two", ["h", "m"], ["b"], vec![]),
+        ],
+        ..Default::default()
+    }];
+    let network = graph::network(model);
+    let names: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+    assert_eq!(names, ["call/one", "call/two"]);
+    assert!(network.layers.iter().all(|layer| layer.support == Support::Split));
+}
+
+#[test]
+fn onnx_operators_that_are_looked_at_only() {
+    let equation = vec![string_attribute("equation", "bd,dhk->bhk")];
+    let nodes = vec![node("Einsum", "proj", ["x", "w"], ["y"], equation)];
+    let network = File::new(nodes, vec![weights("w", &[4, 2, 3])], &[0, 4], &[0, 2, 3]).open();
+    assert!(why(&network, 0).starts_with("Einsum"));
+}

@@ -1,0 +1,301 @@
+//! Weights that a file packs, as integers in the order of their elements and what turns those into numbers: in blocks of ONNX
+//! Runtime's operators, and in quantized checkpoints, where tensors beside them hold scales and zero points (GPTQ, AWQ,
+//! compressed-tensors, 8-bit numbers with a scale).
+
+use super::layer::Layer;
+use super::{Network, dequantize::constant};
+use crate::onnx::schema::data_type;
+use crate::onnx::{BlockPacked, Conversion, Elements, TensorProto, element_count, is_float, numbers, tensor_bytes};
+
+/// An unpacked weight.
+pub(super) struct Unpacked {
+    /// Shape in elements.
+    pub(super) shape: Vec<usize>,
+    /// Element type of the integers (see [`data_type`]).
+    pub(super) element_type: i32,
+    /// The integers in the order of `shape`.
+    pub(super) codes: Elements,
+    /// What turns them into numbers, or why that is not known.
+    pub(super) conversion: Result<Conversion, String>,
+    /// Which format it is, for a person.
+    pub(super) scheme: String,
+}
+
+impl Network {
+    /// The weight of `layer` out of what the file packs it in; `None` where it is stored as it is.
+    pub(super) fn unpacked(&self, layer: &Layer) -> Option<Result<Unpacked, String>> {
+        let tensor = self.tensor(layer).ok()?;
+        let main = self.model.graph.as_ref()?;
+        match self.node(layer) {
+            Some(node) => {
+                let packed = match BlockPacked::of(node, tensor)? {
+                    Ok(packed) => packed,
+                    Err(why) => return Some(Err(why)),
+                };
+                let home = super::graphs::graph_at(main, &layer.source.subgraphs);
+                let find = |name: &str| {
+                    home.and_then(|home| constant(home, name))
+                        .or_else(|| constant(main, name))
+                };
+                let codes = packed.codes(tensor).map_err(|error| error.to_string());
+                Some(codes.map(|codes| Unpacked {
+                    conversion: packed.conversion(node, find),
+                    shape: packed.shape.clone(),
+                    element_type: packed.element_type,
+                    codes,
+                    scheme: node.op_type().to_owned(),
+                }))
+            }
+            None if layer.node.is_none() => of_checkpoint(tensor, &|name| constant(main, name)),
+            None => None,
+        }
+    }
+}
+
+/// Finds a tensor of the file by its name.
+type Find<'f, 'a> = &'f dyn Fn(&str) -> Option<&'a TensorProto>;
+
+/// The weight whose integers are `tensor`, if its name and the tensors beside it say how it is packed.
+pub(super) fn of_checkpoint(tensor: &TensorProto, find: Find<'_, '_>) -> Option<Result<Unpacked, String>> {
+    let (module, last) = tensor.name().rsplit_once('.')?;
+    let beside = |part: &str| find(&format!("{module}.{part}"));
+    match last {
+        "qweight" => Some(gptq_or_awq(
+            tensor,
+            beside("qzeros")?,
+            beside("scales")?,
+            beside("g_idx"),
+        )),
+        "weight_packed" => {
+            let (shape, scale) = (beside("weight_shape")?, beside("weight_scale")?);
+            Some(compressed(tensor, shape, scale, beside("weight_zero_point")))
+        }
+        "weight" if !is_float(tensor) => {
+            let scale = beside("weight_scale").or_else(|| beside("weight_scale_inv"))?;
+            Some(scaled(tensor, scale))
+        }
+        _ => None,
+    }
+}
+
+/// Rows and columns of a matrix.
+fn matrix(tensor: &TensorProto) -> Result<[usize; 2], String> {
+    let size = |at: usize| tensor.dims.get(at).and_then(|size| usize::try_from(*size).ok());
+    match (tensor.dims.len(), size(0), size(1)) {
+        (2, Some(rows), Some(columns)) if rows > 0 && columns > 0 => Ok([rows, columns]),
+        _ => Err(format!("'{}' is no matrix", crate::onnx::one_line(tensor.name()))),
+    }
+}
+
+/// The words of an int32 matrix.
+fn words(tensor: &TensorProto) -> Result<([usize; 2], Vec<u32>), String> {
+    if tensor.data_type() != data_type::INT32 {
+        return Err(format!("'{}' is not of int32", crate::onnx::one_line(tensor.name())));
+    }
+    let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+    let words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
+    Ok((matrix(tensor)?, words.collect()))
+}
+
+/// Which unsigned type holds codes of so many bits.
+fn type_of(bits: usize) -> Result<i32, String> {
+    match bits {
+        2 => Ok(data_type::UINT2),
+        4 => Ok(data_type::UINT4),
+        8 => Ok(data_type::UINT8),
+        bits => Err(format!("weights of {bits} bits are not read in this format")),
+    }
+}
+
+/// Codes one behind the other, the first in the low end of its byte.
+fn packed(codes: impl Iterator<Item = u32>, bits: usize, count: usize) -> Vec<u8> {
+    let in_byte = 8 / bits;
+    let mut bytes = vec![0_u8; count.div_ceil(in_byte)];
+    for (at, code) in codes.enumerate() {
+        bytes[at / in_byte] |= (code as u8) << (at % in_byte * bits);
+    }
+    bytes
+}
+
+/// Columns that the eight codes of a word of AWQ stand for.
+const AWQ_ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
+
+/// GPTQ packs the codes of neighbouring inputs into a word, `qweight[I / per word, O]`; AWQ those of neighbouring outputs in an
+/// order of its own, `qweight[I, O / per word]`. Both have `qzeros[groups, O / per word]` and `scales[groups, O]`.
+fn gptq_or_awq(
+    qweight: &TensorProto,
+    qzeros: &TensorProto,
+    scales: &TensorProto,
+    g_idx: Option<&TensorProto>,
+) -> Result<Unpacked, String> {
+    let ([rows, columns], codes) = words(qweight)?;
+    let ([zero_rows, zero_columns], zeros) = words(qzeros)?;
+    let [groups, outputs] = matrix(scales)?;
+    let scale = numbers(scales).map_err(|error| error.to_string())?;
+    let is_awq = columns != outputs;
+    let misfit = || "qweight, qzeros and scales do not fit each other".to_owned();
+    let bits = 32 * zero_columns / outputs;
+    let element_type = type_of(bits)?;
+    let per_word = 32 / bits;
+    let inputs = if is_awq {
+        rows
+    } else {
+        rows.checked_mul(per_word).ok_or_else(misfit)?
+    };
+    let packs_outputs = zero_columns * per_word == outputs && zero_rows == groups;
+    let fits = packs_outputs && (!is_awq || (columns == zero_columns && bits == 4));
+    if !fits || codes.len() != rows * columns || zeros.len() != zero_rows * zero_columns || groups > inputs {
+        return Err(misfit());
+    }
+    let mask = (1_u32 << bits) - 1;
+    let mut place = [0; 8];
+    for (nibble, column) in AWQ_ORDER.iter().enumerate() {
+        place[*column] = nibble;
+    }
+    // The code of output `o` in a row of words that packs outputs.
+    let of_output = |row: &[u32], o: usize| {
+        let nibble = if is_awq { place[o % 8] } else { o % per_word };
+        (row[o / per_word] >> (nibble * bits)) & mask
+    };
+    let code = |o: usize, i: usize| {
+        if is_awq {
+            of_output(&codes[i * columns..][..columns], o)
+        } else {
+            (codes[i / per_word * columns + o] >> (i % per_word * bits)) & mask
+        }
+    };
+    let count = outputs.checked_mul(inputs).ok_or_else(misfit)?;
+    let all = (0..outputs)
+        .flat_map(|o| (0..inputs).map(move |i| (o, i)))
+        .map(|(o, i)| code(o, i));
+    let bytes = packed(all, bits, count);
+    let zero = |o: usize, g: usize| of_output(&zeros[g * zero_columns..][..zero_columns], o);
+    let in_rows = || (0..outputs).flat_map(|o| (0..groups).map(move |g| (o, g)));
+    let mut points: Vec<f32> = in_rows().map(|(o, g)| zero(o, g) as f32).collect();
+    // Of GPTQ's two versions the first stores each zero point less one, and no symmetric file has its middle there.
+    let middle = (1_u32 << (bits - 1)) as f32;
+    if !is_awq && !points.iter().all(|point| *point == middle) {
+        points.iter_mut().for_each(|point| *point += 1.0);
+    }
+    let turned: Vec<f32> = in_rows().map(|(o, g)| scale[g * outputs + o]).collect();
+    let group = inputs.div_ceil(groups);
+    let shape = vec![outputs, inputs];
+    let mut conversion = Ok(Conversion::in_blocks(
+        scales.name(),
+        turned,
+        (points, 0.0),
+        &shape,
+        1,
+        group,
+    ));
+    if let Some(g_idx) = g_idx.filter(|_| !is_awq) {
+        let listed = numbers(g_idx).map_err(|error| error.to_string())?;
+        let of: Option<Vec<usize>> = (listed.iter())
+            .map(|place| (*place >= 0.0 && *place < groups as f32).then_some(*place as usize))
+            .collect();
+        conversion = match of.filter(|of| of.len() == inputs) {
+            Some(of) if of.iter().enumerate().all(|(input, of)| *of == input / group) => conversion,
+            Some(of) => conversion.map(|conversion| conversion.listed(of, groups)),
+            None => Err("g_idx does not fit the inputs".to_owned()),
+        };
+    }
+    let codes = Elements::of_rows(bytes.into(), element_type, outputs, inputs, inputs).ok_or_else(misfit)?;
+    let name = if is_awq { "AWQ" } else { "GPTQ" };
+    Ok(Unpacked {
+        shape,
+        element_type,
+        codes,
+        conversion,
+        scheme: format!("{name}, {bits} bits, groups of {group}"),
+    })
+}
+
+/// compressed-tensors, `pack-quantized`: codes of neighbouring inputs in a word, moved up so that none is negative.
+fn compressed(
+    tensor: &TensorProto,
+    shape: &TensorProto,
+    scale: &TensorProto,
+    zero: Option<&TensorProto>,
+) -> Result<Unpacked, String> {
+    let ([rows, columns], codes) = words(tensor)?;
+    let shape = numbers(shape).map_err(|error| error.to_string())?;
+    let misfit = || "weight_packed, weight_shape and weight_scale do not fit each other".to_owned();
+    let [outputs, inputs] = shape[..] else {
+        return Err(misfit());
+    };
+    let (outputs, inputs) = (outputs as usize, inputs as usize);
+    let bits = [2, 4, 8]
+        .into_iter()
+        .find(|bits| inputs.checked_mul(*bits).map(|bits| bits.div_ceil(32)) == Some(columns));
+    let bits = bits.ok_or_else(misfit)?;
+    let per_word = 32 / bits;
+    let element_type = type_of(bits)?;
+    if rows != outputs || inputs == 0 || codes.len() != rows * columns {
+        return Err(misfit());
+    }
+    let stored = columns * per_word;
+    let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+    let codes = Elements::of_rows(bytes, element_type, rows, inputs, stored).ok_or_else(misfit)?;
+    let values = numbers(scale).map_err(|error| error.to_string())?;
+    let groups = values.len() / outputs.max(1);
+    if groups == 0 || groups * outputs != values.len() || groups > inputs {
+        return Err(misfit());
+    }
+    let points = match zero {
+        None => Vec::new(),
+        Some(zero) => {
+            let ([_, zero_columns], zeros) = words(zero)?;
+            if zero_columns != groups || zeros.len() < outputs.div_ceil(per_word) * groups {
+                return Err(misfit());
+            }
+            let mask = (1_u32 << bits) - 1;
+            let point = |o: usize, g: usize| (zeros[o / per_word * groups + g] >> (o % per_word * bits)) & mask;
+            (0..outputs)
+                .flat_map(|o| (0..groups).map(move |g| (o, g)))
+                .map(|(o, g)| point(o, g) as f32)
+                .collect()
+        }
+    };
+    let group = inputs.div_ceil(groups);
+    let shape = vec![outputs, inputs];
+    let middle = (1_u32 << (bits - 1)) as f32;
+    let conversion = Conversion::in_blocks(scale.name(), values.to_vec(), (points, middle), &shape, 1, group);
+    Ok(Unpacked {
+        shape,
+        element_type,
+        codes,
+        conversion: Ok(conversion),
+        scheme: format!("compressed-tensors, {bits} bits, groups of {group}"),
+    })
+}
+
+/// Numbers of 8 bits with one scale, one for each row, or one for each square of rows and columns.
+fn scaled(tensor: &TensorProto, scale: &TensorProto) -> Result<Unpacked, String> {
+    let [outputs, inputs] = matrix(tensor)?;
+    let values = numbers(scale).map_err(|error| error.to_string())?.to_vec();
+    let misfit = || "its scale does not fit it".to_owned();
+    let count = element_count(scale).map_err(|error| error.to_string())?;
+    let (scales, block) = match matrix(scale) {
+        _ if count == 1 => (values, inputs),
+        _ if count == outputs => (values, inputs),
+        Ok([rows, columns]) if rows <= outputs && columns <= inputs => {
+            let (tall, wide) = (outputs.div_ceil(rows), inputs.div_ceil(columns));
+            // Squares: their scale stands for each row of theirs.
+            let row = |o: usize| values[o / tall * columns..][..columns].to_vec();
+            ((0..outputs).flat_map(row).collect(), wide)
+        }
+        _ => return Err(misfit()),
+    };
+    let shape = vec![outputs, inputs];
+    let conversion = Conversion::in_blocks(scale.name(), scales, (Vec::new(), 0.0), &shape, 1, block);
+    Ok(Unpacked {
+        codes: Elements::of(tensor).map_err(|error| error.to_string())?,
+        conversion: conversion.check(outputs * inputs).map(|()| conversion),
+        shape,
+        element_type: tensor.data_type(),
+        scheme: format!(
+            "{} with a scale",
+            crate::onnx::data_type_name(tensor.data_type()).to_lowercase()
+        ),
+    })
+}
