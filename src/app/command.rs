@@ -26,6 +26,7 @@ pub(super) enum Command {
     TryPicture,
     ToggleTheme,
     FocusFilter,
+    ShowExceptions,
     NextLayer,
     PreviousLayer,
     ResetView,
@@ -100,6 +101,7 @@ impl Command {
             Self::ZoomReset,
             Self::ToggleTheme,
             Self::FocusFilter,
+            Self::ShowExceptions,
             Self::NextLayer,
             Self::PreviousLayer,
             Self::ResetView,
@@ -169,6 +171,7 @@ impl Command {
             Self::TryPicture => "Try a picture…",
             Self::ToggleTheme => "Dark or light",
             Self::FocusFilter => "Filter layers",
+            Self::ShowExceptions => "Layers with own settings",
             Self::NextLayer => "Next layer",
             Self::PreviousLayer => "Previous layer",
             Self::ResetView => "Show all weights",
@@ -224,6 +227,7 @@ impl Command {
             }
             Self::ToggleTheme => "Switch between dark and light.",
             Self::FocusFilter => "Type a part of a layer's name or operator.",
+            Self::ShowExceptions => "List only the layers whose settings differ from the whole network's.",
             Self::NextLayer => "Select the next layer of the list.",
             Self::PreviousLayer => "Select the layer before.",
             Self::ResetView => "Zoom out to all weights of the layer.",
@@ -282,6 +286,7 @@ impl Command {
             | Self::Export(ExportKind::Safetensors | ExportKind::Report)
             | Self::CompareWith
             | Self::SaveSweep
+            | Self::ShowExceptions
             | Self::CompareSnapshot(_)
             | Self::TryPicture
             | Self::Retry

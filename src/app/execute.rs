@@ -49,6 +49,7 @@ impl App {
                 });
             }
             Command::FocusFilter => self.views.table.focus_filter(),
+            Command::ShowExceptions => self.views.table.show_exceptions(),
             Command::NextLayer | Command::PreviousLayer => {
                 let mut out = Outbox::default();
                 if let Some(open) = self.session.open() {

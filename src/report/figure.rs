@@ -138,7 +138,9 @@ impl Series {
     /// Whether nothing of it would be seen.
     pub fn is_empty(&self) -> bool {
         let nothing = |heights: &[f64], below: &[f64]| {
-            (heights.iter().enumerate()).all(|(bin, height)| !(*height > below.get(bin).copied().unwrap_or(0.0)))
+            let is_seen = |(bin, height): (usize, &f64)| *height > below.get(bin).copied().unwrap_or(0.0);
+            // A height that is NaN is not seen.
+            !heights.iter().enumerate().any(is_seen)
         };
         match &self.shape {
             Shape::Steps { heights, below, .. } => nothing(heights, below),

@@ -304,6 +304,51 @@ fn the_preview_shows_samples_with_the_changed_ones_first() {
 }
 
 #[test]
+fn layers_that_differ_are_counted_listed_and_made_to_follow_again() {
+    let mut window = open("demo:fashion");
+    let before = session(&window).open().unwrap().recipe().clone();
+    let mut recipe = before.clone();
+    for (name, bits) in [("layer1.0.conv1", 2), ("layer2.0.conv1", 5), ("fc", 4)] {
+        recipe.layers.entry(name.to_owned()).or_default().weight_bits = Some(Bits::Grid(bits));
+    }
+    window.state_mut().act(Action::EditRecipe {
+        recipe: Box::new(recipe.clone()),
+        gesture: false,
+    });
+    settle(&mut window);
+    let count = recipe.layers.len();
+    window.get_by_label(&format!("{count} layers differ (2 to 5 bits)"));
+    assert!(window.query_by_label("layer3.0.conv1").is_some());
+    click(&mut window, "show");
+    assert!(window.query_by_label("layer3.0.conv1").is_none() && window.query_by_label("fc").is_some());
+    click(&mut window, "all layers");
+    assert!(window.query_by_label("layer3.0.conv1").is_some());
+
+    // Several rows at once: what is listed.
+    click(&mut window, "show");
+    window.get_by_label("fc").click_secondary();
+    window.run_steps(3);
+    window
+        .get_by_label(&format!("Weight bits of all {count} listed"))
+        .click();
+    window.run_steps(3);
+    click(&mut window, "6 bits");
+    let layers = session(&window).open().unwrap().recipe().layers.clone();
+    assert_eq!(layers.len(), count);
+    assert!(
+        layers.values().all(|layer| layer.weight_bits == Some(Bits::Grid(6))),
+        "{layers:?}"
+    );
+    click(&mut window, "Undo");
+    assert_eq!(session(&window).open().unwrap().recipe(), &recipe, "one step");
+
+    click(&mut window, "clear");
+    assert!(session(&window).open().unwrap().recipe().layers.is_empty());
+    click(&mut window, "Undo");
+    assert_eq!(session(&window).open().unwrap().recipe(), &recipe);
+}
+
+#[test]
 fn dark_becomes_light() {
     let mut window = open("demo:fashion");
     assert_eq!(window.ctx.theme(), egui::Theme::Dark);

@@ -13,7 +13,7 @@ use super::plot::{Steps, Token, draw, draw_over, histogram_plot, swatch};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, failure_ui, waiting_ui};
 use super::{Outbox, lit, text};
-use crate::inference::{InputChannels, StackedInput};
+use crate::inference::{InputChannel, InputChannels, StackedInput};
 use crate::quantization::{ActivationPlan, Clip, LayerPlan, expected_error};
 use crate::session::{Action, CalibrationSource, ClipMark, InputDetails, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
@@ -123,10 +123,7 @@ impl ActivationPanel {
                     ui.label(text::note("largest channels"))
                         .on_hover_text("The channels with the largest |x|, largest first, each in its own colour.");
                     for (rank, stacked) in found.stacked.iter().enumerate() {
-                        let most = found
-                            .channels
-                            .get(stacked.channel)
-                            .map_or(0.0, |channel| channel.max_abs());
+                        let most = found.channels.get(stacked.channel).map_or(0.0, InputChannel::max_abs);
                         let help = format!(
                             "Input channel {}: its largest |x| is {}.",
                             stacked.channel,

@@ -4,7 +4,7 @@ use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
 use crate::network::Layer;
-use crate::quantization::Outcome;
+use crate::quantization::{LayerPlan, Outcome};
 use crate::session::{OpenNetwork, Planned};
 use egui::{Sense, Ui, vec2};
 
@@ -17,6 +17,11 @@ pub(super) enum Field {
     Parameters,
     Max,
     Outliers,
+    Bits,
+    Scales,
+    Splits,
+    Clip,
+    Rounding,
     Sqnr,
 }
 
@@ -38,8 +43,19 @@ impl Field {
             Self::Op => Some(48.0),
             Self::Shape => Some(66.0),
             Self::Parameters | Self::Max | Self::Outliers => Some(50.0),
+            Self::Bits => Some(38.0),
+            Self::Scales | Self::Clip | Self::Rounding => Some(62.0),
+            Self::Splits => Some(44.0),
             Self::Sqnr => Some(70.0),
         }
+    }
+
+    /// Whether the order by it changes with the recipe.
+    pub(super) fn depends_on_the_recipe(self) -> bool {
+        matches!(
+            self,
+            Self::Bits | Self::Scales | Self::Splits | Self::Clip | Self::Rounding | Self::Sqnr
+        )
     }
 
     fn title(self) -> &'static str {
@@ -50,6 +66,11 @@ impl Field {
             Self::Parameters => "Weights",
             Self::Max => "Max",
             Self::Outliers => "Outliers",
+            Self::Bits => "Bits",
+            Self::Scales => "Scales",
+            Self::Splits => "Splits",
+            Self::Clip => "Clip",
+            Self::Rounding => "Rounding",
             Self::Sqnr => "SQNR",
         }
     }
@@ -62,6 +83,11 @@ impl Field {
             Self::Parameters => "Number of weights.",
             Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
+            Self::Bits => "Bits of the weights, as they hold for this layer. Right-click a row to change them.",
+            Self::Scales => "What has a scale of its own.",
+            Self::Splits => "Channels that splitting adds.",
+            Self::Clip => "How the clip threshold is chosen.",
+            Self::Rounding => "Which integer each weight gets.",
             Self::Sqnr => {
                 "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
             }
@@ -74,7 +100,10 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) ->
     let heading = Heading {
         title: column.title(),
         help: column.tooltip(),
-        is_text: matches!(column, Field::Name | Field::Op | Field::Shape),
+        is_text: matches!(
+            column,
+            Field::Name | Field::Op | Field::Shape | Field::Scales | Field::Clip | Field::Rounding
+        ),
     };
     heading.sort_ui(
         ui,
@@ -89,7 +118,25 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) ->
 /// The columns that fit into `width` points: the least telling ones go first.
 pub(super) fn fields(width: f32) -> &'static [Field] {
     const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Outliers, Field::Sqnr];
-    if width < 460.0 { &NARROW } else { &FIELDS }
+    const WIDE: [Field; 12] = [
+        Field::Name,
+        Field::Op,
+        Field::Shape,
+        Field::Parameters,
+        Field::Max,
+        Field::Outliers,
+        Field::Bits,
+        Field::Scales,
+        Field::Splits,
+        Field::Clip,
+        Field::Rounding,
+        Field::Sqnr,
+    ];
+    match width {
+        ..460.0 => &NARROW,
+        460.0..760.0 => &FIELDS,
+        _ => &WIDE,
+    }
 }
 
 /// One cell of the row of layer `index`; names lack the end that all share.
@@ -115,6 +162,9 @@ pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usiz
             known(ui, max.map_or_else(String::new, |max| format!("{max:.1} σ")));
         }
         Field::Outliers => known(ui, text::short_count(facts.outliers)),
+        Field::Bits | Field::Scales | Field::Splits | Field::Clip | Field::Rounding => {
+            setting_ui(ui, field, open, index);
+        }
         Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), layer, index),
     }
 }
@@ -132,6 +182,35 @@ fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
     if exception {
         ui.spacing_mut().item_spacing.x = 2.0;
         ui.label("•").on_hover_text("This layer has settings of its own.");
+    }
+}
+
+/// A setting as it holds for the layer; one of its own stands out.
+fn setting_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize) {
+    let layer = &open.original.network.layers[index];
+    let settings = open.settings(index).weights.effective(layer);
+    if !layer.support.can_quantize() {
+        return;
+    }
+    let Some(bits) = settings.bits.grid() else {
+        if field == Field::Bits {
+            number_cell(ui, "float");
+        }
+        return;
+    };
+    match field {
+        Field::Bits => number_cell(ui, &bits.to_string()),
+        Field::Splits => {
+            let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
+            let splits = plan
+                .and_then(LayerPlan::quantized)
+                .map(|quantized| quantized.splits.len());
+            number_cell(ui, &splits.map_or_else(String::new, |splits| splits.to_string()));
+        }
+        Field::Scales => text_cell(ui, &settings.scales.to_string()),
+        Field::Clip => text_cell(ui, &text::clip(settings.clip)),
+        Field::Rounding => text_cell(ui, &settings.rounding.to_string()),
+        _ => {}
     }
 }
 

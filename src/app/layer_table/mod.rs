@@ -7,10 +7,12 @@ use super::learn::glossary::{Term, words_help_ui};
 use super::plot::figure::quoted;
 use super::text::{self, note};
 use super::widgets::{ROW_HEIGHT, column};
+use crate::quantization::{Bits, LayerPlan, LayerRecipe, Recipe};
 use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
 use cells::{Field, cell_ui, fields, header_ui};
 use egui::{Align, Key, Layout, Sense, Ui};
 use egui_extras::TableBuilder;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -23,6 +25,8 @@ struct OrderKey {
     field: Field,
     descending: bool,
     facts: Arc<Vec<LayerFacts>>,
+    /// The layers with settings of their own, if only they are listed.
+    exceptions: Option<BTreeSet<String>>,
     /// The errors, if they are sorted by.
     plan: Option<Arc<PlanSummary>>,
 }
@@ -35,6 +39,7 @@ impl OrderKey {
         };
         plans
             && Arc::ptr_eq(&self.facts, &other.facts)
+            && self.exceptions == other.exceptions
             && (&self.filter, self.field, self.descending) == (&other.filter, other.field, other.descending)
     }
 }
@@ -48,6 +53,8 @@ pub(super) struct LayerTable {
     /// Bytes at the end of every name that tell nothing, such as `.weight`.
     common_end: usize,
     focus_filter: bool,
+    /// Only layers with settings of their own are listed.
+    only_exceptions: bool,
     /// The selection was moved by key: bring it into sight.
     scroll_to: Option<usize>,
 }
@@ -61,6 +68,7 @@ impl Default for LayerTable {
             order: None,
             common_end: 0,
             focus_filter: false,
+            only_exceptions: false,
             scroll_to: None,
         }
     }
@@ -70,6 +78,11 @@ impl LayerTable {
     /// Puts the keyboard into the filter.
     pub(super) fn focus_filter(&mut self) {
         self.focus_filter = true;
+    }
+
+    /// Lists only the layers with settings of their own.
+    pub(super) fn show_exceptions(&mut self) {
+        self.only_exceptions = true;
     }
 
     /// Selects the row `step` rows further down.
@@ -88,6 +101,7 @@ impl LayerTable {
     /// Draws the table.
     pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
         self.filter_ui(ui, sigma, out);
+        self.exceptions_ui(ui, open);
         self.update_order(open);
         let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
         if (up || down) && ui.memory(|memory| memory.focused().is_none()) {
@@ -135,7 +149,11 @@ impl LayerTable {
                     if response.clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
-                    response.context_menu(|ui| row_menu(ui, open, layer, order));
+                    response.context_menu(|ui| {
+                        bits_menu(ui, open, layer, order, out);
+                        ui.separator();
+                        row_menu(ui, open, layer, order);
+                    });
                 });
             });
         if let Some(field) = sort {
@@ -143,7 +161,10 @@ impl LayerTable {
             self.descending = if field == self.field {
                 !self.descending
             } else {
-                !matches!(field, Field::Name | Field::Op | Field::Sqnr)
+                !matches!(
+                    field,
+                    Field::Name | Field::Op | Field::Sqnr | Field::Bits | Field::Scales | Field::Clip | Field::Rounding
+                )
             };
             self.field = field;
         }
@@ -178,13 +199,28 @@ impl LayerTable {
         });
     }
 
+    /// That only some layers are listed, and the way back.
+    fn exceptions_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
+        self.only_exceptions &= !open.recipe().layers.is_empty();
+        if self.only_exceptions {
+            ui.horizontal(|ui| {
+                ui.label(note("only layers with own settings"));
+                let all = ui.small_button("all layers").on_hover_text("List all layers again.");
+                self.only_exceptions = !all.clicked();
+            });
+        }
+    }
+
     fn update_order(&mut self, open: &OpenNetwork) {
         let key = OrderKey {
             filter: self.filter.trim().to_lowercase(),
             field: self.field,
             descending: self.descending,
             facts: Arc::clone(&open.shown().layers),
-            plan: (open.planned().filter(|_| self.field == Field::Sqnr))
+            exceptions: self
+                .only_exceptions
+                .then(|| open.recipe().layers.keys().cloned().collect()),
+            plan: (open.planned().filter(|_| self.field.depends_on_the_recipe()))
                 .map(|(_, planned)| Arc::clone(&planned.summary)),
         };
         if self.order.as_ref().is_some_and(|(known, _)| known.same(&key)) {
@@ -194,11 +230,20 @@ impl LayerTable {
         self.common_end = common_end(layers.iter().map(|layer| layer.name.as_str()));
         let matches = |&index: &usize| {
             let layer = &layers[index];
+            if key.exceptions.as_ref().is_some_and(|own| !own.contains(&layer.name)) {
+                return false;
+            }
             key.filter.is_empty()
                 || layer.name.to_lowercase().contains(&key.filter)
                 || layer.op.to_lowercase().contains(&key.filter)
         };
         let mut order: Vec<usize> = (0..layers.len()).filter(matches).collect();
+        let settings = |index: usize| open.settings(index).weights;
+        let splits = |index: usize| {
+            let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
+            plan.and_then(LayerPlan::quantized)
+                .map_or(0, |quantized| quantized.splits.len())
+        };
         let number = |index: usize| match key.field {
             Field::Parameters => layers[index].parameters() as f64,
             Field::Max => key.facts[index].max_in_sigma().unwrap_or(-1.0),
@@ -209,11 +254,16 @@ impl LayerTable {
                 .as_ref()
                 .and_then(|plan| plan.sqnr_db(index))
                 .unwrap_or(f64::INFINITY),
-            Field::Name | Field::Op | Field::Shape => index as f64,
+            Field::Bits => settings(index).bits.grid().map_or(f64::INFINITY, f64::from),
+            Field::Splits => splits(index) as f64,
+            Field::Name | Field::Op | Field::Shape | Field::Scales | Field::Clip | Field::Rounding => index as f64,
         };
         order.sort_by(|&a, &b| match key.field {
             Field::Op => layers[a].op.cmp(&layers[b].op),
             Field::Shape => layers[a].shape.cmp(&layers[b].shape),
+            Field::Scales => settings(a).scales.to_string().cmp(&settings(b).scales.to_string()),
+            Field::Clip => text::clip(settings(a).clip).cmp(&text::clip(settings(b).clip)),
+            Field::Rounding => settings(a).rounding.to_string().cmp(&settings(b).rounding.to_string()),
             _ => number(a).total_cmp(&number(b)),
         });
         if key.descending {
@@ -221,6 +271,50 @@ impl LayerTable {
         }
         self.order = Some((key, order));
     }
+}
+
+/// Bits for the layer under the pointer, or for all that are listed: right-click.
+fn bits_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize], out: &mut Outbox) {
+    let listed = format!("Weight bits of all {} listed", order.len());
+    let one = [layer];
+    for (name, layers) in [("Weight bits", &one[..]), (&listed, order)] {
+        ui.menu_button(name, |ui| {
+            let choices = (Bits::MIN..=Bits::MAX).map(Bits::Grid).chain([Bits::Float]);
+            for bits in choices.map(Some).chain([None]) {
+                let name = bits.map_or_else(|| "as the whole network".to_owned(), text::bits);
+                if ui.button(name).clicked() {
+                    out.actions.push(Action::EditRecipe {
+                        recipe: Box::new(with_bits(open, layers, bits)),
+                        gesture: false,
+                    });
+                    ui.close();
+                }
+            }
+        });
+    }
+}
+
+/// The recipe with those bits for each of the layers that can be quantized; without, they follow the whole network.
+fn with_bits(open: &OpenNetwork, layers: &[usize], bits: Option<Bits>) -> Recipe {
+    let mut recipe = open.recipe().clone();
+    let all = &open.original.network.layers;
+    for layer in layers.iter().filter_map(|index| all.get(*index)) {
+        if !layer.support.can_quantize() {
+            continue;
+        }
+        let own = recipe.layers.entry(layer.name.clone()).or_default();
+        own.float = match bits {
+            Some(Bits::Float) => Some(true),
+            // A layer that the whole network's settings keep float would take no bits.
+            Some(Bits::Grid(_)) => own.float.map(|_| false),
+            None => None,
+        };
+        own.weight_bits = bits.filter(|bits| *bits != Bits::Float);
+        if *own == LayerRecipe::default() {
+            recipe.layers.remove(&layer.name);
+        }
+    }
+    recipe
 }
 
 /// What can be copied of a row: right-click.
