@@ -304,6 +304,12 @@ fn copies_text(costs: &CopyCosts) -> String {
             number(costs.widened_elements)
         ));
     }
+    if costs.merged > 0 {
+        text.push_str(&format!(
+            "copies: {} layers with the copies added up to one channel, weights of {} bits at most\n",
+            costs.merged, costs.merged_bits
+        ));
+    }
     text
 }
 

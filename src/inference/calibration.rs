@@ -7,7 +7,7 @@ use crate::engine::UNOPTIMIZED;
 use crate::network::{Layer, Network};
 use crate::onnx::ModelProto;
 use crate::progress::Progress;
-use crate::quantization::{Activations, ValueShapes};
+use crate::quantization::{Activations, ValueShapes, joined_values};
 use crate::statistics::{ActivationStatistics, RangeSource};
 use std::ops::Range;
 
@@ -32,7 +32,7 @@ pub struct Calibration {
 }
 
 /// Runs up to `limit` samples through `engine` (the float network) and gathers the input of every layer that lies in the
-/// main graph. The engine's optimizations are not used, so that the ranges do not depend on them.
+/// main graph, and the values between layers that can go on a grid ([`joined_values`]). The engine's optimizations are not used, so that the ranges do not depend on them.
 ///
 /// # Errors
 /// [`InferenceError`] of data, engine, or `Cancelled`.
@@ -50,7 +50,9 @@ pub fn calibrate(
             data.name()
         )));
     }
-    let names = input_names(network);
+    let joined = joined_values(network);
+    let mut names = input_names(network);
+    names.extend(joined.iter().map(String::as_str));
     let mut activations = Activations::new();
     progress.start(samples as u64, format!("Calibrating on {}", data.name()));
     let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;

@@ -11,6 +11,8 @@ mod tests;
 pub use edit::GraphEdit;
 
 use super::build::{attribute_tensor, is_standard_domain};
+use super::operators::output_rank;
+use super::schema::type_proto;
 use super::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::HashMap;
 use std::sync::OnceLock;
@@ -38,6 +40,7 @@ pub struct Graph<'a> {
     origins: HashMap<&'a str, Origin>,
     // By owned names: a lock of borrowed ones would tie a body's graph to the lifetime of the one around it.
     reads: OnceLock<HashMap<String, Reads>>,
+    ranks: OnceLock<HashMap<String, usize>>,
 }
 
 /// Who reads a value.
@@ -59,6 +62,7 @@ impl<'a> Graph<'a> {
             outer: None,
             origins: origins(proto),
             reads: OnceLock::new(),
+            ranks: OnceLock::new(),
         }
     }
 
@@ -82,6 +86,7 @@ impl<'a> Graph<'a> {
             outer: Some(self),
             origins: origins(proto),
             reads: OnceLock::new(),
+            ranks: OnceLock::new(),
         }
     }
 
@@ -133,6 +138,35 @@ impl<'a> Graph<'a> {
         self.reads().get(value).map_or(&[], |reads| reads.nodes.as_slice())
     }
 
+    /// Number of axes of `value`, as far as the file tells it or it follows from what operators do; in this graph alone.
+    pub fn rank(&self, value: &str) -> Option<usize> {
+        self.ranks.get_or_init(|| self.known_ranks()).get(value).copied()
+    }
+
+    fn known_ranks(&self) -> HashMap<String, usize> {
+        let infos = (self.proto.input.iter())
+            .chain(&self.proto.value_info)
+            .chain(&self.proto.output);
+        let of_info = |info: &ValueInfoProto| Some((info.name().to_owned(), declared_rank(info)?));
+        let mut ranks: HashMap<String, usize> = infos.filter_map(of_info).collect();
+        for tensor in &self.proto.initializer {
+            ranks.insert(tensor.name().to_owned(), tensor.dims.len());
+        }
+        for node in &self.proto.node {
+            let Some(output) = node.output.first().filter(|output| !output.is_empty()) else {
+                continue;
+            };
+            let rank = match constant_tensor(node) {
+                Some(tensor) => Some(tensor.dims.len()),
+                None => output_rank(node, |slot| ranks.get(node.input.get(slot)?).copied()),
+            };
+            if let (Some(rank), false) = (rank, ranks.contains_key(output)) {
+                ranks.insert(output.clone(), rank);
+            }
+        }
+        ranks
+    }
+
     fn reads(&self) -> &HashMap<String, Reads> {
         self.reads.get_or_init(|| {
             let mut all: HashMap<String, Reads> = HashMap::new();
@@ -151,6 +185,14 @@ impl<'a> Graph<'a> {
             all
         })
     }
+}
+
+/// Number of axes that a description of a value tells.
+fn declared_rank(info: &ValueInfoProto) -> Option<usize> {
+    let Some(type_proto::Value::TensorType(tensor)) = &info.r#type.as_ref()?.value else {
+        return None;
+    };
+    tensor.shape.as_ref().map(|shape| shape.dim.len())
 }
 
 /// Calls `read` for every name that `node` reads: its inputs, and what the nodes and outputs of its bodies read. A body's own

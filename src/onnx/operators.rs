@@ -132,6 +132,8 @@ const TABLE: &[Operator] = &[
     moves("Slice"),
     moves("Split"),
     moves("Gather"),
+    // With zeros, which lie on every grid.
+    moves("Pad"),
     moves("DepthToSpace"),
     moves("SpaceToDepth"),
     moves("Tile"),
@@ -151,6 +153,30 @@ pub fn operator_of(node: &NodeProto) -> Option<&'static Operator> {
         _ => true,
     };
     described.then_some(found)
+}
+
+/// Number of axes of the first output of `node`, from those of its inputs; `None` where it is not known.
+pub fn output_rank(node: &NodeProto, input: impl Fn(usize) -> Option<usize>) -> Option<usize> {
+    if !is_standard_domain(node.domain()) {
+        return None;
+    }
+    match node.op_type() {
+        "Gemm" => return Some(2),
+        "Conv" | "ConvTranspose" => return input(0),
+        "MatMul" => {
+            let (left, right) = (input(0)?, input(1)?);
+            // A vector stands for a matrix with an axis of one element, which is taken out again.
+            let vectors = usize::from(left == 1) + usize::from(right == 1);
+            return (left.max(2).max(right.max(2))).checked_sub(vectors);
+        }
+        _ => {}
+    }
+    match operator_of(node)?.channels {
+        Channels::Elementwise | Channels::Pool | Channels::Normalize(_) | Channels::Quantize => input(0),
+        Channels::Binary => Some(input(0)?.max(input(1)?)),
+        Channels::Flatten => Some(2),
+        Channels::Reduce { .. } | Channels::Move => None,
+    }
 }
 
 impl Operator {
@@ -189,6 +215,20 @@ mod tests {
         let mut foreign = node("Relu", "", ["x"], ["y"], vec![]);
         foreign.domain = Some("com.example".to_owned());
         assert_eq!(operator_of(&foreign), None);
+    }
+
+    #[test]
+    fn ranks_follow_numpy_s_rules() {
+        let of = |op: &str, ranks: [usize; 2]| {
+            let node = node(op, "", ["a", "b"], ["y"], vec![]);
+            output_rank(&node, |slot| ranks.get(slot).copied())
+        };
+        assert_eq!(of("MatMul", [2, 1]), Some(1));
+        assert_eq!(of("MatMul", [1, 1]), Some(0));
+        assert_eq!(of("MatMul", [3, 2]), Some(3));
+        assert_eq!(of("MatMul", [1, 3]), Some(2));
+        assert_eq!(of("Add", [4, 1]), Some(4));
+        assert_eq!(of("Reshape", [4, 1]), None);
     }
 
     #[test]

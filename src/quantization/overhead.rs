@@ -1,6 +1,7 @@
 //! What splitting costs (`docs/method.md`, "What it costs"; Zhao et al. 2019, table 4).
 
-use super::widen::{Way, Widening};
+use super::shared::{Written, written};
+use super::widen::{Merging, Way, Widening};
 use super::{Expansion, Plan};
 use crate::network::{Layer, LayerKind, Network};
 use serde::Serialize;
@@ -39,6 +40,11 @@ pub enum Copies {
         /// Why it is not made by the layer before, where the recipe asks for that.
         why: Option<String>,
     },
+    /// None are made: the rounded copies of a channel are added up to one.
+    Merge {
+        /// Bits of the widest code: what the multiplier must take.
+        bits: u8,
+    },
     /// The layer before has more output channels.
     Widen {
         /// Name of that layer.
@@ -60,6 +66,10 @@ pub struct CopyCosts {
     pub gathered_elements: Option<u64>,
     /// Layers whose copies the layer before makes.
     pub widened: u64,
+    /// Layers whose copies are added up to one channel.
+    pub merged: u64,
+    /// Bits of the widest code of these, which the multiplier must take; 0 if there are none.
+    pub merged_bits: u8,
     /// Multiply-accumulates that those before do more.
     pub widened_macs: Option<u64>,
     /// Elements that nodes between compute more.
@@ -96,21 +106,40 @@ pub struct Overhead {
 
 /// The cost of `plan` on `network`; `shapes` are of that same network's values.
 pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) -> Overhead {
+    let merging = Merging::of(network, plan);
+    let plan = &*merging.plan;
     let widening = Widening::of(network, plan);
     let mut layers: Vec<LayerOverhead> = (0..network.layers.len().min(plan.layers.len()))
         .map(|index| layer_overhead(network, plan, &widening, index, shapes))
         .collect();
     for index in 0..layers.len() {
-        layers[index].copies = copies(network, plan, &widening, index, &layers, shapes);
+        layers[index].copies = match merging.bits(index) {
+            Some(bits) => Some(Copies::Merge { bits }),
+            None => copies(network, &merging, &widening, index, &layers, shapes),
+        };
     }
     // Biases and batch-norms of wider layers are parameters of no layer.
     let others = |way: &Way| way.added() * way.steps.iter().map(|step| step.parameters).sum::<u64>();
     let others: u64 = widening.ways().map(others).sum();
-    let added: u64 = layers.iter().map(|layer| layer.weights.1 - layer.weights.0).sum();
+    // A weight that several layers share is there once.
+    let written = written(network, plan);
+    let each = || layers.iter().zip(&written);
+    let added: u64 = (each().filter(|(_, written)| written.is_new))
+        .map(|(layer, _)| layer.weights.1 - layer.weights.0)
+        .sum();
     let parameters = network.parameters().max(1);
     let float = network.parameters().saturating_mul(FLOAT_BYTES);
-    let (before, after) = (layers.iter()).fold((0_u64, 0_u64), |sum, layer| {
-        (sum.0.saturating_add(layer.bytes.0), sum.1.saturating_add(layer.bytes.1))
+    let (before, after) = each().fold((0_u64, 0_u64), |(before, after), (layer, written)| {
+        let gone = if written.replaces_float { layer.bytes.0 } else { 0 };
+        let new = match written {
+            Written { is_new: false, .. } => 0,
+            Written { is_quantized: true, .. } => layer.bytes.1,
+            // A float layer that makes copies is wider; its own weight is among the parameters already.
+            Written {
+                is_quantized: false, ..
+            } => layer.bytes.1.saturating_sub(layer.bytes.0),
+        };
+        (before.saturating_add(gone), after.saturating_add(new))
     });
     let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
     Overhead {
@@ -175,13 +204,13 @@ fn output_channels(way: &Way) -> (u64, u64) {
 /// Where the copies of layer `index` come from; `layers` knows what all layers cost.
 fn copies(
     network: &Network,
-    plan: &Plan,
+    merging: &Merging<'_>,
     widening: &Widening,
     index: usize,
     layers: &[LayerOverhead],
     shapes: Option<&ValueShapes>,
 ) -> Option<Copies> {
-    let (layer, planned) = (&network.layers[index], plan.layers[index].quantized()?);
+    let (layer, planned) = (&network.layers[index], merging.plan.layers[index].quantized()?);
     let expansion = Expansion::of(planned);
     if layer.input.is_none() || (planned.splits.is_empty() && !expansion.splits_activations()) {
         return None;
@@ -189,7 +218,7 @@ fn copies(
     let Some(way) = widening.way(index) else {
         return Some(Copies::Gather {
             elements: layers[index].activations.map(|(_, after)| after),
-            why: widening.why_gather(index).map(str::to_owned),
+            why: widening.why_gather(index).or(merging.why_not(index)).map(str::to_owned),
         });
     };
     let (_, wide) = output_channels(way);
@@ -245,6 +274,10 @@ fn copy_costs(layers: &[LayerOverhead], shapes_are_known: bool) -> CopyCosts {
             Copies::Gather { elements, .. } => {
                 costs.gathers += 1;
                 add(&mut costs.gathered_elements, *elements);
+            }
+            Copies::Merge { bits } => {
+                costs.merged += 1;
+                costs.merged_bits = costs.merged_bits.max(*bits);
             }
             Copies::Widen { macs, elements, .. } => {
                 costs.widened += 1;

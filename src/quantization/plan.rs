@@ -3,6 +3,8 @@
 use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
+use super::outputs::{ValueGrids, value_grids};
+use super::shared::first_readers;
 use super::weight::plan_layer_in;
 use super::{
     Activations, Buffers, Grid, InputSettings, LayerSettings, QuantizationError, Recipe, RecipeError, Rounded, Scales,
@@ -23,6 +25,8 @@ pub struct Plan {
     pub recipe: Recipe,
     /// One entry for each layer of the network, in its order.
     pub layers: Vec<LayerPlan>,
+    /// Grids of values between layers; empty unless the recipe quantizes outputs.
+    pub values: ValueGrids,
 }
 
 /// The plan for one layer.
@@ -154,26 +158,33 @@ pub fn replan(
         means: activations.filter(|_| recipe.bias_correction),
         buffers: Buffers::default(),
     };
-    let layers = network
-        .layers
-        .par_iter()
-        .enumerate()
-        .map(|(index, layer)| {
-            progress.check()?;
-            let settings = recipe.effective(network, index);
-            let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
-            let weights = network.weights(index);
-            let outcome = planning.outcome(layer, &settings, weights, known);
-            progress.advance(1);
-            Ok(LayerPlan {
-                name: layer.name.clone(),
-                settings,
-                outcome,
-            })
+    let planned = |index: usize, twin: Option<&LayerPlan>| -> Result<LayerPlan, QuantizationError> {
+        progress.check()?;
+        let layer = &network.layers[index];
+        let settings = recipe.effective(network, index);
+        let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
+        let known = known.or_else(|| twin?.with_weights_of(&settings));
+        let weights = network.weights(index);
+        let outcome = planning.outcome(layer, &settings, weights, known);
+        progress.advance(1);
+        Ok(LayerPlan {
+            name: layer.name.clone(),
+            settings,
+            outcome,
         })
-        .collect::<Result<Vec<_>, QuantizationError>>()?;
+    };
+    // Layers that share a weight take over what the first of them made of it.
+    let firsts = first_readers(network);
+    let first = |(index, first): (usize, &usize)| (index == *first).then(|| planned(index, None)).transpose();
+    let unshared: Vec<Option<LayerPlan>> = (firsts.par_iter().enumerate().map(first)).collect::<Result<_, _>>()?;
+    let rest = |(index, first): (usize, &usize)| match &unshared[index] {
+        Some(layer) => Ok(layer.clone()),
+        None => planned(index, unshared[*first].as_ref()),
+    };
+    let layers = (firsts.par_iter().enumerate().map(rest)).collect::<Result<Vec<_>, QuantizationError>>()?;
     Ok(Plan {
         recipe: recipe.clone(),
+        values: value_grids(network, recipe, &layers, activations),
         layers,
     })
 }
@@ -195,6 +206,7 @@ pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) ->
     Plan {
         recipe: plan.recipe.clone(),
         layers: network.layers.iter().zip(&plan.layers).map(replan).collect(),
+        values: plan.values.clone(),
     }
 }
 

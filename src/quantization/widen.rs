@@ -1,8 +1,13 @@
+//! How an export makes the copies of split channels: by a `Gather`, by the layer before, or not at all.
+//!
 //! Net2Net widening (Chen, Goodfellow, Shlens 2016, arXiv 1511.05641) in place of a `Gather`: where the input of a split
 //! layer comes from another layer, through nodes that keep channels apart, and nobody else reads what is on the way, the
 //! copies of a channel can be made by repeating its row in that other layer. The network computes the same.
 
+mod merge;
 mod way;
+
+pub(super) use merge::Merging;
 
 use super::{Expansion, Plan};
 use crate::network::{LayerKind, Network};
@@ -20,27 +25,63 @@ pub enum SplitExport {
     Gather,
     /// The layer before computes them, where that is possible; else `Gather`.
     Widen,
+    /// There are none: the rounded copies of a channel are added up to one channel with a wider code, where the exported
+    /// tensor holds it; else `Gather`.
+    Merge,
+    /// The cheapest that computes the same: merged, else by the layer before, else by `Gather`.
+    Auto,
 }
 
 impl SplitExport {
     /// All that can be chosen.
-    pub const CHOICES: [Self; 2] = [Self::Gather, Self::Widen];
+    pub const CHOICES: [Self; 4] = [Self::Gather, Self::Widen, Self::Merge, Self::Auto];
+
+    /// Name on the command line, in recipes and in menus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Gather => "gather",
+            Self::Widen => "widen",
+            Self::Merge => "merge",
+            Self::Auto => "auto",
+        }
+    }
+
+    /// What it costs and what it needs of the hardware, for a person.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Gather => {
+                "Channels are copied each time the network runs: memory traffic, but no more multiplications than the \
+                 added channels need. Weights have the chosen bits."
+            }
+            Self::Widen => {
+                "The layer before computes the copies: nothing is copied at run time, but that layer needs its MACs for \
+                 them too. Weights have the chosen bits. Where the layer before cannot do it, channels are gathered."
+            }
+            Self::Merge => {
+                "The rounded copies of a channel are added up to one channel: the same numbers at no cost, but the \
+                 multiplier must take weights one bit wider (two after a second split). Where 8 bits don't hold them, \
+                 channels are gathered."
+            }
+            Self::Auto => "The cheapest that computes the same: merge, else widen, else gather.",
+        }
+    }
+
+    fn widens(self) -> bool {
+        matches!(self, Self::Widen | Self::Auto)
+    }
 }
 
 impl std::fmt::Display for SplitExport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Gather => "gather",
-            Self::Widen => "widen",
-        })
+        f.write_str(self.name())
     }
 }
 
 impl std::str::FromStr for SplitExport {
     type Err = String;
     fn from_str(text: &str) -> Result<Self, String> {
-        let way = Self::CHOICES.into_iter().find(|way| way.to_string() == text);
-        way.ok_or_else(|| "copies are made by gather or widen".to_owned())
+        let found = Self::CHOICES.into_iter().find(|export| export.name() == text);
+        found.ok_or_else(|| "copies are made by gather, widen, merge or auto".to_owned())
     }
 }
 
@@ -98,7 +139,7 @@ impl Widening {
     pub(super) fn of(network: &Network, plan: &Plan) -> Self {
         let mut widening = Self::default();
         let graph = network.model.graph.as_ref();
-        let Some(graph) = graph.filter(|_| plan.recipe.split_export == SplitExport::Widen) else {
+        let Some(graph) = graph.filter(|_| plan.recipe.split_export.widens()) else {
             return widening;
         };
         let graph = Graph::main(graph);

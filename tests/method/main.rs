@@ -12,6 +12,7 @@ mod conformance;
 mod data_free;
 mod embedding;
 mod incremental;
+mod outputs;
 mod random_networks;
 mod recipe;
 mod recurrent;

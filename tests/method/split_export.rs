@@ -241,6 +241,66 @@ fn the_demo_keeps_its_function_and_half_of_its_gathers_go() {
     assert_eq!(cost(&network, &widen).copies.widened, 9);
 }
 
+/// The rounded halves of a channel are added up to one: no copy is left, and the network computes the same.
+#[test]
+fn merged_copies_compute_what_the_gathered_ones_do() {
+    let network = open("demo:fashion");
+    let data = Dataset::demo(Demo::Fashion);
+    let outputs = |model: &ModelProto| {
+        let engine = Rten::load(encode(model).unwrap()).unwrap();
+        run_outputs(&engine, &data, 100, &Progress::default()).unwrap().logits
+    };
+    for scales in [Granularity::Tensor, Granularity::Channel] {
+        let with = |weight_bits: u8, split_export: SplitExport| Recipe {
+            weight_bits: Bits::Grid(weight_bits),
+            expand_ratio: 0.1,
+            scales,
+            split_export,
+            ..Recipe::default()
+        };
+        let export = |recipe: &Recipe| rewrite(&network, &planned(&network, recipe)).unwrap();
+        let (gather, merge) = (
+            export(&with(4, SplitExport::Gather)),
+            export(&with(4, SplitExport::Merge)),
+        );
+        assert_eq!(gathers(&merge), 0);
+        let difference = relative_difference(&outputs(&gather), &outputs(&merge));
+        assert!(difference <= 1e-5, "{difference}");
+        let unsplit = Recipe {
+            expand_ratio: 0.0,
+            ..with(4, SplitExport::Gather)
+        };
+        assert_ne!(outputs(&merge), outputs(&export(&unsplit)), "the splits still show");
+
+        let costs = cost(&network, &planned(&network, &with(4, SplitExport::Merge)));
+        assert_eq!((costs.weights, costs.macs), (1.0, Some(1.0)), "no weight is added");
+        assert!(
+            (5..=7).contains(&costs.copies.merged_bits),
+            "{}",
+            costs.copies.merged_bits
+        );
+        assert!(costs.copies.merged > 15 && costs.copies.gathers == 0);
+    }
+}
+
+/// Eight bits cannot hold the sum of two halves of eight bits: such a layer keeps its copies, and says why.
+#[test]
+fn what_eight_bits_do_not_hold_is_not_merged() {
+    let network = two_layers(|_| {});
+    let with = |split_export| Recipe {
+        weight_bits: Bits::Grid(8),
+        split_export,
+        ..quarter()
+    };
+    let merge = cost(&network, &planned(&network, &with(SplitExport::Merge)));
+    assert!(matches!(&merge.layers[1].copies, Some(Copies::Gather { why: Some(why), .. }) if why.contains("8 bits")));
+    let auto = cost(&network, &planned(&network, &with(SplitExport::Auto)));
+    assert!(
+        matches!(&auto.layers[1].copies, Some(Copies::Widen { .. })),
+        "the next cheapest"
+    );
+}
+
 #[test]
 #[ignore = "needs ../shared/models"]
 fn networks_of_other_people_keep_their_function_with_wider_layers() {

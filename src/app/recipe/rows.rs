@@ -23,7 +23,7 @@ pub(super) const ACTIVATION_RATIO_HELP: &str = "How many of a layer's inputs may
 pub(super) const ACTIVATION_SPLIT_HELP: &str = "How an input becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the input rounded to; naive halves are equal.";
 pub(super) const SCALES_HELP: &str = "How many grids a layer's weights have. One for the tensor; one for each output channel, which most runtimes support; or one for each block of weights along the inputs of an output channel. More scales: a smaller error, more bytes, fewer chips that can run it.";
 pub(super) const ROUNDING_HELP: &str = "Which of the two neighbouring grid points a weight takes. Nearest: the closer one. SQuant: some take the other one, so that the errors of each kernel and channel add up to zero; it needs no data. GPTQ: errors are pushed on weights not yet rounded, so that the layer's outputs change least; it needs inputs of the layer, measured or estimated.";
-const EXPORT_HELP: &str = "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs).";
+const EXPORT_HELP: &str = "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs). Merge: the rounded copies are added up to one channel; nothing is copied and no weight is added, but weights are one bit wider. Auto: the cheapest of these for each layer.";
 
 /// A value under edit: whether it changed in this frame, and whether the hand is still on the control.
 pub(super) struct Edit<T> {
@@ -225,38 +225,19 @@ fn list_row<T, V: Copy + PartialEq>(
 pub(super) fn export_row(ui: &mut Ui, edit: &mut Edit<SplitExport>) {
     let before = edit.value;
     choice_row(ui, "Copies", EXPORT_HELP, |ui| {
-        let combo = egui::ComboBox::from_id_salt("split export").selected_text(export_name(before));
+        let combo = egui::ComboBox::from_id_salt("split export").selected_text(before.name());
         combo
             .width(CHOICE)
             .show_ui(ui, |ui| {
-                for way in [SplitExport::Gather, SplitExport::Widen] {
-                    let response = ui.selectable_value(&mut edit.value, way, export_name(way));
-                    response.on_hover_text(export_cost(way));
+                for way in SplitExport::CHOICES {
+                    let response = ui.selectable_value(&mut edit.value, way, way.name());
+                    response.on_hover_text(way.help());
                 }
             })
             .response
     });
     if edit.value != before {
         edit.changed = Some(false);
-    }
-}
-
-fn export_name(way: SplitExport) -> &'static str {
-    match way {
-        SplitExport::Gather => "gather",
-        SplitExport::Widen => "widen",
-    }
-}
-
-/// What a way to make the copies costs, in a sentence.
-fn export_cost(way: SplitExport) -> &'static str {
-    match way {
-        SplitExport::Gather => {
-            "Channels are copied each time the network runs: memory traffic, no more multiplications."
-        }
-        SplitExport::Widen => {
-            "The layer before computes the copies: nothing is copied at run time, but that layer needs its MACs for them too. Where the layer before cannot do it, channels are gathered."
-        }
     }
 }
 

@@ -48,9 +48,14 @@ pub(super) fn matmul(site: &Site<'_>) -> Option<Layer> {
         (None, Some(weight)) => Some(site.layer(&role(1, Some((0, -1))), weight, |weight, sizes| {
             read_side(weight, sizes, Side::Right)
         })),
-        (Some(weight), None) => Some(site.layer(&role(0, Some((1, -2))), weight, |weight, sizes| {
-            read_side(weight, sizes, Side::Left)
-        })),
+        (Some(weight), None) => {
+            // The channels of a matrix are its rows; a vector has nothing else.
+            let is_vector = site.rank(1) == Some(1);
+            let input_axis = if is_vector { -1 } else { -2 };
+            Some(site.layer(&role(0, Some((1, input_axis))), weight, |weight, sizes| {
+                read_side(weight, sizes, Side::Left)
+            }))
+        }
         (Some(_), Some(weight)) => Some(site.layer(&role(1, None), weight, |weight, sizes| {
             let reading = read_side(weight, sizes, Side::Right)?;
             Ok(Reading::view(

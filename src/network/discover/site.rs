@@ -57,6 +57,11 @@ impl Site<'_> {
         trace(self.scope, self.input(index)?)
     }
 
+    /// Number of axes of an input, if it is known.
+    pub(super) fn rank(&self, index: usize) -> Option<usize> {
+        self.scope.rank(self.input(index)?)
+    }
+
     fn input(&self, index: usize) -> Option<&str> {
         let name = self.node.input.get(index)?;
         (!name.is_empty()).then_some(name)

@@ -1,7 +1,7 @@
 //! Changing the main graph of a model: nodes put before or behind others, inputs and constants replaced, nodes taken out, and
 //! what nobody reads any more removed.
 
-use super::super::build::{float_tensor, float_value_info};
+use super::super::build::{float_tensor, float_value_info, opset_version};
 use super::super::{GraphProto, ModelProto, Names, NodeProto, TensorProto, ValueInfoProto};
 use super::{Origin, constant_tensor, each_read, origins};
 use std::collections::{HashMap, HashSet};
@@ -58,6 +58,11 @@ impl GraphEdit {
 
     fn graph_mut(&mut self) -> &mut GraphProto {
         self.model.graph.get_or_insert_default()
+    }
+
+    /// Version of the standard operator set.
+    pub fn opset(&self) -> Option<i64> {
+        opset_version(&self.model)
     }
 
     /// The node at `position`, as it is by now.

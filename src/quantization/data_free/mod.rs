@@ -9,7 +9,7 @@ mod operators;
 #[cfg(test)]
 mod tests;
 
-use super::Activations;
+use super::{Activations, joined_values};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::is_standard_domain;
 use crate::onnx::{Graph, GraphProto, float_values};
@@ -17,7 +17,8 @@ use crate::statistics::{ActivationStatistics, ChannelDistribution, RangeSource};
 use std::collections::HashMap;
 
 /// Statistics of the layer inputs of the main graph that follow from batch-norms, those still in the graph and those that
-/// were folded (see [`crate::network::Preparation`]). Inputs of which nothing is known are missing.
+/// were folded (see [`crate::network::Preparation`]), and of the values between layers that can go on a grid
+/// ([`joined_values`]). Those of which nothing is known are missing.
 pub fn batch_norm_activations(network: &Network) -> Activations {
     let Some(graph) = &network.model.graph else {
         return Activations::new();
@@ -40,6 +41,12 @@ pub fn batch_norm_activations(network: &Network) -> Activations {
             None => statistics,
         };
         activations.insert(input.clone(), statistics);
+    }
+    for value in joined_values(network) {
+        if let Some(known) = known.get(&value) {
+            let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &known.channels);
+            activations.entry(value).or_insert(statistics);
+        }
     }
     activations
 }

@@ -60,6 +60,9 @@ pub struct Recipe {
     pub cross_layer_equalization: bool,
     /// Take back in the bias what rounding the weights does to a layer's mean outputs.
     pub bias_correction: bool,
+    /// Put the outputs of layers, sums and pools on a grid too, where the inputs of layers are: runtimes then compute in
+    /// integers from layer to layer.
+    pub quantize_outputs: bool,
     /// How an exported graph makes the copies of split channels.
     pub split_export: SplitExport,
     /// Leave the first layer as it is.
@@ -143,6 +146,7 @@ impl Default for Recipe {
             fold_batch_norm: false,
             cross_layer_equalization: false,
             bias_correction: false,
+            quantize_outputs: false,
             split_export: SplitExport::Gather,
             float_first_layer: false,
             float_last_layer: false,
@@ -191,6 +195,7 @@ impl Recipe {
             fold_batch_norm,
             cross_layer_equalization,
             bias_correction,
+            quantize_outputs,
             split_export,
             float_first_layer,
             float_last_layer,
@@ -205,6 +210,7 @@ impl Recipe {
             fold_batch_norm: *fold_batch_norm,
             cross_layer_equalization: *cross_layer_equalization,
             bias_correction: *bias_correction,
+            quantize_outputs: *quantize_outputs,
             split_export: *split_export,
             float_first_layer: *float_first_layer,
             float_last_layer: *float_last_layer,

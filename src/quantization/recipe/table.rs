@@ -142,11 +142,19 @@ pub static FIELDS: &[Field] = &[
         access: Access::Switch(whole!(bias_correction)),
     },
     Field {
+        name: "quantize_outputs",
+        label: "Quantize outputs",
+        value_name: "",
+        flag_help: "Put the outputs of layers, sums and pools on 8-bit grids too, so that runtimes compute in integers from layer to layer",
+        help: "Put the outputs of layers, sums and pools on 8-bit grids too, not only the inputs of layers. Runtimes then compute in integers from layer to layer, which is several times as fast; each grid costs some accuracy. Needs quantized activations.",
+        access: Access::Switch(whole!(quantize_outputs)),
+    },
+    Field {
         name: "split_export",
         label: "Copies",
-        value_name: "gather|widen",
-        flag_help: "How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the layer before compute them where it can",
-        help: "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs).",
+        value_name: "gather|widen|merge|auto",
+        flag_help: "How the copies of split channels are made: gather repeats channels of a layer's input at run time, widen has the layer before compute them where it can, merge adds the rounded copies up to one channel of wider codes where 8 bits hold them, auto takes the cheapest",
+        help: "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs). Merge: the rounded copies are added up to one channel; nothing is copied and no weight is added, but weights are one bit wider. Auto: the cheapest of these for each layer.",
         access: Access::Copies(whole!(split_export)),
     },
     Field {

@@ -32,6 +32,7 @@ fn everything() -> Recipe {
         fold_batch_norm: true,
         cross_layer_equalization: true,
         bias_correction: true,
+        quantize_outputs: true,
         split_export: SplitExport::Widen,
         float_first_layer: true,
         float_last_layer: true,

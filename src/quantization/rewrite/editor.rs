@@ -109,7 +109,7 @@ pub(super) fn element_type(edit: &GraphEdit, network: &Network, layer: &Layer) -
     }
 }
 
-/// Repeats, for this layer alone, what stood between its weight tensor and the layer; casts are made good by one cast.
+/// Repeats, for the new weight `value`, what stood between its weight tensor and the layer; casts are made good by one cast.
 pub(super) fn repeat_chain(
     edit: &mut GraphEdit,
     before: usize,
@@ -122,16 +122,20 @@ pub(super) fn repeat_chain(
             .map_err(|error| QuantizationError::Rewrite(format!("layer '{}': {error}", layer.name)))?;
         if link.op_type() == "Transpose" {
             let attributes = link.attribute.clone();
-            let to = edit.fresh(&format!("{value}.transposed"));
-            let name = edit.fresh(&format!("{}/transpose_weight", layer.name));
-            edit.insert(before, node("Transpose", name, [value], [to.clone()], attributes));
-            value = to;
+            value = edit.shared(format!("transpose {value} {attributes:?}"), |edit| {
+                let to = edit.fresh(&format!("{value}.transposed"));
+                let name = edit.fresh(&format!("{}/transpose_weight", layer.name));
+                edit.insert(before, node("Transpose", name, [value], [to.clone()], attributes));
+                to
+            });
         }
     }
     Ok(if element_type == data_type::FLOAT {
         value
     } else {
-        cast(edit, before, &layer.name, &value, element_type)
+        edit.shared(format!("cast {value} {element_type}"), |edit| {
+            cast(edit, before, &layer.name, &value, element_type)
+        })
     })
 }
 

@@ -2,10 +2,10 @@
 
 use super::editor::cast;
 use crate::network::Layer;
-use crate::onnx::GraphEdit;
 use crate::onnx::build::{float_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8};
 use crate::onnx::schema::data_type;
-use crate::quantization::{ActivationPlan, Copied, Expansion, SplitKind};
+use crate::onnx::{GraphEdit, NodeProto};
+use crate::quantization::{ActivationPlan, Copied, Expansion, Grid, Plan, SplitKind};
 
 /// What becomes of a layer's input.
 pub(super) struct Input<'a> {
@@ -17,6 +17,8 @@ pub(super) struct Input<'a> {
     pub(super) expansion: &'a Expansion,
     /// Whether a `Gather` is to make them: they are others than the input has, and its maker does not make them already.
     pub(super) is_gathered: bool,
+    /// How codes of a signed grid are stored.
+    pub(super) signed: SignedCodes,
 }
 
 /// Where nodes are put.
@@ -35,19 +37,21 @@ impl Input<'_> {
     /// Puts the nodes before the layer, and returns the value that it reads then. Layers that do the same with a value share
     /// the nodes.
     pub(super) fn rewrite(&self, site: &mut Site<'_>, value: String) -> String {
-        // The grid works on each element alone, so it comes before the copies where they are the same as their source.
+        // The grid works on each element alone. Where the copies are the same as their source they are made of codes: a byte
+        // each, and what reads the codes goes on standing behind `DequantizeLinear`, so that runtimes can fuse them.
         if !self.expansion.splits_activations() {
-            let value = match self.grid {
-                Some(plan) => site.as_float(value, |site, value| site.quantize(&value, plan)),
-                None => value,
+            return match self.grid {
+                Some(plan) => site.as_float(value, |site, value| {
+                    site.quantize(&value, plan, self.signed, self.is_gathered.then_some(self.expansion))
+                }),
+                None => self.gather(site, value),
             };
-            return self.gather(site, value);
         }
         let value = self.gather(site, value);
         site.as_float(value, |site, value| {
             let value = site.halve(value, self);
             match self.grid {
-                Some(plan) => site.quantize(&value, plan),
+                Some(plan) => site.quantize(&value, plan, self.signed, None),
                 None => value,
             }
         })
@@ -135,39 +139,149 @@ impl Site<'_> {
         })
     }
 
-    /// Puts an F32 value on its grid.
-    fn quantize(&mut self, input: &str, activation: ActivationPlan) -> String {
-        let (grid, layer, before) = (activation.grid, self.layer, self.before);
-        let key = format!(
-            "quantize {input} {} {:08x} {}",
-            grid.bits,
-            grid.step.to_bits(),
-            grid.unsigned
-        );
-        self.editor.shared(key, |editor| {
-            let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
-            let clipped = editor.fresh(&format!("{input}.clipped"));
-            let name = editor.fresh(&format!("{}/clip", layer.name));
-            let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
-            let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
-            let inputs = [input.to_owned(), low, high];
-            editor.insert(before, node("Clip", name, inputs, [clipped.clone()], vec![]));
-            let scale = editor.add_initializer(&format!("{input}.scale"), scalar_f32("", grid.step));
-            let zero = if grid.unsigned {
-                scalar_u8("", 0)
-            } else {
-                scalar_i8("", 0)
+    /// Puts an F32 value on its grid, with the copies of `expansion` if a `Gather` is to make them.
+    fn quantize(
+        &mut self,
+        input: &str,
+        activation: ActivationPlan,
+        signed: SignedCodes,
+        expansion: Option<&Expansion>,
+    ) -> String {
+        let grid = activation.grid;
+        let step = GridStep::at(Place::Before(self.before), &self.layer.name, input, grid, signed);
+        let mut codes = step.codes(self.editor, !saturates_alike(grid));
+        if let Some(expansion) = expansion {
+            codes = self.repeat(codes, expansion);
+        }
+        step.dequantized(self.editor, codes)
+    }
+}
+
+/// Where a node is put.
+#[derive(Clone, Copy)]
+pub(super) enum Place {
+    Before(usize),
+    Behind(usize),
+}
+
+impl Place {
+    fn put(self, editor: &mut GraphEdit, node: NodeProto) {
+        match self {
+            Self::Before(position) => editor.insert(position, node),
+            Self::Behind(position) => editor.append(position, node),
+        }
+    }
+}
+
+/// How the codes of a signed grid are stored: the points are the same.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum SignedCodes {
+    /// With zero point 0.
+    Int8,
+    /// With zero point 128, as the integer kernels of x86 processors take them.
+    Uint8,
+}
+
+/// From this operator set on, `QuantizeLinear` may tell the element type of its codes: onnxruntime 1.32 tells int8 and then
+/// makes them unsigned, and refuses the graph that it made itself.
+const UINT8_OPSET: i64 = 21;
+
+impl SignedCodes {
+    /// What `plan` needs in a model of the operator set `opset`. Where whole layers are to run in integers all codes are of one
+    /// type: runtimes make int8 codes unsigned only where nothing stands between the two quantizers.
+    pub(super) fn of(plan: &Plan, opset: i64) -> Self {
+        if plan.recipe.quantize_outputs || opset >= UINT8_OPSET {
+            Self::Uint8
+        } else {
+            Self::Int8
+        }
+    }
+}
+
+/// A value that goes on a grid. Whoever puts the same value on the same grid shares the nodes.
+pub(super) struct GridStep<'a> {
+    place: Place,
+    /// Begins the names of nodes.
+    label: &'a str,
+    input: &'a str,
+    grid: Grid,
+    signed: SignedCodes,
+    key: String,
+}
+
+impl<'a> GridStep<'a> {
+    pub(super) fn at(place: Place, label: &'a str, input: &'a str, grid: Grid, signed: SignedCodes) -> Self {
+        let key = format!("{input} {} {:08x} {}", grid.bits, grid.step.to_bits(), grid.unsigned);
+        Self {
+            place,
+            label,
+            input,
+            grid,
+            signed,
+            key,
+        }
+    }
+
+    fn scale(&self, editor: &mut GraphEdit) -> [String; 2] {
+        let scale = editor.shared(format!("scale {}", self.key), |editor| {
+            editor.add_initializer(&format!("{}.scale", self.input), scalar_f32("", self.grid.step))
+        });
+        let zero = editor.shared(format!("zero point {}", self.key), |editor| {
+            let zero = match self.signed {
+                _ if self.grid.unsigned => scalar_u8("", 0),
+                SignedCodes::Int8 => scalar_i8("", 0),
+                SignedCodes::Uint8 => scalar_u8("", 128),
             };
-            let zero = editor.add_initializer(&format!("{input}.zero_point"), zero);
-            let indices = editor.fresh(&format!("{input}.q"));
-            let name = editor.fresh(&format!("{}/quantize", layer.name));
-            let inputs = [clipped, scale.clone(), zero.clone()];
-            editor.insert(before, node("QuantizeLinear", name, inputs, [indices.clone()], vec![]));
-            let to = editor.fresh(&format!("{input}.dequantized"));
-            let name = editor.fresh(&format!("{}/dequantize", layer.name));
-            let inputs = [indices, scale, zero];
-            editor.insert(before, node("DequantizeLinear", name, inputs, [to.clone()], vec![]));
+            editor.add_initializer(&format!("{}.zero_point", self.input), zero)
+        });
+        [scale, zero]
+    }
+
+    /// The codes, behind a `Clip` to the ends of the grid if `is_clipped`.
+    pub(super) fn codes(&self, editor: &mut GraphEdit, is_clipped: bool) -> String {
+        let input = self.input;
+        editor.shared(format!("quantize {}", self.key), |editor| {
+            let clipped = if is_clipped {
+                self.clip(editor)
+            } else {
+                input.to_owned()
+            };
+            let [scale, zero] = self.scale(editor);
+            let codes = editor.fresh(&format!("{input}.q"));
+            let name = editor.fresh(&format!("{}/quantize", self.label));
+            let quantize = node("QuantizeLinear", name, [clipped, scale, zero], [codes.clone()], vec![]);
+            self.place.put(editor, quantize);
+            codes
+        })
+    }
+
+    fn clip(&self, editor: &mut GraphEdit) -> String {
+        let (input, grid) = (self.input, self.grid);
+        let (low, high) = (grid.value(grid.low()), grid.value(grid.high()));
+        let clipped = editor.fresh(&format!("{input}.clipped"));
+        let name = editor.fresh(&format!("{}/clip", self.label));
+        let low = editor.add_initializer(&format!("{input}.low"), scalar_f32("", low));
+        let high = editor.add_initializer(&format!("{input}.high"), scalar_f32("", high));
+        let inputs = [input.to_owned(), low, high];
+        self.place
+            .put(editor, node("Clip", name, inputs, [clipped.clone()], vec![]));
+        clipped
+    }
+
+    /// `codes` of this grid as floats.
+    pub(super) fn dequantized(&self, editor: &mut GraphEdit, codes: String) -> String {
+        let [scale, zero] = self.scale(editor);
+        editor.shared(format!("dequantize {codes}"), |editor| {
+            let to = editor.fresh(&format!("{}.dequantized", self.input));
+            let name = editor.fresh(&format!("{}/dequantize", self.label));
+            let dequantize = node("DequantizeLinear", name, [codes, scale, zero], [to.clone()], vec![]);
+            self.place.put(editor, dequantize);
             to
         })
     }
+}
+
+/// Whether `QuantizeLinear` saturates where the grid ends: runtimes fuse it with the layer before only without a `Clip`.
+fn saturates_alike(grid: Grid) -> bool {
+    grid.unsigned && grid.bits == 8
 }

@@ -10,6 +10,7 @@ mod editor;
 mod embedding;
 mod gather;
 mod input;
+mod outputs;
 mod recurrent;
 mod stored;
 mod tensors;
@@ -18,14 +19,15 @@ mod widen;
 pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
-use super::widen::Widening;
+use super::shared::{WeightPlace, weight_place};
+use super::widen::{Merging, Widening};
 use super::{Expansion, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_int, float_tensor, i8_tensor, i64_tensor, node, set_metadata};
 use crate::onnx::{GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
 use editor::{element_type, repeat_chain, replace_input, set_bias};
-use input::{Input, Site};
-use std::collections::HashSet;
+use input::{Input, SignedCodes, Site};
+use std::collections::{HashMap, HashSet};
 use stored::Stored;
 use widen::{Rows, widen_constants, widen_float_layer};
 
@@ -38,7 +40,7 @@ pub const RECIPE_KEY: &str = "splitscope.recipe";
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    let mut model = carry_out(network, plan, |layer, quantized, expansion| {
+    let mut model = carry_out(network, plan, true, |layer, quantized, expansion| {
         let shape = expanded_shape(layer, expansion.channels);
         let values = expansion.columns(&quantized.values, &quantized.layout);
         Ok(Weight::Grid(i8_tensor("", &shape, &values)))
@@ -53,7 +55,7 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    carry_out(network, plan, |layer, quantized, expansion| {
+    carry_out(network, plan, false, |layer, quantized, expansion| {
         let values = expanded_weights(network, layer, plan, quantized)?;
         let values = expansion.columns(&values, &quantized.layout);
         let shape = expanded_shape(layer, expansion.channels);
@@ -67,17 +69,58 @@ enum Weight {
     Float(TensorProto),
 }
 
+/// A new weight as it is written.
+#[derive(PartialEq)]
+enum NewWeight {
+    Grid(Box<Stored>),
+    Float(TensorProto),
+}
+
+/// The new weights of each stored one, with the value that a layer reads: layers that share a weight and ask the same of it
+/// go on sharing it.
+#[derive(Default)]
+struct SharedWeights<'a>(HashMap<WeightPlace<'a>, Vec<(NewWeight, String)>>);
+
+impl<'a> SharedWeights<'a> {
+    /// The value of `weight`, added to the graph before node `before` unless it is there already.
+    fn value(&mut self, editor: &mut GraphEdit, before: usize, layer: &'a Layer, weight: NewWeight) -> String {
+        let made = self.0.entry(weight_place(layer)).or_default();
+        if let Some((_, value)) = made.iter().find(|(other, _)| *other == weight) {
+            return value.clone();
+        }
+        let value = match &weight {
+            NewWeight::Grid(stored) => stored.dequantize(editor, before, layer),
+            NewWeight::Float(tensor) => editor.add_initializer(&format!("{}.split", layer.weight), tensor.clone()),
+        };
+        made.push((weight, value.clone()));
+        value
+    }
+}
+
 fn carry_out(
     network: &Network,
     plan: &Plan,
+    values_on_grids: bool,
     weight_of: impl Fn(&Layer, &QuantizedLayer, &Expansion) -> Result<Weight, QuantizationError>,
 ) -> Result<ModelProto, QuantizationError> {
     if let Some(why) = &network.why_not_runnable {
         return Err(QuantizationError::Rewrite(why.clone()));
     }
     let mut editor = editor::edit(&network.model)?;
+    let merging = Merging::of(network, plan);
+    let plan = &*merging.plan;
     let widening = Widening::of(network, plan);
+    let opset = if stored::needs_blocks(plan) {
+        stored::BLOCK_OPSET
+    } else {
+        UPGRADED_OPSET
+    };
+    let final_opset = editor.opset().map_or(opset, |present| present.max(opset));
+    if values_on_grids {
+        outputs::quantize_values(&mut editor, network, plan, final_opset)?;
+    }
     let mut own_biases = HashSet::new();
+    let mut weights = SharedWeights::default();
     for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
         let rows = Rows::of(network, plan, &widening, number);
         let Some(quantized) = planned.quantized() else {
@@ -96,8 +139,18 @@ fn carry_out(
             split: planned.settings.input.split,
             expansion: &expansion,
             is_gathered: is_split && widening.way(number).is_none(),
+            signed: SignedCodes::of(plan, final_opset),
         };
-        rewrite_layer(&mut editor, network, layer, quantized, weight, &input, rows.as_ref())?;
+        rewrite_layer(
+            &mut editor,
+            network,
+            layer,
+            quantized,
+            weight,
+            &input,
+            rows.as_ref(),
+            &mut weights,
+        )?;
         if let (Some(Rows::Cell(cell)), Layer::RECURRENT_WEIGHT) = (&rows, layer.weight_input) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
@@ -115,23 +168,23 @@ fn carry_out(
     // Before IR version 4 every initializer must be listed as an input too; the new ones are not.
     model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
-    let opset = if stored::needs_blocks(plan) {
-        stored::BLOCK_OPSET
-    } else {
-        UPGRADED_OPSET
-    };
     upgrade(&mut model, opset).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
     Ok(model)
 }
 
-fn rewrite_layer(
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what one layer becomes, and the graph that it is put in"
+)]
+fn rewrite_layer<'a>(
     editor: &mut GraphEdit,
     network: &Network,
-    layer: &Layer,
+    layer: &'a Layer,
     quantized: &QuantizedLayer,
     weight: Weight,
     input: &Input<'_>,
     rows: Option<&Rows<'_>>,
+    weights: &mut SharedWeights<'a>,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
     let path = layer.node.as_ref().ok_or_else(|| cannot("it has no node"))?;
@@ -146,14 +199,15 @@ fn rewrite_layer(
     }
     let on_grid = matches!(weight, Weight::Grid(_));
     let new_weight = match weight {
-        Weight::Grid(codes) => Stored::of(layer, quantized, codes, rows)?.dequantize(editor, path.node, layer),
+        Weight::Grid(codes) => NewWeight::Grid(Box::new(Stored::of(layer, quantized, codes, rows)?)),
         Weight::Float(mut tensor) => {
             if let Some(rows) = rows {
                 tensor = rows.weight(&tensor)?;
             }
-            editor.add_initializer(&format!("{}.split", layer.weight), tensor)
+            NewWeight::Float(tensor)
         }
     };
+    let new_weight = weights.value(editor, path.node, layer, new_weight);
     let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
     if on_grid && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
         new_weight = keep_float_product(editor, path.node, layer, new_weight);
@@ -183,10 +237,12 @@ fn keep_float_product(editor: &mut GraphEdit, before: usize, layer: &Layer, weig
     let shape = editor.shared("same shape".to_owned(), |editor| {
         editor.add_initializer("splitscope.same_shape", i64_tensor("", &[2], &[0, 0]))
     });
-    let to = editor.fresh(&format!("{weight}.float"));
-    let name = editor.fresh(&format!("{}/keep_float", layer.name));
-    editor.insert(before, node("Reshape", name, [weight, shape], [to.clone()], vec![]));
-    to
+    editor.shared(format!("keep float {weight}"), |editor| {
+        let to = editor.fresh(&format!("{weight}.float"));
+        let name = editor.fresh(&format!("{}/keep_float", layer.name));
+        editor.insert(before, node("Reshape", name, [weight, shape], [to.clone()], vec![]));
+        to
+    })
 }
 
 /// Shape of the expanded weight tensor, as stored.

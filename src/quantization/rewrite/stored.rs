@@ -20,6 +20,7 @@ pub(super) fn needs_blocks(plan: &Plan) -> bool {
 }
 
 /// A weight as `DequantizeLinear` reads it.
+#[derive(PartialEq)]
 pub(super) struct Stored {
     codes: TensorProto,
     scale: TensorProto,
@@ -117,10 +118,10 @@ impl Stored {
     }
 
     /// Adds the tensors and a `DequantizeLinear` before the layer's node; the value that it makes.
-    pub(super) fn dequantize(self, editor: &mut GraphEdit, before: usize, layer: &Layer) -> String {
-        let weight = editor.add_initializer(&format!("{}.q", layer.weight), self.codes);
-        let scale = editor.add_initializer(&format!("{}.scale", layer.weight), self.scale);
-        let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), self.zero_point);
+    pub(super) fn dequantize(&self, editor: &mut GraphEdit, before: usize, layer: &Layer) -> String {
+        let weight = editor.add_initializer(&format!("{}.q", layer.weight), self.codes.clone());
+        let scale = editor.add_initializer(&format!("{}.scale", layer.weight), self.scale.clone());
+        let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), self.zero_point.clone());
         let to = editor.fresh(&format!("{}.dequantized", layer.weight));
         let name = editor.fresh(&format!("{}/dequantize_weight", layer.name));
         let dequantize = node(
@@ -128,13 +129,13 @@ impl Stored {
             name,
             [weight, scale, zero],
             [to.clone()],
-            self.attributes,
+            self.attributes.clone(),
         );
         editor.insert(before, dequantize);
-        let Some(shape) = self.shape else { return to };
+        let Some(shape) = &self.shape else { return to };
         let shape = editor.add_initializer(
             &format!("{}.shape", layer.weight),
-            i64_tensor("", &[shape.len()], &shape),
+            i64_tensor("", &[shape.len()], shape),
         );
         let shaped = editor.fresh(&format!("{}.shaped", layer.weight));
         let name = editor.fresh(&format!("{}/shape_weight", layer.name));

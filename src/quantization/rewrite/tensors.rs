@@ -1,5 +1,6 @@
 //! The plan as a bag of tensors, for a safetensors export.
 
+use super::super::widen::Merging;
 use super::super::{Plan, QuantizationError, QuantizedLayer, Scales};
 use super::editor::initializer_of;
 use super::{RECIPE_KEY, expanded_shape};
@@ -21,6 +22,8 @@ pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
 pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors, QuantizationError> {
+    let merging = Merging::of(network, plan);
+    let plan = &*merging.plan;
     let graph = network.model.graph.as_ref();
     let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
     let quantized: Vec<(&Layer, &QuantizedLayer)> = network
@@ -34,12 +37,20 @@ pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors,
         .map(|(layer, quantized)| (initializer_of(layer), layer_tensors(layer, quantized)))
         .collect();
 
-    // Two layers may read one tensor: the first takes its name, later ones are called after the layer.
+    // Two layers may read one tensor: the first takes its name; later ones, if they are others, are called after the layer.
     let mut at: HashMap<usize, usize> = HashMap::new();
-    for (number, (place, tensors)) in groups.iter_mut().enumerate() {
-        let taken = place.is_some_and(|place| *at.entry(place).or_insert(number) != number);
-        if taken {
-            let (layer, _) = quantized[number];
+    for number in 0..groups.len() {
+        let first = groups[number].0.map(|place| *at.entry(place).or_insert(number));
+        let Some(first) = first.filter(|first| *first != number) else {
+            continue;
+        };
+        let (before, rest) = groups.split_at_mut(number);
+        let (layer, _) = quantized[number];
+        let (place, tensors) = &mut rest[0];
+        *place = None;
+        if before[first].1 == *tensors {
+            tensors.clear();
+        } else {
             for tensor in tensors.iter_mut() {
                 let ending = tensor
                     .name()
@@ -48,7 +59,6 @@ pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors,
                     .to_owned();
                 tensor.name = Some(format!("{}:{}{ending}", layer.name, layer.weight));
             }
-            *place = None;
         }
     }
     let (mut biases, more_biases) = corrected_biases(network, &quantized);

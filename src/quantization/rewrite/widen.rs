@@ -89,9 +89,11 @@ pub(super) fn widen_constants(
     has_own_bias: impl Fn(usize) -> bool,
 ) -> Result<(), QuantizationError> {
     for step in &way.steps {
-        for output in node_at(editor, step.node)?.output.clone() {
-            // What the file says of its shape holds no longer.
-            editor.forget_shape(output);
+        // What the file says of its shape holds no longer. The names are those of the file: a corrected bias behind a product
+        // has taken over the output's.
+        let outputs = network.model.graph.iter().filter_map(|graph| graph.node.get(step.node));
+        for output in outputs.flat_map(|node| &node.output) {
+            editor.forget_shape(output.clone());
         }
         if let Some(index) = step.layer {
             let layer = &network.layers[index];

@@ -1,0 +1,178 @@
+//! Weights that several layers share: planned once, written once, counted once.
+
+use super::{Plan, QuantizedLayer};
+use crate::network::{Layer, Layout, Network, Support, TensorPlace};
+use std::collections::HashMap;
+
+/// Where a weight is stored: the way down to its graph, and the place there.
+pub(super) type WeightPlace<'a> = (&'a [(usize, String)], TensorPlace);
+
+/// Where the weight of `layer` is stored.
+pub(super) fn weight_place(layer: &Layer) -> WeightPlace<'_> {
+    (&layer.source.subgraphs, layer.source.tensor)
+}
+
+/// For each layer, the first that reads the same stored weight in the same way; itself where no other does.
+pub(super) fn first_readers(network: &Network) -> Vec<usize> {
+    let mut firsts: HashMap<(WeightPlace<'_>, Layout, bool), usize> = HashMap::new();
+    let layers = network.layers.iter().enumerate();
+    layers
+        .map(|(index, layer)| {
+            let key = (weight_place(layer), layer.layout, layer.support == Support::Split);
+            *firsts.entry(key).or_insert(index)
+        })
+        .collect()
+}
+
+/// What the stored weights of a network become, each once however many layers read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Written {
+    /// Whether the layer's planned weight is one that no layer before it has already.
+    pub(super) is_new: bool,
+    /// Whether the stored float weight goes with this layer: no layer keeps it, and none before took its place already.
+    pub(super) replaces_float: bool,
+    /// Whether it is on a grid.
+    pub(super) is_quantized: bool,
+}
+
+/// For each layer of `network`, what of its weight is written to an exported file.
+pub(super) fn written(network: &Network, plan: &Plan) -> Vec<Written> {
+    let mut readers: HashMap<WeightPlace<'_>, Vec<usize>> = HashMap::new();
+    for (index, layer) in network.layers.iter().enumerate().take(plan.layers.len()) {
+        readers.entry(weight_place(layer)).or_default().push(index);
+    }
+    let of = |(index, layer): (usize, &Layer)| {
+        let all = readers.get(&weight_place(layer)).map_or(&[][..], Vec::as_slice);
+        let planned = |index: usize| plan.layers[index].quantized();
+        let before = || all.iter().take_while(|other| **other < index);
+        let is_new = planned(index).is_none_or(|own| !before().filter_map(|at| planned(*at)).any(|it| alike(it, own)));
+        Written {
+            is_new,
+            replaces_float: all.first() == Some(&index) && all.iter().all(|at| planned(*at).is_some()),
+            is_quantized: planned(index).is_some(),
+        }
+    };
+    network
+        .layers
+        .iter()
+        .enumerate()
+        .take(plan.layers.len())
+        .map(of)
+        .collect()
+}
+
+/// Whether two layers of one stored weight have the same tensor in an exported file.
+fn alike(one: &QuantizedLayer, other: &QuantizedLayer) -> bool {
+    one.grid == other.grid
+        && one.layout == other.layout
+        && one.scales == other.scales
+        && one.index == other.index
+        && one.activation_splits == other.activation_splits
+        && one.values == other.values
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bits, LayerRecipe, Recipe, overhead, plan, quantized_tensors, rewrite};
+    use super::*;
+    use crate::network::Format;
+    use crate::onnx::build::{float_tensor, float_value_info, node};
+    use crate::onnx::schema::OperatorSetIdProto;
+    use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+    use crate::progress::Progress;
+
+    const LAYERS: usize = 4;
+
+    /// Matrix products one after the other, all by the same weight.
+    fn network() -> Network {
+        let value = |at: usize| format!("v{at}");
+        let layer = |at: usize| {
+            let name = format!("layer{at}");
+            node("MatMul", name, [value(at), "w".to_owned()], [value(at + 1)], vec![])
+        };
+        let weight: Vec<f32> = (0..64 * 64)
+            .map(|i| ((i as f32 * 0.618_034).fract() - 0.5).powi(3))
+            .collect();
+        let graph = GraphProto {
+            node: (0..LAYERS).map(layer).collect(),
+            initializer: vec![float_tensor("w", &[64, 64], &weight)],
+            input: vec![float_value_info("v0", &[1, 64])],
+            output: vec![float_value_info(&value(LAYERS), &[1, 64])],
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            ir_version: Some(8),
+            opset_import: vec![OperatorSetIdProto {
+                version: Some(17),
+                ..OperatorSetIdProto::default()
+            }],
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        Network::new("shared", None, Format::Onnx, model).unwrap()
+    }
+
+    fn exported(recipe: &Recipe) -> (Network, Plan, GraphProto) {
+        let network = network();
+        let plan = plan(&network, recipe, None, &Progress::default()).unwrap();
+        let graph = rewrite(&network, &plan).unwrap().graph.unwrap();
+        (network, plan, graph)
+    }
+
+    fn count(graph: &GraphProto, op: &str) -> usize {
+        graph
+            .node
+            .iter()
+            .filter(|node: &&NodeProto| node.op_type() == op)
+            .count()
+    }
+
+    fn matrices(tensors: &[TensorProto]) -> Vec<&str> {
+        let large = tensors
+            .iter()
+            .filter(|tensor| tensor.dims.iter().product::<i64>() >= 64 * 64);
+        large.map(TensorProto::name).collect()
+    }
+
+    #[test]
+    fn a_weight_of_several_layers_is_written_once() {
+        let recipe = Recipe {
+            expand_ratio: 0.1,
+            ..Recipe::default()
+        };
+        let (network, plan, graph) = exported(&recipe);
+        assert_eq!(count(&graph, "DequantizeLinear"), 1);
+        assert_eq!(count(&graph, "MatMul"), LAYERS);
+        assert_eq!(matrices(&graph.initializer), ["w.q"]);
+        // 71 of 64 channels at a byte; the float matrix is gone.
+        assert_eq!(overhead(&network, &plan, None).bytes.quantized, 71 * 64);
+
+        let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
+        assert_eq!(matrices(&tensors), ["w", "w.q"]);
+    }
+
+    #[test]
+    fn layers_that_ask_for_something_else_have_their_own() {
+        let exception = |recipe: LayerRecipe| Recipe {
+            layers: [("layer2".to_owned(), recipe)].into(),
+            ..Recipe::default()
+        };
+        let (network, plan, graph) = exported(&exception(LayerRecipe {
+            weight_bits: Some(Bits::Grid(4)),
+            ..LayerRecipe::default()
+        }));
+        assert_eq!(matrices(&graph.initializer), ["w.q", "w.q_2"]);
+        assert_eq!(overhead(&network, &plan, None).bytes.quantized, 64 * 64 + 64 * 64 / 2);
+
+        let (network, plan, graph) = exported(&exception(LayerRecipe {
+            float: Some(true),
+            ..LayerRecipe::default()
+        }));
+        assert_eq!(matrices(&graph.initializer), ["w", "w.q"]);
+        assert_eq!(
+            overhead(&network, &plan, None).bytes.quantized,
+            5 * 64 * 64,
+            "float and on a grid"
+        );
+    }
+}

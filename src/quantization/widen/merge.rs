@@ -1,0 +1,178 @@
+//! Rounded copies of a channel added up again: they lie on one grid, so their sum is one code of it, only wider.
+//!
+//! With the quantization-aware split the sum is what the unsplit weight rounds to (Hermite's identity), unless a copy was
+//! clamped. One channel with that code is exactly the split network: nothing is copied when it runs, and no weight is added.
+//! The multiplier must take the wider code.
+
+use super::SplitExport;
+use crate::network::{Layer, Layout, Network};
+use crate::quantization::{Grid, LayerPlan, Outcome, Plan, QuantizedLayer, Scales};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// A plan with the splits of some layers merged.
+pub(in crate::quantization) struct Merging<'a> {
+    /// The plan that is carried out: merged layers have wider codes and no splits.
+    pub(in crate::quantization) plan: Cow<'a, Plan>,
+    /// For each merged layer, the bits of its widest code.
+    bits: HashMap<usize, u8>,
+    refused: HashMap<usize, String>,
+}
+
+impl<'a> Merging<'a> {
+    /// What `plan` asks for on `network`; nothing is merged unless its recipe says so.
+    pub(in crate::quantization) fn of(network: &Network, plan: &'a Plan) -> Self {
+        let mut merging = Self {
+            plan: Cow::Borrowed(plan),
+            bits: HashMap::new(),
+            refused: HashMap::new(),
+        };
+        if !matches!(plan.recipe.split_export, SplitExport::Merge | SplitExport::Auto) {
+            return merging;
+        }
+        for (index, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
+            let Some(quantized) = planned.quantized().filter(|quantized| !quantized.splits.is_empty()) else {
+                continue;
+            };
+            match merged(layer, quantized) {
+                Ok(whole) => {
+                    merging.bits.insert(index, whole.grid.bits);
+                    merging.plan.to_mut().layers[index] = LayerPlan {
+                        outcome: Outcome::Quantized(Arc::new(whole)),
+                        ..planned.clone()
+                    };
+                }
+                Err(why) => {
+                    log::info!("{}: its copies are not merged: {why}", layer.name);
+                    merging.refused.insert(index, why);
+                }
+            }
+        }
+        merging
+    }
+
+    /// Bits of the widest code of layer `index`, if its copies are merged.
+    pub(in crate::quantization) fn bits(&self, index: usize) -> Option<u8> {
+        self.bits.get(&index).copied()
+    }
+
+    /// Why the copies of layer `index` are not merged though the recipe would have them merged.
+    pub(in crate::quantization) fn why_not(&self, index: usize) -> Option<&str> {
+        self.refused.get(&index).map(String::as_str)
+    }
+}
+
+/// `quantized` with one channel in place of the copies of each, its code their sum.
+fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, String> {
+    if matches!(quantized.scales, Scales::Block { .. }) {
+        return Err("its scales are in blocks, and the copies lie in different ones".to_owned());
+    }
+    if !quantized.activation_splits.is_empty() {
+        return Err("its activations are split too".to_owned());
+    }
+    let too_wide = |code: i32| format!("a merged code is {code}, and the exported tensor has 8 bits a code");
+    let sums = summed(quantized, &layer.layout);
+    let widest = sums
+        .iter()
+        .copied()
+        .fold((0, 0), |(low, high), code| (low.min(code), high.max(code)));
+    let values = sums.iter().map(|code| i8::try_from(*code).map_err(|_| too_wide(*code)));
+    Ok(QuantizedLayer {
+        values: values.collect::<Result<_, _>>()?,
+        grid: Grid {
+            bits: bits(widest).max(quantized.grid.bits),
+            ..quantized.grid
+        },
+        layout: layer.layout,
+        index: (0..layer.layout.in_channels()).collect(),
+        splits: Vec::new(),
+        ..quantized.clone()
+    })
+}
+
+/// The codes of each channel of `layout`, those of its copies added up.
+fn summed(quantized: &QuantizedLayer, layout: &Layout) -> Vec<i32> {
+    let inner = layout.inner;
+    let (row, wide_row) = (layout.channels * inner, quantized.layout.channels * inner);
+    let mut sums = vec![0_i32; layout.elements()];
+    if row == 0 || wide_row == 0 {
+        return sums;
+    }
+    for (number, (to, from)) in sums.chunks_mut(row).zip(quantized.values.chunks(wide_row)).enumerate() {
+        let group = number / layout.outer.max(1);
+        let sources = &quantized.index[group * quantized.layout.channels..][..quantized.layout.channels];
+        for (copy, source) in sources.iter().enumerate() {
+            let channel = source - group * layout.channels;
+            let codes = &from[copy * inner..][..inner];
+            for (sum, code) in to[channel * inner..][..inner].iter_mut().zip(codes) {
+                *sum += i32::from(*code);
+            }
+        }
+    }
+    sums
+}
+
+/// The least bits of a signed integer that holds both.
+fn bits((low, high): (i32, i32)) -> u8 {
+    let of = |magnitude: i32| (33 - magnitude.leading_zeros()) as u8;
+    // In two's complement -n takes the bits of n - 1.
+    of(high).max(if low < 0 { of(!low) } else { 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::OutAxis;
+    use crate::quantization::{Bits, WeightSettings, plan_layer};
+
+    #[test]
+    fn bits_are_those_of_two_s_complement() {
+        assert_eq!(bits((0, 0)), 1);
+        assert_eq!((bits((-1, 1)), bits((-2, 1)), bits((-2, 2))), (2, 2, 3));
+        assert_eq!(
+            (bits((-8, 7)), bits((-9, 7)), bits((0, 127)), bits((-128, 0))),
+            (4, 5, 8, 8)
+        );
+    }
+
+    /// Away from the ends of the grid, the merged code of the quantization-aware split is what the weight rounds to.
+    #[test]
+    fn merged_codes_are_the_rounded_weights() {
+        for (groups, out_axis) in [(1, OutAxis::Outer), (2, OutAxis::Outer), (1, OutAxis::Inner)] {
+            let layout = Layout {
+                groups,
+                outer: if out_axis == OutAxis::Inner { 1 } else { 5 },
+                channels: 12,
+                inner: 3,
+                out_axis,
+            };
+            let values: Vec<f32> = (0..layout.elements())
+                .map(|i| {
+                    let outlier = i / layout.inner % layout.channels == 5;
+                    ((i as f32 * 0.618_034).fract() - 0.5).powi(3) * if outlier { 1.9 } else { 1.0 }
+                })
+                .collect();
+            let settings = WeightSettings {
+                bits: Bits::Grid(4),
+                expand_ratio: 0.25,
+                ..WeightSettings::default()
+            };
+            let planned = plan_layer(&values, &layout, &settings);
+            let sums = summed(&planned, &layout);
+            assert_eq!(sums.len(), values.len());
+            let step = planned.grid.step;
+            let mut wider = 0;
+            for (sum, x) in sums.iter().zip(&values) {
+                let rounded = (x / step + 0.5).floor() as i32;
+                // A half that is a quarter step beyond the end is clamped: at most one step is lost.
+                assert!(
+                    (sum - rounded).abs() <= i32::from(rounded.abs() >= 7),
+                    "{sum} {rounded}"
+                );
+                wider += i32::from(sum.abs() > 7);
+            }
+            assert!(wider > 0, "some code needs the fifth bit");
+        }
+    }
+}
