@@ -24,6 +24,7 @@ mod quantize;
 mod report;
 mod sensitivity;
 mod sweep;
+mod trace;
 
 use crate::files;
 use crate::jobs;
@@ -107,6 +108,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Auto(arguments) => auto::run(&arguments, progress),
         Command::Diff(arguments) => diff::run(&arguments, progress),
         Command::Report(arguments) => report::run(&arguments, progress),
+        Command::Trace(arguments) => trace::run(&arguments, progress),
         Command::Generate(arguments) => generate::run(&arguments),
     }
 }

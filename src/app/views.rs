@@ -68,6 +68,7 @@ impl Views {
             comparison: self.ab.drawn(),
             continuation: self.answers.writing(),
             input_channels: self.activations.drawn(),
+            ..Watched::default()
         };
         if watched != self.watched {
             self.watched = watched;

@@ -86,6 +86,9 @@ pub(super) enum Command {
     /// Compare two networks layer by layer, such as an export with its original
     #[command(after_help = examples::DIFF)]
     Diff(DiffArguments),
+    /// Compare every value of the graph, float against quantized, and show where the error arises
+    #[command(after_help = examples::TRACE)]
+    Trace(TraceArguments),
     /// Write a page that shows what a recipe does to a network, to hand on
     #[command(after_help = examples::REPORT)]
     Report(ReportArguments),
@@ -203,6 +206,30 @@ pub(super) struct SensitivityArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
+/// `splitscope trace`.
+#[derive(Debug, Args)]
+pub(super) struct TraceArguments {
+    /// Float network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// The same network quantized by any tool; without, the recipe quantizes MODEL
+    pub(super) quantized: Option<String>,
+    /// Images, arrays or text to run, or a demo's own; without, seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub(super) limit: usize,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,

@@ -27,7 +27,21 @@ impl Dataset {
         (side, steps): (usize, usize),
         seed: u64,
     ) -> Result<Self, DatasetError> {
-        made(network, ports, samples, (side, steps), &mut Random(seed))
+        made(network, ports, samples, (side, steps), &mut Random(seed), normal)
+    }
+
+    /// The same with numbers whose power falls with the frequency, as in natural pictures and signals.
+    ///
+    /// # Errors
+    /// [`DatasetError`] when an input would be too large.
+    pub(crate) fn made_up_of_size(
+        network: &Network,
+        ports: &[Port],
+        samples: usize,
+        (side, steps): (usize, usize),
+        seed: u64,
+    ) -> Result<Self, DatasetError> {
+        made(network, ports, samples, (side, steps), &mut Random(seed), natural)
     }
 }
 
@@ -37,6 +51,7 @@ fn made(
     samples: usize,
     free: (usize, usize),
     random: &mut Random,
+    fill: fn(&[usize], &mut Random) -> Vec<f32>,
 ) -> Result<Dataset, DatasetError> {
     let name = "noise";
     let batch_name = ports
@@ -58,7 +73,7 @@ fn made(
             let tokens = tokens(network, &port.name);
             Elements::Integer((0..numbers).map(|_| random.below(tokens)).collect())
         } else {
-            Elements::Float((0..numbers).map(|_| random.normal()).collect())
+            Elements::Float(fill(&shape, random))
         };
         InputArray::new(&port.name, Array { shape, elements }, port.integer, axis, name)
     });
@@ -70,6 +85,79 @@ fn made(
         classes: Vec::new(),
         notes: vec!["no data was given: seeded noise, judged against the float network's answers".to_owned()],
     })
+}
+
+/// Independent numbers of a standard normal distribution.
+fn normal(shape: &[usize], random: &mut Random) -> Vec<f32> {
+    (0..shape.iter().product()).map(|_| random.normal()).collect()
+}
+
+/// Share of a picture's variance that all its channels have in common.
+const COMMON: f32 = 0.9;
+
+/// Samples `[N, C, H, W]` or `[N, ..., T]` of 1/f noise, each with mean 0 and variance 1.
+fn natural(shape: &[usize], random: &mut Random) -> Vec<f32> {
+    let [samples, channels, plane @ ..] = shape else {
+        return normal(shape, random);
+    };
+    let (height, width) = match plane {
+        [] => return normal(shape, random),
+        [width] => (1, *width),
+        [height, width] => (*height, *width),
+        [.., width] => (plane.iter().product::<usize>() / width.max(&1), *width),
+    };
+    let mut numbers = Vec::with_capacity(shape.iter().product());
+    for _ in 0..*samples {
+        let common = octaves(height, width, random);
+        let first = numbers.len();
+        for _ in 0..*channels {
+            let own = octaves(height, width, random);
+            let mixed = common.iter().zip(&own);
+            numbers.extend(mixed.map(|(common, own)| COMMON.sqrt() * common + (1.0 - COMMON).sqrt() * own));
+        }
+        standardize(&mut numbers[first..]);
+    }
+    numbers
+}
+
+/// Noise of all octaves of frequency, each with the same power, `[height, width]`: normal numbers on grids of 1, 2, 4, ...
+/// pixels, interpolated.
+fn octaves(height: usize, width: usize, random: &mut Random) -> Vec<f32> {
+    let mut sum = vec![0.0_f32; height * width];
+    let mut spacing = 1;
+    while spacing <= height.max(width) {
+        let (rows, columns) = (height / spacing + 2, width / spacing + 2);
+        let grid: Vec<f32> = (0..rows * columns).map(|_| random.normal()).collect();
+        // The grid begins anywhere, so that octaves do not meet at the same pixels.
+        let offset = [random.uniform() as f32, random.uniform() as f32];
+        let place = |at: usize, offset: f32| {
+            let at = at as f32 / spacing as f32 + offset;
+            (at as usize, at.fract())
+        };
+        for y in 0..height {
+            let (row, down) = place(y, if height > 1 { offset[0] } else { 0.0 });
+            for x in 0..width {
+                let (column, right) = place(x, offset[1]);
+                let at = |row: usize, column: usize| grid[row.min(rows - 1) * columns + column.min(columns - 1)];
+                let top = at(row, column) * (1.0 - right) + at(row, column + 1) * right;
+                let bottom = at(row + 1, column) * (1.0 - right) + at(row + 1, column + 1) * right;
+                sum[y * width + x] += top * (1.0 - down) + bottom * down;
+            }
+        }
+        spacing *= 2;
+    }
+    sum
+}
+
+/// Mean 0 and variance 1.
+fn standardize(numbers: &mut [f32]) {
+    let count = numbers.len().max(1) as f64;
+    let mean = numbers.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+    let variance = numbers.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count;
+    let scale = if variance > 0.0 { variance.sqrt() } else { 1.0 };
+    numbers
+        .iter_mut()
+        .for_each(|x| *x = ((f64::from(*x) - mean) / scale) as f32);
 }
 
 /// The port's shape with `samples` on `axis`, a picture's free height and width `side`, other free axes `steps`.
@@ -139,6 +227,34 @@ impl Random {
 mod tests {
     use super::*;
     use crate::format::demo::Demo;
+
+    #[test]
+    fn natural_noise_is_smooth_standardized_and_of_colours_that_go_together() {
+        let shape = [4, 3, 32, 32];
+        let numbers = natural(&shape, &mut Random(3));
+        for sample in numbers.chunks(3 * 32 * 32) {
+            let mean = |of: &mut dyn Iterator<Item = f32>| {
+                let all: Vec<f32> = of.collect();
+                f64::from(all.iter().sum::<f32>()) / all.len() as f64
+            };
+            assert!(mean(&mut sample.iter().copied()).abs() < 1e-3);
+            assert!((mean(&mut sample.iter().map(|x| x * x)) - 1.0).abs() < 1e-3);
+            // Neighbours are alike, and so are the channels; of independent numbers both were near 0.
+            let neighbours = mean(&mut sample.windows(2).map(|pair| pair[0] * pair[1]));
+            let channels = mean(
+                &mut sample[..1024]
+                    .iter()
+                    .zip(&sample[1024..])
+                    .map(|(one, other)| one * other),
+            );
+            assert!(neighbours > 0.6 && channels > 0.3, "{neighbours} {channels}");
+        }
+        assert_eq!(
+            natural(&[2, 5], &mut Random(3)).len(),
+            10,
+            "no plane: independent numbers"
+        );
+    }
 
     #[test]
     fn token_ids_reach_over_the_whole_embedding_and_numbers_are_normal() {

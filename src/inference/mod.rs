@@ -25,6 +25,7 @@ pub mod incremental;
 mod input_channels;
 mod intervals;
 mod lanes;
+mod layer_order;
 mod noise;
 mod oracle;
 mod outputs;
@@ -34,6 +35,7 @@ mod split_only;
 mod suggest;
 pub mod sweep;
 mod token_loss;
+mod trace;
 
 pub use crate::data::{DataOptions, Dataset, DatasetError, Port};
 pub use crate::engine::{Engine, EngineError, Rten};
@@ -43,12 +45,16 @@ pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
+pub use layer_order::{
+    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, order_on_data, order_samples, order_without_data, spearman, worst_first,
+};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
-pub use sensitivity::{LayerSensitivity, sensitivity};
+pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 pub use token_loss::{TokenLosses, token_losses};
+pub use trace::{Trace, TracedValue, trace};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;

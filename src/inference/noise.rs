@@ -1,6 +1,6 @@
 //! Noise that a network runs on, in the sizes that it leaves free.
 
-use super::{Dataset, Engine, InferenceError, run_outputs};
+use super::{Dataset, DatasetError, Engine, InferenceError, run_outputs};
 use crate::network::Network;
 
 /// What is tried for free sizes, one after the other: height and width of a picture in pixels, and every other free axis
@@ -14,17 +14,38 @@ impl Dataset {
     /// # Errors
     /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
     pub fn noise(network: &Network, engine: &dyn Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
-        let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
-        for free in TRIED {
-            let made = Self::noise_of_size(network, engine.inputs(), samples, free, seed);
-            let data = made.map_err(|error| InferenceError::Data(error.to_string()))?;
-            outcome = run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
-            if outcome.is_ok() {
-                return outcome;
-            }
-        }
-        outcome.map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))
+        fitting(engine, |free| {
+            Self::noise_of_size(network, engine.inputs(), samples, free, seed)
+        })
     }
+
+    /// `samples` inputs that are made up to be like what networks are trained on: pictures and signals whose power falls with the
+    /// frequency as that of natural ones does (Field, *Relations between the statistics of natural images*, 1987), in
+    /// colours that go together, mean 0 and variance 1 over a sample; token ids as [`Dataset::noise`] has them.
+    ///
+    /// # Errors
+    /// As [`Dataset::noise`].
+    pub fn made_up(network: &Network, engine: &dyn Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
+        fitting(engine, |free| {
+            Self::made_up_of_size(network, engine.inputs(), samples, free, seed)
+        })
+    }
+}
+
+/// Data of the first sizes that the network in `engine` runs on.
+fn fitting(
+    engine: &dyn Engine,
+    make: impl Fn((usize, usize)) -> Result<Dataset, DatasetError>,
+) -> Result<Dataset, InferenceError> {
+    let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
+    for free in TRIED {
+        let data = make(free).map_err(|error| InferenceError::Data(error.to_string()))?;
+        outcome = run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
+        if outcome.is_ok() {
+            return outcome;
+        }
+    }
+    outcome.map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))
 }
 
 #[cfg(test)]

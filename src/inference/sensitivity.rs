@@ -30,6 +30,43 @@ pub struct LayerSensitivity {
     pub agreement: Option<f64>,
     /// Signal to noise of the outputs against the float network, decibels; see [`super::Evaluation::sqnr_db`].
     pub sqnr_db: Option<f64>,
+    /// Points of top-1 accuracy that this layer costs: 100 times what the float network has more. Negative where it gains.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub points_lost: Option<f64>,
+    /// Perplexity that this layer adds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub perplexity_added: Option<f64>,
+    /// Position of the layer in the network.
+    #[serde(skip)]
+    pub layer: usize,
+}
+
+/// What a network loses with one layer quantized, in the unit that its data can tell.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum AccuracyLost {
+    /// Points of top-1 accuracy, where there are labels.
+    Points(f64),
+    /// Added perplexity, of text.
+    Perplexity(f64),
+    /// SQNR of the outputs, decibels: the less, the worse.
+    OutputDb(f64),
+}
+
+impl LayerSensitivity {
+    /// What the network loses with only this layer quantized.
+    pub fn accuracy_lost(&self) -> AccuracyLost {
+        match (self.points_lost, self.perplexity_added) {
+            (Some(points), _) => AccuracyLost::Points(points),
+            (None, Some(added)) => AccuracyLost::Perplexity(added),
+            (None, None) => AccuracyLost::OutputDb(self.sqnr_db.unwrap_or(f64::INFINITY)),
+        }
+    }
+
+    /// Error of the outputs with only this layer quantized, as a ratio of root mean squares: `10^(-sqnr_db / 20)`. Layers are
+    /// ranked by it: of a few dozen samples it tells far more than accuracy, which changes by whole samples.
+    pub fn output_error(&self) -> f64 {
+        self.sqnr_db.map_or(0.0, |db| 10_f64.powf(-db / 20.0))
+    }
 }
 
 /// Carries `recipe` out on one layer at a time and runs the network on the subject's samples, labelled or not; `on_row` sees
@@ -98,10 +135,17 @@ fn run_one(
         splits: quantized.splits.len(),
         weight_sqnr_db: quantized.sqnr_db,
         samples: evaluation.samples,
-        metrics: evaluation.quantized,
         agreement: evaluation.agreement,
         sqnr_db: evaluation.sqnr_db,
+        points_lost: less(evaluation.float.top1, evaluation.quantized.top1).map(|share| share * 100.0),
+        perplexity_added: less(evaluation.quantized.perplexity, evaluation.float.perplexity),
+        metrics: evaluation.quantized,
+        layer: place,
     }))
+}
+
+fn less(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+    Some(one? - other?)
 }
 
 #[cfg(test)]
@@ -173,6 +217,10 @@ mod tests {
         let (float, quantized) = (run(&network.runnable_model()), run(&rewrite(&network, &plan).unwrap()));
         let evaluation = evaluate(&float, &quantized, &data);
         assert_eq!(rows[3].sqnr_db, evaluation.sqnr_db);
+        let top1 = |metrics: &Metrics| metrics.top1.unwrap();
+        let lost = 100.0 * (top1(&evaluation.float) - top1(&evaluation.quantized));
+        assert_eq!(rows[3].accuracy_lost(), AccuracyLost::Points(lost));
+        assert_eq!(network.layers[rows[3].layer].name, rows[3].name);
         assert_eq!(rows[3].metrics, evaluation.quantized);
     }
 

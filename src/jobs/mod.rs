@@ -26,5 +26,5 @@ mod queue;
 mod waker;
 
 pub use pools::{available_threads, on_threads, set_threads, threads};
-pub use queue::{Finished, JobError, JobId, Jobs, Running};
+pub use queue::{Finished, Foreground, JobError, JobId, Jobs, Running};
 pub use waker::Waker;

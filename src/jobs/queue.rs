@@ -5,6 +5,7 @@ use crate::progress::{Cancelled, Progress};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,41 @@ pub struct Running<K> {
     pub left: Option<Duration>,
 }
 
+/// Lets work in the background give way: it counts the jobs that somebody waits for.
+#[derive(Debug, Clone, Default)]
+pub struct Foreground(Arc<AtomicUsize>);
+
+impl Foreground {
+    /// How often is looked whether the others have ended.
+    const LOOK: Duration = Duration::from_millis(5);
+
+    /// Waits while any other job runs.
+    ///
+    /// # Errors
+    /// [`Cancelled`] when the work is not wanted any more.
+    pub fn let_pass(&self, progress: &Progress) -> Result<(), Cancelled> {
+        while self.0.load(Ordering::Relaxed) > 0 {
+            progress.check()?;
+            std::thread::sleep(Self::LOOK);
+        }
+        progress.check()
+    }
+
+    fn enter(&self) -> Passing {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Passing(Arc::clone(&self.0))
+    }
+}
+
+/// A job of the foreground, for as long as it runs.
+struct Passing(Arc<AtomicUsize>);
+
+impl Drop for Passing {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Asked on the job's thread when it is done.
 type Check<K> = Arc<dyn Fn(K) -> Result<(), JobError> + Send + Sync>;
 
@@ -81,6 +117,8 @@ struct Job<K, T> {
     stage: (String, Instant),
     /// A newer one of its kind was started: the result is dropped.
     replaced: bool,
+    /// It gives way to others.
+    background: bool,
     /// The work, until a thread has taken it.
     work: Option<Work<T>>,
 }
@@ -93,6 +131,9 @@ pub struct Jobs<K, T> {
     jobs: Vec<Job<K, T>>,
     next_id: u64,
     check: Check<K>,
+    foreground: Foreground,
+    /// Jobs that were cancelled since the last poll.
+    cancelled: Vec<Finished<K, T>>,
 }
 
 impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
@@ -106,6 +147,8 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
             jobs: Vec::new(),
             next_id: 0,
             check: Arc::new(|_| Ok(())),
+            foreground: Foreground::default(),
+            cancelled: Vec::new(),
         }
     }
 
@@ -124,6 +167,25 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
         title: impl Into<String>,
         work: impl FnOnce(&Progress) -> Result<T, JobError> + Send + 'static,
     ) -> JobId {
+        self.begin(kind, title.into(), Box::new(work), false)
+    }
+
+    /// The same for work that nobody waits for: it calls [`Foreground::let_pass`] now and then.
+    pub fn start_in_background(
+        &mut self,
+        kind: K,
+        title: impl Into<String>,
+        work: impl FnOnce(&Progress) -> Result<T, JobError> + Send + 'static,
+    ) -> JobId {
+        self.begin(kind, title.into(), Box::new(work), true)
+    }
+
+    /// What such work gives way to.
+    pub fn foreground(&self) -> Foreground {
+        self.foreground.clone()
+    }
+
+    fn begin(&mut self, kind: K, title: String, work: Work<T>, background: bool) -> JobId {
         self.replace(kind);
         let id = JobId(self.next_id);
         self.next_id += 1;
@@ -132,12 +194,13 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
         self.jobs.push(Job {
             id,
             kind,
-            title: title.into(),
+            title,
             progress: Progress::with_notify(move || waker.wake_for_progress()),
             started: now,
             stage: (String::new(), now),
             replaced: false,
-            work: Some(Box::new(work)),
+            background,
+            work: Some(work),
         });
         self.launch_waiting();
         id
@@ -160,12 +223,22 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
         let Some(position) = self.jobs.iter().position(|job| job.id == id) else {
             return;
         };
-        self.jobs[position].progress.cancel();
-        if self.jobs[position].work.take().is_some() {
-            // No thread of its own has it yet: its end is reported here.
-            let _ = self.sender.send((id, Err(JobError::Cancelled)));
-            self.waker.wake();
+        let job = &mut self.jobs[position];
+        if job.replaced {
+            return;
         }
+        // Whoever cancels it is answered at once; its thread may take a while to notice, and nothing more is heard of it.
+        job.progress.cancel();
+        job.replaced = true;
+        self.cancelled.push(Finished {
+            id,
+            kind: job.kind,
+            title: job.title.clone(),
+            elapsed: job.started.elapsed(),
+            result: Err(JobError::Cancelled),
+        });
+        self.jobs.retain(|job| !(job.replaced && job.work.is_some()));
+        self.waker.wake();
     }
 
     /// Drops the job of that kind, if any: it is cancelled and nothing more is heard of it.
@@ -180,19 +253,13 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
 
     /// The jobs that have ended since the last call.
     pub fn poll(&mut self) -> Vec<Finished<K, T>> {
-        let mut finished = Vec::new();
+        let mut finished = std::mem::take(&mut self.cancelled);
         while let Ok((id, result)) = self.receiver.try_recv() {
             let Some(position) = self.jobs.iter().position(|job| job.id == id) else {
                 continue;
             };
             let job = self.jobs.remove(position);
             if !job.replaced {
-                // A cancelled job that got through all the same has no result: whoever cancelled it relies on that.
-                let result = if job.progress.is_cancelled() {
-                    Err(JobError::Cancelled)
-                } else {
-                    result
-                };
                 let elapsed = job.started.elapsed();
                 finished.push(Finished {
                     id,
@@ -238,7 +305,7 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
 
     /// Whether nothing is under way.
     pub fn is_idle(&self) -> bool {
-        self.visible().next().is_none()
+        self.visible().next().is_none() && self.cancelled.is_empty()
     }
 
     fn visible(&self) -> impl Iterator<Item = &Job<K, T>> {
@@ -256,6 +323,7 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
             let job = &mut self.jobs[position];
             let Some(work) = job.work.take() else { continue };
             let (id, progress) = (job.id, job.progress.clone());
+            let passing = (!job.background).then(|| self.foreground.enter());
             let (sender, waker, check) = (self.sender.clone(), self.waker.clone(), Arc::clone(&self.check));
             let spawned = std::thread::Builder::new()
                 .name(format!("job: {}", job.title))
@@ -263,6 +331,7 @@ impl<K: Copy + PartialEq + Send + 'static, T: Send + 'static> Jobs<K, T> {
                     let checked = || on_threads(|| work(&progress)).and_then(|output| check(kind).map(|()| output));
                     let result = catch_unwind(AssertUnwindSafe(checked))
                         .unwrap_or_else(|panic| Err(JobError::Panicked(panic_message(panic.as_ref()))));
+                    drop(passing);
                     // Freed here, where it was made, not where jobs are collected.
                     let result = if progress.is_cancelled() {
                         Err(JobError::Cancelled)

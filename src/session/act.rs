@@ -2,6 +2,7 @@
 
 use super::choosing::Chosen;
 use super::history::History;
+use super::keys::CalibrationChoice;
 use super::messages::{Event, Level, Message};
 use super::on_request::{Oracle, Sensitivity, SplitAlone};
 use super::open::OpenNetwork;
@@ -73,7 +74,14 @@ impl Session {
             Action::CarryRecipe => self.carry_recipe(),
             Action::TryPicture(path) => self.try_picture(path),
             Action::ForgetPicture(path) => self.with_open(|open| open.trials.remove(&path)),
-            Action::CalibrateOnData(wanted) => self.with_open(|open| open.calibrate_on_data = wanted),
+            Action::CalibrateOnData(wanted) => self.with_open(|open| {
+                open.calibrate_on(match (wanted, open.demo) {
+                    (true, _) => CalibrationChoice::OpenData,
+                    (false, Some(_)) => CalibrationChoice::Automatic,
+                    (false, None) => CalibrationChoice::DataFree,
+                });
+            }),
+            Action::CalibrateOn(choice) => self.with_open(|open| open.calibrate_on(choice)),
             Action::SetSigma(sigma) => {
                 self.saved.sigma = sigma;
                 self.saved = std::mem::take(&mut self.saved).sane();

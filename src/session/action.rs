@@ -1,6 +1,7 @@
 //! What a person can ask of a session.
 
 use super::continuation::Prompt;
+use super::keys::CalibrationChoice;
 use super::resume::Last;
 use super::snapshots::Side;
 use crate::inference::DataOptions;
@@ -97,8 +98,10 @@ pub enum Action {
     TryPicture(PathBuf),
     /// Forgets a picture that was run by itself.
     ForgetPicture(PathBuf),
-    /// Takes the ranges of layer inputs from the open data, instead of the demo's calibration data or none.
+    /// Takes the ranges of layer inputs from the open data; `false`: from the demo's calibration data, or without any.
     CalibrateOnData(bool),
+    /// Takes the ranges of layer inputs from there.
+    CalibrateOn(CalibrationChoice),
     /// Counts as outliers what lies beyond that many standard deviations.
     SetSigma(f64),
     /// Gives each job that starts from now on so many threads; `None` for as many as there are cores.
@@ -141,6 +144,8 @@ pub struct Watched {
     pub continuation: bool,
     /// The channels of the selected layer's input.
     pub input_channels: bool,
+    /// Every value of the graph, float against quantized.
+    pub trace: bool,
 }
 
 /// What an export writes.

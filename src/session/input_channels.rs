@@ -42,7 +42,7 @@ impl Derived for Channelled {
     fn compute(open: &mut OpenNetwork, key: &InputChannelsKey, _: &Wanted) -> Option<Work<Arc<InputChannels>>> {
         let network = Arc::clone(&open.analysis()?.network);
         let calibration = Arc::clone(open.calibration()?);
-        let (data, key) = (open.data().cloned(), key.clone());
+        let (data, set, key) = (open.data().cloned(), open.calibration_set(), key.clone());
         let layer = network.layers.get(key.layer)?.clone();
         let (name, _) = layer.input.clone()?;
         calibration.activations.get(&name)?;
@@ -52,7 +52,8 @@ impl Derived for Channelled {
                 let seen = calibration.activations.get(&name).ok_or(JobError::Cancelled)?;
                 let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(work::failed)?)?;
                 progress.check()?;
-                work::with_calibration_data(key.calibration.source, data.as_deref(), |data| {
+                let source = key.calibration.source;
+                work::with_calibration_data((&network, &engine), source, set.as_ref(), data.as_deref(), |data| {
                     let data = data.ok_or_else(|| JobError::Failed("no data are open".to_owned()))?;
                     let samples = calibration.samples;
                     let found = input_channels(&engine, data, samples, &layer, seen, key.sigma, progress)?;

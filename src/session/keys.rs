@@ -41,6 +41,20 @@ fn fingerprint<'a>(axes: impl Iterator<Item = (&'a str, usize)>) -> u64 {
     if any { hasher.finish().max(1) } else { 0 }
 }
 
+/// What a person wants the ranges of layer inputs to come from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum CalibrationChoice {
+    /// A demo's own calibration data, else the open data, else none.
+    #[default]
+    Automatic,
+    /// The open data.
+    OpenData,
+    /// A calibration set of its own, so that nobody tunes on what judges: a file or a folder, read like the open data.
+    Set(String),
+    /// No data.
+    DataFree,
+}
+
 /// Where the ranges of layer inputs come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CalibrationSource {
@@ -48,6 +62,8 @@ pub enum CalibrationSource {
     Demo(Demo),
     /// The open data, by the number of their request.
     Data(u64),
+    /// A calibration set of its own, by the number of the choice.
+    Set(u64),
     /// No data: batch-norm statistics where there are some, noise where not.
     DataFree,
 }

@@ -8,8 +8,8 @@ use crate::format::demo::Demo;
 use crate::inference::auto::{AutoResult, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
-    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Rten, SplitOnly, evaluate,
-    run_oracle, sensitivity, split_only_difference,
+    Calibration, DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Rten,
+    SplitOnly, evaluate, run_oracle, sensitivity, split_only_difference,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -28,6 +28,8 @@ pub(super) struct Subject {
     pub(super) calibration: Option<Arc<Calibration>>,
     /// Where they come from.
     pub(super) source: CalibrationSource,
+    /// The calibration set, if they come from one.
+    pub(super) set: Option<(String, DataOptions)>,
     pub(super) shapes: Option<Arc<ValueShapes>>,
     pub(super) data: Arc<Dataset>,
     /// What the original network answers on the first samples of the data.
@@ -55,7 +57,13 @@ impl Subject {
         let calibration = match &self.calibration {
             known if !calibrated => known.clone(),
             Some(known) => Some(Arc::clone(known)),
-            None => Some(work::calibrate_on(&network, self.source, Some(&self.data), progress)?),
+            None => Some(work::calibrate_on(
+                &network,
+                self.source,
+                self.set.as_ref(),
+                Some(&self.data),
+                progress,
+            )?),
         };
         Ok(Ready {
             subject: self,

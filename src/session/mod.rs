@@ -42,8 +42,10 @@ mod memory;
 mod messages;
 mod on_request;
 mod open;
+mod order;
 mod presets;
 mod preview;
+mod remembered;
 mod reporting;
 mod results;
 mod resume;
@@ -52,6 +54,7 @@ mod saved;
 mod snapshots;
 mod start;
 mod sweeping;
+mod tracing;
 mod trial;
 mod weights;
 mod work;
@@ -69,7 +72,7 @@ pub use curves::ErrorCurvesKey;
 pub use derived::Slot;
 pub use history::History;
 pub use input_channels::InputChannelsKey;
-pub use keys::{CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+pub use keys::{CalibrationChoice, CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
 pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
@@ -78,12 +81,14 @@ pub use memory::Memory;
 pub use messages::{Event, Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;
+pub use order::{LayerOrder, OrderKey};
 pub use preview::{Preview, answers, row};
 pub use resume::Last;
 pub use saved::Saved;
 pub use snapshots::{LayerSummary, PlanSummary, Side, Snapshot, Snapshots};
 pub use start::start_recipe;
 pub use sweeping::{Sweep, SweepKey};
+pub use tracing::TRACE_SAMPLES;
 pub use trial::{Trial, Trials};
 pub use work::{Evaluated, Kind, Planned};
 
@@ -92,6 +97,7 @@ use crate::inference::DataOptions;
 use crate::jobs::{self, Finished, JobError, Running, Waker};
 use crate::quantization::{Recipe, UserPresets};
 use derived::{Queue, REGISTRY, Wanted};
+use remembered::Remembered;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use work::Output;
@@ -111,6 +117,8 @@ pub struct Session {
     pending_data: Option<(String, DataOptions)>,
     /// The layer to be selected once a network is open, by name.
     pending_layer: Option<String>,
+    /// Models that were open before.
+    remembered: Remembered,
     /// What is in sight.
     watched: Watched,
     /// Where recipes are saved by name, or why they cannot be.
@@ -134,6 +142,7 @@ impl Session {
             pending_recipe: None,
             pending_data: None,
             pending_layer: None,
+            remembered: Remembered::default(),
             watched: Watched::default(),
             presets: UserPresets::of_user(),
             preset_names: Vec::new(),
@@ -253,6 +262,7 @@ impl Session {
             self.saved.remember(&path);
         }
         let mut open = OpenNetwork::new(analysis, demo);
+        open.foreground = self.jobs.foreground();
         if open.is_too_large_to_plan() {
             let text = "The network is large: the selected layer follows the recipe, all others do when you export";
             self.messages.note(text);
@@ -262,9 +272,12 @@ impl Session {
         } else if let Some(demo) = demo {
             open.request_data(demo.name().to_owned(), DataOptions::default());
         }
-        if let Some(old) = self.open.replace(open) {
+        if let Some(mut old) = self.open.take() {
+            self.remembered.keep(&mut old);
             discard::discard(old);
         }
+        self.remembered.give_back(&mut open);
+        self.open = Some(open);
         if let (Some(name), Some(open)) = (self.pending_layer.take(), &mut self.open)
             && let Some(layer) = open.original.network.layer_index(&name)
         {
@@ -350,6 +363,9 @@ impl Session {
                 let text = format!("{}: {error}", job.title);
                 let (level, event) = if error == JobError::Cancelled {
                     (Level::Info, Event::Cancelled(job.kind))
+                } else if job.kind == Kind::LayerOrder && matches!(error, JobError::Failed(_)) {
+                    // Nobody asked for it.
+                    (Level::Warning, Event::Failed(job.kind))
                 } else {
                     (Level::Error, Event::Failed(job.kind))
                 };

@@ -82,6 +82,7 @@ impl OpenNetwork {
             prepared: analysis.map(|analysis| Arc::clone(&analysis.network)),
             calibration: self.calibration_of(recipe).cloned(),
             source: self.calibration_source(),
+            set: self.calibration_set(),
             shapes: self.shapes(),
             data: Arc::clone(data),
             float: Arc::clone(self.slots.of::<FloatRun>().for_key(&(data_key, limit))?),

@@ -7,8 +7,9 @@ use super::continuation::Prompt;
 use super::derived::Slots;
 use super::embedded::recipe_in;
 use super::history::History;
-use super::keys::{PlanKey, PrepareKey};
+use super::keys::{CalibrationChoice, PlanKey, PrepareKey};
 use super::layer_view::{LayerView, LayerViewKey, Viewed};
+use super::remembered::Identity;
 use super::snapshots::Snapshots;
 use super::start::start_recipe;
 use super::sweeping::Sweep;
@@ -19,7 +20,7 @@ use crate::format::demo::Demo;
 use crate::inference::auto::AutoOptions;
 use crate::inference::incremental::Incremental;
 use crate::inference::{DataOptions, Dataset};
-use crate::jobs::JobError;
+use crate::jobs::{Foreground, JobError};
 use crate::network::Network;
 use crate::quantization::{Bits, LayerSettings, Plan, Recipe};
 use std::path::PathBuf;
@@ -48,7 +49,13 @@ pub struct OpenNetwork {
     /// Values between the layers on the newest data, from the evaluations before.
     pub(super) between: Option<Arc<Incremental<Arc<Dataset>>>>,
     pub(super) wants_activations: bool,
-    pub(super) calibrate_on_data: bool,
+    pub(super) calibration_choice: CalibrationChoice,
+    /// Counts the choices, so that one calibration set is told from another.
+    pub(super) calibration_choices: u64,
+    /// What work in the background gives way to.
+    pub(super) foreground: Foreground,
+    /// Which model it is, so that what belongs to it comes back with it.
+    pub(super) identity: Option<Identity>,
     /// What was last asked of the search for settings, and the recipe of that moment.
     pub(super) auto_wanted: Option<(AutoOptions, Recipe)>,
     pub(super) sweep: Sweep,
@@ -78,7 +85,10 @@ impl OpenNetwork {
             data_wanted: None,
             between: None,
             wants_activations: false,
-            calibrate_on_data: false,
+            calibration_choice: CalibrationChoice::default(),
+            calibration_choices: 0,
+            foreground: Foreground::default(),
+            identity: None,
             auto_wanted: None,
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),

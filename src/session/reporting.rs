@@ -46,7 +46,7 @@ impl ReportInputs {
             .cloned();
         let ranges = calibration.as_ref().map(|calibration| match open.calibration_source() {
             CalibrationSource::DataFree => "no data: batch-norm statistics, and noise where there are none".to_owned(),
-            CalibrationSource::Demo(_) | CalibrationSource::Data(_) => {
+            CalibrationSource::Demo(_) | CalibrationSource::Data(_) | CalibrationSource::Set(_) => {
                 format!("{} samples of {}", calibration.samples, calibration.data_name)
             }
         });

@@ -117,6 +117,14 @@ impl Snapshots {
         id
     }
 
+    /// The same where other data will be opened, whose numbers are counted from the start again: results are of the old ones.
+    pub(super) fn of_other_data(mut self) -> Self {
+        for snapshot in &mut self.list {
+            (snapshot.evaluation, snapshot.measured_on) = (None, None);
+        }
+        self
+    }
+
     fn free_letter(&self) -> String {
         let taken = |letter: &String| self.list.iter().any(|snapshot| snapshot.name == *letter);
         let mut letters = ('A'..='Z').map(String::from);

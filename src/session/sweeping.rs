@@ -133,6 +133,10 @@ fn calibration_name(subject: &Subject, model: &str) -> String {
     match subject.source {
         CalibrationSource::Demo(_) => format!("{model}, up to {samples} samples"),
         CalibrationSource::Data(_) => format!("{}, up to {samples} samples", subject.data.name()),
+        CalibrationSource::Set(_) => {
+            let path = subject.set.as_ref().map_or("", |(path, _)| path.as_str());
+            format!("{path}, up to {samples} samples")
+        }
         CalibrationSource::DataFree => "data-free".to_owned(),
     }
 }

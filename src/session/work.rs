@@ -200,16 +200,18 @@ pub(super) fn suggest(
 /// Samples that calibration runs at most: what the paper takes.
 pub(super) const CALIBRATION_SAMPLES: usize = 512;
 
-/// Runs the prepared network on samples of `source` (`data` are the open data), or learns what can be known without data.
+/// Runs the prepared network on samples of `source` (`data` are the open data, `set` is the chosen calibration set), or learns
+/// what can be known without data.
 pub(super) fn calibrate_on(
     network: &Network,
     source: CalibrationSource,
+    set: Option<&(String, DataOptions)>,
     data: Option<&Dataset>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
     let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
-    with_calibration_data(source, data, |data| {
+    with_calibration_data((network, &engine), source, set, data, |data| {
         Ok(Arc::new(match data {
             Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
             None => Calibration {
@@ -221,16 +223,22 @@ pub(super) fn calibrate_on(
     })
 }
 
-/// Calls `run` with the samples of `source` (`data` are the open data), or without any.
+/// Calls `run` with the samples of `source` (`data` are the open data, `set` is the chosen calibration set), or without any.
 pub(super) fn with_calibration_data<T>(
+    (network, engine): (&Network, &dyn Engine),
     source: CalibrationSource,
+    set: Option<&(String, DataOptions)>,
     data: Option<&Dataset>,
     run: impl FnOnce(Option<&Dataset>) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
-    match source {
-        CalibrationSource::Demo(demo) => run(Some(&Dataset::demo_calibration(demo))),
-        CalibrationSource::Data(_) => run(data),
-        CalibrationSource::DataFree => run(None),
+    match (source, set) {
+        (CalibrationSource::Demo(demo), _) => run(Some(&Dataset::demo_calibration(demo))),
+        (CalibrationSource::Set(_), Some((path, options))) => {
+            let options = options.clone().for_network(network);
+            run(Some(&Dataset::open(path, &options, engine.inputs()).map_err(failed)?))
+        }
+        (CalibrationSource::Data(_), _) => run(data),
+        (CalibrationSource::DataFree | CalibrationSource::Set(_), _) => run(None),
     }
 }
 

@@ -93,6 +93,7 @@ fn help_and_version_go_to_standard_output() {
         &["quantize", "--help"],
         &["evaluate", "--help"],
         &["sensitivity", "--help"],
+        &["trace", "--help"],
         &["sweep", "--help"],
         &["auto", "--help"],
     ] {

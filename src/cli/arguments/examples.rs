@@ -19,6 +19,13 @@ pub(super) const SENSITIVITY: &str = "Examples:
   splitscope sensitivity demo:fashion --data demo:fashion --limit 200 --weight-bits 3
   splitscope sensitivity model.onnx --weight-bits 4 --json";
 
+pub(super) const TRACE: &str = "Each value is shown with the SQNR that it has as both networks run (cumulative), with the SQNR of what its own nodes do to the \
+     float network's values (own), and with that of its own grid.
+
+Examples:
+  splitscope trace demo:fashion --data demo:fashion --weight-bits 3
+  splitscope trace model.onnx quantized.onnx --data samples.npy --json";
+
 pub(super) const SWEEP: &str = "Examples:
   splitscope sweep demo:fashion --data demo:fashion --weight-bits 4,3 --expand-ratio 0,0.05 --clip none,mse
   splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume";

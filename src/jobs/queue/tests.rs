@@ -164,3 +164,53 @@ fn dropping_the_queue_cancels_what_runs() {
     drop(jobs);
     assert!(told.recv_timeout(Duration::from_secs(10)).is_ok());
 }
+
+#[test]
+fn work_in_the_background_gives_way_to_jobs_that_somebody_waits_for() {
+    let mut jobs: Jobs<u8, u8> = Jobs::new(Waker::none());
+    let (release, held) = mpsc::channel::<()>();
+    jobs.start(1, "in front", move |_| {
+        let _ = held.recv();
+        Ok(1)
+    });
+    let (tell, told) = mpsc::channel();
+    let foreground = jobs.foreground();
+    jobs.start_in_background(2, "behind", move |progress| {
+        let _ = tell.send("began");
+        foreground.let_pass(progress)?;
+        let _ = tell.send("went on");
+        Ok(2)
+    });
+    assert_eq!(told.recv(), Ok("began"));
+    assert!(told.try_recv().is_err(), "the other has not ended");
+    release.send(()).unwrap();
+    assert_eq!(told.recv(), Ok("went on"));
+}
+
+#[test]
+fn whoever_cancels_a_job_is_answered_at_once_however_long_its_thread_takes_to_notice() {
+    let mut jobs: Jobs<u8, u8> = Jobs::new(Waker::none());
+    let (release, held) = mpsc::channel::<()>();
+    let id = jobs.start(1, "deaf", move |_| {
+        let _ = held.recv();
+        Ok(1)
+    });
+    jobs.cancel(id);
+    let ended = jobs.poll();
+    assert_eq!(
+        (ended.len(), ended[0].id, &ended[0].result),
+        (1, id, &Err(JobError::Cancelled))
+    );
+    assert!(jobs.is_idle());
+    // The next of its kind waits for the thread, and the late result is dropped.
+    jobs.start(1, "next", |_| Ok(2));
+    release.send(()).unwrap();
+    let ended = loop {
+        let ended = jobs.poll();
+        if !ended.is_empty() {
+            break ended;
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!((ended.len(), &ended[0].result), (1, &Ok(2)));
+}

@@ -72,6 +72,8 @@ pub(super) trait Derived: Sized + 'static {
     const NEWER: Newer = Newer::Replaces;
     /// It is made only when somebody asks for it.
     const ON_REQUEST: bool = false;
+    /// Nobody waits for it: its job gives way to all others.
+    const BACKGROUND: bool = false;
     /// Results that are kept, so that undo shows them at once.
     const KEPT: usize = 1;
 
@@ -148,10 +150,15 @@ fn start<D: Derived>(open: &mut OpenNetwork, jobs: &mut Queue, wanted: &Wanted) 
         return;
     };
     open.slots.of_mut::<D>().begin(key);
-    jobs.start(D::KIND, work.title, move |progress| {
+    let run = move |progress: &Progress| {
         let value = (work.run)(progress)?;
         Ok(Output::Derived(Box::new(move |open, elapsed| {
             D::take(open, value, elapsed);
         })))
-    });
+    };
+    if D::BACKGROUND {
+        jobs.start_in_background(D::KIND, work.title, run);
+    } else {
+        jobs.start(D::KIND, work.title, run);
+    }
 }

@@ -4,12 +4,12 @@ use super::Entry;
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
 use crate::session::{
-    against, choosing, comparison, continuation, curves, input_channels, layer_details, layer_view, on_request,
-    sweeping, trial,
+    against, choosing, comparison, continuation, curves, input_channels, layer_details, layer_view, on_request, order,
+    sweeping, tracing, trial,
 };
 
 /// One line a result.
-pub(in crate::session) const REGISTRY: [Entry; 26] = [
+pub(in crate::session) const REGISTRY: [Entry; 28] = [
     Entry::of::<WeightsRead>(),
     Entry::of::<Prepared>(),
     Entry::of::<Recounted>(),
@@ -36,4 +36,6 @@ pub(in crate::session) const REGISTRY: [Entry; 26] = [
     Entry::of::<on_request::Oracle>(),
     Entry::of::<choosing::Chosen>(),
     Entry::of::<sweeping::Swept>(),
+    Entry::of::<tracing::Traced>(),
+    Entry::of::<order::Ordered>(),
 ];

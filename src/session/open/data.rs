@@ -6,7 +6,10 @@ use crate::jobs::JobError;
 use crate::quantization::{Recipe, ValueShapes};
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::Prepared;
-use crate::session::{CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState};
+use crate::session::work::{NOISE, OpenData};
+use crate::session::{
+    CalibrationChoice, CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState,
+};
 use std::sync::Arc;
 
 impl OpenNetwork {
@@ -60,14 +63,52 @@ impl OpenNetwork {
         self.data_with_key().map(|(_, data)| data)
     }
 
-    /// Where the ranges of layer inputs come from now: from the calibration data of a demo, else without data, as on the
-    /// command line; or from the open data, if a person wants that.
+    /// Where the ranges of layer inputs come from now. Unless a person chooses: from the calibration data of a demo, else from
+    /// the open data as soon as there are some, else from no data. Noise is no data: batch-norm statistics tell more.
     pub fn calibration_source(&self) -> CalibrationSource {
-        match (self.data_with_key(), self.demo) {
-            (Some((data, _)), _) if self.calibrate_on_data => CalibrationSource::Data(data),
-            (_, Some(demo)) => CalibrationSource::Demo(demo),
-            (_, None) => CalibrationSource::DataFree,
+        let without = self.demo.map_or(CalibrationSource::DataFree, CalibrationSource::Demo);
+        let open_data = self.data_with_key().map(|(data, _)| CalibrationSource::Data(data));
+        match (&self.calibration_choice, self.demo) {
+            (CalibrationChoice::Set(_), _) => CalibrationSource::Set(self.calibration_choices),
+            (CalibrationChoice::DataFree, _) => CalibrationSource::DataFree,
+            (CalibrationChoice::OpenData, _) => open_data.unwrap_or(without),
+            (CalibrationChoice::Automatic, Some(_)) => without,
+            (CalibrationChoice::Automatic, None) => {
+                let is_noise = self.data_read().is_some_and(|read| read.path == NOISE);
+                open_data.filter(|_| !is_noise).unwrap_or(without)
+            }
         }
+    }
+
+    /// What a person wants the ranges to come from.
+    pub fn calibration_choice(&self) -> &CalibrationChoice {
+        &self.calibration_choice
+    }
+
+    pub(in crate::session) fn calibrate_on(&mut self, choice: CalibrationChoice) {
+        if self.calibration_choice != choice {
+            self.calibration_choice = choice;
+            self.calibration_choices += 1;
+        }
+    }
+
+    /// The calibration set that was chosen, and how it is read: like the open data, but without their labels.
+    pub(in crate::session) fn calibration_set(&self) -> Option<(String, DataOptions)> {
+        let CalibrationChoice::Set(path) = &self.calibration_choice else {
+            return None;
+        };
+        let like = self.data_read().map(|read| read.options.clone()).unwrap_or_default();
+        let options = DataOptions {
+            labels: None,
+            inputs: Vec::new(),
+            ..like
+        };
+        Some((path.clone(), options))
+    }
+
+    /// The open data with where they are from and how they are read.
+    pub(in crate::session) fn data_read(&self) -> Option<&OpenData> {
+        self.slots.of::<Opened>().latest().map(|(_, open)| open)
     }
 
     pub(in crate::session) fn calibration_key(&self) -> CalibrationKey {

@@ -46,6 +46,10 @@ pub enum Kind {
     Compare,
     /// One layer quantized at a time.
     Sensitivity,
+    /// Layers ranked in the background by what quantizing each costs.
+    LayerOrder,
+    /// Every value of the graph, float against quantized.
+    Trace,
     /// The splits without a grid.
     SplitOnly,
     /// Another network beside the open one.

@@ -195,3 +195,38 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
         refused(&[&["auto", "demo:fashion"][..], wrong].concat());
     }
 }
+
+#[test]
+fn a_trace_tells_the_layer_whose_error_is_its_own_and_compares_two_files() {
+    let words = ["trace", "demo:fashion", "--data", "demo:fashion", "--limit", "8"];
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("recipe.toml");
+    std::fs::write(
+        &recipe,
+        "weight_bits = \"float\"\n[layer.\"layer2.0.conv1\"]\nweight_bits = 3\n",
+    )
+    .unwrap();
+    let recipe = recipe.to_str().unwrap();
+    let report = json(&succeeds(&[&words[..], &["--recipe", recipe, "--json"]].concat()));
+    let own = |value: &&Value| value["own_sqnr_db"].as_f64().is_some_and(|db| db < 60.0);
+    let values = report["values"].as_array().unwrap();
+    let found: Vec<&Value> = values.iter().filter(own).collect();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0]["layer"], "layer2.0.conv1");
+    assert_eq!(report["samples"], 8);
+
+    let fixture = |name: &str| format!("{}/tests/fixtures/trace/{name}", env!("CARGO_MANIFEST_DIR"));
+    let (float, quantized, data) = (fixture("float.onnx"), fixture("qdq.onnx"), fixture("samples.npy"));
+    let pair = ["trace", &float, &quantized, "--data", &data];
+    let report = json(&succeeds(&[&pair[..], &["--json"]].concat()));
+    let expected = json(&std::fs::read_to_string(fixture("expected.json")).unwrap());
+    let output = report["values"].as_array().unwrap().last().unwrap();
+    assert_eq!(output["name"], "y");
+    let difference = output["sqnr_db"].as_f64().unwrap() - expected["y"]["xmodel_err"].as_f64().unwrap();
+    assert!(difference.abs() < 0.02, "{difference}");
+    let shown = succeeds(&pair);
+    assert!(
+        shown.contains("own dB") && shown.contains("without a counterpart: sum"),
+        "{shown}"
+    );
+}

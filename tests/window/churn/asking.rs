@@ -106,6 +106,7 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             error_curves: random.below(2) == 0,
             continuation: random.below(3) == 0,
             input_channels: random.below(2) == 0,
+            trace: random.below(3) == 0,
             comparison: (random.below(2) == 0).then(|| [Side::Present, Side::Snapshot(snapshot(random, session))]),
         }),
         24 => Action::MeasureSensitivity,

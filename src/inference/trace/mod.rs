@@ -1,0 +1,364 @@
+//! Where the error of a quantized network arises: every value of the graph, float against quantized, on the same samples.
+//!
+//! *Cumulative*: both networks run as they are, so that a value has the errors of all that comes before it. *Own*: the nodes that
+//! compute the value run in the quantized network on the float network's values, so that only what was done to them counts: the
+//! weights of a layer, and the grid that the value itself is put on. Values are compared as the nodes after them read them,
+//! behind their grid if they have one. SQNR is `10 log10(sum float^2 / sum (float - x)^2)`, decibels.
+
+mod matching;
+
+use super::{Dataset, Engine, InferenceError, Rten};
+use crate::data::{Tensor, by_name};
+use crate::engine::Threads;
+use crate::network::Network;
+use crate::onnx::Graph;
+use crate::onnx::{self, GraphProto, ModelProto};
+use crate::progress::Progress;
+use matching::{MatchedValue, matched_values, nearest_known};
+use serde::Serialize;
+use std::collections::HashMap;
+
+/// Samples that run at once: the values of the whole graph are held at the same time, twice.
+const BATCH: usize = 8;
+
+/// One value of the graph, float against quantized.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TracedValue {
+    /// Its name in the float graph.
+    pub name: String,
+    /// Operator that computes it; `None` for an input of the network.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<String>,
+    /// Name of the layer whose output it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<String>,
+    /// Its shape for one batch of samples.
+    pub shape: Vec<usize>,
+    /// SQNR as both networks run, decibels; infinite without error (null in JSON). Of a value on a grid the same as
+    /// `xmodel_err` of `onnxruntime.quantization.qdq_loss_debug`.
+    pub sqnr_db: f64,
+    /// SQNR of what the quantized nodes make of the float network's values, decibels; infinite without error (null in JSON).
+    /// `None` where they cannot be run by themselves.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub own_sqnr_db: Option<f64>,
+    /// Of a value on a grid: SQNR of that alone, before against after it in the quantized network, decibels. The same as
+    /// `qdq_err` there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grid_sqnr_db: Option<f64>,
+    /// Axis of the channels.
+    pub channel_axis: usize,
+    /// `sqnr_db` of each channel.
+    pub channel_sqnr_db: Vec<f64>,
+}
+
+/// The values that both networks have, in the order of the float graph.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Trace {
+    /// Samples that were run.
+    pub samples: usize,
+    /// The values.
+    pub values: Vec<TracedValue>,
+    /// Values of the float graph without a counterpart, such as those that a tool has fused away.
+    pub unmatched: Vec<String>,
+}
+
+impl Trace {
+    /// The value whose error is most its own: where to look first. `None` if nothing has an error of its own.
+    pub fn worst_own(&self) -> Option<&TracedValue> {
+        let own = |value: &&TracedValue| value.own_sqnr_db.filter(|db| db.is_finite()).is_some();
+        let order = |value: &&TracedValue| value.own_sqnr_db.unwrap_or(f64::INFINITY);
+        let with_own = self.values.iter().filter(own);
+        with_own.min_by(|one, other| order(one).total_cmp(&order(other)))
+    }
+}
+
+/// Runs the first `samples` of `data` through both networks and compares every value that both have. `float` tells the layers.
+///
+/// # Errors
+/// [`InferenceError`] of either network, of the data, or `Cancelled`.
+pub fn trace(
+    float: &Network,
+    quantized: &ModelProto,
+    data: &Dataset,
+    samples: usize,
+    progress: &Progress,
+) -> Result<Trace, InferenceError> {
+    let float_model = float.runnable_model();
+    let no_graph = || InferenceError::Data("the network has no graph".to_owned());
+    let graph = float_model.graph.as_ref().ok_or_else(no_graph)?;
+    let quantized_graph = quantized.graph.as_ref().ok_or_else(no_graph)?;
+    let matched = matched_values(graph, quantized_graph);
+    let engines = Engines {
+        float: Rten::load_unoptimized(onnx::encode(&float_model)?)?,
+        quantized: Rten::load_unoptimized(onnx::encode(quantized)?)?,
+    };
+    let mut sums = Sums::new(graph, quantized_graph, &matched);
+    let samples = samples.min(data.len());
+    progress.start(samples as u64, "Comparing values");
+    for batch in super::outputs::batches(&engines.float, data, 0..samples, BATCH)? {
+        progress.check()?;
+        let inputs = data
+            .batch(batch.run.clone())
+            .map_err(|error| InferenceError::Data(error.to_string()))?;
+        sums.add(&engines, &inputs, progress)?;
+        progress.advance(batch.wanted.len() as u64);
+    }
+    Ok(sums.trace(float, samples))
+}
+
+struct Engines {
+    float: Rten,
+    quantized: Rten,
+}
+
+/// What is summed over batches for each matched value.
+struct Sums<'a> {
+    graph: &'a GraphProto,
+    matched: &'a [MatchedValue],
+    axes: Vec<Option<usize>>,
+    /// What each is computed from in the quantized network: names there, and the matched values that they are.
+    from: Vec<Vec<(&'a str, usize)>>,
+    of: Vec<Sum>,
+}
+
+#[derive(Default)]
+struct Sum {
+    shape: Vec<usize>,
+    axis: usize,
+    /// Energy of signal and error by channel, as both run.
+    channels: Vec<Energy>,
+    own: Option<Energy>,
+    /// The own error cannot be had.
+    no_own: bool,
+    grid: Option<Energy>,
+}
+
+/// Sums of squares.
+#[derive(Debug, Clone, Copy, Default)]
+struct Energy {
+    signal: f64,
+    noise: f64,
+}
+
+impl Energy {
+    fn add(&mut self, signal: f32, other: f32) {
+        let (signal, difference) = (f64::from(signal), f64::from(signal) - f64::from(other));
+        self.signal += signal * signal;
+        self.noise += difference * difference;
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            signal: self.signal + other.signal,
+            noise: self.noise + other.noise,
+        }
+    }
+
+    fn sqnr_db(self) -> f64 {
+        if self.noise == 0.0 {
+            f64::INFINITY
+        } else {
+            10.0 * (self.signal / self.noise).log10()
+        }
+    }
+
+    fn of(one: &[f32], other: &[f32], sum: Option<Self>) -> Self {
+        let mut energy = sum.unwrap_or_default();
+        one.iter().zip(other).for_each(|(one, other)| energy.add(*one, *other));
+        energy
+    }
+}
+
+impl<'a> Sums<'a> {
+    fn new(graph: &'a GraphProto, quantized: &'a GraphProto, matched: &'a [MatchedValue]) -> Self {
+        let quantized = Graph::main(quantized);
+        let mut known: HashMap<&str, usize> = HashMap::new();
+        for (place, value) in matched.iter().enumerate() {
+            known.insert(&value.quantized, place);
+            known.extend(value.after_grid.iter().map(|name| (name.as_str(), place)));
+        }
+        let from = matched.iter().enumerate().map(|(place, value)| {
+            // Of an input what is before its grid is given; of any other value that is what is looked at.
+            let known_before = |name: &str| match known.get(name) {
+                Some(of) if *of == place => value.node.is_none() && name == value.quantized,
+                other => other.is_some(),
+            };
+            let nearest = nearest_known(&quantized, value.seen(), known_before);
+            nearest
+                .into_iter()
+                .filter_map(|name| Some((name, *known.get(name)?)))
+                .collect()
+        });
+        Self {
+            axes: channel_axes(graph, matched),
+            from: from.collect(),
+            of: matched.iter().map(|_| Sum::default()).collect(),
+            graph,
+            matched,
+        }
+    }
+
+    /// Adds a batch.
+    fn add(
+        &mut self,
+        engines: &Engines,
+        inputs: &[(String, Tensor)],
+        progress: &Progress,
+    ) -> Result<(), InferenceError> {
+        let mut inputs = by_name(inputs);
+        let names: Vec<&str> = self.matched.iter().map(|value| value.float.as_str()).collect();
+        let float = engines.float.run(&inputs, &names)?;
+        // The quantized network may call its inputs otherwise.
+        for (name, _) in &mut inputs {
+            if let Some(value) = self
+                .matched
+                .iter()
+                .find(|value| value.float == *name && value.node.is_none())
+            {
+                *name = &value.quantized;
+            }
+        }
+        let before = self.matched.iter().map(|value| value.quantized.as_str());
+        let after = self.matched.iter().filter_map(|value| value.after_grid.as_deref());
+        let names: Vec<&str> = before.chain(after).collect();
+        let quantized = engines.quantized.run(&inputs, &names)?;
+        let (before, after) = quantized.split_at(self.matched.len());
+        let mut after = after.iter();
+        for (place, value) in self.matched.iter().enumerate() {
+            let after = value.after_grid.as_ref().and_then(|_| after.next());
+            self.of[place].add(&float[place], &before[place], after, self.axes[place]);
+        }
+        self.add_own(engines, &float, progress)
+    }
+
+    /// Adds the own errors of a batch whose float values are given.
+    fn add_own(&mut self, engines: &Engines, float: &[Tensor], progress: &Progress) -> Result<(), InferenceError> {
+        let threads = Threads::current();
+        for (place, value) in self.matched.iter().enumerate() {
+            if self.from[place].is_empty() || self.of[place].no_own || self.of[place].channels.is_empty() {
+                continue;
+            }
+            progress.check()?;
+            let given: Vec<(&str, &Tensor)> = self.from[place].iter().map(|(name, of)| (*name, &float[*of])).collect();
+            let own = engines.quantized.compute_between(&threads, &given, &[value.seen()])?;
+            let (float, own) = (&float[place], own.and_then(|mut values| values.pop()));
+            let own = own.as_ref().filter(|own| own.shape() == float.shape());
+            match (float.floats(), own.and_then(Tensor::floats)) {
+                (Some(float), Some(own)) => self.of[place].own = Some(Energy::of(float, own, self.of[place].own)),
+                _ => self.of[place].no_own = true,
+            }
+        }
+        Ok(())
+    }
+
+    fn trace(self, network: &Network, samples: usize) -> Trace {
+        let layers = layers_by_output(network);
+        let of_node = |value: &MatchedValue| value.node.and_then(|position| self.graph.node.get(position));
+        let values = self
+            .matched
+            .iter()
+            .zip(&self.of)
+            .filter(|(_, sum)| !sum.channels.is_empty());
+        let values = values.map(|(value, sum)| TracedValue {
+            name: value.float.clone(),
+            operator: of_node(value).map(|node| node.op_type().to_owned()),
+            layer: layers.get(value.float.as_str()).map(|name| (*name).to_owned()),
+            shape: sum.shape.clone(),
+            sqnr_db: sum
+                .channels
+                .iter()
+                .fold(Energy::default(), |all, of| all.plus(*of))
+                .sqnr_db(),
+            own_sqnr_db: sum.own.filter(|_| !sum.no_own).map(Energy::sqnr_db),
+            grid_sqnr_db: sum.grid.map(Energy::sqnr_db),
+            channel_axis: sum.axis,
+            channel_sqnr_db: sum.channels.iter().map(|channel| channel.sqnr_db()).collect(),
+        });
+        let values: Vec<TracedValue> = values.collect();
+        let outputs = self.graph.node.iter().flat_map(|node| &node.output);
+        let is_matched = |name: &&String| !self.matched.iter().any(|value| value.float == **name);
+        let unmatched = outputs
+            .filter(|name| !name.is_empty())
+            .filter(is_matched)
+            .cloned()
+            .collect();
+        Trace {
+            samples,
+            values,
+            unmatched,
+        }
+    }
+}
+
+impl Sum {
+    /// Adds a value of a batch: as the float network has it, as the quantized one has it, and after its grid.
+    fn add(&mut self, float: &Tensor, quantized: &Tensor, after: Option<&Tensor>, axis: Option<usize>) {
+        let shape = float.shape();
+        // Integers have no error to speak of; a value with split channels has another shape.
+        let (Some(float), Some(before)) = (float.floats(), quantized.floats()) else {
+            return;
+        };
+        if shape != quantized.shape() {
+            return;
+        }
+        let axis = axis
+            .filter(|axis| *axis < shape.len())
+            .unwrap_or(shape.len().saturating_sub(1));
+        let channels = shape.get(axis).copied().unwrap_or(1);
+        let inner: usize = shape.iter().skip(axis + 1).product();
+        if self.channels.len() != channels {
+            self.channels = vec![Energy::default(); channels];
+        }
+        (self.shape, self.axis) = (shape.to_vec(), axis);
+        let after = after
+            .and_then(Tensor::floats)
+            .filter(|after| after.len() == float.len());
+        for (place, (one, other)) in float.iter().zip(after.unwrap_or(before)).enumerate() {
+            self.channels[place / inner.max(1) % channels.max(1)].add(*one, *other);
+        }
+        if let Some(after) = after {
+            self.grid = Some(Energy::of(before, after, self.grid));
+        }
+    }
+}
+
+/// Axis of the channels of each value: 1 behind convolutions and what works on their maps, else the last (`None`).
+fn channel_axes(graph: &GraphProto, matched: &[MatchedValue]) -> Vec<Option<usize>> {
+    let mut of_name: HashMap<&str, Option<usize>> = HashMap::new();
+    for node in &graph.node {
+        let inherited = || {
+            node.input
+                .iter()
+                .find_map(|input| of_name.get(input.as_str()).copied().flatten())
+        };
+        let axis = match node.op_type() {
+            "Conv" | "ConvTranspose" | "BatchNormalization" | "InstanceNormalization" => Some(1),
+            "MatMul" | "Gemm" | "Reshape" | "Transpose" | "Flatten" | "LSTM" | "GRU" | "RNN" | "Gather" => None,
+            _ => inherited(),
+        };
+        node.output.iter().for_each(|output| {
+            of_name.insert(output, axis);
+        });
+    }
+    let axis = |value: &MatchedValue| of_name.get(value.float.as_str()).copied();
+    matched.iter().map(|value| axis(value).unwrap_or(Some(1))).collect()
+}
+
+/// Names of layers by the first output of their nodes; of a node with two layers (LSTM) the first.
+fn layers_by_output(network: &Network) -> HashMap<&str, &str> {
+    let mut layers = HashMap::new();
+    let Some(graph) = &network.model.graph else {
+        return layers;
+    };
+    for layer in &network.layers {
+        let node = layer.node.as_ref().filter(|path| path.subgraphs.is_empty());
+        let output = node.and_then(|path| graph.node.get(path.node)?.output.first());
+        if let Some(output) = output {
+            layers.entry(output.as_str()).or_insert(layer.name.as_str());
+        }
+    }
+    layers
+}
+
+#[cfg(test)]
+mod tests;
