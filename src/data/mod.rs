@@ -14,6 +14,7 @@ mod open;
 mod options;
 mod picture;
 mod pictures;
+mod pieces;
 mod port;
 mod preprocess;
 mod presets;
@@ -22,6 +23,7 @@ mod seen;
 mod single;
 mod tensor;
 mod text;
+mod tokenizer;
 mod vocabulary;
 
 #[cfg(test)]
@@ -167,6 +169,9 @@ impl Dataset {
         let Samples::Text(text) = &self.samples else {
             return None;
         };
+        if let Some(pieces) = text.pieces() {
+            return Some(pieces.text(text.before(sample, most)));
+        }
         let tokens = text.before(sample, most).iter();
         let names: Option<Vec<&str>> = tokens
             .map(|token| self.class_name(usize::try_from(*token).ok()?))

@@ -9,7 +9,7 @@ use super::classes::Classes;
 use super::picture::Picture;
 use super::pictures::Pictures;
 use super::preprocess::Origin;
-use super::vocabulary::Vocabulary;
+use super::tokenizer::Tokenizer;
 use super::{DataOptions, Dataset, DatasetError, arrays, cifar, fault, folder, idx, labels};
 use crate::data::Port;
 use crate::files;
@@ -123,12 +123,12 @@ pub(super) fn demo(
             Ok(data)
         }
         Demo::Shakespeare => {
-            let vocabulary = match &options.vocabulary {
-                Some(_) => opening.vocabulary()?,
-                None => Vocabulary::parse(demo::vocabulary_json(), name)?,
+            let tokenizer = match &options.vocabulary {
+                Some(_) => opening.tokenizer()?,
+                None => Tokenizer::parse(demo::vocabulary_json(), name)?,
             };
             let content = std::str::from_utf8(demo::text()).map_err(|error| fault(name, error.to_string()))?;
-            opening.tokens(content, &vocabulary)
+            opening.tokens(content, &tokenizer)
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How to read data: what a person chooses, and what the network's own files say.
 
-use super::vocabulary;
+use super::tokenizer;
 use crate::network::{Interpolation, Network, PreprocessHint};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,10 +31,22 @@ pub struct DataOptions {
     pub hint: Option<Arc<PreprocessHint>>,
     /// Labels beside the data.
     pub labels: Option<PathBuf>,
-    /// Characters or words and their token ids (JSON), for text; else looked for beside the text.
+    /// How text becomes tokens: characters or words and their ids (JSON), a `tokenizer.json`, or a GGUF file; else looked for
+    /// beside the text.
     pub vocabulary: Option<PathBuf>,
+    /// Tokens that a language model reads at a time, each window of the text alone; else the text is read in long streams.
+    pub window: Option<usize>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
+}
+
+/// Tokens of a window where none is chosen: what common comparisons of small networks take.
+const USUAL_WINDOW: usize = 256;
+
+/// A network that keeps nothing from step to step but what it sees reads windows; a recurrent one reads streams.
+fn usual_window(network: &Network) -> Option<usize> {
+    let recurrent = network.layers.iter().any(|layer| layer.kind.is_recurrent());
+    (!recurrent).then_some(USUAL_WINDOW)
 }
 
 impl DataOptions {
@@ -43,6 +55,7 @@ impl DataOptions {
     pub fn for_network(self, network: &Network) -> Self {
         let options = Self {
             hint: self.hint.or_else(|| network.preprocess.clone()),
+            window: self.window.or_else(|| usual_window(network)),
             ..self
         };
         match &network.path {
@@ -55,16 +68,22 @@ impl DataOptions {
     pub fn reads_the_same_files(&self, other: &Self) -> bool {
         let files = |options: &Self| {
             let (labels, vocabulary) = (options.labels.clone(), options.vocabulary.clone());
-            (labels, vocabulary, options.inputs.clone(), options.classes.clone())
+            (
+                labels,
+                vocabulary,
+                options.inputs.clone(),
+                options.classes.clone(),
+                options.window,
+            )
         };
         files(self) == files(other)
     }
 
-    /// The same with the vocabulary that lies beside a model (`MODEL.vocab.json`, `vocab.json`, `tokenizer.json`), if there
+    /// The same with the tokenizer that lies beside a model (`MODEL.vocab.json`, `tokenizer.json`, `vocab.json`) or in it (GGUF), if there
     /// is one and none was chosen.
     #[must_use]
     pub fn with_vocabulary_of(mut self, model: &Path) -> Self {
-        self.vocabulary = self.vocabulary.or_else(|| vocabulary::beside_model(model));
+        self.vocabulary = self.vocabulary.or_else(|| tokenizer::beside_model(model));
         self
     }
 

@@ -3,7 +3,7 @@
 use super::{Dataset, DatasetError, Samples, Tensor, fault};
 
 impl Dataset {
-    /// The tokens of `text`, one a character, by the names of this text's tokens.
+    /// The tokens of `text`, by the tokenizer of this text's word pieces; else one a character, by the names of its tokens.
     ///
     /// # Errors
     /// [`DatasetError`] for data that are no text, and naming the characters that the vocabulary lacks.
@@ -13,6 +13,11 @@ impl Dataset {
                 &self.name,
                 "it is no text, so nothing can be continued".to_owned(),
             ));
+        }
+        if let Samples::Text(read) = &self.samples
+            && let Some(pieces) = read.pieces()
+        {
+            return Ok(pieces.encode(text, &self.name)?.tokens);
         }
         let token = |c: char| {
             let mut buffer = [0; 4];
@@ -42,6 +47,16 @@ impl Dataset {
     /// The token's text, if its number is known.
     pub fn token_text(&self, token: i32) -> Option<&str> {
         self.class_name(usize::try_from(token).ok()?)
+    }
+
+    /// The text of a sequence of tokens; a number without a name is left out.
+    pub fn text_of(&self, tokens: &[i32]) -> String {
+        match &self.samples {
+            Samples::Text(read) if read.pieces().is_some() => {
+                read.pieces().map(|pieces| pieces.text(tokens)).unwrap_or_default()
+            }
+            _ => tokens.iter().filter_map(|token| self.token_text(*token)).collect(),
+        }
     }
 
     /// A sequence of tokens as the network's input by name, the same in each of `streams` streams; `None` for data that are

@@ -1,12 +1,14 @@
 //! Text for a language model: tokens, cut into parallel streams.
 //!
 //! The text is read as a number of streams of equal length, one after the other in the text, each from the network's zero
-//! state. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
+//! state. A window is a short stream: what a network without a state reads at a time. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
 
-use super::vocabulary::Vocabulary;
+use super::pieces::Pieces;
+use super::tokenizer::Tokenizer;
 use super::{DatasetError, Tensor, fault};
 use crate::data::Port;
 use std::ops::Range;
+use std::sync::Arc;
 
 /// Streams of a long text: with these the held-out tenth of tiny-shakespeare gives the demo's published perplexity.
 const STREAMS: usize = 32;
@@ -30,6 +32,10 @@ pub(super) struct Text {
     width: usize,
     /// What stands between two tokens that are shown.
     separator: &'static str,
+    /// Whether a person, or the kind of network, chose the length of a stream.
+    windowed: bool,
+    /// The tokenizer, where it cuts word pieces.
+    pieces: Option<Arc<Pieces>>,
 }
 
 /// The axes of the network's tokens.
@@ -55,22 +61,32 @@ impl Text {
     /// Cuts `text` for `port`; and what a person should know of.
     pub(super) fn new(
         text: &str,
-        vocabulary: &Vocabulary,
+        tokenizer: &Tokenizer,
         port: Option<&Port>,
+        window: Option<usize>,
         name: &str,
     ) -> Result<(Self, Vec<String>), DatasetError> {
-        let encoded = vocabulary.encode(text, name)?;
+        let encoded = tokenizer.encode(text, name)?;
         if encoded.tokens.len() < 2 {
             let reason = "the text has no two characters or words of the vocabulary";
             return Err(fault(name, reason.to_owned()));
         }
-        let cut = Self::of_tokens(encoded.tokens, port, name)?;
-        let separator = vocabulary.separator();
-        Ok((Self { separator, ..cut }, encoded.notes))
+        let cut = Self::of_tokens(encoded.tokens, port, window, name)?;
+        let text = Self {
+            separator: tokenizer.separator(),
+            pieces: tokenizer.pieces(),
+            ..cut
+        };
+        Ok((text, encoded.notes))
     }
 
-    /// Cuts tokens for `port`.
-    pub(super) fn of_tokens(tokens: Vec<i32>, port: Option<&Port>, name: &str) -> Result<Self, DatasetError> {
+    /// Cuts tokens for `port`, in windows of so many if there is a number.
+    pub(super) fn of_tokens(
+        tokens: Vec<i32>,
+        port: Option<&Port>,
+        window: Option<usize>,
+        name: &str,
+    ) -> Result<Self, DatasetError> {
         let predicted = tokens.len().saturating_sub(1);
         if predicted == 0 {
             return Err(fault(name, "there are no two tokens in it".to_owned()));
@@ -79,14 +95,15 @@ impl Text {
         let largest = tokens.iter().max().copied().unwrap_or_default();
         let width = usize::try_from(largest).map_or(1, |largest| largest + 1);
         let longest = (MOST_ANSWERS / width).max(1);
-        let streams = match (axes, fixed) {
+        let window = fixed.or(window.map(|window| window.clamp(1, predicted)));
+        let streams = match (axes, window) {
             (Axes::Time, None) => 1,
             (_, Some(length)) => predicted / length,
             _ => (predicted / SHORTEST)
                 .clamp(1, STREAMS)
                 .max(predicted.div_ceil(longest)),
         };
-        let length = fixed.unwrap_or_else(|| predicted / streams.max(1));
+        let length = window.unwrap_or_else(|| predicted / streams.max(1));
         if streams == 0 || length == 0 {
             return Err(fault(
                 name,
@@ -102,6 +119,8 @@ impl Text {
             axes,
             width,
             separator: "",
+            windowed: fixed.is_none() && window.is_some(),
+            pieces: None,
         })
     }
 
@@ -134,6 +153,11 @@ impl Text {
     /// What stands between two tokens that are shown.
     pub(super) fn separator(&self) -> &'static str {
         self.separator
+    }
+
+    /// The tokenizer, where it cuts word pieces.
+    pub(super) fn pieces(&self) -> Option<&Pieces> {
+        self.pieces.as_deref()
     }
 
     /// The streams that hold the tokens of `range`, each from its beginning; of a single stream only up to the range's end.
@@ -179,6 +203,12 @@ impl Text {
     }
 
     pub(super) fn describe(&self) -> String {
+        if self.windowed {
+            return format!(
+                "tokens in {} window(s) of {} tokens, each read alone",
+                self.streams, self.length
+            );
+        }
         format!(
             "tokens in {} stream(s) of {} tokens, each from a zero state",
             self.streams, self.length

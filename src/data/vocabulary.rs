@@ -316,12 +316,5 @@ pub(super) fn beside_text(text: &Path) -> Option<PathBuf> {
     vocabularies.next().filter(|_| vocabularies.next().is_none())
 }
 
-/// The vocabulary's file beside a model: `MODEL.vocab.json`, else what the hubs call it.
-pub(super) fn beside_model(model: &Path) -> Option<PathBuf> {
-    let general = ["vocab.json", "tokenizer.json"].map(|name| model.with_file_name(name));
-    let mut found = std::iter::once(model.with_extension("vocab.json")).chain(general);
-    found.find(|path| path.is_file())
-}
-
 #[cfg(test)]
 mod tests;

@@ -49,6 +49,16 @@ pub enum FormatError {
     },
 }
 
+impl FormatError {
+    /// What is wrong, without the file's name.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Network { source, .. } => source.to_string(),
+            Self::File { reason, .. } => reason.clone(),
+        }
+    }
+}
+
 /// Opens a model: a file of a known kind, a folder with one as hubs keep it, or `demo:fashion`, `demo:shakespeare`.
 ///
 /// # Errors

@@ -86,9 +86,14 @@ pub(in crate::cli) struct DataArguments {
     /// An input of the network by name, samples along its first axis; may be given again
     #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
     inputs: Vec<(String, PathBuf)>,
-    /// Characters or words of a text network and their tokens (JSON); MODEL.vocab.json is found by itself
+    /// How a text becomes tokens: a tokenizer.json, a GGUF file, or characters or words and their ids (JSON); MODEL.vocab.json
+    /// and tokenizer.json beside the model are found by themselves
     #[arg(long, value_name = "FILE")]
     vocab: Option<PathBuf>,
+    /// Tokens of a text that a language model reads at a time, each window alone; without it transformers read 256, recurrent
+    /// networks long streams
+    #[arg(long, value_name = "TOKENS", value_parser = at_least_one)]
+    window: Option<usize>,
 }
 
 impl DataArguments {
@@ -107,6 +112,7 @@ impl DataArguments {
             hint: None,
             labels: self.labels.clone(),
             vocabulary: self.vocab.clone(),
+            window: self.window,
             inputs: self.inputs.clone(),
         };
         options.for_network(network)

@@ -32,7 +32,11 @@ impl Opening<'_> {
             let port = self.ports.iter().find(free);
             if array.shape.len() == 1 && port.is_some_and(|port| port.integer && port.shape.as_ref().is_some()) {
                 let tokens = tokens_of(array, self.path)?;
-                return self.stream(Text::of_tokens(tokens, port, self.path)?, Vec::new(), Vec::new());
+                return self.stream(
+                    Text::of_tokens(tokens, port, self.options.window, self.path)?,
+                    Vec::new(),
+                    Vec::new(),
+                );
             }
             *name = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
             if let Some(stored) = stored_pictures(array) {

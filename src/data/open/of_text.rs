@@ -2,33 +2,39 @@
 
 use super::Opening;
 use crate::data::text::Text;
-use crate::data::vocabulary::{self, Vocabulary};
-use crate::data::{Dataset, DatasetError, Samples, fault};
-use crate::files;
+use crate::data::tokenizer::Tokenizer;
+use crate::data::vocabulary;
+use crate::data::{Dataset, DatasetError, Samples};
 use std::path::Path;
 
 impl Opening<'_> {
-    pub(super) fn vocabulary(&self) -> Result<Vocabulary, DatasetError> {
+    pub(super) fn tokenizer(&self) -> Result<Tokenizer, DatasetError> {
         let beside = || vocabulary::beside_text(Path::new(self.path));
         let path = self.options.vocabulary.clone().or_else(beside).ok_or_else(|| {
-            self.fault("text needs the network's vocabulary: put it beside the text or the model as NAME.vocab.json")
+            self.fault(
+                "text needs the network's vocabulary: put it beside the text or the model as NAME.vocab.json or tokenizer.json",
+            )
         })?;
-        let file = path.display().to_string();
-        let json = files::read(&path, files::LARGEST_TEXT).map_err(|error| fault(&file, error.to_string()))?;
-        Vocabulary::parse(&json, &file)
+        Tokenizer::read(&path)
     }
 
     pub(super) fn text(&self, content: &str) -> Result<Dataset, DatasetError> {
         self.free_port(true)?;
-        self.tokens(content, &self.vocabulary()?)
+        self.tokens(content, &self.tokenizer()?)
     }
 
-    pub(super) fn tokens(&self, content: &str, vocabulary: &Vocabulary) -> Result<Dataset, DatasetError> {
+    pub(super) fn tokens(&self, content: &str, tokenizer: &Tokenizer) -> Result<Dataset, DatasetError> {
         if self.options.wants_pictures() || self.options.labels.is_some() {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
-        let (text, notes) = Text::new(content, vocabulary, self.free_port(true)?, self.path)?;
-        self.stream(text, vocabulary.names(), notes)
+        let (text, notes) = Text::new(
+            content,
+            tokenizer,
+            self.free_port(true)?,
+            self.options.window,
+            self.path,
+        )?;
+        self.stream(text, tokenizer.names(), notes)
     }
 
     /// Streams of tokens, each to be guessed from those before it.
