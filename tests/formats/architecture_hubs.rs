@@ -56,3 +56,180 @@ fn whole_networks_compute_what_their_packages_compute() {
     }
     assert!(wrong.is_empty(), "{wrong:?}");
 }
+
+/// A GGUF file of the network of a fixture, by GGUF's names, rows of queries and keys interleaved as its converter does.
+fn as_gguf(fixture: &Fixture) -> Vec<u8> {
+    let config = fixture.config.as_ref().unwrap();
+    let count = |key: &str| config[key].as_u64().unwrap();
+    let text = |out: &mut Vec<u8>, text: &str| {
+        out.extend((text.len() as u64).to_le_bytes());
+        out.extend(text.as_bytes());
+    };
+    let mut out = b"GGUF\x03\0\0\0".to_vec();
+    out.extend((fixture.tensors.len() as u64).to_le_bytes());
+    let counts = [
+        ("llama.attention.head_count", count("num_attention_heads")),
+        ("llama.attention.head_count_kv", count("num_key_value_heads")),
+        ("llama.embedding_length", count("hidden_size")),
+        ("llama.block_count", count("num_hidden_layers")),
+    ];
+    out.extend((counts.len() as u64 + 3).to_le_bytes());
+    text(&mut out, "general.architecture");
+    out.extend(8_u32.to_le_bytes());
+    text(&mut out, "llama");
+    for (key, value) in counts {
+        text(&mut out, key);
+        out.extend(4_u32.to_le_bytes());
+        out.extend((value as u32).to_le_bytes());
+    }
+    for (key, value) in [
+        (
+            "llama.attention.layer_norm_rms_epsilon",
+            config["rms_norm_eps"].as_f64().unwrap(),
+        ),
+        (
+            "llama.rope.freq_base",
+            config["rope_parameters"]["rope_theta"].as_f64().unwrap(),
+        ),
+    ] {
+        text(&mut out, key);
+        out.extend(6_u32.to_le_bytes());
+        out.extend((value as f32).to_le_bytes());
+    }
+    let mut data = Vec::new();
+    for (name, shape) in &fixture.tensors {
+        let mut renamed = name.replace("model.layers.", "blk.").replace("lm_head", "output");
+        for (from, to) in [
+            ("model.embed_tokens", "token_embd"),
+            ("model.norm", "output_norm"),
+            ("input_layernorm", "attn_norm"),
+            ("post_attention_layernorm", "ffn_norm"),
+            ("self_attn.o_proj", "attn_output"),
+            ("self_attn.", "attn_"),
+            ("mlp.", "ffn_"),
+            ("_proj", ""),
+        ] {
+            renamed = renamed.replace(from, to);
+        }
+        text(&mut out, &renamed);
+        out.extend((shape.len() as u32).to_le_bytes());
+        shape
+            .iter()
+            .rev()
+            .for_each(|size| out.extend((*size as u64).to_le_bytes()));
+        out.extend(0_u32.to_le_bytes());
+        out.extend((data.len() as u64).to_le_bytes());
+        let mut values = common::formula::values(name, shape, fixture.gain);
+        let heads = match name.as_str() {
+            name if name.contains("q_proj") => count("num_attention_heads"),
+            name if name.contains("k_proj") => count("num_key_value_heads"),
+            _ => 0,
+        };
+        if heads > 0 {
+            let (head, width) = (shape[0] / heads as usize, shape[1]);
+            let rows: Vec<&[f32]> = values.chunks(width).collect();
+            let mut interleaved = Vec::new();
+            for of_head in rows.chunks(head) {
+                for pair in 0..head / 2 {
+                    interleaved.extend_from_slice(of_head[pair]);
+                    interleaved.extend_from_slice(of_head[head / 2 + pair]);
+                }
+            }
+            values = interleaved;
+        }
+        data.extend(values.iter().flat_map(|x| x.to_le_bytes()));
+        data.resize(data.len().next_multiple_of(32), 0);
+    }
+    out.resize(out.len().next_multiple_of(32), 0);
+    out.extend(data);
+    out
+}
+
+#[test]
+fn a_gguf_file_is_the_network_that_the_hubs_folder_holds() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs/llama.json.gz");
+    let fixture = Fixture::read(&path);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("llama.gguf");
+    std::fs::write(&file, as_gguf(&fixture)).unwrap();
+    // The only GGUF file of a folder is what the folder holds.
+    let network = splitscope::format::open(folder.path()).unwrap();
+    assert_eq!(network.architecture.as_deref(), Some("Llama decoder 2x48"));
+    let difference = relative_difference(&fixture.outputs[0].1, &fixture.run(&network));
+    assert!(difference <= 1e-4, "{difference}");
+    let hub = fixture.open(&fixture.tensors());
+    let names = |network: &splitscope::network::Network| {
+        let mut names: Vec<String> = network.layers.iter().map(|layer| layer.weight.clone()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&network), names(&hub));
+}
+
+#[test]
+fn a_hubs_folder_of_gigabytes_is_opened_without_reading_its_weights() {
+    const WIDTH: usize = 4096;
+    const LAYERS: usize = 32;
+    let folder = tempfile::tempdir().unwrap();
+    let put = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+    put(
+        "config.json",
+        r#"{"model_type": "mistral", "num_attention_heads": 32, "num_key_value_heads": 8, "rms_norm_eps": 1e-5, "rope_theta": 1e6}"#
+            .to_owned(),
+    );
+    let mut shards = [Vec::new(), Vec::new()];
+    shards[0].push(("model.embed_tokens.weight".to_owned(), vec![32_000, WIDTH]));
+    for layer in 0..LAYERS {
+        let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+        let shard = &mut shards[layer * 2 / LAYERS];
+        for (part, rows, columns) in [
+            ("self_attn.q_proj", WIDTH, WIDTH),
+            ("self_attn.k_proj", WIDTH / 4, WIDTH),
+            ("self_attn.v_proj", WIDTH / 4, WIDTH),
+            ("self_attn.o_proj", WIDTH, WIDTH),
+            ("mlp.gate_proj", 8192, WIDTH),
+            ("mlp.up_proj", 8192, WIDTH),
+            ("mlp.down_proj", WIDTH, 8192),
+        ] {
+            shard.push((name(part), vec![rows, columns]));
+        }
+        shard.push((name("input_layernorm"), vec![WIDTH]));
+        shard.push((name("post_attention_layernorm"), vec![WIDTH]));
+    }
+    shards[1].push(("model.norm.weight".to_owned(), vec![WIDTH]));
+    shards[1].push(("lm_head.weight".to_owned(), vec![32_000, WIDTH]));
+    let mut map = serde_json::Map::new();
+    let mut bytes = 0_u64;
+    for (number, tensors) in shards.iter().enumerate() {
+        let file = format!("model-0000{}-of-00002.safetensors", number + 1);
+        let mut header = serde_json::Map::new();
+        let mut at = 0_u64;
+        for (name, shape) in tensors {
+            let end = at + 2 * shape.iter().product::<usize>() as u64;
+            header.insert(
+                name.clone(),
+                serde_json::json!({"dtype": "BF16", "shape": shape, "data_offsets": [at, end]}),
+            );
+            map.insert(name.clone(), file.clone().into());
+            at = end;
+        }
+        let header = serde_json::Value::Object(header).to_string();
+        let mut start = (header.len() as u64).to_le_bytes().to_vec();
+        start.extend(header.as_bytes());
+        let path = folder.path().join(&file);
+        std::fs::write(&path, &start).unwrap();
+        // Nothing is on the disk behind the header: whoever reads it all would read zeros for a long time.
+        let written = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        written.set_len(start.len() as u64 + at).unwrap();
+        bytes += at;
+    }
+    put(
+        "model.safetensors.index.json",
+        serde_json::json!({"weight_map": map}).to_string(),
+    );
+    assert!(bytes > 9 << 30, "{bytes}");
+    let network = splitscope::format::open(folder.path()).unwrap();
+    assert_eq!(network.architecture.as_deref(), Some("Mistral decoder 32x4096"));
+    assert_eq!(network.layers.len(), 7 * LAYERS + 1);
+    assert_eq!(network.parameters() * 2, bytes);
+}
