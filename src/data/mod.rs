@@ -5,6 +5,8 @@
 mod arrays;
 mod cifar;
 mod classes;
+mod companions;
+mod encoder;
 mod fitted;
 mod folder;
 mod idx;
@@ -223,7 +225,7 @@ impl Dataset {
             .collect::<Result<Vec<_>, DatasetError>>()?;
         match &self.samples {
             Samples::Arrays(_) => {}
-            Samples::Text(text) => inputs.push(text.batch(&range, &self.name)?),
+            Samples::Text(text) => inputs.extend(text.batch(&range, &self.name)?),
             Samples::Pictures(samples) => inputs.push((samples.input.clone(), self.pictures(samples, range)?)),
         }
         Ok(inputs)

@@ -92,6 +92,22 @@ impl Pieces {
         Ok(Encoded { tokens, notes })
     }
 
+    /// The tokens that stand before and behind a text.
+    pub(super) fn ends(&self) -> (Vec<i32>, Vec<i32>) {
+        let around = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast("", true)));
+        let Some(encoding) = around.ok().and_then(Result::ok) else {
+            return (Vec::new(), Vec::new());
+        };
+        let mut ids: Vec<i32> = encoding
+            .get_ids()
+            .iter()
+            .filter_map(|id| i32::try_from(*id).ok())
+            .collect();
+        // One of two is the end, one alone is the beginning.
+        let after = ids.split_off(ids.len().div_ceil(2));
+        (ids, after)
+    }
+
     /// The text of a sequence of tokens. Bytes of characters that begin or end outside of it become U+FFFD.
     pub(super) fn text(&self, tokens: &[i32]) -> String {
         let ids: Vec<u32> = tokens.iter().filter_map(|token| u32::try_from(*token).ok()).collect();

@@ -59,9 +59,13 @@ impl Dataset {
         }
     }
 
-    /// A sequence of tokens as the network's input by name, the same in each of `streams` streams; `None` for data that are
+    /// A sequence of tokens as the network's inputs by name, the same in each of `streams` streams; `None` for data that are
     /// no text.
-    pub(crate) fn sequence(&self, tokens: &[i32], streams: usize) -> Option<Result<(String, Tensor), DatasetError>> {
+    pub(crate) fn sequence(
+        &self,
+        tokens: &[i32],
+        streams: usize,
+    ) -> Option<Result<Vec<(String, Tensor)>, DatasetError>> {
         match &self.samples {
             Samples::Text(text) => Some(text.sequence(tokens, streams)),
             _ => None,

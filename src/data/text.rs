@@ -3,6 +3,7 @@
 //! The text is read as a number of streams of equal length, one after the other in the text, each from the network's zero
 //! state. A window is a short stream: what a network without a state reads at a time. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
 
+use super::companions::Companions;
 use super::pieces::Pieces;
 use super::tokenizer::Tokenizer;
 use super::{DatasetError, Tensor, fault};
@@ -36,6 +37,8 @@ pub(super) struct Text {
     windowed: bool,
     /// The tokenizer, where it cuts word pieces.
     pieces: Option<Arc<Pieces>>,
+    /// What the network takes beside the tokens.
+    companions: Companions,
 }
 
 /// The axes of the network's tokens.
@@ -121,6 +124,7 @@ impl Text {
             separator: "",
             windowed: fixed.is_none() && window.is_some(),
             pieces: None,
+            companions: Companions::default(),
         })
     }
 
@@ -155,13 +159,18 @@ impl Text {
         self.separator
     }
 
+    /// The same for a network that takes these inputs beside the tokens.
+    pub(super) fn beside(self, companions: Companions) -> Self {
+        Self { companions, ..self }
+    }
+
     /// The tokenizer, where it cuts word pieces.
     pub(super) fn pieces(&self) -> Option<&Pieces> {
         self.pieces.as_deref()
     }
 
     /// The streams that hold the tokens of `range`, each from its beginning; of a single stream only up to the range's end.
-    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<(String, Tensor), DatasetError> {
+    pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<Vec<(String, Tensor)>, DatasetError> {
         let streams = range.start / self.length..range.end.div_ceil(self.length);
         let single = streams.len() == 1 && self.axes != Axes::Time;
         let length = if single {
@@ -169,6 +178,7 @@ impl Text {
         } else {
             self.length
         };
+        let mut inputs = self.companions.values(streams.len(), length)?;
         let at = |stream: usize, time: usize| self.tokens[stream * self.length + time];
         let (shape, tokens): (Vec<usize>, Vec<i32>) = match self.axes {
             Axes::TimeBatch => (
@@ -184,12 +194,14 @@ impl Text {
             Axes::Time => (vec![length], (0..length).map(|t| at(streams.start, t)).collect()),
         };
         let value = Tensor::from_shape(&shape, tokens).map_err(|error| fault(path, error.to_string()))?;
-        Ok((self.input.clone(), value))
+        inputs.push((self.input.clone(), value));
+        Ok(inputs)
     }
 
     /// One sequence of tokens as the network's input takes it, in each of `streams` streams.
-    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<(String, Tensor), DatasetError> {
+    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<Vec<(String, Tensor)>, DatasetError> {
         let streams = if self.axes == Axes::Time { 1 } else { streams.max(1) };
+        let mut inputs = self.companions.values(streams, tokens.len())?;
         let (shape, values): (Vec<usize>, Vec<i32>) = match self.axes {
             Axes::TimeBatch => (
                 vec![tokens.len(), streams],
@@ -199,7 +211,8 @@ impl Text {
             Axes::Time => (vec![tokens.len()], tokens.to_vec()),
         };
         let value = Tensor::from_shape(&shape, values).map_err(|error| fault("prompt", error.to_string()))?;
-        Ok((self.input.clone(), value))
+        inputs.push((self.input.clone(), value));
+        Ok(inputs)
     }
 
     pub(super) fn describe(&self) -> String {

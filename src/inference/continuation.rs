@@ -2,6 +2,7 @@
 
 use super::evaluate::{is_distribution, largest};
 use super::{Dataset, Engine, InferenceError};
+use crate::data::by_name;
 use crate::progress::Progress;
 
 /// Tokens that are read at most for each one that is written: the network starts from its zero state each time, so the cost
@@ -42,11 +43,6 @@ pub fn continue_text(
     let fault = |reason: &str| InferenceError::Data(reason.to_owned());
     if prompt.is_empty() {
         return Err(fault("there is nothing to go on from: write a few characters"));
-    }
-    if engine.inputs().len() > 1 {
-        return Err(fault(
-            "the network takes more than tokens, so it cannot go on from a text alone",
-        ));
     }
     let output = engine.outputs().first().map(|port| port.name.clone());
     let output = output.ok_or_else(|| fault("the network has no output"))?;
@@ -108,11 +104,11 @@ impl Shape {
     ) -> Result<Vec<f32>, InferenceError> {
         let mut tokens = read.to_vec();
         tokens.resize(self.steps.unwrap_or(read.len()), 0);
-        let (name, value) = data
+        let inputs = data
             .sequence(&tokens, self.streams)
             .ok_or_else(|| InferenceError::Data("no text".to_owned()))?
             .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let mut outputs = engine.run(&[(name.as_str(), &value)], &[output])?;
+        let mut outputs = engine.run(&by_name(&inputs), &[output])?;
         let answer = outputs.pop();
         let Some((answer, logits)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(

@@ -1,11 +1,18 @@
 //! Text as data: its vocabulary, and the input that takes its tokens.
 
 use super::Opening;
+use crate::data::arrays::{Array, Elements};
+use crate::data::companions::Companions;
+use crate::data::encoder::Windows;
+use crate::data::pieces::Pieces;
 use crate::data::text::Text;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::vocabulary;
 use crate::data::{Dataset, DatasetError, Samples};
 use std::path::Path;
+
+/// Tokens that an encoder reads at a time where nothing else is chosen.
+const ENCODER_WINDOW: usize = 128;
 
 impl Opening<'_> {
     pub(super) fn tokenizer(&self) -> Result<Tokenizer, DatasetError> {
@@ -27,13 +34,20 @@ impl Opening<'_> {
         if self.options.wants_pictures() || self.options.labels.is_some() {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
-        let (text, notes) = Text::new(
+        let companions = self.companions();
+        if let (Tokenizer::Pieces(pieces), true) = (tokenizer, self.is_encoder(&companions)) {
+            return self.encoded(content, pieces, &companions);
+        }
+        let (text, mut notes) = Text::new(
             content,
             tokenizer,
             self.free_port(true)?,
             self.options.window,
             self.path,
         )?;
+        if companions.have_past() {
+            notes.push("each window is read without a past: the network's keys and values are left empty".to_owned());
+        }
         self.stream(text, tokenizer.names(), notes)
     }
 
@@ -42,12 +56,68 @@ impl Opening<'_> {
         let input = self
             .free_port(true)?
             .map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
-        let arrays = self.given_arrays(&[input], None)?;
+        let companions = self.companions();
+        let fed: Vec<String> = std::iter::once(input)
+            .chain(companions.names().map(str::to_owned))
+            .collect();
+        let arrays = self.given_arrays(&fed, None)?;
         Ok(Dataset {
             name: self.name(),
-            samples: Samples::Text(text),
+            samples: Samples::Text(text.beside(companions)),
             labels: None,
             classes,
+            arrays,
+            notes,
+        })
+    }
+
+    /// What the network takes beside its tokens, as far as it follows from their number.
+    fn companions(&self) -> Companions {
+        Companions::of(self.ports, |name| {
+            self.options.inputs.iter().any(|(given, _)| given == name)
+        })
+    }
+
+    /// Whether the network sees both sides of a word: it tells kinds of text apart, or masks words and neither counts positions
+    /// nor keeps a past.
+    fn is_encoder(&self, companions: &Companions) -> bool {
+        let takes = |wanted: &str| companions.names().any(|name| name == wanted);
+        takes("token_type_ids") || takes("attention_mask") && !takes("position_ids") && !companions.have_past()
+    }
+
+    /// A text for an encoder: windows without labels.
+    fn encoded(&self, content: &str, pieces: &Pieces, companions: &Companions) -> Result<Dataset, DatasetError> {
+        let encoded = pieces.encode(content, self.path)?;
+        if encoded.tokens.is_empty() {
+            return Err(self.fault("there are no tokens in it"));
+        }
+        let input = self
+            .free_port(true)?
+            .map_or_else(|| "input_ids".to_owned(), |port| port.name.clone());
+        let windows = Windows::of(&encoded.tokens, pieces, self.options.window.unwrap_or(ENCODER_WINDOW));
+        let (samples, length) = (windows.len(), windows.length);
+        let mut notes = encoded.notes;
+        notes.push(format!(
+            "an encoder guesses no next word: {samples} windows of {length} tokens are compared by their outputs"
+        ));
+        let whole = |name: &str, numbers: Vec<i32>| {
+            let elements = Elements::Integer(numbers.into_iter().map(i64::from).collect());
+            let shape = vec![samples, length];
+            self.input_array(name, Array { shape, elements }, self.path)
+        };
+        let mut arrays = Vec::new();
+        for name in companions.names() {
+            let number = i32::from(name == "attention_mask");
+            arrays.push(whole(name, vec![number; samples * length])?);
+        }
+        arrays.push(whole(&input, windows.tokens)?);
+        let fed: Vec<String> = arrays.iter().map(|array| array.name.clone()).collect();
+        arrays.extend(self.given_arrays(&fed, Some(samples))?);
+        Ok(Dataset {
+            name: self.name(),
+            samples: Samples::Arrays(samples),
+            labels: None,
+            classes: Vec::new(),
             arrays,
             notes,
         })
