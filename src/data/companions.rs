@@ -111,6 +111,9 @@ mod tests {
         assert_eq!(*mask, Tensor::from_shape([2, 5], vec![1_i32; 10]).unwrap());
         assert_eq!(past.shape(), [2, 3, 0, 8]);
         let positions = Companions::of(&ports[2..3], |_| false).values(2, 3).unwrap();
-        assert_eq!(positions[0].1, Tensor::from_shape([2, 3], vec![0_i32, 1, 2, 0, 1, 2]).unwrap());
+        assert_eq!(
+            positions[0].1,
+            Tensor::from_shape([2, 3], vec![0_i32, 1, 2, 0, 1, 2]).unwrap()
+        );
     }
 }
