@@ -187,9 +187,10 @@ pub(super) fn purpose_of(path: &Path) -> Purpose {
         .extension()
         .map(|extension| extension.to_string_lossy().to_lowercase());
     match extension.as_deref() {
-        Some("onnx" | "safetensors") => Purpose::Model,
+        Some("onnx" | "safetensors" | "gguf") => Purpose::Model,
         Some("toml") => Purpose::Recipe,
         _ if Dataset::is_picture(path) => Purpose::Picture,
+        _ if crate::format::is_hub_folder(path) => Purpose::Model,
         _ => Purpose::Data,
     }
 }
@@ -336,7 +337,9 @@ impl Dialogs {
 fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
     let dialog = rfd::FileDialog::new().set_title(purpose.title());
     match purpose {
-        Purpose::Model | Purpose::Compare => dialog.add_filter("models", &["onnx", "safetensors"]).pick_file(),
+        Purpose::Model | Purpose::Compare => dialog
+            .add_filter("models", &["onnx", "safetensors", "gguf"])
+            .pick_file(),
         Purpose::Data => dialog.pick_file(),
         Purpose::DataFolder => dialog.pick_folder(),
         Purpose::Picture => dialog

@@ -34,7 +34,7 @@ use values::{at_least_one, grid_bits, positive, ratio, share};
 pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
-    /// Network to open: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    /// Network to open: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: Option<String>,
     /// Start from the choices in this recipe file (TOML)
     #[arg(long, value_name = "FILE")]
@@ -124,7 +124,7 @@ pub(super) enum Generated {
 /// `splitscope inspect`.
 #[derive(Debug, Args)]
 pub(super) struct InspectArguments {
-    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Run these samples too and tell the range of each layer's input
     #[arg(long, value_name = "PATH")]
@@ -151,7 +151,7 @@ pub(super) struct InspectArguments {
 /// `splitscope quantize`.
 #[derive(Debug, Args)]
 pub(super) struct QuantizeArguments {
-    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// File to write; .onnx keeps the graph, .safetensors holds the weights alone
     #[arg(short, long, value_name = "OUT.{onnx,safetensors}")]
@@ -170,7 +170,7 @@ pub(super) struct QuantizeArguments {
 /// `splitscope evaluate`.
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArguments {
-    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Labelled images, arrays or text to compare on, or a demo's own
     #[arg(long, value_name = "PATH", required_unless_present = "inputs")]
@@ -198,7 +198,7 @@ pub(super) struct EvaluateArguments {
 /// `splitscope sensitivity`.
 #[derive(Debug, Args)]
 pub(super) struct SensitivityArguments {
-    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
     #[arg(long, value_name = "PATH")]
@@ -244,7 +244,7 @@ pub(super) struct TraceArguments {
 /// `splitscope sweep`.
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {
-    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
     #[arg(long, value_name = "PATH")]
@@ -301,7 +301,7 @@ pub(super) struct SweepArguments {
 #[derive(Debug, Args)]
 #[command(after_help = examples::AUTO)]
 pub(super) struct AutoArguments {
-    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
     #[arg(long, value_name = "PATH")]
@@ -347,7 +347,7 @@ pub(super) struct AutoArguments {
 /// `splitscope diff`.
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
-    /// Network to compare with: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    /// Network to compare with: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     #[arg(value_name = "A")]
     pub(super) one: String,
     /// Network to compare, such as an export of the first
@@ -372,7 +372,7 @@ pub(super) struct DiffArguments {
 /// `splitscope report`.
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
-    /// Network: an .onnx or .safetensors file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     pub(super) model: String,
     /// Page to write
     #[arg(short, long, value_name = "REPORT.html")]

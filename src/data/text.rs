@@ -18,6 +18,8 @@ const SHORTEST: usize = 1500;
 /// Numbers that a network may answer at once, 256 MiB of them: one for each token of the vocabulary at each step of a stream.
 /// Of large vocabularies fewer streams are read at once, and longer texts are cut into more of them.
 const MOST_ANSWERS: usize = 1 << 26;
+/// The same for windows, 64 MiB: several at once are no faster, each layer of a transformer having steps enough.
+const MOST_WINDOW_ANSWERS: usize = 1 << 24;
 
 /// Token ids in streams.
 #[derive(Debug, Clone)]
@@ -150,7 +152,14 @@ impl Text {
         TextLayout {
             length: self.length,
             batch_first: self.axes == Axes::BatchTime,
-            at_once: (MOST_ANSWERS / self.width / self.length.max(1)).max(1),
+            at_once: {
+                let most = if self.windowed {
+                    MOST_WINDOW_ANSWERS
+                } else {
+                    MOST_ANSWERS
+                };
+                (most / self.width / self.length.max(1)).max(1)
+            },
         }
     }
 

@@ -30,6 +30,11 @@ pub(super) fn model_in(path: &Path) -> Option<PathBuf> {
     })
 }
 
+/// Whether the folder at `path` holds a network with its configuration, as hubs keep one.
+pub fn is_hub_folder(path: &Path) -> bool {
+    path.join("config.json").is_file() && model_in(path).is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@ use crate::network::{Format, Network, NetworkError};
 use crate::onnx::{self, ModelProto, OnnxError, one_line};
 use architecture::Config;
 use demo::Demo;
+pub use folder::is_hub_folder;
 use safetensors::shards;
 use std::io;
 use std::path::Path;

@@ -42,8 +42,8 @@ pub struct TokenAnswer {
     pub first: Option<usize>,
 }
 
-/// Logits of a text that are kept, 512 MiB of them: a word vocabulary has tens of thousands for each token.
-const MOST_KEPT: usize = 1 << 27;
+/// Logits of a text that are kept, 128 MiB of them: a word vocabulary has tens of thousands for each token.
+const MOST_KEPT: usize = 1 << 25;
 
 /// Runs the first `limit` samples in batches; checks `progress` between batches and advances it by samples.
 ///

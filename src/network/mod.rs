@@ -25,6 +25,7 @@ mod preparation;
 mod preprocess_hint;
 mod repeated;
 mod unpacked;
+mod smooth;
 
 #[cfg(test)]
 mod shared_tests;
@@ -38,6 +39,7 @@ pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlac
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
+pub use smooth::{Smoothing, smooth};
 
 use crate::files;
 use crate::onnx;

@@ -119,7 +119,7 @@ fn as_gguf(fixture: &Fixture) -> Vec<u8> {
             .for_each(|size| out.extend((*size as u64).to_le_bytes()));
         out.extend(0_u32.to_le_bytes());
         out.extend((data.len() as u64).to_le_bytes());
-        let mut values = common::formula::values(name, shape, fixture.gain);
+        let mut values = crate::common::formula::values(name, shape, fixture.gain);
         let heads = match name.as_str() {
             name if name.contains("q_proj") => count("num_attention_heads"),
             name if name.contains("k_proj") => count("num_key_value_heads"),

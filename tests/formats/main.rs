@@ -9,6 +9,7 @@ mod architecture;
 mod architecture_hubs;
 mod architecture_sequences;
 mod hostile;
+mod language;
 mod old_operators;
 mod opens;
 mod other_tools;

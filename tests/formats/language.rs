@@ -1,0 +1,302 @@
+//! A language model as a hub keeps it, on a text: windows, word pieces, and what an exported network takes besides.
+
+use crate::common::state_dict::Fixture;
+use rten::Value;
+use rten_tensor::prelude::*;
+use splitscope::format;
+use splitscope::inference::{DataOptions, Dataset, Engine, Sampling, continue_text, metrics, run_outputs};
+use splitscope::network::Network;
+use splitscope::onnx::encode;
+use splitscope::progress::Progress;
+use std::path::Path;
+
+/// A hub's folder: network, configuration, and a tokenizer that makes a token of every letter.
+fn hub(name: &str) -> (tempfile::TempDir, Network) {
+    let folder = tempfile::tempdir().unwrap();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
+    let fixture = Fixture::read(&fixtures.join(format!("{name}.json.gz")));
+    format::safetensors::write(&folder.path().join("model.safetensors"), &fixture.tensors(), &[]).unwrap();
+    let config = fixture.config.as_ref().unwrap().to_string();
+    std::fs::write(folder.path().join("config.json"), config).unwrap();
+    let mut vocabulary = serde_json::json!({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2});
+    for (id, letter) in ('a'..='m').enumerate() {
+        vocabulary[letter.to_string()] = (3 + 2 * id).into();
+        vocabulary[format!("##{letter}")] = (4 + 2 * id).into();
+    }
+    let special =
+        |piece: &str, id: u32| serde_json::json!({piece: {"id": piece, "ids": [id], "tokens": [piece]}})[piece].clone();
+    let tokenizer = serde_json::json!({
+        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
+        "post_processor": {
+            "type": "TemplateProcessing", "pair": [],
+            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                       {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
+            "special_tokens": {"[CLS]": special("[CLS]", 1), "[SEP]": special("[SEP]", 2)}},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": false},
+        "model": {"type": "WordPiece", "vocab": vocabulary, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
+                  "max_input_chars_per_word": 100},
+    });
+    std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    std::fs::write(
+        folder.path().join("text.txt"),
+        "bad cab feed bead deaf face cafe egg leg hill film kilo",
+    )
+    .unwrap();
+    let network = format::open(folder.path()).unwrap();
+    (folder, network)
+}
+
+fn engine(network: &Network) -> Engine {
+    Engine::load(encode(&network.runnable_model()).unwrap()).unwrap()
+}
+
+fn text(folder: &tempfile::TempDir, network: &Network, engine: &Engine, window: Option<usize>) -> Dataset {
+    let options = DataOptions {
+        window,
+        ..DataOptions::default()
+    };
+    let path = folder.path().join("text.txt");
+    Dataset::open(path.to_str().unwrap(), &options.for_network(network), engine.inputs()).unwrap()
+}
+
+/// The tokens of the text, made by hand: `kilo` is not in the vocabulary.
+fn tokens() -> Vec<i32> {
+    let words = "bad cab feed bead deaf face cafe egg leg hill film".split(' ');
+    let letters = words.flat_map(|word| {
+        word.bytes()
+            .enumerate()
+            .map(|(at, letter)| 3 + 2 * i32::from(letter - b'a') + i32::from(at > 0))
+    });
+    letters.chain([0]).collect()
+}
+
+#[test]
+fn perplexity_is_that_of_windows_that_are_read_alone() {
+    let (folder, network) = hub("llama");
+    let engine = engine(&network);
+    let window = 7;
+    let data = text(&folder, &network, &engine, Some(window));
+    let tokens = tokens();
+    let windows = (tokens.len() - 1) / window;
+    assert_eq!(data.len(), windows * window);
+    assert!(data.notes()[0].starts_with("1 of "), "{:?}", data.notes());
+    let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+    // The same by hand: each window through the engine by itself, every token of it a question.
+    let mut nats = Vec::new();
+    for start in (0..windows).map(|number| number * window) {
+        let read = Value::from_shape(&[1, window], tokens[start..start + window].to_vec()).unwrap();
+        let logits = engine.run(&[("input_ids", read)], &["logits"]).unwrap().remove(0);
+        let Value::FloatTensor(logits) = logits else { panic!() };
+        assert_eq!(logits.shape(), [1, window, 41]);
+        for (row, next) in logits.to_vec().chunks(41).zip(&tokens[start + 1..]) {
+            let total: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+            nats.push(total.ln() - f64::from(row[*next as usize]));
+        }
+    }
+    let expected = (nats.iter().sum::<f64>() / nats.len() as f64).exp();
+    let found = metrics(&outputs, &data).perplexity.unwrap();
+    assert!((found / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+    // What a token has read ends with itself, and begins with its window.
+    assert_eq!(data.context(2, 10).as_deref(), Some("bad"));
+    assert_eq!(data.context(9, 10).as_deref(), Some("##eed"));
+}
+
+#[test]
+fn a_transformer_reads_windows_unless_told_otherwise_and_goes_on_from_a_text() {
+    let (folder, network) = hub("gpt2");
+    let engine = engine(&network);
+    let data = text(&folder, &network, &engine, None);
+    // Shorter than the usual window: one window.
+    assert!(data.preprocessing().contains("1 window(s)"), "{}", data.preprocessing());
+    let prompt = data.tokens_of("bad egg").unwrap();
+    assert_eq!(data.text_of(&prompt), "bad egg");
+    let written = continue_text(
+        &engine,
+        &data,
+        &prompt,
+        3,
+        Sampling::Greedy,
+        &Progress::default(),
+        |_| (),
+    )
+    .unwrap();
+    let read = Value::from_shape(&[1, prompt.len()], prompt.clone()).unwrap();
+    let Value::FloatTensor(logits) = engine.run(&[("input_ids", read)], &["logits"]).unwrap().remove(0) else {
+        panic!()
+    };
+    let logits = logits.to_vec();
+    let last = &logits[(prompt.len() - 1) * 41..];
+    let likeliest = (0..41).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+    assert_eq!(written[0] as usize, likeliest);
+}
+
+#[test]
+fn an_encoder_reads_windows_between_its_own_tokens_and_has_no_perplexity() {
+    let (folder, network) = hub("bert_masked");
+    let engine = engine(&network);
+    let data = text(&folder, &network, &engine, Some(8));
+    let inner = tokens();
+    assert_eq!(data.len(), inner.len() / 6);
+    assert!(
+        data.notes().iter().any(|note| note.contains("guesses no next word")),
+        "{:?}",
+        data.notes()
+    );
+    let batch = data.batch(1..2).unwrap();
+    let of = |name: &str| {
+        let (_, Value::Int32Tensor(value)) = batch.iter().find(|(input, _)| input == name).unwrap() else {
+            panic!()
+        };
+        value.to_vec()
+    };
+    assert_eq!(of("input_ids"), [&[1], &inner[6..12], &[2]].concat());
+    assert_eq!((of("attention_mask"), of("token_type_ids")), (vec![1; 8], vec![0; 8]));
+    let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+    assert_eq!(metrics(&outputs, &data).perplexity, None);
+}
+
+/// A language model as exporters write it for reading on: it takes a mask, positions, and keys of what came before.
+fn with_a_past() -> Network {
+    use crate::common::graph::{floats, model, network, typed};
+    use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, node};
+    use splitscope::onnx::schema::data_type;
+    let table: Vec<f32> = (0..41 * 41).map(|at| (at * 37 % 101) as f32 / 25.0).collect();
+    let square: Vec<f32> = (0..41 * 41).map(|at| (at * 53 % 89) as f32 / 90.0 - 0.5).collect();
+    let to_float = || vec![int_attribute("to", i64::from(data_type::FLOAT))];
+    let past = "past_key_values.0.key";
+    let nodes = vec![
+        node("Gather", "embed", ["table", "input_ids"], ["words"], vec![]),
+        node("Unsqueeze", "u1", ["words", "axis1"], ["keys"], vec![]),
+        node(
+            "Concat",
+            "past",
+            [past, "keys"],
+            ["all"],
+            vec![int_attribute("axis", 2)],
+        ),
+        node("Squeeze", "u2", ["all", "axis1"], ["read"], vec![]),
+        node("Cast", "m", ["attention_mask"], ["mask"], to_float()),
+        node("Unsqueeze", "u3", ["mask", "axis2"], ["by_step"], vec![]),
+        node("Mul", "masked", ["read", "by_step"], ["seen"], vec![]),
+        node("MatMul", "head", ["seen", "square"], ["logits"], vec![]),
+        node(
+            "Transpose",
+            "t",
+            ["all"],
+            ["present.0.key"],
+            vec![ints_attribute("perm", [0, 1, 2, 3])],
+        ),
+    ];
+    let constants = vec![
+        float_tensor("table", &[41, 41], &table),
+        float_tensor("square", &[41, 41], &square),
+        i64_tensor("axis1", &[1], &[1]),
+        i64_tensor("axis2", &[1], &[2]),
+    ];
+    let tokens = |name: &str| typed(name, data_type::INT64, &[0, 0]);
+    let inputs = vec![
+        tokens("input_ids"),
+        tokens("attention_mask"),
+        floats(past, &[0, 1, 0, 41]),
+    ];
+    let outputs = vec![floats("logits", &[0, 0, 41]), floats("present.0.key", &[0, 1, 0, 41])];
+    network(model(17, (nodes, constants), inputs, outputs))
+}
+
+#[test]
+fn a_network_that_could_read_on_from_a_past_reads_without_one() {
+    let (folder, _) = hub("gpt2");
+    let network = with_a_past();
+    let engine = engine(&network);
+    let options = DataOptions {
+        window: Some(7),
+        vocabulary: Some(folder.path().join("tokenizer.json")),
+        ..DataOptions::default()
+    };
+    let path = folder.path().join("text.txt");
+    let data = Dataset::open(path.to_str().unwrap(), &options, engine.inputs()).unwrap();
+    assert!(
+        data.notes().iter().any(|note| note.contains("without a past")),
+        "{:?}",
+        data.notes()
+    );
+    let outputs = run_outputs(&engine, &data, 14, &Progress::default()).unwrap();
+    let read = Value::from_shape(&[1, 1], vec![tokens()[8]]).unwrap();
+    let ones = Value::from_shape(&[1, 1], vec![1_i32]).unwrap();
+    let past = Value::from_shape(&[1, 1, 0, 41], Vec::<f32>::new()).unwrap();
+    let inputs = [
+        ("input_ids", read),
+        ("attention_mask", ones),
+        ("past_key_values.0.key", past),
+    ];
+    let Value::FloatTensor(one) = engine.run(&inputs, &["logits"]).unwrap().remove(0) else {
+        panic!()
+    };
+    let (one, found) = (one.to_vec(), outputs.row(8));
+    assert!(
+        one.iter().zip(found).all(|(a, b)| (a - b).abs() < 1e-4),
+        "{one:?} {found:?}"
+    );
+}
+
+#[test]
+fn smoothing_moves_outliers_into_the_weights_and_changes_nothing() {
+    use crate::common::relative_difference;
+    use splitscope::inference::calibrate;
+    use splitscope::network::smooth;
+    let progress = Progress::default();
+    // RMSNorm, with a 1 added to its gain, behind norms on both sides, LayerNormalization with matrices lying the other way.
+    for (name, groups) in [
+        ("llama", 4),
+        ("gemma", 4),
+        ("gemma2_window", 4),
+        ("phi3", 4),
+        ("gpt2", 4),
+        ("opt", 4),
+    ] {
+        let (folder, network) = hub(name);
+        let float = engine(&network);
+        let data = text(&folder, &network, &float, Some(7));
+        let seen = calibrate(&network, &float, &data, usize::MAX, &progress)
+            .unwrap()
+            .activations;
+        let largest = |value: &str| -> Option<Vec<f32>> {
+            let channels = seen.get(value)?.channel_outliers()?;
+            Some(channels.into_iter().map(|(_, largest)| largest).collect())
+        };
+        let smoothed = smooth(&network, largest, 0.5).unwrap();
+        // Attention and matrices of two blocks; an untied head reads its norm too, a tied one is the embedding.
+        let expected = if name == "llama" || name == "phi3" {
+            groups + 1
+        } else {
+            groups
+        };
+        assert_eq!(smoothed.groups.len(), expected, "{name}: {:?}", smoothed.skipped);
+        let engine = engine(&smoothed.network);
+        let outputs = |engine: &Engine| run_outputs(engine, &data, usize::MAX, &progress).unwrap().logits;
+        let difference = relative_difference(&outputs(&float), &outputs(&engine));
+        println!("{name}: {difference:.1e}");
+        assert!(difference < 1e-5, "{name}: {difference}");
+        let after = calibrate(&smoothed.network, &engine, &data, usize::MAX, &progress)
+            .unwrap()
+            .activations;
+        let spread = |seen: &splitscope::quantization::Activations| -> f32 {
+            let ratio = |layer: &splitscope::network::Layer| {
+                let channels = seen.get(&layer.input.as_ref()?.0)?.channel_outliers()?;
+                let largest = channels.iter().map(|(_, x)| *x).fold(0.0, f32::max);
+                let mean = channels.iter().map(|(_, x)| *x).sum::<f32>() / channels.len() as f32;
+                Some(largest / mean)
+            };
+            let read = |name: &&splitscope::network::Layer| {
+                smoothed.groups.iter().any(|(_, layers)| layers.contains(&name.name))
+            };
+            network.layers.iter().filter(read).filter_map(ratio).sum()
+        };
+        assert!(
+            spread(&after) < spread(&seen),
+            "{name}: {} {}",
+            spread(&after),
+            spread(&seen)
+        );
+    }
+}
