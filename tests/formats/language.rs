@@ -1,10 +1,9 @@
 //! A language model as a hub keeps it, on a text: windows, word pieces, and what an exported network takes besides.
 
 use crate::common::state_dict::Fixture;
-use rten::Value;
-use rten_tensor::prelude::*;
+use splitscope::data::Tensor;
 use splitscope::format;
-use splitscope::inference::{DataOptions, Dataset, Engine, Sampling, continue_text, metrics, run_outputs};
+use splitscope::inference::{DataOptions, Dataset, Engine, Rten, Sampling, continue_text, metrics, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
@@ -46,11 +45,11 @@ fn hub(name: &str) -> (tempfile::TempDir, Network) {
     (folder, network)
 }
 
-fn engine(network: &Network) -> Engine {
-    Engine::load(encode(&network.runnable_model()).unwrap()).unwrap()
+fn engine(network: &Network) -> Rten {
+    Rten::load(encode(&network.runnable_model()).unwrap()).unwrap()
 }
 
-fn text(folder: &tempfile::TempDir, network: &Network, engine: &Engine, window: Option<usize>) -> Dataset {
+fn text(folder: &tempfile::TempDir, network: &Network, engine: &dyn Engine, window: Option<usize>) -> Dataset {
     let options = DataOptions {
         window,
         ..DataOptions::default()
@@ -84,8 +83,8 @@ fn perplexity_is_that_of_windows_that_are_read_alone() {
     // The same by hand: each window through the engine by itself, every token of it a question.
     let mut nats = Vec::new();
     for start in (0..windows).map(|number| number * window) {
-        let read = Value::from_shape(&[1, window], tokens[start..start + window].to_vec()).unwrap();
-        let logits = engine.run(&[("input_ids", read)], &["logits"]).unwrap().remove(0);
+        let read = Tensor::from_shape([1, window], tokens[start..start + window].to_vec()).unwrap();
+        let logits = engine.run(&[("input_ids", &read)], &["logits"]).unwrap().remove(0);
         let Value::FloatTensor(logits) = logits else { panic!() };
         assert_eq!(logits.shape(), [1, window, 41]);
         for (row, next) in logits.to_vec().chunks(41).zip(&tokens[start + 1..]) {
@@ -120,8 +119,8 @@ fn a_transformer_reads_windows_unless_told_otherwise_and_goes_on_from_a_text() {
         |_| (),
     )
     .unwrap();
-    let read = Value::from_shape(&[1, prompt.len()], prompt.clone()).unwrap();
-    let Value::FloatTensor(logits) = engine.run(&[("input_ids", read)], &["logits"]).unwrap().remove(0) else {
+    let read = Tensor::from_shape([1, prompt.len()], prompt.clone()).unwrap();
+    let Value::FloatTensor(logits) = engine.run(&[("input_ids", &read)], &["logits"]).unwrap().remove(0) else {
         panic!()
     };
     let logits = logits.to_vec();
@@ -221,9 +220,9 @@ fn a_network_that_could_read_on_from_a_past_reads_without_one() {
         data.notes()
     );
     let outputs = run_outputs(&engine, &data, 14, &Progress::default()).unwrap();
-    let read = Value::from_shape(&[1, 1], vec![tokens()[8]]).unwrap();
-    let ones = Value::from_shape(&[1, 1], vec![1_i32]).unwrap();
-    let past = Value::from_shape(&[1, 1, 0, 41], Vec::<f32>::new()).unwrap();
+    let read = Tensor::from_shape([1, 1], vec![tokens()[8]]).unwrap();
+    let ones = Tensor::from_shape([1, 1], vec![1_i32]).unwrap();
+    let past = Tensor::from_shape([1, 1, 0, 41], Vec::<f32>::new()).unwrap();
     let inputs = [
         ("input_ids", read),
         ("attention_mask", ones),
@@ -273,7 +272,7 @@ fn smoothing_moves_outliers_into_the_weights_and_changes_nothing() {
         };
         assert_eq!(smoothed.groups.len(), expected, "{name}: {:?}", smoothed.skipped);
         let engine = engine(&smoothed.network);
-        let outputs = |engine: &Engine| run_outputs(engine, &data, usize::MAX, &progress).unwrap().logits;
+        let outputs = |engine: &Rten| run_outputs(engine, &data, usize::MAX, &progress).unwrap().logits;
         let difference = relative_difference(&outputs(&float), &outputs(&engine));
         println!("{name}: {difference:.1e}");
         assert!(difference < 1e-5, "{name}: {difference}");
