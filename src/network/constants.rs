@@ -105,11 +105,16 @@ fn find(graph: &GraphProto, outer: &[&Known<'_>], way: &mut Vec<(usize, String)>
     let mut scopes: Vec<&Known<'_>> = outer.to_vec();
     scopes.push(&known);
     let mut seen = HashSet::new();
+    let mut constant = HashMap::new();
     for (position, node) in graph.node.iter().enumerate() {
         for input in weight_inputs(node).filter_map(|slot| node.input.get(slot)) {
             let Some(name) = computed(input, &known, follows_transpose(node)).filter(|name| seen.insert(*name)) else {
                 continue;
             };
+            // The other side of a product is mostly computed at run time: nothing of it is worked out in vain.
+            if !is_constant(name, &scopes, 0, &mut constant) {
+                continue;
+            }
             let value = value(name, &scopes, 0, found);
             if let (Some(tensor), Some((node, _))) = (value, known.nodes.get(name)) {
                 found.folded.push(Folded {
@@ -182,6 +187,28 @@ fn computed<'a>(name: &'a str, known: &Known<'a>, through_transpose: bool) -> Op
 fn casts_floats(node: &NodeProto, known: &Known<'_>) -> bool {
     let constant = node.input.first().and_then(|input| known.tensors.get(input.as_str()));
     constant.is_none_or(|tensor| crate::onnx::is_float(tensor))
+}
+
+/// Whether [`value`] finds all that it needs, without computing anything; `known` remembers the answers.
+fn is_constant<'a>(name: &'a str, scopes: &[&Known<'a>], depth: usize, known: &mut HashMap<&'a str, bool>) -> bool {
+    if let Some(answer) = known.get(name) {
+        return *answer;
+    }
+    let found = scopes.iter().rev().find_map(|scope| match scope.tensors.get(name) {
+        Some(_) => Some(None),
+        None => scope.nodes.get(name).map(|(_, node)| Some(*node)),
+    });
+    let answer = match found {
+        None => false,
+        Some(None) => true,
+        Some(Some(_)) if depth == DEEPEST => return false,
+        Some(Some(node)) => {
+            let mut inputs = node.input.iter().filter(|input| !input.is_empty());
+            inputs.all(|input| is_constant(input, scopes, depth + 1, known))
+        }
+    };
+    known.insert(name, answer);
+    answer
 }
 
 /// The constant called `name`; `None` if anything that it needs is known at run time only.
