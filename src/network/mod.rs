@@ -24,8 +24,8 @@ mod layer;
 mod preparation;
 mod preprocess_hint;
 mod repeated;
-mod unpacked;
 mod smooth;
+mod unpacked;
 
 #[cfg(test)]
 mod shared_tests;
