@@ -15,7 +15,7 @@ mod tensors;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::Layout;
 use splitscope::quantization::{
-    Bits, Buffers, Clip, SplitKind, Splitter, WeightSettings, choose_threshold, plan_layer_in, split_count,
+    Bits, Buffers, Clip, NO_INPUTS, SplitKind, Splitter, WeightSettings, choose_threshold, plan_layer_in, split_count,
 };
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
@@ -89,7 +89,7 @@ fn hot_paths(criterion: &mut Criterion) {
                 values,
                 layout,
                 &settings(4, ratio, Clip::None),
-                None,
+                NO_INPUTS,
             ));
         });
     }
@@ -99,7 +99,7 @@ fn hot_paths(criterion: &mut Criterion) {
             values,
             layout,
             &settings(4, 0.02, Clip::Mse),
-            None,
+            NO_INPUTS,
         ));
     });
     group.finish();

@@ -115,8 +115,10 @@ pub(super) fn activations(
     if let Some(why) = &network.why_not_runnable {
         let cannot = if recipe.quantizes_activations() {
             "activations cannot be quantized (give --activation-bits float)"
-        } else {
+        } else if recipe.bias_correction {
             "biases cannot be corrected"
+        } else {
+            "weights cannot be rounded by GPTQ (give --rounding squant)"
         };
         bail!("{}: {cannot}: {why}", network.name);
     }
@@ -127,6 +129,13 @@ pub(super) fn activations(
     if arguments.data_free || (arguments.calibration.is_none() && demo.is_none()) {
         let learnt = inference::data_free_activations(network, &engine, progress)
             .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
+        let mut learnt = learnt;
+        if recipe.needs_moments() {
+            let limit = arguments.calibration_limit;
+            inference::add_moments(network, &engine, None, limit, &mut learnt, progress).context(
+                "second moments of the layers' inputs without data (give --calibration PATH for those of data)",
+            )?;
+        }
         note(&sources(&learnt));
         return Ok(learnt);
     }
@@ -143,8 +152,12 @@ pub(super) fn activations(
         }
     };
     let limit = arguments.calibration_limit;
-    let learnt = inference::calibrate(network, &engine, &data, limit, progress)
-        .with_context(|| format!("calibration on {path}"))?;
+    let on = || format!("calibration on {path}");
+    let mut learnt = inference::calibrate(network, &engine, &data, limit, progress).with_context(on)?;
+    if recipe.needs_moments() {
+        inference::add_moments(network, &engine, Some(&data), limit, &mut learnt.activations, progress)
+            .with_context(on)?;
+    }
     Ok(learnt.activations)
 }
 

@@ -49,7 +49,11 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let (mut csv, finished) = open_csv(arguments, &data, limit)?;
     // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
-    let activations = match recipes.iter().find(|recipe| recipe.needs_activations()) {
+    let activations = match recipes
+        .iter()
+        .find(|recipe| recipe.needs_moments())
+        .or_else(|| recipes.iter().find(|recipe| recipe.needs_activations()))
+    {
         Some(recipe) => {
             let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
             let model = &arguments.model;

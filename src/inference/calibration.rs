@@ -174,7 +174,7 @@ pub(super) fn sizes(port: &Port, side: usize, steps: usize) -> Result<(Vec<usize
 }
 
 /// Layers of the main graph: what goes on inside a subgraph cannot be asked for.
-fn main_layers(network: &Network) -> impl Iterator<Item = &Layer> {
+pub(super) fn main_layers(network: &Network) -> impl Iterator<Item = &Layer> {
     let main = |layer: &&Layer| layer.node.as_ref().is_some_and(|node| node.subgraphs.is_empty());
     network.layers.iter().filter(main)
 }

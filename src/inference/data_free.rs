@@ -45,6 +45,24 @@ pub fn data_free_activations(
     if unknown.is_empty() {
         return Ok(activations);
     }
+    run_noise(network, engine, &unknown, progress, |values, _| {
+        gather(&mut activations, &unknown, values, network, RangeSource::Noise);
+        Ok(())
+    })?;
+    Ok(activations)
+}
+
+/// Runs the network on noise and hands on the `wanted` values of each run, with the share of all runs that it is.
+pub(super) fn run_noise(
+    network: &Network,
+    engine: &dyn Engine,
+    wanted: &[&str],
+    progress: &Progress,
+    mut seen: impl FnMut(Vec<Tensor>, f64) -> Result<(), InferenceError>,
+) -> Result<(), InferenceError> {
+    if wanted.is_empty() {
+        return Ok(());
+    }
     progress.start(SAMPLES, "Running noise");
     let mut noise = Noise::new();
     // The first that runs decides how large free axes are.
@@ -57,10 +75,10 @@ pub fn data_free_activations(
         progress.check()?;
         let run = noise
             .inputs(network, engine.inputs(), side, steps)
-            .and_then(|inputs| Ok(engine.run_with(&by_name(&inputs), &unknown, UNOPTIMIZED)?));
+            .and_then(|inputs| Ok(engine.run_with(&by_name(&inputs), wanted, UNOPTIMIZED)?));
         match run {
             Ok(values) => {
-                gather(&mut activations, &unknown, values, network, RangeSource::Noise);
+                seen(values, 1.0 / SAMPLES as f64)?;
                 samples += 1;
                 progress.advance(1);
                 if samples == SAMPLES {
@@ -76,7 +94,7 @@ pub fn data_free_activations(
             }
         }
     }
-    Ok(activations)
+    Ok(())
 }
 
 /// A generator of seeded noise (SplitMix64; Steele, Lea, Flood 2014).

@@ -26,6 +26,7 @@ mod input_channels;
 mod intervals;
 mod lanes;
 mod layer_order;
+mod moments;
 mod noise;
 mod oracle;
 mod outputs;
@@ -48,6 +49,7 @@ pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput,
 pub use layer_order::{
     ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, order_on_data, order_samples, order_without_data, spearman, worst_first,
 };
+pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};

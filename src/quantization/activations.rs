@@ -1,6 +1,7 @@
 //! What is known of a network's values before it is quantized.
 
 use super::rounding::InputMoments;
+use super::weight::NO_INPUTS;
 use crate::statistics::ActivationStatistics;
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Activations {
     of_values: HashMap<String, ActivationStatistics>,
-    moments: HashMap<String, Arc<InputMoments>>,
+    moments: HashMap<String, Result<Arc<InputMoments>, String>>,
 }
 
 impl Activations {
@@ -19,9 +20,13 @@ impl Activations {
         Self::default()
     }
 
-    /// What the inputs of a layer have in common, by the layer's name.
-    pub fn moments_of(&self, layer: &str) -> Option<&InputMoments> {
-        self.moments.get(layer).map(Arc::as_ref)
+    /// What the inputs of a layer have in common, by the layer's name; the reason where that is not known.
+    pub fn moments_of(&self, layer: &str) -> Result<&InputMoments, &str> {
+        match self.moments.get(layer) {
+            Some(Ok(moments)) => Ok(moments),
+            Some(Err(why)) => Err(why),
+            None => NO_INPUTS,
+        }
     }
 
     /// Whether second moments of any layer are known.
@@ -29,8 +34,8 @@ impl Activations {
         !self.moments.is_empty()
     }
 
-    /// Sets the second moments of the inputs of a layer.
-    pub fn set_moments(&mut self, layer: &str, moments: Arc<InputMoments>) {
+    /// Sets the second moments of the inputs of a layer, or why they are not known.
+    pub fn set_moments(&mut self, layer: &str, moments: Result<Arc<InputMoments>, String>) {
         self.moments.insert(layer.to_owned(), moments);
     }
 }

@@ -120,7 +120,7 @@ impl Subject<'_> {
                 clip,
                 ..self.settings
             };
-            let planned = plan_layer_in(&buffers, self.values, self.layout, &settings, None);
+            let planned = plan_layer_in(&buffers, self.values, self.layout, &settings, super::NO_INPUTS);
             CurvePoint {
                 splits,
                 bits,

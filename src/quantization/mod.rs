@@ -50,7 +50,7 @@ pub use clip::{
     CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
     mean_squared_errors,
 };
-pub use data_free::batch_norm_activations;
+pub use data_free::{batch_norm_activations, batch_norm_moments};
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
@@ -66,7 +66,7 @@ pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_on
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScales, Scales};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
-pub use weight::{clip_thresholds, plan_layer, plan_layer_in, split_weights};
+pub use weight::{NO_INPUTS, clip_thresholds, plan_layer, plan_layer_in, split_weights};
 pub use widen::SplitExport;
 
 use crate::network::NetworkError;

@@ -5,7 +5,7 @@ use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
 use super::outputs::{ValueGrids, value_grids};
 use super::shared::first_readers;
-use super::weight::plan_layer_in;
+use super::weight::{NO_INPUTS, plan_layer_in};
 use super::{
     Activations, Buffers, Grid, InputSettings, LayerSettings, QuantizationError, Recipe, RecipeError, Rounded, Scales,
     split_count,
@@ -249,7 +249,7 @@ impl Planning<'_> {
                 Ok(None) => (None, Vec::new()),
                 Err(reason) => return Outcome::Float(reason),
             };
-        let inputs = self.activations.and_then(|all| all.moments_of(&layer.name));
+        let inputs = self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
         let quantized =
             known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &settings.weights, inputs));
         let corrected = self

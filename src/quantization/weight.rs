@@ -18,8 +18,11 @@ use std::borrow::Cow;
 /// weights, the step follows from it, the split is done again on that step, and the clamp of the grid catches what the
 /// quantization-aware split moved past the end.
 pub fn plan_layer(values: &[f32], layout: &Layout, settings: &WeightSettings) -> QuantizedLayer {
-    plan_layer_in(&Buffers::default(), values, layout, settings, None)
+    plan_layer_in(&Buffers::default(), values, layout, settings, NO_INPUTS)
 }
+
+/// What [`plan_layer_in`] is told of a layer's inputs where nothing is known of them.
+pub const NO_INPUTS: Result<&InputMoments, &str> = Err("nothing is known of its inputs");
 
 /// [`plan_layer`] that writes the split weights to memory of `buffers` and rounds by what is known of the layer's inputs.
 pub fn plan_layer_in(
@@ -27,7 +30,7 @@ pub fn plan_layer_in(
     values: &[f32],
     layout: &Layout,
     settings: &WeightSettings,
-    inputs: Option<&InputMoments>,
+    inputs: Result<&InputMoments, &str>,
 ) -> QuantizedLayer {
     let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);

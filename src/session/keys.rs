@@ -75,6 +75,8 @@ pub struct CalibrationKey {
     pub prepared: PrepareKey,
     /// On what.
     pub source: CalibrationSource,
+    /// With second moments of the layers' inputs, which GPTQ asks for.
+    pub moments: bool,
 }
 
 /// What a plan is computed from.

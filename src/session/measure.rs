@@ -44,8 +44,14 @@ struct Ready {
 }
 
 impl Subject {
-    /// Prepares and calibrates the network for `recipe`, where that was not done before.
-    fn ready(self, recipe: &Recipe, calibrated: bool, progress: &Progress) -> Result<Ready, JobError> {
+    /// Prepares the network for `recipe` and, if asked for, calibrates it (with second moments too), where that was not done
+    /// before.
+    fn ready(
+        self,
+        recipe: &Recipe,
+        (calibrated, moments): (bool, bool),
+        progress: &Progress,
+    ) -> Result<Ready, JobError> {
         let network = match &self.prepared {
             Some(network) => Arc::clone(network),
             None => {
@@ -56,10 +62,10 @@ impl Subject {
         progress.check()?;
         let calibration = match &self.calibration {
             known if !calibrated => known.clone(),
-            Some(known) => Some(Arc::clone(known)),
-            None => Some(work::calibrate_on(
+            Some(known) if !moments || known.activations.has_moments() => Some(Arc::clone(known)),
+            _ => Some(work::calibrate_on(
                 &network,
-                self.source,
+                (self.source, moments),
                 self.set.as_ref(),
                 Some(&self.data),
                 progress,
@@ -71,6 +77,14 @@ impl Subject {
             calibration,
         })
     }
+}
+
+/// Whether any of the recipes needs a calibration, and second moments of the layers' inputs.
+fn needs(recipes: &[Recipe]) -> (bool, bool) {
+    (
+        recipes.iter().any(Recipe::needs_activations),
+        recipes.iter().any(Recipe::needs_moments),
+    )
 }
 
 impl Ready {
@@ -108,7 +122,7 @@ pub(super) fn run_sensitivity(
     rows: &Pieces<LayerSensitivity>,
     progress: &Progress,
 ) -> Result<Vec<LayerSensitivity>, JobError> {
-    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
     let (subject, on_row) = (ready.sweep_subject(), &mut hand_over(rows));
     Ok(sensitivity(&subject, recipe, progress, on_row)?)
 }
@@ -122,8 +136,7 @@ pub(super) fn run_sweep(
     progress: &Progress,
 ) -> Result<(), JobError> {
     if let Some(base) = recipes.first() {
-        let calibrated = recipes.iter().any(Recipe::needs_activations);
-        let ready = subject.ready(base, calibrated, progress)?;
+        let ready = subject.ready(base, needs(recipes), progress)?;
         sweep(
             &ready.sweep_subject(),
             recipes,
@@ -144,7 +157,7 @@ pub(super) fn run_auto(
     progress: &Progress,
 ) -> Result<Arc<AutoResult>, JobError> {
     let recipe = &key.recipe;
-    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
     let other = other.map(|demo| Arc::new(Dataset::demo_calibration(demo)));
     let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, key.limit), progress)?;
     let result = auto(
@@ -162,7 +175,7 @@ pub(super) fn run_split_only(
     recipe: &Recipe,
     progress: &Progress,
 ) -> Result<Option<SplitOnly>, JobError> {
-    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
     let plan = ready.plan(recipe, progress)?;
     let Subject { data, float, .. } = &ready.subject;
     Ok(split_only_difference(&ready.network, &plan, data, float, progress)?)
@@ -174,7 +187,7 @@ pub(super) fn run_oracle_bound(
     recipe: &Recipe,
     progress: &Progress,
 ) -> Result<OracleMetrics, JobError> {
-    let ready = subject.ready(recipe, recipe.needs_activations(), progress)?;
+    let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
     let plan = ready.plan(recipe, progress)?;
     let engine = Rten::load(onnx::encode(&ready.network.runnable_model()).map_err(work::failed)?)?;
     let Subject { data, float, .. } = &ready.subject;

@@ -137,7 +137,7 @@ impl Derived for Calibrated {
 
     fn compute(open: &mut OpenNetwork, key: &CalibrationKey, _: &Wanted) -> Option<Work<Arc<Calibration>>> {
         let network = Arc::clone(&open.analysis()?.network);
-        let (data, source, set) = (open.data().cloned(), key.source, open.calibration_set());
+        let (data, source, set) = (open.data().cloned(), (key.source, key.moments), open.calibration_set());
         Some(Work::new("Measuring activations", move |progress| {
             work::calibrate_on(&network, source, set.as_ref(), data.as_deref(), progress)
         }))

@@ -16,8 +16,8 @@ use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, Rten, calibrate,
-    chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, Rten, add_moments,
+    calibrate, chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -204,7 +204,7 @@ pub(super) const CALIBRATION_SAMPLES: usize = 512;
 /// what can be known without data.
 pub(super) fn calibrate_on(
     network: &Network,
-    source: CalibrationSource,
+    (source, moments): (CalibrationSource, bool),
     set: Option<&(String, DataOptions)>,
     data: Option<&Dataset>,
     progress: &Progress,
@@ -212,14 +212,19 @@ pub(super) fn calibrate_on(
     let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
     progress.check()?;
     with_calibration_data((network, &engine), source, set, data, |data| {
-        Ok(Arc::new(match data {
+        let mut calibration = match data {
             Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
             None => Calibration {
                 activations: data_free_activations(network, &engine, progress)?,
                 samples: 0,
                 data_name: "no data".to_owned(),
             },
-        }))
+        };
+        if moments {
+            let known = &mut calibration.activations;
+            add_moments(network, &engine, data, CALIBRATION_SAMPLES, known, progress)?;
+        }
+        Ok(Arc::new(calibration))
     })
 }
 

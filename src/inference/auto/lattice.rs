@@ -127,7 +127,13 @@ fn choices_of(
                 clip,
                 ..settings
             };
-            let planned = plan_layer_in(&buffers, &weights, &layer.layout, &settings, None);
+            let planned = plan_layer_in(
+                &buffers,
+                &weights,
+                &layer.layout,
+                &settings,
+                crate::quantization::NO_INPUTS,
+            );
             Choice {
                 bits,
                 splits,

@@ -327,7 +327,7 @@ mod tests {
             rounding,
             ..WeightSettings::default()
         };
-        plan_layer_in(&Buffers::default(), values, layout, &settings, Some(inputs))
+        plan_layer_in(&Buffers::default(), values, layout, &settings, Ok(inputs))
     }
 
     /// `tr(E H E')` straight from its definition, for the weights that the network sees.

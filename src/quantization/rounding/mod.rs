@@ -102,12 +102,12 @@ pub(super) fn round(
     split: Expanded<'_>,
     grid: Grid,
     scales: PlacedScales<'_>,
-    inputs: Option<&InputMoments>,
+    inputs: Result<&InputMoments, &str>,
 ) -> (Vec<i8>, Rounded) {
     match (rounding, inputs) {
         (Rounding::Nearest, _) => (nearest::round(split, grid, scales), Rounded::by(Rounding::Nearest)),
         (Rounding::Squant, _) => (squant::round(split, grid, scales), Rounded::by(Rounding::Squant)),
-        (Rounding::Gptq, Some(inputs)) => match gptq::round(split, grid, scales, inputs) {
+        (Rounding::Gptq, Ok(inputs)) => match gptq::round(split, grid, scales, inputs) {
             Ok((codes, note)) => (
                 codes,
                 Rounded {
@@ -117,7 +117,7 @@ pub(super) fn round(
             ),
             Err(why) => instead(split, grid, scales, &why),
         },
-        (Rounding::Gptq, None) => instead(split, grid, scales, "nothing is known of its inputs"),
+        (Rounding::Gptq, Err(why)) => instead(split, grid, scales, why),
     }
 }
 

@@ -119,6 +119,7 @@ impl OpenNetwork {
         CalibrationKey {
             prepared: PrepareKey::of(recipe),
             source: self.calibration_source(),
+            moments: recipe.needs_moments(),
         }
     }
 

@@ -1,0 +1,514 @@
+//! Second moments of layer inputs, for rounding that weighs errors by them (GPTQ).
+//!
+//! From data: samples run through the float network, the inputs of convolutions unfolded; of all positions of all samples at most
+//! [`MAX_ROWS`] are taken, evenly spread. Without data: from batch-norm statistics where they are known, else from noise.
+
+use super::calibration::{BATCH, main_layers};
+use super::data_free::run_noise;
+use super::prefetch::each_batch;
+use super::{Dataset, Engine, InferenceError};
+use crate::data::Tensor;
+use crate::engine::UNOPTIMIZED;
+use crate::network::{Layer, LayerKind, Network};
+use crate::onnx::NodeProto;
+use crate::onnx::build::{attribute_ints, attribute_string};
+use crate::progress::Progress;
+use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, batch_norm_moments};
+use rayon::prelude::*;
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Rows of inputs that are taken of each layer (20 000 are enough: more change no accuracy beyond chance).
+pub const MAX_ROWS: usize = 20_000;
+/// Bytes that the moments of all layers may take; the layers that are left have none, and say so.
+pub const MAX_MOMENT_BYTES: u64 = 4 << 30;
+/// Rows that are unfolded at a time.
+const CHUNK: usize = 512;
+
+/// Adds the moments of the layers' inputs on up to `limit` samples of `data` to what is known; without data, those that
+/// batch-norm statistics or noise tell of.
+///
+/// # Errors
+/// [`InferenceError`] of data, engine, or `Cancelled`.
+pub fn add_moments(
+    network: &Network,
+    engine: &dyn Engine,
+    data: Option<&Dataset>,
+    limit: usize,
+    activations: &mut Activations,
+    progress: &Progress,
+) -> Result<(), InferenceError> {
+    let mut wanted = Wanted::of(network, activations);
+    match data {
+        Some(data) => {
+            let samples = data.len().min(limit);
+            progress.start(samples as u64, "Measuring what inputs have in common");
+            let names = wanted.names();
+            let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;
+            let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
+            each_batch(data, &ranges, progress, |position, inputs| {
+                let values = engine.run_with(inputs, &as_str(&names), UNOPTIMIZED)?;
+                let share = ranges[position].len() as f64 / samples.max(1) as f64;
+                wanted.add(&names, &values, share, progress)?;
+                progress.advance(batches[position].wanted.len() as u64);
+                Ok(())
+            })?;
+        }
+        None => {
+            for (layer, moments) in batch_norm_moments(network) {
+                if let Some(known) = wanted.take(&layer) {
+                    known
+                        .iter()
+                        .for_each(|name| activations.set_moments(name, Ok(Arc::clone(&moments))));
+                }
+            }
+            let names = wanted.names();
+            run_noise(network, engine, &as_str(&names), progress, |values, share| {
+                wanted.add(&names, &values, share, progress)
+            })?;
+        }
+    }
+    for group in wanted.groups.into_values() {
+        let moments = Arc::new(group.moments);
+        for name in group.layers {
+            activations.set_moments(&name, Ok(Arc::clone(&moments)));
+        }
+    }
+    Ok(())
+}
+
+fn as_str(names: &[String]) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}
+
+/// Layers that see the same rows.
+struct Group {
+    value: String,
+    layers: Vec<String>,
+    reading: Reading,
+    moments: InputMoments,
+}
+
+/// What is to be measured: layers by value and how they read it.
+struct Wanted {
+    groups: BTreeMap<String, Group>,
+}
+
+impl Wanted {
+    /// All layers whose moments can be gathered; of the others `activations` are told why not.
+    fn of(network: &Network, activations: &mut Activations) -> Self {
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let mut bytes = 0_u64;
+        for layer in main_layers(network).filter(|layer| layer.support.can_quantize()) {
+            let reading = match Reading::of(network, layer) {
+                Ok(reading) => reading,
+                Err(why) => {
+                    activations.set_moments(&layer.name, Err(why));
+                    continue;
+                }
+            };
+            let Some((value, _)) = &layer.input else { continue };
+            let key = format!("{value} {reading:?}");
+            if let Some(group) = groups.get_mut(&key) {
+                group.layers.push(layer.name.clone());
+                continue;
+            }
+            let more = InputMoments::bytes_of(layer);
+            if bytes + more > MAX_MOMENT_BYTES {
+                let why = format!(
+                    "the moments of all layers' inputs would take more than {} GiB",
+                    MAX_MOMENT_BYTES >> 30
+                );
+                activations.set_moments(&layer.name, Err(why));
+                continue;
+            }
+            bytes += more;
+            let group = Group {
+                value: value.clone(),
+                layers: vec![layer.name.clone()],
+                moments: InputMoments::new(reading.groups, InputMoments::columns_of(layer)),
+                reading,
+            };
+            groups.insert(key, group);
+        }
+        Self { groups }
+    }
+
+    /// The values that are read, each once.
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.groups.values().map(|group| group.value.clone()).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    /// Takes out the group of a layer: its layers.
+    fn take(&mut self, layer: &str) -> Option<Vec<String>> {
+        let key = self
+            .groups
+            .iter()
+            .find(|(_, group)| group.layers.iter().any(|name| name == layer))
+            .map(|(key, _)| key.clone())?;
+        self.groups.remove(&key).map(|group| group.layers)
+    }
+
+    /// Takes in the values of a batch, which is `share` of all samples.
+    fn add(
+        &mut self,
+        names: &[String],
+        values: &[Tensor],
+        share: f64,
+        progress: &Progress,
+    ) -> Result<(), InferenceError> {
+        for group in self.groups.values_mut() {
+            progress.check()?;
+            let value = names.iter().zip(values).find(|(name, _)| **name == group.value);
+            if let Some((_, value)) = value {
+                group.reading.add(value, share, &mut group.moments);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a layer reads its input: which numbers of it meet the weights of one output at one position.
+#[derive(Debug, Clone, PartialEq)]
+struct Reading {
+    groups: usize,
+    /// Input channels of a group.
+    channels: usize,
+    /// Axis of the channels.
+    axis: i64,
+    /// The kernel of a convolution; `None` for a matrix.
+    kernel: Option<Kernel>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Kernel {
+    sizes: Vec<usize>,
+    strides: Vec<usize>,
+    dilations: Vec<usize>,
+    pads: Pads,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Pads {
+    /// Before each spatial axis; those after follow from the positions that fit.
+    Given(Vec<usize>, Vec<usize>),
+    /// As many positions as the stride leaves; the odd pixel before the axis, or after it.
+    Same { before: bool },
+}
+
+impl Reading {
+    fn of(network: &Network, layer: &Layer) -> Result<Self, String> {
+        if let Some(why) = InputMoments::why_not(layer) {
+            return Err(why.to_owned());
+        }
+        let Some((_, axis)) = &layer.input else {
+            return Err("its input is not known".to_owned());
+        };
+        let kernel = match layer.kind {
+            LayerKind::Conv => {
+                let node = network.node(layer).ok_or("it has no node")?;
+                Some(Kernel::of(node, layer.shape.get(2..).unwrap_or_default()))
+            }
+            _ => None,
+        };
+        Ok(Self {
+            groups: layer.layout.groups,
+            channels: layer.layout.channels,
+            axis: if kernel.is_some() { 1 } else { *axis },
+            kernel,
+        })
+    }
+
+    /// Adds rows of a value.
+    fn add(&self, value: &Tensor, share: f64, moments: &mut InputMoments) {
+        let Some(values) = value.floats() else { return };
+        let shape = value.shape();
+        let Some(places) = Places::of(self, shape) else { return };
+        let total = places.count();
+        let wanted = ((MAX_ROWS as f64 * share).ceil() as usize).min(total);
+        let columns = moments.columns();
+        if total == 0 || columns == 0 || values.len() != shape.iter().product::<usize>() {
+            return;
+        }
+        // Evenly spread over all positions and in no step with the width of a picture (golden ratio).
+        let chosen: Vec<usize> = (0..wanted)
+            .map(|i| match wanted == total {
+                true => i,
+                false => ((i as f64 * 0.618_033_988_749_894_9).fract() * total as f64) as usize,
+            })
+            .collect();
+        let mut rows = vec![0.0_f32; CHUNK.min(wanted) * columns];
+        for group in 0..self.groups {
+            for chosen in chosen.chunks(CHUNK) {
+                let rows = &mut rows[..chosen.len() * columns];
+                rows.par_chunks_mut(columns).zip(chosen).for_each(|(row, position)| {
+                    places.read(values, *position, group * self.channels, row);
+                });
+                if rows.iter().all(|x| x.is_finite()) {
+                    moments.add(group, rows);
+                }
+            }
+        }
+    }
+}
+
+impl Kernel {
+    fn of(node: &NodeProto, sizes: &[usize]) -> Self {
+        let rank = sizes.len();
+        let numbers = |name: &str, usual: usize, count: usize| -> Vec<usize> {
+            let given = attribute_ints(node, name).filter(|given| given.len() == count);
+            let given = given.map(|given| given.iter().map(|x| usize::try_from(*x).unwrap_or(0)).collect());
+            given.unwrap_or_else(|| vec![usual; count])
+        };
+        let pads = match attribute_string(node, "auto_pad") {
+            Some("SAME_UPPER") => Pads::Same { before: false },
+            Some("SAME_LOWER") => Pads::Same { before: true },
+            Some("VALID") => Pads::Given(vec![0; rank], vec![0; rank]),
+            _ => {
+                let pads = numbers("pads", 0, 2 * rank);
+                Pads::Given(pads[..rank].to_vec(), pads[rank..].to_vec())
+            }
+        };
+        Self {
+            sizes: sizes.to_vec(),
+            strides: numbers("strides", 1, rank),
+            dilations: numbers("dilations", 1, rank),
+            pads,
+        }
+    }
+
+    /// Positions along a spatial axis of that size, and the pixels before it.
+    fn along(&self, axis: usize, size: usize) -> Option<(usize, usize)> {
+        let reach = (self.sizes[axis].checked_sub(1)?) * self.dilations[axis] + 1;
+        let stride = self.strides[axis].max(1);
+        match &self.pads {
+            Pads::Given(before, after) => {
+                let padded = size + before[axis] + after[axis];
+                Some((padded.checked_sub(reach)? / stride + 1, before[axis]))
+            }
+            Pads::Same { before } => {
+                let positions = size.div_ceil(stride);
+                let pads = ((positions.checked_sub(1)?) * stride + reach).saturating_sub(size);
+                Some((positions, if *before { pads.div_ceil(2) } else { pads / 2 }))
+            }
+        }
+    }
+}
+
+/// The positions of a value at which a layer's outputs are made.
+enum Places<'a> {
+    /// Rows of a matrix: numbers before and after the axis of the channels.
+    Matrix {
+        outer: usize,
+        channels: usize,
+        inner: usize,
+    },
+    Conv {
+        kernel: &'a Kernel,
+        samples: usize,
+        /// Channels of all groups.
+        channels: usize,
+        sizes: Vec<usize>,
+        /// Along each spatial axis: positions, and pixels before it.
+        along: Vec<(usize, usize)>,
+    },
+}
+
+impl<'a> Places<'a> {
+    fn of(reading: &'a Reading, shape: &[usize]) -> Option<Self> {
+        let rank = i64::try_from(shape.len()).ok()?;
+        let axis = usize::try_from(if reading.axis < 0 {
+            reading.axis + rank
+        } else {
+            reading.axis
+        })
+        .ok()?;
+        let channels = *shape.get(axis)?;
+        if channels != reading.groups * reading.channels {
+            return None;
+        }
+        let Some(kernel) = &reading.kernel else {
+            return Some(Self::Matrix {
+                outer: shape[..axis].iter().product(),
+                channels,
+                inner: shape[axis + 1..].iter().product(),
+            });
+        };
+        let sizes = shape
+            .get(2..)
+            .filter(|sizes| sizes.len() == kernel.sizes.len())?
+            .to_vec();
+        let along = sizes.iter().enumerate().map(|(axis, size)| kernel.along(axis, *size));
+        Some(Self::Conv {
+            kernel,
+            samples: shape[0],
+            channels,
+            along: along.collect::<Option<_>>()?,
+            sizes,
+        })
+    }
+
+    fn count(&self) -> usize {
+        match self {
+            Self::Matrix { outer, inner, .. } => outer * inner,
+            Self::Conv { samples, along, .. } => {
+                samples * along.iter().map(|(positions, _)| positions).product::<usize>()
+            }
+        }
+    }
+
+    /// Writes what the weights meet at a position, from input channel `first` on, to `row`: channel by channel, each with the places
+    /// of its kernel. Beyond the border there are zeros.
+    fn read(&self, values: &[f32], position: usize, first: usize, row: &mut [f32]) {
+        match self {
+            Self::Matrix { channels, inner, .. } => {
+                let start = position / inner * channels * inner + position % inner;
+                for (channel, to) in row.iter_mut().enumerate() {
+                    *to = values[start + (first + channel) * inner];
+                }
+            }
+            Self::Conv {
+                kernel,
+                channels,
+                sizes,
+                along,
+                ..
+            } => {
+                let mut rest = position;
+                let mut corner = vec![0_isize; sizes.len()];
+                for axis in (0..sizes.len()).rev() {
+                    let (positions, before) = along[axis];
+                    corner[axis] = (rest % positions * kernel.strides[axis]) as isize - before as isize;
+                    rest /= positions;
+                }
+                let plane: usize = sizes.iter().product();
+                let area: usize = kernel.sizes.iter().product::<usize>().max(1);
+                // The places of the kernel in a plane, the same for each channel.
+                let places: Vec<Option<usize>> = (0..area).map(|place| kernel.place(place, &corner, sizes)).collect();
+                for (channel, to) in row.chunks_mut(area).enumerate() {
+                    let from = (rest * channels + first + channel) * plane;
+                    for (to, place) in to.iter_mut().zip(&places) {
+                        *to = place.map_or(0.0, |place| values[from + place]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Kernel {
+    /// Where place `place` of the kernel lies in a plane; `None` beyond its border.
+    fn place(&self, mut place: usize, corner: &[isize], sizes: &[usize]) -> Option<usize> {
+        let mut at = vec![0_usize; sizes.len()];
+        for axis in (0..sizes.len()).rev() {
+            let offset = (place % self.sizes[axis] * self.dilations[axis]) as isize;
+            place /= self.sizes[axis];
+            at[axis] = usize::try_from(corner[axis] + offset)
+                .ok()
+                .filter(|at| *at < sizes[axis])?;
+        }
+        Some(at.iter().zip(sizes).fold(0, |sum, (at, size)| sum * size + at))
+    }
+}
+
+/// The most that a network's moments take: what the documentation states.
+const _: () = assert!(MAX_MOMENT_BYTES > (MAX_COLUMNS * MAX_COLUMNS * 4) as u64);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::build::{int_attribute, ints_attribute, node};
+
+    fn tensor(shape: &[usize]) -> Tensor {
+        let count = shape.iter().product::<usize>();
+        let values: Vec<f32> = (0..count).map(|i| ((i * 7 + 3) % 11) as f32 - 5.0).collect();
+        Tensor::from_shape(shape, values).unwrap()
+    }
+
+    /// A convolution by its definition: the product of a row with the kernel is the output there.
+    #[test]
+    fn a_row_times_the_kernel_is_the_convolutions_output() {
+        let attributes = vec![
+            ints_attribute("pads", &[1, 0, 2, 1]),
+            ints_attribute("strides", &[2, 1]),
+            ints_attribute("dilations", &[1, 2]),
+            int_attribute("group", 2),
+        ];
+        let conv = node("Conv", "c", ["x", "w"], ["y"], attributes);
+        let reading = Reading {
+            groups: 2,
+            channels: 3,
+            axis: 1,
+            kernel: Some(Kernel::of(&conv, &[3, 2])),
+        };
+        let (samples, channels, height, width) = (2, 6, 5, 6);
+        let value = tensor(&[samples, channels, height, width]);
+        let values = value.floats().unwrap();
+        let places = Places::of(&reading, value.shape()).unwrap();
+        // (5 + 1 + 2 - 3) / 2 + 1 and (6 + 0 + 1 - 3) / 1 + 1.
+        let (rows, columns) = (3, 5);
+        assert_eq!(places.count(), samples * rows * columns);
+        let mut row = vec![0.0; 3 * 6];
+        for group in 0..2 {
+            for position in 0..places.count() {
+                places.read(values, position, group * 3, &mut row);
+                let (n, y, x) = (
+                    position / (rows * columns),
+                    position / columns % rows,
+                    position % columns,
+                );
+                for (i, seen) in row.iter().enumerate() {
+                    let (c, ky, kx) = (group * 3 + i / 6, i / 2 % 3, i % 2);
+                    let (iy, ix) = ((y * 2 + ky) as isize - 1, (x + kx * 2) as isize);
+                    let inside = (0..height as isize).contains(&iy) && (0..width as isize).contains(&ix);
+                    let at = ((n * channels + c) * height) as isize + iy;
+                    let expected = if inside {
+                        values[(at * width as isize + ix) as usize]
+                    } else {
+                        0.0
+                    };
+                    assert_eq!(*seen, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn same_padding_puts_the_odd_pixel_where_onnx_does() {
+        let kernel = |mode: &str| {
+            let attributes = vec![
+                crate::onnx::build::string_attribute("auto_pad", mode),
+                ints_attribute("strides", &[2]),
+            ];
+            Kernel::of(&node("Conv", "c", ["x", "w"], ["y"], attributes), &[3])
+        };
+        // Six pixels, three positions: (3 - 1) * 2 + 3 - 6 = 1 pixel of padding.
+        assert_eq!(kernel("SAME_UPPER").along(0, 6), Some((3, 0)));
+        assert_eq!(kernel("SAME_LOWER").along(0, 6), Some((3, 1)));
+        assert_eq!(kernel("VALID").along(0, 6), Some((2, 0)));
+    }
+
+    #[test]
+    fn the_channels_of_a_matrix_lie_along_any_axis() {
+        let value = tensor(&[2, 4, 3]);
+        let values = value.floats().unwrap();
+        for (axis, inner) in [(-1_i64, 1), (1, 3)] {
+            let reading = Reading {
+                groups: 1,
+                channels: if axis == 1 { 4 } else { 3 },
+                axis,
+                kernel: None,
+            };
+            let places = Places::of(&reading, value.shape()).unwrap();
+            let mut row = vec![0.0; reading.channels];
+            assert_eq!(places.count(), 24 / reading.channels);
+            places.read(values, places.count() - 1, 0, &mut row);
+            let last = 23 - (reading.channels - 1) * inner;
+            assert_eq!(row[0], values[last]);
+        }
+    }
+}
