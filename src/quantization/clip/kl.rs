@@ -1,6 +1,10 @@
-//! The threshold of least Kullback-Leibler divergence (Migacz, *8-bit Inference with TensorRT*, 2017; as in MXNet's code,
-//! with two of its faults mended: the last merged level is spread back too, and bins that hold only what was clipped count
-//! as occupied).
+//! The threshold of least Kullback-Leibler divergence (Migacz, *8-bit Inference with TensorRT*, 2017).
+//!
+//! p is the histogram with what is clipped added to its outermost bins, q what is left of it on the grid: merged to the levels
+//! and spread back over the occupied bins. Nothing is spread back to a bin that holds clipped values: the grid has no level for
+//! them, so that clipping costs in proportion to what is clipped. (MXNet's code, which the paper copied, does so at the right
+//! end only, by an index that is one too small, and always. Without it the least divergence is that of the narrowest range, in
+//! which each bin is a level: at 8 bits three quarters of the range were cut.)
 
 use super::samples::Samples;
 use rayon::prelude::*;
@@ -70,14 +74,18 @@ impl Sums {
         let kept = self.between(first, end);
         let smoothing = EPSILON * size as f64;
         let (total_p, total_q) = (kept[0] + cut_left + cut_right + smoothing, kept[0] + smoothing);
-        // The two outermost bins of p hold more than was counted in them.
+        // The two outermost bins of p hold more than was counted in them; if they do, q has nothing there.
         let outermost = |bin: usize, extra: f64| {
             let count = self.between(bin, bin + 1)[0];
-            let newly_occupied = f64::from(u8::from(count == 0.0 && extra > 0.0));
-            (entropy(count + extra) - entropy(count), newly_occupied)
+            let p_then = entropy(count + extra) - entropy(count);
+            match extra > 0.0 {
+                true => (p_then - (count + extra + EPSILON) * EPSILON.ln(), Some(count)),
+                false => (p_then, None),
+            }
         };
         let (left, right) = (outermost(first, cut_left), outermost(end - 1, cut_right));
         let mut sum = kept[2] + left.0 + right.0;
+        let mut lost = 0.0;
         for level in 0..levels {
             let start = first + level * (size / levels);
             let stop = if level + 1 == levels {
@@ -86,22 +94,24 @@ impl Sums {
                 start + size / levels
             };
             let [held, mut occupied, _] = self.between(start, stop);
-            let mut p = held;
-            if level == 0 {
-                p += cut_left;
-                occupied += left.1;
+            let (mut p, mut bins) = (held, (stop - start) as f64);
+            let ends = [(level == 0, left.1), (level + 1 == levels, right.1)];
+            for count in ends
+                .into_iter()
+                .filter_map(|(is_end, clipped)| clipped.filter(|_| is_end))
+            {
+                p -= count;
+                bins -= 1.0;
+                occupied -= f64::from(u8::from(count > 0.0));
             }
-            if level + 1 == levels {
-                p += cut_right;
-                occupied += right.1;
-            }
-            let empty = (stop - start) as f64 - occupied;
-            sum -= empty * EPSILON * EPSILON.ln();
+            sum -= (bins - occupied) * EPSILON * EPSILON.ln();
             if occupied > 0.0 {
                 sum -= (p + EPSILON * occupied) * (held / occupied + EPSILON).ln();
+            } else {
+                lost += held;
             }
         }
-        sum / total_p + (total_q / total_p).ln()
+        sum / total_p + ((total_q - lost) / total_p).ln()
     }
 }
 
@@ -125,15 +135,17 @@ mod tests {
         let n = p.len();
         p[0] += counts[..middle - reach].iter().sum::<u64>() as f64;
         p[n - 1] += counts[middle + reach + 1..].iter().sum::<u64>() as f64;
+        let clipped = |i: usize| (i == 0 && p[0] > kept[0]) || (i == n - 1 && p[n - 1] > kept[n - 1]);
         let mut q = vec![0.0; n];
         let width = n / levels;
         let mut start = 0;
         for j in 0..levels {
             let end = if j == levels - 1 { n } else { start + width };
             let sum: f64 = kept[start..end].iter().sum();
-            let occupied = p[start..end].iter().filter(|x| **x > 0.0).count() as f64;
+            let takes = |i: &usize| p[*i] > 0.0 && !clipped(*i);
+            let occupied = (start..end).filter(takes).count() as f64;
             for i in start..end {
-                if p[i] > 0.0 {
+                if takes(&i) {
                     q[i] = sum / occupied;
                 }
             }

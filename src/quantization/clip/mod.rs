@@ -231,7 +231,15 @@ pub fn choose_activation_threshold(
     } else {
         symmetric_levels(bits)
     };
-    chosen(&Samples::of_activation(activation), bits, levels, clip)
+    let samples = Samples::of_activation(activation);
+    let choice = chosen(&samples, bits, levels, clip);
+    if !matches!(clip, Clip::Aciq | Clip::Octav) {
+        return choice;
+    }
+    // What follows an activation function is no Gaussian and no Laplacian: where the fit's threshold is worse than none by the
+    // error that it minimizes, nothing is cut.
+    let none = chosen(&samples, bits, levels, Clip::None);
+    if none.mse < choice.mse { none } else { choice }
 }
 
 /// Thresholds for values that were counted: what the ways to choose share is computed once.
