@@ -213,7 +213,7 @@ impl<'a> Machine<'a> {
             0x95 => drop(self.take::<8>()?),
             b'(' => self.marks.push(self.stack.len()),
             b'0' => drop(self.pop()?),
-            b'1' => drop(self.to_mark()?),
+            b'1' => drop(self.above_mark()?),
             b'2' => {
                 let top = self.top()?;
                 self.stack.push(top);
@@ -289,7 +289,7 @@ impl<'a> Machine<'a> {
             b']' | b')' | 0x8f => self.push(Value::Items(Vec::new())),
             b'}' => self.push(Value::Dict(Vec::new())),
             b'l' | b't' | 0x91 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::Items(items));
             }
             0x85..=0x87 => {
@@ -299,7 +299,7 @@ impl<'a> Machine<'a> {
                 self.push(Value::Items(items));
             }
             b'd' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.push(Value::Dict(pairs(&items)));
             }
             b'a' => {
@@ -307,7 +307,7 @@ impl<'a> Machine<'a> {
                 self.add_items(&[item])?;
             }
             b'e' | 0x90 => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.add_items(&items)?;
             }
             b's' => {
@@ -315,7 +315,7 @@ impl<'a> Machine<'a> {
                 self.add_pairs(&[(key, value)])?;
             }
             b'u' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.add_pairs(&pairs(&items))?;
             }
             b'g' => {
@@ -369,12 +369,12 @@ impl<'a> Machine<'a> {
                 self.object(class)?;
             }
             b'o' => {
-                let items = self.to_mark()?;
+                let items = self.above_mark()?;
                 self.object(*items.first().ok_or(EMPTY)?)?;
             }
             b'i' => {
                 let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
-                self.to_mark()?;
+                self.above_mark()?;
                 self.global(&format!("{module}.{name}"))?;
                 let class = self.pop()?;
                 self.object(class)?;
@@ -509,7 +509,8 @@ impl<'a> Machine<'a> {
         self.stack.pop().ok_or_else(|| EMPTY.to_owned())
     }
 
-    fn to_mark(&mut self) -> Result<Vec<Id>, String> {
+    /// What was put on the stack since the last mark.
+    fn above_mark(&mut self) -> Result<Vec<Id>, String> {
         let mark = self.marks.pop().ok_or(EMPTY)?;
         if mark > self.stack.len() {
             return Err(BROKEN.to_owned());

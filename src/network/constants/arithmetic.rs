@@ -68,7 +68,7 @@ pub(super) fn compute(node: &NodeProto, inputs: &[Option<TensorProto>], budget: 
         if axes.is_empty() && empty_keeps_all {
             return None;
         }
-        reduce(&Floats::of(first, budget)?, &axes, keeps, reduction(op)?, budget)?
+        reduce(&Floats::of(first, budget)?, &axes, keeps, &reduction(op)?, budget)?
     };
     encode_numbers("", kind, &made.dims, &made.values).ok()
 }
@@ -192,7 +192,7 @@ fn broadcast(left: &Floats, right: &Floats, apply: Binary, budget: &mut Budget) 
 }
 
 /// All axes where none is named.
-fn reduce(floats: &Floats, axes: &[i64], keeps: bool, by: Reduction, budget: &mut Budget) -> Option<Floats> {
+fn reduce(floats: &Floats, axes: &[i64], keeps: bool, by: &Reduction, budget: &mut Budget) -> Option<Floats> {
     let rank = floats.dims.len();
     let mut reduced = vec![axes.is_empty(); rank];
     for &axis in axes {
