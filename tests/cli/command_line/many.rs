@@ -203,7 +203,7 @@ fn a_trace_tells_the_layer_whose_error_is_its_own_and_compares_two_files() {
     let recipe = folder.path().join("recipe.toml");
     std::fs::write(
         &recipe,
-        "weight_bits = \"float\"\n[layer.\"layer2.0.conv1\"]\nweight_bits = 3\n",
+        "weight_bits = \"float\"\n[layers.\"layer2.0.conv1\"]\nweight_bits = 3\n",
     )
     .unwrap();
     let recipe = recipe.to_str().unwrap();
