@@ -179,6 +179,7 @@ impl Command {
             Self::Retry => "Try again",
             Self::Tour => "Five-minute tour",
             Self::Preset(Preset::Deploy) => "Deploy",
+            Self::Preset(Preset::Int4) => "4-bit blocks",
             Self::Preset(Preset::Paper) => "Paper",
             Self::ShowView(view) | Self::CloseView(view) => view.title(),
             Self::ResetLayout => "Reset layout",
@@ -235,7 +236,12 @@ impl Command {
             Self::Retry => "Try again what failed or was cancelled.",
             Self::Tour => "From a damaged network to an exported one, step by step.",
             Self::Preset(Preset::Deploy) => {
-                "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay."
+                "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit \
+                 activations. Weight bits and ratio stay."
+            }
+            Self::Preset(Preset::Int4) => {
+                "Small weights for onnxruntime: batch-norm folded, 4 bits in blocks of 32, SQuant rounding, activations float. \
+                 The ratio stays."
             }
             Self::Preset(Preset::Paper) => {
                 "As in the paper: first layer and classifier stay float, batch-norm is not folded, 8-bit activations. \

@@ -10,8 +10,8 @@ use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{
-    ActivationPlan, Bits, Copies, CopyCosts, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer, Recipe,
-    overhead, quantized_tensors, rewrite,
+    ActivationPlan, Bits, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer,
+    Recipe, Rounding, overhead, quantized_tensors, rewrite,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -50,6 +50,15 @@ struct LayerReport<'a> {
     activation: Option<ActivationReport<'a>>,
     /// Whether the bias takes back how far rounding moves the mean outputs.
     bias_corrected: bool,
+    /// What has a scale of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scales: Option<Granularity>,
+    /// How the weights were rounded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rounding: Option<Rounding>,
+    /// Where something was done in another way than asked for: why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notes: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     why_float: Option<&'a str>,
 }
@@ -111,6 +120,9 @@ impl<'a> LayerReport<'a> {
                 sqnr_db: None,
                 activation: None,
                 bias_corrected: false,
+                scales: None,
+                rounding: None,
+                notes: Vec::new(),
                 why_float: Some(why),
             },
             Outcome::Quantized(layer) => Self {
@@ -129,10 +141,19 @@ impl<'a> LayerReport<'a> {
                 activation: (layer.activation.as_ref())
                     .map(|plan| ActivationReport::new(plan, &layer.activation_splits)),
                 bias_corrected: layer.bias.is_some(),
+                scales: Some(layer.scales.granularity()),
+                rounding: Some(layer.rounding.by),
+                notes: notes(layer),
                 why_float: None,
             },
         }
     }
+}
+
+/// What was done to a layer in another way than asked for, and why.
+fn notes(layer: &QuantizedLayer) -> Vec<String> {
+    let bias = (layer.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
+    layer.rounding.note.iter().cloned().chain(bias).collect()
 }
 
 /// What the extension of the output asks for.
@@ -248,7 +269,12 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
         .collect();
     for layer in &planned.plan.layers {
         rows.row(match &layer.outcome {
-            Outcome::Quantized(quantized) => quantized_cells(&layer.name, quantized),
+            Outcome::Quantized(quantized) => {
+                for note in notes(quantized) {
+                    reasons.push_str(&format!("{}: {note}\n", layer.name));
+                }
+                quantized_cells(&layer.name, quantized)
+            }
             Outcome::Float(why) => {
                 reasons.push_str(&format!("{}: {why}\n", layer.name));
                 vec![layer.name.clone(), "float".to_owned()]

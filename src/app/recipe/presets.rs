@@ -12,11 +12,16 @@ const WIDTH: f32 = 230.0;
 /// Height of the saved presets before they scroll, points.
 const HEIGHT: f32 = 240.0;
 
-const BUILT_IN: [(Preset, &str, &str); 2] = [
+const BUILT_IN: [(Preset, &str, &str); 3] = [
     (
         Preset::Deploy,
         "Deploy",
-        "For shipping: batch-norm folded, every layer quantized, 8-bit activations. Bits and ratio stay.",
+        "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit activations. Weight bits and ratio stay.",
+    ),
+    (
+        Preset::Int4,
+        "4-bit blocks",
+        "Small weights for onnxruntime: batch-norm folded, 4 bits in blocks of 32, SQuant rounding, activations float. The ratio stays.",
     ),
     (
         Preset::Paper,

@@ -79,7 +79,7 @@ struct Start {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// Start from a named recipe, one of those built in or one that was saved; the other flags override it
-    #[arg(long, value_name = "paper|deploy|NAME")]
+    #[arg(long, value_name = "paper|deploy|int4|NAME")]
     preset: Option<String>,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]

@@ -146,6 +146,13 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
     }
     // Constants are shared with the original, so that this costs no more than the graph's structure.
     let mut upgraded = model.clone();
+    if from < UPGRADED_OPSET && to > UPGRADED_OPSET {
+        // A node may need a rule of each part of the way.
+        upgrade(&mut upgraded, UPGRADED_OPSET)?;
+        upgrade(&mut upgraded, to)?;
+        *model = upgraded;
+        return Ok(());
+    }
     let mut names = Names::of(&upgraded);
     let training = upgraded.training_info.iter_mut().flat_map(|training| {
         let graphs = training.initialization.iter_mut().chain(&mut training.algorithm);

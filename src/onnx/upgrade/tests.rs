@@ -322,6 +322,33 @@ fn versions_out_of_reach_are_refused() {
     unknown.opset_import[0].domain = Some("ai.onnx.ml".into());
     assert!(refusal_of(&unknown).contains("'n' (Relu)"));
     let mut too_far = model(12, None, one("Relu", vec![]), vec![]);
-    let error = upgrade(&mut too_far, 20).unwrap_err();
-    assert_eq!(error.to_string(), "operator set 12 can be upgraded to 13, not to 20");
+    let error = upgrade(&mut too_far, 30).unwrap_err();
+    assert_eq!(error.to_string(), "operator set 12 can be upgraded to 21, not to 30");
+}
+
+/// Blocks of scales need 21: what changed after 13 is brought there too, and only then.
+#[test]
+fn rules_after_13_apply_on_the_way_to_21_only() {
+    let axes = vec![ints_attribute("axes", &[1])];
+    let at_13 = || model(13, None, one("ReduceMean", axes.clone()), vec![]);
+    let mut kept = at_13();
+    upgrade(&mut kept, UPGRADED_OPSET).unwrap();
+    assert_eq!(kept, at_13());
+    let mut newest = at_13();
+    upgrade(&mut newest, NEWEST_OPSET).unwrap();
+    let graph = newest.graph.as_ref().unwrap();
+    assert_eq!(
+        (newest.opset_import[0].version, newest.ir_version),
+        (Some(21), Some(10))
+    );
+    assert!(graph.node[0].attribute.is_empty() && graph.node[0].input.len() == 2);
+    let added = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name() == graph.node[0].input[1]);
+    assert_eq!(added.map(|tensor| tensor.dims.clone()), Some(vec![1]));
+    // From 7 both kinds of rules apply.
+    let mut old = model(7, None, one("ReduceMean", axes.clone()), vec![]);
+    upgrade(&mut old, NEWEST_OPSET).unwrap();
+    assert_eq!(old.graph.unwrap().node[0].input.len(), 2);
 }

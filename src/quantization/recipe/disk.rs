@@ -5,7 +5,7 @@
 
 use super::super::Granularity;
 use super::{FIELDS, Field, LayerRecipe, Recipe, RecipeError};
-use serde::de::{self, MapAccess, Visitor};
+use serde::de::{self, DeserializeSeed, MapAccess, Visitor};
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::BTreeMap;
@@ -40,6 +40,16 @@ impl<'de> Deserialize<'de> for Recipe {
 
 struct Fields;
 
+/// Refuses the value that stands there: a fault of a value has its line, one of the whole table has not.
+struct Refusal(String);
+
+impl<'de> DeserializeSeed<'de> for Refusal {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
+        Err(de::Error::custom(self.0))
+    }
+}
+
 impl<'de> Visitor<'de> for Fields {
     type Value = Recipe;
 
@@ -61,9 +71,7 @@ impl<'de> Visitor<'de> for Fields {
                 (None, other) => {
                     let names: Vec<&str> = FIELDS.iter().map(|field| field.name).chain([LAYERS]).collect();
                     let names = names.join("`, `");
-                    return Err(de::Error::custom(format_args!(
-                        "unknown field `{other}`, expected one of `{names}`"
-                    )));
+                    map.next_value_seed(Refusal(format!("unknown field `{other}`, expected one of `{names}`")))?;
                 }
             }
         }

@@ -24,8 +24,11 @@ use std::collections::BTreeMap;
 pub enum Preset {
     /// As in the paper: first layer and classifier float, batch-norm not folded, 8-bit activations, one scale a tensor.
     Paper,
-    /// For shipping: batch-norm folded, every layer quantized, 8-bit activations.
+    /// For shipping on integer hardware, without any data: batch-norm folded, every layer quantized with a scale for each output
+    /// channel, weights rounded by SQuant, biases corrected, 8-bit activations.
     Deploy,
+    /// As small as weights get in onnxruntime: 4 bits in blocks of 32, rounded by SQuant; activations float.
+    Int4,
 }
 
 /// Everything that decides what a quantized network looks like.
@@ -63,6 +66,8 @@ pub struct Recipe {
     /// Put the outputs of layers, sums and pools on a grid too, where the inputs of layers are: runtimes then compute in
     /// integers from layer to layer.
     pub quantize_outputs: bool,
+    /// Put tables of embeddings (constants that a `Gather` reads) on a grid too, a scale for each row at most.
+    pub quantize_embeddings: bool,
     /// How an exported graph makes the copies of split channels.
     pub split_export: SplitExport,
     /// Leave the first layer as it is.
@@ -117,13 +122,14 @@ pub struct LayerRecipe {
 
 impl Preset {
     /// All presets, in the order of the menu.
-    pub const ALL: [Self; 2] = [Self::Paper, Self::Deploy];
+    pub const ALL: [Self; 3] = [Self::Paper, Self::Deploy, Self::Int4];
 
     /// Name on the command line and in menus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
             Self::Deploy => "deploy",
+            Self::Int4 => "int4",
         }
     }
 }
@@ -147,6 +153,7 @@ impl Default for Recipe {
             cross_layer_equalization: false,
             bias_correction: false,
             quantize_outputs: false,
+            quantize_embeddings: false,
             split_export: SplitExport::Gather,
             float_first_layer: false,
             float_last_layer: false,
@@ -156,7 +163,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The recipe of a preset, at 8 bits without splitting.
+    /// The recipe of a preset, at 8 bits (4 for [`Preset::Int4`]) without splitting.
     pub fn preset(preset: Preset) -> Self {
         let common = Self {
             activation_bits: Bits::Grid(8),
@@ -171,7 +178,19 @@ impl Recipe {
             Preset::Deploy => Self {
                 fold_batch_norm: true,
                 unsigned_activations: true,
+                scales: Granularity::Channel,
+                rounding: Rounding::Squant,
+                bias_correction: true,
+                quantize_embeddings: true,
                 ..common
+            },
+            Preset::Int4 => Self {
+                weight_bits: Bits::Grid(4),
+                fold_batch_norm: true,
+                scales: Granularity::Block(32),
+                rounding: Rounding::Squant,
+                quantize_embeddings: true,
+                ..Self::default()
             },
         }
     }
@@ -196,6 +215,7 @@ impl Recipe {
             cross_layer_equalization,
             bias_correction,
             quantize_outputs,
+            quantize_embeddings,
             split_export,
             float_first_layer,
             float_last_layer,
@@ -211,6 +231,7 @@ impl Recipe {
             cross_layer_equalization: *cross_layer_equalization,
             bias_correction: *bias_correction,
             quantize_outputs: *quantize_outputs,
+            quantize_embeddings: *quantize_embeddings,
             split_export: *split_export,
             float_first_layer: *float_first_layer,
             float_last_layer: *float_last_layer,

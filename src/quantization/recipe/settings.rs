@@ -138,8 +138,8 @@ impl Recipe {
         let can_quantize = |layer: &Layer| layer.support.can_quantize() && !is_table(layer);
         let end = (self.float_first_layer && network.layers.iter().position(can_quantize) == Some(index))
             || (self.float_last_layer && network.layers.iter().rposition(can_quantize) == Some(index));
-        // Embeddings stay float unless one is asked for by its name.
-        let end = end || (layer.is_some_and(is_table) && own.weight_bits.is_none());
+        // Embeddings stay float unless they are asked for, all of them or one by its name.
+        let end = end || (layer.is_some_and(is_table) && own.weight_bits.is_none() && !self.quantize_embeddings);
         let bits = if own.float.unwrap_or(end) {
             Bits::Float
         } else {

@@ -150,6 +150,14 @@ pub static FIELDS: &[Field] = &[
         access: Access::Switch(whole!(quantize_outputs)),
     },
     Field {
+        name: "quantize_embeddings",
+        label: "Quantize embeddings",
+        value_name: "",
+        flag_help: "Put tables of embeddings on a grid too, a scale for each row at most",
+        help: "Tables from which rows are looked up, such as the words of a language model, are on a grid too. They are often most of a small model's bytes; their rows are never split.",
+        access: Access::Switch(whole!(quantize_embeddings)),
+    },
+    Field {
         name: "split_export",
         label: "Copies",
         value_name: "gather|widen|merge|auto",

@@ -33,6 +33,7 @@ fn everything() -> Recipe {
         cross_layer_equalization: true,
         bias_correction: true,
         quantize_outputs: true,
+        quantize_embeddings: true,
         split_export: SplitExport::Widen,
         float_first_layer: true,
         float_last_layer: true,
