@@ -78,6 +78,9 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
+    if let Err(reason) = arguments.engine.choose() {
+        pipeline::note(&reason);
+    }
     let Some(command) = arguments.command else {
         return window(arguments);
     };

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use splitscope::data::ElementKind;
 use splitscope::inference::{DataOptions, Dataset, Port};
 
 fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
@@ -10,7 +11,7 @@ fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
         name: name.to_owned(),
         shape: Some(shape.to_vec()),
         axis_names: vec![None; shape.len()],
-        integer,
+        kind: if integer { ElementKind::Integer } else { ElementKind::Float },
     }
 }
 

@@ -48,7 +48,7 @@ fuzz_target!(|data: &[u8]| {
         name: "input".to_owned(),
         shape: Some(vec![None, channels, side(height), side(width)]),
         axis_names: vec![None; 4],
-        integer: false,
+        kind: Default::default(),
     }];
     let Ok(data) = Dataset::from_bytes("fuzz.png", content.to_vec(), &options, &ports) else {
         return;

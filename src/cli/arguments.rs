@@ -1,6 +1,7 @@
 //! The words of the command line: subcommands and their flags.
 
 mod data;
+mod engine;
 mod examples;
 mod recipe;
 mod values;
@@ -9,6 +10,7 @@ mod values;
 mod tests;
 
 pub(super) use data::DataArguments;
+use engine::EngineArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
 use crate::inference::auto::Budget;
@@ -45,6 +47,8 @@ pub(super) struct Arguments {
     /// Work on so many threads, at most as many as there are cores; the window remembers it. Default: all cores
     #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
     pub(super) threads: Option<usize>,
+    #[command(flatten)]
+    pub(super) engine: EngineArguments,
 }
 
 impl Arguments {
@@ -181,6 +185,12 @@ pub(super) struct EvaluateArguments {
     /// Also choose the activations' splits for each batch by itself: a bound for --activation-expand-ratio; slow
     #[arg(long)]
     pub(super) oracle_ocs: bool,
+    /// Also time the float and the quantized network, for a batch of one and of several, and measure their memory
+    #[arg(long)]
+    pub(super) latency: bool,
+    /// Also run the same networks in the other engine (onnxruntime, or rten if that is chosen) and compare the outputs
+    #[arg(long)]
+    pub(super) verify: bool,
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,

@@ -8,7 +8,7 @@ use crate::difference::{
 };
 use crate::engine::Engine as _;
 use crate::format;
-use crate::inference::{Dataset, Evaluation, evaluate, run_outputs};
+use crate::inference::{DataOptions, Dataset, Evaluation, evaluate, run_outputs};
 use crate::network::Network;
 use crate::progress::Progress;
 use anyhow::{Context, bail};
@@ -113,7 +113,10 @@ fn outputs(
     let mut first = None;
     for network in networks {
         let engine = pipeline::engine(network)?;
-        let options = arguments.data_flags.options(network);
+        let options = DataOptions {
+            limit: arguments.limit,
+            ..arguments.data_flags.options(network)
+        };
         let data = Dataset::open(path, &options, engine.inputs())?;
         if data.is_empty() {
             bail!("{path}: holds no samples");

@@ -4,9 +4,11 @@ use super::UsageError;
 use super::arguments::EvaluateArguments;
 use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
 use super::pipeline;
+use crate::engine;
 use crate::inference::{
-    self, AtChance, Dataset, Engine, Evaluation, Metrics, OracleMetrics, Outputs, Rten, SplitOnly, chance_level,
-    run_oracle, run_outputs, split_only_difference, suggest_preprocess,
+    self, AtChance, DataOptions, Dataset, Engine, EngineDifference, Evaluation, LatencyReport, Metrics, OracleMetrics,
+    Outputs, SplitOnly, Verification, chance_level, engine_difference, latency_report, run_oracle, run_outputs,
+    run_samples, split_only_difference, suggest_preprocess,
 };
 use crate::onnx;
 use crate::progress::Progress;
@@ -15,6 +17,7 @@ use anyhow::{Context, bail};
 use ndarray::ArrayView2;
 use ndarray_npy::WriteNpyExt;
 use std::path::Path;
+use std::sync::Arc;
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<String> {
@@ -35,9 +38,13 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let float = pipeline::engine(&planned.original)?;
     // The very bytes that `quantize` writes.
     let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
-    let quantized = Rten::load(exported).context("the quantized network")?;
+    let quantized = engine::load(exported.clone()).context("the quantized network")?;
     let path = arguments.data.as_deref().unwrap_or_default();
-    let data = Dataset::open(path, &arguments.data_flags.options(&planned.original), float.inputs())?;
+    let options = DataOptions {
+        limit: arguments.limit,
+        ..arguments.data_flags.options(&planned.original)
+    };
+    let data = Dataset::open(path, &options, float.inputs())?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
@@ -57,15 +64,82 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
         evaluation.oracle = Some(inference::evaluate(&before, &outputs, &data).into());
     }
     if let Some(chance) = chance_level(&evaluation.float, before.classes) {
-        let options = arguments.data_flags.options(&planned.original);
         let suggestions = suggest_preprocess(&float, &data, &options, progress).context("ways to read the pictures")?;
         evaluation.at_chance = Some(AtChance { chance, suggestions });
+    }
+    evaluation.engine = Some(quantized.name().to_owned());
+    if arguments.latency {
+        evaluation.latency = Some(latency_report(&float, &quantized, &data, progress).context("latency")?);
+    }
+    if arguments.verify {
+        let outputs = [(&float, &before), (&quantized, &after)];
+        let bytes = [onnx::encode(&planned.original.runnable_model())?, exported];
+        evaluation.verified = Some(verified(outputs, bytes, &data, progress).context("--verify")?);
     }
     if arguments.json {
         to_json(&evaluation)
     } else {
         Ok(table(&evaluation, &data))
     }
+}
+
+/// Runs the bytes of the float and of the quantized network in the other engine.
+fn verified(
+    outputs: [(&Arc<dyn Engine>, &Outputs); 2],
+    bytes: [Vec<u8>; 2],
+    data: &Dataset,
+    progress: &Progress,
+) -> anyhow::Result<Verification> {
+    let other = engine::chosen().other();
+    let name = other.available().map_err(anyhow::Error::msg)?;
+    let [float, quantized] = bytes;
+    let compare = |bytes: Vec<u8>, (engine, outputs): (&Arc<dyn Engine>, &Outputs)| {
+        let loaded = other.load(bytes).with_context(|| name.clone())?;
+        let there = run_samples(&loaded, data, outputs.range(), progress).with_context(|| name.clone())?;
+        anyhow::Ok(engine_difference([engine.name(), loaded.name()], outputs, &there))
+    };
+    Ok(Verification {
+        float: compare(float, outputs[0])?,
+        quantized: compare(quantized, outputs[1])?,
+    })
+}
+
+/// How far apart two engines are.
+fn verified_lines(verification: &Verification) -> String {
+    let line = |what: &str, found: &EngineDifference| {
+        let changed = found.changed_predictions.map_or_else(String::new, |changed| {
+            format!(", {changed} of {} predictions changed", found.samples)
+        });
+        format!(
+            "{what} in {} and {}: outputs differ by {:.1e} at most ({:.1e} of the largest){changed}\n",
+            found.engines[0], found.engines[1], found.max_abs_difference, found.relative_difference
+        )
+    };
+    let (float, quantized) = (&verification.float, &verification.quantized);
+    line("float", float) + &line("quantized", quantized)
+}
+
+/// What both networks take.
+fn latency_lines(report: &LatencyReport) -> String {
+    let mut text = format!(
+        "latency, {}, {} thread(s), median (95th percentile) of a run:\n",
+        report.engine, report.threads
+    );
+    for (float, quantized) in report.float.batches.iter().zip(&report.quantized.batches) {
+        text += &format!(
+            "  batch {}: float {:.3} ms ({:.3}), quantized {:.3} ms ({:.3})\n",
+            float.batch, float.median_ms, float.p95_ms, quantized.median_ms, quantized.p95_ms
+        );
+    }
+    if let (Some(float), Some(quantized)) = (report.float.peak_memory_bytes, report.quantized.peak_memory_bytes) {
+        let mib = |bytes: u64| bytes >> 20;
+        text += &format!(
+            "  peak memory of the process: float {} MiB, quantized {} MiB\n",
+            mib(float),
+            mib(quantized)
+        );
+    }
+    text
 }
 
 /// What is said where outputs are no classes.
@@ -127,14 +201,16 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));
     let at_chance = evaluation.at_chance.as_ref().map(at_chance_line);
     format!(
-        "{} · {samples} {unit} · {}\n{notes}\n{}{}\n{answers}\n{}{}{}",
+        "{} · {samples} {unit} · {}\n{notes}\n{}{}\n{answers}\n{}{}{}{}{}",
         data.name(),
         data.preprocessing(),
         rows,
         interval.unwrap_or_default(),
         split_only.unwrap_or_default(),
         oracle.unwrap_or_default(),
-        at_chance.unwrap_or_default()
+        at_chance.unwrap_or_default(),
+        evaluation.verified.as_ref().map(verified_lines).unwrap_or_default(),
+        evaluation.latency.as_ref().map(latency_lines).unwrap_or_default()
     )
 }
 

@@ -7,7 +7,7 @@ use super::output::{Table, three_digits, to_json};
 use super::pipeline;
 use crate::engine::Engine as _;
 use crate::format;
-use crate::inference::{self, Dataset};
+use crate::inference::{self, DataOptions, Dataset};
 use crate::network::{Format, Layer, Network};
 use crate::onnx::Elements;
 use crate::progress::Progress;
@@ -139,7 +139,11 @@ fn run_data(
     progress: &Progress,
 ) -> anyhow::Result<Activations> {
     let engine = pipeline::engine(network)?;
-    let data = Dataset::open(path, &arguments.data_flags.options(network), engine.inputs())?;
+    let options = DataOptions {
+        limit: Some(arguments.limit),
+        ..arguments.data_flags.options(network)
+    };
+    let data = Dataset::open(path, &options, engine.inputs())?;
     Ok(inference::calibrate(network, &engine, &data, arguments.limit, progress)?.activations)
 }
 

@@ -1,16 +1,17 @@
 //! What `quantize` and `evaluate` share: from a model's name and a recipe to a plan, exactly as the window does it.
 
 use super::arguments::{CalibrationArguments, DataArguments, RecipeArguments};
+use crate::engine;
 use crate::format::{self, demo::Demo};
-use crate::inference::{self, DataOptions, Dataset, Engine, Rten};
+use crate::inference::{self, DataOptions, Dataset, Engine};
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, Recipe};
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 /// A network with its plan.
 pub(super) struct Planned {
@@ -62,12 +63,11 @@ pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyh
 }
 
 /// The engine for a network as it is.
-pub(super) fn engine(network: &Network) -> anyhow::Result<Rten> {
+pub(super) fn engine(network: &Network) -> anyhow::Result<Arc<dyn Engine>> {
     if let Some(why) = &network.why_not_runnable {
         bail!("{}: {why}", network.name);
     }
-    let bytes = onnx::encode(&network.runnable_model()).with_context(|| network.name.clone())?;
-    Rten::load(bytes).with_context(|| network.name.clone())
+    engine::load_model(network.runnable_model()).with_context(|| network.name.clone())
 }
 
 /// Samples of noise when there is no data and no limit.
@@ -83,7 +83,10 @@ pub(super) fn data_or_noise(
     network: &Network,
     engine: &dyn Engine,
 ) -> anyhow::Result<Dataset> {
-    let options = flags.options(network);
+    let options = DataOptions {
+        limit,
+        ..flags.options(network)
+    };
     let data = match data {
         None if options.inputs.is_empty() => {
             let samples = limit.unwrap_or(NOISE_SAMPLES);
@@ -146,6 +149,7 @@ pub(super) fn activations(
             let options = DataOptions {
                 labels: None,
                 inputs: Vec::new(),
+                limit: Some(arguments.calibration_limit),
                 ..data.options(network)
             };
             Dataset::open(path, &options, engine.inputs())?

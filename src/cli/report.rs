@@ -4,8 +4,9 @@ use super::UsageError;
 use super::arguments::ReportArguments;
 use super::output::{check_place, write_whole};
 use super::pipeline::{self, Planned};
+use crate::engine;
 use crate::inference::sweep::{SweepRow, load_rows};
-use crate::inference::{Dataset, Engine, Evaluation, Outputs, Rten, evaluate, run_outputs, value_shapes};
+use crate::inference::{DataOptions, Dataset, Engine, Evaluation, Outputs, evaluate, run_outputs, value_shapes};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, overhead, rewrite};
@@ -130,7 +131,11 @@ fn accuracy(
     progress: &Progress,
 ) -> anyhow::Result<Accuracy> {
     let float = pipeline::engine(&planned.original)?;
-    let data = Dataset::open(path, &arguments.data_flags.options(&planned.original), float.inputs())?;
+    let options = DataOptions {
+        limit: arguments.limit,
+        ..arguments.data_flags.options(&planned.original)
+    };
+    let data = Dataset::open(path, &options, float.inputs())?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
@@ -164,7 +169,7 @@ fn evaluated(
     data: &Dataset,
     progress: &Progress,
 ) -> anyhow::Result<Evaluation> {
-    let engine = Rten::load(onnx::encode(&rewrite(&planned.network, plan)?)?)?;
+    let engine = engine::load(onnx::encode(&rewrite(&planned.network, plan)?)?)?;
     let outputs = run_outputs(&engine, data, float.samples, progress)?;
     Ok(evaluate(float, &outputs, data))
 }

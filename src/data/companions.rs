@@ -24,9 +24,9 @@ impl Companions {
     /// Those among `ports` that are not `given` otherwise.
     pub(super) fn of(ports: &[Port], given: impl Fn(&str) -> bool) -> Self {
         let kind = |port: &Port| match port.name.as_str() {
-            "attention_mask" if port.integer => Some(Kind::Ones),
-            "token_type_ids" if port.integer => Some(Kind::Zeros),
-            "position_ids" if port.integer => Some(Kind::Positions),
+            "attention_mask" if port.is_integer() => Some(Kind::Ones),
+            "token_type_ids" if port.is_integer() => Some(Kind::Zeros),
+            "position_ids" if port.is_integer() => Some(Kind::Positions),
             name if name.starts_with("past_key_values.")
                 && port.shape.as_ref().is_some_and(|shape| shape.len() == 4) =>
             {
@@ -81,13 +81,18 @@ impl Companions {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::ElementKind;
 
     fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
         Port {
             name: name.to_owned(),
             shape: Some(shape.to_vec()),
             axis_names: vec![None; shape.len()],
-            integer,
+            kind: if integer {
+                ElementKind::Integer
+            } else {
+                ElementKind::Float
+            },
         }
     }
 

@@ -46,57 +46,149 @@ pub(super) fn is_image(path: &Path) -> bool {
     EXTENSIONS.contains(&extension.as_str())
 }
 
+/// Folders that a Mac and a photo server leave beside the pictures: never classes.
+const NO_CLASSES: [&str; 3] = ["__MACOSX", "@eaDir", ".ipynb_checkpoints"];
+/// How parts of a data set are called.
+const PARTS: [&str; 7] = ["train", "training", "val", "valid", "validation", "test", "testing"];
+/// How deep below a class its pictures may lie.
+const MAX_DEPTH: usize = 4;
+
 /// Lists a folder; `labels_file` is where its labels are, if not in sub-folders or a `labels.csv`; `known` are the network's
 /// classes, if they are known.
 pub(super) fn read(path: &Path, labels_file: Option<&Path>, known: &Classes) -> Result<Folder, DatasetError> {
     let name = path.display().to_string();
     let entries = sorted_entries(path)?;
-    let folders: Vec<&PathBuf> = entries.iter().filter(|entry| entry.is_dir()).collect();
     let flat: Vec<PathBuf> = entries
         .iter()
         .filter(|entry| entry.is_file() && is_image(entry))
         .cloned()
         .collect();
     let mut notes = Vec::new();
-    let (files, labels, classes) = if flat.is_empty() && !folders.is_empty() {
+    let folders = class_folders(&entries, &mut notes)?;
+    let beside = LABEL_FILES
+        .iter()
+        .map(|file| path.join(file))
+        .find(|file| file.is_file());
+    let below: usize = folders.iter().map(|class| class.files.len()).sum();
+    let as_classes = !folders.is_empty() && (flat.is_empty() || (beside.is_none() && below > flat.len()));
+    let (files, labels, classes) = if as_classes {
         if let Some(labels) = labels_file {
             return Err(fault(
                 &labels.display().to_string(),
                 format!("{name} has class sub-folders: a labels file cannot be given as well"),
             ));
         }
-        classes_of(&folders, known, &mut notes)?
-    } else {
-        let beside = LABEL_FILES
+        if let Some(part) = folders
             .iter()
-            .map(|file| path.join(file))
-            .find(|file| file.is_file());
+            .find(|folder| PARTS.contains(&folder.name.to_lowercase().as_str()))
+            && folders.len() <= 3
+        {
+            return Err(fault(
+                &name,
+                format!(
+                    "it is divided into parts: open one of them, such as {name}/{}",
+                    part.name
+                ),
+            ));
+        }
+        if !flat.is_empty() {
+            let (count, first) = (flat.len(), file_name(&flat[0]));
+            notes.push(format!(
+                "{count} image(s) beside the sub-folders of classes left out: {first}"
+            ));
+        }
+        classes_of(folders, known, &mut notes)
+    } else {
+        if below > 0 && !flat.is_empty() {
+            notes.push(format!("{below} image(s) in sub-folders left out"));
+        }
         let labels = match labels_file.map(Path::to_path_buf).or(beside) {
             Some(file) => Some((labels::read(&file)?, file)),
             None => None,
         };
-        labelled(flat, labels, known)?
+        labelled(flat, labels, known, &mut notes)?
     };
     if files.is_empty() {
-        return Err(fault(
-            &name,
-            "there is no image in this folder (png, jpg, webp), nor class sub-folders".to_owned(),
-        ));
+        let reason = "there is no image in this folder (png, jpg, webp), nor class sub-folders";
+        return Err(fault(&name, [&[reason.to_owned()], &notes[..]].concat().join("; ")));
     }
     let mut folder = readable(files, labels.as_deref(), classes);
     folder.notes.splice(0..0, notes);
     Ok(folder)
 }
 
+/// A sub-folder that holds pictures.
+struct ClassFolder {
+    name: String,
+    files: Vec<PathBuf>,
+}
+
+/// The sub-folders among `entries` that hold pictures, themselves or deeper. Others are no classes, with a note.
+fn class_folders(entries: &[PathBuf], notes: &mut Vec<String>) -> Result<Vec<ClassFolder>, DatasetError> {
+    let (mut classes, mut empty) = (Vec::new(), Vec::new());
+    for folder in entries.iter().filter(|entry| entry.is_dir()) {
+        let name = file_name(folder);
+        if NO_CLASSES.contains(&name.as_str()) {
+            continue;
+        }
+        let mut files = Vec::new();
+        collect_pictures(folder, MAX_DEPTH, &mut files)?;
+        if files.is_empty() {
+            empty.push(name);
+        } else {
+            classes.push(ClassFolder { name, files });
+        }
+    }
+    if !classes.is_empty() && !empty.is_empty() {
+        notes.push(format!(
+            "sub-folders without an image are no classes: {}",
+            listed(&empty)
+        ));
+    }
+    Ok(classes)
+}
+
+/// The pictures in a folder and below it, in the order of their paths.
+fn collect_pictures(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), DatasetError> {
+    for entry in sorted_entries(folder)? {
+        if entry.is_dir() && depth > 0 && !NO_CLASSES.contains(&file_name(&entry).as_str()) {
+            collect_pictures(&entry, depth - 1, files)?;
+        } else if entry.is_file() && is_image(&entry) {
+            files.push(entry);
+        }
+    }
+    Ok(())
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The first of them, for a person.
+fn listed(names: &[String]) -> String {
+    let first: Vec<&str> = names.iter().take(3).map(String::as_str).collect();
+    format!("{}{}", first.join(", "), if names.len() > 3 { ", …" } else { "" })
+}
+
+/// Says so where numbers within names, read as numbers, would give another order than that of text.
+fn note_order<'a>(names: impl Iterator<Item = &'a String>, what: &str, notes: &mut Vec<String>) {
+    let names: Vec<&String> = names.collect();
+    let order = |a: &&String, b: &&String| alphanumeric_sort::compare_str(a.as_str(), b.as_str()).is_le();
+    if let Some(pair) = names.windows(2).find(|pair| !order(&pair[0], &pair[1])) {
+        notes.push(format!(
+            "{what} count as classes in the order of text, {} before {}: if the network was trained otherwise, name its \
+             classes (--classes)",
+            pair[0], pair[1]
+        ));
+    }
+}
+
 type Listed = (Vec<PathBuf>, Option<Vec<usize>>, Vec<String>);
 
 /// One class a sub-folder. Folders named by numbers are those classes; folders that are all called as known classes are
 /// these; else they are classes in the order of their names, which is the order of ImageNet's 1000 WordNet ids, too.
-fn classes_of(folders: &[&PathBuf], known: &Classes, notes: &mut Vec<String>) -> Result<Listed, DatasetError> {
-    let names: Vec<String> = folders
-        .iter()
-        .map(|folder| folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
-        .collect();
+fn classes_of(folders: Vec<ClassFolder>, known: &Classes, notes: &mut Vec<String>) -> Listed {
+    let names: Vec<String> = folders.iter().map(|folder| folder.name.clone()).collect();
     let numbers: Option<Vec<usize>> = names.iter().map(|name| name.parse().ok()).collect();
     let named: Option<Vec<usize>> = names.iter().map(|name| known.index_of(name)).collect();
     let ids = names.iter().all(|name| classes::is_wordnet_id(name));
@@ -117,45 +209,57 @@ fn classes_of(folders: &[&PathBuf], known: &Classes, notes: &mut Vec<String>) ->
                     "the network has no class '{}': the sub-folders count as classes in the order of their names",
                     strange.map(String::as_str).unwrap_or_default()
                 ));
+            } else {
+                note_order(names.iter(), "the sub-folders", notes);
             }
             (None, names)
         }
     };
     let (mut files, mut labels) = (Vec::new(), Vec::new());
-    for (at, folder) in folders.iter().enumerate() {
+    for (at, folder) in folders.into_iter().enumerate() {
         let class = numbers.as_ref().map_or(at, |numbers| numbers[at]);
-        for file in sorted_entries(folder)?
-            .into_iter()
-            .filter(|file| file.is_file() && is_image(file))
-        {
-            files.push(file);
-            labels.push(class);
-        }
+        labels.resize(labels.len() + folder.files.len(), class);
+        files.extend(folder.files);
     }
-    Ok((files, Some(labels), class_names))
+    (files, Some(labels), class_names)
 }
 
-fn labelled(files: Vec<PathBuf>, labels: Option<(Labels, PathBuf)>, known: &Classes) -> Result<Listed, DatasetError> {
+/// Pictures in one folder with their labels.
+fn labelled(
+    mut files: Vec<PathBuf>,
+    labels: Option<(Labels, PathBuf)>,
+    known: &Classes,
+    notes: &mut Vec<String>,
+) -> Result<Listed, DatasetError> {
     match labels {
         None => Ok((files, None, Vec::new())),
-        Some((Labels::Named(named, classes), path)) => {
+        Some((Labels::Named(named), path)) => {
             // Labels that are names stand for the network's own classes, where all of them are known.
-            let own: Option<Vec<usize>> = classes.iter().map(|class| known.index_of(class)).collect();
+            let own: Option<Vec<usize>> = named.classes.iter().map(|class| known.index_of(class)).collect();
             let own = own.filter(|own| !own.is_empty());
-            let labels = files
-                .iter()
-                .map(|file| {
-                    let name = file.file_name().unwrap_or_default().to_string_lossy();
-                    let stem = file.file_stem().unwrap_or_default().to_string_lossy();
-                    (named.get(&*name).or_else(|| named.get(&*stem)))
-                        .map(|class| own.as_ref().map_or(*class, |own| own[*class]))
-                        .ok_or_else(|| fault(&path.display().to_string(), format!("there is no label for '{name}'")))
-                })
-                .collect::<Result<_, _>>()?;
-            Ok((files, Some(labels), if own.is_some() { Vec::new() } else { classes }))
+            if own.is_none() {
+                note_order(named.classes.iter(), "the names in the labels", notes);
+            }
+            let label = |file: &PathBuf| {
+                let class = named.of_file(file);
+                let class = class.map_err(|reason| fault(&path.display().to_string(), reason))?;
+                Ok(own.as_ref().map_or(class, |own| own[class]))
+            };
+            let labels = files.iter().map(label).collect::<Result<_, DatasetError>>()?;
+            let classes = if own.is_some() { Vec::new() } else { named.classes };
+            Ok((files, Some(labels), classes))
         }
         Some((ordered, path)) => {
             let labels = labels::ordered(ordered, files.len(), &path)?;
+            let as_text = files.clone();
+            files.sort_by(|a, b| alphanumeric_sort::compare_str(file_name(a), file_name(b)));
+            if let Some(at) = (0..files.len()).find(|at| files[*at] != as_text[*at]) {
+                notes.push(format!(
+                    "labels in order: numbers in the names of images count as numbers, {} before {}",
+                    file_name(&files[at]),
+                    file_name(&as_text[at])
+                ));
+            }
             Ok((files, Some(labels), Vec::new()))
         }
     }

@@ -1,17 +1,19 @@
-//! Labels beside the data: IDX, `.npy`, or text (`name,label` lines, or one label a line in the order of the samples).
+//! Labels beside the data: IDX, `.npy`, or text.
+//!
+//! Text is one label a line in the order of the samples, or a table ([`super::label_table`]) with the name of a sample and its
+//! label in each line.
 
-use super::folder::is_image;
-use super::{DatasetError, arrays, fault, idx};
+use super::label_table::{NamedLabels, of_text};
+use super::{DatasetError, fault, idx, npy};
 use crate::files;
-use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
 /// A file of labels.
 pub(super) enum Labels {
     /// In the order of the samples.
     Ordered(Vec<usize>),
-    /// By file name; and the names of the classes if the labels are names.
-    Named(HashMap<String, usize>, Vec<String>),
+    /// By file name.
+    Named(NamedLabels),
 }
 
 /// Reads a file.
@@ -28,69 +30,30 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
         }
         return Ok(Labels::Ordered(idx.data.into_iter().map(usize::from).collect()));
     }
-    if arrays::is_npy(&bytes) {
-        return Ok(Labels::Ordered(arrays::parse_npy(&bytes, &name)?.into_labels(&name)?));
+    if npy::is_npy(&bytes) {
+        return Ok(Labels::Ordered(npy::parse_npy(&bytes, &name)?.into_labels(&name)?));
     }
-    let text = String::from_utf8(bytes).map_err(|_| {
-        fault(
-            &name,
-            "labels are IDX, .npy or text; this file is none of them".to_owned(),
-        )
-    })?;
-    read_text(&text, &name)
+    let wrong = |reason: String| fault(&name, reason);
+    of_text(&text(bytes).map_err(wrong)?).map_err(wrong)
 }
 
-fn read_text(text: &str, name: &str) -> Result<Labels, DatasetError> {
-    let lines = text
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let rows: Vec<(Option<&str>, &str)> = lines
-        .map(|line| match line.rsplit_once([',', ';', '\t', ' ']) {
-            Some((file, label)) => (Some(file.trim().trim_matches('"')), label.trim().trim_matches('"')),
-            None => (None, line),
-        })
-        .collect();
-    if rows.iter().all(|(file, _)| file.is_none()) {
-        return rows
-            .iter()
-            .enumerate()
-            .map(|(row, (_, label))| {
-                label
-                    .parse()
-                    .map_err(|_| fault(name, format!("label {row} is '{label}', not a class number")))
-            })
-            .collect::<Result<_, _>>()
-            .map(Labels::Ordered);
-    }
-    // A first line that is no number above lines that are is a heading, and so is one that names no file above lines that do.
-    let numeric = rows.len() > 1 && rows[1..].iter().all(|(_, label)| label.parse::<usize>().is_ok());
-    let is_file = |(file, _): &(Option<&str>, &str)| file.is_some_and(|file| is_image(Path::new(file)));
-    let heading = (numeric && rows[0].1.parse::<usize>().is_err())
-        || (rows.len() > 1 && !is_file(&rows[0]) && rows[1..].iter().all(is_file));
-    let rows = if heading { &rows[1..] } else { &rows[..] };
-    let classes: Vec<&str> = if numeric {
-        Vec::new()
-    } else {
-        rows.iter()
-            .map(|(_, label)| *label)
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect()
+/// Text in UTF-8, or in UTF-16 with its mark (as spreadsheets write it); a byte order mark is no part of it.
+fn text(bytes: Vec<u8>) -> Result<String, String> {
+    let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
+        let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
+        String::from_utf16(&units).map_err(|_| "the text is no UTF-16, though its first bytes say so".to_owned())
     };
-    let mut named = HashMap::new();
-    for (file, label) in rows {
-        let Some(file) = file else {
-            return Err(fault(name, format!("'{label}' is not a line of the form name,label")));
-        };
-        let class = label
-            .parse()
-            .ok()
-            .filter(|_| numeric)
-            .or_else(|| classes.iter().position(|class| class == label));
-        named.insert((*file).to_owned(), class.unwrap_or_default());
+    match &bytes[..] {
+        [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
+        [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
+        _ => {
+            let text = String::from_utf8(bytes);
+            let text = text.map_err(|_| "labels are IDX, .npy or text; this file is none of them".to_owned())?;
+            Ok(text
+                .strip_prefix('\u{feff}')
+                .map_or_else(|| text.clone(), str::to_owned))
+        }
     }
-    Ok(Labels::Named(named, classes.into_iter().map(str::to_owned).collect()))
 }
 
 /// The labels of `samples` samples in order.
@@ -102,7 +65,7 @@ pub(super) fn ordered(labels: Labels, samples: usize, path: &Path) -> Result<Vec
             &name,
             format!("{} labels for {samples} samples: each sample needs one", labels.len()),
         )),
-        Labels::Named(..) => Err(fault(
+        Labels::Named(_) => Err(fault(
             &name,
             "name,label lines need a folder of images; give one label a line".to_owned(),
         )),

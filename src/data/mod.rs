@@ -10,8 +10,11 @@ mod encoder;
 mod fitted;
 mod folder;
 mod idx;
+mod jpeg;
+mod label_table;
 mod labels;
 mod noise;
+mod npy;
 mod open;
 mod options;
 mod picture;
@@ -37,7 +40,7 @@ pub use classes::CLASS_LISTS;
 use fitted::Fitted;
 pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
-pub use port::Port;
+pub use port::{ElementKind, Port};
 use preprocess::Preprocess;
 pub use preprocess::{PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;
@@ -211,14 +214,23 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError`] naming the sample that cannot be read.
     pub fn batch(&self, range: Range<usize>) -> Result<Vec<(String, Tensor)>, DatasetError> {
-        if range.start >= range.end || range.end > self.len() {
-            let reason = format!(
-                "there are no samples {} to {} of {}",
-                range.start,
-                range.end,
-                self.len()
-            );
-            return Err(fault(&self.name, reason));
+        if range.end > self.len() {
+            return Err(self.no_samples(&range));
+        }
+        self.filled_batch(range)
+    }
+
+    fn no_samples(&self, range: &Range<usize>) -> DatasetError {
+        let (start, end, all) = (range.start, range.end, self.len());
+        fault(&self.name, format!("there are no samples {start} to {end} of {all}"))
+    }
+
+    /// [`Dataset::batch`] for a range that may reach beyond the last sample, which is repeated then: a network of a fixed batch
+    /// size takes full batches only. A text has no sample to repeat.
+    pub(crate) fn filled_batch(&self, range: Range<usize>) -> Result<Vec<(String, Tensor)>, DatasetError> {
+        let beyond = range.start >= self.len() || (self.is_text() && range.end > self.len());
+        if range.start >= range.end || beyond {
+            return Err(self.no_samples(&range));
         }
         let mut inputs = (self.arrays.iter())
             .map(|array| Ok((array.name.clone(), array.batch(&range, &self.name)?)))
@@ -236,7 +248,7 @@ impl Dataset {
         let decoded = range
             .into_par_iter()
             .map(|sample| {
-                let picture = samples.fitted(sample)?;
+                let picture = samples.fitted(sample.min(samples.pictures.len().saturating_sub(1)))?;
                 let numbers = samples.preprocess.numbers(&picture);
                 Ok(((picture.height, picture.width), numbers))
             })
@@ -246,8 +258,13 @@ impl Dataset {
             return Err(fault(&self.name, open::DIFFERING_SIZES.to_owned()));
         }
         let numbers: Vec<f32> = decoded.into_iter().flat_map(|(_, numbers)| numbers).collect();
-        Tensor::from_shape(samples.preprocess.shape(count, height, width), numbers)
-            .map_err(|error| fault(&self.name, error.to_string()))
+        let shape = samples.preprocess.shape(count, height, width);
+        let tensor = if samples.preprocess.takes_bytes() {
+            Tensor::from_shape(shape, numbers.into_iter().map(|byte| byte as u8).collect::<Vec<u8>>())
+        } else {
+            Tensor::from_shape(shape, numbers)
+        };
+        tensor.map_err(|error| fault(&self.name, error.to_string()))
     }
 
     /// The same pictures made ready otherwise, without opening them anew; `None` for data that are no pictures.

@@ -3,7 +3,7 @@
 
 use super::arrays::{Array, Elements, InputArray};
 use super::{Dataset, DatasetError, Samples, fault};
-use crate::data::Port;
+use crate::data::{ElementKind, Port};
 use crate::network::Network;
 use std::f64::consts::TAU;
 
@@ -69,13 +69,17 @@ fn made(
             .try_fold(1_usize, |product, size| product.checked_mul(*size)))
         .filter(|numbers| *numbers <= MAX_NUMBERS)
         .ok_or_else(|| fault(name, format!("{samples} samples of {} are too many", port.describe())))?;
-        let elements = if port.integer {
+        let elements = if port.is_integer() {
             let tokens = tokens(network, &port.name);
             Elements::Integer((0..numbers).map(|_| random.below(tokens)).collect())
+        } else if port.kind == ElementKind::Byte {
+            Elements::Integer((0..numbers).map(|_| random.below(256)).collect())
+        } else if port.kind == ElementKind::SignedByte {
+            Elements::Integer((0..numbers).map(|_| random.below(256) - 128).collect())
         } else {
             Elements::Float(fill(&shape, random))
         };
-        InputArray::new(&port.name, Array { shape, elements }, port.integer, axis, name)
+        InputArray::new(&port.name, Array::new(shape, elements), port.kind, axis, name)
     });
     Ok(Dataset {
         name: name.to_owned(),
@@ -163,7 +167,7 @@ fn standardize(numbers: &mut [f32]) {
 /// The port's shape with `samples` on `axis`, a picture's free height and width `side`, other free axes `steps`.
 fn shape(port: &Port, (side, steps): (usize, usize), samples: usize, axis: Option<usize>) -> Vec<usize> {
     let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
-    let picture = declared.len() == 4 && !port.integer;
+    let picture = declared.len() == 4 && !port.is_integer();
     let channels_last = picture && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
     let sides = if channels_last { 1..3 } else { 2..4 };
     (declared.iter().enumerate())

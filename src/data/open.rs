@@ -10,11 +10,11 @@ use super::picture::Picture;
 use super::pictures::Pictures;
 use super::preprocess::Origin;
 use super::tokenizer::Tokenizer;
-use super::{DataOptions, Dataset, DatasetError, arrays, cifar, fault, folder, idx, labels};
+use super::{DataOptions, Dataset, DatasetError, cifar, fault, folder, idx, labels, npy};
 use crate::data::Port;
 use crate::files;
 use crate::format::demo::{self, Demo};
-use std::io::Read;
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 pub(super) const DIFFERING_SIZES: &str =
@@ -50,7 +50,8 @@ fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) ->
         return opening.single_image(file);
     }
     let mut start = Vec::new();
-    (std::fs::File::open(file).and_then(|file| file.take(8).read_to_end(&mut start))).map_err(wrong)?;
+    let mut opened = files::open_ordinary(file).map_err(wrong)?;
+    opened.by_ref().take(8).read_to_end(&mut start).map_err(wrong)?;
     if idx::is_idx(&start) || idx::is_gzip(&start) {
         let beside = idx::labels_beside(file);
         let labels = options.labels.clone().or(beside);
@@ -61,6 +62,10 @@ fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) ->
             .map(|(read, path)| labels::ordered(read, samples, &path))
             .transpose()?;
         return opening.idx(images, labels, Origin::Idx);
+    }
+    if npy::is_npz(&start) || npy::is_npy(&start) {
+        opened.rewind().map_err(wrong)?;
+        return opening.numpy(BufReader::new(opened), metadata.len());
     }
     let bytes = files::read(file, files::LARGEST_DATA).map_err(wrong)?;
     opening.content(bytes)
@@ -144,11 +149,9 @@ impl Opening<'_> {
     /// What a file holds that is neither IDX nor a picture.
     fn content(&self, bytes: Vec<u8>) -> Result<Dataset, DatasetError> {
         let file = Path::new(self.path);
-        if arrays::is_npz(&bytes) {
-            return self.arrays(arrays::parse_npz(&bytes, self.path)?);
-        }
-        if arrays::is_npy(&bytes) {
-            return self.arrays(vec![(String::new(), arrays::parse_npy(&bytes, self.path)?)]);
+        if npy::is_npz(&bytes) || npy::is_npy(&bytes) {
+            let length = bytes.len() as u64;
+            return self.numpy(Cursor::new(bytes), length);
         }
         let extension = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
         let extension = extension.to_lowercase();
@@ -160,6 +163,19 @@ impl Opening<'_> {
             Err(_) => Err(self
                 .fault("no known data: expected IDX (also .gz), CIFAR .bin, .npy, .npz, text, or a folder of images")),
         }
+    }
+
+    /// Arrays of NumPy, of which no more samples are read than are wanted.
+    fn numpy(&self, mut file: impl Read + Seek, length: u64) -> Result<Dataset, DatasetError> {
+        let wanted = |name: &str, shape: &[usize]| self.wanted_rows(name, shape);
+        let mut start = [0; 4];
+        let began = file.read_exact(&mut start).and_then(|()| file.rewind());
+        began.map_err(|error| self.fault(error.to_string()))?;
+        if npy::is_npz(&start) {
+            return self.arrays(npy::read_npz(file, self.path, &wanted)?);
+        }
+        let array = npy::read_npy(file, length, self.path, &wanted)?;
+        self.arrays(vec![(String::new(), array)])
     }
 
     fn fault(&self, reason: impl Into<String>) -> DatasetError {

@@ -38,6 +38,8 @@ pub struct DataOptions {
     pub window: Option<usize>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
+    /// Samples that are wanted at most: no more are read of arrays. Other data are opened whole.
+    pub limit: Option<usize>,
 }
 
 /// Tokens of a window where none is chosen: what common comparisons of small networks take.
@@ -68,13 +70,8 @@ impl DataOptions {
     pub fn reads_the_same_files(&self, other: &Self) -> bool {
         let files = |options: &Self| {
             let (labels, vocabulary) = (options.labels.clone(), options.vocabulary.clone());
-            (
-                labels,
-                vocabulary,
-                options.inputs.clone(),
-                options.classes.clone(),
-                options.window,
-            )
+            let arrays = (options.inputs.clone(), options.limit);
+            (labels, vocabulary, arrays, options.classes.clone(), options.window)
         };
         files(self) == files(other)
     }

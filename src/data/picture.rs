@@ -1,5 +1,6 @@
 //! Pictures as bytes, and the geometry that is done to them before they become numbers.
 
+use super::jpeg;
 use crate::network::Interpolation;
 use image::imageops::FilterType;
 use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, ImageReader, Limits, Pixel, RgbImage};
@@ -30,6 +31,10 @@ impl Picture {
         reader.limits(limits);
         let decoder = reader.into_decoder().map_err(wrong)?;
         check_size(decoder.dimensions(), decoder.total_bytes())?;
+        // The decoder would fill what is missing with grey.
+        if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_whole(bytes) {
+            return Err("it is cut off: the end of the JPEG is missing".to_owned());
+        }
         let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);

@@ -9,11 +9,30 @@ pub struct Port {
     pub shape: Option<Vec<Option<usize>>>,
     /// Names of the free axes, as the file gives them; `None` for a fixed or unnamed one. As long as `shape`.
     pub axis_names: Vec<Option<String>>,
-    /// Whether it takes integers (token ids).
-    pub integer: bool,
+    /// What its elements are.
+    pub kind: ElementKind,
+}
+
+/// What the elements of an input are, as far as it matters to whoever feeds it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ElementKind {
+    /// Floats of any width.
+    #[default]
+    Float,
+    /// Integers of 32 or 64 bits (token ids), or truth values.
+    Integer,
+    /// Unsigned bytes (pixels).
+    Byte,
+    /// Signed bytes.
+    SignedByte,
 }
 
 impl Port {
+    /// Whether it takes integers, such as token ids.
+    pub fn is_integer(&self) -> bool {
+        self.kind == ElementKind::Integer
+    }
+
     /// Name and shape for a person: `input [batch, 3, 32, 32]`.
     pub fn describe(&self) -> String {
         let Some(shape) = &self.shape else {

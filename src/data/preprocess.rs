@@ -4,7 +4,7 @@ mod choice;
 
 use super::DataOptions;
 use super::picture::Picture;
-use crate::data::Port;
+use crate::data::{ElementKind, Port};
 use crate::network::Interpolation;
 use choice::{Order, Target, per_channel, sides};
 
@@ -53,6 +53,8 @@ pub(super) struct Preprocess {
     interpolation: Interpolation,
     /// The network takes blue first.
     bgr: bool,
+    /// The network takes bytes.
+    bytes: bool,
     /// Number for each byte, channel by channel, red first.
     table: Vec<[f32; 256]>,
 }
@@ -77,6 +79,10 @@ impl Preprocess {
         }
         let (shorter_side, crop) = sides(options, (base.shorter_side, base.crop))?;
         let unit = base.unit;
+        let bytes = port.is_some_and(|port| port.kind != ElementKind::Float);
+        if bytes && (unit || mean.iter().any(|mean| *mean != 0.0) || std.iter().any(|std| *std != 1.0)) {
+            return Err("the network takes pixels as bytes, 0 to 255: choose the preprocessing 'raw'".to_owned());
+        }
         let table = (mean.iter().zip(&std))
             .map(|(mean, std)| {
                 std::array::from_fn(|byte| {
@@ -97,6 +103,7 @@ impl Preprocess {
             std,
             interpolation: options.interpolation.unwrap_or(base.interpolation),
             bgr: options.blue_first && target.channels == 3,
+            bytes,
             table,
         })
     }
@@ -117,6 +124,11 @@ impl Preprocess {
             channels_last: self.order == Order::ChannelsLast,
             blue_first: self.bgr,
         }
+    }
+
+    /// Whether the network takes bytes instead of floats.
+    pub(super) fn takes_bytes(&self) -> bool {
+        self.bytes
     }
 
     /// Whether pictures of every size come out in one size.

@@ -3,7 +3,7 @@
 mod folders;
 
 use super::*;
-use crate::data::Port;
+use crate::data::{ElementKind, Port};
 use std::io::Write as _;
 use std::path::PathBuf;
 
@@ -34,7 +34,11 @@ fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
             .iter()
             .map(|size| size.is_none().then(|| "n".to_owned()))
             .collect(),
-        integer,
+        kind: if integer {
+            ElementKind::Integer
+        } else {
+            ElementKind::Float
+        },
     }
 }
 
@@ -316,4 +320,99 @@ fn a_picture_is_decoded_once_and_can_be_read_otherwise_without_opening_it_anew()
     assert_eq!(numbers(&data), [0.2; 4]);
     assert_eq!(data.seen_by_network(0).unwrap().range, [0.2, 0.2]);
     assert!(raw.batch(0..1).is_err());
+}
+
+/// Little-endian floats 0, 1, 2, …
+fn counting(count: usize) -> Vec<u8> {
+    (0..count).flat_map(|i| (i as f32).to_le_bytes()).collect()
+}
+
+#[test]
+fn an_array_of_exactly_the_fixed_batch_is_that_many_samples() {
+    let folder = Folder::new();
+    let ports = [port("x", &[Some(4), Some(2)], false)];
+    for samples in [4, 8] {
+        let path = folder.file("x.npy", &npy("<f4", &format!("({samples}, 2)"), &counting(2 * samples)));
+        assert_eq!(open(&path, &ports).unwrap().len(), samples);
+    }
+    // Fewer than a batch: the last one is repeated.
+    let path = folder.file("x.npy", &npy("<f4", "(3, 2)", &counting(6)));
+    let data = open(&path, &ports).unwrap();
+    assert_eq!(
+        (data.len(), floats(&data.filled_batch(0..4).unwrap()[0].1)),
+        (3, vec![0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 4.0, 5.0])
+    );
+}
+
+#[test]
+fn no_more_samples_are_read_of_an_archive_than_are_wanted() {
+    let folder = Folder::new();
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in [
+        ("x.npy", npy("<f4", "(50, 2)", &counting(100))),
+        ("labels.npy", npy("|u1", "(50,)", &(0..50).collect::<Vec<u8>>())),
+    ] {
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file(name, options).unwrap();
+        archive.write_all(&bytes).unwrap();
+    }
+    let path = folder.file("data.npz", &archive.finish().unwrap().into_inner());
+    let limited = DataOptions {
+        limit: Some(3),
+        ..DataOptions::default()
+    };
+    let free = [port("x", &[None, Some(2)], false)];
+    let data = Dataset::open(&path, &limited, &free).unwrap();
+    assert_eq!((data.len(), data.label(2), data.label(3)), (3, Some(2), None));
+    assert_eq!(
+        data.batch(0..3).unwrap(),
+        open(&path, &free).unwrap().batch(0..3).unwrap()
+    );
+    // A fixed batch is filled.
+    let fixed = [port("x", &[Some(5), Some(2)], false)];
+    assert_eq!(Dataset::open(&path, &limited, &fixed).unwrap().len(), 5);
+    // Labels in a file of their own are those of all samples.
+    let labels = folder.file(
+        "labels.txt",
+        (0..50).map(|i| format!("{i}\n")).collect::<String>().as_bytes(),
+    );
+    let own = DataOptions {
+        labels: Some(labels.into()),
+        ..limited.clone()
+    };
+    let array = folder.file("x.npy", &npy("<f4", "(50, 2)", &counting(100)));
+    let data = Dataset::open(&array, &own, &free).unwrap();
+    assert_eq!((data.len(), data.label(2)), (3, Some(2)));
+}
+
+#[test]
+fn an_input_of_bytes_gets_bytes_from_arrays_and_pictures() {
+    let folder = Folder::new();
+    let input = Port {
+        kind: ElementKind::Byte,
+        ..port("img", &[None, Some(2), Some(2), Some(3)], false)
+    };
+    let ports = [input];
+    let pixels: Vec<u8> = (0..12).map(|i| i * 20).collect();
+    let array = folder.file("a.npy", &npy("|u1", "(1, 2, 2, 3)", &pixels));
+    let expected = Tensor::from_shape([1, 2, 2, 3], pixels.clone()).unwrap();
+    assert_eq!(open(&array, &ports).unwrap().batch(0..1).unwrap()[0].1, expected);
+    let mut file = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_raw(2, 2, pixels)
+        .unwrap()
+        .write_to(&mut file, image::ImageFormat::Png)
+        .unwrap();
+    let picture = folder.file("a.png", &file.into_inner());
+    let data = open(&picture, &ports).unwrap();
+    assert_eq!(data.batch(0..1).unwrap()[0].1, expected);
+    let options = DataOptions {
+        preprocess: Some("unit".to_owned()),
+        ..DataOptions::default()
+    };
+    assert!(
+        Dataset::open(&picture, &options, &ports)
+            .unwrap_err()
+            .reason
+            .contains("'raw'")
+    );
 }

@@ -1,15 +1,22 @@
-//! Engines: each loads the bytes of an ONNX file and runs them. [`Rten`] is built in.
+//! Engines: each loads the bytes of an ONNX file and runs them. [`Rten`] is built in; [`Onnxruntime`] is used if the person has
+//! its library and chooses it.
 //!
-//! An engine is used through the trait [`Engine`] alone: what another one needs to be added is its own folder here.
+//! An engine is used through the trait [`Engine`] alone, and [`load`] loads into the one that was chosen: what another one needs
+//! to be added is its own folder here and an [`EngineChoice`].
 
+mod choice;
+mod onnxruntime;
 mod rten;
 mod threads;
 
+pub use self::onnxruntime::{Onnxruntime, OnnxruntimeOptions};
 pub use self::rten::Rten;
+pub use choice::{EngineChoice, choose, chosen, load, load_model};
 pub use threads::Threads;
 pub(crate) use threads::{Newest, own_threads};
 
 use crate::data::{Port, Tensor};
+use std::any::Any;
 use std::sync::Arc;
 
 /// Why an engine could not load or run a network.
@@ -76,6 +83,11 @@ pub trait Engine: Send + Sync {
         given: &[(&str, &Tensor)],
         wanted: &[&str],
     ) -> Result<Option<Vec<Tensor>>, EngineError>;
+
+    /// The threads that it runs on whatever a run says; `None` where a run decides.
+    fn threads(&self) -> Option<usize> {
+        None
+    }
 
     /// Runs once. `outputs` may name any value of the graph, also twice, also an input.
     ///
@@ -156,4 +168,15 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
     ) -> Result<Option<Vec<Tensor>>, EngineError> {
         self.as_ref().compute_between(threads, given, wanted)
     }
+
+    fn threads(&self) -> Option<usize> {
+        self.as_ref().threads()
+    }
+}
+
+/// The message of a panic.
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    (panic.downcast_ref::<String>().map(String::as_str))
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given")
 }

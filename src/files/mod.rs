@@ -41,7 +41,10 @@ impl Stamp {
 }
 
 /// Opens an ordinary file: a pipe would be waited for, a device has no end.
-fn open_ordinary(path: &Path) -> io::Result<File> {
+///
+/// # Errors
+/// The system's reason, or that it is a folder or no ordinary file.
+pub fn open_ordinary(path: &Path) -> io::Result<File> {
     let ordinary = |metadata: &Metadata| {
         if metadata.is_dir() {
             return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder, not a file"));

@@ -2,7 +2,7 @@
 
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError, Port};
-use crate::data::{Tensor, by_name};
+use crate::data::{ElementKind, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
 use crate::network::{Layer, Network};
 use crate::onnx::ModelProto;
@@ -110,7 +110,7 @@ pub fn value_shapes(
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let one = super::outputs::batches(engine, data, 0..1, 1)?.remove(0).run;
         let inputs = data
-            .batch(one)
+            .filled_batch(one)
             .map_err(|error| InferenceError::Data(error.to_string()))?;
         return shapes(engine, &names, &inputs);
     }
@@ -138,11 +138,13 @@ fn shapes(engine: &dyn Engine, names: &[&str], inputs: &[(String, Tensor)]) -> R
 /// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
 fn zeros(port: &Port, side: usize) -> Result<Tensor, InferenceError> {
     let (shape, elements) = sizes(port, side, STEPS)?;
-    if port.integer {
-        Tensor::from_shape(&shape, vec![0_i32; elements]).map_err(|_| too_large(port))
-    } else {
-        Tensor::from_shape(&shape, vec![0.0_f32; elements]).map_err(|_| too_large(port))
-    }
+    let zeros = match port.kind {
+        ElementKind::Float => Tensor::from_shape(&shape, vec![0.0_f32; elements]),
+        ElementKind::Integer => Tensor::from_shape(&shape, vec![0_i32; elements]),
+        ElementKind::Byte => Tensor::from_shape(&shape, vec![0_u8; elements]),
+        ElementKind::SignedByte => Tensor::from_shape(&shape, vec![0_i8; elements]),
+    };
+    zeros.map_err(|_| too_large(port))
 }
 
 fn too_large(port: &Port) -> InferenceError {
@@ -153,7 +155,7 @@ fn too_large(port: &Port) -> InferenceError {
 /// `side`, and its first axis 1.
 pub(super) fn sizes(port: &Port, side: usize, steps: usize) -> Result<(Vec<usize>, usize), InferenceError> {
     let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
-    let picture = declared.len() == 4 && !port.integer;
+    let picture = declared.len() == 4 && !port.is_integer();
     let last = declared.len() == 4 && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
     let sides = if last { 1..3 } else { 2..4 };
     let shape: Vec<usize> = (declared.iter().enumerate())

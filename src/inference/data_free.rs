@@ -3,7 +3,7 @@
 
 use super::calibration::{PICTURE_SIDES, gather, input_names, sizes};
 use super::{Engine, InferenceError, Port};
-use crate::data::{Tensor, by_name};
+use crate::data::{ElementKind, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
@@ -142,10 +142,13 @@ impl Noise {
             .iter()
             .map(|port| {
                 let (shape, elements) = sizes(port, side, steps)?;
-                let value = if port.integer {
+                let value = if port.is_integer() {
                     let ids = token_ids(network, &port.name);
                     let id = |noise: &mut Self| (noise.uniform() * f64::from(ids)) as i32;
                     Tensor::from_shape(&shape, (0..elements).map(|_| id(self)).collect::<Vec<i32>>()).map_err(wrong)?
+                } else if port.kind == ElementKind::Byte {
+                    let byte = |noise: &mut Self| (noise.uniform() * 256.0) as u8;
+                    Tensor::from_shape(&shape, (0..elements).map(|_| byte(self)).collect::<Vec<u8>>()).map_err(wrong)?
                 } else {
                     let picture = shape.len() == 4;
                     let number = |noise: &mut Self| match pixels.filter(|_| picture) {

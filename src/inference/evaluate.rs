@@ -1,7 +1,7 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
 use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
-use super::{AtChance, Dataset, OracleMetrics, Outputs, SplitOnly};
+use super::{AtChance, Dataset, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
 use serde::Serialize;
 
 /// Metrics of one network. Fields that the data cannot tell are `None` and left out of the JSON.
@@ -60,6 +60,15 @@ pub struct Evaluation {
     /// That the float network does no better than guessing, if it was looked into: see [`super::suggest_preprocess`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub at_chance: Option<AtChance>,
+    /// What ran the networks, if it is told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// What both networks take, if it was measured: see [`super::latency_report`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyReport>,
+    /// Both networks in another engine, if they were run there: see [`super::verify`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<Verification>,
 }
 
 /// One answer: class and probability (softmax).
@@ -87,6 +96,9 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         split_only: None,
         oracle: None,
         at_chance: None,
+        engine: None,
+        latency: None,
+        verified: None,
     }
 }
 

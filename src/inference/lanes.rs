@@ -69,7 +69,8 @@ pub(super) fn side_by_side<T: Send>(
     let lanes = &lanes[..lanes.len().min(ranges.len())];
     let batch = |position: usize, lane: &Lane| {
         progress.check()?;
-        let inputs = (data.batch(ranges[position].clone())).map_err(|error| InferenceError::Data(error.to_string()))?;
+        let inputs =
+            (data.filled_batch(ranges[position].clone())).map_err(|error| InferenceError::Data(error.to_string()))?;
         run(position, &by_name(&inputs), &lane.engine)
     };
     std::thread::scope(|scope| {

@@ -25,6 +25,7 @@ pub mod incremental;
 mod input_channels;
 mod intervals;
 mod lanes;
+mod latency;
 mod layer_order;
 mod moments;
 mod noise;
@@ -37,6 +38,7 @@ mod suggest;
 pub mod sweep;
 mod token_loss;
 mod trace;
+mod verify;
 
 pub use crate::data::{DataOptions, Dataset, DatasetError, Port};
 pub use crate::engine::{Engine, EngineError, Rten};
@@ -46,6 +48,7 @@ pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
+pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_report};
 pub use layer_order::{
     ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, order_on_data, order_samples, order_without_data, spearman, worst_first,
 };
@@ -57,6 +60,7 @@ pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 pub use token_loss::{TokenLosses, token_losses};
 pub use trace::{Trace, TracedValue, trace};
+pub use verify::{EngineDifference, Verification, engine_difference, verify};
 
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;

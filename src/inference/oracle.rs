@@ -2,8 +2,8 @@
 
 use super::calibration::{gather, input_names};
 use super::outputs::run_batches;
-use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs, Rten};
-use crate::engine::UNOPTIMIZED;
+use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs};
+use crate::engine::{self, UNOPTIMIZED};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -55,7 +55,7 @@ pub fn run_oracle(
         let values = engine.run_with(inputs, &names, UNOPTIMIZED)?;
         gather(&mut seen, &names, values, network, RangeSource::Calibration);
         let plan = oracle_plan(network, plan, &seen);
-        let quantized = Rten::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+        let quantized = engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
         Ok(quantized.run(inputs, &[output])?.pop())
     })
 }

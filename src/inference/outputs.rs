@@ -3,9 +3,9 @@
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
-use super::{Dataset, Engine, EngineError, InferenceError, Rten};
+use super::{Dataset, Engine, EngineError, InferenceError};
 use crate::data::{Tensor, TextLayout};
-use crate::engine::{RunOptions, Threads};
+use crate::engine::{self, RunOptions, Threads};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -84,7 +84,7 @@ pub fn run_plan(
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    let engine = Rten::load(onnx::encode(&rewrite(network, plan)?)?)?;
+    let engine = engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
     run_samples(&engine, data, range, progress)
 }
 
@@ -221,7 +221,7 @@ pub(super) struct Batch {
 
 /// Images that run at once: as many as a layer's values stay in the cache for. With 8-bit activations the demo takes 2.4 ms an
 /// image in batches of 2 to 12, 2.9 ms in batches of 25.
-const IMAGES: usize = 12;
+pub(super) const IMAGES: usize = 12;
 
 /// Images of [`LARGE`] numbers and more that run at once.
 const LARGE_IMAGES: usize = 4;
@@ -244,7 +244,7 @@ pub(super) fn batches(
         let port = engine
             .inputs()
             .iter()
-            .find(|port| port.integer == data.is_text())
+            .find(|port| port.is_integer() == data.is_text())
             .or(engine.inputs().first())?;
         let shape = port.shape.as_ref()?;
         if shape.len() > 1 { *shape.get(axis)? } else { None }
@@ -260,7 +260,7 @@ pub(super) fn batches(
     let (size, fixed) = match data.text_layout() {
         Some(layout) => {
             let axis = usize::from(!layout.batch_first);
-            let one = (engine.inputs().iter().find(|port| port.integer))
+            let one = (engine.inputs().iter().find(|port| port.is_integer()))
                 .and_then(|port| port.shape.as_ref())
                 .is_some_and(|shape| shape.len() == 1);
             let fixed = if one { Some(1) } else { fixed(axis) };
@@ -274,7 +274,9 @@ pub(super) fn batches(
             fixed(0),
         ),
     };
-    if size == 0 || fixed.is_some_and(|size| size > data.len()) {
+    // Of samples that do not fill a fixed batch the last one is repeated; a text has none to spare.
+    let short = fixed.is_some_and(|size| size > data.len());
+    if size == 0 || (short && data.is_text()) {
         return Err(InferenceError::Data(format!(
             "{}: the network takes {size} samples at once, there are {}",
             data.name(),
@@ -285,7 +287,7 @@ pub(super) fn batches(
         let wanted = at..range.end.min(at + size);
         let run = match fixed {
             Some(size) => {
-                let start = at.min(data.len() - size);
+                let start = at.min(data.len().saturating_sub(size));
                 start..start + size
             }
             None => wanted.clone(),

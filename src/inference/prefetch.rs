@@ -25,7 +25,7 @@ pub(super) fn each_batch(
         let threads = own_threads(rayon::current_num_threads());
         let reader = move || {
             for range in ranges {
-                let batch = || data.batch(range.clone());
+                let batch = || data.filled_batch(range.clone());
                 let batch = threads.as_ref().map_or_else(batch, |threads| threads.install(batch));
                 // Whoever runs the batches may have stopped.
                 if sender.send(batch).is_err() {
@@ -87,7 +87,7 @@ mod tests {
             name: "x".to_owned(),
             shape: Some(vec![None, Some(1), Some(2), Some(2)]),
             axis_names: vec![None; 4],
-            integer: false,
+            kind: Default::default(),
         }];
         let file = |name: &str| folder.path().join(name);
         for name in ["a.png", "b.png"] {

@@ -2,7 +2,8 @@
 
 use super::evaluate::agreement;
 use super::outputs::batches;
-use super::{Dataset, InferenceError, Outputs, Rten, run_outputs};
+use super::{Dataset, InferenceError, Outputs, run_outputs};
+use crate::engine;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -45,7 +46,7 @@ pub fn split_only_difference(
     if !plan.layers.iter().any(splits) {
         return Ok(None);
     }
-    let engine = Rten::load(onnx::encode(&split_only(network, plan)?)?)?;
+    let engine = engine::load(onnx::encode(&split_only(network, plan)?)?)?;
     let mut samples = float.samples.min(data.len());
     if data.is_text() {
         let first = batches(&engine, data, 0..samples, IMAGES)?
@@ -61,6 +62,17 @@ pub fn split_only_difference(
 
 /// Compares the samples of `split` with the first samples of `float`.
 fn difference(float: &Outputs, split: &Outputs) -> SplitOnly {
+    let (largest, difference) = largest_difference(float, split);
+    SplitOnly {
+        samples: float.samples.min(split.samples),
+        max_abs_difference: difference,
+        relative_difference: if difference > 0.0 { difference / largest } else { 0.0 },
+        agreement: agreement(float, split),
+    }
+}
+
+/// The largest |output| of `float` and the largest difference of an output, as far as both have outputs.
+pub(super) fn largest_difference(float: &Outputs, split: &Outputs) -> (f64, f64) {
     let (mut largest, mut difference) = (0.0_f64, 0.0_f64);
     for (before, after) in float.logits.iter().zip(&split.logits) {
         largest = largest.max(f64::from(before.abs()));
@@ -70,17 +82,13 @@ fn difference(float: &Outputs, split: &Outputs) -> SplitOnly {
             difference = if moved.is_nan() { f64::INFINITY } else { moved };
         }
     }
-    SplitOnly {
-        samples: float.samples.min(split.samples),
-        max_abs_difference: difference,
-        relative_difference: if difference > 0.0 { difference / largest } else { 0.0 },
-        agreement: agreement(float, split),
-    }
+    (largest, difference)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Rten;
     use crate::format::demo::Demo;
     use crate::quantization::{Bits, Recipe, plan};
 

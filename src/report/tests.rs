@@ -97,6 +97,9 @@ fn a_text_is_told_by_perplexity_and_without_labels_answers_are_compared() {
         split_only: None,
         oracle: None,
         at_chance: None,
+        engine: None,
+        latency: None,
+        verified: None,
     };
     let network = Demo::Shakespeare.network().unwrap();
     let mut accuracy = Accuracy {

@@ -4,12 +4,14 @@ use super::derived::{Derived, Pieces, Slot, Wanted, Work, rows};
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::inference::{Dataset, Engine, Rten, Sampling, continue_text};
+use crate::engine;
+use crate::inference::{Dataset, Engine, Sampling, continue_text};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, Recipe, rewrite};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Rest of the hand before the quantized network begins to write.
@@ -126,11 +128,15 @@ impl Derived for QuantizedText {
 }
 
 /// An engine with the bytes that an export would write.
-pub(super) fn quantized_engine(network: &Network, plan: &Plan, progress: &Progress) -> Result<Rten, JobError> {
+pub(super) fn quantized_engine(
+    network: &Network,
+    plan: &Plan,
+    progress: &Progress,
+) -> Result<Arc<dyn Engine>, JobError> {
     progress.start(0, "writing the quantized graph");
     let model = rewrite(network, plan)?;
     progress.check()?;
-    let engine = Rten::load(onnx::encode(&model).map_err(work::failed)?)?;
+    let engine = engine::load(onnx::encode(&model).map_err(work::failed)?)?;
     progress.check()?;
     Ok(engine)
 }

@@ -12,12 +12,13 @@ use super::keys::CalibrationSource;
 use super::layer_view::ViewError;
 use super::preview::Preview;
 use super::snapshots::PlanSummary;
+use crate::engine;
 use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, Rten, add_moments,
-    calibrate, chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, add_moments, calibrate,
+    chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -113,11 +114,11 @@ pub(super) fn load_engine(
     progress: &Progress,
 ) -> Result<(Arc<dyn Engine>, Option<Arc<ValueShapes>>), JobError> {
     progress.start(0, "loading the engine");
-    let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    let engine = engine::load_model(network.runnable_model())?;
     progress.check()?;
     // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
     let shapes = value_shapes(network, &engine, None).ok();
-    Ok((Arc::new(engine), shapes.map(Arc::new)))
+    Ok((engine, shapes.map(Arc::new)))
 }
 
 /// The path that stands for noise, as `demo:fashion` stands for a demo.
@@ -209,7 +210,7 @@ pub(super) fn calibrate_on(
     data: Option<&Dataset>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
-    let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(failed)?)?;
+    let engine = engine::load_model(network.runnable_model())?;
     progress.check()?;
     with_calibration_data((network, &engine), source, set, data, |data| {
         let mut calibration = match data {

@@ -114,6 +114,7 @@ impl DataArguments {
             vocabulary: self.vocab.clone(),
             window: self.window,
             inputs: self.inputs.clone(),
+            limit: None,
         };
         options.for_network(network)
     }

@@ -2,16 +2,17 @@
 
 use super::Opening;
 use crate::data::Port;
-use crate::data::arrays::{self, Array, InputArray};
-use crate::data::{DatasetError, element_count, fault};
+use crate::data::arrays::{Array, InputArray};
+use crate::data::{DatasetError, element_count, fault, npy};
 use crate::files;
+use std::io::BufReader;
 
 impl Opening<'_> {
     /// The first input that takes `integer` and is not given as an array; `None` when the network is not known.
     pub(super) fn free_port(&self, integer: bool) -> Result<Option<&Port>, DatasetError> {
         let given = |port: &Port| self.options.inputs.iter().any(|(name, _)| *name == port.name);
         let free = |port: &&Port| !given(port) && (port.shape.as_ref().is_none_or(|shape| shape.len() > 1) || integer);
-        let found = self.ports.iter().filter(free).find(|port| port.integer == integer);
+        let found = self.ports.iter().filter(free).find(|port| port.is_integer() == integer);
         if found.is_none() && !self.ports.is_empty() {
             let what = if integer {
                 "text needs an input of integer tokens"
@@ -24,13 +25,21 @@ impl Opening<'_> {
         Ok(found)
     }
 
-    /// The arrays of the options; every input must be in `fed` or among them, and have `samples` samples if it has any.
-    pub(super) fn given_arrays(&self, fed: &[String], samples: Option<usize>) -> Result<Vec<InputArray>, DatasetError> {
+    /// The arrays of the options; every input must be in `fed` or among them, and have `samples` samples if it has any. They
+    /// are read whole, or no further than is `wanted`.
+    pub(super) fn given_arrays(
+        &self,
+        fed: &[String],
+        samples: Option<usize>,
+        wanted: impl Fn(&str, &[usize]) -> Option<usize>,
+    ) -> Result<Vec<InputArray>, DatasetError> {
         let mut given = Vec::new();
         for (name, path) in &self.options.inputs {
             let file = path.display().to_string();
-            let bytes = files::read(path, files::LARGEST_DATA).map_err(|error| fault(&file, error.to_string()))?;
-            let array = arrays::parse_npy(&bytes, &file)?;
+            let wrong = |error: std::io::Error| fault(&file, error.to_string());
+            let opened = files::open_ordinary(path).map_err(wrong)?;
+            let length = opened.metadata().map_err(wrong)?.len();
+            let array = npy::read_npy(BufReader::new(opened), length, &file, &|_, shape| wanted(name, shape))?;
             given.push(self.input_array(name, array, &file)?);
         }
         self.check_inputs(fed, &given)?;
@@ -77,33 +86,13 @@ impl Opening<'_> {
             let shape = &array.shape;
             return Err(fault(file, format!("an array of shape {shape:?} has no elements")));
         }
-        let rank = array.shape.len();
-        let axis = match &port.shape {
-            None => (rank > 0).then_some(0),
-            Some(shape) if shape.len() != rank => {
-                return Err(fault(
-                    file,
-                    format!(
-                        "the array has the shape {:?}, the network takes {}",
-                        array.shape,
-                        port.describe()
-                    ),
-                ));
-            }
-            Some(shape) => {
-                let batch = self
-                    .ports
-                    .first()
-                    .and_then(|first| first.axis_names.first().cloned().flatten());
-                let named =
-                    batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
-                // A fixed first size that the array exceeds is a fixed batch.
-                let first = shape
-                    .first()
-                    .is_some_and(|size| size.is_none_or(|size| size != array.shape[0]));
-                named.or(first.then_some(0))
-            }
-        };
+        let axis = self.sample_axis(port, &array.shape).ok_or_else(|| {
+            let (shape, wanted) = (&array.shape, port.describe());
+            fault(
+                file,
+                format!("the array has the shape {shape:?}, the network takes {wanted}"),
+            )
+        })?;
         if let Some(shape) = &port.shape
             && (shape.iter().zip(&array.shape).enumerate())
                 .any(|(at, (want, have))| Some(at) != axis && want.is_some_and(|want| want != *have))
@@ -117,6 +106,39 @@ impl Opening<'_> {
                 ),
             ));
         }
-        InputArray::new(name, array, port.integer, axis, file)
+        InputArray::new(name, array, port.kind, axis, file)
+    }
+
+    /// The axis of an array of that shape that the samples lie on; `None` within for an array that is the same for every
+    /// sample, `None` for one with another number of axes than `port` has.
+    fn sample_axis(&self, port: &Port, shape: &[usize]) -> Option<Option<usize>> {
+        let Some(declared) = &port.shape else {
+            return Some((!shape.is_empty()).then_some(0));
+        };
+        if declared.len() != shape.len() {
+            return None;
+        }
+        let first = self.ports.first();
+        let batch = first.and_then(|first| first.axis_names.first().cloned().flatten());
+        let named = batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
+        // A fixed first size that the array exceeds is a fixed batch, and so is one that the first input has too.
+        let size = declared.first().copied().flatten();
+        let of_first = first.and_then(|first| *first.shape.as_ref()?.first()?);
+        let is_batch = |size: usize| Some(size) == of_first && size > 1;
+        let along_first = !shape.is_empty() && size.is_none_or(|size| size != shape[0] || is_batch(size));
+        Some(named.or(along_first.then_some(0)))
+    }
+
+    /// How many rows are wanted of an array called `name` ("" for a file of one) with that shape: `None` for all, where no
+    /// limit is set, or where its samples lie otherwise than row by row.
+    pub(super) fn wanted_rows(&self, name: &str, shape: &[usize]) -> Option<usize> {
+        let limit = self.options.limit?;
+        let given = |port: &&Port| self.options.inputs.iter().any(|(given, _)| *given == port.name);
+        let named = self.ports.iter().find(|port| port.name == name);
+        let port = named.or_else(|| self.ports.iter().find(|port| !given(port)))?;
+        // One axis is labels, or a text for a language model.
+        let by_rows = shape.len() > 1 && (named.is_none() || self.sample_axis(port, shape) == Some(Some(0)));
+        let batch = port.shape.as_ref().and_then(|shape| *shape.first()?);
+        by_rows.then(|| limit.max(batch.unwrap_or(1)))
     }
 }

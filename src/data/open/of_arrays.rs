@@ -19,18 +19,27 @@ impl Opening<'_> {
         let in_file = labels_at
             .map(|at| arrays.remove(at).1.into_labels(self.path))
             .transpose()?;
-        let labelled = |samples: usize| match (&self.options.labels, in_file) {
-            (Some(path), _) => labels::ordered(labels::read(path)?, samples, path).map(Some),
-            (None, Some(labels)) if labels.len() == samples => Ok(Some(labels)),
-            (None, Some(labels)) => Err(self.fault(format!("{} labels for {samples} samples", labels.len()))),
-            (None, None) => Ok(None),
+        // Of `whole` samples no more than `samples` may have been read.
+        let labelled = |samples: usize, whole: usize| {
+            let labels = match (&self.options.labels, in_file) {
+                (Some(path), _) => Some(labels::ordered(labels::read(path)?, whole, path)?),
+                (None, Some(labels)) if labels.len() == whole || labels.len() == samples => Some(labels),
+                (None, Some(labels)) => {
+                    return Err(self.fault(format!("{} labels for {whole} samples", labels.len())));
+                }
+                (None, None) => None,
+            };
+            Ok(labels.map(|mut labels| {
+                labels.truncate(samples);
+                labels
+            }))
         };
         if let [(name, array)] = &mut arrays[..]
             && !is_port(name)
         {
             let free = |port: &&Port| !self.options.inputs.iter().any(|(given, _)| *given == port.name);
             let port = self.ports.iter().find(free);
-            if array.shape.len() == 1 && port.is_some_and(|port| port.integer && port.shape.as_ref().is_some()) {
+            if array.shape.len() == 1 && port.is_some_and(|port| port.is_integer() && port.shape.as_ref().is_some()) {
                 let tokens = tokens_of(array, self.path)?;
                 return self.stream(
                     Text::of_tokens(tokens, port, self.options.window, self.path)?,
@@ -40,8 +49,8 @@ impl Opening<'_> {
             }
             *name = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
             if let Some(stored) = stored_pictures(array) {
-                let (samples, channels) = (array.shape[0], stored.channels);
-                let labels = labelled(samples)?;
+                let channels = stored.channels;
+                let labels = labelled(array.shape[0], array.rows)?;
                 return self.pictures(Pictures::Stored(stored), labels, Vec::new(), Origin::Array, channels);
             }
         }
@@ -53,18 +62,19 @@ impl Opening<'_> {
             inputs.push(self.input_array(&name, array, self.path)?);
         }
         let fed: Vec<String> = inputs.iter().map(|array| array.name.clone()).collect();
-        inputs.extend(self.given_arrays(&fed, None)?);
-        let counts: Vec<usize> = inputs.iter().filter_map(InputArray::samples).collect();
-        let samples = counts.iter().copied().max().unwrap_or(1);
+        inputs.extend(self.given_arrays(&fed, None, |name, shape| self.wanted_rows(name, shape))?);
+        let samples = inputs.iter().filter_map(InputArray::samples).max().unwrap_or(1);
+        let counts: Vec<usize> = inputs.iter().filter_map(|array| array.whole).collect();
+        let whole = counts.iter().copied().max().unwrap_or(1);
         if samples == 0 || inputs.is_empty() {
             return Err(self.fault("there are no samples in it"));
         }
-        if counts.iter().any(|count| *count != samples && *count != 1) {
+        if counts.iter().any(|count| *count != whole && *count != 1) {
             return Err(self.fault(format!("the arrays have different numbers of samples: {counts:?}")));
         }
         Ok(Dataset {
             name: self.name(),
-            labels: labelled(samples)?,
+            labels: labelled(samples, whole)?,
             samples: Samples::Arrays(samples),
             classes: Vec::new(),
             arrays: inputs,

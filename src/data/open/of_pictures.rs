@@ -87,7 +87,7 @@ impl Opening<'_> {
         let port = self.free_port(false)?;
         let preprocess = Preprocess::new(self.options, port, origin, channels).map_err(|reason| self.fault(reason))?;
         let input = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
-        let arrays = self.given_arrays(std::slice::from_ref(&input), Some(pictures.len()))?;
+        let arrays = self.given_arrays(std::slice::from_ref(&input), Some(pictures.len()), |_, _| None)?;
         Ok(Dataset {
             name: self.name(),
             samples: Samples::Pictures(PictureSamples {

@@ -60,7 +60,7 @@ impl Opening<'_> {
         let fed: Vec<String> = std::iter::once(input)
             .chain(companions.names().map(str::to_owned))
             .collect();
-        let arrays = self.given_arrays(&fed, None)?;
+        let arrays = self.given_arrays(&fed, None, |_, _| None)?;
         Ok(Dataset {
             name: self.name(),
             samples: Samples::Text(text.beside(companions)),
@@ -103,7 +103,7 @@ impl Opening<'_> {
         let whole = |name: &str, numbers: Vec<i32>| {
             let elements = Elements::Integer(numbers.into_iter().map(i64::from).collect());
             let shape = vec![samples, length];
-            self.input_array(name, Array { shape, elements }, self.path)
+            self.input_array(name, Array::new(shape, elements), self.path)
         };
         let mut arrays = Vec::new();
         for name in companions.names() {
@@ -112,7 +112,7 @@ impl Opening<'_> {
         }
         arrays.push(whole(&input, windows.tokens)?);
         let fed: Vec<String> = arrays.iter().map(|array| array.name.clone()).collect();
-        arrays.extend(self.given_arrays(&fed, Some(samples))?);
+        arrays.extend(self.given_arrays(&fed, Some(samples), |_, _| None)?);
         Ok(Dataset {
             name: self.name(),
             samples: Samples::Arrays(samples),

@@ -2,9 +2,8 @@
 //! person chose.
 
 use super::{OF_NETWORK, Origin};
-use crate::data::DataOptions;
-use crate::data::Port;
 use crate::data::presets::{PreprocessPreset, Sides};
+use crate::data::{DataOptions, ElementKind, Port};
 use crate::network::{Interpolation, PreprocessHint};
 
 /// Smallest side of a network for photographs, such as ImageNet's, pixels.
@@ -43,6 +42,8 @@ pub(super) struct Target {
     pub(super) channels: usize,
     /// Height and width.
     pub(super) size: Option<(usize, usize)>,
+    /// Whether it takes bytes.
+    bytes: bool,
 }
 
 impl Target {
@@ -89,7 +90,13 @@ impl Target {
         if size.is_some_and(|(height, width)| !(1..=LARGEST).contains(&height) || !(1..=LARGEST).contains(&width)) {
             return Err(format!("{named} takes no pictures of 1 to {LARGEST} pixels a side"));
         }
-        Ok(Self { order, channels, size })
+        let bytes = port.is_some_and(|port| port.kind == ElementKind::Byte);
+        Ok(Self {
+            order,
+            channels,
+            size,
+            bytes,
+        })
     }
 
     /// What the chosen preset says, else the network's own files, else what is usual for such data.
@@ -97,6 +104,7 @@ impl Target {
         let hint = options.hint.as_deref().filter(|hint| says_something(hint));
         let name = match (&options.preprocess, hint) {
             (Some(name), Some(hint)) if name == OF_NETWORK => return Ok(self.of_network(hint)),
+            (None, _) if self.bytes => "raw",
             (None, Some(hint)) if origin != Origin::Demo => return Ok(self.of_network(hint)),
             (Some(name), _) => name.as_str(),
             (None, _) => self.usual_preset(origin),

@@ -10,7 +10,7 @@ fn port(shape: &[Option<usize>]) -> Port {
         name: "x".to_owned(),
         shape: Some(shape.to_vec()),
         axis_names: vec![None; shape.len()],
-        integer: false,
+        kind: Default::default(),
     }
 }
 

@@ -108,3 +108,95 @@ fn labels_that_are_names_are_the_networks_classes() {
         (Some(9), Some(3), Some("truck"))
     );
 }
+
+/// The labels in the order of the samples.
+fn labels(data: &Dataset) -> Vec<usize> {
+    (0..data.len()).filter_map(|sample| data.label(sample)).collect()
+}
+
+#[test]
+fn what_a_mac_leaves_beside_the_classes_is_none_and_pictures_may_lie_deeper() {
+    let folder = Folder::new();
+    folder.file("__MACOSX/ant/._1.png", b"no picture");
+    folder.file("bee/images/1.png", &grey_png(1));
+    folder.file("cat/2.png", &grey_png(2));
+    folder.file("notes/read.txt", b"no picture either");
+    let data = open(folder.path(), &images(1, 2)).unwrap();
+    assert_eq!((labels(&data), data.class_name(0)), (vec![0, 1], Some("bee")));
+    assert_eq!(data.notes(), ["sub-folders without an image are no classes: notes"]);
+}
+
+#[test]
+fn a_picture_beside_the_classes_is_left_out_with_a_note() {
+    let folder = Folder::new();
+    for name in ["0/a.png", "1/b.png", "confusion_matrix.png"] {
+        folder.file(name, &grey_png(1));
+    }
+    let data = open(folder.path(), &images(1, 2)).unwrap();
+    assert_eq!(labels(&data), [0, 1]);
+    assert!(data.notes()[0].contains("confusion_matrix.png"), "{:?}", data.notes());
+    // Where most pictures lie beside it, a sub-folder is none of the classes.
+    for at in 0..3 {
+        folder.file(&format!("{at}.png"), &grey_png(1));
+    }
+    let data = open(folder.path(), &images(1, 2)).unwrap();
+    assert_eq!((data.len(), data.label(0)), (4, None));
+    assert_eq!(data.notes(), ["2 image(s) in sub-folders left out"]);
+}
+
+#[test]
+fn a_data_set_in_parts_is_not_taken_for_one_with_classes() {
+    let folder = Folder::new();
+    for name in ["train/cat/a.png", "val/cat/b.png"] {
+        folder.file(name, &grey_png(1));
+    }
+    assert!(refusal(folder.path(), &images(1, 2)).contains("open one of them"));
+    assert_eq!(
+        labels(&open(&format!("{}/val", folder.path()), &images(1, 2)).unwrap()),
+        [0]
+    );
+}
+
+#[test]
+fn numbers_in_names_order_the_pictures_of_labels_in_order_and_are_noted_for_classes() {
+    let flat = Folder::new();
+    for name in ["1.png", "2.png", "10.png"] {
+        flat.file(name, &grey_png(1));
+    }
+    flat.file("labels.txt", b"\xef\xbb\xbf4\r\n5\r\n6\r\n");
+    let data = open(flat.path(), &images(1, 2)).unwrap();
+    assert_eq!(labels(&data), [4, 5, 6]);
+    assert!(data.notes()[0].contains("2.png before 10.png"), "{:?}", data.notes());
+    let classes = Folder::new();
+    for name in ["class_2/a.png", "class_10/a.png"] {
+        classes.file(name, &grey_png(1));
+    }
+    let data = open(classes.path(), &images(1, 2)).unwrap();
+    assert_eq!(data.class_name(0), Some("class_10"));
+    assert!(
+        data.notes()[0].contains("class_10 before class_2"),
+        "{:?}",
+        data.notes()
+    );
+}
+
+#[test]
+fn a_jpeg_that_is_cut_off_is_left_out_with_a_note() {
+    let folder = Folder::new();
+    let mut jpeg = std::io::Cursor::new(Vec::new());
+    image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([(x * y * 37) as u8, (x * 91) as u8, y as u8]))
+        .write_to(&mut jpeg, image::ImageFormat::Jpeg)
+        .unwrap();
+    let jpeg = jpeg.into_inner();
+    folder.file("whole.jpg", &jpeg);
+    folder.file("cut.jpg", &jpeg[..jpeg.len() / 2]);
+    let data = open(folder.path(), &images(3, 64)).unwrap();
+    assert_eq!(data.len(), 1);
+    assert!(data.notes()[0].contains("cut.jpg (it is cut off"), "{:?}", data.notes());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_device_is_refused_and_not_waited_for() {
+    assert!(refusal("/dev/zero", &images(1, 2)).contains("no ordinary file"));
+}

@@ -10,27 +10,29 @@ mod unsigned;
 mod value;
 mod widen;
 
-use super::{Engine, EngineError, RunOptions, Threads};
-use crate::data::{Port, Tensor};
+use super::{Engine, EngineError, RunOptions, Threads, panic_text};
+use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, GraphProto, ModelProto, make_runnable};
 use bytes::Bytes;
 use prost::Message as _;
 use rten::{DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, ThreadPool, ValueType};
 use stack::{depth, with_stack};
-use std::any::Any;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use unsigned::make_unsigned;
 use widen::widen_bfloats;
 
+/// What it is called, with the version of the crate.
+pub(super) const NAME: &str = "rten 0.27";
+
 /// A network loaded by rten.
 pub struct Rten {
     model: Loaded,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
-    /// The bytes, kept for the model without optimizations; `None` when `model` is that.
-    bytes: Option<Bytes>,
+    /// The model, kept to load it without optimizations; `None` where it is loaded so, or where only outputs are wanted.
+    source: Option<ModelProto>,
     /// The same network without optimizations, loaded when first needed.
     plain: OnceLock<Result<Loaded, String>>,
 }
@@ -59,9 +61,28 @@ impl Rten {
     /// # Errors
     /// [`EngineError::Load`] naming node and operator where the engine tells.
     pub fn load(model: Vec<u8>) -> Result<Self, EngineError> {
-        let model = Bytes::from(model);
-        let loaded = load(&model, true).map_err(EngineError::Load)?;
+        Self::load_model(decoded(&model.into()).map_err(EngineError::Load)?)
+    }
+
+    /// Loads a model. It is kept as [`Rten::load`] keeps bytes; what it shares with others takes no memory of its own.
+    ///
+    /// # Errors
+    /// As [`Rten::load`].
+    pub fn load_model(model: ModelProto) -> Result<Self, EngineError> {
+        let loaded = load(model.clone(), None, true).map_err(EngineError::Load)?;
         Ok(Self::new(loaded, Some(model)))
+    }
+
+    /// Loads the bytes of an ONNX file of which only outputs will be asked for, not values that the engine's optimizations
+    /// remove: nothing is kept, and the bytes are not copied on their way in.
+    ///
+    /// # Errors
+    /// As [`Rten::load`].
+    pub fn load_for_outputs(model: Vec<u8>) -> Result<Self, EngineError> {
+        let bytes = Bytes::from(model);
+        let model = decoded(&bytes).map_err(EngineError::Load)?;
+        let loaded = load(model, Some(bytes), true).map_err(EngineError::Load)?;
+        Ok(Self::new(loaded, None))
     }
 
     /// Loads without the engine's optimizations: every value of the graph exists as it is written.
@@ -69,31 +90,36 @@ impl Rten {
     /// # Errors
     /// As [`Rten::load`].
     pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, EngineError> {
-        Ok(Self::new(load(&model.into(), false).map_err(EngineError::Load)?, None))
+        let bytes = Bytes::from(model);
+        let model = decoded(&bytes).map_err(EngineError::Load)?;
+        Ok(Self::new(
+            load(model, Some(bytes), false).map_err(EngineError::Load)?,
+            None,
+        ))
     }
 
-    fn new(loaded: Loaded, bytes: Option<Bytes>) -> Self {
+    fn new(loaded: Loaded, source: Option<ModelProto>) -> Self {
         let model = &loaded.model;
         Self {
             inputs: ports(model, model.input_ids()),
             outputs: ports(model, model.output_ids()),
             model: loaded,
-            bytes,
+            source,
             plain: OnceLock::new(),
         }
     }
 
-    fn plain(&self) -> Result<&Loaded, EngineError> {
-        self.plain
-            .get_or_init(|| load(&self.bytes.clone().unwrap_or_default(), false))
-            .as_ref()
-            .map_err(|reason| EngineError::Load(reason.clone()))
+    /// The graph as it is written, where it can still be loaded.
+    fn plain(&self) -> Option<Result<&Loaded, EngineError>> {
+        let source = self.source.as_ref()?;
+        let plain = self.plain.get_or_init(|| load(source.clone(), None, false));
+        Some(plain.as_ref().map_err(|reason| EngineError::Load(reason.clone())))
     }
 }
 
 impl Engine for Rten {
     fn name(&self) -> &str {
-        "rten 0.27"
+        NAME
     }
 
     fn inputs(&self) -> &[Port] {
@@ -118,11 +144,17 @@ impl Engine for Rten {
                 &current
             }
         };
-        let plain = options.unoptimized && self.bytes.is_some();
-        let model = if plain { self.plain()? } else { &self.model };
-        match run(model, inputs, wanted, threads) {
+        let plain = if options.unoptimized {
+            self.plain().transpose()?
+        } else {
+            None
+        };
+        match run(plain.unwrap_or(&self.model), inputs, wanted, threads) {
             // The optimizations may have removed the value: ask the graph as it is written.
-            Err(Fault::NoSuchValue(_)) if self.bytes.is_some() && !plain => run(self.plain()?, inputs, wanted, threads),
+            Err(Fault::NoSuchValue(reason)) if plain.is_none() => match self.plain().transpose()? {
+                Some(plain) => run(plain, inputs, wanted, threads),
+                None => Err(Fault::NoSuchValue(reason)),
+            },
             result => result,
         }
         .map_err(|fault| match fault {
@@ -184,33 +216,40 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
     }
 }
 
-/// Loads a model; the error says which kind, node and operator.
-fn load(bytes: &Bytes, optimize: bool) -> Result<Loaded, String> {
+/// The model in the bytes of an ONNX file.
+fn decoded(bytes: &Bytes) -> Result<ModelProto, String> {
     // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
-    let mut bytes = bytes.clone();
+    match ModelProto::decode(bytes.clone()) {
+        Ok(model) if model.graph.is_some() => Ok(model),
+        Ok(_) => Err("the bytes are no ONNX model: there is no graph".to_owned()),
+        Err(error) => Err(format!("the bytes are no ONNX model: {error}")),
+    }
+}
+
+/// Loads a model, of which `bytes` are the file if there is one; the error says which kind, node and operator.
+fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<Loaded, String> {
     let mut operators_by_name = HashMap::new();
-    let depth = match ModelProto::decode(bytes.clone()) {
-        Ok(mut model) if model.graph.is_some() => {
-            let mut changed = onnx::decode_for_engine(&mut model);
-            // Before the quotients are written out that its pattern does not have.
-            changed |= optimize && make_unsigned(&mut model);
-            changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
-            changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-            if let Some(graph) = &model.graph {
-                operators(graph, &mut operators_by_name);
-            }
-            if changed {
-                bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
-            }
-            depth(&model)?
+    let mut changed = onnx::decode_for_engine(&mut model);
+    // Before the quotients are written out that its pattern does not have.
+    changed |= optimize && make_unsigned(&mut model);
+    changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
+    changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
+    if let Some(graph) = &model.graph {
+        operators(graph, &mut operators_by_name);
+    }
+    let depth = depth(&model)?;
+    let bytes = match bytes.filter(|_| !changed) {
+        // Without the model, which shares them, the bytes need not be copied.
+        Some(bytes) => {
+            drop(model);
+            Vec::from(bytes)
         }
-        Ok(_) => return Err("the bytes are no ONNX model: there is no graph".to_owned()),
-        Err(error) => return Err(format!("the bytes are no ONNX model: {error}")),
+        None => onnx::encode(&model).map_err(|error| error.to_string())?,
     };
     let loading = || {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(optimize);
-        catch_unwind(AssertUnwindSafe(|| options.load(bytes.to_vec())))
+        catch_unwind(AssertUnwindSafe(|| options.load(bytes)))
     };
     match with_stack(depth, loading)? {
         Ok(Ok(model)) => Ok(Loaded {
@@ -253,13 +292,6 @@ fn with_operator(text: &str, operators: &HashMap<String, String>) -> String {
     }
 }
 
-/// The message of a panic.
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    (panic.downcast_ref::<String>().map(String::as_str))
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no reason given")
-}
-
 fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
     ids.iter()
         .filter_map(|&id| model.node_info(id))
@@ -282,7 +314,12 @@ fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
                         Dimension::Fixed(_) => None,
                     })
                     .collect(),
-                integer: info.dtype() == Some(ValueType::Tensor(DataType::Int32)),
+                kind: match info.dtype() {
+                    Some(ValueType::Tensor(DataType::Int32)) => ElementKind::Integer,
+                    Some(ValueType::Tensor(DataType::UInt8)) => ElementKind::Byte,
+                    Some(ValueType::Tensor(DataType::Int8)) => ElementKind::SignedByte,
+                    _ => ElementKind::Float,
+                },
             }
         })
         .collect()

@@ -21,11 +21,11 @@ fn ports_have_names_shapes_and_types() {
     assert_eq!(engine.inputs().len(), 1);
     assert_eq!(input.describe(), "input [batch, 1, 28, 28]");
     assert_eq!(input.shape, Some(vec![None, Some(1), Some(28), Some(28)]));
-    assert!(!input.integer);
+    assert!(!input.is_integer());
     assert_eq!(engine.outputs()[0].describe(), "logits [batch, 10]");
     let engine = Rten::load(SHAKESPEARE.to_vec()).unwrap();
     assert_eq!(engine.inputs()[0].describe(), "tokens [seq, batch]");
-    assert!(engine.inputs()[0].integer);
+    assert!(engine.inputs()[0].is_integer());
 }
 
 #[test]

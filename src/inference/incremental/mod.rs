@@ -11,9 +11,9 @@ mod signature;
 pub use signature::Signature;
 
 use super::outputs::{run_on, run_side_by_side};
-use super::{Dataset, Engine, InferenceError, Outputs, Rten};
+use super::{Dataset, Engine, InferenceError, Outputs};
 use crate::data::Tensor;
-use crate::engine::Threads;
+use crate::engine::{self, Threads};
 use crate::network::Network;
 use crate::onnx;
 use crate::progress::Progress;
@@ -99,7 +99,7 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
         let bytes = onnx::encode(&model)?;
         drop(model);
         progress.check()?;
-        let engine = Rten::load(bytes)?;
+        let engine = engine::load(bytes)?;
         Ok(self.run(&engine, &signature, range, keep, progress)?.0)
     }
 

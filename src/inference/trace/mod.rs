@@ -98,7 +98,7 @@ pub fn trace(
     for batch in super::outputs::batches(&engines.float, data, 0..samples, BATCH)? {
         progress.check()?;
         let inputs = data
-            .batch(batch.run.clone())
+            .filled_batch(batch.run.clone())
             .map_err(|error| InferenceError::Data(error.to_string()))?;
         sums.add(&engines, &inputs, progress)?;
         progress.advance(batch.wanted.len() as u64);

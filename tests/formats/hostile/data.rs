@@ -102,7 +102,7 @@ pub(crate) fn picture_port() -> [Port; 1] {
         name: "input".to_owned(),
         shape: Some(vec![None, Some(3), Some(8), Some(8)]),
         axis_names: vec![None; 4],
-        integer: false,
+        kind: Default::default(),
     }]
 }
 

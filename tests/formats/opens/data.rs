@@ -3,6 +3,7 @@
 use flate2::{Compression, write::GzEncoder};
 use ndarray::{Array1, Array2};
 use ndarray_npy::{NpzWriter, WriteNpyExt};
+use splitscope::data::ElementKind;
 use splitscope::inference::{DataOptions, Dataset, Port};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,11 @@ fn port(name: &str, shape: &[Option<usize>], integer: bool) -> Port {
             .iter()
             .map(|size| size.is_none().then(|| "n".to_owned()))
             .collect(),
-        integer,
+        kind: if integer {
+            ElementKind::Integer
+        } else {
+            ElementKind::Float
+        },
     }
 }
 

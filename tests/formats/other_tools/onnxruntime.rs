@@ -121,7 +121,7 @@ fn check_outputs(name: &str, most: f32) {
         Rten::load(encode(&network.runnable_model()).unwrap()).unwrap_or_else(|error| panic!("{name}: {error}"));
     let mut expected = Expected::of(name);
     let input = engine.inputs()[0].clone();
-    let x = if input.integer {
+    let x = if input.is_integer() {
         let ids: Vec<i32> = expected.ids("x").iter().map(|id| *id as i32).collect();
         Tensor::from_shape([ids.len()], ids).unwrap()
     } else {

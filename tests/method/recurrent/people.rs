@@ -26,7 +26,7 @@ fn inputs_for(engine: &dyn Engine, batch_axis: &[&str]) -> Vec<(String, data::Te
                 })
                 .collect();
             let values = noise(shape.iter().product(), 21);
-            let value = if port.integer {
+            let value = if port.is_integer() {
                 let tokens: Vec<i32> = values.iter().map(|x| (x.abs() * 29.0) as i32).collect();
                 data::Tensor::from_shape(&shape, tokens).unwrap()
             } else {
