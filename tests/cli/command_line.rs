@@ -1,5 +1,6 @@
 //! The program from outside: exit status, one line for any fault, the JSON that scripts rely on.
 
+mod engines;
 mod faults;
 mod many;
 mod numbers;
