@@ -28,6 +28,7 @@ mod trace;
 
 use crate::files;
 use crate::jobs;
+use crate::printable;
 use crate::progress::Progress;
 use arguments::{Arguments, Command};
 use std::ffi::OsString;
@@ -160,11 +161,12 @@ fn one_line(error: &anyhow::Error) -> String {
             line = format!("{line}: {text}");
         }
     }
-    line.split(['\n', '\r'])
+    let parts: Vec<&str> = line
+        .split(['\n', '\r'])
         .map(str::trim)
         .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ")
+        .collect();
+    printable::line(&parts.join(" "))
 }
 
 /// Message and place of the latest panic, for the one line that the person sees.

@@ -7,6 +7,7 @@
 //!
 //! - [`progress`]: how long work reports where it is and learns that it is no longer wanted.
 //! - [`replacement`]: files that appear whole or not at all.
+//! - [`printable`]: text of strangers made safe and short; lines of CSV.
 //! - [`files`]: reading files of other people: sizes bounded, small ones copied, large ones mapped under guard.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
 //! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
@@ -35,6 +36,7 @@ pub mod inference;
 pub mod jobs;
 pub mod network;
 pub mod onnx;
+pub mod printable;
 pub mod progress;
 pub mod quantization;
 pub mod replacement;

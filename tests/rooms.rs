@@ -1,16 +1,10 @@
-//! The house: data walks one way through the rooms, and no file holds more than one idea.
+//! The house: data walks one way through the rooms.
 
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
-
-/// Lines of a file at most: what holds one idea is seldom longer.
-const MOST_LINES: usize = 400;
-
-/// Longer by their nature: the schema is one table, field by field as ONNX defines it.
-const TABLES: [&str; 1] = ["src/onnx/schema.rs"];
 
 /// The rooms as `lib.rs` lists them, in the order that data flows.
 fn rooms() -> Vec<String> {
@@ -96,30 +90,4 @@ fn every_room_of_the_map_exists_and_is_declared() {
         .map(str::to_owned)
         .collect();
     assert_eq!(declared, rooms().into_iter().collect());
-}
-
-#[test]
-fn no_file_is_longer_than_one_idea_takes() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src", "tests", "benches", "fuzz/fuzz_targets", "fuzz/examples"];
-    let all = folders.iter().flat_map(|folder| files(&root.join(folder)));
-    let lines = |path: &Path| fs::read_to_string(path).unwrap().lines().count();
-    let long: BTreeSet<String> = all
-        .filter(|path| lines(path) > MOST_LINES)
-        .map(|path| {
-            let parts = path.strip_prefix(root).unwrap().iter();
-            parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
-        })
-        .collect();
-    let excused: BTreeSet<String> = TABLES.iter().map(|path| (*path).to_owned()).collect();
-    let new: Vec<_> = long.difference(&excused).collect();
-    assert!(
-        new.is_empty(),
-        "longer than {MOST_LINES} lines, to be split by what they are about: {new:?}"
-    );
-    let done: Vec<_> = excused.difference(&long).collect();
-    assert!(
-        done.is_empty(),
-        "short enough now, to be struck off the list above: {done:?}"
-    );
 }

@@ -1,7 +1,7 @@
 //! `splitscope auto`: bits, splits and clipping of each layer, chosen for a budget or an accuracy.
 
 use super::arguments::AutoArguments;
-use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
+use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
 use super::pipeline;
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
@@ -152,8 +152,7 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
     } else {
         format!(" of the calibration data {}", choose.name())
     };
-    let notes = subject.judge.data.notes().iter();
-    let notes: String = notes.map(|note| format!("{note}\n")).collect();
+    let notes = lines(subject.judge.data.notes());
     let over = (result.auto.bytes as f64 / result.plain.bytes.max(1) as f64 - 1.0) * 100.0;
     let mut text = format!(
         "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\n{}",

@@ -5,6 +5,7 @@ use super::output::{Table, to_json};
 use super::pipeline;
 use crate::format;
 use crate::network::Support;
+use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{Bits, Clip, CurvePoint, ErrorCurves, Recipe, SplitKind, error_curves};
 use anyhow::{Context, bail};
@@ -78,8 +79,9 @@ pub(super) fn run(
         .map(|why| format!(" · {why}"))
         .unwrap_or_default();
     Ok(format!(
-        "{name} · SQNR of its weights in dB, one scale for the tensor\n\nat {bits} bits{why}\n{}\nat expand ratio \
+        "{} · SQNR of its weights in dB, one scale for the tensor\n\nat {bits} bits{why}\n{}\nat expand ratio \
          {expand_ratio}\n{}",
+        short(name),
         table("splits", &curves.by_splits, |point| point.splits.to_string()),
         table("bits", &curves.by_bits, |point| point.bits.to_string()),
     ))

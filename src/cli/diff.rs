@@ -1,7 +1,7 @@
 //! `splitscope diff`: two networks side by side.
 
 use super::arguments::DiffArguments;
-use super::output::{Table, percent_or_dash, three_digits, to_json};
+use super::output::{Table, lines, percent_or_dash, three_digits, to_json};
 use super::pipeline;
 use crate::difference::{
     Alike, LayerDifference, LayerSide, MatchedBy, NetworkDifference, WeightDifference, prepared_alike,
@@ -10,6 +10,7 @@ use crate::engine::Engine as _;
 use crate::format;
 use crate::inference::{DataOptions, Dataset, Evaluation, evaluate, run_outputs};
 use crate::network::Network;
+use crate::printable::short;
 use crate::progress::Progress;
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -149,12 +150,15 @@ fn text(
     for layer in found.worst_first() {
         rows.row(cells(layer));
         if let Err(why) = &layer.weights {
-            reasons.push_str(&format!("{}: not compared: {why}\n", layer.sides[0].name));
+            reasons.push_str(&lines([format!(
+                "{}: not compared: {why}",
+                short(&layer.sides[0].name)
+            )]));
         }
     }
     for (only, model) in found.only_in.iter().zip([&arguments.one, &arguments.other]) {
         if !only.is_empty() {
-            reasons.push_str(&format!("only in {model}: {}\n", only.join(", ")));
+            reasons.push_str(&lines([format!("only in {model}: {}", only.join(", "))]));
         }
     }
     let [equal, different, unknown] = found.counts();
@@ -163,7 +167,7 @@ fn text(
     } else {
         String::new()
     };
-    let notes: String = notes.iter().map(|note| format!("{note}\n")).collect();
+    let notes = lines(notes);
     format!(
         "{} against {} · {different} layers differ, {equal} are equal{unknown}\n{notes}\n{}{reasons}{}",
         arguments.other,
@@ -178,7 +182,7 @@ fn cells(layer: &LayerDifference) -> Vec<String> {
     let name = if one.name == other.name {
         one.name.clone()
     } else {
-        format!("{} / {}", one.name, other.name)
+        format!("{} / {}", short(&one.name), short(&other.name))
     };
     let sizes = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join("x");
     let shape = if one.shape == other.shape {

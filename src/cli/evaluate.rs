@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::EvaluateArguments;
-use super::output::{Table, check_place, percent_or_dash, to_json, write_whole};
+use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
 use super::pipeline;
 use crate::engine;
 use crate::inference::{
@@ -195,7 +195,7 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         String::new()
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
-    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    let notes = lines(data.notes());
     let interval = interval_line(float, quantized);
     let oracle = evaluation.oracle.as_ref().map(oracle_line);
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));

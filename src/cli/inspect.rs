@@ -3,13 +3,14 @@
 use super::UsageError;
 use super::arguments::InspectArguments;
 use super::curves;
-use super::output::{Table, three_digits, to_json};
+use super::output::{Table, lines, three_digits, to_json};
 use super::pipeline;
 use crate::engine::Engine as _;
 use crate::format;
 use crate::inference::{self, DataOptions, Dataset};
 use crate::network::{Format, Layer, Network};
 use crate::onnx::Elements;
+use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Recipe};
 use crate::statistics::{ActivationStatistics, RangeSource, streamed_outlier_count, streamed_statistics};
@@ -215,12 +216,8 @@ fn heading(model: &ModelReport, layers: usize) -> String {
         "{} · {}{recognised} · {} parameters · {} nodes · {layers} layers\n",
         model.path, model.format, model.parameters, model.nodes
     );
-    for note in model.notes {
-        text.push_str(&format!("note: {note}\n"));
-    }
-    if let Some(why) = model.why_not_runnable {
-        text.push_str(&format!("{why}\n"));
-    }
+    text.push_str(&lines(model.notes.iter().map(|note| format!("note: {note}"))));
+    text.push_str(&lines(model.why_not_runnable));
     text.push('\n');
     text
 }
@@ -266,11 +263,12 @@ fn table(report: &Report, sigma: f64) -> String {
     text.push_str(&rows.text());
     for layer in &report.layers {
         if let Some(why) = &layer.why_not {
-            text.push_str(&format!("{}: {why}\n", layer.name));
+            text.push_str(&lines([format!("{}: {why}", short(layer.name))]));
         }
         let (nan, infinite) = (layer.weights.nan.unwrap_or(0), layer.weights.infinite.unwrap_or(0));
         if nan + infinite > 0 {
-            text.push_str(&format!("{}: {nan} NaN and {infinite} infinite weights\n", layer.name));
+            let name = short(layer.name);
+            text.push_str(&format!("{name}: {nan} NaN and {infinite} infinite weights\n"));
         }
     }
     text

@@ -1,25 +1,38 @@
 //! How results leave the program: standard output that may close early, files that appear whole, tables in columns.
 
+use crate::printable;
 use crate::replacement::replace_file;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::io::{self, Write};
 use std::path::Path;
 
+/// Each text, which may hold names from a file, on a line of its own.
+pub(super) fn lines<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> String {
+    texts
+        .into_iter()
+        .map(|text| printable::line(text.as_ref()) + "\n")
+        .collect()
+}
+
 /// Writes `text` to standard output. A reader that has gone away (`| head`) is no fault.
 pub(super) fn print(text: &str) -> anyhow::Result<()> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+    match stdout
+        .write_all(printable::safe_lines(text).as_bytes())
+        .and_then(|()| stdout.flush())
+    {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).context("standard output"),
         _ => Ok(()),
     }
 }
 
-/// `value` as indented JSON with a newline at the end. Numbers that JSON lacks (NaN, infinities) become null.
+/// `value` as indented JSON with a newline at the end. Numbers that JSON lacks (NaN, infinities) become null; characters that
+/// would act on a terminal are written as escapes.
 pub(super) fn to_json<T: Serialize>(value: &T) -> anyhow::Result<String> {
     let mut text = serde_json::to_string_pretty(value).context("cannot write the result as JSON")?;
     text.push('\n');
-    Ok(text)
+    Ok(printable::escaped_json(text))
 }
 
 /// Writes a file beside its place and renames it, so that nobody ever sees half of it. What is there already and is no
@@ -75,9 +88,10 @@ impl Table {
         }
     }
 
-    /// Adds a row.
+    /// Adds a row. Its cells may be names from a file.
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows
+            .push(cells.iter().map(|cell| printable::short(cell)).collect());
     }
 
     /// The table as text, one line a row.

@@ -5,6 +5,7 @@ use crate::engine;
 use crate::format::{self, demo::Demo};
 use crate::inference::{self, DataOptions, Dataset, Engine};
 use crate::network::Network;
+use crate::printable;
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, Recipe};
 use crate::statistics::RangeSource;
@@ -103,7 +104,7 @@ pub(super) fn data_or_noise(
 /// Tells on standard error what a person should know but did not ask for.
 pub(super) fn note(text: &str) {
     // Nobody may be reading it.
-    let _ = writeln!(std::io::stderr(), "splitscope: {text}");
+    let _ = writeln!(std::io::stderr(), "splitscope: {}", printable::line(text));
 }
 
 /// What is known of the layers' inputs: from calibration data, or without any.

@@ -2,12 +2,13 @@
 
 use super::UsageError;
 use super::arguments::QuantizeArguments;
-use super::output::{Table, check_place, folder_of, three_digits, to_json, write_whole};
+use super::output::{Table, check_place, folder_of, lines, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
 use crate::inference::value_shapes;
 use crate::network::Network;
 use crate::onnx;
+use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{
     ActivationPlan, Bits, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer,
@@ -264,9 +265,7 @@ fn cost(planned: &Planned) -> Overhead {
 
 fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
-    let mut reasons: String = (planned.network.preparation.steps.iter())
-        .map(|step| format!("{step}\n"))
-        .collect();
+    let mut reasons = lines(&planned.network.preparation.steps);
     for layer in &planned.plan.layers {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => {
@@ -276,7 +275,7 @@ fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
                 quantized_cells(&layer.name, quantized)
             }
             Outcome::Float(why) => {
-                reasons.push_str(&format!("{}: {why}\n", layer.name));
+                reasons.push_str(&lines([format!("{}: {why}", short(&layer.name))]));
                 vec![layer.name.clone(), "float".to_owned()]
             }
         });

@@ -1,7 +1,7 @@
 //! `splitscope sensitivity`: the outputs with one layer quantized at a time.
 
 use super::arguments::SensitivityArguments;
-use super::output::{Table, percent_or_dash, to_json};
+use super::output::{Table, lines, percent_or_dash, to_json};
 use super::pipeline;
 use crate::format;
 use crate::inference::sweep::SweepSubject;
@@ -107,7 +107,7 @@ fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: us
     }
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let float = show(float).map_or_else(String::new, |value| format!(" · {score} · float {value}"));
-    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    let notes = lines(data.notes());
     format!(
         "{} · {samples} {unit} · {}{float}\n{notes}\none layer quantized at a time, the costliest first\n{}",
         data.name(),

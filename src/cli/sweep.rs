@@ -1,7 +1,7 @@
 //! `splitscope sweep`: a grid of recipes on the same samples, a row each.
 
 use super::arguments::SweepArguments;
-use super::output::{Table, check_place, to_json};
+use super::output::{Table, check_place, lines, to_json};
 use super::pipeline;
 use crate::format::{self, demo::Demo};
 use crate::inference::sweep::{
@@ -155,7 +155,7 @@ fn heading(data: &Dataset, float: &Outputs, score: Score) -> String {
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let float_score = float_score.map_or_else(String::new, |value| format!(" · float {}", score.show(value)));
-    let notes: String = data.notes().iter().map(|note| format!("{note}\n")).collect();
+    let notes = lines(data.notes());
     format!(
         "{} · {} {unit} · {}\n{notes}{}{float_score}\n",
         data.name(),

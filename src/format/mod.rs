@@ -19,7 +19,8 @@ pub mod safetensors;
 
 use crate::files;
 use crate::network::{Format, Network, NetworkError};
-use crate::onnx::{self, ModelProto, OnnxError, one_line};
+use crate::onnx::{self, ModelProto, OnnxError};
+use crate::printable::short;
 use architecture::Config;
 use demo::Demo;
 pub use folder::is_hub_folder;
@@ -140,7 +141,7 @@ pub fn demo_of(path: &Path) -> Result<Option<Demo>, FormatError> {
     match Demo::from_name(name) {
         Some(demo) => Ok(Some(demo)),
         None => Err(FormatError::File {
-            file: one_line(name),
+            file: short(name),
             reason: format!(
                 "there is no such demo; there are {}",
                 Demo::ALL.map(Demo::name).join(", ")

@@ -5,7 +5,8 @@ pub(super) mod shards;
 use super::FormatError;
 use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelProto, TensorProto, as_written, build, one_line, schema::data_type, tensor_bytes};
+use crate::onnx::{GraphProto, ModelProto, TensorProto, as_written, build, schema::data_type, tensor_bytes};
+use crate::printable::short;
 use crate::replacement::Replacement;
 use ::safetensors::tensor::{SafeTensorError, SafeTensors};
 use ::safetensors::{Dtype, tensor::Metadata};
@@ -90,7 +91,7 @@ pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
 }
 
 fn tensor(name: &str, metadata: &Metadata, data: &Bytes) -> Result<TensorProto, String> {
-    let shown = one_line(name);
+    let shown = short(name);
     let info = metadata
         .info(name)
         .ok_or_else(|| format!("tensor '{shown}' is not in its header"))?;
@@ -157,7 +158,7 @@ impl<'tensor> Entry<'tensor> {
             .find(|(_, element_type)| *element_type == written.data_type())
             .ok_or_else(|| {
                 let kind = crate::onnx::data_type_name(tensor.data_type());
-                let name = one_line(tensor.name());
+                let name = short(tensor.name());
                 format!("tensor '{name}' has elements of type {kind}, which safetensors lacks")
             })?;
         Ok(Self {
@@ -179,7 +180,7 @@ fn write_header(entries: &[Entry<'_>], metadata: &[(String, String)]) -> Result<
     let mut names = HashSet::new();
     let mut position = 0_usize;
     for entry in entries {
-        let shown = one_line(entry.name);
+        let shown = short(entry.name);
         if entry.name == METADATA || !names.insert(entry.name) {
             return Err(format!("two things are called '{shown}': names must differ"));
         }
@@ -213,7 +214,7 @@ fn reason(error: &SafeTensorError, bytes: &[u8]) -> String {
         SafeTensorError::InvalidHeaderDeserialization(error) => {
             format!(
                 "not a safetensors file: its header cannot be read: {}",
-                one_line(&error.to_string())
+                short(&error.to_string())
             )
         }
         SafeTensorError::MetadataIncompleteBuffer => {
@@ -222,16 +223,16 @@ fn reason(error: &SafeTensorError, bytes: &[u8]) -> String {
         SafeTensorError::InvalidOffset(name) => {
             format!(
                 "the data of tensor '{}' overlap with another's, leave a hole or end before they begin",
-                one_line(name)
+                short(name)
             )
         }
         SafeTensorError::TensorInvalidInfo | SafeTensorError::ValidationOverflow | SafeTensorError::MisalignedSlice => {
             match misfit(bytes) {
-                Some(name) => format!("shape, type and data of tensor '{}' do not fit", one_line(&name)),
+                Some(name) => format!("shape, type and data of tensor '{}' do not fit", short(&name)),
                 None => "shape, type and data of a tensor do not fit".into(),
             }
         }
-        other => one_line(&other.to_string()),
+        other => short(&other.to_string()),
     }
 }
 

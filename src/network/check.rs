@@ -4,7 +4,8 @@
 //! value that nothing computes is the engine's to complain about, since all else can be looked at.
 
 use super::NetworkError;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, one_line};
+use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use crate::printable::short;
 use std::collections::{HashMap, HashSet};
 
 /// Checks the graph of `model` and the graphs inside of it.
@@ -25,7 +26,7 @@ fn check_graph(graph: &GraphProto) -> Result<(), NetworkError> {
 fn one_origin_each(graph: &GraphProto) -> Result<HashMap<&str, usize>, NetworkError> {
     let mut origins: HashMap<&str, &str> = HashMap::new();
     let twice = |name: &str, first: &str, second: &str| {
-        let name = one_line(name);
+        let name = short(name);
         NetworkError::Graph(format!(
             "the value '{name}' comes from two places, {first} and {second}: the graph is ambiguous, export it anew"
         ))
@@ -97,8 +98,8 @@ fn no_circle(graph: &GraphProto, makers: &HashMap<&str, usize>) -> Result<(), Ne
     };
     Err(NetworkError::Graph(format!(
         "the {} node '{}' waits for its own result: the graph runs in a circle, export it anew",
-        one_line(node.op_type()),
-        one_line(name)
+        short(node.op_type()),
+        short(name)
     )))
 }
 

@@ -2,9 +2,10 @@
 
 use super::beside::{ModelFolder, NotBeside};
 use super::schema::{EXTERNAL, data_type};
-use super::tensor::{byte_count, fault, one_line};
+use super::tensor::{byte_count, fault};
 use super::{ModelProto, OnnxError, TensorProto, visit};
 use crate::files;
+use crate::printable::short;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,12 +41,11 @@ impl Files<'_> {
         };
         let number = |key: &str| match entry(key) {
             None => Ok(None),
-            Some(text) => text.trim().parse::<usize>().map(Some).map_err(|_| {
-                fault(
-                    tensor,
-                    format!("the {key} of its external data is '{}'", one_line(&text)),
-                )
-            }),
+            Some(text) => text
+                .trim()
+                .parse::<usize>()
+                .map(Some)
+                .map_err(|_| fault(tensor, format!("the {key} of its external data is '{}'", short(&text)))),
         };
         if tensor.data_type() == data_type::STRING {
             return Err(fault(
@@ -57,7 +57,7 @@ impl Files<'_> {
             entry("location").ok_or_else(|| fault(tensor, "its external data has no location, the file is unknown"))?;
         let wanted = byte_count(tensor)?;
         let (offset, length) = (number("offset")?.unwrap_or(0), number("length")?.unwrap_or(wanted));
-        let shown = one_line(&location);
+        let shown = short(&location);
         if length != wanted {
             return Err(fault(
                 tensor,
@@ -81,7 +81,7 @@ impl Files<'_> {
 
     /// The file at `location`, which a model must not use to reach out of its own folder.
     fn open(&mut self, tensor: &TensorProto, location: &str) -> Result<Bytes, OnnxError> {
-        let shown = one_line(location);
+        let shown = short(location);
         let model = self.model.ok_or_else(|| {
             fault(
                 tensor,

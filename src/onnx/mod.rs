@@ -41,6 +41,8 @@ mod upgrade;
 mod visit;
 mod write;
 
+/// The old name of the rule, while work on branches uses it.
+pub(crate) use crate::printable::short as one_line;
 pub use beside::{ModelFolder, NotBeside};
 pub use block_packed::{BlockPacked, is_block_packed};
 pub use blocks::{BlockFormat, as_floats, as_written, computed_type};
@@ -57,7 +59,6 @@ pub use runnable::{make_runnable, spell_out_defaults};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;
 pub use sparse::fill_sparse_initializers;
-pub(crate) use tensor::one_line;
 pub use tensor::{
     FloatData, MOST_AXES, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes,
 };

@@ -3,6 +3,7 @@
 use super::blocks::BlockFormat;
 use super::schema::{EXTERNAL, data_type};
 use super::{OnnxError, TensorProto};
+use crate::printable::short;
 use bytes::Bytes;
 use rayon::prelude::*;
 use std::sync::Arc;
@@ -306,23 +307,9 @@ pub(super) fn shape_text(tensor: &TensorProto) -> String {
 /// A fault of `tensor`. Its name comes from the file and could hold anything: a message stays one line.
 pub(super) fn fault(tensor: &TensorProto, reason: impl Into<String>) -> OnnxError {
     OnnxError::Tensor {
-        tensor: one_line(tensor.name()),
+        tensor: short(tensor.name()),
         reason: reason.into(),
     }
-}
-
-/// Text of a file made fit for a message: one line, of bearable length.
-pub(crate) fn one_line(text: &str) -> String {
-    const LONGEST: usize = 120;
-    let mut line: String = text
-        .chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect();
-    if text.chars().nth(LONGEST).is_some() {
-        line.push('…');
-    }
-    line
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ pub use axis::{Mark, Scale, number_marks, number_text};
 pub use mini::mini_histogram;
 
 use super::palette::{Palette, Rgb, Token, hex};
+use crate::printable::csv::cell;
 use crate::quantization::Grid;
 use std::fmt::Write as _;
 
@@ -324,9 +325,9 @@ impl Figure {
         } else {
             (&self.x, self.y.as_str())
         };
-        let mut text = format!("series,{},bin end,{}\n", quoted(along), quoted(number));
+        let mut text = format!("series,{},bin end,{}\n", cell(along), cell(number));
         for series in &self.series {
-            let name = quoted(&series.name);
+            let name = cell(&series.name);
             // Writing into a string cannot fail.
             match &series.shape {
                 Shape::Steps {
@@ -360,7 +361,7 @@ impl Figure {
                 }
                 Shape::Marks(marks) => {
                     for (of, x) in marks {
-                        let _ = writeln!(text, "{},{x},,", quoted(&format!("{} {of}", series.name)));
+                        let _ = writeln!(text, "{},{x},,", cell(&format!("{} {of}", series.name)));
                     }
                 }
                 Shape::Outliers(outliers) => {
@@ -374,7 +375,7 @@ impl Figure {
                 Shape::Named(bars) => {
                     for (of, y) in bars {
                         let y = if y.is_finite() { y.to_string() } else { String::new() };
-                        let _ = writeln!(text, "{name},{},,{y}", quoted(of));
+                        let _ = writeln!(text, "{name},{},,{y}", cell(of));
                     }
                 }
                 Shape::Column { low, width, counts, .. } => {
@@ -413,15 +414,6 @@ fn bins(text: &mut String, name: &str, low: f64, width: f64, heights: &[f64]) {
         let start = low + width * bin as f64;
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{name},{start},{},{height}", start + width);
-    }
-}
-
-/// A field of CSV (RFC 4180).
-pub(crate) fn quoted(field: &str) -> String {
-    if field.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field.to_owned()
     }
 }
 

@@ -1,18 +1,18 @@
 //! Text as HTML, and nothing else in it.
 
+use crate::printable::safe_lines;
+
 /// `text` as it stands in HTML and SVG, in an element or an attribute. Names of layers come from the file and may be
-/// anything; control characters, which a page must not hold, become a mark.
+/// anything; characters that would act ([`crate::printable`]), which a page must not hold, become a mark.
 pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    for c in safe_lines(text).chars() {
         match c {
             '&' => escaped.push_str("&amp;"),
             '<' => escaped.push_str("&lt;"),
             '>' => escaped.push_str("&gt;"),
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
-            '\n' | '\t' => escaped.push(c),
-            c if c.is_control() => escaped.push('\u{fffd}'),
             c => escaped.push(c),
         }
     }

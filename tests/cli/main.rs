@@ -7,4 +7,5 @@ mod common;
 
 mod command_line;
 mod diff;
+mod names;
 mod report;

@@ -9,11 +9,11 @@ use splitscope::format::{open, safetensors};
 use splitscope::jobs::Waker;
 use splitscope::session::{Action, Level, Saved, Session};
 use splitscope::statistics::streamed_statistics;
-use std::fs::File;
+use std::fs::{File, FileTimes};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// Bytes of the small layer, which comes first.
 const SMALL: u64 = 64 * 64 * 4;
@@ -84,11 +84,12 @@ fn a_file_written_to_while_it_is_mapped_is_a_read_error() {
     let path = large(folder.path());
     let network = open(&path).unwrap();
     network.weights(1).unwrap();
-    // The clock of a file system goes in steps of some milliseconds.
-    std::thread::sleep(Duration::from_millis(30));
     let mut file = File::options().write(true).open(&path).unwrap();
     file.seek(SeekFrom::End(-4)).unwrap();
     file.write_all(&1.0_f32.to_le_bytes()).unwrap();
+    // The clock of a file system goes in steps of some milliseconds: this is a later one.
+    let later = FileTimes::new().set_modified(SystemTime::now() + Duration::from_secs(1));
+    file.set_times(later).unwrap();
     let fault = network.weights(1).err().unwrap().to_string();
     assert!(fault.contains("layer 'b'") && fault.contains("was changed"), "{fault}");
 }

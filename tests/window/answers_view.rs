@@ -100,7 +100,6 @@ fn each_character_of_a_text_tells_its_loss() {
     let sample: usize = lines[..place].iter().map(|line| line[6..].chars().count()).sum();
     let line = window.get_by_label(&lines[place]).rect();
     window.hover_at(line.left_center() + egui::vec2(3.0, 0.0));
-    std::thread::sleep(std::time::Duration::from_millis(700));
     window.run_steps(60);
     let difference = format!("{:+.2} nats", losses.difference(sample).unwrap()).replace('-', "−");
     let told = texts(&window, &format!("character {}\n", sample + 1));

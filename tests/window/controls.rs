@@ -125,7 +125,6 @@ fn the_accuracy_tells_its_interval() {
         .clone();
     let [low, high] = evaluated.quantized.top1_interval.unwrap();
     window.get_by_label_contains("this recipe ").hover();
-    std::thread::sleep(std::time::Duration::from_millis(700));
     window.run_steps(60);
     window.get_by_label_contains(&format!("({:.1} to {:.1})", low * 100.0, high * 100.0));
 }

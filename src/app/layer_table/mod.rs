@@ -4,9 +4,9 @@ mod cells;
 
 use super::Outbox;
 use super::learn::glossary::{Term, words_help_ui};
-use super::plot::figure::quoted;
 use super::text::{self, note};
 use super::widgets::{ROW_HEIGHT, column};
+use crate::printable::csv::cell;
 use crate::quantization::{Bits, LayerPlan, LayerRecipe, Recipe};
 use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
 use cells::{Field, cell_ui, fields, header_ui};
@@ -348,7 +348,7 @@ fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
         let _ = writeln!(
             text,
             "{},{},{},{},{},{},{}",
-            quoted(&layer.name),
+            cell(&layer.name),
             layer.op,
             text::shape(&layer.shape),
             layer.parameters(),

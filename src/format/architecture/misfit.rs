@@ -1,6 +1,6 @@
 //! Why a state dict is no known architecture.
 
-use crate::onnx::one_line;
+use crate::printable::short;
 use std::fmt;
 
 /// Below this share of common names, calling a family the nearest one would mislead.
@@ -41,11 +41,11 @@ impl fmt::Display for Misfit {
         }
         // Never 100 %: something does not fit.
         let percent = (self.share * 100.0).floor().min(99.0);
-        let tensor = one_line(&self.tensor);
+        let tensor = short(&self.tensor);
         write!(
             f,
             "the nearest architecture is {} ({percent} % of the names), but ",
-            one_line(&self.family)
+            short(&self.family)
         )?;
         match &self.fault {
             Fault::LeftOver => write!(f, "'{tensor}' is no part of it"),

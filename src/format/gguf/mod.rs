@@ -13,7 +13,8 @@ mod values;
 use super::FormatError;
 use super::architecture::Config;
 use crate::onnx::schema::data_type;
-use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build, one_line};
+use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build};
+use crate::printable::short;
 use bytes::Bytes;
 use std::collections::HashSet;
 use values::{Cursor, read_metadata};
@@ -191,7 +192,7 @@ fn parse(bytes: &Bytes) -> Result<Gguf, String> {
     let mut names = HashSet::new();
     let tensors = described.iter().map(|tensor| {
         if !names.insert(tensor.name.as_str()) {
-            return Err(format!("two tensors are called '{}'", one_line(&tensor.name)));
+            return Err(format!("two tensors are called '{}'", short(&tensor.name)));
         }
         tensor.tensor(bytes, start, alignment)
     });
@@ -211,7 +212,7 @@ struct Described {
 impl Described {
     fn read(cursor: &mut Cursor<'_>) -> Result<Self, String> {
         let name = cursor.text("the name of a tensor")?;
-        let shown = one_line(&name);
+        let shown = short(&name);
         let axes = cursor.u32(&format!("the number of axes of '{shown}'"))?;
         if axes > MAX_AXES {
             return Err(format!("tensor '{shown}' has {axes} axes, more than {MAX_AXES}"));
@@ -228,7 +229,7 @@ impl Described {
     }
 
     fn tensor(&self, bytes: &Bytes, start: u64, alignment: u64) -> Result<TensorProto, String> {
-        let shown = one_line(&self.name);
+        let shown = short(&self.name);
         let beyond = || format!("the data of tensor '{shown}' lie outside of the file: it is cut off or broken");
         let plain = PLAIN.iter().find(|(ggml, _)| *ggml == self.ggml_type);
         let element_type = plain.map(|(_, onnx)| *onnx);

@@ -3,7 +3,8 @@
 //! back into transformers' order. Blocks run along rows, so that whole rows move and nothing is decoded.
 
 use super::Metadata;
-use crate::onnx::{TensorProto, one_line};
+use crate::onnx::TensorProto;
+use crate::printable::short;
 
 /// Architectures whose rows were interleaved.
 const INTERLEAVED: [&str; 2] = ["llama", "mistral3"];
@@ -26,7 +27,7 @@ pub(super) fn restore_rows(tensors: &mut [TensorProto], metadata: &Metadata) -> 
             name if name.contains(".self_attn.k_proj.") => key_heads,
             _ => continue,
         };
-        let shown = one_line(tensor.name());
+        let shown = short(tensor.name());
         let heads =
             heads.ok_or_else(|| format!("no '{architecture}.attention.head_count' tells the heads of '{shown}'"))?;
         let rows = tensor

@@ -1,7 +1,7 @@
 //! The metadata of a GGUF file: names and typed values. Every count is checked against what is left of the file before
 //! memory is taken for it.
 
-use crate::onnx::one_line;
+use crate::printable::short;
 use std::collections::HashMap;
 
 /// A value of the metadata. Widths of numbers are not kept.
@@ -138,7 +138,7 @@ pub(super) fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metad
     let mut entries = HashMap::new();
     for _ in 0..count {
         let key = cursor.text("the name of a metadata entry")?;
-        let shown = one_line(&key);
+        let shown = short(&key);
         let kind = cursor.u32(&format!("the type of '{shown}'"))?;
         let value = if kind == kind::LIST {
             cursor.list(&shown)?
@@ -278,6 +278,6 @@ impl<'a> Cursor<'a> {
 fn cut_off(reason: &str, what: &str, at: usize) -> String {
     format!(
         "the file is cut off or broken: {} at byte {at} does not fit, {reason}",
-        one_line(what)
+        short(what)
     )
 }

@@ -4,7 +4,8 @@
 use super::{FormatError, read};
 use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto, one_line};
+use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto};
+use crate::printable::short;
 use serde::Deserialize;
 use serde::de::{Error as _, MapAccess, Visitor};
 use serde_json::{Map, Value};
@@ -53,7 +54,7 @@ impl<'de> Visitor<'de> for Pairs {
         let mut names = HashSet::new();
         while let Some((tensor, shard)) = map.next_entry::<String, String>()? {
             if !names.insert(tensor.clone()) {
-                let shown = one_line(&tensor);
+                let shown = short(&tensor);
                 return Err(A::Error::custom(format!("tensor '{shown}' is listed twice")));
             }
             entries.push((tensor, shard));
@@ -124,7 +125,7 @@ pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProt
         let model = read(shard, &shown)?;
         for tensor in model.graph.unwrap_or_default().initializer {
             if let Some(other) = homes.insert(tensor.name().to_owned(), name) {
-                let tensor = one_line(tensor.name());
+                let tensor = short(tensor.name());
                 let reason = format!("tensor '{tensor}' is in two shards, '{other}' and '{name}': download them again");
                 return Err(fault(path, reason));
             }
@@ -139,10 +140,10 @@ pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProt
     let misplaced = |(tensor, shard): &&(String, String)| homes.get(tensor) != Some(&shard.as_str());
     if let Some((tensor, shard)) = index.weight_map.0.iter().find(misplaced) {
         let instead = match homes.get(tensor) {
-            Some(other) => format!("it is in '{}'", one_line(other)),
+            Some(other) => format!("it is in '{}'", short(other)),
             None => "no shard holds it".to_owned(),
         };
-        let (tensor, shard) = (one_line(tensor), one_line(shard));
+        let (tensor, shard) = (short(tensor), short(shard));
         let reason = format!(
             "tensor '{tensor}' is not in its shard '{shard}', {instead}: index and shards are of different versions, \
              download them again"
@@ -169,7 +170,7 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for &name in names {
-        let shown = one_line(name);
+        let shown = short(name);
         match folder.find(name) {
             Ok(file) => found.push((name, file)),
             Err(NotBeside::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => missing.push(shown),
@@ -199,7 +200,7 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
 fn parse(path: &Path, bytes: &[u8]) -> Result<Index, String> {
     serde_json::from_slice(bytes).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        format!("'{name}' is no index of shards: {}", one_line(&error.to_string()))
+        format!("'{name}' is no index of shards: {}", short(&error.to_string()))
     })
 }
 

@@ -5,6 +5,7 @@
 use super::{SweepOverhead, SweepRow};
 use crate::inference::evaluate::wilson_interval;
 use crate::inference::{InferenceError, Metrics};
+use crate::printable::csv;
 use crate::quantization::Recipe;
 use crate::replacement::replace_file;
 use std::fs::{File, OpenOptions};
@@ -130,7 +131,7 @@ impl SweepCsv {
     }
 
     fn write_line(&mut self, fields: &[impl AsRef<str>]) -> Result<(), InferenceError> {
-        let written = self.file.write_all(line(fields).as_bytes());
+        let written = self.file.write_all(csv::line(fields).as_bytes());
         let written = written.and_then(|()| self.file.flush());
         written.map_err(|error| fault(&self.path, &error.to_string()))
     }
@@ -141,9 +142,9 @@ impl SweepCsv {
 /// # Errors
 /// [`InferenceError::Data`] naming the file and the system's reason.
 pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Result<(), InferenceError> {
-    let mut text = line(&[&HEADER[..], &[RECIPE]].concat());
+    let mut text = csv::line(&[&HEADER[..], &[RECIPE]].concat());
     for row in rows {
-        text += &line(&setting.fields(row).map_err(|reason| fault(path, &reason))?);
+        text += &csv::line(&setting.fields(row).map_err(|reason| fault(path, &reason))?);
     }
     replace_file(path, text.as_bytes()).map_err(|error| fault(path, &error.to_string()))
 }
@@ -165,7 +166,7 @@ pub fn load_rows(path: &Path) -> Result<Vec<SweepRow>, InferenceError> {
 impl SweepSetting {
     /// What the rows of a file have in common; `None` where there are none.
     fn of_file(text: &str) -> Result<Option<Self>, String> {
-        let rows: Vec<Vec<String>> = text.lines().skip(1).filter_map(fields).collect();
+        let rows: Vec<Vec<String>> = text.lines().skip(1).filter_map(csv::cells).collect();
         let Some(first) = rows.first() else {
             // The title alone is looked at.
             return read(text, &Self::named("", "", "", 0)).map(|_| None);
@@ -226,53 +227,19 @@ impl SweepSetting {
     }
 }
 
-/// Fields as one line of a file, its end included.
-fn line(fields: &[impl AsRef<str>]) -> String {
-    let fields: Vec<String> = fields.iter().map(|field| quoted(field.as_ref())).collect();
-    fields.join(",") + "\n"
-}
-
 fn fault(path: &Path, reason: &str) -> InferenceError {
     InferenceError::Data(format!("{}: {reason}", path.display()))
-}
-
-/// A field as it stands in a line: in quotes where it must be. A line break becomes a space.
-fn quoted(field: &str) -> String {
-    let field = field.replace(['\n', '\r'], " ");
-    if field.contains([',', '"']) {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
-}
-
-/// The fields of a line; `None` when a quote does not end.
-fn fields(line: &str) -> Option<Vec<String>> {
-    let mut fields = vec![String::new()];
-    let (mut inside, mut chars) = (false, line.chars().peekable());
-    while let Some(c) = chars.next() {
-        match c {
-            '"' if inside && chars.peek() == Some(&'"') => {
-                chars.next();
-                fields.last_mut()?.push('"');
-            }
-            '"' => inside = !inside,
-            ',' if !inside => fields.push(String::new()),
-            c => fields.last_mut()?.push(c),
-        }
-    }
-    (!inside).then_some(fields)
 }
 
 /// The rows of a whole file.
 fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, String> {
     let mut lines = text.lines().enumerate();
-    let header = lines.next().and_then(|(_, line)| fields(line)).unwrap_or_default();
+    let header = lines.next().and_then(|(_, line)| csv::cells(line)).unwrap_or_default();
     if header.iter().ne([&HEADER[..], &[RECIPE]].concat()) {
         return Err("line 1: these are not the columns of a sweep by this version; write to another file".to_owned());
     }
     let rows = lines.map(|(at, line)| {
-        let row = fields(line).ok_or_else(|| "a quote does not end".to_owned());
+        let row = csv::cells(line).ok_or_else(|| "a quote does not end".to_owned());
         row.and_then(|fields| read_row(&fields, setting))
             .map_err(|reason| format!("line {}: {reason}", at + 1))
     });
@@ -298,7 +265,7 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
         ("calibration", setting.calibration_of(&recipe)),
         ("samples", samples.as_str()),
     ] {
-        if text(name) != quoted_away(own) {
+        if text(name) != csv::shown(own) {
             return Err(format!(
                 "is of another sweep: {name} is '{}', not '{own}'; write to another file",
                 text(name)
@@ -330,11 +297,6 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
             size: number(&text, "size")?,
         },
     })
-}
-
-/// What a field reads back as.
-fn quoted_away(field: &str) -> String {
-    field.replace(['\n', '\r'], " ")
 }
 
 fn number<'a>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<f64, String> {

@@ -32,8 +32,8 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
         })),
         (_, "com.microsoft", _) => every_weight(site, &quantized::known_to_runtime_only(site), found),
         (_, domain, op) => {
-            let domain = crate::onnx::one_line(domain);
-            let op = crate::onnx::one_line(op);
+            let domain = crate::printable::short(domain);
+            let op = crate::printable::short(op);
             every_weight(
                 site,
                 &format!("{op} of '{domain}' is no operator that is known: looked at only"),
