@@ -13,6 +13,7 @@
 mod arguments;
 mod auto;
 mod bar;
+mod check;
 mod curves;
 mod diff;
 mod evaluate;
@@ -41,6 +42,8 @@ use std::sync::{Mutex, PoisonError};
 const FAILED: u8 = 1;
 /// Exit status of wrong usage, as clap has it.
 const WRONG_USAGE: u8 = 2;
+/// Exit status of `check` when a limit is missed.
+const LIMIT_MISSED: u8 = 3;
 /// Exit status of a cancelled run: 128 + SIGINT, as a shell has it.
 const CANCELLED: u8 = 130;
 
@@ -48,6 +51,11 @@ const CANCELLED: u8 = 130;
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct UsageError(String);
+
+/// Limits that `check` found missed; its result is printed already.
+#[derive(Debug, thiserror::Error)]
+#[error("limits missed: {0}")]
+struct LimitsMissed(String);
 
 /// Runs the program with these arguments (the first is its own name) and returns its exit status.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -70,7 +78,11 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let (status, line) = if progress.is_cancelled() {
         (CANCELLED, "cancelled".to_owned())
     } else {
-        let status = if error.is::<UsageError>() { WRONG_USAGE } else { FAILED };
+        let status = match () {
+            () if error.is::<UsageError>() => WRONG_USAGE,
+            () if error.is::<LimitsMissed>() => LIMIT_MISSED,
+            () => FAILED,
+        };
         (status, format!("error: {}", one_line(&error)))
     };
     // Nobody may be reading standard error either.
@@ -107,6 +119,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Inspect(arguments) => inspect::run(&arguments, progress),
         Command::Quantize(arguments) => quantize::run(&arguments, progress),
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
+        Command::Check(arguments) => check::run(&arguments, progress),
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
         Command::Sweep(arguments) => sweep::run(&arguments, progress),
         Command::Auto(arguments) => auto::run(&arguments, progress),
@@ -119,6 +132,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
 
 #[cfg(feature = "window")]
 fn window(arguments: Arguments) -> anyhow::Result<()> {
+    refuse_unknown_word(&arguments)?;
     crate::app::run(crate::app::StartOptions {
         model: arguments.model,
         recipe: arguments.recipe,
@@ -129,11 +143,23 @@ fn window(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 #[cfg(not(feature = "window"))]
-fn window(_: Arguments) -> anyhow::Result<()> {
+fn window(arguments: Arguments) -> anyhow::Result<()> {
+    refuse_unknown_word(&arguments)?;
     Err(UsageError(
         "this program was built without its window (feature 'window'): name a subcommand, see --help".to_owned(),
     )
     .into())
+}
+
+/// A single word that names no file was meant as a subcommand: the window would only say that there is no such file.
+fn refuse_unknown_word(arguments: &Arguments) -> anyhow::Result<()> {
+    let word = arguments.model.as_deref().unwrap_or_default();
+    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    if is_word && !std::path::Path::new(word).exists() {
+        let why = format!("there is neither a subcommand nor a file '{word}', see --help");
+        return Err(UsageError(why).into());
+    }
+    Ok(())
 }
 
 /// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.

@@ -24,11 +24,13 @@ pub struct Replacement {
 }
 
 impl Replacement {
-    /// Begins a file that is to stand at `path`.
+    /// Begins a file that is to stand at `path`; where that is a link to a file, in place of the file that it leads to.
     ///
     /// # Errors
     /// The system's reason, such as a folder that is missing or may not be written to.
     pub fn new(path: &Path) -> io::Result<Self> {
+        let led_to = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
+        let path = led_to.as_deref().unwrap_or(path);
         let folder = folder_of(path);
         if !folder.is_dir() {
             let reason = format!("there is no folder '{}'", folder.display());

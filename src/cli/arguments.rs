@@ -14,12 +14,13 @@ use engine::EngineArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
 use crate::inference::auto::Budget;
+use crate::inference::sweep::Shard;
 use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use values::{at_least_one, grid_bits, positive, ratio, share};
+use values::{at_least_one, bytes, grid_bits, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -31,7 +32,8 @@ use values::{at_least_one, grid_bits, positive, ratio, share};
     override_usage = "splitscope [OPTIONS] [MODEL]\n       splitscope [--threads <N>] <COMMAND>",
     after_help = "Without a subcommand the window opens; without MODEL it shows the embedded demo.\n\
                   demo:fashion and demo:shakespeare stand for the embedded networks and their data.\n\
-                  Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 130 cancelled."
+                  Exit status: 0 done, 1 failed (one line on stderr), 2 wrong usage, 3 a limit\n\
+                  of check is missed, 130 cancelled."
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -79,6 +81,9 @@ pub(super) enum Command {
     /// Run a network before and after quantization on the same data and compare
     #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArguments),
+    /// Check a recipe against limits, for continuous integration: exit status 3 when one is missed
+    #[command(after_help = examples::CHECK)]
+    Check(CheckArguments),
     /// Quantize one layer at a time and show which layers the outputs are sensitive about
     #[command(after_help = examples::SENSITIVITY)]
     Sensitivity(SensitivityArguments),
@@ -205,6 +210,38 @@ pub(super) struct EvaluateArguments {
     pub(super) data_flags: DataArguments,
 }
 
+/// `splitscope check`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("limits").required(true).multiple(true))]
+pub(super) struct CheckArguments {
+    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Top-1 that the recipe may cost on --data, such as 1%; of text, by how much perplexity may grow
+    #[arg(long, value_name = "SHARE", value_parser = share, group = "limits")]
+    pub(super) max_drop: Option<f64>,
+    /// Bytes that the exported .onnx file may have
+    #[arg(long, value_name = "N", value_parser = bytes, group = "limits")]
+    pub(super) max_bytes: Option<u64>,
+    /// Output SQNR on --data that must be reached, decibels
+    #[arg(long, value_name = "DB", value_parser = positive, group = "limits")]
+    pub(super) min_sqnr: Option<f64>,
+    /// Labelled images, arrays or text to measure on, or a demo's own
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(super) limit: Option<usize>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
 /// `splitscope sensitivity`.
 #[derive(Debug, Args)]
 pub(super) struct SensitivityArguments {
@@ -265,6 +302,9 @@ pub(super) struct SweepArguments {
     /// Write each row as it finishes
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,
+    /// Run only part I of N of the grid, each part on a machine of its own; the CSV files can be joined
+    #[arg(long, value_name = "I/N")]
+    pub(super) shard: Option<Shard>,
     /// Keep the rows that the CSV file has already and add those that it lacks
     #[arg(long, requires = "csv")]
     pub(super) resume: bool,

@@ -32,7 +32,10 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         check_place(path)?;
     }
     let base = arguments.recipe_flags.recipe()?;
-    let recipes = grid(arguments).recipes(&base);
+    let mut recipes = grid(arguments).recipes(&base);
+    if let Some(shard) = arguments.shard {
+        recipes = shard.of(recipes);
+    }
     let original = format::open(Path::new(&arguments.model))?;
     for recipe in &recipes {
         recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;

@@ -6,7 +6,6 @@ use super::picture::{self, Picture};
 use super::{DatasetError, fault};
 use crate::files;
 use rayon::prelude::*;
-use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -18,9 +17,6 @@ const IMAGENET: usize = 1000;
 const LABEL_FILES: [&str; 3] = ["labels.csv", "labels.txt", "labels.tsv"];
 /// Folders up to this size are decoded once to find unreadable images, larger ones only looked at; bytes.
 const DECODE_LIMIT: u64 = 256 << 20;
-
-/// Bytes at the end of an image in which its end mark is looked for: cameras write a little behind it.
-const ENDING: u64 = 4096;
 
 /// The images of a folder.
 pub(super) struct Folder {
@@ -314,27 +310,18 @@ fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>)
 /// lacks.
 fn looked_at(path: &Path) -> Result<(usize, usize), String> {
     let wrong = |error: std::io::Error| error.to_string();
-    let mut file = File::open(path).map_err(wrong)?;
+    let mut file = files::open_ordinary(path).map_err(wrong)?;
     let length = file.metadata().map_err(wrong)?.len();
     let (width, height) = image::image_dimensions(path).map_err(|error| error.to_string())?;
     picture::check_size((width, height), length.max(u64::from(width) * u64::from(height) * 3))?;
     let mut start = [0; 12];
     file.read_exact(&mut start).map_err(wrong)?;
-    file.seek(SeekFrom::Start(length.saturating_sub(ENDING)))
+    file.seek(SeekFrom::Start(length.saturating_sub(picture::ENDING)))
         .map_err(wrong)?;
     let mut end = Vec::new();
-    file.take(ENDING).read_to_end(&mut end).map_err(wrong)?;
-    let ends_with = |mark: &[u8]| end.windows(mark.len()).any(|bytes| bytes == mark);
-    let whole = match start {
-        [0xff, 0xd8, ..] => ends_with(&[0xff, 0xd9]),
-        [0x89, b'P', ..] => ends_with(b"IEND"),
-        [b'R', b'I', b'F', b'F', size @ .., b'W', b'E', b'B', b'P'] => {
-            length >= 8 + u64::from(u32::from_le_bytes(size))
-        }
-        _ => true,
-    };
+    file.take(picture::ENDING).read_to_end(&mut end).map_err(wrong)?;
     // It may also be a photograph with a film behind it: the decoder decides.
-    if whole {
+    if picture::has_its_end(&start, &end, length) {
         Ok((width as usize, height as usize))
     } else {
         decoded(path)

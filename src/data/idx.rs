@@ -1,9 +1,8 @@
 //! IDX files (the format of MNIST), plain or gzip: `00 00 08 rank`, big-endian sizes, then bytes.
 
 use super::{DatasetError, element_count, fault};
-use crate::files::LARGEST_DATA;
+use crate::files::{self, LARGEST_DATA};
 use flate2::read::GzDecoder;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -28,7 +27,7 @@ pub(super) fn is_gzip(start: &[u8]) -> bool {
 /// Reads a file.
 pub(super) fn read_file(path: &Path) -> Result<Idx, DatasetError> {
     let name = path.display().to_string();
-    let file = File::open(path).map_err(|error| fault(&name, error.to_string()))?;
+    let file = files::open_ordinary(path).map_err(|error| fault(&name, error.to_string()))?;
     read(BufReader::new(file), &name)
 }
 

@@ -10,6 +10,9 @@ use std::io::Cursor;
 /// colour, which no network looks at.
 pub(super) const LARGEST: u64 = 256 << 20;
 
+/// How many times as long as wide a picture is resized whole, where its middle is all that is wanted.
+const MAX_ASPECT: usize = 16;
+
 /// Row-major pixels with 1 (grey) or 3 (R, G, B) interleaved bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Picture {
@@ -22,6 +25,9 @@ pub(super) struct Picture {
 impl Picture {
     /// From an image file's content: grey stays grey, an alpha channel is dropped.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+        if !is_whole(bytes) {
+            return Err("the file is cut off".to_owned());
+        }
         let wrong = |error: image::ImageError| error.to_string();
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
         let mut reader = reader.map_err(|error| error.to_string())?;
@@ -95,16 +101,17 @@ impl Picture {
             Interpolation::Bicubic => FilterType::CatmullRom,
             Interpolation::Lanczos => FilterType::Lanczos3,
         };
-        let pixels = if self.channels == 1 {
-            resize::<image::Luma<u8>>(&self, width, height, filter, GrayImage::from_raw)
+        let channels = self.channels;
+        let pixels = if channels == 1 {
+            resize::<image::Luma<u8>>(self, width, height, filter, GrayImage::from_raw)
         } else {
-            resize::<image::Rgb<u8>>(&self, width, height, filter, RgbImage::from_raw)
+            resize::<image::Rgb<u8>>(self, width, height, filter, RgbImage::from_raw)
         };
         Self {
             width,
             height,
+            channels,
             pixels,
-            ..self
         }
     }
 
@@ -129,6 +136,33 @@ impl Picture {
         Ok(self.resized(width, height, interpolation))
     }
 
+    /// The middle of a picture that is more than [`MAX_ASPECT`] times as long as wide; others as they are. What is cut off is
+    /// far outside the square that is cropped later.
+    pub(super) fn without_long_ends(self) -> Self {
+        let most = self.width.min(self.height).saturating_mul(MAX_ASPECT);
+        let (width, height) = (self.width.min(most), self.height.min(most));
+        self.middle(width, height)
+    }
+
+    /// The rectangle at the centre.
+    fn middle(self, width: usize, height: usize) -> Self {
+        if (self.width, self.height) == (width, height) {
+            return self;
+        }
+        let (left, top) = (half(self.width - width), half(self.height - height));
+        let row = width * self.channels;
+        let pixels = (top..top + height)
+            .flat_map(|y| &self.pixels[(y * self.width + left) * self.channels..][..row])
+            .copied()
+            .collect();
+        Self {
+            width,
+            height,
+            channels: self.channels,
+            pixels,
+        }
+    }
+
     /// The square of `side` pixels at the centre; enlarged first where the picture is smaller.
     ///
     /// # Errors
@@ -139,18 +173,52 @@ impl Picture {
         } else {
             self
         };
-        let (left, top) = (half(picture.width - side), half(picture.height - side));
-        let row = side * picture.channels;
-        let pixels = (top..top + side)
-            .flat_map(|y| &picture.pixels[(y * picture.width + left) * picture.channels..][..row])
-            .copied()
-            .collect();
-        Ok(Self {
-            width: side,
-            height: side,
-            channels: picture.channels,
-            pixels,
-        })
+        Ok(picture.middle(side, side))
+    }
+}
+
+/// Bytes at the end of a picture that are searched for its end: some cameras write more behind it.
+pub(super) const ENDING: u64 = 4096;
+
+/// Whether the end of a picture is there, as far as its kind is known; decoders show what is left of a JPEG and grey below.
+fn is_whole(bytes: &[u8]) -> bool {
+    match bytes {
+        // A film may come behind a photograph, and a preview with an end of its own before it.
+        [0xff, 0xd8, ..] => scan(bytes).is_none_or(|scan| scan.windows(2).any(|mark| mark == [0xff, 0xd9])),
+        _ => {
+            let end = &bytes[bytes.len().saturating_sub(ENDING as usize)..];
+            has_its_end(bytes, end, bytes.len() as u64)
+        }
+    }
+}
+
+/// What follows the first start of scan of a JPEG; `None` where its segments cannot be followed, which the decoder tells.
+fn scan(bytes: &[u8]) -> Option<&[u8]> {
+    let mut at = 2;
+    loop {
+        let &[marker, kind, high, low] = bytes.get(at..at + 4)? else {
+            return None;
+        };
+        match (marker, kind) {
+            (0xff, 0xda) => return bytes.get(at..),
+            // Filled up between two segments.
+            (0xff, 0xff) => at += 1,
+            (0xff, _) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
+            _ => return None,
+        }
+    }
+}
+
+/// [`is_whole`] of a file of `length` bytes that begins with `start` and ends with `end`.
+pub(super) fn has_its_end(start: &[u8], end: &[u8], length: u64) -> bool {
+    let ends_with = |mark: &[u8]| end.windows(mark.len()).any(|bytes| bytes == mark);
+    match start {
+        [0xff, 0xd8, ..] => ends_with(&[0xff, 0xd9]),
+        [0x89, b'P', ..] => ends_with(b"IEND"),
+        [b'R', b'I', b'F', b'F', a, b, c, d, b'W', b'E', b'B', b'P', ..] => {
+            length >= 8 + u64::from(u32::from_le_bytes([*a, *b, *c, *d]))
+        }
+        _ => true,
     }
 }
 
@@ -174,16 +242,17 @@ fn half(margin: usize) -> usize {
 type FromRaw<P> = fn(u32, u32, Vec<u8>) -> Option<ImageBuffer<P, Vec<u8>>>;
 
 fn resize<P: Pixel<Subpixel = u8> + Send + Sync + 'static>(
-    picture: &Picture,
+    picture: Picture,
     width: usize,
     height: usize,
     filter: FilterType,
     image: FromRaw<P>,
 ) -> Vec<u8> {
     let size = |side: usize| u32::try_from(side).unwrap_or(u32::MAX);
-    match image(size(picture.width), size(picture.height), picture.pixels.clone()) {
+    let (from_width, from_height, channels) = (picture.width, picture.height, picture.channels);
+    match image(size(from_width), size(from_height), picture.pixels) {
         Some(image) => image::imageops::resize(&image, size(width), size(height), filter).into_raw(),
         // Pixels that do not fill the picture: black instead, never out of bounds.
-        None => vec![0; width * height * picture.channels],
+        None => vec![0; width * height * channels],
     }
 }

@@ -159,17 +159,26 @@ impl Preprocess {
     /// # Errors
     /// A picture so long and narrow that it would be enlarged beyond [`super::picture::LARGEST`].
     pub(super) fn fit(&self, picture: Picture) -> Result<Picture, String> {
-        let mut picture = picture.with_channels(self.channels);
+        // Grey is repeated at the end: resized and cropped, each channel would be the same.
+        let mut picture = if self.channels == 1 {
+            picture.with_channels(1)
+        } else {
+            picture
+        };
         if let Some(side) = self.shorter_side {
+            if self.crop.is_some() {
+                picture = picture.without_long_ends();
+            }
             picture = picture.with_shorter_side(side, self.interpolation)?;
         }
         if let Some(side) = self.crop {
             picture = picture.cropped(side, self.interpolation)?;
         }
-        Ok(match self.exact {
+        let picture = match self.exact {
             Some((height, width)) => picture.resized(width, height, self.interpolation),
             None => picture,
-        })
+        };
+        Ok(picture.with_channels(self.channels))
     }
 
     /// Numbers of a picture that [`Preprocess::fit`] gave, in the network's order.

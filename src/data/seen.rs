@@ -56,12 +56,11 @@ impl Dataset {
 
 /// A picture in three channels and no larger than a thumbnail.
 fn small(picture: Picture) -> Picture {
-    let picture = picture.with_channels(3);
     let longer = picture.width.max(picture.height);
     if longer <= THUMBNAIL {
-        return picture;
+        return picture.with_channels(3);
     }
     let side = |side: usize| (side * THUMBNAIL / longer).max(1);
     let (width, height) = (side(picture.width), side(picture.height));
-    picture.resized(width, height, Interpolation::Bilinear)
+    picture.resized(width, height, Interpolation::Bilinear).with_channels(3)
 }

@@ -1,5 +1,6 @@
 //! Files of other people, read so that neither their size nor what is done to them meanwhile can end the program.
 //!
+//! - A file is asked what it is before it is opened: a pipe would be waited for, a device has no end ([`open_ordinary`]).
 //! - A file that is needed whole and is small by nature (a recipe, labels, data) is read up to a stated size: [`read`].
 //! - A model is read into memory if it is small enough ([`COPIED_AT_MOST`]): whatever happens to the file then, the session
 //!   has its own copy. A larger one is mapped, so that gigabytes open at once and need no memory of their own: [`contents`].

@@ -66,10 +66,12 @@ impl<'de> Deserialize<'de> for Bits {
         #[serde(untagged)]
         enum Raw {
             Number(i64),
+            Real(f64),
             Text(String),
         }
         let text = match Raw::deserialize(deserializer)? {
             Raw::Number(number) => number.to_string(),
+            Raw::Real(number) => number.to_string(),
             Raw::Text(text) => text,
         };
         text.parse().map_err(serde::de::Error::custom)
@@ -184,6 +186,25 @@ fn positive_or_one(step: f32) -> f32 {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn bits_may_be_written_as_a_real_number_that_is_whole() {
+        #[derive(Deserialize)]
+        struct Of {
+            bits: Bits,
+        }
+        let read = |text: &str| {
+            toml::from_str::<Of>(text)
+                .map(|of| of.bits)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(read("bits = 4.0"), Ok(Bits::Grid(4)));
+        assert!(
+            read("bits = 4.5")
+                .unwrap_err()
+                .contains("bits are 2 to 8 or 'float', not '4.5'")
+        );
+    }
 
     #[test]
     fn the_symmetric_grid_has_two_to_the_k_minus_one_values_and_ends_at_the_threshold() {

@@ -13,7 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 const FASHION: &[u8] = include_bytes!("../../assets/fashion_resnet.onnx");
 
-fn splitscope(words: &[&str]) -> Output {
+pub(crate) fn splitscope(words: &[&str]) -> Output {
     let program = Command::new(env!("CARGO_BIN_EXE_splitscope"))
         .args(words)
         .env_remove("RUST_LOG")
@@ -31,7 +31,7 @@ pub(crate) fn stderr(output: &Output) -> String {
 }
 
 /// Standard output of a run that must succeed and say nothing else.
-fn succeeds(words: &[&str]) -> String {
+pub(crate) fn succeeds(words: &[&str]) -> String {
     let output = splitscope(words);
     assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
     assert_eq!(stderr(&output), "", "{words:?}");
@@ -97,6 +97,7 @@ fn help_and_version_go_to_standard_output() {
         &["trace", "--help"],
         &["sweep", "--help"],
         &["auto", "--help"],
+        &["check", "--help"],
     ] {
         assert!(succeeds(words).contains("Usage: splitscope"), "{words:?}");
     }

@@ -5,7 +5,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod check;
 mod command_line;
 mod diff;
 mod names;
+mod not_files;
 mod report;
+mod shards;

@@ -15,6 +15,10 @@ pub(super) const EVALUATE: &str = "Examples:
   splitscope evaluate model.onnx --data images --preprocess imagenet --preset deploy --json
   splitscope evaluate model.onnx --input x=samples.npy --weight-bits 4";
 
+pub(super) const CHECK: &str = "Examples:
+  splitscope check demo:fashion --data demo:fashion --weight-bits 4 --clip mse --max-drop 1% --max-bytes 600kB
+  splitscope check model.onnx --recipe recipe.toml --data images --max-drop 0.5% --json";
+
 pub(super) const SENSITIVITY: &str = "Examples:
   splitscope sensitivity demo:fashion --data demo:fashion --limit 200 --weight-bits 3
   splitscope sensitivity model.onnx --weight-bits 4 --json";
@@ -28,7 +32,8 @@ Examples:
 
 pub(super) const SWEEP: &str = "Examples:
   splitscope sweep demo:fashion --data demo:fashion --weight-bits 4,3 --expand-ratio 0,0.05 --clip none,mse
-  splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume";
+  splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume
+  splitscope sweep model.onnx --data images --weight-bits 4,3 --expand-ratio 0,0.05 --csv part2.csv --shard 2/3";
 
 pub(super) const AUTO: &str = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain network a \
      budget in % refers to, and --expand-ratio and --clip are chosen anew.

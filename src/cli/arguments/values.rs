@@ -67,6 +67,26 @@ pub(super) fn share(text: &str) -> Result<f64, String> {
     }
 }
 
+/// Bytes, also in kB, MB and GB (powers of 1000) or KiB, MiB and GiB.
+pub(super) fn bytes(text: &str) -> Result<u64, String> {
+    const UNITS: [(&str, u64); 6] = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+    ];
+    let unit = UNITS
+        .iter()
+        .find_map(|(unit, size)| Some((text.strip_suffix(unit)?, *size)));
+    let (number, size) = unit.unwrap_or((text, 1));
+    match number.trim().parse::<f64>() {
+        Ok(number) if number > 0.0 && number * size as f64 <= u64::MAX as f64 => Ok((number * size as f64) as u64),
+        _ => Err("a number of bytes is needed, such as 500000, 500kB or 1.5MiB".to_owned()),
+    }
+}
+
 pub(super) fn grid_bits(text: &str) -> Result<u8, String> {
     match text.trim().parse::<u8>() {
         Ok(bits) if (Bits::MIN..=Bits::MAX).contains(&bits) => Ok(bits),

@@ -3,10 +3,10 @@
 
 mod pictures;
 
+use crate::files;
 use crate::network::{Interpolation, PreprocessHint};
 use serde_json::Value;
-use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 /// The names of the files.
@@ -33,7 +33,15 @@ impl Config {
         let read = |name: &str| {
             let path = weights.with_file_name(name);
             let mut text = String::new();
-            (File::open(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text))).ok()?;
+            let read = files::open_ordinary(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
+            match read {
+                Err(error) if error.kind() == ErrorKind::NotFound => return None,
+                Err(error) => {
+                    log::error!("{} is left out: {error}", path.display());
+                    return None;
+                }
+                Ok(_) => {}
+            }
             let parsed = serde_json::from_str(&text);
             parsed
                 .inspect_err(|error| log::warn!("{}: not read as JSON: {error}", path.display()))

@@ -3,12 +3,13 @@
 //! The last column holds the whole recipe as JSON, which has no line break, so that a line is always a whole row.
 
 use super::{SweepOverhead, SweepRow};
+use crate::files;
 use crate::inference::evaluate::wilson_interval;
 use crate::inference::{InferenceError, Metrics};
 use crate::printable::csv;
 use crate::quantization::Recipe;
 use crate::replacement::replace_file;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -84,8 +85,10 @@ impl SweepCsv {
         }
         let mut options = OpenOptions::new();
         let file = options.append(true).create(true).open(path);
+        let file = file.map_err(|error| fault(error.to_string()))?;
+        lock(&file).map_err(fault)?;
         let mut csv = Self {
-            file: file.map_err(|error| fault(error.to_string()))?,
+            file,
             path: path.to_owned(),
             setting,
         };
@@ -105,6 +108,7 @@ impl SweepCsv {
             return Ok((Self::create(path, setting)?, Vec::new()));
         }
         let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(io)?;
+        lock(&file).map_err(fault)?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
@@ -155,7 +159,7 @@ pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Resu
 /// # Errors
 /// [`InferenceError::Data`] naming the file, and the line that is no row or is of another sweep.
 pub fn load_rows(path: &Path) -> Result<Vec<SweepRow>, InferenceError> {
-    let text = std::fs::read_to_string(path).map_err(|error| fault(path, &error.to_string()))?;
+    let text = files::read_text(path).map_err(|error| fault(path, &error.to_string()))?;
     let rows = SweepSetting::of_file(&text).and_then(|setting| match setting {
         Some(setting) => read(&text, &setting),
         None => Ok(Vec::new()),
@@ -166,7 +170,12 @@ pub fn load_rows(path: &Path) -> Result<Vec<SweepRow>, InferenceError> {
 impl SweepSetting {
     /// What the rows of a file have in common; `None` where there are none.
     fn of_file(text: &str) -> Result<Option<Self>, String> {
-        let rows: Vec<Vec<String>> = text.lines().skip(1).filter_map(csv::cells).collect();
+        let title = text.lines().next();
+        let rows: Vec<Vec<String>> = text
+            .lines()
+            .filter(|line| Some(*line) != title)
+            .filter_map(csv::cells)
+            .collect();
         let Some(first) = rows.first() else {
             // The title alone is looked at.
             return read(text, &Self::named("", "", "", 0)).map(|_| None);
@@ -227,6 +236,15 @@ impl SweepSetting {
     }
 }
 
+/// Two sweeps must not write to one file, each the rows that it found missing. The lock ends with the file or its process.
+fn lock(file: &File) -> Result<(), String> {
+    match file.try_lock() {
+        Err(TryLockError::WouldBlock) => Err("another sweep is writing to it; give each its own file".to_owned()),
+        // Not every file system has locks, and a pipe has none.
+        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
+    }
+}
+
 fn fault(path: &Path, reason: &str) -> InferenceError {
     InferenceError::Data(format!("{}: {reason}", path.display()))
 }
@@ -238,7 +256,9 @@ fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, String> {
     if header.iter().ne([&HEADER[..], &[RECIPE]].concat()) {
         return Err("line 1: these are not the columns of a sweep by this version; write to another file".to_owned());
     }
-    let rows = lines.map(|(at, line)| {
+    // Files of several shards that were joined have the titles of each.
+    let title = text.lines().next();
+    let rows = lines.filter(|(_, line)| Some(*line) != title).map(|(at, line)| {
         let row = csv::cells(line).ok_or_else(|| "a quote does not end".to_owned());
         row.and_then(|fields| read_row(&fields, setting))
             .map_err(|reason| format!("line {}: {reason}", at + 1))

@@ -6,6 +6,7 @@
 mod csv;
 mod pareto;
 mod row;
+mod shard;
 mod table;
 
 #[cfg(test)]
@@ -16,6 +17,7 @@ mod tests;
 pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
 pub use pareto::{Score, pareto_front};
 pub use row::{SweepOverhead, SweepRow};
+pub use shard::Shard;
 pub use table::{Mark, PaperTable, TableCell};
 
 use super::{Dataset, InferenceError, Outputs, evaluate, run_plan};

@@ -1,9 +1,13 @@
 //! Data made to do harm: archives that unpack without end, pictures and arrays larger than any memory.
 
-use super::{fails_in, line, text};
+use super::{fails_in, line, text, with_memory};
+use crate::common::graph::{self, floats};
 use splitscope::inference::{DataOptions, Dataset, Port};
+use splitscope::onnx::build::{float_tensor, node};
+use splitscope::onnx::write_file;
 use std::fs;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn archives_that_unpack_to_more_than_they_say_or_than_the_limit_are_refused() {
@@ -34,6 +38,27 @@ fn archives_that_unpack_to_more_than_they_say_or_than_the_limit_are_refused() {
     // More comes out than was declared: it ends there.
     let more = refusal(zip(10, 1));
     assert!(more.contains("bomb.npz"), "{more}");
+}
+
+#[test]
+fn entries_of_an_archive_that_lie_over_each_other_are_refused() {
+    let mut zip = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for name in ["0.npy", "1.npy"] {
+        zip.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.write_all(&[0; 1000]).unwrap();
+    }
+    let mut bytes = zip.finish().unwrap().into_inner();
+    let second = (0..bytes.len() - 4)
+        .rfind(|at| bytes[*at..].starts_with(b"PK\x01\x02"))
+        .unwrap();
+    // Where the entry begins: 42 bytes behind its mark in the central directory. That of the first one.
+    bytes[second + 42..second + 46].copy_from_slice(&[0; 4]);
+    let opened = Dataset::from_bytes("a.npz", bytes, &DataOptions::default(), &[]);
+    let error = line(opened.err().unwrap().to_string());
+    assert!(
+        error.contains("a.npz") && error.contains("lie over each other"),
+        "{error}"
+    );
 }
 
 /// Zeros without end, packed.
@@ -97,6 +122,100 @@ fn png(width: u32, height: u32) -> Vec<u8> {
     bytes
 }
 
+/// A black PNG with one bit for each pixel.
+fn one_bit_png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    let mut chunk = |kind: &[u8], content: &[u8]| {
+        let mut sum = flate2::Crc::new();
+        sum.update(kind);
+        sum.update(content);
+        bytes.extend((content.len() as u32).to_be_bytes());
+        bytes.extend([kind, content, &sum.sum().to_be_bytes()].concat());
+    };
+    let size = [width.to_be_bytes(), height.to_be_bytes()].concat();
+    chunk(b"IHDR", &[&size, &[1, 0, 0, 0, 0][..]].concat());
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::best());
+    let row = vec![0; 1 + width.div_ceil(8) as usize];
+    for _ in 0..height {
+        packed.write_all(&row).unwrap();
+    }
+    chunk(b"IDAT", &packed.finish().unwrap());
+    chunk(b"IEND", &[]);
+    bytes
+}
+
+/// A network of one convolution that looks at colour pictures of 8 x 8 pixels.
+fn of_pictures(folder: &Path) -> PathBuf {
+    let layer = node("Conv", "conv", ["x", "w"], ["y"], vec![]);
+    let weight = float_tensor("w", &[2, 3, 8, 8], &[0.1; 384]);
+    let model = graph::model(
+        17,
+        (vec![layer], vec![weight]),
+        vec![floats("x", &[0, 3, 8, 8])],
+        vec![floats("y", &[0, 2, 1, 1])],
+    );
+    let path = folder.join("model.onnx");
+    write_file(&model, &path).unwrap();
+    path
+}
+
+#[cfg(unix)]
+#[test]
+fn large_and_narrow_pictures_are_read_in_bounded_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = of_pictures(folder.path());
+    let bits = folder.path().join("bits.png");
+    fs::write(&bits, one_bit_png(16_000, 16_000)).unwrap();
+    let narrow = folder.path().join("narrow.png");
+    image::GrayImage::new(63_692, 7).save(&narrow).unwrap();
+    for (picture, mib) in [(&bits, 1100), (&narrow, 800)] {
+        let words = [
+            "evaluate",
+            text(&model),
+            "--data",
+            text(picture),
+            "--weight-bits",
+            "4",
+            "--size",
+            "256",
+            "--crop",
+            "8",
+        ];
+        let output = with_memory(mib, &words);
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn a_jpeg_that_was_cut_off_is_left_out_though_a_preview_in_it_is_whole() {
+    let mut whole = std::io::Cursor::new(Vec::new());
+    let picture = image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 3, y as u8 * 3, (x * y) as u8]));
+    picture.write_to(&mut whole, image::ImageFormat::Jpeg).unwrap();
+    let whole = whole.into_inner();
+    // A segment of an application that holds a preview with its own end.
+    let preview = [&[0xff, 0xe1, 0, 8][..], &[0xff, 0xd8, 0, 0, 0xff, 0xd9]].concat();
+    let with_preview = [&whole[..2], &preview, &whole[2..]].concat();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("whole.jpg"), [&with_preview[..], b"a film"].concat()).unwrap();
+    fs::write(
+        folder.path().join("cut.jpg"),
+        &with_preview[..with_preview.len() * 2 / 3],
+    )
+    .unwrap();
+    let data = Dataset::open(text(folder.path()), &DataOptions::default(), &picture_port()).unwrap();
+    assert_eq!(data.len(), 1);
+    assert!(
+        data.notes()[0].contains("cut.jpg (the file is cut off)"),
+        "{:?}",
+        data.notes()
+    );
+}
+
 pub(crate) fn picture_port() -> [Port; 1] {
     [Port {
         name: "input".to_owned(),
@@ -140,16 +259,22 @@ fn a_picture_too_narrow_to_be_enlarged_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("line.png");
     image::GrayImage::new(100_000, 1).save(&path).unwrap();
-    let options = DataOptions {
+    let whole = DataOptions {
         size: Some(256),
-        crop: Some(224),
         ..DataOptions::default()
     };
     let port = [Port {
         shape: Some(vec![None, Some(1), None, None]),
         ..picture_port()[0].clone()
     }];
-    let data = Dataset::open(text(&path), &options, &port).unwrap();
+    // Where the middle is all that is wanted, the ends are cut off first.
+    let middle = DataOptions {
+        crop: Some(224),
+        ..whole.clone()
+    };
+    let data = Dataset::open(text(&path), &middle, &port).unwrap();
+    assert_eq!(data.batch(0..1).unwrap().len(), 1);
+    let data = Dataset::open(text(&path), &whole, &port).unwrap();
     let error = line(data.batch(0..1).err().unwrap().to_string());
     assert!(
         error.contains("line.png") && error.contains("100000 x 1 pixels is too long and narrow"),

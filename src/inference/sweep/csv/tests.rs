@@ -44,6 +44,7 @@ fn rows_read_back_as_they_were_written() {
     let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
     assert_eq!(first, rows[..1]);
     csv.append(&rows[1]).unwrap();
+    drop(csv);
     assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows);
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().count(), 3);
@@ -72,6 +73,7 @@ fn only_rows_that_need_ranges_depend_on_where_they_come_from() {
     let mut rows = rows();
     let mut csv = SweepCsv::create(&path, setting()).unwrap();
     csv.append(&rows[0]).unwrap();
+    drop(csv);
     let other = SweepSetting {
         calibration: "noise".to_owned(),
         ..setting()
@@ -80,6 +82,7 @@ fn only_rows_that_need_ranges_depend_on_where_they_come_from() {
     assert_eq!(finished, rows[..1]);
     rows[1].recipe.activation_bits = crate::quantization::Bits::Grid(8);
     csv.append(&rows[1]).unwrap();
+    drop(csv);
     let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
     assert!(
         refused.contains("calibration is 'noise', not 'pictures, 50'"),
@@ -95,6 +98,7 @@ fn a_line_that_was_cut_off_is_removed_before_the_next_one() {
     let mut csv = SweepCsv::create(&path, setting()).unwrap();
     csv.append(&rows[0]).unwrap();
     csv.append(&rows[1]).unwrap();
+    drop(csv);
     let whole = std::fs::read(&path).unwrap();
     std::fs::write(&path, &whole[..whole.len() - 20]).unwrap();
     let (mut csv, first) = SweepCsv::resume(&path, setting()).unwrap();
@@ -135,4 +139,27 @@ fn what_is_no_row_of_this_sweep_is_refused_by_its_line_and_left_alone() {
         assert!(refused.contains(said), "{refused}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), change);
     }
+}
+
+#[test]
+fn a_file_that_another_sweep_writes_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let first = SweepCsv::create(&path, setting()).unwrap();
+    let refused = SweepCsv::resume(&path, setting()).unwrap_err().to_string();
+    assert!(refused.contains("another sweep is writing to it"), "{refused}");
+    drop(first);
+    SweepCsv::resume(&path, setting()).unwrap();
+}
+
+#[test]
+fn joined_files_have_several_title_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    save_rows(&path, &setting(), &rows()[..1]).unwrap();
+    let first = std::fs::read_to_string(&path).unwrap();
+    save_rows(&path, &setting(), &rows()[1..]).unwrap();
+    let second = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, first + &second).unwrap();
+    assert_eq!(load_rows(&path).unwrap(), rows());
 }

@@ -1,0 +1,90 @@
+//! `check`: exit status 0 where all limits are kept, 3 where one is missed, and the numbers are those of `evaluate` and of the
+//! exported file.
+
+use super::command_line::{json, splitscope, stderr, stdout, succeeds};
+
+const RECIPE: [&str; 8] = [
+    "demo:fashion",
+    "--data",
+    "demo:fashion",
+    "--limit",
+    "200",
+    "--weight-bits",
+    "3",
+    "--fold-batch-norm",
+];
+
+fn with<'a>(words: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
+    [words, &RECIPE[..], more].concat()
+}
+
+#[test]
+fn a_limit_that_is_missed_ends_with_status_3_and_says_by_how_much() {
+    let evaluated = json(&succeeds(&with(&["evaluate"], &["--json"])));
+    let top1 = |of: &str| evaluated[of]["top1"].as_f64().unwrap();
+    let drop = top1("float") - top1("quantized");
+    assert!(drop > 0.02, "three bits alone damage the demo: {drop}");
+
+    let output = splitscope(&with(
+        &["check"],
+        &["--max-drop", "1%", "--max-bytes", "10MB", "--json"],
+    ));
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(stderr(&output), "splitscope: error: limits missed: max-drop\n");
+    let report = json(&stdout(&output));
+    assert_eq!(report["passed"], false);
+    assert_eq!(report["limits"][0]["limit"], "max-bytes");
+    assert_eq!(report["limits"][0]["passed"], true);
+    let missed = &report["limits"][1];
+    assert!((missed["measured"].as_f64().unwrap() - drop).abs() < 1e-12, "{missed}");
+    assert!(
+        (missed["missed_by"].as_f64().unwrap() - (drop - 0.01)).abs() < 1e-12,
+        "{missed}"
+    );
+    assert_eq!(report["evaluation"]["quantized"], evaluated["quantized"]);
+}
+
+#[test]
+fn limits_that_are_kept_end_with_status_0_and_bytes_are_those_of_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.onnx");
+    let words = [
+        "quantize",
+        "demo:fashion",
+        "--weight-bits",
+        "4",
+        "-o",
+        out.to_str().unwrap(),
+    ];
+    succeeds(&words);
+    let bytes = out.metadata().unwrap().len();
+    let words = ["check", "demo:fashion", "--weight-bits", "4", "--max-bytes"];
+    let just = bytes.to_string();
+    let report = json(&succeeds(&[&words[..], &[&just, "--json"]].concat()));
+    assert_eq!(
+        (&report["passed"], report["bytes"].as_u64()),
+        (&true.into(), Some(bytes))
+    );
+    let less = (bytes - 1).to_string();
+    let output = splitscope(&[&words[..], &[&less]].concat());
+    assert_eq!(output.status.code(), Some(3));
+    assert!(stdout(&output).contains("missed by 1 bytes"), "{}", stdout(&output));
+}
+
+#[test]
+fn a_check_without_limits_or_data_is_wrong_usage() {
+    for words in [
+        &["check", "demo:fashion"][..],
+        &["check", "demo:fashion", "--max-drop", "1%"],
+    ] {
+        assert_eq!(splitscope(words).status.code(), Some(2), "{words:?}");
+    }
+}
+
+#[test]
+fn an_unknown_word_is_told_without_a_window() {
+    let output = splitscope(&["inspekt"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(told.contains("neither a subcommand nor a file 'inspekt'"), "{told}");
+}
