@@ -3,7 +3,8 @@
 use super::arguments::CheckArguments;
 use super::output::{self, Table, to_json};
 use super::{LimitsMissed, UsageError, pipeline};
-use crate::inference::{self, Dataset, Engine, Evaluation, run_outputs};
+use crate::engine;
+use crate::inference::{self, Dataset, Evaluation, run_outputs};
 use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::rewrite;
@@ -88,7 +89,7 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
         }
         let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
         let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
-        let quantized = Engine::load(exported).context("the quantized network")?;
+        let quantized = engine::load(exported).context("the quantized network")?;
         let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
         Some(inference::evaluate(&before, &after, &data))
     } else {

@@ -10,6 +10,7 @@ use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, Recipe};
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -140,7 +141,7 @@ pub(super) fn activations(
                 "second moments of the layers' inputs without data (give --calibration PATH for those of data)",
             )?;
         }
-        note(&sources(&learnt));
+        note(&sources(network, &learnt));
         return Ok(learnt);
     }
     let data = match demo {
@@ -167,8 +168,16 @@ pub(super) fn activations(
 }
 
 /// Where the ranges come from, for a person: "no calibration data: 12 inputs from batch-norm statistics, 3 from noise".
-fn sources(activations: &Activations) -> String {
-    let count = |source| activations.values().filter(|seen| seen.source == source).count();
+fn sources(network: &Network, activations: &Activations) -> String {
+    // Values between layers are known too; the sentence is of inputs.
+    let inputs: BTreeSet<&str> = network
+        .layers
+        .iter()
+        .filter_map(|layer| Some(layer.input.as_ref()?.0.as_str()))
+        .collect();
+    let known = inputs.into_iter().filter_map(|input| activations.get(input));
+    let known: Vec<RangeSource> = known.map(|seen| seen.source).collect();
+    let count = |source| known.iter().filter(|known| **known == source).count();
     format!(
         "no calibration data: {} inputs from batch-norm statistics, {} from noise",
         count(RangeSource::BatchNorm),

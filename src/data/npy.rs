@@ -32,6 +32,9 @@ pub(super) fn read_npz(
 ) -> Result<Vec<(String, Array)>, DatasetError> {
     let broken = |error: zip::result::ZipError| fault(name, format!("the archive cannot be read: {error}"));
     let mut archive = zip::ZipArchive::new(archive).map_err(broken)?;
+    if archive.has_overlapping_files().map_err(broken)? {
+        return Err(fault(name, "entries of the archive lie over each other".to_owned()));
+    }
     let mut room = LARGEST_DATA;
     (0..archive.len())
         .map(|at| {

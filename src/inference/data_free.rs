@@ -209,7 +209,14 @@ mod tests {
     #[test]
     fn batch_norms_come_first_and_noise_fills_the_gaps() {
         let activations = of(Demo::Fashion);
-        let sources = |source| activations.values().filter(|seen| seen.source == source).count();
+        let network = Demo::Fashion.network().unwrap();
+        let inputs = input_names(&network);
+        let sources = |source| {
+            inputs
+                .iter()
+                .filter(|name| activations[**name].source == source)
+                .count()
+        };
         assert_eq!((sources(RangeSource::BatchNorm), sources(RangeSource::Noise)), (19, 1));
         let first = &activations["input"];
         assert_eq!((first.source, first.count), (RangeSource::Noise, SAMPLES * 784));

@@ -148,7 +148,10 @@ mod tests {
         assert_eq!(presets.names().unwrap(), ["four bits", "v1.2", "é-8"]);
         assert_eq!(presets.load("four bits"), Ok(recipe));
         let missing = presets.load("five").unwrap_err();
-        assert!(missing.contains("paper, deploy, four bits, v1.2, é-8"), "{missing}");
+        assert!(
+            missing.contains("paper, deploy, int4, four bits, v1.2, é-8"),
+            "{missing}"
+        );
         presets.delete("four bits").unwrap();
         assert_eq!(presets.names().unwrap(), ["v1.2", "é-8"]);
         assert!(presets.delete("four bits").unwrap_err().contains("there is no preset"));

@@ -366,7 +366,7 @@ impl Figure {
                 }
                 Shape::Outliers(outliers) => {
                     for Outlier { place, label, .. } in outliers {
-                        let _ = writeln!(text, "{},{},,{}", quoted(label), place[0], place[1]);
+                        let _ = writeln!(text, "{},{},,{}", cell(label), place[0], place[1]);
                     }
                 }
                 // What is written beside a number is in the row of that number already.

@@ -232,5 +232,7 @@ fn a_hubs_folder_of_gigabytes_is_opened_without_reading_its_weights() {
     assert_eq!(network.architecture.as_deref(), Some("Mistral decoder 32x4096"));
     // The projections, the table of words and the head.
     assert_eq!(network.layers.len(), 7 * LAYERS + 2);
-    assert_eq!(network.parameters() * 2, bytes);
+    // Beside the file's there are the few numbers that the graph brings: rotary frequencies and the like.
+    let brought = network.parameters() - bytes / 2;
+    assert!(brought < 1000, "{brought}");
 }

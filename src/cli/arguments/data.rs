@@ -85,7 +85,7 @@ pub(in crate::cli) struct DataArguments {
     labels: Option<PathBuf>,
     /// An input of the network by name, samples along its first axis; may be given again
     #[arg(long = "input", id = "inputs", value_name = "NAME=FILE.npy", value_parser = named_file)]
-    inputs: Vec<(String, PathBuf)>,
+    pub(in crate::cli) inputs: Vec<(String, PathBuf)>,
     /// How a text becomes tokens: a tokenizer.json, a GGUF file, or characters or words and their ids (JSON); MODEL.vocab.json
     /// and tokenizer.json beside the model are found by themselves
     #[arg(long, value_name = "FILE")]

@@ -24,7 +24,7 @@ fn a_recipe_saved_by_name_is_a_preset_from_then_on() {
         Some("5")
     );
     for (words, reason) in [
-        (["--preset", "other"], "there are paper, deploy, mine"),
+        (["--preset", "other"], "there are paper, deploy, int4, mine"),
         (["--preset", "../mine"], "cannot name a preset"),
         (["--save-preset", "a/b"], "cannot name a preset"),
         (["--save-preset", "paper"], "built in"),
