@@ -90,8 +90,8 @@ impl Table {
 
     /// Adds a row. Its cells may be names from a file.
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows
-            .push(cells.iter().map(|cell| printable::short(cell)).collect());
+        let printable = cells.into_iter().map(|cell| printable::short(&cell));
+        self.rows.push(printable.collect());
     }
 
     /// The table as text, one line a row.

@@ -56,11 +56,11 @@ impl Companions {
         let value = |(port, kind): &(Port, Kind)| {
             let shape = [streams, steps];
             let value = match kind {
-                Kind::Ones => Tensor::from_shape(&shape, vec![1_i32; streams * steps]),
-                Kind::Zeros => Tensor::from_shape(&shape, vec![0_i32; streams * steps]),
+                Kind::Ones => Tensor::from_shape(shape, vec![1_i32; streams * steps]),
+                Kind::Zeros => Tensor::from_shape(shape, vec![0_i32; streams * steps]),
                 Kind::Positions => {
                     let row: Vec<i32> = (0..steps).map(|step| i32::try_from(step).unwrap_or(i32::MAX)).collect();
-                    Tensor::from_shape(&shape, row.repeat(streams))
+                    Tensor::from_shape(shape, row.repeat(streams))
                 }
                 Kind::Past => {
                     let sizes = port.shape.iter().flatten().enumerate();

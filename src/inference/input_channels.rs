@@ -419,7 +419,7 @@ mod tests {
             let placing = Placing::of(&value, axis).unwrap();
             let mut last = None;
             placing.each(&values, |sample, channel, position, x| {
-                last = Some((sample, channel, position, x))
+                last = Some((sample, channel, position, x));
             });
             let (sample, channel, position) = wanted;
             assert_eq!(last, Some((sample, channel, position, 23.0)), "axis {axis}");

@@ -433,9 +433,9 @@ mod tests {
     #[test]
     fn a_row_times_the_kernel_is_the_convolutions_output() {
         let attributes = vec![
-            ints_attribute("pads", &[1, 0, 2, 1]),
-            ints_attribute("strides", &[2, 1]),
-            ints_attribute("dilations", &[1, 2]),
+            ints_attribute("pads", [1, 0, 2, 1]),
+            ints_attribute("strides", [2, 1]),
+            ints_attribute("dilations", [1, 2]),
             int_attribute("group", 2),
         ];
         let conv = node("Conv", "c", ["x", "w"], ["y"], attributes);
@@ -482,7 +482,7 @@ mod tests {
         let kernel = |mode: &str| {
             let attributes = vec![
                 crate::onnx::build::string_attribute("auto_pad", mode),
-                ints_attribute("strides", &[2]),
+                ints_attribute("strides", [2]),
             ];
             Kernel::of(&node("Conv", "c", ["x", "w"], ["y"], attributes), &[3])
         };

@@ -118,7 +118,7 @@ pub(super) fn run_side_by_side(
         &ranges,
         progress,
         |position, inputs, threads| answer(threads, &ranges[position], inputs, &output),
-        |position, answer| run.take(position, answer),
+        |position, answer| run.take(position, answer.as_ref()),
     )?;
     run.finish()
 }
@@ -134,7 +134,7 @@ pub(super) fn run_batches(
     let mut run = Run::new(engine, data, range, progress)?;
     let (ranges, output) = (run.ranges(), run.output.clone());
     each_batch(data, &ranges, progress, |position, inputs| {
-        run.take(position, answer(inputs, &output)?)
+        run.take(position, answer(inputs, &output)?.as_ref())
     })?;
     run.finish()
 }
@@ -183,9 +183,9 @@ impl<'a> Run<'a> {
     }
 
     /// Takes the answer to the batch at `position`; they come in order.
-    fn take(&mut self, position: usize, answer: Option<Tensor>) -> Result<(), InferenceError> {
+    fn take(&mut self, position: usize, answer: Option<&Tensor>) -> Result<(), InferenceError> {
         let (batch, output) = (&self.batches[position], &self.output);
-        let Some((value, values)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
+        let Some((value, values)) = answer.and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));

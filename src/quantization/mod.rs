@@ -59,8 +59,8 @@ pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_
 pub use prepare::prepare;
 pub use presets::UserPresets;
 pub use recipe::{
-    Access, At, FIELDS, Field, FieldValue, InputSettings, LayerRecipe, LayerSettings, Preset, Recipe, RecipeError,
-    WeightSettings,
+    Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, LayerRecipe, LayerSettings, Preset, Recipe,
+    RecipeError, WeightSettings,
 };
 pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};

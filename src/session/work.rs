@@ -109,10 +109,10 @@ pub(super) fn make_plan(
     })
 }
 
-pub(super) fn load_engine(
-    network: &Network,
-    progress: &Progress,
-) -> Result<(Arc<dyn Engine>, Option<Arc<ValueShapes>>), JobError> {
+/// An engine with a network, and the shapes of the network's values where they are known.
+pub(super) type LoadedEngine = (Arc<dyn Engine>, Option<Arc<ValueShapes>>);
+
+pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<LoadedEngine, JobError> {
     progress.start(0, "loading the engine");
     let engine = engine::load_model(network.runnable_model())?;
     progress.check()?;

@@ -143,7 +143,7 @@ fn labels_inputs_and_operators_are_made_safe_in_errors() {
         node("MatMul", "a", ["x", "w"], ["h"], vec![]),
         node(
             "Selu",
-            &format!("{HOSTILE}{}", "x".repeat(1_000_000)),
+            format!("{HOSTILE}{}", "x".repeat(1_000_000)),
             ["h"],
             ["y"],
             vec![],

@@ -31,7 +31,7 @@ impl EngineArguments {
     pub(in crate::cli) fn choose(&self) -> Result<(), String> {
         match self.choice()? {
             EngineChoice::Rten => Ok(()),
-            choice => engine::choose(choice)
+            choice @ EngineChoice::Onnxruntime(_) => engine::choose(choice)
                 .map(drop)
                 .map_err(|reason| format!("onnxruntime cannot be used: {reason}; the built-in engine goes on")),
         }

@@ -283,6 +283,7 @@ fn describe(library: &Library, options: &OnnxruntimeOptions) -> String {
 }
 
 fn builder(library: &Library, options: &OnnxruntimeOptions) -> Result<SessionBuilder, String> {
+    #[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands on")]
     fn reason<R>(error: ort::Error<R>) -> String {
         error.message().to_owned()
     }

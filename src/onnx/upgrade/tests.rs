@@ -329,7 +329,7 @@ fn versions_out_of_reach_are_refused() {
 /// Blocks of scales need 21: what changed after 13 is brought there too, and only then.
 #[test]
 fn rules_after_13_apply_on_the_way_to_21_only() {
-    let axes = vec![ints_attribute("axes", &[1])];
+    let axes = vec![ints_attribute("axes", [1])];
     let at_13 = || model(13, None, one("ReduceMean", axes.clone()), vec![]);
     let mut kept = at_13();
     upgrade(&mut kept, UPGRADED_OPSET).unwrap();

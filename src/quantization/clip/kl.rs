@@ -144,10 +144,8 @@ mod tests {
             let sum: f64 = kept[start..end].iter().sum();
             let takes = |i: &usize| p[*i] > 0.0 && !clipped(*i);
             let occupied = (start..end).filter(takes).count() as f64;
-            for i in start..end {
-                if takes(&i) {
-                    q[i] = sum / occupied;
-                }
+            for i in (start..end).filter(takes) {
+                q[i] = sum / occupied;
             }
             start = end;
         }

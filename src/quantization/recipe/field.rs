@@ -8,7 +8,7 @@ use serde::ser::SerializeMap;
 use std::fmt;
 
 /// A kind of value that a field can hold: read from text, shown to a person.
-pub trait FieldValue: Clone + PartialEq + serde::Serialize + serde::de::DeserializeOwned {
+pub trait FieldValue: Copy + PartialEq + serde::Serialize + serde::de::DeserializeOwned {
     /// The value from its text on the command line or in a table.
     ///
     /// # Errors
@@ -29,8 +29,11 @@ pub struct At<T: 'static> {
     /// In a recipe, to change it.
     pub recipe_mut: fn(&mut Recipe) -> &mut T,
     /// Among the exceptions of a layer.
-    pub layer: Option<(fn(&LayerRecipe) -> &Option<T>, fn(&mut LayerRecipe) -> &mut Option<T>)>,
+    pub layer: Option<InLayer<T>>,
 }
+
+/// The place of a field among the exceptions of a layer: to read it, and to change it.
+pub type InLayer<T> = (fn(&LayerRecipe) -> &Option<T>, fn(&mut LayerRecipe) -> &mut Option<T>);
 
 /// The place of a field, by the kind of its value.
 pub enum Access {
@@ -138,7 +141,7 @@ impl Field {
 
     /// Copies it from one recipe to another, exceptions of layers aside.
     pub fn copy(&self, from: &Recipe, to: &mut Recipe) {
-        for_access!(&self.access, at => *(at.recipe_mut)(to) = (at.recipe)(from).clone());
+        for_access!(&self.access, at => *(at.recipe_mut)(to) = *(at.recipe)(from));
     }
 
     /// Drops the exception of a layer.

@@ -11,7 +11,7 @@ mod settings;
 mod table;
 
 pub use error::RecipeError;
-pub use field::{Access, At, Field, FieldValue};
+pub use field::{Access, At, Field, FieldValue, InLayer};
 pub use settings::{InputSettings, LayerSettings, WeightSettings};
 pub use table::FIELDS;
 

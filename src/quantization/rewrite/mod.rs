@@ -73,7 +73,7 @@ enum Weight {
 #[derive(PartialEq)]
 enum NewWeight {
     Grid(Box<Stored>),
-    Float(TensorProto),
+    Float(Box<TensorProto>),
 }
 
 /// The new weights of each stored one, with the value that a layer reads: layers that share a weight and ask the same of it
@@ -90,7 +90,9 @@ impl<'a> SharedWeights<'a> {
         }
         let value = match &weight {
             NewWeight::Grid(stored) => stored.dequantize(editor, before, layer),
-            NewWeight::Float(tensor) => editor.add_initializer(&format!("{}.split", layer.weight), tensor.clone()),
+            NewWeight::Float(tensor) => {
+                editor.add_initializer(&format!("{}.split", layer.weight), TensorProto::clone(tensor))
+            }
         };
         made.push((weight, value.clone()));
         value
@@ -204,7 +206,7 @@ fn rewrite_layer<'a>(
             if let Some(rows) = rows {
                 tensor = rows.weight(&tensor)?;
             }
-            NewWeight::Float(tensor)
+            NewWeight::Float(Box::new(tensor))
         }
     };
     let new_weight = weights.value(editor, path.node, layer, new_weight);

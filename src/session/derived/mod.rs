@@ -41,10 +41,13 @@ pub(super) enum Newer {
     Waits,
 }
 
+/// What a job runs.
+type Run<V> = Box<dyn FnOnce(&Progress) -> Result<V, JobError> + Send>;
+
 /// The work of a job.
 pub(super) struct Work<V> {
     title: String,
-    run: Box<dyn FnOnce(&Progress) -> Result<V, JobError> + Send>,
+    run: Run<V>,
 }
 
 impl<V> Work<V> {
