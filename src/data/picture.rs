@@ -26,7 +26,7 @@ impl Picture {
     /// From an image file's content: grey stays grey, an alpha channel is dropped.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
         if !is_whole(bytes) {
-            return Err("the file is cut off".to_owned());
+            return Err("it is cut off: its end is missing".to_owned());
         }
         let wrong = |error: image::ImageError| error.to_string();
         let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
@@ -37,10 +37,6 @@ impl Picture {
         reader.limits(limits);
         let decoder = reader.into_decoder().map_err(wrong)?;
         check_size(decoder.dimensions(), decoder.total_bytes())?;
-        // The decoder would fill what is missing with grey.
-        if bytes.starts_with(&[0xff, 0xd8]) && !jpeg::is_whole(bytes) {
-            return Err("it is cut off: the end of the JPEG is missing".to_owned());
-        }
         let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);
@@ -183,28 +179,10 @@ pub(super) const ENDING: u64 = 4096;
 /// Whether the end of a picture is there, as far as its kind is known; decoders show what is left of a JPEG and grey below.
 fn is_whole(bytes: &[u8]) -> bool {
     match bytes {
-        // A film may come behind a photograph, and a preview with an end of its own before it.
-        [0xff, 0xd8, ..] => scan(bytes).is_none_or(|scan| scan.windows(2).any(|mark| mark == [0xff, 0xd9])),
+        [0xff, 0xd8, ..] => jpeg::is_whole(bytes),
         _ => {
             let end = &bytes[bytes.len().saturating_sub(ENDING as usize)..];
             has_its_end(bytes, end, bytes.len() as u64)
-        }
-    }
-}
-
-/// What follows the first start of scan of a JPEG; `None` where its segments cannot be followed, which the decoder tells.
-fn scan(bytes: &[u8]) -> Option<&[u8]> {
-    let mut at = 2;
-    loop {
-        let &[marker, kind, high, low] = bytes.get(at..at + 4)? else {
-            return None;
-        };
-        match (marker, kind) {
-            (0xff, 0xda) => return bytes.get(at..),
-            // Filled up between two segments.
-            (0xff, 0xff) => at += 1,
-            (0xff, _) => at += 2 + usize::from(u16::from_be_bytes([high, low])),
-            _ => return None,
         }
     }
 }

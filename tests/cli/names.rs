@@ -49,10 +49,9 @@ fn network(folder: &Path, names: [&str; 2]) -> PathBuf {
 }
 
 /// Every subcommand on the same network; `report.json` and `rows.csv` are written too.
-const RUNS: [&[&str]; 12] = [
+const RUNS: [&[&str]; 11] = [
     &["inspect", "model.onnx"],
     &["inspect", "model.onnx", "--json"],
-    &["inspect", "model.onnx", "--data-free"],
     &[
         "quantize",
         "model.onnx",

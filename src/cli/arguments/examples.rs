@@ -33,7 +33,7 @@ Examples:
 pub(super) const SWEEP: &str = "Examples:
   splitscope sweep demo:fashion --data demo:fashion --weight-bits 4,3 --expand-ratio 0,0.05 --clip none,mse
   splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume
-  splitscope sweep model.onnx --data images --weight-bits 4,3 --expand-ratio 0,0.05 --csv part2.csv --shard 2/3";
+  splitscope sweep model.onnx --data images --weight-bits 4,3 --clip none,mse --csv part2.csv --shard 2/3";
 
 pub(super) const AUTO: &str = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain network a \
      budget in % refers to, and --expand-ratio and --clip are chosen anew.

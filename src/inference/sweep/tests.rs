@@ -231,6 +231,7 @@ fn a_cancelled_sweep_leaves_whole_lines_from_which_it_goes_on() {
         },
     );
     assert_eq!((rows.as_ref().unwrap().len(), more), (4, 2));
+    drop(csv);
     assert_eq!(SweepCsv::resume(&path, setting).unwrap().1, rows.unwrap());
 }
 
