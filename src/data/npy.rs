@@ -24,6 +24,9 @@ pub(super) fn is_npz(start: &[u8]) -> bool {
     start.starts_with(b"PK\x03\x04") || start.starts_with(b"PK\x05\x06")
 }
 
+/// Bytes that one packed byte stands for at most (deflate).
+const MAX_PACKED: u64 = 1032;
+
 /// The arrays of an `.npz` archive by name, in its order.
 pub(super) fn read_npz(
     archive: impl Read + Seek,
@@ -34,6 +37,17 @@ pub(super) fn read_npz(
     let mut archive = zip::ZipArchive::new(archive).map_err(broken)?;
     if archive.has_overlapping_files().map_err(broken)? {
         return Err(fault(name, "entries of the archive lie over each other".to_owned()));
+    }
+    // A large archive may be read in part; one that declares more than can have been packed in it is no archive of arrays.
+    let mut declared = (0_u64, 0_u64);
+    for at in 0..archive.len() {
+        let entry = archive.by_index_raw(at).map_err(broken)?;
+        declared.0 = declared.0.saturating_add(entry.size());
+        declared.1 = declared.1.saturating_add(entry.compressed_size());
+    }
+    if declared.0 > LARGEST_DATA && declared.0 / MAX_PACKED > declared.1 {
+        let most = LARGEST_DATA >> 30;
+        return Err(fault(name, format!("the archive unpacks to more than {most} GiB")));
     }
     let mut room = LARGEST_DATA;
     (0..archive.len())
