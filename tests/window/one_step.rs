@@ -10,7 +10,7 @@ use splitscope::session::Action;
 /// The demo with every control of the recipe on its panel.
 fn open() -> Window {
     // High enough that no control must be scrolled to.
-    let mut window = open_with(builder().with_size([1400.0, 1900.0]), "demo:fashion", 20);
+    let mut window = open_with(builder().with_size([1400.0, 2800.0]), "demo:fashion", 20);
     let mut recipe = recipe(&window);
     recipe.activation_bits = Bits::Grid(4);
     recipe.activation_expand_ratio = 0.05;
