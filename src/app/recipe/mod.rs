@@ -41,6 +41,8 @@ const MIN_EXCEPTIONS: usize = 2;
 fn exceptions_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     let recipe = open.recipe();
     if recipe.layers.len() < MIN_EXCEPTIONS {
+        // The controls below keep their identity when the row comes: a drag that brings it goes on.
+        ui.skip_ahead_auto_ids(1);
         return;
     }
     ui.horizontal_wrapped(|ui| {
