@@ -58,11 +58,11 @@ fn engine_run(model: &ModelProto, inputs: &[(&str, Tensor)], outputs: &[&str]) -
         .run(&data::by_name(&inputs), outputs)
         .unwrap()
         .into_iter()
-        .map(of_value)
+        .map(|value| of_value(&value))
         .collect()
 }
 
-fn of_value(value: data::Tensor) -> Tensor {
+fn of_value(value: &data::Tensor) -> Tensor {
     Tensor {
         shape: value.shape().to_vec(),
         values: value.floats().unwrap().iter().map(|x| f64::from(*x)).collect(),

@@ -247,5 +247,10 @@ fn data_that_are_a_pipe_are_refused() {
     crate::harness::settle(&mut window);
     assert!(session(&window).job(Kind::LoadData).is_none());
     let messages = session(&window).messages();
-    assert!(messages.iter().any(|message| message.text.contains("test-images-idx3-ubyte")), "it is named");
+    assert!(
+        messages
+            .iter()
+            .any(|message| message.text.contains("test-images-idx3-ubyte")),
+        "it is named"
+    );
 }

@@ -209,11 +209,7 @@ fn a_jpeg_that_was_cut_off_is_left_out_though_a_preview_in_it_is_whole() {
     .unwrap();
     let data = Dataset::open(text(folder.path()), &DataOptions::default(), &picture_port()).unwrap();
     assert_eq!(data.len(), 1);
-    assert!(
-        data.notes()[0].contains("cut.jpg (it is cut off"),
-        "{:?}",
-        data.notes()
-    );
+    assert!(data.notes()[0].contains("cut.jpg (it is cut off"), "{:?}", data.notes());
 }
 
 pub(crate) fn picture_port() -> [Port; 1] {

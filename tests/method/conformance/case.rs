@@ -78,8 +78,16 @@ impl Case {
             Err(error) => return refused(&error),
         };
         let graph = model.graph.as_ref().unwrap();
-        let constants: Vec<&str> = graph.initializer.iter().map(|t| t.name()).collect();
-        let names = graph.input.iter().map(|i| i.name()).filter(|n| !constants.contains(n));
+        let constants: Vec<&str> = graph
+            .initializer
+            .iter()
+            .map(splitscope::onnx::TensorProto::name)
+            .collect();
+        let names = graph
+            .input
+            .iter()
+            .map(splitscope::onnx::ValueInfoProto::name)
+            .filter(|n| !constants.contains(n));
         let mut given = Vec::new();
         for (name, tensor) in names.zip(&self.inputs) {
             match value(tensor) {
@@ -87,7 +95,11 @@ impl Case {
                 Err(reason) => return Verdict::Refused(format!("input: {reason}")),
             }
         }
-        let wanted: Vec<&str> = graph.output.iter().map(|o| o.name()).collect();
+        let wanted: Vec<&str> = graph
+            .output
+            .iter()
+            .map(splitscope::onnx::ValueInfoProto::name)
+            .collect();
         let values = match engine.run(
             &given.iter().map(|(name, tensor)| (*name, tensor)).collect::<Vec<_>>(),
             &wanted,

@@ -59,7 +59,7 @@ fn splitting_alone_leaves_networks_of_other_people_as_they_were() {
                 .run(&data::by_name(&inputs), &names)
                 .unwrap()
                 .into_iter()
-                .map(of_value)
+                .map(|value| of_value(&value))
                 .collect()
         };
         let before = outputs(&network.runnable_model());
@@ -153,7 +153,7 @@ fn splitting_alone_gives_the_stored_outputs_of_every_recurrent_case_of_onnx() {
             let values: Vec<f32> = inputs[0].1.values.iter().map(|x| *x as f32).collect();
             let x = data::Tensor::from_shape(&inputs[0].1.shape, values).unwrap();
             let outputs = engine.run(&[(name.as_str(), &x)], &names).ok()?;
-            Some(outputs.into_iter().map(of_value).collect())
+            Some(outputs.into_iter().map(|value| of_value(&value)).collect())
         };
         if let Some(before) = run(&network.model) {
             let after = run(&changed).unwrap();
