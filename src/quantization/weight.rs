@@ -11,7 +11,7 @@ use crate::network::{Layout, OutAxis};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
-/// Splits, clips, scales and rounds one weight tensor (no activation). Bits float are taken as 8, and [`Rounding::Gptq`] as
+/// Splits, clips, scales and rounds one weight tensor (no activation). Bits float are taken as 8, and [`super::Rounding::Gptq`] as
 /// nearest: it needs to know the layer's inputs, see [`plan_layer_in`].
 ///
 /// The grid is found in two passes (`docs/method.md`, "Splitting weights"): the threshold is chosen on the naively split

@@ -1,6 +1,6 @@
 //! GGUF files (llama.cpp's format): weights in blocks, what kind of network they are for, and its tokenizer, in one file.
 //!
-//! The container is read here and in [`values`]; [`names`] and [`config`] put it into the words of a hub folder, so that the
+//! The container is read here and in `values`; `names` and `config` put it into the words of a hub folder, so that the
 //! same architectures are recognised in both. Weights stay as they lie in the file until somebody reads them
 //! ([`crate::onnx::BlockFormat`]).
 

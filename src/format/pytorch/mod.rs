@@ -1,7 +1,7 @@
 //! PyTorch checkpoints (`.pth`, `.pt`, `.bin`): the weights of a state dict, as a file of weights.
 //!
 //! Two containers are read: the zip archive that `torch.save` writes since version 1.6, whose tensors are not copied, and the
-//! pickles one behind the other of before. Nothing in them is run ([`pickle`]). Of a checkpoint that holds more than weights
+//! pickles one behind the other of before. Nothing in them is run (`pickle`). Of a checkpoint that holds more than weights
 //! (an optimizer, counters, averaged copies) the weights are taken, and a note says what was left.
 
 mod archive;
