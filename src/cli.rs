@@ -143,6 +143,7 @@ fn window(arguments: Arguments) -> anyhow::Result<()> {
 }
 
 #[cfg(not(feature = "window"))]
+#[allow(clippy::needless_pass_by_value, reason = "as the window takes them")]
 fn window(arguments: Arguments) -> anyhow::Result<()> {
     refuse_unknown_word(&arguments)?;
     Err(UsageError(
