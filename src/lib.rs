@@ -10,13 +10,13 @@
 //! - [`printable`]: text of strangers made safe and short; lines of CSV.
 //! - [`files`]: reading files of other people: sizes bounded, small ones copied, large ones mapped under guard.
 //! - [`onnx`]: the protobuf schema, reading (zero-copy from a memory map), writing, tensors as floats.
-//! - [`network`]: a model once opened: its layers with their weights and axes; batch-norm folding.
-//! - [`format`](mod@format): files to networks: `.onnx`, `.safetensors`, the embedded demos.
+//! - [`network`]: a model once opened: its layers with their weights and axes; what prepares it and keeps its function.
+//! - [`format`](mod@format): files to networks: ONNX, safetensors, PyTorch, GGUF, folders of hubs, the embedded demos.
 //! - [`statistics`]: one pass over a tensor: moments, per-channel ranges, histograms, outliers.
-//! - [`quantization`]: grid, clip, split, recipe, plan, the rewritten graph, its overhead.
-//! - [`data`]: data sets, preprocessing, noise; what a network takes and gives.
-//! - [`engine`]: runs the bytes of an ONNX file.
-//! - [`inference`]: a network on data: calibration, metrics, sensitivity, sweep, auto.
+//! - [`quantization`]: recipe, split, clip, scales, rounding, plan, the rewritten graph, its overhead.
+//! - [`data`]: data sets, preprocessing, tokens, noise; what a network takes and gives.
+//! - [`engine`]: runs the bytes of an ONNX file, built in or in onnxruntime.
+//! - [`inference`]: a network on data: calibration, metrics, sensitivity, trace, sweep, auto.
 //! - [`difference`]: two networks side by side: which layers belong together, how far apart their weights are.
 //! - [`report`]: a page that shows what a recipe does to a network, and what all drawings share.
 //! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.

@@ -58,19 +58,8 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
     let network = pipeline::prepared(model, &original, &recipe)?;
     let engine = pipeline::engine(&original)?;
     let samples = samples(arguments, &original, &engine, progress)?;
-    let activations = if recipe.needs_activations() {
-        let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-        Some(pipeline::activations(
-            model,
-            &recipe,
-            &network,
-            calibration,
-            flags,
-            progress,
-        )?)
-    } else {
-        None
-    };
+    let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+    let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
     let subject = samples.subject(&network, activations.as_ref());
     let options = AutoOptions {
         bits: arguments.layer_bits.clone(),

@@ -41,11 +41,7 @@ pub(super) fn plan(
     recipe.save(&wanted)?;
     let network = prepared(model, &original, &wanted)?;
     progress.check()?;
-    let activations = if wanted.needs_activations() {
-        Some(activations(model, &wanted, &network, calibration, data, progress)?)
-    } else {
-        None
-    };
+    let activations = needed_activations(model, &wanted, &network, calibration, data, progress)?;
     let plan = quantization::plan(&network, &wanted, activations.as_ref(), progress)?;
     Ok(Planned {
         original,
@@ -106,6 +102,21 @@ pub(super) fn data_or_noise(
 pub(super) fn note(text: &str) {
     // Nobody may be reading it.
     let _ = writeln!(std::io::stderr(), "splitscope: {}", printable::line(text));
+}
+
+/// What the recipe must know of the layers' inputs; nothing where it needs nothing.
+pub(super) fn needed_activations(
+    model: &str,
+    recipe: &Recipe,
+    network: &Network,
+    calibration: &CalibrationArguments,
+    data: &DataArguments,
+    progress: &Progress,
+) -> anyhow::Result<Option<Activations>> {
+    let needed = recipe.needs_activations();
+    needed
+        .then(|| activations(model, recipe, network, calibration, data, progress))
+        .transpose()
 }
 
 /// What is known of the layers' inputs: from calibration data, or without any.

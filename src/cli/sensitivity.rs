@@ -41,19 +41,8 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
         &engine,
     )?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
-    let activations = if recipe.needs_activations() {
-        let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-        Some(pipeline::activations(
-            model,
-            &recipe,
-            &network,
-            calibration,
-            flags,
-            progress,
-        )?)
-    } else {
-        None
-    };
+    let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+    let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
     let float = run_outputs(&engine, &data, limit, progress).context("the float network")?;
     let subject = SweepSubject {
         network: &network,

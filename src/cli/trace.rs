@@ -54,19 +54,8 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
             recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
             arguments.recipe_flags.save(&recipe)?;
             let network = pipeline::prepared(model, &original, &recipe)?;
-            let activations = if recipe.needs_activations() {
-                let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-                Some(pipeline::activations(
-                    model,
-                    &recipe,
-                    &network,
-                    calibration,
-                    flags,
-                    progress,
-                )?)
-            } else {
-                None
-            };
+            let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+            let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
             let plan = quantization::plan(&network, &recipe, activations.as_ref(), progress)?;
             let quantized = rewrite(&network, &plan)?;
             let found = trace(&network, &quantized, &data, arguments.limit, progress)?;

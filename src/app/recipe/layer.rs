@@ -5,11 +5,7 @@ use super::super::learn::glossary::explain_ui;
 use super::super::text::{self, note};
 use super::axis::axis_row;
 use super::ranges::range_source_ui;
-use super::rows::{
-    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, ACTIVATION_RATIO_HELP, ACTIVATION_SPLIT_HELP, BITS_HELP, CLIP_HELP, Edit,
-    RATIO_HELP, ROUNDING_HELP, SCALES_HELP, SPLIT_HELP, bits_row, clip_row, ratio_row, rounding_row, scales_row,
-    split_row,
-};
+use super::rows::{Edit, bits_row, clip_row, help, ratio_row, rounding_row, scales_row, split_row};
 use crate::network::Support;
 use crate::quantization::{Bits, LayerRecipe, LayerSettings};
 use crate::session::{Action, OpenNetwork};
@@ -50,7 +46,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             |layer| &mut layer.weight_bits,
             settings.weights.bits,
             |ui, name, edit| {
-                bits_row(ui, name, BITS_HELP, edit, |value| value);
+                bits_row(ui, name, help("weight_bits"), edit, |value| value);
             },
         );
         if splits {
@@ -61,7 +57,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 |layer| &mut layer.expand_ratio,
                 settings.weights.expand_ratio,
                 |ui, name, edit| {
-                    ratio_row(ui, name, RATIO_HELP, edit, |value| value);
+                    ratio_row(ui, name, help("expand_ratio"), edit, |value| value);
                 },
             );
             overriding(
@@ -71,7 +67,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
                 |layer| &mut layer.split,
                 settings.weights.split,
                 |ui, name, edit| {
-                    split_row(ui, name, SPLIT_HELP, edit, |value| value);
+                    split_row(ui, name, help("split"), edit, |value| value);
                 },
             );
         }
@@ -82,7 +78,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             |layer| &mut layer.clip,
             settings.weights.clip,
             |ui, name, edit| {
-                clip_row(ui, name, CLIP_HELP, edit, |value| value);
+                clip_row(ui, name, help("clip"), edit, |value| value);
             },
         );
         overriding(
@@ -92,7 +88,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             |layer| &mut layer.scales,
             settings.weights.scales,
             |ui, name, edit| {
-                scales_row(ui, name, SCALES_HELP, edit, |value| value);
+                scales_row(ui, name, help("scales"), edit, |value| value);
             },
         );
         overriding(
@@ -102,7 +98,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             |layer| &mut layer.rounding,
             settings.weights.rounding,
             |ui, name, edit| {
-                rounding_row(ui, name, ROUNDING_HELP, edit, |value| value);
+                rounding_row(ui, name, help("rounding"), edit, |value| value);
             },
         );
         overriding(
@@ -112,7 +108,7 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             |layer| &mut layer.activation_bits,
             settings.input.bits,
             |ui, name, edit| {
-                bits_row(ui, name, ACTIVATION_HELP, edit, |value| value);
+                bits_row(ui, name, help("activation_bits"), edit, |value| value);
             },
         );
         activation_rows(ui, &settings, splits, &mut edit);
@@ -140,7 +136,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
             |layer| &mut layer.activation_expand_ratio,
             settings.input.expand_ratio,
             |ui, name, edit| {
-                ratio_row(ui, name, ACTIVATION_RATIO_HELP, edit, |value| value);
+                ratio_row(ui, name, help("activation_expand_ratio"), edit, |value| value);
             },
         );
     }
@@ -152,7 +148,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
             |layer| &mut layer.activation_split,
             settings.input.split,
             |ui, name, edit| {
-                split_row(ui, name, ACTIVATION_SPLIT_HELP, edit, |value| value);
+                split_row(ui, name, help("activation_split"), edit, |value| value);
             },
         );
     }
@@ -164,7 +160,7 @@ fn activation_rows(ui: &mut Ui, settings: &LayerSettings, splits: bool, edit: &m
             |layer| &mut layer.activation_clip,
             settings.input.clip,
             |ui, name, edit| {
-                clip_row(ui, name, ACTIVATION_CLIP_HELP, edit, |value| value);
+                clip_row(ui, name, help("activation_clip"), edit, |value| value);
             },
         );
     }

@@ -2,7 +2,7 @@
 
 use super::super::text;
 use super::super::widgets::{choice_row, label_row, slider_width};
-use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind};
+use crate::quantization::{Bits, Clip, Field, Granularity, Rounding, SplitExport, SplitKind};
 use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
@@ -12,18 +12,10 @@ const MOST_PERCENT: f64 = 20.0;
 /// Width of a choice, points.
 const CHOICE: f32 = 136.0;
 
-pub(super) const BITS_HELP: &str =
-    "How many bits a weight has. k bits give 2^k − 1 values, the same distance apart, the largest weight at the end.";
-pub(super) const ACTIVATION_HELP: &str = "Bits of the numbers that flow between layers. Their ranges are measured on data, or guessed from the network where there is none.";
-pub(super) const CLIP_HELP: &str = "Where the grid ends. None: at the largest weight, so that nothing is cut; the others trade a few large weights that are cut for a finer grid under all the rest.";
-pub(super) const ACTIVATION_CLIP_HELP: &str = "Where the grid of the layers' inputs ends. None: at the largest value that was seen; the others cut the largest values for a finer grid under the rest.";
-pub(super) const RATIO_HELP: &str = "How many input channels may be added, as a share of those there are. Each split halves the largest weight of the layer, so the grid gets finer for all others.";
-pub(super) const SPLIT_HELP: &str = "How a weight becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the weight rounded to; naive halves are equal.";
-pub(super) const ACTIVATION_RATIO_HELP: &str = "How many of a layer's inputs may be sent twice at half the value, as a share of those there are: those whose numbers lie beyond the rest most often. Their grid gets finer; the layer has more inputs.";
-pub(super) const ACTIVATION_SPLIT_HELP: &str = "How an input becomes two. Quantization-aware halves are moved by a quarter step, so that together they round to what the input rounded to; naive halves are equal.";
-pub(super) const SCALES_HELP: &str = "How many grids a layer's weights have. One for the tensor; one for each output channel, which most runtimes support; or one for each block of weights along the inputs of an output channel. More scales: a smaller error, more bytes, fewer chips that can run it.";
-pub(super) const ROUNDING_HELP: &str = "Which of the two neighbouring grid points a weight takes. Nearest: the closer one. SQuant: some take the other one, so that the errors of each kernel and channel add up to zero; it needs no data. GPTQ: errors are pushed on weights not yet rounded, so that the layer's outputs change least; it needs inputs of the layer, measured or estimated.";
-const EXPORT_HELP: &str = "Who makes the copies of split channels in the exported network. Gather: a step before each split layer copies channels each time the network runs; no more multiplications, but time and memory for the copies. Widen: the layer before computes the copies itself, where that is possible; nothing is copied, but that layer has more weights and more multiply-accumulates (MACs). Merge: the rounded copies are added up to one channel; nothing is copied and no weight is added, but weights are one bit wider. Auto: the cheapest of these for each layer.";
+/// What a field of the recipe does, from the table of fields.
+pub(super) fn help(name: &str) -> &'static str {
+    Field::named(name).map_or("", |field| field.help)
+}
 
 /// A value under edit: whether it changed in this frame, and whether the hand is still on the control.
 pub(super) struct Edit<T> {
@@ -224,7 +216,7 @@ fn list_row<T, V: Copy + PartialEq>(
 /// Who makes the copies of split channels in an exported graph.
 pub(super) fn export_row(ui: &mut Ui, edit: &mut Edit<SplitExport>) {
     let before = edit.value;
-    choice_row(ui, "Copies", EXPORT_HELP, |ui| {
+    choice_row(ui, "Copies", help("split_export"), |ui| {
         let combo = egui::ComboBox::from_id_salt("split export").selected_text(before.name());
         combo
             .width(CHOICE)

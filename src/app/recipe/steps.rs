@@ -4,12 +4,8 @@ use super::super::Outbox;
 use super::super::learn::glossary::explain_ui;
 use super::super::text::note;
 use super::ranges::ranges_ui;
-use super::rows::{
-    ACTIVATION_CLIP_HELP, ACTIVATION_HELP, ACTIVATION_RATIO_HELP, ACTIVATION_SPLIT_HELP, BITS_HELP, CLIP_HELP, Edit,
-    RATIO_HELP, ROUNDING_HELP, SCALES_HELP, SPLIT_HELP, bits_row, clip_row, export_row, ratio_row, rounding_row,
-    scales_row, split_row,
-};
-use crate::quantization::Recipe;
+use super::rows::{Edit, bits_row, clip_row, export_row, help, ratio_row, rounding_row, scales_row, split_row};
+use crate::quantization::{Field, Recipe};
 use crate::session::{Action, OpenNetwork, start_recipe};
 use egui::{RichText, Ui};
 
@@ -28,7 +24,7 @@ pub(super) fn steps_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     switch(ui, &mut edit, &EQUALIZE);
     split_step(ui, &mut edit);
     heading(ui, "3 Clip", "Then it is chosen where the grid of the weights ends.");
-    clip_row(ui, "Clip", CLIP_HELP, &mut edit, |recipe| &mut recipe.clip);
+    clip_row(ui, "Clip", help("clip"), &mut edit, |recipe| &mut recipe.clip);
     grid_step(ui, &mut edit);
     activations_step(ui, open, &mut edit, out);
     heading(ui, "6 Biases", "Then biases take back what rounding has moved.");
@@ -60,19 +56,23 @@ fn split_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
         "2 Split",
         "Then the channels that hold the largest weights are split in two.",
     );
-    ratio_row(ui, "Expand ratio", RATIO_HELP, edit, |recipe| &mut recipe.expand_ratio);
+    ratio_row(ui, "Expand ratio", help("expand_ratio"), edit, |recipe| {
+        &mut recipe.expand_ratio
+    });
     if edit.value.expand_ratio == 0.0 {
         let hint = "At 0 % nothing is split. Move it up to split the channels that hold the outliers.";
         ui.add(egui::Label::new(note(hint)).wrap());
     }
-    split_row(ui, "Split", SPLIT_HELP, edit, |recipe| &mut recipe.split);
+    split_row(ui, "Split", help("split"), edit, |recipe| &mut recipe.split);
 }
 
 fn grid_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     heading(ui, "4 Grid", "Then the weights are rounded to a grid.");
-    bits_row(ui, "Weight bits", BITS_HELP, edit, |recipe| &mut recipe.weight_bits);
-    scales_row(ui, "Scales", SCALES_HELP, edit, |recipe| &mut recipe.scales);
-    rounding_row(ui, "Rounding", ROUNDING_HELP, edit, |recipe| &mut recipe.rounding);
+    bits_row(ui, "Weight bits", help("weight_bits"), edit, |recipe| {
+        &mut recipe.weight_bits
+    });
+    scales_row(ui, "Scales", help("scales"), edit, |recipe| &mut recipe.scales);
+    rounding_row(ui, "Rounding", help("rounding"), edit, |recipe| &mut recipe.rounding);
     for one in &[EMBEDDINGS, FIRST, LAST] {
         switch(ui, edit, one);
     }
@@ -84,17 +84,21 @@ fn activations_step(ui: &mut Ui, open: &OpenNetwork, edit: &mut Edit<Recipe>, ou
         "5 Activations",
         "The same for the numbers that flow between the layers: split, clip, round.",
     );
-    bits_row(ui, "Activation bits", ACTIVATION_HELP, edit, |recipe| {
+    bits_row(ui, "Activation bits", help("activation_bits"), edit, |recipe| {
         &mut recipe.activation_bits
     });
     if open.quantizes_activations() {
-        ratio_row(ui, "Activation ratio", ACTIVATION_RATIO_HELP, edit, |recipe| {
-            &mut recipe.activation_expand_ratio
-        });
-        split_row(ui, "Activation split", ACTIVATION_SPLIT_HELP, edit, |recipe| {
+        ratio_row(
+            ui,
+            "Activation ratio",
+            help("activation_expand_ratio"),
+            edit,
+            |recipe| &mut recipe.activation_expand_ratio,
+        );
+        split_row(ui, "Activation split", help("activation_split"), edit, |recipe| {
             &mut recipe.activation_split
         });
-        clip_row(ui, "Activation clip", ACTIVATION_CLIP_HELP, edit, |recipe| {
+        clip_row(ui, "Activation clip", help("activation_clip"), edit, |recipe| {
             &mut recipe.activation_clip
         });
     }
@@ -119,55 +123,28 @@ fn export_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     }
 }
 
-/// A choice of yes or no: name, help, field.
-type Switch = (&'static str, &'static str, fn(&mut Recipe) -> &mut bool);
+/// A choice of yes or no: its name in the table of fields, and its place.
+type Switch = (&'static str, fn(&mut Recipe) -> &mut bool);
 
-fn switch(ui: &mut Ui, edit: &mut Edit<Recipe>, (name, help, field): &Switch) {
+fn switch(ui: &mut Ui, edit: &mut Edit<Recipe>, (name, field): &Switch) {
+    let Some(Field { label, help, .. }) = Field::named(name) else {
+        return;
+    };
     ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        let response = ui.checkbox(field(&mut edit.value), *name).on_hover_text(*help);
+        let response = ui.checkbox(field(&mut edit.value), *label).on_hover_text(*help);
         edit.seen(&response);
-        explain_ui(ui, name, help);
+        explain_ui(ui, label, help);
     });
 }
 
-const FOLD: Switch = (
-    "Fold batch-norm",
-    "Multiply each batch-norm into the layer before it, as inference engines do. The function is the same, the weights are not.",
-    |recipe| &mut recipe.fold_batch_norm,
-);
-const EQUALIZE: Switch = (
-    "Equalize layers",
-    "Scale the channels between two layers so that both have weights of the same range. The function is the same; it does most where some channels are far larger than others.",
-    |recipe| &mut recipe.cross_layer_equalization,
-);
-const BIASES: Switch = (
-    "Correct biases",
-    "Rounding the weights moves the mean of a layer's outputs; the bias takes that back. It needs the means of the layer's inputs, which are measured or guessed from batch-norm.",
-    |recipe| &mut recipe.bias_correction,
-);
-const UNSIGNED: Switch = (
-    "Unsigned activations",
-    "Inputs that are never negative, as after ReLU, use the whole grid for the positive side. That is one bit more for them at no cost.",
-    |recipe| &mut recipe.unsigned_activations,
-);
-const OUTPUTS: Switch = (
-    "Quantize outputs",
-    "Put the outputs of layers, additions and pools on a grid too, not only the inputs of layers. Runtimes fuse the network to integer operators only then, which is about twice as fast on a CPU.",
-    |recipe| &mut recipe.quantize_outputs,
-);
-const EMBEDDINGS: Switch = (
-    "Quantize embeddings",
-    "Tables from which rows are looked up, such as the words of a language model, are on a grid too. They are often most of a small model's bytes; their rows are never split.",
-    |recipe| &mut recipe.quantize_embeddings,
-);
-const FIRST: Switch = (
-    "Keep first layer float",
-    "Leave the first layer as it is. It has few weights, and every error of it goes through the whole network.",
-    |recipe| &mut recipe.float_first_layer,
-);
-const LAST: Switch = (
-    "Keep last layer float",
-    "Leave the last layer, the classifier, as it is. The paper does so.",
-    |recipe| &mut recipe.float_last_layer,
-);
+const FOLD: Switch = ("fold_batch_norm", |recipe| &mut recipe.fold_batch_norm);
+const EQUALIZE: Switch = ("cross_layer_equalization", |recipe| {
+    &mut recipe.cross_layer_equalization
+});
+const BIASES: Switch = ("bias_correction", |recipe| &mut recipe.bias_correction);
+const UNSIGNED: Switch = ("unsigned_activations", |recipe| &mut recipe.unsigned_activations);
+const OUTPUTS: Switch = ("quantize_outputs", |recipe| &mut recipe.quantize_outputs);
+const EMBEDDINGS: Switch = ("quantize_embeddings", |recipe| &mut recipe.quantize_embeddings);
+const FIRST: Switch = ("float_first_layer", |recipe| &mut recipe.float_first_layer);
+const LAST: Switch = ("float_last_layer", |recipe| &mut recipe.float_last_layer);
