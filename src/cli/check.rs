@@ -3,11 +3,8 @@
 use super::arguments::CheckArguments;
 use super::output::{self, Table, to_json};
 use super::{LimitsMissed, UsageError, pipeline};
-use crate::engine;
-use crate::inference::{self, Dataset, Evaluation, run_outputs};
-use crate::onnx;
+use crate::inference::{self, Dataset, Evaluation, QuantizedModel, run_outputs};
 use crate::progress::Progress;
-use crate::quantization::rewrite;
 use anyhow::{Context, bail};
 use serde::Serialize;
 
@@ -74,8 +71,8 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
         &arguments.data_flags,
         progress,
     )?;
-    let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
-    let bytes = exported.len();
+    let exported = QuantizedModel::of(&planned.network, &planned.plan)?;
+    let bytes = exported.bytes()?.len();
     let mut limits = Vec::new();
     if let Some(allowed) = arguments.max_bytes {
         limits.push(Limit::at_most("max-bytes", allowed as f64, bytes as f64, "bytes"));
@@ -89,7 +86,7 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
         }
         let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
         let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
-        let quantized = engine::load(exported).context("the quantized network")?;
+        let quantized = exported.engine().context("the quantized network")?;
         let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
         Some(inference::evaluate(&before, &after, &data))
     } else {

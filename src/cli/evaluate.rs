@@ -7,12 +7,11 @@ use super::pipeline;
 use crate::engine;
 use crate::inference::{
     self, AtChance, DataOptions, Dataset, Engine, EngineDifference, Evaluation, LatencyReport, Metrics, OracleMetrics,
-    Outputs, SplitOnly, Verification, chance_level, engine_difference, latency_report, run_oracle, run_outputs,
-    run_samples, split_only_difference, suggest_preprocess,
+    Outputs, QuantizedModel, SplitOnly, Verification, chance_level, engine_difference, latency_report, run_oracle,
+    run_outputs, run_samples, split_only_difference, suggest_preprocess,
 };
 use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::rewrite;
 use anyhow::{Context, bail};
 use ndarray::ArrayView2;
 use ndarray_npy::WriteNpyExt;
@@ -37,8 +36,8 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     )?;
     let float = pipeline::engine(&planned.original)?;
     // The very bytes that `quantize` writes.
-    let exported = onnx::encode(&rewrite(&planned.network, &planned.plan)?)?;
-    let quantized = engine::load(exported.clone()).context("the quantized network")?;
+    let exported = QuantizedModel::of(&planned.network, &planned.plan)?;
+    let quantized = exported.engine().context("the quantized network")?;
     let path = arguments.data.as_deref().unwrap_or_default();
     let options = DataOptions {
         limit: arguments.limit,
@@ -73,7 +72,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     }
     if arguments.verify {
         let outputs = [(&float, &before), (&quantized, &after)];
-        let bytes = [onnx::encode(&planned.original.runnable_model())?, exported];
+        let bytes = [onnx::encode(&planned.original.runnable_model())?, exported.bytes()?];
         evaluation.verified = Some(verified(outputs, bytes, &data, progress).context("--verify")?);
     }
     if arguments.json {

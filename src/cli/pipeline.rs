@@ -1,9 +1,8 @@
 //! What `quantize` and `evaluate` share: from a model's name and a recipe to a plan, exactly as the window does it.
 
 use super::arguments::{CalibrationArguments, DataArguments, RecipeArguments};
-use crate::engine;
 use crate::format::{self, demo::Demo};
-use crate::inference::{self, DataOptions, Dataset, Engine};
+use crate::inference::{self, DataOptions, Dataset, Engine, Pipeline, RANGES_WITHOUT_DATA, calibration_label};
 use crate::network::Network;
 use crate::printable;
 use crate::progress::Progress;
@@ -42,7 +41,7 @@ pub(super) fn plan(
     let network = prepared(model, &original, &wanted)?;
     progress.check()?;
     let activations = needed_activations(model, &wanted, &network, calibration, data, progress)?;
-    let plan = quantization::plan(&network, &wanted, activations.as_ref(), progress)?;
+    let plan = Pipeline::new(&network, activations.as_ref()).plan(&wanted, progress)?;
     Ok(Planned {
         original,
         network,
@@ -62,16 +61,8 @@ pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyh
 
 /// The engine for a network as it is.
 pub(super) fn engine(network: &Network) -> anyhow::Result<Arc<dyn Engine>> {
-    if let Some(why) = &network.why_not_runnable {
-        bail!("{}: {why}", network.name);
-    }
-    engine::load_model(network.runnable_model()).with_context(|| network.name.clone())
+    inference::float_engine(network).with_context(|| network.name.clone())
 }
-
-/// Samples of noise when there is no data and no limit.
-const NOISE_SAMPLES: usize = 64;
-/// The noise is the same in every run, so that runs can be compared and resumed.
-const NOISE_SEED: u64 = 1;
 
 /// The data that a network is judged on; noise when none are given.
 pub(super) fn data_or_noise(
@@ -87,8 +78,8 @@ pub(super) fn data_or_noise(
     };
     let data = match data {
         None if options.inputs.is_empty() => {
-            let samples = limit.unwrap_or(NOISE_SAMPLES);
-            return Ok(Dataset::noise(network, engine, samples, NOISE_SEED)?);
+            let samples = limit.unwrap_or(Dataset::NOISE_SAMPLES);
+            return Ok(Dataset::noise(network, engine, samples, Dataset::NOISE_SEED)?);
         }
         path => Dataset::open(path.unwrap_or_default(), &options, engine.inputs())?,
     };
@@ -138,26 +129,18 @@ pub(super) fn activations(
         };
         bail!("{}: {cannot}: {why}", network.name);
     }
-    // A demo stands for its calibration data here, never for the test data that it is judged by.
-    let path = arguments.calibration.as_deref().unwrap_or(model);
-    let demo = Demo::from_name(path);
     let engine = engine(network)?;
-    if arguments.data_free || (arguments.calibration.is_none() && demo.is_none()) {
-        let learnt = inference::data_free_activations(network, &engine, progress)
-            .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
-        let mut learnt = learnt;
-        if recipe.needs_moments() {
-            let limit = arguments.calibration_limit;
-            inference::add_moments(network, &engine, None, limit, &mut learnt, progress).context(
-                "second moments of the layers' inputs without data (give --calibration PATH for those of data)",
-            )?;
+    let wanted = (arguments.calibration_limit, recipe.needs_moments());
+    let source = CalibrationFrom::of(arguments, model);
+    let data = match source {
+        CalibrationFrom::Nothing => {
+            let learnt = inference::measure_inputs(network, &engine, None, wanted, progress)
+                .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
+            note(&sources(network, &learnt.activations));
+            return Ok(learnt.activations);
         }
-        note(&sources(network, &learnt));
-        return Ok(learnt);
-    }
-    let data = match demo {
-        Some(demo) => Dataset::demo_calibration(demo),
-        None => {
+        CalibrationFrom::Demo(demo, _) => Dataset::demo_calibration(demo),
+        CalibrationFrom::Path(path) => {
             // Labels and inputs by name belong to the data that the network is judged on.
             let options = DataOptions {
                 labels: None,
@@ -168,14 +151,58 @@ pub(super) fn activations(
             Dataset::open(path, &options, engine.inputs())?
         }
     };
-    let limit = arguments.calibration_limit;
-    let on = || format!("calibration on {path}");
-    let mut learnt = inference::calibrate(network, &engine, &data, limit, progress).with_context(on)?;
-    if recipe.needs_moments() {
-        inference::add_moments(network, &engine, Some(&data), limit, &mut learnt.activations, progress)
-            .with_context(on)?;
-    }
+    let learnt = inference::measure_inputs(network, &engine, Some(&data), wanted, progress)
+        .with_context(|| format!("calibration on {}", source.name()))?;
     Ok(learnt.activations)
+}
+
+/// Which samples show what the layers' inputs are like.
+#[derive(Clone, Copy)]
+pub(super) enum CalibrationFrom<'a> {
+    /// None: batch-norm statistics and noise stand in.
+    Nothing,
+    /// A demo's own, and how the demo was named. A demo stands for its calibration data here, never for the test data that it is
+    /// judged by.
+    Demo(Demo, &'a str),
+    /// Those of a path.
+    Path(&'a str),
+}
+
+impl<'a> CalibrationFrom<'a> {
+    /// What the flags ask for; without any a demo brings its own.
+    pub(super) fn of(arguments: &'a CalibrationArguments, model: &'a str) -> Self {
+        let path = arguments.calibration.as_deref().unwrap_or(model);
+        match Demo::from_name(path) {
+            _ if arguments.data_free => Self::Nothing,
+            Some(demo) => Self::Demo(demo, path),
+            None if arguments.calibration.is_none() => Self::Nothing,
+            None => Self::Path(path),
+        }
+    }
+
+    fn name(self) -> &'a str {
+        match self {
+            Self::Nothing => "no data",
+            Self::Demo(_, path) | Self::Path(path) => path,
+        }
+    }
+
+    /// As the rows of a sweep have it.
+    pub(super) fn label(self, limit: usize) -> String {
+        calibration_label(match self {
+            Self::Nothing => None,
+            Self::Demo(..) | Self::Path(_) => Some((self.name(), limit)),
+        })
+    }
+
+    /// In words, for a report on `model`.
+    pub(super) fn sentence(self, model: &str, limit: usize) -> String {
+        match self {
+            Self::Nothing => RANGES_WITHOUT_DATA.to_owned(),
+            Self::Demo(_, path) if path == model => format!("up to {limit} samples of the demo's calibration data"),
+            Self::Demo(_, path) | Self::Path(path) => format!("up to {limit} samples of {path}"),
+        }
+    }
 }
 
 /// Where the ranges come from, for a person: "no calibration data: 12 inputs from batch-norm statistics, 3 from noise".

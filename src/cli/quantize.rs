@@ -5,14 +5,13 @@ use super::arguments::QuantizeArguments;
 use super::output::{Table, check_place, folder_of, lines, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
 use crate::format::safetensors;
-use crate::inference::value_shapes;
+use crate::inference::{QuantizedModel, known_shapes};
 use crate::network::Network;
-use crate::onnx;
 use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{
     ActivationPlan, Bits, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer,
-    Recipe, Rounding, overhead, quantized_tensors, rewrite,
+    Recipe, Rounding, overhead, quantized_tensors,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -231,9 +230,10 @@ fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) 
     match target {
         Target::Onnx => {
             refuse_weights_only(&planned.network)?;
-            let model = rewrite(&planned.network, &planned.plan).with_context(|| planned.network.name.clone())?;
+            let quantized =
+                QuantizedModel::of(&planned.network, &planned.plan).with_context(|| planned.network.name.clone())?;
             progress.check()?;
-            onnx::write_file(&model, output)?;
+            quantized.write(output)?;
         }
         Target::Safetensors => {
             let (tensors, metadata) = quantized_tensors(&planned.network, &planned.plan)?;
@@ -256,10 +256,7 @@ fn refuse_weights_only(network: &Network) -> anyhow::Result<()> {
 
 /// The cost of the plan. Activations and operations stay unknown when the network does not run.
 fn cost(planned: &Planned) -> Overhead {
-    let shapes = pipeline::engine(&planned.network)
-        .and_then(|engine| Ok(value_shapes(&planned.network, &engine, None)?))
-        .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))
-        .ok();
+    let shapes = known_shapes(&planned.network, None);
     overhead(&planned.network, &planned.plan, shapes.as_ref())
 }
 

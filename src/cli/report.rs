@@ -3,13 +3,13 @@
 use super::UsageError;
 use super::arguments::ReportArguments;
 use super::output::{check_place, write_whole};
-use super::pipeline::{self, Planned};
-use crate::engine;
+use super::pipeline::{self, CalibrationFrom, Planned};
 use crate::inference::sweep::{SweepRow, load_rows};
-use crate::inference::{DataOptions, Dataset, Engine, Evaluation, Outputs, evaluate, run_outputs, value_shapes};
-use crate::onnx;
+use crate::inference::{
+    DataOptions, Dataset, Engine, Evaluation, Outputs, Pipeline, QuantizedModel, evaluate, known_shapes, run_outputs,
+};
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Plan, overhead, rewrite};
+use crate::quantization::{Plan, overhead};
 use crate::report::{Accuracy, Metric, Report, Subject};
 use anyhow::{Context, bail};
 use std::path::{Path, PathBuf};
@@ -89,12 +89,11 @@ fn report(
     sweep: &[SweepRow],
     progress: &Progress,
 ) -> anyhow::Result<Report> {
-    let shapes = pipeline::engine(&planned.network)
-        .and_then(|engine| Ok(value_shapes(&planned.network, &engine, None)?))
-        .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))
-        .ok();
+    let shapes = known_shapes(&planned.network, None);
     let overhead = overhead(&planned.network, &planned.plan, shapes.as_ref());
-    let ranges = planned.activations.as_ref().map(|_| ranges(arguments));
+    let (calibration, model) = (&arguments.calibration, &arguments.model);
+    let from = CalibrationFrom::of(calibration, model);
+    let ranges = (planned.activations.as_ref()).map(|_| from.sentence(model, calibration.calibration_limit));
     let subject = Subject {
         original: &planned.original,
         network: &planned.network,
@@ -106,21 +105,6 @@ fn report(
         sigma: arguments.sigma,
     };
     Ok(Report::gather(&subject, progress)?)
-}
-
-/// Where the ranges of activations come from, in words.
-fn ranges(arguments: &ReportArguments) -> String {
-    let calibration = &arguments.calibration;
-    match &calibration.calibration {
-        Some(path) => format!("up to {} samples of {path}", calibration.calibration_limit),
-        None if !calibration.data_free && arguments.model.starts_with("demo:") => {
-            format!(
-                "up to {} samples of the demo's calibration data",
-                calibration.calibration_limit
-            )
-        }
-        None => "no data: batch-norm statistics, and noise where there are none".to_owned(),
-    }
 }
 
 /// Runs the float network, the recipe and its bits alone on the same samples.
@@ -146,8 +130,7 @@ fn accuracy(
     let plain = if bare == planned.plan.recipe {
         None
     } else {
-        let activations: Option<&Activations> = planned.activations.as_ref();
-        let plan = quantization::plan(&planned.network, &bare, activations, progress)?;
+        let plan = Pipeline::new(&planned.network, planned.activations.as_ref()).plan(&bare, progress)?;
         Some(
             evaluated(planned, &plan, &before, &data, progress)
                 .context("the same bits without splitting and clipping")?,
@@ -169,7 +152,7 @@ fn evaluated(
     data: &Dataset,
     progress: &Progress,
 ) -> anyhow::Result<Evaluation> {
-    let engine = engine::load(onnx::encode(&rewrite(&planned.network, plan)?)?)?;
+    let engine = QuantizedModel::of(&planned.network, plan)?.engine()?;
     let outputs = run_outputs(&engine, data, float.samples, progress)?;
     Ok(evaluate(float, &outputs, data))
 }

@@ -2,12 +2,12 @@
 
 use super::arguments::SweepArguments;
 use super::output::{Table, check_place, lines, to_json};
-use super::pipeline;
-use crate::format::{self, demo::Demo};
+use super::pipeline::{self, CalibrationFrom};
+use crate::format;
 use crate::inference::sweep::{
     Mark, PaperTable, Score, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, sweep,
 };
-use crate::inference::{self, Dataset, Metrics, Outputs, run_outputs, value_shapes};
+use crate::inference::{self, Dataset, Metrics, Outputs, known_shapes, run_outputs};
 use crate::progress::Progress;
 use crate::quantization::Bits;
 use anyhow::Context;
@@ -72,10 +72,7 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         None => None,
     };
     let float = run_outputs(&float_engine, &data, limit, progress).context("the float network")?;
-    let shapes = pipeline::engine(&network)
-        .and_then(|engine| Ok(value_shapes(&network, &engine, Some(&data))?))
-        .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))
-        .ok();
+    let shapes = known_shapes(&network, Some(&data));
     let subject = SweepSubject {
         network: &network,
         activations: activations.as_ref(),
@@ -127,7 +124,8 @@ fn open_csv(
     let setting = SweepSetting {
         model: arguments.model.clone(),
         data: format!("{} · {}", data.name(), data.preprocessing()),
-        calibration: calibration_name(arguments),
+        calibration: CalibrationFrom::of(&arguments.calibration, &arguments.model)
+            .label(arguments.calibration.calibration_limit),
         samples,
     };
     if arguments.resume {
@@ -135,17 +133,6 @@ fn open_csv(
         Ok((Some(csv), rows))
     } else {
         Ok((Some(SweepCsv::create(path, setting)?), Vec::new()))
-    }
-}
-
-/// Where [`pipeline::activations`] takes the ranges from.
-fn calibration_name(arguments: &SweepArguments) -> String {
-    let flags = &arguments.calibration;
-    let path = flags.calibration.as_deref().unwrap_or(&arguments.model);
-    if flags.data_free || (flags.calibration.is_none() && Demo::from_name(path).is_none()) {
-        "data-free".to_owned()
-    } else {
-        format!("{path}, up to {} samples", flags.calibration_limit)
     }
 }
 

@@ -4,9 +4,9 @@ use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
 use super::pipeline;
 use crate::format;
-use crate::inference::{Trace, TracedValue, trace};
+use crate::inference::{Pipeline, Trace, TracedValue, trace};
 use crate::progress::Progress;
-use crate::quantization::{self, Recipe, rewrite};
+use crate::quantization::Recipe;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::Path;
@@ -56,9 +56,8 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
             let network = pipeline::prepared(model, &original, &recipe)?;
             let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
             let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
-            let plan = quantization::plan(&network, &recipe, activations.as_ref(), progress)?;
-            let quantized = rewrite(&network, &plan)?;
-            let found = trace(&network, &quantized, &data, arguments.limit, progress)?;
+            let quantized = Pipeline::new(&network, activations.as_ref()).quantize(&recipe, progress)?;
+            let found = trace(&network, quantized.model(), &data, arguments.limit, progress)?;
             (Some(recipe), found)
         }
     };

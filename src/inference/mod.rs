@@ -31,6 +31,7 @@ mod moments;
 mod noise;
 mod oracle;
 mod outputs;
+mod pipeline;
 mod prefetch;
 mod sensitivity;
 mod split_only;
@@ -55,6 +56,9 @@ pub use layer_order::{
 pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
+pub use pipeline::{
+    Pipeline, QuantizedModel, RANGES_WITHOUT_DATA, calibration_label, float_engine, known_shapes, measure_inputs,
+};
 pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};

@@ -8,6 +8,11 @@ use crate::network::Network;
 const TRIED: [(usize, usize); 3] = [(224, 1), (32, 1), (224, 512)];
 
 impl Dataset {
+    /// Samples of noise where nothing else is said.
+    pub const NOISE_SAMPLES: usize = 64;
+    /// Seed of the noise where nothing else is said: the same in every run, so that runs can be compared and resumed.
+    pub const NOISE_SEED: u64 = 1;
+
     /// `samples` samples of noise that `network` runs on: numbers of a standard normal distribution (what preprocessed
     /// pictures are by and large), token ids evenly over those that its embedding has. The same `seed` gives the same noise.
     ///

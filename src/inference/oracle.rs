@@ -2,12 +2,11 @@
 
 use super::calibration::{gather, input_names};
 use super::outputs::run_batches;
-use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs};
-use crate::engine::{self, UNOPTIMIZED};
+use super::{Dataset, Engine, Evaluation, InferenceError, Metrics, Outputs, QuantizedModel};
+use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Plan, oracle_plan, rewrite};
+use crate::quantization::{Activations, Plan, oracle_plan};
 use crate::statistics::RangeSource;
 use serde::Serialize;
 
@@ -55,7 +54,7 @@ pub fn run_oracle(
         let values = engine.run_with(inputs, &names, UNOPTIMIZED)?;
         gather(&mut seen, &names, values, network, RangeSource::Calibration);
         let plan = oracle_plan(network, plan, &seen);
-        let quantized = engine::load(onnx::encode(&rewrite(network, &plan)?)?)?;
+        let quantized = QuantizedModel::of(network, &plan)?.engine()?;
         Ok(quantized.run(inputs, &[output])?.pop())
     })
 }

@@ -3,13 +3,12 @@
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
-use super::{Dataset, Engine, EngineError, InferenceError};
+use super::{Dataset, Engine, EngineError, InferenceError, QuantizedModel};
 use crate::data::{Tensor, TextLayout};
-use crate::engine::{self, RunOptions, Threads};
+use crate::engine::{RunOptions, Threads};
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{Plan, rewrite};
+use crate::quantization::Plan;
 use rayon::prelude::*;
 use std::ops::Range;
 
@@ -84,7 +83,7 @@ pub fn run_plan(
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
-    let engine = engine::load(onnx::encode(&rewrite(network, plan)?)?)?;
+    let engine = QuantizedModel::of(network, plan)?.engine()?;
     run_samples(&engine, data, range, progress)
 }
 

@@ -2,9 +2,9 @@
 
 use super::incremental::{Incremental, Keep, Signature};
 use super::sweep::SweepSubject;
-use super::{Dataset, InferenceError, Metrics, evaluate};
+use super::{Dataset, InferenceError, Metrics, QuantizedModel, evaluate};
 use crate::progress::Progress;
-use crate::quantization::{self, Bits, Outcome, Plan, Recipe, rewrite};
+use crate::quantization::{Bits, Outcome, Plan, Recipe};
 use serde::Serialize;
 
 /// The network with only this layer quantized.
@@ -81,11 +81,11 @@ pub fn sensitivity(
     progress: &Progress,
     on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
-    let whole = quantization::plan(subject.network, recipe, subject.activations, &progress.part())?;
+    let whole = subject.pipeline().plan(recipe, &progress.part())?;
     let quantized: Vec<usize> = (0..whole.layers.len())
         .filter(|place| whole.layers[*place].quantized().is_some())
         .collect();
-    let float = Signature::of(&rewrite(subject.network, &all_float(&whole))?);
+    let float = Signature::of(QuantizedModel::of(subject.network, &all_float(&whole))?.model());
     let kept = Incremental::new(subject.data, Incremental::<&Dataset>::MOST_BYTES);
     progress.start(quantized.len() as u64, "Quantizing one layer at a time");
     let mut rows = Vec::with_capacity(quantized.len());
@@ -154,7 +154,7 @@ mod tests {
     use crate::format::demo::Demo;
     use crate::inference::{Rten, run_outputs};
     use crate::onnx;
-    use crate::quantization::LayerRecipe;
+    use crate::quantization::{self, LayerRecipe, rewrite};
 
     /// Runs `recipe` layer by layer on `samples` of `data`.
     fn rows(demo: Demo, data: &Dataset, samples: usize, recipe: &Recipe) -> Vec<LayerSensitivity> {

@@ -2,12 +2,10 @@
 
 use super::evaluate::agreement;
 use super::outputs::batches;
-use super::{Dataset, InferenceError, Outputs, run_outputs};
-use crate::engine;
+use super::{Dataset, InferenceError, Outputs, QuantizedModel, run_outputs};
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{Plan, split_only};
+use crate::quantization::Plan;
 use serde::Serialize;
 
 /// Images that are run: the difference is rounding, which more images do not change.
@@ -46,7 +44,7 @@ pub fn split_only_difference(
     if !plan.layers.iter().any(splits) {
         return Ok(None);
     }
-    let engine = engine::load(onnx::encode(&split_only(network, plan)?)?)?;
+    let engine = QuantizedModel::of_splits_alone(network, plan)?.engine()?;
     let mut samples = float.samples.min(data.len());
     if data.is_text() {
         let first = batches(&engine, data, 0..samples, IMAGES)?

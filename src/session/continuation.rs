@@ -4,13 +4,11 @@ use super::derived::{Derived, Pieces, Slot, Wanted, Work, rows};
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::engine;
-use crate::inference::{Dataset, Engine, Sampling, continue_text};
+use crate::inference::{Dataset, Engine, QuantizedModel, Sampling, continue_text};
 use crate::jobs::JobError;
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{Plan, Recipe, rewrite};
+use crate::quantization::{Plan, Recipe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -134,9 +132,9 @@ pub(super) fn quantized_engine(
     progress: &Progress,
 ) -> Result<Arc<dyn Engine>, JobError> {
     progress.start(0, "writing the quantized graph");
-    let model = rewrite(network, plan)?;
+    let quantized = QuantizedModel::of(network, plan)?;
     progress.check()?;
-    let engine = engine::load(onnx::encode(&model).map_err(work::failed)?)?;
+    let engine = quantized.engine()?;
     progress.check()?;
     Ok(engine)
 }

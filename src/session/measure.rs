@@ -4,18 +4,17 @@ use super::choosing::AutoKey;
 use super::derived::Pieces;
 use super::keys::CalibrationSource;
 use super::work;
-use crate::engine;
 use crate::format::demo::Demo;
 use crate::inference::auto::{AutoResult, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, SplitOnly,
-    evaluate, run_oracle, sensitivity, split_only_difference,
+    Calibration, DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Pipeline,
+    SplitOnly, evaluate, float_engine, run_oracle, sensitivity, split_only_difference,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Plan, Recipe, ValueShapes, plan, prepare};
+use crate::quantization::{Activations, Plan, Recipe, ValueShapes, prepare};
 use std::sync::Arc;
 
 /// What all of them start from.
@@ -103,7 +102,7 @@ impl Ready {
     }
 
     fn plan(&self, recipe: &Recipe, progress: &Progress) -> Result<Plan, JobError> {
-        Ok(plan(&self.network, recipe, self.activations(), progress)?)
+        Ok(Pipeline::new(&self.network, self.activations()).plan(recipe, progress)?)
     }
 }
 
@@ -189,7 +188,7 @@ pub(super) fn run_oracle_bound(
 ) -> Result<OracleMetrics, JobError> {
     let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
     let plan = ready.plan(recipe, progress)?;
-    let engine = engine::load_model(ready.network.runnable_model())?;
+    let engine = float_engine(&ready.network)?;
     let Subject { data, float, .. } = &ready.subject;
     let outputs = run_oracle(&ready.network, &engine, &plan, data, float.samples, progress)?;
     Ok(evaluate(float, &outputs, data).into())

@@ -3,12 +3,12 @@
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::work::{self, Output};
-use crate::inference::Calibration;
 use crate::inference::sweep::SweepRow;
+use crate::inference::{Calibration, Pipeline, RANGES_WITHOUT_DATA};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Recipe, ValueShapes, overhead, plan};
+use crate::quantization::{Recipe, ValueShapes, overhead};
 use crate::replacement::replace_file;
 use crate::report::{Accuracy, Report, Subject};
 use std::path::PathBuf;
@@ -45,7 +45,7 @@ impl ReportInputs {
             .filter(|_| open.recipe().needs_activations())
             .cloned();
         let ranges = calibration.as_ref().map(|calibration| match open.calibration_source() {
-            CalibrationSource::DataFree => "no data: batch-norm statistics, and noise where there are none".to_owned(),
+            CalibrationSource::DataFree => RANGES_WITHOUT_DATA.to_owned(),
             CalibrationSource::Demo(_) | CalibrationSource::Data(_) | CalibrationSource::Set(_) => {
                 format!("{} samples of {}", calibration.samples, calibration.data_name)
             }
@@ -67,12 +67,11 @@ impl ReportInputs {
 
 /// Plans the recipe, gathers the report and writes its page.
 pub(super) fn write(inputs: &ReportInputs, progress: &Progress) -> Result<Output, JobError> {
-    inputs.recipe.check(&inputs.network).map_err(work::failed)?;
     let activations = inputs
         .calibration
         .as_deref()
         .map(|calibration| &calibration.activations);
-    let plan = plan(&inputs.network, &inputs.recipe, activations, progress)?;
+    let plan = Pipeline::new(&inputs.network, activations).plan(&inputs.recipe, progress)?;
     let overhead = overhead(&inputs.network, &plan, inputs.shapes.as_deref());
     let subject = Subject {
         original: &inputs.original,

@@ -5,6 +5,7 @@ use super::keys::CalibrationSource;
 use super::measure::{self, Subject};
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
+use crate::inference::calibration_label;
 use crate::inference::sweep::{SweepRow, SweepSetting};
 use crate::quantization::Recipe;
 use std::time::Duration;
@@ -127,16 +128,13 @@ impl Derived for Swept {
     }
 }
 
-/// Where the ranges of activations come from, in the words of the command line.
+/// Where the ranges of activations come from.
 fn calibration_name(subject: &Subject, model: &str) -> String {
-    let samples = work::CALIBRATION_SAMPLES;
-    match subject.source {
-        CalibrationSource::Demo(_) => format!("{model}, up to {samples} samples"),
-        CalibrationSource::Data(_) => format!("{}, up to {samples} samples", subject.data.name()),
-        CalibrationSource::Set(_) => {
-            let path = subject.set.as_ref().map_or("", |(path, _)| path.as_str());
-            format!("{path}, up to {samples} samples")
-        }
-        CalibrationSource::DataFree => "data-free".to_owned(),
-    }
+    let data = match subject.source {
+        CalibrationSource::Demo(_) => Some(model),
+        CalibrationSource::Data(_) => Some(subject.data.name()),
+        CalibrationSource::Set(_) => Some(subject.set.as_ref().map_or("", |(path, _)| path.as_str())),
+        CalibrationSource::DataFree => None,
+    };
+    calibration_label(data.map(|data| (data, work::CALIBRATION_SAMPLES)))
 }

@@ -4,9 +4,8 @@ use super::derived::{Derived, Wanted, Work};
 use super::keys::EvaluationKey;
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::inference::{Trace, trace};
+use crate::inference::{QuantizedModel, Trace, trace};
 use crate::jobs::JobError;
-use crate::quantization::rewrite;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -51,8 +50,9 @@ impl Derived for Traced {
         let ((network, plan), data) = (open.current_plan()?, open.data()?.clone());
         Some(Work::new("Comparing every value", move |progress| {
             work::settle(progress, SETTLE)?;
-            let quantized = rewrite(&network, &plan)?;
-            Ok(Arc::new(trace(&network, &quantized, &data, TRACE_SAMPLES, progress)?))
+            let quantized = QuantizedModel::of(&network, &plan)?;
+            let found = trace(&network, quantized.model(), &data, TRACE_SAMPLES, progress)?;
+            Ok(Arc::new(found))
         }))
     }
 }

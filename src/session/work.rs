@@ -12,20 +12,18 @@ use super::keys::CalibrationSource;
 use super::layer_view::ViewError;
 use super::preview::Preview;
 use super::snapshots::PlanSummary;
-use crate::engine;
 use crate::files;
 use crate::format::{self, safetensors};
 use crate::inference::incremental::{Incremental, Keep};
 use crate::inference::{
-    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, add_moments, calibrate,
-    chance_level, data_free_activations, evaluate, metrics, suggest_preprocess, value_shapes,
+    AtChance, Calibration, DataOptions, Dataset, Engine, EngineError, InferenceError, Outputs, Pipeline,
+    QuantizedModel, chance_level, evaluate, float_engine, measure_inputs, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, plan, prepare, quantized_tensors, rewrite,
+    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, prepare, quantized_tensors,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,8 +97,7 @@ pub(super) fn make_plan(
     shapes: Option<&ValueShapes>,
     progress: &Progress,
 ) -> Result<Planned, JobError> {
-    recipe.check(network).map_err(failed)?;
-    let plan = plan(network, recipe, activations, progress)?;
+    let plan = Pipeline::new(network, activations).plan(recipe, progress)?;
     let overhead = overhead(network, &plan, shapes);
     Ok(Planned {
         summary: Arc::new(PlanSummary::of(&plan, &overhead)),
@@ -114,7 +111,7 @@ pub(super) type LoadedEngine = (Arc<dyn Engine>, Option<Arc<ValueShapes>>);
 
 pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<LoadedEngine, JobError> {
     progress.start(0, "loading the engine");
-    let engine = engine::load_model(network.runnable_model())?;
+    let engine = float_engine(network)?;
     progress.check()?;
     // Without data the shapes of a network with free sizes may stay unknown: then the overhead counts weights only.
     let shapes = value_shapes(network, &engine, None).ok();
@@ -123,9 +120,6 @@ pub(super) fn load_engine(network: &Network, progress: &Progress) -> Result<Load
 
 /// The path that stands for noise, as `demo:fashion` stands for a demo.
 pub(super) const NOISE: &str = "noise:";
-/// As on the command line.
-const NOISE_SAMPLES: usize = 64;
-const NOISE_SEED: u64 = 1;
 
 /// Data that somebody asked for.
 #[derive(Debug, Clone)]
@@ -159,7 +153,7 @@ pub(super) fn load_data(
     let full = options.clone().for_network(network);
     let same = previous.filter(|open| open.path == *path && open.options.reads_the_same_files(options));
     let data = if path == NOISE {
-        Dataset::noise(network, engine, NOISE_SAMPLES, NOISE_SEED)?
+        Dataset::noise(network, engine, Dataset::NOISE_SAMPLES, Dataset::NOISE_SEED)?
     } else {
         match same.and_then(|open| open.data.read_otherwise(&full, engine.inputs())) {
             Some(data) => data,
@@ -210,22 +204,11 @@ pub(super) fn calibrate_on(
     data: Option<&Dataset>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
-    let engine = engine::load_model(network.runnable_model())?;
+    let engine = float_engine(network)?;
     progress.check()?;
     with_calibration_data((network, &engine), source, set, data, |data| {
-        let mut calibration = match data {
-            Some(data) => calibrate(network, &engine, data, CALIBRATION_SAMPLES, progress)?,
-            None => Calibration {
-                activations: data_free_activations(network, &engine, progress)?,
-                samples: 0,
-                data_name: "no data".to_owned(),
-            },
-        };
-        if moments {
-            let known = &mut calibration.activations;
-            add_moments(network, &engine, data, CALIBRATION_SAMPLES, known, progress)?;
-        }
-        Ok(Arc::new(calibration))
+        let wanted = (CALIBRATION_SAMPLES, moments);
+        Ok(Arc::new(measure_inputs(network, &engine, data, wanted, progress)?))
     })
 }
 
@@ -309,18 +292,17 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
         recipe.save(path).map_err(failed)?;
         return Ok(Output::Exported(path.clone()));
     }
-    recipe.check(network).map_err(failed)?;
     let activations = inputs
         .calibration
         .as_deref()
         .map(|calibration| &calibration.activations);
-    let plan = plan(network, recipe, activations, progress)?;
+    let plan = Pipeline::new(network, activations).plan(recipe, progress)?;
     progress.start(0, "writing the file");
     match kind {
         ExportKind::Onnx => {
-            let model = rewrite(network, &plan)?;
+            let quantized = QuantizedModel::of(network, &plan)?;
             progress.check()?;
-            onnx::write_file(&model, path).map_err(failed)?;
+            quantized.write(path)?;
         }
         ExportKind::Safetensors => {
             let (tensors, metadata) = quantized_tensors(network, &plan)?;

@@ -19,7 +19,7 @@ pub use search::auto;
 pub use settings::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
 
 use super::evaluate::noise_share;
-use super::{Dataset, InferenceError, Outputs};
+use super::{Dataset, InferenceError, Outputs, Pipeline};
 use crate::network::Network;
 use crate::quantization::{Activations, Bits, Clip};
 use std::str::FromStr;
@@ -134,4 +134,11 @@ pub struct AutoSubject<'a> {
     pub choose: Judged<'a>,
     /// The samples that tell what came of it.
     pub judge: Judged<'a>,
+}
+
+impl<'a> AutoSubject<'a> {
+    /// From a setting to its bytes.
+    fn pipeline(&self) -> Pipeline<'a> {
+        Pipeline::new(self.network, self.activations)
+    }
 }

@@ -7,12 +7,12 @@
 
 use super::lattice::{Choice, LayerChoices};
 use super::settings::isolated;
-use super::{InferenceError, Judged, noise_share};
+use super::{InferenceError, Judged, Pipeline, noise_share};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Keep, Signature};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Clip, Recipe, plan};
+use crate::quantization::{Clip, Recipe};
 
 /// The noise of the outputs for the choices of one layer.
 pub(super) struct LayerNoise {
@@ -25,9 +25,9 @@ pub(super) struct LayerNoise {
 #[derive(Clone, Copy)]
 pub(super) struct Bench<'a> {
     pub(super) network: &'a Network,
+    pub(super) pipeline: Pipeline<'a>,
     /// All that is not chosen; inputs of layers are float in it.
     pub(super) base: &'a Recipe,
-    pub(super) activations: Option<&'a Activations>,
     pub(super) judged: Judged<'a>,
     /// Values between the layers on those samples.
     pub(super) kept: &'a Incremental<&'a Dataset>,
@@ -84,7 +84,7 @@ impl LayerNoise {
         let exception = self.of.choices[choice].exception(layer.layout.channels);
         recipe.layers.insert(layer.name.clone(), exception);
         let part = progress.part();
-        let plan = plan(bench.network, &recipe, bench.activations, &part)?;
+        let plan = bench.pipeline.plan(&recipe, &part)?;
         let keep = Keep::BeforeChangeFrom(bench.float);
         let outputs = bench
             .kept

@@ -9,9 +9,9 @@ use std::ops::Range;
 use std::sync::Arc;
 
 /// Samples of noise for either purpose.
-const NOISE_SAMPLES: usize = 64;
+const NOISE_SAMPLES: usize = Dataset::NOISE_SAMPLES;
 /// Seeds of the noise to choose on and the noise to judge by.
-const NOISE_SEEDS: [u64; 2] = [1, 2];
+const NOISE_SEEDS: [u64; 2] = [Dataset::NOISE_SEED, Dataset::NOISE_SEED + 1];
 
 /// Two sets of samples without a sample in common, and what the float network answers on them.
 pub struct AutoSamples {

@@ -11,7 +11,7 @@ use super::{AutoOptions, AutoSubject, Goal, InferenceError};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, Recipe, plan, rewrite};
+use crate::quantization::{Bits, Clip, Recipe};
 
 /// Times that what was chosen is measured and chosen again.
 const ROUNDS: usize = 4;
@@ -109,7 +109,8 @@ impl<'a> Search<'a> {
             return Err(out_of_reach(NO_CLASSES));
         }
         let network = subject.network;
-        let plain = plan(network, &base, subject.activations, &progress.part())?;
+        let pipeline = subject.pipeline();
+        let plain = pipeline.plan(&base, &progress.part())?;
         let quantized: Vec<usize> = (0..plain.layers.len())
             .filter(|layer| plain.layers[*layer].quantized().is_some())
             .collect();
@@ -119,12 +120,7 @@ impl<'a> Search<'a> {
             ));
         }
         let cost = Cost::new(network, &plain);
-        let nothing = plan(
-            network,
-            &isolated(network, &base),
-            subject.activations,
-            &progress.part(),
-        )?;
+        let nothing = pipeline.quantize(&isolated(network, &base), &progress.part())?;
         let choices = lattice(network, &base, &quantized, options, &cost, progress)?;
         Ok(Self {
             subject,
@@ -134,7 +130,7 @@ impl<'a> Search<'a> {
             cost,
             noises: choices.into_iter().map(LayerNoise::new).collect(),
             kept: Incremental::new(subject.choose.data, Incremental::<&Dataset>::MOST_BYTES),
-            float: Signature::of(&rewrite(network, &nothing)?),
+            float: Signature::of(nothing.model()),
             runs: 0,
         })
     }
@@ -152,8 +148,8 @@ impl<'a> Search<'a> {
         progress.start(wanted.len() as u64, stage);
         let bench = Bench {
             network: self.subject.network,
+            pipeline: self.subject.pipeline(),
             base: &self.base,
-            activations: self.subject.activations,
             judged: self.subject.choose,
             kept: &self.kept,
             float: &self.float,

@@ -4,7 +4,7 @@ use super::{AutoSubject, InferenceError, Judged};
 use crate::inference::{Metrics, Outputs, evaluate, metrics, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Bits, Clip, LayerRecipe, Recipe, plan};
+use crate::quantization::{Bits, Clip, LayerRecipe, Recipe};
 use serde::Serialize;
 
 /// How a network with a setting answers some samples.
@@ -141,16 +141,15 @@ pub(super) fn isolated(network: &Network, base: &Recipe) -> Recipe {
 }
 
 /// What the network under `recipe` answers, from the bytes that an export writes.
-pub(super) fn run_recipe(
-    network: &Network,
+fn run_recipe(
+    subject: &AutoSubject<'_>,
     recipe: &Recipe,
-    activations: Option<&Activations>,
     judged: Judged<'_>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
     let part = progress.part();
-    let plan = plan(network, recipe, activations, &part)?;
-    run_plan(network, &plan, judged.data, judged.float.range(), &part)
+    let plan = subject.pipeline().plan(recipe, &part)?;
+    run_plan(subject.network, &plan, judged.data, judged.float.range(), &part)
 }
 
 impl AutoSetting {
@@ -161,7 +160,7 @@ impl AutoSetting {
         bytes: u64,
         progress: &Progress,
     ) -> Result<Self, InferenceError> {
-        let outputs = run_recipe(subject.network, &recipe, subject.activations, subject.choose, progress)?;
+        let outputs = run_recipe(subject, &recipe, subject.choose, progress)?;
         Ok(Self {
             recipe,
             bytes,
@@ -172,13 +171,7 @@ impl AutoSetting {
 
     /// Runs it on the samples that nothing is chosen on.
     pub(super) fn judge(&mut self, subject: &AutoSubject<'_>, progress: &Progress) -> Result<(), InferenceError> {
-        let outputs = run_recipe(
-            subject.network,
-            &self.recipe,
-            subject.activations,
-            subject.judge,
-            progress,
-        )?;
+        let outputs = run_recipe(subject, &self.recipe, subject.judge, progress)?;
         self.judged_on = Scores::of(subject.judge, &outputs);
         Ok(())
     }

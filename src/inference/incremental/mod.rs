@@ -11,13 +11,12 @@ mod signature;
 pub use signature::Signature;
 
 use super::outputs::{run_on, run_side_by_side};
-use super::{Dataset, Engine, InferenceError, Outputs};
+use super::{Dataset, Engine, InferenceError, Outputs, QuantizedModel};
 use crate::data::Tensor;
 use crate::engine::{self, Threads};
 use crate::network::Network;
-use crate::onnx;
 use crate::progress::Progress;
-use crate::quantization::{Plan, rewrite};
+use crate::quantization::Plan;
 use cache::ActivationCache;
 use std::borrow::Borrow;
 use std::ops::Range;
@@ -94,10 +93,10 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
         keep: Keep<'_>,
         progress: &Progress,
     ) -> Result<Outputs, InferenceError> {
-        let model = rewrite(network, plan)?;
-        let signature = Signature::of(&model);
-        let bytes = onnx::encode(&model)?;
-        drop(model);
+        let quantized = QuantizedModel::of(network, plan)?;
+        let signature = Signature::of(quantized.model());
+        let bytes = quantized.bytes()?;
+        drop(quantized);
         progress.check()?;
         let engine = engine::load(bytes)?;
         Ok(self.run(&engine, &signature, range, keep, progress)?.0)

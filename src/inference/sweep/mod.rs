@@ -20,10 +20,10 @@ pub use row::{SweepOverhead, SweepRow};
 pub use shard::Shard;
 pub use table::{Mark, PaperTable, TableCell};
 
-use super::{Dataset, InferenceError, Outputs, evaluate, run_plan};
+use super::{Dataset, InferenceError, Outputs, Pipeline, evaluate, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Bits, Clip, Granularity, Plan, Recipe, Rounding, ValueShapes};
+use crate::quantization::{Activations, Bits, Clip, Granularity, Plan, Recipe, Rounding, ValueShapes};
 
 /// The values to try. An empty axis stands for the base recipe's own value.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -96,6 +96,13 @@ pub struct SweepSubject<'a> {
     pub float: &'a Outputs,
 }
 
+impl<'a> SweepSubject<'a> {
+    /// From a recipe to the bytes of its row.
+    pub(super) fn pipeline(&self) -> Pipeline<'a> {
+        Pipeline::new(self.network, self.activations)
+    }
+}
+
 /// Runs the recipes one after the other and gives their rows in the same order. `on_row` sees each new row as it finishes
 /// and may stop the sweep with an error. A recipe that one of the `finished` rows has on as many samples is not run again.
 ///
@@ -121,7 +128,7 @@ pub fn sweep(
         }
         progress.stage_is(format!("Row {} of {}: {}", number + 1, recipes.len(), describe(recipe)));
         let part = progress.part();
-        let plan = quantization::replan(subject.network, recipe, subject.activations, newest.as_ref(), &part)?;
+        let plan = subject.pipeline().replan(recipe, newest.as_ref(), &part)?;
         let row = run_row(subject, &plan, &part)?;
         newest = Some(plan);
         on_row(&row)?;

@@ -4,7 +4,7 @@ use super::*;
 use crate::format::demo::Demo;
 use crate::inference::{Metrics, Rten, calibrate, run_outputs};
 use crate::onnx;
-use crate::quantization::{plan, rewrite};
+use crate::quantization::{self, plan, rewrite};
 
 const SAMPLES: usize = 60;
 
