@@ -1,7 +1,9 @@
 //! Second moments of layer inputs, for rounding that weighs errors by them (GPTQ).
 //!
 //! From data: samples run through the float network, the inputs of convolutions unfolded; of all positions of all samples at most
-//! [`MAX_ROWS`] are taken, evenly spread. Without data: from batch-norm statistics where they are known, else from noise.
+//! [`MAX_ROWS`] are taken, evenly spread. Without data: from mean and deviation of each channel
+//! ([`moments_of_channels`]), which batch-norm statistics tell where they are known, else noise. Neighbouring pixels of noise have
+//! nothing in common, so that its own moments round no better than to nearest.
 
 use super::calibration::{BATCH, main_layers};
 use super::data_free::run_noise;
@@ -13,7 +15,7 @@ use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::NodeProto;
 use crate::onnx::build::{attribute_ints, attribute_string};
 use crate::progress::Progress;
-use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, batch_norm_moments};
+use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, batch_norm_moments, moments_of_channels};
 use rayon::prelude::*;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -64,9 +66,22 @@ pub fn add_moments(
                 }
             }
             let names = wanted.names();
-            run_noise(network, engine, &as_str(&names), progress, |values, share| {
-                wanted.add(&names, &values, share, progress)
+            let mut channels: Vec<Channels> = wanted.groups.values().map(|_| Channels::default()).collect();
+            run_noise(network, engine, &as_str(&names), progress, |values, _| {
+                for (group, channels) in wanted.groups.values().zip(&mut channels) {
+                    let value = names.iter().zip(&values).find(|(name, _)| **name == group.value);
+                    if let Some((_, value)) = value {
+                        channels.add(value, group.reading.axis);
+                    }
+                }
+                Ok(())
             })?;
+            for (group, channels) in wanted.groups.values_mut().zip(channels) {
+                let layer = network.layers.iter().find(|layer| group.layers.contains(&layer.name));
+                if let Some(moments) = layer.and_then(|layer| moments_of_channels(layer, &channels.moments())) {
+                    group.moments = moments;
+                }
+            }
         }
     }
     for group in wanted.groups.into_values() {
@@ -80,6 +95,48 @@ pub fn add_moments(
 
 fn as_str(names: &[String]) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
+}
+
+/// Sums over the numbers of each channel of a value.
+#[derive(Default)]
+struct Channels {
+    /// Of a channel: how many, their sum, the sum of their squares.
+    sums: Vec<[f64; 3]>,
+}
+
+impl Channels {
+    /// Takes in a value whose channels lie along `axis` (negative counts from the end).
+    fn add(&mut self, value: &Tensor, axis: i64) {
+        let shape = value.shape();
+        let Some(axis) = place_of(axis, shape.len()) else {
+            return;
+        };
+        let Some(values) = value.floats() else { return };
+        let inner: usize = shape[axis + 1..].iter().product();
+        self.sums.resize(shape[axis], [0.0; 3]);
+        for (run, values) in values.chunks(inner.max(1)).enumerate() {
+            let sums = &mut self.sums[run % shape[axis]];
+            for x in values.iter().filter(|x| x.is_finite()).map(|x| f64::from(*x)) {
+                *sums = [sums[0] + 1.0, sums[1] + x, sums[2] + x * x];
+            }
+        }
+    }
+
+    /// Mean and deviation of each channel.
+    fn moments(&self) -> Vec<[f64; 2]> {
+        let of = |[count, sum, squares]: &[f64; 3]| {
+            let mean = sum / count.max(1.0);
+            [mean, (squares / count.max(1.0) - mean * mean).max(0.0).sqrt()]
+        };
+        self.sums.iter().map(of).collect()
+    }
+}
+
+/// The axis of a value of `rank` axes; `None` where it has no such axis.
+fn place_of(axis: i64, rank: usize) -> Option<usize> {
+    let count = i64::try_from(rank).ok()?;
+    let axis = if axis < 0 { axis + count } else { axis };
+    usize::try_from(axis).ok().filter(|axis| *axis < rank)
 }
 
 /// Layers that see the same rows.
@@ -320,14 +377,8 @@ enum Places<'a> {
 
 impl<'a> Places<'a> {
     fn of(reading: &'a Reading, shape: &[usize]) -> Option<Self> {
-        let rank = i64::try_from(shape.len()).ok()?;
-        let axis = usize::try_from(if reading.axis < 0 {
-            reading.axis + rank
-        } else {
-            reading.axis
-        })
-        .ok()?;
-        let channels = *shape.get(axis)?;
+        let axis = place_of(reading.axis, shape.len())?;
+        let channels = shape[axis];
         if channels != reading.groups * reading.channels {
             return None;
         }

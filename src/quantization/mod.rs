@@ -50,7 +50,7 @@ pub use clip::{
     CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
     mean_squared_errors,
 };
-pub use data_free::{batch_norm_activations, batch_norm_moments};
+pub use data_free::{batch_norm_activations, batch_norm_moments, moments_of_channels};
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};

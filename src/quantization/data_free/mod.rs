@@ -4,18 +4,20 @@
 //! quantization, Nagel et al. 2019, arXiv 1906.04721), independent of the others. What a layer computes is not known, until
 //! the next batch-norm.
 
+mod moments;
 mod operators;
 
 #[cfg(test)]
 mod tests;
 
-use super::{Activations, InputMoments, joined_values};
+pub use moments::{batch_norm_moments, moments_of_channels};
+
+use super::{Activations, joined_values};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::is_standard_domain;
 use crate::onnx::{Graph, GraphProto, float_values};
 use crate::statistics::{ActivationStatistics, ChannelDistribution, RangeSource};
 use std::collections::HashMap;
-use std::sync::Arc;
 
 /// Statistics of the layer inputs of the main graph that follow from batch-norms, those still in the graph and those that
 /// were folded (see [`crate::network::Preparation`]), and of the values between layers that can go on a grid
@@ -50,67 +52,6 @@ pub fn batch_norm_activations(network: &Network) -> Activations {
         }
     }
     activations
-}
-
-/// Correlation of two places of a channel that are next to each other.
-const CORRELATION: f64 = 0.8;
-
-/// Second moments of the inputs of layers, by the layer's name, where batch-norms tell of them: channel c has mean m and
-/// variance s^2 and is independent of the others, and two places of its picture at distance d have the correlation
-/// `0.8^d`, as neighbouring pixels do. So `E[x_i x_j] = m_i m_j`, and `+ s^2 0.8^d` within a channel.
-pub fn batch_norm_moments(network: &Network) -> Vec<(String, Arc<InputMoments>)> {
-    let Some(graph) = &network.model.graph else {
-        return Vec::new();
-    };
-    let known = propagate(network, graph);
-    let of = |layer: &Layer| {
-        let main = layer.node.as_ref().is_some_and(|path| path.subgraphs.is_empty());
-        let (input, axis) = layer.input.as_ref().filter(|_| main)?;
-        let value = known.get(input).filter(|value| value.means)?;
-        let channels = value.channels_for(layer, *axis)?;
-        if InputMoments::why_not(layer).is_some() {
-            return None;
-        }
-        Some((layer.name.clone(), Arc::new(moments(layer, &channels))))
-    };
-    network.layers.iter().filter_map(of).collect()
-}
-
-fn moments(layer: &Layer, channels: &[ChannelDistribution]) -> InputMoments {
-    let columns = InputMoments::columns_of(layer);
-    let mut moments = InputMoments::new(layer.layout.groups, columns);
-    let kernel = match layer.kind {
-        LayerKind::Conv => layer.shape.get(2..).unwrap_or_default(),
-        _ => &[],
-    };
-    let area: usize = kernel.iter().product::<usize>().max(1);
-    let correlations: Vec<f64> = (0..area * area)
-        .map(|pair| CORRELATION.powf(distance(pair / area, pair % area, kernel)))
-        .collect();
-    for group in 0..layer.layout.groups {
-        let own = &channels[group * layer.layout.channels..][..layer.layout.channels];
-        moments.set(group, |i, j| {
-            let ((one, deviation), (other, _)) = (own[i / area].moments(), own[j / area].moments());
-            let common = if i / area == j / area {
-                deviation * deviation * correlations[i % area * area + j % area]
-            } else {
-                0.0
-            };
-            one * other + common
-        });
-    }
-    moments
-}
-
-/// Distance of two places of a kernel, pixels.
-fn distance(mut one: usize, mut other: usize, kernel: &[usize]) -> f64 {
-    let mut squares = 0.0;
-    for size in kernel.iter().rev() {
-        let along = (one % size) as f64 - (other % size) as f64;
-        squares += along * along;
-        (one, other) = (one / size, other / size);
-    }
-    squares.sqrt()
 }
 
 /// What is known of a value.

@@ -81,6 +81,7 @@ impl Site<'_> {
             }
             "Flatten" if attribute_int(self.node, "axis").unwrap_or(1) == 1 => Some(x.flat()),
             "Reshape" => Some(self.reshaped(x)),
+            "Slice" => Some(self.slice(x)),
             // A Flatten of another axis, a Squeeze, and what moves elements about.
             op => {
                 let moves = operator_of(self.node).is_some_and(|operator| operator.channels == Channels::Move);
@@ -218,6 +219,43 @@ impl Site<'_> {
             }
             _ => padded.mixed(),
         })
+    }
+
+    /// Rows and columns that are left out leave the channels as they are, as in the shortcuts of residual networks without
+    /// weights; of the channels those that are taken stay.
+    fn slice(&self, x: &Known) -> Known {
+        let numbers = |slot: usize, attribute: &str| match self.name(slot) {
+            Some(name) => integers(self.graph.constant(name)?),
+            None => attribute_ints(self.node, attribute).map(<[i64]>::to_vec),
+        };
+        let (Some(starts), Some(ends)) = (numbers(1, "starts"), numbers(2, "ends")) else {
+            return x.mixed();
+        };
+        let axes = numbers(3, "axes").unwrap_or_else(|| (0..starts.len() as i64).collect());
+        let steps = numbers(4, "steps").unwrap_or_else(|| vec![1; starts.len()]);
+        // An axis that counts from the end could be any.
+        let all_are_known = axes.iter().all(|axis| *axis >= 0);
+        let fits = [ends.len(), axes.len(), steps.len()] == [starts.len(); 3];
+        if x.order != Order::SecondAxis || !all_are_known || !fits {
+            return x.mixed();
+        }
+        let Some(at) = axes.iter().position(|axis| *axis == 1) else {
+            return x.clone();
+        };
+        let count = x.channels.len() as i64;
+        let from_start = |end: i64| {
+            let end = if end < 0 { end.saturating_add(count) } else { end };
+            end.clamp(0, count)
+        };
+        let (start, end) = (from_start(starts[at]), from_start(ends[at]));
+        let channels = x.channels.get(start as usize..end.max(start) as usize);
+        match (channels, usize::try_from(steps[at])) {
+            (Some(channels), Ok(step)) if step > 0 => Known {
+                channels: channels.iter().step_by(step).copied().collect(),
+                ..*x
+            },
+            _ => x.mixed(),
+        }
     }
 
     /// A mean over rows and columns keeps channels apart; over anything else it does not.

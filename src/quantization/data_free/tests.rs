@@ -116,6 +116,19 @@ fn values_join_and_move_about() {
         ends("Pad", &["pads"], vec![], channels),
         [(0.0, 0.0), (-2.0, 4.0), (-8.0, 4.0)]
     );
+    let ints = |name: &str, values: &[i64]| i64_tensor(name, &[values.len()], values);
+    let slice = |axis: i64, start: i64, step: i64| {
+        let constants = vec![
+            ints("starts", &[start]),
+            ints("ends", &[i64::MAX]),
+            ints("axes", &[axis]),
+            ints("steps", &[step]),
+        ];
+        ends("Slice", &["starts", "ends", "axes", "steps"], vec![], constants)
+    };
+    assert_eq!(slice(2, 0, 2), [(-2.0, 4.0), (-8.0, 4.0)], "every second row");
+    assert_eq!(slice(1, -1, 1), [(-8.0, 4.0)], "the last channel");
+    assert_eq!(slice(1, 0, 2), [(-2.0, 4.0)], "every second channel");
     let gated = known(
         vec![
             node("Sigmoid", "", ["n"], ["s"], vec![]),
