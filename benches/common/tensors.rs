@@ -43,6 +43,7 @@ pub(crate) fn resnet50(classifier: bool) -> Tensors {
             channels,
             inner,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         });
     };
     conv(64, 3, 49);

@@ -101,7 +101,7 @@ impl<'a> ActivationReport<'a> {
 }
 
 impl<'a> LayerReport<'a> {
-    fn new(plan: &'a LayerPlan, cost: &'a LayerOverhead) -> Self {
+    fn new(plan: &'a LayerPlan, cost: &'a LayerOverhead, notes: Vec<String>) -> Self {
         let (parameters, bytes) = (cost.weights.into(), cost.bytes.into());
         let (macs, copies) = (cost.macs.map(Growth::from), cost.copies.as_ref());
         match &plan.outcome {
@@ -122,7 +122,7 @@ impl<'a> LayerReport<'a> {
                 bias_corrected: false,
                 scales: None,
                 rounding: None,
-                notes: Vec::new(),
+                notes,
                 why_float: Some(why),
             },
             Outcome::Quantized(layer) => Self {
@@ -143,17 +143,28 @@ impl<'a> LayerReport<'a> {
                 bias_corrected: layer.bias.is_some(),
                 scales: Some(layer.scales.granularity()),
                 rounding: Some(layer.rounding.by),
-                notes: notes(layer),
+                notes,
                 why_float: None,
             },
         }
     }
 }
 
-/// What was done to a layer in another way than asked for, and why.
-fn notes(layer: &QuantizedLayer) -> Vec<String> {
-    let bias = (layer.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
-    layer.rounding.note.iter().cloned().chain(bias).collect()
+/// What was done to each layer in another way than asked for, and why.
+fn notes(planned: &Planned) -> Vec<Vec<String>> {
+    let layers = planned.network.layers.iter().zip(&planned.plan.layers);
+    layers
+        .enumerate()
+        .map(|(index, (layer, plan))| {
+            let Some(quantized) = plan.quantized() else {
+                return Vec::new();
+            };
+            let asked = planned.plan.recipe.settings(&planned.network, index);
+            let bias = (quantized.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
+            let shortfalls = asked.weights.shortfalls(layer).into_iter();
+            shortfalls.chain(quantized.rounding.note.clone()).chain(bias).collect()
+        })
+        .collect()
 }
 
 /// What the extension of the output asks for.
@@ -182,18 +193,19 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
     )?;
     write(&planned, target, &arguments.output, progress)?;
     let cost = cost(&planned);
+    let notes = notes(&planned);
     if let Some(path) = &arguments.report {
         let report = Report {
             recipe: &planned.plan.recipe,
             steps: &planned.network.preparation.steps,
-            layers: (planned.plan.layers.iter().zip(&cost.layers))
-                .map(|(plan, cost)| LayerReport::new(plan, cost))
+            layers: (planned.plan.layers.iter().zip(&cost.layers).zip(&notes))
+                .map(|((plan, cost), notes)| LayerReport::new(plan, cost, notes.clone()))
                 .collect(),
             overhead: &cost,
         };
         write_whole(path, to_json(&report)?.as_bytes())?;
     }
-    Ok(table(&planned, &cost, &arguments.output))
+    Ok(table(&planned, &cost, &notes, &arguments.output))
 }
 
 fn target(output: &Path) -> Result<Target, UsageError> {
@@ -260,15 +272,15 @@ fn cost(planned: &Planned) -> Overhead {
     overhead(&planned.network, &planned.plan, shapes.as_ref())
 }
 
-fn table(planned: &Planned, cost: &Overhead, output: &Path) -> String {
+fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
     let mut reasons = lines(&planned.network.preparation.steps);
-    for layer in &planned.plan.layers {
+    for (layer, notes) in planned.plan.layers.iter().zip(notes) {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => {
-                for note in notes(quantized) {
-                    reasons.push_str(&format!("{}: {note}\n", layer.name));
-                }
+                reasons.push_str(&lines(
+                    notes.iter().map(|note| format!("{}: {note}", short(&layer.name))),
+                ));
                 quantized_cells(&layer.name, quantized)
             }
             Outcome::Float(why) => {

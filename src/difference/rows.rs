@@ -92,6 +92,7 @@ mod tests {
                 channels,
                 inner: 1,
                 out_axis: OutAxis::Outer,
+                out_run: 1,
             },
             may_be_turned: false,
         }

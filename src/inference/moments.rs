@@ -528,6 +528,25 @@ mod tests {
         }
     }
 
+    /// Noise tells the mean and deviation of channels, and neighbours are alike as pixels are; behind a batch-norm nothing is asked
+    /// of it.
+    #[test]
+    fn without_data_noise_fills_what_batch_norms_do_not_tell() {
+        let network = crate::format::demo::Demo::Fashion.network().unwrap();
+        let engine = crate::engine::load_model(network.runnable_model()).unwrap();
+        let mut known = Activations::new();
+        add_moments(&network, &engine, None, 0, &mut known, &Progress::default()).unwrap();
+        let first = known.moments_of("conv1").unwrap();
+        // Standard normal noise: E[x x] = 1, and .8^d between places of the kernel.
+        let near = |i: usize, j: usize, expected: f64| (first.moment(0, i, j) - expected).abs() < 0.05;
+        assert!(near(4, 4, 1.0) && near(4, 5, 0.8) && near(0, 2, 0.64) && near(0, 4, 0.8_f64.powf(2.0_f64.sqrt())));
+        for layer in &network.layers {
+            assert!(known.moments_of(&layer.name).is_ok(), "{}", layer.name);
+        }
+        let by_norms = batch_norm_moments(&network);
+        assert_eq!(by_norms.len() + 1, network.layers.len());
+    }
+
     #[test]
     fn same_padding_puts_the_odd_pixel_where_onnx_does() {
         let kernel = |mode: &str| {

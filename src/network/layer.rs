@@ -82,7 +82,7 @@ impl Support {
 pub enum OutAxis {
     /// `groups * outer` output channels: Conv `W[O, I/g, k…]`, Gemm with `transB`.
     Outer,
-    /// `inner` output channels: MatMul `W[I, O]`. (For a ConvTranspose, `inner` holds its kernel as well.)
+    /// `inner / out_run` output channels (of each group): MatMul `W[I, O]`, ConvTranspose `W[I, O/g, k…]`.
     Inner,
 }
 
@@ -90,7 +90,8 @@ pub enum OutAxis {
 ///
 /// Input channel j of the layer is `group * channels + channel`. Conv `W[O, I/g, kH, kW]` has `outer = O/g`,
 /// `channels = I/g`, `inner = kH*kW`; Gemm with `transB` `W[O, I]` has `inner = 1`; MatMul `W[I, O]` has `outer = 1`,
-/// `inner = O`; LSTM, GRU and RNN `W[D, gates*H, I]` and `R[D, gates*H, H]` have `outer = D*gates*H`, `inner = 1`.
+/// `inner = O`; LSTM, GRU and RNN `W[D, gates*H, I]` and `R[D, gates*H, H]` have `outer = D*gates*H`, `inner = 1`;
+/// ConvTranspose `W[I, O/g, kH, kW]` has `outer = 1`, `channels = I/g`, `inner = O/g*kH*kW`, `out_run = kH*kW`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// Groups of a grouped convolution, else 1.
@@ -103,6 +104,9 @@ pub struct Layout {
     pub inner: usize,
     /// Where the output channels are.
     pub out_axis: OutAxis,
+    /// Neighbouring elements of `inner` that belong to one output channel, where output channels are there: the kernel of a
+    /// ConvTranspose, else 1.
+    pub out_run: usize,
 }
 
 impl Layout {
@@ -111,11 +115,19 @@ impl Layout {
         self.groups * self.channels
     }
 
-    /// Output channels of the layer.
+    /// Output channels of the layer; of a grouped ConvTranspose those of one group, which share their axis with the other groups'.
     pub fn out_channels(&self) -> usize {
         match self.out_axis {
             OutAxis::Outer => self.groups * self.outer,
-            OutAxis::Inner => self.inner,
+            OutAxis::Inner => self.inner / self.out_run.max(1),
+        }
+    }
+
+    /// The output channel, of [`Layout::out_channels`], of element `place` of row `row` (rows of all groups counted through).
+    pub fn out_channel(&self, row: usize, place: usize) -> usize {
+        match self.out_axis {
+            OutAxis::Outer => row,
+            OutAxis::Inner => place % self.inner.max(1) / self.out_run.max(1),
         }
     }
 
@@ -197,18 +209,13 @@ impl Layer {
         }
     }
 
-    /// Whether [`Layer::output_axis`] alone tells the output channels apart, so that each can have a scale of its own. The
-    /// weights of a recurrent layer in both directions have theirs on two axes, as has a tensor with another axis chosen; those
-    /// of a ConvTranspose are not at the end of the layout.
+    /// Whether the stored tensor has an axis that tells the output channels apart, so that each can have a scale of its own: one
+    /// with another axis chosen for its input channels may have them on two.
     pub fn takes_scales_per_channel(&self) -> bool {
-        if self.kind == LayerKind::ConvTranspose {
-            return false;
-        }
-        let one_axis = match self.chosen_axis {
+        match self.chosen_axis {
             None | Some(1) => true,
             Some(axis) => axis == 0 && self.shape.len() == 2,
-        };
-        one_axis && (!self.kind.is_recurrent() || self.shape.first() == Some(&1))
+        }
     }
 
     /// Axis of the stored weight tensor that is the input channel (of one group).

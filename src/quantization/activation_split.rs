@@ -212,6 +212,7 @@ mod tests {
             channels: 3,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         }
     }
 

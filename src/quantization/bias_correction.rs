@@ -3,15 +3,16 @@
 
 use super::QuantizedLayer;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
-use crate::onnx::build::{attribute_float, attribute_tensor};
+use crate::onnx::build::{attribute_float, attribute_ints, attribute_tensor};
 use crate::onnx::schema::data_type;
 use crate::onnx::{NodeProto, TensorProto, float_values};
 
 /// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
 /// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel.
 ///
-/// For a convolution, pixels beside the border are taken to have the mean too. The layer is a Conv, a Gemm or a MatMul on
-/// the right of its input; its bias, if it has one, is a constant with one number a channel.
+/// For a convolution, pixels beside the border are taken to have the mean too; of a transposed one, whose outputs meet other
+/// weights at other places, the mean over places counts. Its bias, if it has one, is a constant with one number a channel. The
+/// bias of a Gemm that leaves it out (`beta = 0`) is for `beta = 1`.
 ///
 /// # Errors
 /// Why this layer cannot be corrected.
@@ -22,9 +23,18 @@ pub(super) fn corrected_bias(
     quantized: &QuantizedLayer,
     means: &[f64],
 ) -> Result<Vec<f32>, String> {
-    let kind = matches!(layer.kind, LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul);
-    let node = network.node(layer).filter(|_| kind && layer.weight_input == 1);
-    let node = node.ok_or_else(|| format!("{} layers have no bias to correct", layer.op))?;
+    let why_not = match layer.kind {
+        LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm | LayerKind::MatMul => None,
+        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
+            Some("what rounding does to a recurrent cell depends on its states")
+        }
+        LayerKind::Embedding => Some("an embedding has none"),
+        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("the layer is not run"),
+    };
+    if let Some(why) = why_not {
+        return Err(why.to_owned());
+    }
+    let node = network.node(layer).ok_or("it has no node")?;
     if !reads_floats(network, layer) {
         return Err("its weight is not read as F32".to_owned());
     }
@@ -38,11 +48,17 @@ pub(super) fn corrected_bias(
         }
         _ => (1.0, 1.0),
     };
-    if beta == 0.0 {
-        return Err("its bias is left out by beta = 0".to_owned());
+    let mut shift = output_shift(layer, weights, quantized, means);
+    if layer.kind == LayerKind::ConvTranspose {
+        // With a stride, each weight meets one in that many outputs.
+        let strides = attribute_ints(node, "strides").unwrap_or_default();
+        let places = strides.iter().map(|stride| *stride as f64).product::<f64>().max(1.0);
+        shift.iter_mut().for_each(|shift| *shift /= places);
     }
-    let shift = output_shift(layer, weights, quantized, means);
-    let bias = bias(network, node, shift.len())?;
+    let (bias, beta) = match beta {
+        0.0 => (vec![0.0; shift.len()], 1.0),
+        beta => (bias(network, node, shift.len())?, beta),
+    };
     let corrected = bias
         .iter()
         .zip(&shift)
@@ -59,14 +75,16 @@ pub(super) fn corrected_bias(
 fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, means: &[f64]) -> Vec<f64> {
     let layout = &layer.layout;
     let expanded = &quantized.layout;
-    let mut shift = vec![0.0_f64; layout.out_channels()];
+    // Groups share the axis of the output channels where those are behind the input channels.
+    let (groups, channels) = match layout.out_axis {
+        OutAxis::Outer => (1, layout.out_channels()),
+        OutAxis::Inner => (layout.groups, layout.out_channels()),
+    };
+    let mut shift = vec![0.0_f64; groups * channels];
     let scales = quantized.scales.on(expanded);
     let mut add = |row: usize, place: usize, contribution: f64| {
-        let channel = match layout.out_axis {
-            OutAxis::Outer => row,
-            OutAxis::Inner => place % layout.inner,
-        };
-        shift[channel] += contribution;
+        let group = if groups > 1 { row / layout.outer } else { 0 };
+        shift[group * channels + layout.out_channel(row, place)] += contribution;
     };
     let length = expanded.channels * expanded.inner;
     for (row, values) in quantized.values.chunks_exact(length.max(1)).enumerate() {

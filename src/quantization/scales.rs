@@ -133,6 +133,7 @@ impl Scales {
             scales: self,
             out_axis: layout.out_axis,
             inner: layout.inner.max(1),
+            out_run: layout.out_run.max(1),
             width: layout.channels * layout.inner,
         }
     }
@@ -149,6 +150,7 @@ pub struct PlacedScales<'a> {
     scales: &'a Scales,
     out_axis: OutAxis,
     inner: usize,
+    out_run: usize,
     /// Weights in a row of the layout.
     width: usize,
 }
@@ -176,7 +178,7 @@ impl PlacedScales<'_> {
         match (self.scales, self.out_axis) {
             (Scales::Tensor(scale), _) => *scale,
             (Scales::Channel(scales), OutAxis::Outer) => scales[row],
-            (Scales::Channel(scales), OutAxis::Inner) => scales[place % self.inner],
+            (Scales::Channel(scales), OutAxis::Inner) => scales[place % self.inner / self.out_run],
             (Scales::Block { size, values }, OutAxis::Outer) => values[row * blocks(self.width, *size) + place / size],
             (Scales::Block { size, values }, OutAxis::Inner) => {
                 let lines = self.width / self.inner;
@@ -224,6 +226,7 @@ mod tests {
         channels: 5,
         inner: 4,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     };
     const INNER: Layout = Layout {
         groups: 1,
@@ -231,6 +234,7 @@ mod tests {
         channels: 40,
         inner: 3,
         out_axis: OutAxis::Inner,
+        out_run: 1,
     };
 
     #[test]

@@ -8,7 +8,7 @@ mod buffers;
 mod choice;
 mod ranges;
 
-use crate::network::{Layout, OutAxis};
+use crate::network::Layout;
 pub use buffers::Buffers;
 use choice::{Choice, chosen_by_range};
 use ranges::channel_ranges;
@@ -162,20 +162,12 @@ fn carry_out(
                 let from = &from[part.source * layout.inner..][..layout.inner];
                 let to = &mut to[channel * layout.inner..][..layout.inner];
                 for (i, (to, from)) in to.iter_mut().zip(from).enumerate() {
-                    let half = halves[output_channel(layout, number, i) % halves.len()];
+                    let half = halves[layout.out_channel(number, i) % halves.len()];
                     *to = part.halves.iter().fold(*from, |w, side| side.apply(w, half));
                 }
             }
         });
     split
-}
-
-/// Output channel of the element at `place` in a line of row `row` (rows of all groups counted through).
-fn output_channel(layout: &Layout, row: usize, place: usize) -> usize {
-    match layout.out_axis {
-        OutAxis::Outer => row,
-        OutAxis::Inner => place,
-    }
 }
 
 fn half_step(kind: SplitKind, step: f32) -> f32 {

@@ -192,11 +192,17 @@ fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip)
             .par_chunks(row)
             .map(|row| threshold_of_part(row, bits, clip))
             .collect(),
-        OutAxis::Inner => (0..layout.inner)
+        // The weights of a channel lie in every line; groups share their channels' scales.
+        OutAxis::Inner => (0..layout.out_channels())
             .into_par_iter()
-            .map(|column| {
-                let column: Vec<f32> = values.iter().skip(column).step_by(layout.inner).copied().collect();
-                threshold_of_part(&column, bits, clip)
+            .map(|channel| {
+                let lines = values.chunks_exact(layout.inner);
+                let of_line = |line: &[f32]| line[channel * layout.out_run..][..layout.out_run].to_vec();
+                let own: Vec<f32> = match layout.out_run {
+                    1 => lines.map(|line| line[channel]).collect(),
+                    _ => lines.flat_map(of_line).collect(),
+                };
+                threshold_of_part(&own, bits, clip)
             })
             .collect(),
     }
@@ -253,6 +259,7 @@ mod tests {
             channels: 4,
             inner: 5,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let values = noise(layout.elements());
         for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(16)] {
@@ -297,6 +304,7 @@ mod tests {
                     channels: 10,
                     inner: 1,
                     out_axis,
+                    out_run: 1,
                 },
                 OutAxis::Inner => Layout {
                     groups: 1,
@@ -304,6 +312,7 @@ mod tests {
                     channels: 10,
                     inner: 6,
                     out_axis,
+                    out_run: 1,
                 },
             };
             let values = noise(60);
@@ -333,6 +342,7 @@ mod tests {
             channels: 10,
             inner: 4,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let values = noise(layout.elements());
         let ways = [
@@ -359,6 +369,7 @@ mod tests {
             channels: 25,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let values = noise(100);
         let plain = plan_layer(&values, &layout, &settings(4, 0.0, Granularity::Tensor));

@@ -143,6 +143,7 @@ fn curves(detail: &Detail, name: &str, curves: &[(Clip, Vec<CurvePoint>)], by_sp
             channels: detail.channels,
             inner: 1,
             out_axis: crate::network::OutAxis::Outer,
+            out_run: 1,
         };
         split_count(&layout, settings.expand_ratio) as f64 / detail.channels as f64 * 100.0
     } else {

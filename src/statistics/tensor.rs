@@ -213,7 +213,8 @@ impl Part {
                 for (row, lines) in self.runs.chunks(layout.channels.max(1)).enumerate() {
                     raise_all(&mut channels[row / layout.outer.max(1) * layout.channels..], lines);
                 }
-                (channels, self.places)
+                let outputs = self.places.chunks(layout.out_run.max(1)).map(greatest);
+                (channels, outputs.collect())
             }
         };
         let mut in_channels: Vec<f32> = in_channels;

@@ -64,6 +64,7 @@ fn for_each_case(check: impl Fn(&Case)) {
                 channels: sizes[2],
                 inner: sizes[3],
                 out_axis,
+                out_run: 1,
             };
             (layout, inputs.take(layout.elements()))
         })

@@ -3,16 +3,19 @@
 
 mod networks;
 
-use crate::common::graph::run;
+use crate::common::graph::{self, run};
 use crate::common::{evaluate_recipe, open};
 use networks::{CHANNELS, Noise, behind_a_norm, kernel, separable};
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Rten, data_free_activations, evaluate, run_outputs};
 use splitscope::network::Network;
-use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, node};
+use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, ints_attribute, node};
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Granularity, Preset, Recipe, plan, prepare, quantized_tensors, rewrite};
+use splitscope::quantization::{
+    Activations, Bits, Granularity, Preset, Recipe, plan, prepare, quantized_tensors, rewrite,
+};
+use splitscope::statistics::{ActivationStatistics, RangeSource};
 
 /// The exported model of a recipe, without any data.
 fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
@@ -147,6 +150,27 @@ fn bias_correction_takes_back_the_shift_of_the_mean_outputs() {
             5,
         ),
         (
+            "gemm without its bias",
+            one("Gemm", &["r", "w", "b"], vec![float_attribute("beta", 0.0)]),
+            vec![weight(&[8, 5]), bias(&[1, 5])],
+            rows,
+            5,
+        ),
+        (
+            "transposed",
+            one(
+                "ConvTranspose",
+                &["r", "w", "b"],
+                vec![
+                    ints_attribute("strides", [2, 2]),
+                    ints_attribute("kernel_shape", [4, 4]),
+                ],
+            ),
+            vec![weight(&[8, 6, 4, 4]), bias(&[6])],
+            pictures,
+            6,
+        ),
+        (
             "gemm transB",
             one("Gemm", &["r", "w"], turned),
             vec![weight(&[5, 8])],
@@ -184,6 +208,41 @@ fn bias_correction_takes_back_the_shift_of_the_mean_outputs() {
             assert!(before > 1e-3 && after < 0.1 * before, "{name}: {before} became {after}");
         }
     }
+}
+
+/// `W @ x`: the output channels are rows, and so is the bias.
+#[test]
+fn bias_correction_of_a_product_from_the_left_takes_back_the_shift_of_its_rows() {
+    let (inputs, outputs, columns) = (8, 5, 4096);
+    let weight = float_tensor("w", &[outputs, inputs], &Noise(9).uniform(outputs * inputs));
+    let product = node("MatMul", "layer", ["w", "x"], ["y"], vec![]);
+    let x = graph::floats("x", &[inputs as i64, columns as i64]);
+    let network = graph::network(graph::model(
+        13,
+        (vec![product], vec![weight]),
+        vec![x],
+        vec![graph::value("y")],
+    ));
+    let shape = [inputs, columns];
+    let x: Vec<f32> = Noise(2).uniform(inputs * columns).iter().map(|x| x + 0.7).collect();
+    let mut seen = ActivationStatistics::new(RangeSource::Calibration);
+    seen.add_channels(&x, &shape, -2);
+    let activations = Activations::from([("x".to_owned(), seen)]);
+    let shift = |bias_correction: bool| {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(3),
+            bias_correction,
+            ..Recipe::default()
+        };
+        let plan = plan(&network, &recipe, Some(&activations), &Progress::default()).unwrap();
+        let quantized = run(&rewrite(&network, &plan).unwrap(), &shape, &x);
+        let float = run(&network.model, &shape, &x);
+        let row = |values: &[f32]| values.iter().map(|x| f64::from(*x)).sum::<f64>() / columns as f64;
+        let rows = float.chunks(columns).zip(quantized.chunks(columns));
+        rows.map(|(a, b)| (row(b) - row(a)).abs()).fold(0.0, f64::max)
+    };
+    let (before, after) = (shift(false), shift(true));
+    assert!(before > 1e-2 && after < 1e-4, "{before} became {after}");
 }
 
 #[test]

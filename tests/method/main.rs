@@ -16,5 +16,6 @@ mod outputs;
 mod random_networks;
 mod recipe;
 mod recurrent;
+mod scales;
 mod split_export;
 mod whole_networks;

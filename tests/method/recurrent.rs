@@ -173,10 +173,8 @@ fn a_quantized_cell_computes_with_the_weights_of_its_plan() {
             };
             let plan = planned(&network, &recipe);
             for layer in &plan.layers {
-                let one_direction = case.direction != "bidirectional";
-                let holds = if one_direction { scales } else { Granularity::Tensor };
-                assert_eq!(layer.quantized().unwrap().scales.granularity(), holds, "{case:?}");
-                assert_eq!(layer.settings.weights.scales, holds);
+                assert_eq!(layer.quantized().unwrap().scales.granularity(), scales, "{case:?}");
+                assert_eq!(layer.settings.weights.scales, scales);
             }
             let changed = rewrite(&network, &plan).unwrap();
             assert_equal_outputs(&seen_by_the_network(&network, &plan), &changed, &case);

@@ -143,6 +143,7 @@ mod tests {
                 channels,
                 inner: 1,
                 out_axis: OutAxis::Outer,
+                out_run: 1,
             };
             for splits in [0, 1, 2, 3, channels / 7, channels / 2, channels] {
                 let splits = splits.min(channels);

@@ -54,6 +54,7 @@ impl Tiny {
             channels: INPUTS,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let split = split_channels(weights, &layout, usize::from(split), SplitKind::Naive, 0.0);
         let columns = split.index.len();

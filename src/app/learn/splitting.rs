@@ -39,6 +39,7 @@ impl Halves {
             channels: 1,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let split = split_channels(&[weight], &one, 1, kind, grid.step);
         let values = [split.values[0], split.values[1]];

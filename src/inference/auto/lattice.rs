@@ -172,6 +172,7 @@ mod tests {
                 channels,
                 inner: 1,
                 out_axis: OutAxis::Outer,
+                out_run: 1,
             };
             for splits in 0..=channels {
                 let ratio = ratio_of(splits, channels);

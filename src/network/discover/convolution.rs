@@ -39,6 +39,7 @@ pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Re
         channels,
         inner,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     };
     let support = if groups > 1 && channels == 1 {
         Support::Quantize("depthwise: nothing to split".to_owned())
@@ -62,6 +63,7 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
         channels: inputs / groups,
         inner: outputs * kernel,
         out_axis: OutAxis::Inner,
+        out_run: kernel,
     };
     let support = if groups > 1 && layout.channels == 1 {
         Support::Quantize("depthwise: nothing to split".to_owned())

@@ -97,6 +97,7 @@ pub(super) fn read_side(weight: &Weight<'_>, sizes: &[usize], side: Side) -> Res
                     channels: *columns,
                     inner: 1,
                     out_axis: OutAxis::Outer,
+                    out_run: 1,
                 },
                 Side::Right => Layout {
                     groups: batch,
@@ -104,6 +105,7 @@ pub(super) fn read_side(weight: &Weight<'_>, sizes: &[usize], side: Side) -> Res
                     channels: *rows,
                     inner: *columns,
                     out_axis: OutAxis::Inner,
+                    out_run: 1,
                 },
             };
             Ok(Reading::view(
@@ -133,6 +135,7 @@ pub(super) fn read_matrix(weight: &Weight<'_>, sizes: &[usize], channel_axis: us
             channels: rows,
             inner: columns,
             out_axis: OutAxis::Inner,
+            out_run: 1,
         }
     } else {
         Layout {
@@ -141,6 +144,7 @@ pub(super) fn read_matrix(weight: &Weight<'_>, sizes: &[usize], channel_axis: us
             channels: columns,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         }
     };
     Ok(Reading {

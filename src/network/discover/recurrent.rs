@@ -65,6 +65,7 @@ fn read(
         channels,
         inner: 1,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     };
     let gates = kind.gates().unwrap_or(1);
     let hidden = rows / gates;

@@ -154,6 +154,7 @@ pub(super) const NOTHING: Layout = Layout {
     channels: 0,
     inner: 0,
     out_axis: OutAxis::Outer,
+    out_run: 1,
 };
 
 /// A layout for any tensor: the second axis as input channels, as torch and Conv have it. The sizes are checked: their
@@ -178,6 +179,7 @@ pub(in crate::network) fn axis_layout(sizes: &[usize], axis: usize) -> Layout {
         channels: sizes.get(axis).copied().unwrap_or(1),
         inner: behind,
         out_axis,
+        out_run: 1,
     }
 }
 

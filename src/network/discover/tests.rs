@@ -43,6 +43,7 @@ fn layout(groups: usize, outer: usize, channels: usize, inner: usize, out_axis: 
         channels,
         inner,
         out_axis,
+        out_run: 1,
     }
 }
 

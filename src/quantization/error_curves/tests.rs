@@ -24,6 +24,7 @@ fn layout(groups: usize, outer: usize, channels: usize, inner: usize) -> Layout 
         channels,
         inner,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     }
 }
 

@@ -74,15 +74,16 @@ impl Default for InputSettings {
 
 impl WeightSettings {
     /// What of the settings `layer` can do: a layer that cannot be split has ratio 0, one whose output channels cannot be told
-    /// apart has one scale for the tensor. The rows of an embedding are looked up, not added up: they have a scale each at most,
-    /// and each number is rounded to the nearest.
+    /// apart has one scale for the tensor. Transposed convolutions have a scale for each output channel at most: the inputs of
+    /// one are not neighbours in the file. The rows of an embedding are looked up, not added up: they have a scale each at most,
+    /// and each number is rounded to the nearest. [`WeightSettings::shortfalls`] says so to a person.
     pub fn effective(self, layer: &Layer) -> Self {
         let splits = layer.support == Support::Split;
         let is_table = layer.kind == LayerKind::Embedding;
         let scales = match self.scales {
             Granularity::Tensor => Granularity::Tensor,
             Granularity::Channel | Granularity::Block(_) if !layer.takes_scales_per_channel() => Granularity::Tensor,
-            Granularity::Block(_) if is_table => Granularity::Channel,
+            Granularity::Block(_) if is_table || layer.kind == LayerKind::ConvTranspose => Granularity::Channel,
             scales => scales,
         };
         Self {
@@ -91,6 +92,29 @@ impl WeightSettings {
             rounding: if is_table { Rounding::Nearest } else { self.rounding },
             ..self
         }
+    }
+}
+
+impl WeightSettings {
+    /// What `layer` cannot do of the settings, and why: a sentence for each.
+    pub fn shortfalls(self, layer: &Layer) -> Vec<String> {
+        let possible = self.effective(layer);
+        let mut sentences = Vec::new();
+        if possible.scales != self.scales {
+            let (asked, given) = (self.scales, possible.scales);
+            let why = match layer.kind {
+                LayerKind::Embedding => "the rows of a table are looked up one by one",
+                LayerKind::ConvTranspose => "the inputs of an output channel are not neighbours in its weight",
+                _ => "its output channels are on two axes of the tensor",
+            };
+            sentences.push(format!("scales {given}, not {asked}: {why}"));
+        }
+        if possible.expand_ratio != self.expand_ratio
+            && let Some(why) = layer.support.why_not_split()
+        {
+            sentences.push(format!("not split: {why}"));
+        }
+        sentences
     }
 }
 

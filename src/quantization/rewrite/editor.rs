@@ -75,15 +75,18 @@ pub(super) fn cast(edit: &mut GraphEdit, before: usize, layer: &str, value: &str
     to
 }
 
-/// Gives a layer a new bias, one number for each output channel: as the third input of a Conv or Gemm, else added behind the
-/// node.
+/// Gives a layer a new bias, one number for each output channel: as the third input of a convolution or Gemm, else added
+/// behind the node.
 pub(super) fn set_bias(
     edit: &mut GraphEdit,
     position: usize,
     layer: &Layer,
     bias: &[f32],
 ) -> Result<(), QuantizationError> {
-    let tensor = float_tensor("", &[bias.len()], bias);
+    // The output channels of `W @ x` are its rows.
+    let is_column = layer.kind == LayerKind::MatMul && matches!(&layer.input, Some((_, -2)));
+    let shape: &[usize] = if is_column { &[bias.len(), 1] } else { &[bias.len()] };
+    let tensor = float_tensor("", shape, bias);
     let bias = edit.add_initializer(&format!("{}.corrected_bias", layer.weight), tensor);
     let missing = || QuantizationError::Rewrite(format!("layer '{}': its node is missing", layer.name));
     let layer_node = edit.node(position).ok_or_else(missing)?;
@@ -96,6 +99,9 @@ pub(super) fn set_bias(
         node_at(edit, position)?.output[0] = product;
     } else {
         edit.replace_input(position, 2, bias);
+        // A Gemm that left its bias out adds the new one.
+        let attributes = &mut node_at(edit, position)?.attribute;
+        attributes.retain(|attribute| attribute.name() != "beta" || attribute.f() != 0.0);
     }
     Ok(())
 }

@@ -56,6 +56,23 @@ impl Stored {
                 attributes: vec![],
                 shape: None,
             }),
+            // Both directions of a recurrent layer: the channels are on two axes, which become one.
+            Granularity::Channel if leading_axes(layer) == 2 && layer.shape.first() != Some(&1) => {
+                let directions = layer.shape.first().copied().unwrap_or(1).max(1);
+                let mut codes = wide(codes)?;
+                let mut scale = wide(float_tensor("", &[directions, count / directions], scales))?;
+                let shape = codes.dims.clone();
+                codes.dims = flat(&codes.dims, 2);
+                scale.dims = vec![scale.dims.iter().product()];
+                let zeros = vec![0; usize::try_from(scale.dims[0]).unwrap_or(0)];
+                Ok(Self {
+                    codes,
+                    zero_point: i8_tensor("", &[zeros.len()], &zeros),
+                    scale,
+                    attributes: vec![int_attribute("axis", 0)],
+                    shape: Some(shape),
+                })
+            }
             Granularity::Channel => Ok(Self {
                 codes: wide(codes)?,
                 scale: with_rows(float_tensor("", &[count], scales))?,

@@ -296,6 +296,7 @@ mod tests {
             channels,
             inner,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         }
     }
 

@@ -147,7 +147,7 @@ impl InputMoments {
     }
 
     /// `E[x_i x_j]` for inputs of one block.
-    pub(super) fn moment(&self, group: usize, i: usize, j: usize) -> f64 {
+    pub fn moment(&self, group: usize, i: usize, j: usize) -> f64 {
         let parts = self.columns.div_ceil(self.block);
         let part = i / self.block;
         let first = part * self.block;

@@ -205,6 +205,7 @@ mod tests {
             channels,
             inner,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         }
     }
 

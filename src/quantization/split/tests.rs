@@ -2,6 +2,7 @@
 
 use super::choice::Side;
 use super::*;
+use crate::network::OutAxis;
 use crate::quantization::Grid;
 use proptest::prelude::*;
 
@@ -12,6 +13,7 @@ fn conv(groups: usize, outer: usize, channels: usize, inner: usize) -> Layout {
         channels,
         inner,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     }
 }
 
@@ -164,6 +166,7 @@ fn the_level_falls_as_the_largest_channel_is_halved_each_time() {
         channels: 3,
         inner: 1,
         out_axis: OutAxis::Inner,
+        out_run: 1,
     };
     // 8 -> 4 4; 6 -> 3 3; then both 4 -> 2 2 2 2; then 3.
     assert_eq!(

@@ -146,6 +146,7 @@ mod tests {
                 channels: 12,
                 inner: 3,
                 out_axis,
+                out_run: 1,
             };
             let values: Vec<f32> = (0..layout.elements())
                 .map(|i| {

@@ -1,6 +1,6 @@
 //! Counts over channel and value: the picture of a layer in which an outlier channel is a long column.
 
-use crate::network::{Layout, OutAxis};
+use crate::network::Layout;
 
 /// Bins of the values.
 const BINS: usize = 97;
@@ -59,10 +59,9 @@ impl Heat {
             let group = number / layout.outer.max(1);
             for (within, line) in row.chunks(layout.inner.max(1)).enumerate() {
                 for (place, x) in line.iter().enumerate() {
-                    let channel = match (axis, layout.out_axis) {
-                        (Axis::Input(sources), _) => sources[group * layout.channels + within],
-                        (Axis::Output, OutAxis::Outer) => number,
-                        (Axis::Output, OutAxis::Inner) => place,
+                    let channel = match axis {
+                        Axis::Input(sources) => sources[group * layout.channels + within],
+                        Axis::Output => layout.out_channel(number, place),
                     };
                     if channel < channels && x.is_finite() {
                         let bin = ((x + reach) * scale).clamp(0.0, (BINS - 1) as f32) as usize;
@@ -95,6 +94,7 @@ impl Heat {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::OutAxis;
 
     #[test]
     fn each_weight_is_counted_in_its_input_and_in_its_output_channel() {
@@ -107,6 +107,7 @@ mod tests {
                 channels: 3,
                 inner: 2,
                 out_axis,
+                out_run: 1,
             };
             let mut values = vec![0.0_f32; layout.elements()];
             values[layout.elements() - 1] = 1.0;
@@ -131,6 +132,7 @@ mod tests {
             channels: 3,
             inner: 1,
             out_axis: OutAxis::Inner,
+            out_run: 1,
         };
         let heat = Heat::of(&[0.5, 0.1, 0.5], &layout, &Axis::Input(vec![0, 1, 0]), 1.0);
         assert_eq!(heat.channels, 2);

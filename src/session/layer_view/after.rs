@@ -85,6 +85,7 @@ mod tests {
             channels: 10,
             inner: 9,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let weights: Vec<f32> = (0..layout.elements())
             .map(|i| ((i as f32 * 0.618_034).fract() - 0.5).powi(3))

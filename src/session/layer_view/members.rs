@@ -61,6 +61,7 @@ mod tests {
             channels: 2,
             inner: 2,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         };
         let weights = [0.1, 0.1, 0.1, 0.9, 0.1, 0.9, 0.1, f32::NAN];
         let found = members(&weights, layout, &histogram(&weights, 0.0, 1.0, 2));

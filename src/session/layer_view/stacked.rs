@@ -98,6 +98,7 @@ mod tests {
                 channels,
                 inner,
                 out_axis,
+                out_run: 1,
             };
             let weights: Vec<f32> = (0..layout.elements())
                 .map(|i| (i as f32 * 0.618_034).fract() - 0.5)

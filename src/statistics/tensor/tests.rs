@@ -97,6 +97,7 @@ fn layouts() -> impl Strategy<Value = Layout> {
                     channels,
                     inner,
                     out_axis: OutAxis::Outer,
+                    out_run: 1,
                 }
             } else {
                 Layout {
@@ -105,6 +106,7 @@ fn layouts() -> impl Strategy<Value = Layout> {
                     channels,
                     inner,
                     out_axis: OutAxis::Inner,
+                    out_run: 1,
                 }
             }
         },
@@ -139,6 +141,7 @@ fn tensors_of_many_tasks_agree_too() {
             channels: 130,
             inner: 9,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         },
         Layout {
             groups: 1,
@@ -146,6 +149,7 @@ fn tensors_of_many_tasks_agree_too() {
             channels: 1000,
             inner: 1,
             out_axis: OutAxis::Outer,
+            out_run: 1,
         },
         Layout {
             groups: 1,
@@ -153,6 +157,7 @@ fn tensors_of_many_tasks_agree_too() {
             channels: 1000,
             inner: 900,
             out_axis: OutAxis::Inner,
+            out_run: 1,
         },
     ] {
         agree(&noise(layout.elements()), &layout);
@@ -167,6 +172,7 @@ fn an_empty_tensor_and_one_of_nans_have_zeros_and_no_nan() {
         channels: 2,
         inner: 1,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     };
     let nothing = tensor_statistics(&[f32::NAN; 4], &layout);
     assert_eq!(
@@ -179,6 +185,7 @@ fn an_empty_tensor_and_one_of_nans_have_zeros_and_no_nan() {
         channels: 0,
         inner: 1,
         out_axis: OutAxis::Outer,
+        out_run: 1,
     };
     assert_eq!(tensor_statistics(&[], &layout).count, 0);
 }

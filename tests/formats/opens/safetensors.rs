@@ -159,6 +159,7 @@ fn safetensors_with_a_chosen_channel_axis() {
             channels,
             inner,
             out_axis,
+            out_run: 1,
         };
         assert_eq!(network.layers[0].layout, expected);
         let (written, _) = exported(&path, &recipe);
