@@ -144,7 +144,8 @@ impl<'outer> Facts<'outer> {
         let shape = |i: usize| self.shape(input(i)).map(<[_]>::to_vec);
         let any = |rank: usize| vec![None; rank];
         let rank = |i: usize| self.rank(input(i)).map(any);
-        let broadcast = || Some(any(self.rank(input(0))?.max(self.rank(input(1))?)));
+        let broadcast = || broadcast(self.shape(input(0))?, self.shape(input(1))?);
+        let over_all = || !has_axes(node) && attribute_int(node, "noop_with_empty_axes").unwrap_or(0) == 0;
         // As many axes as a constant list has elements.
         let rank_from_length = |i: usize| {
             let length = self.shape(input(i))?.first().copied().flatten()?;
@@ -194,9 +195,16 @@ impl<'outer> Facts<'outer> {
             }
             "Flatten" | "Gemm" => (same, Some(any(2))),
             "Add" | "Sub" | "Mul" | "Div" => (same, broadcast()),
+            "Max" | "Min" if node.input.len() == 2 => (same, broadcast()),
+            operator if operator.starts_with("Reduce") && over_all() => {
+                let keeps = attribute_int(node, "keepdims").unwrap_or(1) != 0;
+                let kept = || shape(0).map(|axes| vec![Some(1); axes.len()]);
+                (same, if keeps { kept() } else { Some(Vec::new()) })
+            }
             "MatMul" => (
                 same,
-                broadcast().filter(|_| self.rank(input(0)) > Some(1) && self.rank(input(1)) > Some(1)),
+                (broadcast().map(|shape| any(shape.len())))
+                    .filter(|_| self.rank(input(0)) > Some(1) && self.rank(input(1)) > Some(1)),
             ),
             "Reshape" => (same, rank_from_length(1)),
             "Unsqueeze" => {
@@ -211,6 +219,25 @@ impl<'outer> Facts<'outer> {
         };
         Fact { element_type, shape }
     }
+}
+
+/// Whether a reduction is told its axes, by attribute or input.
+fn has_axes(node: &NodeProto) -> bool {
+    attribute_ints(node, "axes").is_some() || node.input.get(1).is_some_and(|axes| !axes.is_empty())
+}
+
+/// The shape of what an operator makes of two tensors element by element; an axis is known where both are.
+fn broadcast(a: &[Option<i64>], b: &[Option<i64>]) -> Option<Shape> {
+    let rank = a.len().max(b.len());
+    let size = |shape: &[Option<i64>], axis: usize| match (axis + shape.len()).checked_sub(rank) {
+        Some(axis) => shape[axis],
+        None => Some(1),
+    };
+    let axes = (0..rank).map(|axis| match (size(a, axis), size(b, axis)) {
+        (Some(1), other) | (other, Some(1)) => other,
+        (a, b) => a.or(b),
+    });
+    Some(axes.collect())
 }
 
 /// Whether the tensor may hold parameters of an operator rather than weights.

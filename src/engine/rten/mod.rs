@@ -5,6 +5,7 @@
 //! once more without optimizations and run instead.
 //! Every fault of the engine, a panic too, becomes an [`EngineError`]. No type of rten's leaves this folder.
 
+mod operators;
 mod stack;
 mod unsigned;
 mod value;
@@ -12,12 +13,12 @@ mod widen;
 
 use super::{Engine, EngineError, RunOptions, Threads, panic_text};
 use crate::data::{ElementKind, Port, Tensor};
-use crate::onnx::{self, GraphProto, ModelProto, make_runnable};
+use crate::onnx::{self, ModelProto, make_runnable};
 use bytes::Bytes;
+use operators::Operators;
 use prost::Message as _;
 use rten::{DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, ThreadPool, ValueType};
 use stack::{depth, with_stack};
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use unsigned::make_unsigned;
@@ -42,7 +43,7 @@ struct Loaded {
     model: Model,
     depth: usize,
     /// Operators by the names of their nodes, for messages.
-    operators: HashMap<String, String>,
+    operators: Operators,
 }
 
 /// rten's threads.
@@ -205,13 +206,14 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
     match with_stack(loaded.depth, running).map_err(Fault::Other)? {
         Ok(Ok(values)) => (outputs.iter().zip(values))
             .map(|(name, value)| {
-                value::tensor(value).map_err(|reason| Fault::Other(format!("the value '{name}': {reason}")))
+                value::tensor(value)
+                    .map_err(|reason| Fault::Other(format!("{}: {reason}", loaded.operators.value(name))))
             })
             .collect(),
         Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
             Err(Fault::NoSuchValue(error.to_string()))
         }
-        Ok(Err(error)) => Err(Fault::Other(with_operator(&error.to_string(), &loaded.operators))),
+        Ok(Err(error)) => Err(Fault::Other(loaded.operators.told(&error.to_string()))),
         Err(panic) => Err(Fault::Other(format!("the engine gave up: {}", panic_text(&*panic)))),
     }
 }
@@ -228,15 +230,12 @@ fn decoded(bytes: &Bytes) -> Result<ModelProto, String> {
 
 /// Loads a model, of which `bytes` are the file if there is one; the error says which kind, node and operator.
 fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<Loaded, String> {
-    let mut operators_by_name = HashMap::new();
     let mut changed = onnx::decode_for_engine(&mut model);
     // Before the quotients are written out that its pattern does not have.
     changed |= optimize && make_unsigned(&mut model);
     changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
     changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-    if let Some(graph) = &model.graph {
-        operators(graph, &mut operators_by_name);
-    }
+    let operators = Operators::of(&mut model, &mut changed);
     let depth = depth(&model)?;
     let bytes = match bytes.filter(|_| !changed) {
         // Without the model, which shares them, the bytes need not be copied.
@@ -255,7 +254,7 @@ fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<L
         Ok(Ok(model)) => Ok(Loaded {
             model,
             depth,
-            operators: operators_by_name,
+            operators,
         }),
         Ok(Err(error)) => {
             let what = match error.kind() {
@@ -264,31 +263,10 @@ fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<L
                 LoadErrorKind::ExternalDataError => "weights in other files must be read into the model first",
                 _ => "the graph does not hold together",
             };
-            let error = with_operator(&error.to_string(), &operators_by_name);
+            let error = operators.told(&error.to_string());
             Err(format!("{what}: {error}"))
         }
         Err(panic) => Err(format!("the engine gave up: {}", panic_text(&*panic))),
-    }
-}
-
-/// Operators by the names of their nodes, also in the bodies of nodes.
-fn operators(graph: &GraphProto, found: &mut HashMap<String, String>) {
-    for node in &graph.node {
-        found.insert(node.name().to_owned(), node.op_type().to_owned());
-        node.subgraphs().for_each(|body| operators(body, found));
-    }
-}
-
-/// What the engine says, with the operator behind the name of the node that it says it of.
-fn with_operator(text: &str, operators: &HashMap<String, String>) -> String {
-    let named = ["operator \"", "in node \""].iter().find_map(|before| {
-        let start = text.find(before)? + before.len();
-        let end = start + text.get(start..)?.find('"')?;
-        Some((end + 1, operators.get(text.get(start..end)?)?))
-    });
-    match named {
-        Some((behind, operator)) => format!("{} ({operator}){}", &text[..behind], &text[behind..]),
-        None => text.to_owned(),
     }
 }
 

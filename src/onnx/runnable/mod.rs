@@ -9,8 +9,10 @@ mod arg_max;
 mod cast;
 mod defaults;
 mod elementwise;
+mod expand;
 mod integer;
 mod lrn;
+mod normalization;
 mod pads;
 mod quantize;
 mod recurrent;
@@ -31,7 +33,7 @@ use table::Treatment;
 use wide::Wide;
 
 /// Brings `model` to at least operator set 13, and rewrites what the built-in engine would compute otherwise than ONNX says.
-/// Values keep their names, and nodes without one get that of their first output. Tells whether anything changed.
+/// Values keep their names. Tells whether anything changed.
 ///
 /// # Errors
 /// [`OnnxError::Unrunnable`] or [`OnnxError::Upgrade`] naming node, operator and reason; the model is then half rewritten.
@@ -60,11 +62,6 @@ fn in_graph(
     for mut node in old {
         for body in node.subgraphs_mut() {
             changed |= in_graph(body, Some(&facts), Some(&wide), names)?;
-        }
-        if node.name().is_empty() {
-            // So that what the engine says of it names it.
-            node.name = Some(label(&node).to_owned());
-            changed = true;
         }
         wide.follow(&node).map_err(|reason| unrunnable(&node, &reason))?;
         changed |= add(graph, node, &facts, names, &[])?;

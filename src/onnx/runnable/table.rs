@@ -2,7 +2,7 @@
 
 use super::super::build::is_standard_domain;
 use super::site::{Ruled, Site};
-use super::{arg_max, cast, elementwise, integer, lrn, pads, quantize, recurrent, resize};
+use super::{arg_max, cast, elementwise, expand, integer, lrn, normalization, pads, quantize, recurrent, resize};
 
 /// Rewrites a node, or says why it cannot be computed.
 pub(super) type Rule = fn(&mut Site<'_>) -> Ruled;
@@ -156,7 +156,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("Equal", ""),
     right("Erf", ""),
     right("Exp", ""),
-    right("Expand", ""),
+    rewritten(
+        "Expand",
+        expand::expand,
+        "a shape of fewer axes than the input gets them",
+    ),
     right("EyeLike", ""),
     right("Flatten", ""),
     right("Floor", ""),
@@ -188,9 +192,10 @@ pub(super) const OPERATORS: &[Operator] = &[
         recurrent::recurrent,
         "sequence_lens by masks and reversed sequences, layout by transposes; refused with peepholes, clip, input_forget and other activations",
     ),
-    right(
+    rewritten(
         "LayerNormalization",
-        "where the variance is lost in the rounding of the mean, as far from the exact value as onnxruntime, but elsewhere; refused with the outputs Mean and InvStdDev",
+        normalization::layer,
+        "the outputs Mean and InvStdDev by reductions; where the variance is lost in the rounding of the mean, as far from the exact value as onnxruntime, but elsewhere",
     ),
     right("LeakyRelu", ""),
     right("Less", ""),

@@ -4,7 +4,7 @@ use prost::Message as _;
 use splitscope::data::{Tensor, TensorValues};
 use splitscope::engine::{Engine as _, Rten};
 use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{ModelProto, TensorProto, tensor_bytes};
+use splitscope::onnx::{GraphProto, ModelProto, TensorProto, tensor_bytes};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -63,11 +63,19 @@ impl Case {
         cases.collect()
     }
 
-    /// The operators of its main graph.
+    /// Its operators, those in the bodies of nodes included.
     pub(crate) fn operators(&self) -> Vec<String> {
+        fn gather(graph: &GraphProto, operators: &mut Vec<String>) {
+            for node in &graph.node {
+                operators.push(node.op_type().to_owned());
+                let bodies = node.attribute.iter().filter_map(|attribute| attribute.g.as_ref());
+                bodies.for_each(|body| gather(body, operators));
+            }
+        }
         let model = ModelProto::decode(self.model.as_slice()).unwrap_or_default();
-        let nodes = model.graph.into_iter().flat_map(|graph| graph.node);
-        nodes.map(|node| node.op_type().to_owned()).collect()
+        let mut operators = Vec::new();
+        model.graph.iter().for_each(|graph| gather(graph, &mut operators));
+        operators
     }
 
     pub(crate) fn judge(&self) -> Verdict {
@@ -119,12 +127,16 @@ impl Case {
 /// Paths and contents of the files in a tar archive.
 fn entries(tar: &[u8]) -> Vec<(String, &[u8])> {
     let text = |field: &[u8]| String::from_utf8_lossy(field).trim_end_matches(['\0', ' ']).to_owned();
-    let (mut entries, mut at) = (Vec::new(), 0);
+    let (mut entries, mut at, mut long) = (Vec::new(), 0, None);
     while let Some(head) = tar.get(at..at + 512).filter(|head| head[0] != 0) {
         let size = usize::from_str_radix(text(&head[124..136]).trim(), 8).unwrap();
-        let (start, is_file) = (at + 512, matches!(head[156], b'0' | 0));
-        if is_file {
-            entries.push((text(&head[..100]), &tar[start..start + size]));
+        let start = at + 512;
+        let contents = &tar[start..start + size];
+        match head[156] {
+            // A path of more than 100 bytes stands in an entry of its own before the file.
+            b'L' => long = Some(text(contents)),
+            b'0' | 0 => entries.push((long.take().unwrap_or_else(|| text(&head[..100])), contents)),
+            _ => long = None,
         }
         at = start + size.next_multiple_of(512);
     }
