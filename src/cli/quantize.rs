@@ -10,8 +10,8 @@ use crate::network::Network;
 use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{
-    ActivationPlan, Bits, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead, QuantizedLayer,
-    Recipe, Rounding, overhead, quantized_tensors,
+    ActivationPlan, Bits, CodeType, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead,
+    QuantizedLayer, Recipe, Rounding, overhead, quantized_tensors,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -34,6 +34,9 @@ struct LayerReport<'a> {
     /// What the layer's weights cost, before and after.
     parameters: Growth,
     bytes: Growth,
+    /// The element type that the weights are stored in, if they are on a grid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stored: Option<CodeType>,
     /// Multiply-accumulates of one sample, if shapes are known.
     macs: Option<Growth>,
     /// Where the copies of split channels come from.
@@ -109,6 +112,7 @@ impl<'a> LayerReport<'a> {
                 name: &plan.name,
                 parameters,
                 bytes,
+                stored: cost.stored,
                 macs,
                 copies,
                 weight_bits: Bits::Float,
@@ -129,6 +133,7 @@ impl<'a> LayerReport<'a> {
                 name: &plan.name,
                 parameters,
                 bytes,
+                stored: cost.stored,
                 macs,
                 copies,
                 weight_bits: Bits::Grid(layer.grid.bits),
@@ -192,7 +197,11 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         progress,
     )?;
     write(&planned, target, &arguments.output, progress)?;
-    let cost = cost(&planned);
+    let mut cost = cost(&planned);
+    if target == Target::Safetensors {
+        // Another file than the one that is counted: it says itself how large it is.
+        cost.bytes.quantized = std::fs::metadata(&arguments.output)?.len();
+    }
     let notes = notes(&planned);
     if let Some(path) = &arguments.report {
         let report = Report {
@@ -291,7 +300,7 @@ fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Pat
     }
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
-        "{}{reasons}{}\noverhead: weights {}, activations {}, operations {}\n{}{} bytes of parameters become {} at these bits\nwrote \
+        "{}{reasons}{}\noverhead: weights {}, activations {}, operations {}\n{}{}{} bytes in float, {} quantized\nwrote \
          {}\n",
         rows.text(),
         warning(planned),
@@ -299,6 +308,7 @@ fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Pat
         ratio(cost.activations),
         ratio(cost.macs),
         copies_text(&cost.copies),
+        stored_text(cost),
         cost.bytes.float,
         cost.bytes.quantized,
         output.display()
@@ -317,6 +327,27 @@ fn warning(planned: &Planned) -> String {
         "the reasons stand above"
     };
     format!("warning: nothing was quantized ({why}): the file has the weights that the network had\n")
+}
+
+/// As what the weights are stored; nothing if none is quantized.
+fn stored_text(cost: &Overhead) -> String {
+    let count = |code_type: CodeType| (cost.layers.iter().filter(|layer| layer.stored == Some(code_type))).count();
+    let types = [CodeType::Int2, CodeType::Int4, CodeType::Int8, CodeType::Float].map(|kind| (kind, count(kind)));
+    let used = types.iter().filter(|(_, count)| *count > 0);
+    let texts: Vec<String> = used
+        .map(|(kind, count)| {
+            format!(
+                "{count} {} as {}",
+                if *count == 1 { "layer" } else { "layers" },
+                kind.name()
+            )
+        })
+        .collect();
+    if texts.is_empty() {
+        String::new()
+    } else {
+        format!("stored: {}\n", texts.join(", "))
+    }
 }
 
 /// How copies are made and what that costs; nothing if there are none.

@@ -64,4 +64,4 @@ pub use tensor::{
 };
 pub use unread::remove_unread_initializers;
 pub use upgrade::{NEWEST_OPSET, UPGRADED_OPSET, upgrade};
-pub use write::{encode, write_file};
+pub use write::{encode, encoded_bytes, write_file};

@@ -1,8 +1,8 @@
 //! Writing: the model as bytes, or as a file that is written beside and renamed.
 
-use super::blocks::as_floats;
+use super::blocks::{BlockFormat, as_floats};
 use super::schema::{EXTERNAL, StringStringEntryProto, data_type};
-use super::tensor::tensor_bytes;
+use super::tensor::{element_count, tensor_bytes};
 use super::{GraphProto, ModelProto, OnnxError, TensorProto};
 use crate::files;
 use crate::replacement::Replacement;
@@ -34,6 +34,19 @@ pub fn encode(model: &ModelProto) -> Result<Vec<u8>, OnnxError> {
     let model = &*as_floats(model)?;
     check_size(model, LARGEST)?;
     Ok(model.encode_to_vec())
+}
+
+/// Bytes that [`write_file`] writes of `model`, those of the file beside it included but for its alignment.
+pub fn encoded_bytes(model: &ModelProto) -> u64 {
+    let mut bytes = model.encoded_len() as u64;
+    // Blocks leave as floats.
+    let tensors = model.graph.iter().flat_map(|graph| &graph.initializer);
+    for tensor in tensors.filter(|tensor| BlockFormat::from_element_type(tensor.data_type()).is_some()) {
+        let stored = tensor.raw_data.as_ref().map_or(0, bytes::Bytes::len) as u64;
+        let floats = element_count(tensor).map_or(0, |count| 4 * count as u64);
+        bytes = bytes.saturating_sub(stored).saturating_add(floats);
+    }
+    bytes
 }
 
 /// Writes the model; above 2 GiB its tensors go to `NAME.onnx.data` beside it.

@@ -41,6 +41,7 @@ mod rounding;
 mod scales;
 mod shared;
 mod split;
+mod storage;
 mod weight;
 mod widen;
 
@@ -54,7 +55,7 @@ pub use data_free::{batch_norm_activations, batch_norm_moments, moments_of_chann
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
-pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead};
+pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
 pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan};
 pub use prepare::prepare;
 pub use presets::UserPresets;
@@ -62,10 +63,11 @@ pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, LayerRecipe, LayerSettings, Preset, Recipe,
     RecipeError, WeightSettings,
 };
-pub use rewrite::{NamedTensors, RECIPE_KEY, quantized_tensors, rewrite, split_only};
+pub use rewrite::{NamedTensors, RECIPE_KEY, exported_bytes, quantized_tensors, rewrite, split_only};
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScales, Scales};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
+pub use storage::{CodeType, Storage};
 pub use weight::{NO_INPUTS, clip_thresholds, plan_layer, plan_layer_in, split_weights};
 pub use widen::SplitExport;
 

@@ -1,9 +1,11 @@
 //! What splitting costs (`docs/method.md`, "What it costs"; Zhao et al. 2019, table 4).
 
 use super::shared::{Written, written};
+use super::storage::{CodeType, bytes_of_scales};
 use super::widen::{Merging, Way, Widening};
-use super::{Expansion, Plan};
+use super::{Expansion, Plan, QuantizedLayer, Scales, exported_bytes};
 use crate::network::{Layer, LayerKind, Network};
+use crate::onnx::encoded_bytes;
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -17,8 +19,10 @@ pub struct LayerOverhead {
     pub name: String,
     /// Weights before and after.
     pub weights: (u64, u64),
-    /// Bytes of the weights before and after; see [`Bytes`].
+    /// Bytes of the weights before (at 32 bits) and after, as they are stored, with their scales and zero points.
     pub bytes: (u64, u64),
+    /// The element type that the weights are stored in, if they are on a grid.
+    pub stored: Option<CodeType>,
     /// Input elements of one sample before and after, if shapes are known.
     pub activations: Option<(u64, u64)>,
     /// Multiply-accumulates of one sample before and after, if shapes are known.
@@ -76,13 +80,12 @@ pub struct CopyCosts {
     pub widened_elements: Option<u64>,
 }
 
-/// Room that the parameters take.
+/// Bytes of the network as an ONNX file. (Of a file without a graph: of its parameters.)
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Bytes {
-    /// All parameters at 32 bits.
+    /// As it was, prepared as the recipe says.
     pub float: u64,
-    /// Quantized weights at the bits of their grid and everything else at 32, each layer rounded up to whole bytes. Steps of
-    /// grids are not counted. (An exported file holds every quantized weight as 8 bits.)
+    /// As an export writes it: [`exported_bytes`].
     pub quantized: u64,
 }
 
@@ -95,7 +98,7 @@ pub struct Overhead {
     pub activations: Option<f64>,
     /// Multiply-accumulates over all layers; `None` while shapes are unknown.
     pub macs: Option<f64>,
-    /// Bytes of all parameters.
+    /// Bytes of the file.
     pub bytes: Bytes,
     /// How the copies of split channels are made.
     pub copies: CopyCosts,
@@ -106,6 +109,7 @@ pub struct Overhead {
 
 /// The cost of `plan` on `network`; `shapes` are of that same network's values.
 pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) -> Overhead {
+    let whole = plan;
     let merging = Merging::of(network, plan);
     let plan = &*merging.plan;
     let widening = Widening::of(network, plan);
@@ -119,40 +123,67 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
         };
     }
     // Biases and batch-norms of wider layers are parameters of no layer.
-    let others = |way: &Way| way.added() * way.steps.iter().map(|step| step.parameters).sum::<u64>();
-    let others: u64 = widening.ways().map(others).sum();
+    let others: u64 = widening.ways().map(Way::parameters).sum();
     // A weight that several layers share is there once.
     let written = written(network, plan);
-    let each = || layers.iter().zip(&written);
-    let added: u64 = (each().filter(|(_, written)| written.is_new))
+    let added: u64 = (layers.iter().zip(&written).filter(|(_, written)| written.is_new))
         .map(|(layer, _)| layer.weights.1 - layer.weights.0)
         .sum();
     let parameters = network.parameters().max(1);
-    let float = network.parameters().saturating_mul(FLOAT_BYTES);
-    let (before, after) = each().fold((0_u64, 0_u64), |(before, after), (layer, written)| {
-        let gone = if written.replaces_float { layer.bytes.0 } else { 0 };
-        let new = match written {
-            Written { is_new: false, .. } => 0,
-            Written { is_quantized: true, .. } => layer.bytes.1,
-            // A float layer that makes copies is wider; its own weight is among the parameters already.
-            Written {
-                is_quantized: false, ..
-            } => layer.bytes.1.saturating_sub(layer.bytes.0),
-        };
-        (before.saturating_add(gone), after.saturating_add(new))
-    });
-    let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
     Overhead {
         weights: (parameters + added + others) as f64 / parameters as f64,
         activations: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.activations)),
         macs: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.macs)),
-        bytes: Bytes {
-            float,
-            quantized: float.saturating_sub(before).saturating_add(after),
+        bytes: match exported_bytes(network, whole) {
+            Ok(quantized) => Bytes {
+                float: encoded_bytes(&network.model),
+                quantized,
+            },
+            // Without a graph there is no such file: the parameters are what can be counted.
+            Err(_) => Bytes {
+                float: network.parameters().saturating_mul(FLOAT_BYTES),
+                quantized: stored_bytes(network, plan, &widening, &layers),
+            },
         },
         copies: copy_costs(&layers, shapes.is_some()),
         layers,
     }
+}
+
+/// Bytes of all parameters of `network` as an export of `plan` stores them: quantized weights with their scales, everything else
+/// at 32 bits. It differs from [`exported_bytes`] by what the graph takes, and asks for no values: a plan of bits and splits
+/// alone will do.
+pub fn weight_bytes(network: &Network, plan: &Plan) -> u64 {
+    let merging = Merging::of(network, plan);
+    let plan = &*merging.plan;
+    let widening = Widening::of(network, plan);
+    let layers: Vec<LayerOverhead> = (0..network.layers.len().min(plan.layers.len()))
+        .map(|index| layer_overhead(network, plan, &widening, index, None))
+        .collect();
+    stored_bytes(network, plan, &widening, &layers)
+}
+
+fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[LayerOverhead]) -> u64 {
+    let others: u64 = widening.ways().map(Way::parameters).sum();
+    let written = written(network, plan);
+    let float = network.parameters().saturating_mul(FLOAT_BYTES);
+    let (before, after) = layers
+        .iter()
+        .zip(&written)
+        .fold((0_u64, 0_u64), |(before, after), (layer, written)| {
+            let gone = if written.replaces_float { layer.bytes.0 } else { 0 };
+            let new = match written {
+                Written { is_new: false, .. } => 0,
+                Written { is_quantized: true, .. } => layer.bytes.1,
+                // A float layer that makes copies is wider; its own weight is among the parameters already.
+                Written {
+                    is_quantized: false, ..
+                } => layer.bytes.1.saturating_sub(layer.bytes.0),
+            };
+            (before.saturating_add(gone), after.saturating_add(new))
+        });
+    let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
+    float.saturating_sub(before).saturating_add(after)
 }
 
 /// All of a layer's cost but where its copies come from.
@@ -177,12 +208,21 @@ fn layer_overhead(
     let with_rows = |(before, after): (u64, u64)| (before, after / rows.max(1) * wide);
     let weights = with_rows(grown(layer.parameters()));
     let activations = shapes.and_then(|shapes| input_elements(layer, shapes)).map(grown);
+    let stored = planned.quantized().map(|quantized| {
+        let code_type = CodeType::of(plan.recipe.storage, layer, quantized);
+        (code_type, quantized)
+    });
+    let scales = stored.map_or(0, |(_, quantized)| match &quantized.scales {
+        Scales::Tensor(_) => 1,
+        scales => scales.values().len() as u64 / rows.max(1) * wide,
+    });
     // A depthwise convolution on the way reads as many channels as it writes.
     let is_depthwise = layer.layout.groups > 1 && widening.of_outputs(index).is_some();
     LayerOverhead {
         name: layer.name.clone(),
         weights,
-        bytes: bytes(weights, planned.quantized().map(|quantized| quantized.grid.bits)),
+        bytes: bytes(weights, stored, scales),
+        stored: stored.map(|(code_type, _)| code_type),
         activations: if is_depthwise {
             activations.map(with_rows)
         } else {
@@ -292,10 +332,13 @@ fn copy_costs(layers: &[LayerOverhead], shapes_are_known: bool) -> CopyCosts {
 /// Bytes of a parameter that is on no grid.
 const FLOAT_BYTES: u64 = 4;
 
-/// Bytes of weights before and after, on a grid of `bits` if they are on one.
-fn bytes((before, after): (u64, u64), bits: Option<u8>) -> (u64, u64) {
-    let after = match bits {
-        Some(bits) => after.saturating_mul(bits.into()).div_ceil(8),
+/// Bytes of weights before and after; how they are stored, with how many scales, if they are on a grid.
+fn bytes((before, after): (u64, u64), stored: Option<(CodeType, &QuantizedLayer)>, scales: u64) -> (u64, u64) {
+    let after = match stored {
+        Some((code_type, quantized)) => {
+            let scales = bytes_of_scales(code_type, quantized.scales.granularity(), scales);
+            code_type.bytes_of(after).saturating_add(scales)
+        }
         None => after.saturating_mul(FLOAT_BYTES),
     };
     (before.saturating_mul(FLOAT_BYTES), after)

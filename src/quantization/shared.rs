@@ -73,7 +73,7 @@ fn alike(one: &QuantizedLayer, other: &QuantizedLayer) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bits, LayerRecipe, Recipe, overhead, plan, quantized_tensors, rewrite};
+    use super::super::{Bits, LayerRecipe, Recipe, plan, quantized_tensors, rewrite, weight_bytes};
     use super::*;
     use crate::network::Format;
     use crate::onnx::build::{float_tensor, float_value_info, node};
@@ -144,8 +144,8 @@ mod tests {
         assert_eq!(count(&graph, "DequantizeLinear"), 1);
         assert_eq!(count(&graph, "MatMul"), LAYERS);
         assert_eq!(matrices(&graph.initializer), ["w.q"]);
-        // 71 of 64 channels at a byte; the float matrix is gone.
-        assert_eq!(overhead(&network, &plan, None).bytes.quantized, 71 * 64);
+        // 71 of 64 channels at a byte, a scale and its zero point; the float matrix is gone.
+        assert_eq!(weight_bytes(&network, &plan), 71 * 64 + 5);
 
         let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
         assert_eq!(matrices(&tensors), ["w", "w.q"]);
@@ -162,17 +162,14 @@ mod tests {
             ..LayerRecipe::default()
         }));
         assert_eq!(matrices(&graph.initializer), ["w.q", "w.q_2"]);
-        assert_eq!(overhead(&network, &plan, None).bytes.quantized, 64 * 64 + 64 * 64 / 2);
+        // Codes of 4 bits need no zero point.
+        assert_eq!(weight_bytes(&network, &plan), 64 * 64 + 5 + 64 * 64 / 2 + 4);
 
         let (network, plan, graph) = exported(&exception(LayerRecipe {
             float: Some(true),
             ..LayerRecipe::default()
         }));
         assert_eq!(matrices(&graph.initializer), ["w", "w.q"]);
-        assert_eq!(
-            overhead(&network, &plan, None).bytes.quantized,
-            5 * 64 * 64,
-            "float and on a grid"
-        );
+        assert_eq!(weight_bytes(&network, &plan), 5 * 64 * 64 + 5, "float and on a grid");
     }
 }

@@ -118,6 +118,11 @@ impl Way {
         (self.index.len() - self.channels) as u64
     }
 
+    /// Numbers that are added to constants other than weights.
+    pub(super) fn parameters(&self) -> u64 {
+        self.added() * self.steps.iter().map(|step| step.parameters).sum::<u64>()
+    }
+
     /// The producer among the layers.
     pub(super) fn producer(&self) -> Option<usize> {
         self.steps.first()?.layer

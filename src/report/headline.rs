@@ -64,7 +64,7 @@ impl Report {
             "multiply-accumulates".to_owned(),
         );
         card(
-            "Size at these bits",
+            "File size",
             percent(share),
             format!(
                 "{}B of {}B",

@@ -113,3 +113,28 @@ fn rows_of_integers_are_looked_up_and_scaled() {
         }
     }
 }
+
+/// `Gather` takes no integers of 4 bits: two share a byte, and the sum that unpacks them gives `round(w / s) * s`.
+#[test]
+fn rows_of_four_bits_share_bytes() {
+    let network = network();
+    let ids = [0, 299, 7, 7];
+    for (bits, per_channel) in [(4, false), (4, true), (3, true), (2, false)] {
+        let mut recipe = recipe(true, per_channel);
+        recipe.layers.get_mut("embed").unwrap().weight_bits = Some(Bits::Grid(bits));
+        let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let model = rewrite(&network, &plan).unwrap();
+        assert!(encode(&model).unwrap().len() < ROWS * WIDTH / 2 + ROWS * 4 + 2000);
+        let ends = (1 << (bits - 1)) - 1;
+        let largest = |values: &[f32]| values.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        let all = table();
+        let expected = ids.iter().flat_map(|id| {
+            let row = &all[*id as usize * WIDTH..][..WIDTH];
+            let scale = largest(if per_channel { row } else { &all }) / ends as f32;
+            row.iter().map(move |x| (x / scale + 0.5).floor() * scale)
+        });
+        for (ours, right) in looked_up(&model, &ids).iter().zip(expected) {
+            assert!((ours - right).abs() < 1e-5, "{bits} bits: {ours} {right}");
+        }
+    }
+}

@@ -18,4 +18,5 @@ mod recipe;
 mod recurrent;
 mod scales;
 mod split_export;
+mod storage;
 mod whole_networks;

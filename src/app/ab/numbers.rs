@@ -138,7 +138,7 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
         },
         Line {
             what: "Size",
-            help: "Bytes of all parameters, weights of k bits counted as k bits.",
+            help: "Bytes of the exported file.",
             sides: planned(|plan| {
                 Some(Value {
                     number: plan.bytes as f64,

@@ -2,7 +2,7 @@
 
 use super::super::text;
 use super::super::widgets::{choice_row, label_row, slider_width};
-use crate::quantization::{Bits, Clip, Field, Granularity, Rounding, SplitExport, SplitKind};
+use crate::quantization::{Bits, Clip, Field, Granularity, Rounding, SplitExport, SplitKind, Storage};
 use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
@@ -176,6 +176,17 @@ pub(super) fn rounding_row<T>(
 ) {
     let shown = |rounding: Rounding| rounding.label().to_owned();
     list_row(ui, name, help, edit, field, (&Rounding::CHOICES, shown, Rounding::help));
+}
+
+/// How an exported file stores quantized weights.
+pub(super) fn storage_row<T>(ui: &mut Ui, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Storage) {
+    let shown = |storage: Storage| storage.name().to_owned();
+    let choices = (
+        &Storage::CHOICES[..],
+        shown as fn(Storage) -> String,
+        Storage::help as fn(Storage) -> &'static str,
+    );
+    list_row(ui, "Storage", help("storage"), edit, field, choices);
 }
 
 /// Choices, the name of each and what it does.

@@ -4,7 +4,9 @@ use super::super::Outbox;
 use super::super::learn::glossary::explain_ui;
 use super::super::text::note;
 use super::ranges::ranges_ui;
-use super::rows::{Edit, bits_row, clip_row, export_row, help, ratio_row, rounding_row, scales_row, split_row};
+use super::rows::{
+    Edit, bits_row, clip_row, export_row, help, ratio_row, rounding_row, scales_row, split_row, storage_row,
+};
 use crate::quantization::{Field, Recipe};
 use crate::session::{Action, OpenNetwork, start_recipe};
 use egui::{RichText, Ui};
@@ -121,6 +123,7 @@ fn export_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
         edit.value.split_export = way.value;
         edit.changed = way.changed;
     }
+    storage_row(ui, edit, |recipe| &mut recipe.storage);
 }
 
 /// A choice of yes or no: its name in the table of fields, and its place.

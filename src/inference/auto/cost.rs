@@ -1,7 +1,7 @@
-//! The bytes that quantized weights take: those of [`overhead`], with nothing but bits and splits known of each layer.
+//! The bytes that quantized weights take: those of [`weight_bytes`], with nothing but bits and splits known of each layer.
 
 use crate::network::Network;
-use crate::quantization::{Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead};
+use crate::quantization::{Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead, weight_bytes};
 use std::sync::Arc;
 
 /// Counts bytes for choices of bits and splits. What the recipe leaves float is not counted, unless a split of another layer
@@ -13,6 +13,8 @@ pub(super) struct Cost<'a> {
     /// Bytes of everything that is not quantized.
     rest: u64,
     plain_bytes: u64,
+    /// Bytes of each layer in the plain network.
+    plain_layers: Vec<u64>,
 }
 
 impl<'a> Cost<'a> {
@@ -24,14 +26,17 @@ impl<'a> Cost<'a> {
                 set(network, &mut plain, layer, quantized.grid.bits, 0);
             }
         }
-        let whole = overhead(network, &plain, None);
-        let plain_bytes = (plain.layers.iter().zip(&whole.layers))
+        let plain_layers: Vec<u64> = (overhead(network, &plain, None).layers.iter())
+            .map(|cost| cost.bytes.1)
+            .collect();
+        let plain_bytes = (plain.layers.iter().zip(&plain_layers))
             .filter(|(layer, _)| layer.quantized().is_some())
-            .map(|(_, cost)| cost.bytes.1)
+            .map(|(_, bytes)| bytes)
             .sum();
         Self {
             network,
-            rest: whole.bytes.quantized.saturating_sub(plain_bytes),
+            rest: weight_bytes(network, &plain).saturating_sub(plain_bytes),
+            plain_layers,
             plain,
             plain_bytes,
         }
@@ -44,9 +49,7 @@ impl<'a> Cost<'a> {
 
     /// Bytes of layer `layer` alone in the plain network.
     pub(super) fn plain_of(&self, layer: usize) -> u64 {
-        let (network, quantized) = (self.network, self.plain.layers[layer].quantized());
-        let bits = quantized.map_or(32, |quantized| u64::from(quantized.grid.bits));
-        network.layers[layer].parameters().saturating_mul(bits).div_ceil(8)
+        self.plain_layers.get(layer).copied().unwrap_or(0)
     }
 
     /// Bytes with layer `layer` at `bits` with `splits` in each group, less those of the other layers in the plain network.
@@ -61,10 +64,7 @@ impl<'a> Cost<'a> {
         for &(layer, bits, splits) in chosen {
             set(self.network, &mut plan, layer, bits, splits);
         }
-        overhead(self.network, &plan, None)
-            .bytes
-            .quantized
-            .saturating_sub(self.rest)
+        weight_bytes(self.network, &plan).saturating_sub(self.rest)
     }
 }
 
@@ -120,7 +120,7 @@ mod tests {
             let planned = |ratio| plan(&network, &recipe(ratio), None, &Progress::default()).unwrap();
             let (plain, split) = (planned(0.0), planned(0.1));
             let cost = Cost::new(&network, &split);
-            let added = |plan: &Plan| overhead(&network, plan, None).bytes.quantized;
+            let added = |plan: &Plan| weight_bytes(&network, plan);
             let layers: Vec<(usize, u8, usize)> = (0..network.layers.len())
                 .filter(|layer| split.layers[*layer].quantized().is_some())
                 .map(|layer| {

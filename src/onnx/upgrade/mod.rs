@@ -1,5 +1,8 @@
-//! A model's graph brought from the standard operator set 7..20 to 13, or to 21 where blocks of scales need it, in place.
+//! A model's graph brought from the standard operator set 7..24 to 13, to 21 where blocks of scales or 4-bit integers need it, or
+//! to 25 where 2-bit integers do, in place.
 //!
+//! Between 21 and 25 operators gained element types, and attributes whose defaults are the old behaviour (`round_mode` of `Cast`,
+//! `output_dtype` of `DequantizeLinear`, `precision` of `QuantizeLinear`): nodes stay as they are.
 //! Between 7 and 13 most operators only gained element types, negative axes or optional attributes: their nodes mean the
 //! same in 13 and stay as they are. [`RULES`] lists the others, a small function each. Nodes that already have the form of
 //! operator set 13 (`Clip` with its bounds as inputs, say) stay too, so that a graph may be edited in the new form first
@@ -23,13 +26,16 @@ use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
 
 /// The version of the standard operator set that all rules lead to.
 pub const UPGRADED_OPSET: i64 = 13;
-/// The newest version that the rules lead to: the first with scales in blocks and 4-bit integers.
-pub const NEWEST_OPSET: i64 = 21;
+/// The first version with scales in blocks and 4-bit integers.
+const BLOCK_OPSET: i64 = 21;
+/// The newest version that the rules lead to: the first with 2-bit integers.
+pub const NEWEST_OPSET: i64 = 25;
 /// The oldest that they start from: the first with today's broadcasting.
 const OLDEST_OPSET: i64 = 7;
-/// The oldest file formats that know operator set 13 and 21.
+/// The oldest file formats that know operator set 13, 21 and 25.
 const UPGRADED_IR: i64 = 7;
-const NEWEST_IR: i64 = 10;
+const BLOCK_IR: i64 = 10;
+const NEWEST_IR: i64 = 13;
 
 /// Replaces a node by what computes the same in operator set 13; the error says why that cannot be.
 type Rule = fn(&mut Site<'_>, NodeProto) -> Result<Vec<NodeProto>, String>;
@@ -108,7 +114,7 @@ impl Site<'_> {
 }
 
 /// Brings the standard operators of `model` to at least the operator set `to`, which is [`NEWEST_OPSET`] or older; a model
-/// that is there already stays as it is. Otherwise operator set and IR version are raised (to 13 and at least 7, or to 21 and at least 10). Attributes that
+/// that is there already stays as it is. Otherwise operator set and IR version are raised (to 13 and at least 7, to 21 and at least 10, or to 25 and at least 13). Attributes that
 /// became inputs turn into initializers of the same graph, under names that no other value has. After an error the model is
 /// as it was.
 ///
@@ -133,10 +139,10 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
             "operator set {from} can be upgraded to {NEWEST_OPSET}, not to {to}"
         )));
     }
-    let to = if to > UPGRADED_OPSET {
-        NEWEST_OPSET
-    } else {
-        UPGRADED_OPSET
+    let (to, format) = match to {
+        ..=UPGRADED_OPSET => (UPGRADED_OPSET, UPGRADED_IR),
+        ..=BLOCK_OPSET => (BLOCK_OPSET, BLOCK_IR),
+        _ => (NEWEST_OPSET, NEWEST_IR),
     };
     if from < OLDEST_OPSET {
         return Err(OnnxError::Upgrade(format!(
@@ -167,7 +173,6 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
             import.version = Some(to);
         }
     }
-    let format = if to > UPGRADED_OPSET { NEWEST_IR } else { UPGRADED_IR };
     upgraded.ir_version = upgraded.ir_version.max(Some(format));
     *model = upgraded;
     Ok(())

@@ -2,7 +2,7 @@
 //! differences and reports read it, so that a new field is a line here beside its declaration in [`super::Recipe`].
 
 use super::{LayerRecipe, Recipe};
-use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind};
+use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind, Storage};
 use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use std::fmt;
@@ -51,6 +51,8 @@ pub enum Access {
     Rounding(At<Rounding>),
     /// Who makes the copies of split channels.
     Copies(At<SplitExport>),
+    /// How quantized weights are stored.
+    Storage(At<Storage>),
     /// Yes or no.
     Switch(At<bool>),
 }
@@ -82,6 +84,7 @@ macro_rules! for_access {
             Access::Scales($at) => $body,
             Access::Rounding($at) => $body,
             Access::Copies($at) => $body,
+            Access::Storage($at) => $body,
             Access::Switch($at) => $body,
         }
     };
@@ -188,7 +191,7 @@ macro_rules! as_displayed {
         }
     )*};
 }
-as_displayed!(Granularity, Rounding, SplitExport);
+as_displayed!(Granularity, Rounding, SplitExport, Storage);
 
 impl FieldValue for SplitKind {
     fn read(text: &str) -> Result<Self, String> {

@@ -15,7 +15,7 @@ pub use field::{Access, At, Field, FieldValue, InLayer};
 pub use settings::{InputSettings, LayerSettings, WeightSettings};
 pub use table::FIELDS;
 
-use super::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind};
+use super::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind, Storage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -70,6 +70,8 @@ pub struct Recipe {
     pub quantize_embeddings: bool,
     /// How an exported graph makes the copies of split channels.
     pub split_export: SplitExport,
+    /// How an exported file stores quantized weights.
+    pub storage: Storage,
     /// Leave the first layer as it is.
     pub float_first_layer: bool,
     /// Leave the last layer (the classifier) as it is.
@@ -155,6 +157,7 @@ impl Default for Recipe {
             quantize_outputs: false,
             quantize_embeddings: false,
             split_export: SplitExport::Gather,
+            storage: Storage::Auto,
             float_first_layer: false,
             float_last_layer: false,
             layers: BTreeMap::new(),
@@ -217,6 +220,7 @@ impl Recipe {
             quantize_outputs,
             quantize_embeddings,
             split_export,
+            storage,
             float_first_layer,
             float_last_layer,
             layers,
@@ -233,6 +237,7 @@ impl Recipe {
             quantize_outputs: *quantize_outputs,
             quantize_embeddings: *quantize_embeddings,
             split_export: *split_export,
+            storage: *storage,
             float_first_layer: *float_first_layer,
             float_last_layer: *float_last_layer,
             layers: layers.filter(|(_, layer)| *layer != LayerRecipe::default()).collect(),

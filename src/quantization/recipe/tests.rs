@@ -35,6 +35,7 @@ fn everything() -> Recipe {
         quantize_outputs: true,
         quantize_embeddings: true,
         split_export: SplitExport::Widen,
+        storage: Storage::Int8,
         float_first_layer: true,
         float_last_layer: true,
         layers: BTreeMap::from([("conv1".to_owned(), layer)]),

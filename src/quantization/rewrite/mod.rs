@@ -2,7 +2,7 @@
 //!
 //! For each quantized layer: its input goes through `Clip`, `QuantizeLinear` and `DequantizeLinear` if it is on a grid, then
 //! through a `Gather` that repeats the split channels. Where activations are split the `Gather` comes first, and `Mul` and
-//! `Add` make the halves that then go on the grid. Its weight becomes an int8 tensor behind `DequantizeLinear`; its bias
+//! `Add` make the halves that then go on the grid. Its weight becomes an integer tensor behind `DequantizeLinear`; its bias
 //! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it. Where the
 //! recipe says so, the layer before makes the copies instead of a `Gather`.
 
@@ -20,11 +20,12 @@ pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::QuantizedLayer;
 use super::shared::{WeightPlace, weight_place};
+use super::storage::{CodeType, Elements, Storage};
 use super::widen::{Merging, Widening};
 use super::{Expansion, Plan, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
-use crate::onnx::build::{attribute_int, float_tensor, i8_tensor, i64_tensor, node, set_metadata};
-use crate::onnx::{GraphEdit, ModelProto, TensorProto, UPGRADED_OPSET, upgrade};
+use crate::onnx::build::{attribute_int, float_tensor, i64_tensor, node, set_metadata};
+use crate::onnx::{GraphEdit, ModelProto, OnnxError, TensorProto, UPGRADED_OPSET, encoded_bytes, upgrade};
 use editor::{element_type, repeat_chain, replace_input, set_bias};
 use input::{Input, SignedCodes, Site};
 use std::collections::{HashMap, HashSet};
@@ -34,16 +35,43 @@ use widen::{Rows, widen_constants, widen_float_layer};
 /// Key of an exported model's metadata that holds the recipe as TOML.
 pub const RECIPE_KEY: &str = "splitscope.recipe";
 
-/// The quantized network, at operator set 13 or newer: `Gather` for the splits, int8 weights behind `DequantizeLinear`,
-/// `Clip`, `QuantizeLinear` and `DequantizeLinear` on activations; the recipe in `metadata_props`.
+/// The quantized network, at operator set 13 or newer (21 for INT4 weights or scales in blocks, 25 for INT2): `Gather` for the
+/// splits, integer weights behind `DequantizeLinear`, `Clip`, `QuantizeLinear` and `DequantizeLinear` on activations; the recipe in `metadata_props`.
 ///
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    let mut model = carry_out(network, plan, true, |layer, quantized, expansion| {
+    on_grids(network, plan, &Elements::Codes)
+}
+
+/// Bytes of the file that [`rewrite`] and [`crate::onnx::write_file`] make of `plan` (both files of a network above 2 GiB), in
+/// time that depends on the graph and not on the number of weights: the graph is made with tensors that only are as long.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn exported_bytes(network: &Network, plan: &Plan) -> Result<u64, QuantizationError> {
+    let elements = |(layer, planned): (&Layer, &super::LayerPlan)| {
+        let expansion = Expansion::of(planned.quantized()?);
+        Some(expanded_shape(layer, expansion.channels).iter().product::<usize>())
+    };
+    let longest = network.layers.iter().zip(&plan.layers).filter_map(elements).max();
+    let hollow = Elements::hollow(longest.unwrap_or(0).saturating_mul(size_of::<f32>()));
+    Ok(encoded_bytes(&on_grids(network, plan, &hollow)?))
+}
+
+fn on_grids(network: &Network, plan: &Plan, elements: &Elements) -> Result<ModelProto, QuantizationError> {
+    let storage = plan.recipe.storage;
+    let mut model = carry_out(network, plan, elements, true, |layer, quantized, expansion| {
         let shape = expanded_shape(layer, expansion.channels);
-        let values = expansion.columns(&quantized.values, &quantized.layout);
-        Ok(Weight::Grid(i8_tensor("", &shape, &values)))
+        let layout = &quantized.layout;
+        Ok(match storage {
+            Storage::Float => Weight::Float(elements.floats(&shape, || {
+                expansion.columns(&tensors::grid_values(quantized), layout).into_owned()
+            })),
+            Storage::Auto | Storage::Int8 => {
+                Weight::Grid(elements.codes(&shape, || expansion.columns(&quantized.values, layout)))
+            }
+        })
     })?;
     let recipe = plan.recipe.to_toml().map_err(QuantizationError::Recipe)?;
     set_metadata(&mut model, RECIPE_KEY, &recipe);
@@ -55,7 +83,7 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    carry_out(network, plan, false, |layer, quantized, expansion| {
+    carry_out(network, plan, &Elements::Codes, false, |layer, quantized, expansion| {
         let values = expanded_weights(network, layer, plan, quantized)?;
         let values = expansion.columns(&values, &quantized.layout);
         let shape = expanded_shape(layer, expansion.channels);
@@ -73,28 +101,48 @@ enum Weight {
 #[derive(PartialEq)]
 enum NewWeight {
     Grid(Box<Stored>),
-    Float(Box<TensorProto>),
+    /// With the ending of its name.
+    Float(Box<TensorProto>, &'static str),
 }
 
 /// The new weights of each stored one, with the value that a layer reads: layers that share a weight and ask the same of it
 /// go on sharing it.
 #[derive(Default)]
-struct SharedWeights<'a>(HashMap<WeightPlace<'a>, Vec<(NewWeight, String)>>);
+struct SharedWeights<'a>(HashMap<WeightPlace<'a>, Vec<MadeWeight<'a>>>);
+
+/// A new weight, the codes that were planned for it, and its value in the graph.
+struct MadeWeight<'a> {
+    weight: NewWeight,
+    codes: &'a [i8],
+    value: String,
+}
 
 impl<'a> SharedWeights<'a> {
     /// The value of `weight`, added to the graph before node `before` unless it is there already.
-    fn value(&mut self, editor: &mut GraphEdit, before: usize, layer: &'a Layer, weight: NewWeight) -> String {
+    fn value(
+        &mut self,
+        editor: &mut GraphEdit,
+        before: usize,
+        (layer, quantized): (&'a Layer, &'a QuantizedLayer),
+        weight: NewWeight,
+    ) -> String {
         let made = self.0.entry(weight_place(layer)).or_default();
-        if let Some((_, value)) = made.iter().find(|(other, _)| *other == weight) {
-            return value.clone();
+        let codes = quantized.values.as_slice();
+        // The codes too: the tensors of different weights are alike where they are hollow.
+        if let Some(made) = made.iter().find(|made| made.weight == weight && made.codes == codes) {
+            return made.value.clone();
         }
         let value = match &weight {
             NewWeight::Grid(stored) => stored.dequantize(editor, before, layer),
-            NewWeight::Float(tensor) => {
-                editor.add_initializer(&format!("{}.split", layer.weight), TensorProto::clone(tensor))
+            NewWeight::Float(tensor, suffix) => {
+                editor.add_initializer(&format!("{}.{suffix}", layer.weight), TensorProto::clone(tensor))
             }
         };
-        made.push((weight, value.clone()));
+        made.push(MadeWeight {
+            weight,
+            codes,
+            value: value.clone(),
+        });
         value
     }
 }
@@ -102,7 +150,8 @@ impl<'a> SharedWeights<'a> {
 fn carry_out(
     network: &Network,
     plan: &Plan,
-    values_on_grids: bool,
+    elements: &Elements,
+    on_grids: bool,
     weight_of: impl Fn(&Layer, &QuantizedLayer, &Expansion) -> Result<Weight, QuantizationError>,
 ) -> Result<ModelProto, QuantizationError> {
     if let Some(why) = &network.why_not_runnable {
@@ -112,13 +161,13 @@ fn carry_out(
     let merging = Merging::of(network, plan);
     let plan = &*merging.plan;
     let widening = Widening::of(network, plan);
-    let opset = if stored::needs_blocks(plan) {
-        stored::BLOCK_OPSET
+    let opset = if on_grids {
+        stored::needed_opset(network, plan)
     } else {
         UPGRADED_OPSET
     };
     let final_opset = editor.opset().map_or(opset, |present| present.max(opset));
-    if values_on_grids {
+    if on_grids {
         outputs::quantize_values(&mut editor, network, plan, final_opset)?;
     }
     let mut own_biases = HashSet::new();
@@ -134,29 +183,27 @@ fn carry_out(
         };
         let expansion = Expansion::of(quantized);
         let weight = weight_of(layer, quantized, &expansion)?;
-        let on_grid = matches!(weight, Weight::Grid(_));
         let is_split = !quantized.splits.is_empty() || expansion.splits_activations();
         let input = Input {
-            grid: quantized.activation.filter(|_| on_grid),
+            grid: quantized.activation.filter(|_| on_grids),
             split: planned.settings.input.split,
             expansion: &expansion,
             is_gathered: is_split && widening.way(number).is_none(),
             signed: SignedCodes::of(plan, final_opset),
         };
-        rewrite_layer(
-            &mut editor,
-            network,
-            layer,
-            quantized,
+        let code_type = CodeType::of(plan.recipe.storage, layer, quantized);
+        let new = New {
             weight,
-            &input,
-            rows.as_ref(),
-            &mut weights,
-        )?;
+            code_type,
+            elements,
+            on_grids,
+            rows: rows.as_ref(),
+        };
+        rewrite_layer(&mut editor, network, (layer, quantized), new, &input, &mut weights)?;
         if let (Some(Rows::Cell(cell)), Layer::RECURRENT_WEIGHT) = (&rows, layer.weight_input) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
-        if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grid) {
+        if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grids) {
             let wide = rows.map(|rows| rows.vector(bias));
             set_bias(&mut editor, path.node, layer, wide.as_ref().unwrap_or(bias))?;
             own_biases.insert(number);
@@ -170,22 +217,37 @@ fn carry_out(
     // Before IR version 4 every initializer must be listed as an input too; the new ones are not.
     model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
-    upgrade(&mut model, opset).map_err(|error| QuantizationError::Rewrite(error.to_string()))?;
+    upgrade(&mut model, opset).map_err(|error| cannot_upgrade(&error, opset, plan.recipe.storage))?;
     Ok(model)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "what one layer becomes, and the graph that it is put in"
-)]
+/// Why the graph cannot be upgraded, and what would do without.
+fn cannot_upgrade(error: &OnnxError, opset: i64, storage: Storage) -> QuantizationError {
+    let hint = if opset > UPGRADED_OPSET && storage == Storage::Auto {
+        "; weights stored as int8 (storage = \"int8\") with a scale for each channel need no newer operator set"
+    } else {
+        ""
+    };
+    QuantizationError::Rewrite(format!("{error}{hint}"))
+}
+
+/// The new weight of a layer, and how it is written.
+struct New<'a> {
+    weight: Weight,
+    code_type: CodeType,
+    elements: &'a Elements,
+    /// Whether the weight and the input are put on grids.
+    on_grids: bool,
+    /// Output channels that come more than once.
+    rows: Option<&'a Rows<'a>>,
+}
+
 fn rewrite_layer<'a>(
     editor: &mut GraphEdit,
     network: &Network,
-    layer: &'a Layer,
-    quantized: &QuantizedLayer,
-    weight: Weight,
+    (layer, quantized): (&'a Layer, &'a QuantizedLayer),
+    new: New<'_>,
     input: &Input<'_>,
-    rows: Option<&Rows<'_>>,
     weights: &mut SharedWeights<'a>,
 ) -> Result<(), QuantizationError> {
     let cannot = |why: &str| QuantizationError::Rewrite(format!("layer '{}': {why}", layer.name));
@@ -195,23 +257,33 @@ fn rewrite_layer<'a>(
     }
     let element_type = element_type(editor, network, layer)?;
 
+    let is_float = matches!(new.weight, Weight::Float(_));
     if layer.kind == LayerKind::Embedding {
-        let Weight::Grid(table) = weight else { return Ok(()) };
-        return embedding::rewrite_embedding(editor, network, layer, table, &quantized.scales);
+        return match new.weight {
+            Weight::Grid(codes) => {
+                let is_packed = new.code_type.is_packed();
+                let table = if is_packed { new.elements.nibbles(&codes) } else { codes };
+                embedding::rewrite_embedding(editor, layer, (table, is_packed), &quantized.scales, element_type)
+            }
+            Weight::Float(table) if new.on_grids => embedding::replace_table(editor, layer, table, element_type),
+            Weight::Float(_) => Ok(()),
+        };
     }
-    let on_grid = matches!(weight, Weight::Grid(_));
-    let new_weight = match weight {
-        Weight::Grid(codes) => NewWeight::Grid(Box::new(Stored::of(layer, quantized, codes, rows)?)),
+    let new_weight = match new.weight {
+        Weight::Grid(codes) => {
+            let stored = Stored::of(layer, quantized, codes, new.rows, new.code_type, new.elements)?;
+            NewWeight::Grid(Box::new(stored))
+        }
         Weight::Float(mut tensor) => {
-            if let Some(rows) = rows {
+            if let Some(rows) = new.rows {
                 tensor = rows.weight(&tensor)?;
             }
-            NewWeight::Float(Box::new(tensor))
+            NewWeight::Float(Box::new(tensor), if new.on_grids { "quantized" } else { "split" })
         }
     };
-    let new_weight = weights.value(editor, path.node, layer, new_weight);
+    let new_weight = weights.value(editor, path.node, (layer, quantized), new_weight);
     let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
-    if on_grid && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
+    if !is_float && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
         new_weight = keep_float_product(editor, path.node, layer, new_weight);
     }
     replace_input(editor, path.node, layer.weight_input, new_weight)?;

@@ -1,22 +1,28 @@
 //! The codes of a weight as tensors of a file, and the nodes that make numbers of them again.
 
+use super::super::storage::{CodeType, Elements};
 use super::super::{Granularity, Plan, QuantizationError, QuantizedLayer};
 use super::widen::Rows;
-use crate::network::{Layer, OutAxis};
-use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, int_attribute, node, raw_tensor, scalar_f32, scalar_i8};
-use crate::onnx::schema::data_type;
-use crate::onnx::{AttributeProto, GraphEdit, TensorProto};
+use crate::network::{Layer, LayerKind, Network, OutAxis};
+use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8};
+use crate::onnx::{AttributeProto, GraphEdit, TensorProto, UPGRADED_OPSET};
 
 /// The operator set that has scales in blocks.
-pub(super) const BLOCK_OPSET: i64 = 21;
+const BLOCK_OPSET: i64 = 21;
 
-/// Whether any weight of the plan has scales in blocks.
-pub(super) fn needs_blocks(plan: &Plan) -> bool {
-    let layers = plan.layers.iter().filter_map(|layer| layer.quantized());
-    let granularities = layers.map(|layer| layer.scales.granularity());
-    granularities
-        .into_iter()
-        .any(|scales| matches!(scales, Granularity::Block(_)))
+/// The operator set that the stored weights of `plan` need.
+pub(super) fn needed_opset(network: &Network, plan: &Plan) -> i64 {
+    let of = |(layer, planned): (&Layer, &crate::quantization::LayerPlan)| {
+        let quantized = planned.quantized()?;
+        let code_type = CodeType::of(plan.recipe.storage, layer, quantized);
+        // Tables have no blocks, and are packed into plain bytes.
+        let is_plain = code_type == CodeType::Float || layer.kind == LayerKind::Embedding;
+        let is_blocked = matches!(quantized.scales.granularity(), Granularity::Block(_));
+        let blocks = if is_blocked { BLOCK_OPSET } else { UPGRADED_OPSET };
+        (!is_plain).then(|| code_type.opset().max(blocks))
+    };
+    let opsets = network.layers.iter().zip(&plan.layers).filter_map(of);
+    opsets.max().unwrap_or(UPGRADED_OPSET)
 }
 
 /// A weight as `DequantizeLinear` reads it.
@@ -24,19 +30,23 @@ pub(super) fn needs_blocks(plan: &Plan) -> bool {
 pub(super) struct Stored {
     codes: TensorProto,
     scale: TensorProto,
-    zero_point: TensorProto,
+    /// Left out where it need not be there to be 0.
+    zero_point: Option<TensorProto>,
     attributes: Vec<AttributeProto>,
     /// The shape that the layer reads, where the codes lie flat.
     shape: Option<Vec<i64>>,
 }
 
 impl Stored {
-    /// `codes` is INT8 in the shape that the layer reads; `rows` are output channels that come more than once.
+    /// `codes` is INT8 in the shape that the layer reads, and is stored as `code_type`; `rows` are output channels that come
+    /// more than once.
     pub(super) fn of(
         layer: &Layer,
         quantized: &QuantizedLayer,
         codes: TensorProto,
         rows: Option<&Rows<'_>>,
+        code_type: CodeType,
+        elements: &Elements,
     ) -> Result<Self, QuantizationError> {
         let scales = quantized.scales.values();
         let count = scales.len();
@@ -48,11 +58,14 @@ impl Stored {
             Some(rows) => rows.weight(&tensor),
             None => Ok(tensor),
         };
+        // Integer kernels want to be told the zero point of bytes; a packed type has none of these kernels.
+        let with_zeros = |zeros: TensorProto| (!code_type.is_packed()).then(|| with_rows(zeros)).transpose();
+        let pack = |codes: TensorProto| elements.packed(codes, code_type);
         match quantized.scales.granularity() {
             Granularity::Tensor => Ok(Self {
-                codes: wide(codes)?,
+                codes: pack(wide(codes)?),
                 scale: with_rows(scalar_f32("", quantized.grid.step))?,
-                zero_point: with_rows(scalar_i8("", 0))?,
+                zero_point: with_zeros(scalar_i8("", 0))?,
                 attributes: vec![],
                 shape: None,
             }),
@@ -66,17 +79,17 @@ impl Stored {
                 scale.dims = vec![scale.dims.iter().product()];
                 let zeros = vec![0; usize::try_from(scale.dims[0]).unwrap_or(0)];
                 Ok(Self {
-                    codes,
-                    zero_point: i8_tensor("", &[zeros.len()], &zeros),
+                    codes: pack(codes),
+                    zero_point: (!code_type.is_packed()).then(|| i8_tensor("", &[zeros.len()], &zeros)),
                     scale,
                     attributes: vec![int_attribute("axis", 0)],
                     shape: Some(shape),
                 })
             }
             Granularity::Channel => Ok(Self {
-                codes: wide(codes)?,
+                codes: pack(wide(codes)?),
                 scale: with_rows(float_tensor("", &[count], scales))?,
-                zero_point: with_rows(i8_tensor("", &[count], &vec![0; count]))?,
+                zero_point: with_zeros(i8_tensor("", &[count], &vec![0; count]))?,
                 attributes: vec![int_attribute("axis", layer.output_axis() as i64)],
                 shape: None,
             }),
@@ -97,7 +110,7 @@ impl Stored {
                     }
                     OutAxis::Inner => vec![count / layer.layout.inner.max(1), layer.layout.inner],
                 };
-                let (codes, scale) = (wide(codes)?, wide(float_tensor("", &shape, scales))?);
+                let (codes, scale) = (pack(wide(codes)?), wide(float_tensor("", &shape, scales))?);
                 Ok(Self::in_blocks(codes, scale, leading, layer.layout.out_axis, size))
             }
         }
@@ -121,14 +134,10 @@ impl Stored {
                 scale.dims = flat(&scale.dims, leading);
             }
         }
-        let elements: i64 = scale.dims.iter().product();
-        let zeros = vec![0; usize::try_from(elements).unwrap_or(0)];
-        let mut zero_point = raw_tensor("", data_type::INT8, &[], zeros);
-        zero_point.dims.clone_from(&scale.dims);
         Self {
             codes,
             scale,
-            zero_point,
+            zero_point: None,
             attributes: vec![int_attribute("axis", axis), int_attribute("block_size", size as i64)],
             shape,
         }
@@ -138,13 +147,14 @@ impl Stored {
     pub(super) fn dequantize(&self, editor: &mut GraphEdit, before: usize, layer: &Layer) -> String {
         let weight = editor.add_initializer(&format!("{}.q", layer.weight), self.codes.clone());
         let scale = editor.add_initializer(&format!("{}.scale", layer.weight), self.scale.clone());
-        let zero = editor.add_initializer(&format!("{}.zero_point", layer.weight), self.zero_point.clone());
+        let zero = self.zero_point.clone();
+        let zero = zero.map(|zero| editor.add_initializer(&format!("{}.zero_point", layer.weight), zero));
         let to = editor.fresh(&format!("{}.dequantized", layer.weight));
         let name = editor.fresh(&format!("{}/dequantize_weight", layer.name));
         let dequantize = node(
             "DequantizeLinear",
             name,
-            [weight, scale, zero],
+            [weight, scale].into_iter().chain(zero),
             [to.clone()],
             self.attributes.clone(),
         );

@@ -109,6 +109,14 @@ fn corrected_biases(
     (replaced, more)
 }
 
+/// The expanded weights as the numbers on the grid, as `DequantizeLinear` makes them of the codes.
+pub(super) fn grid_values(quantized: &QuantizedLayer) -> Vec<f32> {
+    let scales = quantized.scales.on(&quantized.layout);
+    let row = (quantized.layout.channels * quantized.layout.inner).max(1);
+    let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);
+    quantized.values.iter().enumerate().map(value).collect()
+}
+
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {
     let shape = expanded_shape(layer, quantized.layout.channels);
     let scales = quantized.scales.values();
@@ -116,10 +124,7 @@ fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> 
         ([scale], Scales::Tensor(_)) => scalar_f32("", *scale),
         (scales, _) => float_tensor("", &[scales.len()], scales),
     };
-    let scales = quantized.scales.on(&quantized.layout);
-    let row = (quantized.layout.channels * quantized.layout.inner).max(1);
-    let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);
-    let values: Vec<f32> = quantized.values.iter().enumerate().map(value).collect();
+    let values = grid_values(quantized);
     let index: Vec<i64> = quantized.index.iter().map(|i| *i as i64).collect();
     let name = &layer.weight;
     vec![

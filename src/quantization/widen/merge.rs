@@ -6,6 +6,7 @@
 
 use super::SplitExport;
 use crate::network::{Layer, Layout, Network};
+use crate::quantization::storage::CodeType;
 use crate::quantization::{Grid, LayerPlan, Outcome, Plan, QuantizedLayer, Scales};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -35,7 +36,8 @@ impl<'a> Merging<'a> {
             let Some(quantized) = planned.quantized().filter(|quantized| !quantized.splits.is_empty()) else {
                 continue;
             };
-            match merged(layer, quantized) {
+            let whole = merged(layer, quantized).and_then(|whole| fitting(layer, quantized, whole, plan));
+            match whole {
                 Ok(whole) => {
                     merging.bits.insert(index, whole.grid.bits);
                     merging.plan.to_mut().layers[index] = LayerPlan {
@@ -61,6 +63,24 @@ impl<'a> Merging<'a> {
     pub(in crate::quantization) fn why_not(&self, index: usize) -> Option<&str> {
         self.refused.get(&index).map(String::as_str)
     }
+}
+
+/// `whole`, the merged form of `quantized`, unless the recipe wants the cheapest way and its wider codes would need a larger type.
+fn fitting(
+    layer: &Layer,
+    quantized: &QuantizedLayer,
+    whole: QuantizedLayer,
+    plan: &Plan,
+) -> Result<QuantizedLayer, String> {
+    let stored = |quantized: &QuantizedLayer| CodeType::of(plan.recipe.storage, layer, quantized);
+    let (apart, together) = (stored(quantized), stored(&whole));
+    if plan.recipe.split_export == SplitExport::Auto && together > apart {
+        let (bits, together, apart) = (whole.grid.bits, together.name(), apart.name());
+        return Err(format!(
+            "merged codes of {bits} bits would be stored as {together}, not as {apart}"
+        ));
+    }
+    Ok(whole)
 }
 
 /// `quantized` with one channel in place of the copies of each, its code their sum.

@@ -25,6 +25,12 @@ impl Tensor {
         let bytes = tensor_bytes(tensor).unwrap();
         let values = match tensor.data_type() {
             data_type::INT8 => bytes.iter().map(|byte| f64::from(*byte as i8)).collect(),
+            // Two codes a byte, the first in the low half.
+            data_type::INT4 => {
+                let nibbles = bytes.iter().flat_map(|byte| [byte << 4, byte & 0xf0]);
+                let codes = nibbles.map(|nibble| f64::from(nibble as i8 >> 4));
+                codes.take(tensor.dims.iter().product::<i64>() as usize).collect()
+            }
             data_type::INT32 => (bytes.chunks(4))
                 .map(|b| f64::from(i32::from_le_bytes(b.try_into().unwrap())))
                 .collect(),

@@ -1,0 +1,298 @@
+//! How the codes of weights are stored in an exported file.
+//!
+//! ONNX has signed integers of 2 bits (operator set 25), 4 bits (21) and 8 bits. A grid of k bits is stored in the smallest of
+//! them that holds its codes: there is none for 3, 5, 6 and 7 bits.
+
+use super::{Granularity, QuantizedLayer};
+use crate::network::{Layer, LayerKind};
+use crate::onnx::TensorProto;
+use crate::onnx::build::{i8_tensor, int2_tensor, int4_tensor, raw_tensor};
+use crate::onnx::schema::data_type;
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+/// How an exported file stores quantized weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Storage {
+    /// The smallest integers that hold the codes.
+    #[default]
+    Auto,
+    /// Integers of 8 bits, whatever the codes need.
+    Int8,
+    /// Floats: the values on the grid.
+    Float,
+}
+
+impl Storage {
+    /// All that can be chosen.
+    pub const CHOICES: [Self; 3] = [Self::Auto, Self::Int8, Self::Float];
+
+    /// Name on the command line, in recipes and in menus.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Int8 => "int8",
+            Self::Float => "float",
+        }
+    }
+
+    /// What it costs and what it needs of the runtime, for a person.
+    pub fn help(self) -> &'static str {
+        match self {
+            Self::Auto => {
+                "INT2 for 2 bits (operator set 25), INT4 for 3 and 4 bits (operator set 21), INT8 for the others. The \
+                 smallest file; the runtime must know these types."
+            }
+            Self::Int8 => {
+                "8 bits for each weight. Runs in every runtime with operator set 13; integer kernels take it."
+            }
+            Self::Float => {
+                "The values on the grid as 32-bit floats. As large and as fast as the float network: for weights-only \
+                 recipes, where runtimes would dequantize integers in every run."
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Storage {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::CHOICES.into_iter().find(|storage| storage.name() == text);
+        found.ok_or_else(|| format!("weights are stored as auto, int8 or float, not '{text}'"))
+    }
+}
+
+/// The element type of a stored weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CodeType {
+    /// Four codes a byte.
+    Int2,
+    /// Two codes a byte.
+    Int4,
+    /// A byte a code.
+    Int8,
+    /// No codes: 32-bit floats on the grid.
+    Float,
+}
+
+impl CodeType {
+    /// The smallest type for signed codes of `bits`, as `storage` allows.
+    pub(super) fn holding(storage: Storage, bits: u8) -> Self {
+        match (storage, bits) {
+            (Storage::Float, _) => Self::Float,
+            (Storage::Auto, ..=2) => Self::Int2,
+            (Storage::Auto, 3..=4) => Self::Int4,
+            (Storage::Auto | Storage::Int8, _) => Self::Int8,
+        }
+    }
+
+    /// The type that `layer`, planned as `quantized`, is stored in. A table of embeddings is looked up before its codes are
+    /// unpacked, two of which must fill a byte.
+    pub(super) fn of(storage: Storage, layer: &Layer, quantized: &QuantizedLayer) -> Self {
+        let smallest = Self::holding(storage, quantized.grid.bits);
+        match (smallest, layer.kind) {
+            (Self::Int2 | Self::Int4, LayerKind::Embedding) => match layer.shape.last() {
+                Some(columns) if columns % 2 == 0 => Self::Int4,
+                _ => Self::Int8,
+            },
+            _ => smallest,
+        }
+    }
+
+    /// Name as ONNX spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Int2 => "INT2",
+            Self::Int4 => "INT4",
+            Self::Int8 => "INT8",
+            Self::Float => "FLOAT",
+        }
+    }
+
+    /// Bits of one stored code.
+    pub fn bits(self) -> u8 {
+        match self {
+            Self::Int2 => 2,
+            Self::Int4 => 4,
+            Self::Int8 => 8,
+            Self::Float => 32,
+        }
+    }
+
+    /// Whether several codes share a byte.
+    pub(super) fn is_packed(self) -> bool {
+        matches!(self, Self::Int2 | Self::Int4)
+    }
+
+    /// The operator set that has it as an element type.
+    pub(super) fn opset(self) -> i64 {
+        match self {
+            Self::Int2 => 25,
+            Self::Int4 => 21,
+            Self::Int8 | Self::Float => 13,
+        }
+    }
+
+    /// Number of its element type.
+    pub(super) fn element_type(self) -> i32 {
+        match self {
+            Self::Int2 => data_type::INT2,
+            Self::Int4 => data_type::INT4,
+            Self::Int8 => data_type::INT8,
+            Self::Float => data_type::FLOAT,
+        }
+    }
+
+    /// Bytes of so many codes.
+    pub(super) fn bytes_of(self, codes: u64) -> u64 {
+        codes.saturating_mul(self.bits().into()).div_ceil(8)
+    }
+
+    /// `codes`, an INT8 tensor, in this integer type.
+    pub(super) fn packed(self, codes: TensorProto) -> TensorProto {
+        let raw = codes.raw_data.clone().unwrap_or_default();
+        let of = |make: fn(String, &[usize], &[i8]) -> TensorProto| TensorProto {
+            dims: codes.dims.clone(),
+            ..make(codes.name().to_owned(), &[], bytemuck::cast_slice(&raw))
+        };
+        match self {
+            Self::Int2 => of(|name, dims, values| int2_tensor(name, dims, values)),
+            Self::Int4 => of(|name, dims, values| int4_tensor(name, dims, values)),
+            Self::Int8 | Self::Float => codes,
+        }
+    }
+}
+
+/// Bytes of the scales of a weight, and of the zero points beside them.
+pub(super) fn bytes_of_scales(code_type: CodeType, granularity: Granularity, scales: u64) -> u64 {
+    let zero_points = match (code_type, granularity) {
+        (CodeType::Float, _) => return 0,
+        (CodeType::Int8, Granularity::Tensor | Granularity::Channel) => scales,
+        _ => 0,
+    };
+    scales.saturating_mul(4).saturating_add(zero_points)
+}
+
+/// Whether the tensors of new weights hold their codes, or only are as long.
+pub(super) enum Elements {
+    /// They hold them.
+    Codes,
+    /// Slices of these zeros.
+    Hollow(Bytes),
+}
+
+impl Elements {
+    /// Zeros for tensors of at most `longest` bytes.
+    pub(super) fn hollow(longest: usize) -> Self {
+        Self::Hollow(vec![0; longest].into())
+    }
+
+    /// An INT8 tensor of the values that `values` gives.
+    pub(super) fn codes<V: AsRef<[i8]>>(&self, shape: &[usize], values: impl FnOnce() -> V) -> TensorProto {
+        match self {
+            Self::Codes => i8_tensor("", shape, values().as_ref()),
+            Self::Hollow(_) => self.zeros(data_type::INT8, shape, shape.iter().product()),
+        }
+    }
+
+    /// An F32 tensor of the values that `values` gives.
+    pub(super) fn floats(&self, shape: &[usize], values: impl FnOnce() -> Vec<f32>) -> TensorProto {
+        match self {
+            Self::Codes => crate::onnx::build::float_tensor("", shape, &values()),
+            Self::Hollow(_) => self.zeros(data_type::FLOAT, shape, 4 * shape.iter().product::<usize>()),
+        }
+    }
+
+    /// `codes`, an INT8 tensor, in another integer type.
+    pub(super) fn packed(&self, codes: TensorProto, code_type: CodeType) -> TensorProto {
+        if !code_type.is_packed() || matches!(self, Self::Codes) {
+            return code_type.packed(codes);
+        }
+        let bytes = codes.raw_data.as_ref().map_or(0, Bytes::len);
+        let length = usize::try_from(code_type.bytes_of(bytes as u64)).unwrap_or(bytes);
+        TensorProto {
+            dims: codes.dims,
+            ..self.zeros(code_type.element_type(), &[], length)
+        }
+    }
+
+    /// `codes`, an INT8 matrix of an even number of columns, as UINT8: a byte holds the codes of columns j (low half) and
+    /// j + half of the columns, each 8 more than it is.
+    pub(super) fn nibbles(&self, codes: &TensorProto) -> TensorProto {
+        let mut dims = codes.dims.clone();
+        let half = dims.last_mut().map_or(0, |columns| {
+            *columns /= 2;
+            usize::try_from(*columns).unwrap_or(0)
+        });
+        let raw = codes.raw_data.as_deref().unwrap_or_default();
+        let tensor = match self {
+            Self::Codes => {
+                let code = |byte: &u8| byte.wrapping_add(8) & 15;
+                let row = |row: &[u8]| {
+                    let (low, high) = row.split_at(half);
+                    let pairs = low.iter().zip(high);
+                    pairs
+                        .map(|(low, high)| code(low) | code(high) << 4)
+                        .collect::<Vec<u8>>()
+                };
+                let bytes: Vec<u8> = raw.chunks_exact((2 * half).max(1)).flat_map(row).collect();
+                raw_tensor("", data_type::UINT8, &[], bytes)
+            }
+            Self::Hollow(_) => self.zeros(data_type::UINT8, &[], raw.len() / 2),
+        };
+        TensorProto { dims, ..tensor }
+    }
+
+    fn zeros(&self, element_type: i32, shape: &[usize], bytes: usize) -> TensorProto {
+        let zeros = match self {
+            Self::Hollow(zeros) if zeros.len() >= bytes => zeros.slice(..bytes),
+            _ => vec![0; bytes].into(),
+        };
+        raw_tensor("", element_type, shape, zeros)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_stored_in_the_next_larger_type() {
+        let types = |storage| {
+            (2..=8)
+                .map(|bits| CodeType::holding(storage, bits).bits())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(types(Storage::Auto), [2, 4, 4, 8, 8, 8, 8]);
+        assert_eq!(types(Storage::Int8), [8; 7]);
+        assert_eq!(types(Storage::Float), [32; 7]);
+        for storage in Storage::CHOICES {
+            assert_eq!(storage.to_string().parse(), Ok(storage));
+        }
+    }
+
+    #[test]
+    fn hollow_tensors_are_as_long_as_those_with_codes() {
+        for count in [1, 2, 3, 4, 5, 63] {
+            let values = || vec![-1_i8; count];
+            for code_type in [CodeType::Int2, CodeType::Int4, CodeType::Int8] {
+                let of = |elements: &Elements| elements.packed(elements.codes(&[count], values), code_type);
+                let (real, hollow) = (of(&Elements::Codes), of(&Elements::hollow(count)));
+                assert_eq!(
+                    real.raw_data.as_ref().unwrap().len() as u64,
+                    code_type.bytes_of(count as u64)
+                );
+                assert_eq!(real.raw_data.unwrap().len(), hollow.raw_data.unwrap().len());
+                assert_eq!((real.data_type, real.dims), (hollow.data_type, hollow.dims));
+            }
+        }
+    }
+}
