@@ -308,6 +308,9 @@ pub(super) struct SweepArguments {
     /// Keep the rows that the CSV file has already and add those that it lacks
     #[arg(long, requires = "csv")]
     pub(super) resume: bool,
+    /// Also time each row on a batch of one, in onnxruntime where it is found, else in the engine that runs the networks
+    #[arg(long)]
+    pub(super) latency: bool,
     /// Print JSON instead of tables
     #[arg(long)]
     pub(super) json: bool,

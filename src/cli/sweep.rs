@@ -3,9 +3,11 @@
 use super::arguments::SweepArguments;
 use super::output::{Table, check_place, lines, to_json};
 use super::pipeline::{self, CalibrationFrom};
+use crate::engine;
 use crate::format;
 use crate::inference::sweep::{
-    Mark, PaperTable, Score, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, sweep,
+    Mark, PaperTable, Score, SizeMeasure, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front,
+    timed_sweep,
 };
 use crate::inference::{self, Dataset, Metrics, Outputs, known_shapes, run_outputs};
 use crate::progress::Progress;
@@ -22,7 +24,7 @@ struct Report<'a> {
     samples: usize,
     float: &'a Metrics,
     rows: &'a [SweepRow],
-    /// Places in `rows` that no other row beats in both score and size, smallest first.
+    /// Places in `rows` that no other row beats in both score and size of its file, smallest first.
     front: &'a [usize],
 }
 
@@ -80,11 +82,21 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         data: &data,
         float: &float,
     };
-    let rows = sweep(&subject, &recipes, &finished, progress, &mut |row| {
-        csv.as_mut().map_or(Ok(()), |csv| csv.append(row))
-    })?;
+    let timed_in = arguments.latency.then(|| engine::chosen().for_timing());
+    let rows = timed_sweep(
+        &subject,
+        &recipes,
+        (&finished, timed_in.as_ref()),
+        progress,
+        &mut |row| csv.as_mut().map_or(Ok(()), |csv| csv.append(row)),
+    )?;
+    // The front of one part is not that of the whole.
+    if let Some(csv) = csv.filter(|_| arguments.shard.is_none()) {
+        csv.finish(&rows)?;
+    }
     let score = Score::of_rows(&rows);
-    let front = pareto_front(&rows, score, |row| row.overhead.size);
+    let size = SizeMeasure::of_rows(&rows);
+    let front = pareto_front(&rows, score, |row| size.value(row));
     if arguments.json {
         return to_json(&Report {
             model: &arguments.model,
@@ -192,17 +204,45 @@ fn marked(text: &str, mark: Mark) -> String {
 }
 
 fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
-    let mut shown = Table::new(&["size", "weights", "bits", "input bits", "ratio", "clip", score.label()]);
+    let rows_differ =
+        |differ: &dyn Fn(&SweepRow, &SweepRow) -> bool| rows.windows(2).any(|pair| differ(&pair[0], &pair[1]));
+    let with_scales = rows_differ(&|a, b| a.recipe.scales != b.recipe.scales);
+    let with_rounding = rows_differ(&|a, b| a.recipe.rounding != b.recipe.rounding);
+    let with_bytes = SizeMeasure::of_rows(rows) == SizeMeasure::FileBytes;
+    let with_latency = rows.iter().any(|row| row.latency.is_some());
+    let with_interval = rows.iter().any(|row| score.interval(row).is_some());
+    let mut titles = vec!["size", "weights", "bits", "input bits", "ratio", "clip"];
+    titles.splice(..0, with_bytes.then_some("file bytes"));
+    titles.extend(with_scales.then_some("scales"));
+    titles.extend(with_rounding.then_some("rounding"));
+    titles.push(score.label());
+    titles.extend(with_interval.then_some("95 % interval"));
+    titles.extend(with_latency.then_some("ms a sample"));
+    let mut shown = Table::new(&titles);
+    let dash = || "–".to_owned();
     for row in front.iter().filter_map(|place| rows.get(*place)) {
-        shown.row(vec![
+        let mut cells = vec![
             format!("x{:.3}", row.overhead.size),
             format!("x{:.3}", row.overhead.weights),
             row.recipe.weight_bits.to_string(),
             row.recipe.activation_bits.to_string(),
             row.recipe.expand_ratio.to_string(),
             row.recipe.clip.to_string(),
-            score.value(row).map(|value| score.show(value)).unwrap_or_default(),
-        ]);
+        ];
+        let bytes = || row.overhead.file_bytes.map_or_else(dash, |bytes| bytes.to_string());
+        cells.splice(..0, with_bytes.then(bytes));
+        cells.extend(with_scales.then(|| row.recipe.scales.to_string()));
+        cells.extend(with_rounding.then(|| row.recipe.rounding.to_string()));
+        cells.push(score.value(row).map(|value| score.show(value)).unwrap_or_default());
+        cells.extend(with_interval.then(|| {
+            let ends = score.interval(row).map(|ends| ends.map(|end| score.show(end)));
+            ends.map_or_else(dash, |[low, high]| format!("{low} to {high}"))
+        }));
+        cells.extend(with_latency.then(|| {
+            let latency = row.latency.as_ref();
+            latency.map_or_else(dash, |latency| format!("{:.3}", latency.time.median_ms))
+        }));
+        shown.row(cells);
     }
     format!("\nno other row is both as small and better\n{}", shown.text())
 }
@@ -228,12 +268,15 @@ mod tests {
             },
             agreement: Some(1.0),
             sqnr_db: None,
+            sqnr_db_interval: None,
             overhead: SweepOverhead {
                 weights: 1.0 + expand_ratio,
                 activations: None,
                 macs: None,
                 size: f64::from(bits) / 32.0 * (1.0 + expand_ratio),
+                file_bytes: None,
             },
+            latency: None,
         }
     }
 

@@ -70,6 +70,15 @@ impl EngineChoice {
         }
     }
 
+    /// What networks are timed in: onnxruntime, in which most are shipped, if the person has it; else this one.
+    #[must_use]
+    pub fn for_timing(&self) -> Self {
+        match self {
+            Self::Rten if self.other().available().is_ok() => self.other(),
+            chosen => chosen.clone(),
+        }
+    }
+
     /// What the engine is called, if it can be used here.
     ///
     /// # Errors

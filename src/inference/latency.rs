@@ -6,6 +6,7 @@ use crate::data::by_name;
 use crate::engine::Threads;
 use crate::progress::Progress;
 use serde::Serialize;
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
 /// Runs before anything is timed: caches fill, memory is taken, the engine's threads start.
@@ -83,48 +84,80 @@ pub fn latency(
     threads: &Threads,
     progress: &Progress,
 ) -> Result<NetworkLatency, InferenceError> {
-    // One sample, or as many as the network insists on; one stream of a text.
-    let one = match data.text_layout() {
-        Some(layout) => layout.length,
-        None => 1,
-    };
-    let single = super::outputs::batches(engine, data, 0..one.min(data.len()), 1)?;
+    let single = single(engine, data)?;
     let several = super::outputs::batches(engine, data, 0..data.len(), super::outputs::IMAGES)?;
-    let mut sizes: Vec<_> = single.into_iter().chain(several).map(|batch| batch.run).collect();
-    sizes.truncate(2);
+    let mut sizes: Vec<_> = std::iter::once(single)
+        .chain(several.into_iter().take(1).map(|batch| batch.run))
+        .collect();
     sizes.dedup_by_key(|range| range.len());
     let peak = PeakMemory::start();
     let mut batches = Vec::new();
     progress.start(sizes.len() as u64, "Timing");
     for range in sizes {
-        progress.check()?;
-        let inputs = data
-            .filled_batch(range.clone())
-            .map_err(|error| InferenceError::Data(error.to_string()))?;
-        let output = engine
-            .outputs()
-            .first()
-            .map(|port| port.name.clone())
-            .unwrap_or_default();
-        let run = || run_on(engine, threads, &by_name(&inputs), &[&output]).map(drop);
-        for _ in 0..WARM_UP {
-            run()?;
-        }
-        let mut times = Vec::new();
-        let begun = Instant::now();
-        while times.len() < MIN_RUNS || (times.len() < MAX_RUNS && begun.elapsed() < BUDGET) {
-            progress.check()?;
-            let start = Instant::now();
-            run()?;
-            times.push(start.elapsed());
-        }
-        batches.push(summary(range.len(), times));
+        batches.push(timed(engine, data, range, threads, progress)?);
         progress.advance(1);
     }
     Ok(NetworkLatency {
         batches,
         peak_memory_bytes: peak.bytes(),
     })
+}
+
+/// Times a network on one sample of `data` at a time on these threads.
+///
+/// # Errors
+/// As [`latency`].
+pub fn latency_of_one(
+    engine: &dyn Engine,
+    data: &Dataset,
+    threads: &Threads,
+    progress: &Progress,
+) -> Result<Latency, InferenceError> {
+    timed(engine, data, single(engine, data)?, threads, progress)
+}
+
+/// The first sample, or as many as the network insists on; the first stream of a text.
+fn single(engine: &dyn Engine, data: &Dataset) -> Result<Range<usize>, InferenceError> {
+    let one = match data.text_layout() {
+        Some(layout) => layout.length,
+        None => 1,
+    };
+    let batches = super::outputs::batches(engine, data, 0..one.min(data.len()), 1)?;
+    let first = batches.into_iter().next().map(|batch| batch.run);
+    first.ok_or_else(|| InferenceError::Data(format!("{}: no samples to time", data.name())))
+}
+
+/// Times of the batch `range`.
+fn timed(
+    engine: &dyn Engine,
+    data: &Dataset,
+    range: Range<usize>,
+    threads: &Threads,
+    progress: &Progress,
+) -> Result<Latency, InferenceError> {
+    progress.check()?;
+    let batch = range.len();
+    let inputs = data
+        .filled_batch(range)
+        .map_err(|error| InferenceError::Data(error.to_string()))?;
+    let output = engine
+        .outputs()
+        .first()
+        .map(|port| port.name.clone())
+        .unwrap_or_default();
+    let run = || run_on(engine, threads, &by_name(&inputs), &[&output]).map(drop);
+    for _ in 0..WARM_UP {
+        run()?;
+    }
+    let mut times = Vec::new();
+    let begun = Instant::now();
+    while times.len() < MIN_RUNS || (times.len() < MAX_RUNS && begun.elapsed() < BUDGET) {
+        progress.check()?;
+        let start = Instant::now();
+        run()?;
+        times.push(start.elapsed());
+    }
+    Ok(summary(batch, times))
 }
 
 fn summary(batch: usize, mut times: Vec<Duration>) -> Latency {

@@ -49,7 +49,7 @@ pub use continuation::{Sampling, continue_text};
 pub use data_free::data_free_activations;
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
-pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_report};
+pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{
     ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, order_on_data, order_samples, order_without_data, spearman, worst_first,
 };

@@ -152,6 +152,7 @@ impl Series {
             Shape::Uprights(places) | Shape::Levels(places) | Shape::Grid(places) | Shape::Ticks { places, .. } => {
                 places.is_empty()
             }
+            Shape::Intervals(intervals) => intervals.is_empty(),
             Shape::Outliers(outliers) => outliers.is_empty(),
             Shape::Labels(labels) => labels.is_empty(),
             Shape::Marks(marks) => marks.is_empty(),
@@ -244,6 +245,8 @@ pub enum Shape {
     Line(Vec<[f64; 2]>),
     /// A dot at each point.
     Points(Vec<[f64; 2]>),
+    /// How far off each number may be: an upright line at x, from low to high.
+    Intervals(Vec<(f64, [f64; 2])>),
     /// A thin bar each, as high as y: so many values lie at that very x.
     Spikes(Vec<[f64; 2]>),
     /// Upright lines.
@@ -357,6 +360,11 @@ impl Figure {
                 Shape::Levels(places) => {
                     for y in places {
                         let _ = writeln!(text, "{name},,,{y}");
+                    }
+                }
+                Shape::Intervals(intervals) => {
+                    for (x, [low, high]) in intervals {
+                        let _ = writeln!(text, "{name} low,{x},,{low}\n{name} high,{x},,{high}");
                     }
                 }
                 Shape::Marks(marks) => {

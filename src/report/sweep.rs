@@ -2,9 +2,9 @@
 
 use super::figure::{Figure, Scale, Series, Shape};
 use super::gather::Report;
-use super::numbers::{added, clip, percent};
+use super::numbers::{added, clip, full_count, percent};
 use super::palette::Token;
-use crate::inference::sweep::{Score, SweepRow, pareto_front};
+use crate::inference::sweep::{Score, SizeMeasure, SweepRow, pareto_front};
 use std::fmt::Write as _;
 
 /// Rows of the table at most; the drawing has all.
@@ -19,7 +19,8 @@ impl Report {
             return String::new();
         }
         let score = Score::of_rows(rows);
-        let front = pareto_front(rows, score, |row| row.overhead.weights);
+        let size = SizeMeasure::of_rows(rows);
+        let front = pareto_front(rows, score, |row| size.value(row));
         let mut order: Vec<usize> = (0..rows.len()).collect();
         let value = |place: &usize| score.value(&rows[*place]).unwrap_or(f64::NAN);
         order.sort_by(|a, b| {
@@ -32,8 +33,9 @@ impl Report {
         });
         let mut text = format!(
             "<section><h2>Sweep</h2>\n{}<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Weight bits</th><th>Ratio</th>\
-             <th>Clip</th><th>Activation bits</th><th>{}</th><th>Weights</th><th>Size</th><th>Pareto front</th></tr></thead><tbody>\n",
-            figure(rows, score, &front).inline_svg("sweep", SIZE),
+             <th>Clip</th><th>Activation bits</th><th>Scales</th><th>Rounding</th><th>{}</th><th>95 % interval</th><th>Weights</th>\
+             <th>Size</th><th>File, kB</th><th>ms a sample</th><th>Pareto front</th></tr></thead><tbody>\n",
+            figure(rows, (score, size), &front).inline_svg("sweep", SIZE),
             score.label()
         );
         for place in order.iter().take(SHOWN) {
@@ -41,14 +43,22 @@ impl Report {
             // Writing into a string cannot fail.
             let _ = writeln!(
                 text,
-                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td><b>{}</b></td><td>{}</td><td>{}</td><td>{}</td>\
+                 <td>{}</td><td>{}</td><td>{}</td></tr>",
                 row.recipe.weight_bits,
                 row.recipe.expand_ratio,
                 clip(row.recipe.clip),
                 row.recipe.activation_bits,
+                row.recipe.scales,
+                row.recipe.rounding,
                 score.value(row).map_or_else(String::new, |value| score.show(value)),
+                score.interval(row).map_or_else(String::new, |[low, high]| {
+                    format!("{} to {}", score.show(low), score.show(high))
+                }),
                 added(row.overhead.weights),
                 percent(row.overhead.size),
+                (row.overhead.file_bytes).map_or_else(String::new, |bytes| full_count(bytes.div_ceil(1000))),
+                (row.latency.as_ref()).map_or_else(String::new, |latency| format!("{:.3}", latency.time.median_ms)),
                 if front.contains(place) { "●" } else { "" }
             );
         }
@@ -61,27 +71,35 @@ impl Report {
     }
 }
 
-fn figure(rows: &[SweepRow], score: Score, front: &[usize]) -> Figure {
+fn figure(rows: &[SweepRow], (score, size): (Score, SizeMeasure), front: &[usize]) -> Figure {
     let height = |value: f64| if score == Score::Top1 { value * 100.0 } else { value };
-    let point = |row: &SweepRow| Some([(row.overhead.weights - 1.0) * 100.0, height(score.value(row)?)]);
+    let point = |row: &SweepRow| Some([size.on_axis(row), height(score.value(row)?)]);
+    let interval = |row: &SweepRow| Some((size.on_axis(row), score.interval(row)?.map(height)));
     let all: Vec<[f64; 2]> = rows.iter().filter_map(point).filter(|[_, y]| y.is_finite()).collect();
     let mut best: Vec<[f64; 2]> = front.iter().filter_map(|place| point(&rows[*place])).collect();
     best.sort_by(|a, b| a[0].total_cmp(&b[0]));
-    let [right, low, high] = all
-        .iter()
-        .fold([1.0, f64::INFINITY, f64::NEG_INFINITY], |[right, low, high], [x, y]| {
-            [f64::max(right, *x), f64::min(low, *y), f64::max(high, *y)]
-        });
+    let nothing = [f64::INFINITY, f64::NEG_INFINITY, f64::INFINITY, f64::NEG_INFINITY];
+    let [left, right, low, high] = all.iter().fold(nothing, |[left, right, low, high], [x, y]| {
+        [left.min(*x), right.max(*x), low.min(*y), high.max(*y)]
+    });
+    let (left, right) = if left <= right { (left, right) } else { (0.0, 1.0) };
+    let side = ((right - left) * 0.04).max(right.abs() * 0.01).max(1e-3);
     let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
     let room = ((high - low) * 0.08).max(0.5);
     Figure {
-        title: "Score of each setting against the weights that it adds".to_owned(),
-        x: "weights added, %".to_owned(),
+        title: "Score of each setting against its size".to_owned(),
+        x: size.axis().to_owned(),
         y: score.label().to_owned(),
-        x_range: (right * -0.04, right * 1.04),
+        x_range: (left - side, right + side),
         y_range: (low - room, high + room),
         scale: Scale::Linear,
         series: vec![
+            Series::new(
+                "95 % interval",
+                Token::Original,
+                Shape::Intervals(rows.iter().filter_map(interval).collect()),
+            )
+            .opacity(0.4),
             Series::new("settings", Token::Original, Shape::Points(all)),
             Series::new("Pareto front", Token::Quantized, Shape::Line(best)),
         ],

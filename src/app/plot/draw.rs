@@ -97,6 +97,12 @@ fn draw_series(plot: &mut PlotUi<'_>, figure: &Figure, place: usize, series: &Se
                 plot.line(Line::new(name, tick).color(color).width(width(1.0)).allow_hover(false));
             }
         }
+        Shape::Intervals(intervals) => {
+            for (x, [low, high]) in intervals {
+                let line = vec![[*x, height(*low)], [*x, height(*high)]];
+                plot.line(Line::new(name, line).color(color).width(width(1.0)).allow_hover(false));
+            }
+        }
         Shape::Labels(labels) => {
             for ([x, y], label) in labels {
                 let label = RichText::new(label).small().strong();

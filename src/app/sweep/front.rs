@@ -1,24 +1,25 @@
-//! Score against added weights: every row a point, and a line through those that no other row beats.
+//! Score against size: every row a point with its confidence interval, and a line through those that no other row beats.
 
-use super::{added_percent, describe, score_text};
+use super::{describe, score_text, size_text};
 use crate::app::Outbox;
 use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
 use crate::app::plot::{Scale, Token, draw, number_plot};
-use crate::inference::sweep::{Score, SweepRow, pareto_front};
+use crate::inference::sweep::{Score, SizeMeasure, SweepRow, pareto_front};
 use crate::session::OpenNetwork;
 use egui::Ui;
 use egui_plot::{PlotPoint, PlotUi, Points};
 
-/// Name of the axis of costs.
-const COST: &str = "added weights, %";
 /// How near to a point the pointer must be, points.
 const NEAR: f32 = 10.0;
 
 /// The rows as points, and what is in sight of them.
 struct Shown {
-    /// Place of the row, added percent, score in the unit of its axis.
+    /// Place of the row, size and score in the units of their axes.
     points: Vec<(usize, [f64; 2])>,
+    /// Size, and the 95 % confidence interval of the score, where it is known.
+    intervals: Vec<(f64, [f64; 2])>,
+    size: SizeMeasure,
     /// Those on the front, cheapest first.
     front: Vec<[f64; 2]>,
     /// The float network's score.
@@ -45,13 +46,18 @@ fn axis(score: Score) -> &'static str {
 
 impl Shown {
     fn new(rows: &[SweepRow], score: Score, float: Option<f64>) -> Self {
+        let size = SizeMeasure::of_rows(rows);
         let point = |place: usize| {
             let row = rows.get(place)?;
-            let point = [added_percent(row), height(score, score.value(row)?)];
+            let point = [size.on_axis(row), height(score, score.value(row)?)];
             point.iter().all(|number| number.is_finite()).then_some((place, point))
         };
         let points: Vec<(usize, [f64; 2])> = (0..rows.len()).filter_map(point).collect();
-        let front = pareto_front(rows, score, |row| row.overhead.weights);
+        let front = pareto_front(rows, score, |row| size.value(row));
+        let interval = |(place, [x, _]): &(usize, [f64; 2])| {
+            let ends = score.interval(rows.get(*place)?)?;
+            Some((*x, ends.map(|end| height(score, end))))
+        };
         let float = float
             .map(|value| height(score, value))
             .filter(|value| value.is_finite());
@@ -61,12 +67,19 @@ impl Shown {
         });
         let (low, high) = if low <= high { (low, high) } else { (0.0, 1.0) };
         let margin = ((high - low) * 0.08).max(0.5);
-        let most = points.iter().map(|(_, [x, _])| *x).fold(1.0, f64::max);
+        let xs = || points.iter().map(|(_, [x, _])| *x);
+        let (left, right) = xs().fold((f64::INFINITY, f64::NEG_INFINITY), |(left, right), x| {
+            (left.min(x), right.max(x))
+        });
+        let (left, right) = if left <= right { (left, right) } else { (0.0, 1.0) };
+        let side = ((right - left) * 0.04).max(right.abs() * 0.01).max(1e-3);
         Self {
+            intervals: points.iter().filter_map(interval).collect(),
+            size,
             front: front.into_iter().filter_map(point).map(|(_, point)| point).collect(),
             points,
             float,
-            x_range: (-0.04 * most, 1.04 * most),
+            x_range: (left - side, right + side),
             y_range: (low - margin, high + margin),
         }
     }
@@ -75,7 +88,7 @@ impl Shown {
         let all = self.points.iter().map(|(_, point)| *point).collect();
         Figure {
             title: format!("sweep of {}", open.original.network.name),
-            x: COST.to_owned(),
+            x: self.size.axis().to_owned(),
             y: axis(score).to_owned(),
             x_range: self.x_range,
             y_range: self.y_range,
@@ -86,6 +99,12 @@ impl Shown {
                     Token::Original,
                     Shape::Levels(self.float.into_iter().collect()),
                 ),
+                Series::new(
+                    "95 % interval",
+                    Token::Quantized,
+                    Shape::Intervals(self.intervals.clone()),
+                )
+                .opacity(0.3),
                 Series::new("Pareto front", Token::Quantized, Shape::Line(self.front.clone())).dashes(Dashes::Solid),
                 Series::new("settings", Token::Quantized, Shape::Points(all)).opacity(0.55),
                 Series::new("on the front", Token::Quantized, Shape::Points(self.front.clone())).width(4.0),
@@ -144,11 +163,11 @@ pub(super) fn front_ui(
     let near = drawn.inner;
     let response = drawn.response;
     if let Some(row) = near.and_then(|place| rows.get(place)) {
-        let added = added_percent(row);
         let what = format!(
-            "{}\n{}, +{added:.1} % weights\nClick to apply.",
+            "{}\n{}, {}\nClick to apply.",
             describe(row),
-            score_text(row, score)
+            score_text(row, score),
+            size_text(row)
         );
         response.clone().on_hover_text_at_pointer(what);
     }

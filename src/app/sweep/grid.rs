@@ -1,9 +1,9 @@
-//! The values that a sweep tries: four rows of switches.
+//! The values that a sweep tries: six rows of switches.
 
 use crate::app::switches::Switches;
 use crate::app::text;
 use crate::inference::sweep::SweepGrid;
-use crate::quantization::{Bits, Clip};
+use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use egui::Ui;
 
 /// Ratios that can be chosen.
@@ -11,12 +11,14 @@ const RATIOS: [f64; 6] = [0.0, 0.01, 0.02, 0.05, 0.1, 0.2];
 /// What a row without a choice means.
 const NONE: &str = "as in the recipe";
 
-/// All four axes.
+/// All axes.
 pub(super) struct Axes {
     weight_bits: Switches<Bits>,
     expand_ratios: Switches<f64>,
     clips: Switches<Clip>,
     activation_bits: Switches<Bits>,
+    scales: Switches<Granularity>,
+    roundings: Switches<Rounding>,
 }
 
 impl Default for Axes {
@@ -28,6 +30,8 @@ impl Default for Axes {
             expand_ratios: Switches::new(RATIOS, &[0.0, 0.02, 0.05]),
             clips: Switches::new(Clip::CHOICES, &[Clip::None, Clip::Mse]),
             activation_bits: Switches::new(std::iter::once(Bits::Float).chain(bits()), &[]),
+            scales: Switches::new(Granularity::CHOICES, &[]),
+            roundings: Switches::new(Rounding::CHOICES, &[]),
         }
     }
 }
@@ -45,6 +49,14 @@ impl Axes {
         self.clips.ui(ui, "Clip", what, NONE, text::clip);
         let what = "Bits of the numbers that flow between layers. Their ranges are measured when a grid is among them.";
         self.activation_bits.ui(ui, "Activation bits", what, NONE, bits);
+        let what = "What has a scale of its own: the tensor, each output channel, or each block of so many weights.";
+        self.scales.ui(ui, "Scales", what, NONE, |scales| match scales {
+            Granularity::Block(size) => size.to_string(),
+            Granularity::Tensor | Granularity::Channel => scales.to_string(),
+        });
+        let what = "Which grid point a weight between two of them goes to. GPTQ measures the layers' inputs first.";
+        self.roundings
+            .ui(ui, "Rounding", what, NONE, |rounding| rounding.label().to_owned());
     }
 
     /// What is chosen.
@@ -54,7 +66,8 @@ impl Axes {
             expand_ratios: self.expand_ratios.chosen(),
             clips: self.clips.chosen(),
             activation_bits: self.activation_bits.chosen(),
-            ..SweepGrid::default()
+            scales: self.scales.chosen(),
+            roundings: self.roundings.chosen(),
         }
     }
 
@@ -66,6 +79,8 @@ impl Axes {
             grid.expand_ratios.len(),
             grid.clips.len(),
             grid.activation_bits.len(),
+            grid.scales.len(),
+            grid.roundings.len(),
         ];
         axes.into_iter().map(|values| values.max(1)).product()
     }
@@ -87,5 +102,8 @@ mod tests {
         assert_eq!(axes.count(), of_grid(&axes));
         axes.clips.set(|_| true, false);
         assert_eq!((axes.count(), of_grid(&axes)), (9, 9));
+        axes.scales.set(|scales| *scales != Granularity::Tensor, true);
+        axes.roundings.set(|_| true, true);
+        assert_eq!((axes.count(), of_grid(&axes)), (9 * 5 * 3, 9 * 5 * 3));
     }
 }

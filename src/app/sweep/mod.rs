@@ -12,6 +12,7 @@ use super::text::{self, note};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, job_ui, stopped_ui};
 use crate::inference::sweep::{Score, SweepGrid, SweepRow};
+use crate::quantization::{Granularity, Rounding};
 use crate::session::{Action, Kind, MOST_SETTINGS, OpenNetwork, RunState, Session};
 use egui::Ui;
 use grid::Axes;
@@ -155,7 +156,8 @@ impl SweepPanel {
             expand_ratios: grid.expand_ratios.iter().take(1).copied().collect(),
             clips: grid.clips.iter().take(1).copied().collect(),
             activation_bits: grid.activation_bits.iter().take(1).copied().collect(),
-            ..SweepGrid::default()
+            scales: grid.scales.iter().take(1).copied().collect(),
+            roundings: grid.roundings.iter().take(1).copied().collect(),
         };
         there > 0
             && there < asked.len()
@@ -207,15 +209,28 @@ fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
     data_buttons_ui(ui, &[], out);
 }
 
-/// The values of a row, for a tooltip and for screen readers.
+/// The values of a row, for a tooltip and for screen readers; scales and rounding where they are not the usual ones.
 fn describe(row: &SweepRow) -> String {
+    let recipe = &row.recipe;
+    let scales = (recipe.scales != Granularity::default()).then(|| format!(", {}", recipe.scales.label()));
+    let rounding = (recipe.rounding != Rounding::default()).then(|| format!(", {}", recipe.rounding.label()));
     format!(
-        "{} weights, ratio {}, clip {}, {} activations",
-        text::bits(row.recipe.weight_bits),
-        row.recipe.expand_ratio,
-        text::clip(row.recipe.clip),
-        text::bits(row.recipe.activation_bits)
+        "{} weights, ratio {}, clip {}, {} activations{}{}",
+        text::bits(recipe.weight_bits),
+        recipe.expand_ratio,
+        text::clip(recipe.clip),
+        text::bits(recipe.activation_bits),
+        scales.unwrap_or_default(),
+        rounding.unwrap_or_default()
     )
+}
+
+/// How large the exported file is; of a row that does not tell, the bits of its parameters.
+fn size_text(row: &SweepRow) -> String {
+    match row.overhead.file_bytes {
+        Some(bytes) => format!("file of {} kB", text::full_count(bytes.div_ceil(1000))),
+        None => format!("size {}", text::percent(row.overhead.size)),
+    }
 }
 
 /// A score with its unit and, of a share of samples, one standard error.

@@ -10,8 +10,12 @@ use egui_extras::{Column, TableBuilder};
 /// Points between columns.
 const GAP: f32 = 10.0;
 /// Columns that are left out where there is no room, the first first; the row's tooltip tells them.
-const SPARED: [Field; 5] = [
+const SPARED: [Field; 9] = [
     Field::Size,
+    Field::Latency,
+    Field::Scales,
+    Field::Rounding,
+    Field::File,
     Field::Sqnr,
     Field::ActivationBits,
     Field::Added,
@@ -29,22 +33,38 @@ enum Field {
     Sqnr,
     Added,
     Size,
+    Scales,
+    Rounding,
+    File,
+    Latency,
 }
 
 impl Field {
     /// All columns, in their order.
-    fn all(score: Score) -> Vec<Self> {
+    fn all(rows: &[SweepRow], score: Score) -> Vec<Self> {
         let all = [
             Self::WeightBits,
             Self::Ratio,
             Self::Clip,
             Self::ActivationBits,
+            Self::Scales,
+            Self::Rounding,
             Self::Score,
             Self::Sqnr,
             Self::Added,
             Self::Size,
+            Self::File,
+            Self::Latency,
         ];
-        let wanted = |field: &Self| *field != Self::Sqnr || score != Score::Sqnr;
+        let differ = |of: &dyn Fn(&SweepRow, &SweepRow) -> bool| rows.windows(2).any(|pair| of(&pair[0], &pair[1]));
+        let wanted = |field: &Self| match field {
+            Self::Sqnr => score != Score::Sqnr,
+            Self::Scales => differ(&|a, b| a.recipe.scales != b.recipe.scales),
+            Self::Rounding => differ(&|a, b| a.recipe.rounding != b.recipe.rounding),
+            Self::File => rows.iter().any(|row| row.overhead.file_bytes.is_some()),
+            Self::Latency => rows.iter().any(|row| row.latency.is_some()),
+            _ => true,
+        };
         all.into_iter().filter(wanted).collect()
     }
 
@@ -88,6 +108,10 @@ impl Field {
             Self::Sqnr => "SQNR",
             Self::Added => "Added",
             Self::Size => "Size",
+            Self::Scales => "Scales",
+            Self::Rounding => "Rounding",
+            Self::File => "File, kB",
+            Self::Latency => "ms",
         }
     }
 
@@ -105,6 +129,10 @@ impl Field {
             Self::Sqnr => "Strength of the outputs over strength of their error against the float network.",
             Self::Added => "Weights that the splits add.",
             Self::Size => "Bits of all parameters as a share of the float network's.",
+            Self::Scales => "What has a scale of its own.",
+            Self::Rounding => "Which grid point a weight between two of them goes to.",
+            Self::File => "Size of the exported .onnx file, 1 kB = 1000 bytes.",
+            Self::Latency => "Median time of a batch of one.",
         }
     }
 
@@ -118,18 +146,27 @@ impl Field {
             Self::Sqnr => score_text(row, Score::Sqnr),
             Self::Added => format!("+{:.1} %", added_percent(row)),
             Self::Size => text::percent(row.overhead.size),
+            Self::Scales => row.recipe.scales.to_string(),
+            Self::Rounding => row.recipe.rounding.to_string(),
+            Self::File => {
+                (row.overhead.file_bytes).map_or_else(|| "–".to_owned(), |bytes| text::full_count(bytes.div_ceil(1000)))
+            }
+            Self::Latency => (row.latency.as_ref())
+                .map_or_else(|| "–".to_owned(), |latency| format!("{:.2}", latency.time.median_ms)),
         }
     }
 
     /// What the rows are compared by in this column, and by which order; `None` for the settings themselves.
     fn value(self, row: &SweepRow, score: Score) -> Option<(f64, Score)> {
         match self {
-            Self::WeightBits | Self::Ratio | Self::Clip | Self::ActivationBits => None,
+            Self::WeightBits | Self::Ratio | Self::Clip | Self::ActivationBits | Self::Scales | Self::Rounding => None,
             Self::Score => Some((score.value(row)?, score)),
             Self::Sqnr => Some((Score::Sqnr.value(row)?, Score::Sqnr)),
             // Less is better, as of perplexities.
             Self::Added => Some((row.overhead.weights, Score::Perplexity)),
             Self::Size => Some((row.overhead.size, Score::Perplexity)),
+            Self::File => Some((row.overhead.file_bytes? as f64, Score::Perplexity)),
+            Self::Latency => Some((row.latency.as_ref()?.time.median_ms, Score::Perplexity)),
         }
     }
 
@@ -151,13 +188,17 @@ fn needed(columns: &[(Field, f32)]) -> f32 {
 /// Every column of a row with its title: what a narrow table leaves out.
 fn in_full(row: &SweepRow, score: Score) -> String {
     let line = |field: Field| format!("{}: {}\n", field.title(score), field.text(row, score));
-    Field::all(score).into_iter().map(line).collect::<String>() + "Click to apply."
+    Field::all(std::slice::from_ref(row), score)
+        .into_iter()
+        .map(line)
+        .collect::<String>()
+        + "Click to apply."
 }
 
 /// Draws the table into all that is left; tells the row that was clicked. `taken` is the row of the present recipe.
 pub(super) fn table_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Option<usize>) -> Option<usize> {
     let room = ui.available_width() - ui.spacing().scroll.allocated_width();
-    let columns = Field::all(score).into_iter();
+    let columns = Field::all(rows, score).into_iter();
     let columns = columns.map(|field| (field, field.needs(ui, rows, score))).collect();
     let columns = Field::fitting(columns, room);
     if needed(&columns) <= room {
@@ -244,12 +285,15 @@ mod tests {
             },
             agreement: Some(1.0),
             sqnr_db: Some(sqnr_db),
+            sqnr_db_interval: None,
             overhead: SweepOverhead {
                 weights,
                 activations: None,
                 macs: None,
                 size: 0.1,
+                file_bytes: None,
             },
+            latency: None,
         }
     }
 
@@ -265,7 +309,11 @@ mod tests {
 
     #[test]
     fn a_narrow_table_drops_whole_columns_and_its_tooltip_tells_them() {
-        let all: Vec<(Field, f32)> = Field::all(Score::Top1).into_iter().map(|field| (field, 50.0)).collect();
+        let rows = [row(0.5, 12.0, 1.05)];
+        let all: Vec<(Field, f32)> = Field::all(&rows, Score::Top1)
+            .into_iter()
+            .map(|field| (field, 50.0))
+            .collect();
         let of = |room: f32| -> Vec<Field> {
             let columns = Field::fitting(all.clone(), room);
             columns.into_iter().map(|(field, _)| field).collect()

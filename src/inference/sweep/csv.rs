@@ -1,11 +1,12 @@
 //! Rows of a sweep as CSV (RFC 4180): one line a row, written whole as the row finishes, read back to go on from there.
 //!
-//! The last column holds the whole recipe as JSON, which has no line break, so that a line is always a whole row.
+//! The last column holds the whole recipe as JSON, which has no line break, so that a line is always a whole row. Which rows are
+//! on the front is known only when all are there: [`SweepCsv::finish`] then writes the file anew.
 
-use super::{SweepOverhead, SweepRow};
+use super::{RowLatency, Score, SizeMeasure, SweepOverhead, SweepRow, pareto_front};
 use crate::files;
 use crate::inference::evaluate::wilson_interval;
-use crate::inference::{InferenceError, Metrics};
+use crate::inference::{InferenceError, Latency, Metrics};
 use crate::printable::csv;
 use crate::quantization::Recipe;
 use crate::replacement::replace_file;
@@ -14,8 +15,8 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Columns, in order. A contract with whoever reads the files.
-const HEADER: [&str; 18] = [
+/// Columns that every file has, in order. A contract with whoever reads the files.
+const OLDEST: [&str; 18] = [
     "model",
     "data",
     "calibration",
@@ -36,8 +37,37 @@ const HEADER: [&str; 18] = [
     "size",
 ];
 
-/// Title of the column after those of [`HEADER`].
+/// Columns that came later, in order; files of older versions lack them.
+const ADDED: [&str; 15] = [
+    "file_bytes",
+    "scales",
+    "rounding",
+    "top1_low",
+    "top1_high",
+    "perplexity_low",
+    "perplexity_high",
+    "sqnr_db_low",
+    "sqnr_db_high",
+    "latency_ms",
+    "latency_p95_ms",
+    "latency_batch",
+    "latency_runs",
+    "latency_engine",
+    "front",
+];
+
+/// Title of the last column.
 const RECIPE: &str = "recipe";
+
+/// What stands in the column `front` of a row that no other beats in both score and size.
+const ON_FRONT: &str = "yes";
+/// What stands there of the others, once all rows are there.
+const BEHIND: &str = "no";
+
+/// The titles of all columns.
+fn titles() -> Vec<&'static str> {
+    [&OLDEST[..], &ADDED, &[RECIPE]].concat()
+}
 
 /// What all rows of a file must have in common to be compared; written into every one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +99,8 @@ pub struct SweepCsv {
     file: File,
     path: PathBuf,
     setting: SweepSetting,
+    /// The rows in it.
+    rows: Vec<SweepRow>,
 }
 
 impl SweepCsv {
@@ -91,8 +123,9 @@ impl SweepCsv {
             file,
             path: path.to_owned(),
             setting,
+            rows: Vec::new(),
         };
-        csv.write_line(&[&HEADER[..], &[RECIPE]].concat())?;
+        csv.write_line(&titles())?;
         Ok(csv)
     }
 
@@ -117,11 +150,22 @@ impl SweepCsv {
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(io)?;
         }
-        let csv = Self {
+        let mut csv = Self {
             file,
             path: path.to_owned(),
             setting,
+            rows,
         };
+        // Rows of this version do not fit under the titles of an older one.
+        if text
+            .lines()
+            .next()
+            .and_then(csv::cells)
+            .is_none_or(|first| first != titles())
+        {
+            csv.rewrite(false)?;
+        }
+        let rows = csv.rows.clone();
         Ok((csv, rows))
     }
 
@@ -130,8 +174,37 @@ impl SweepCsv {
     /// # Errors
     /// [`InferenceError::Data`] naming the file and the system's reason, such as a full disk.
     pub fn append(&mut self, row: &SweepRow) -> Result<(), InferenceError> {
-        let fields = self.setting.fields(row).map_err(|reason| fault(&self.path, &reason))?;
-        self.write_line(&fields)
+        let fields = (self.setting.fields(row, None)).map_err(|reason| fault(&self.path, &reason))?;
+        self.write_line(&fields)?;
+        self.rows.push(row.clone());
+        Ok(())
+    }
+
+    /// All rows are there: writes the file anew, those of the `finished` sweep in its order, and marks those on the front of all.
+    /// What is no plain file (a pipe) stays as it is.
+    ///
+    /// # Errors
+    /// As [`SweepCsv::append`]; the file then has its rows as they were.
+    pub fn finish(mut self, finished: &[SweepRow]) -> Result<(), InferenceError> {
+        if !self.path.metadata().is_ok_and(|there| there.is_file()) {
+            return Ok(());
+        }
+        let is_finished = |row: &SweepRow| finished.iter().any(|known| known.recipe == row.recipe);
+        self.rows.retain(|row| !is_finished(row));
+        self.rows.splice(..0, finished.iter().cloned());
+        self.rewrite(true)
+    }
+
+    /// Writes all rows in place of what the file holds, and goes on at its end.
+    fn rewrite(&mut self, whole: bool) -> Result<(), InferenceError> {
+        let text = text_of(&self.setting, &self.rows, whole).map_err(|reason| fault(&self.path, &reason))?;
+        let io = |error: std::io::Error| fault(&self.path, &error.to_string());
+        replace_file(&self.path, text.as_bytes()).map_err(io)?;
+        // Another file has that name now.
+        let file = OpenOptions::new().append(true).open(&self.path).map_err(io)?;
+        lock(&file).map_err(|reason| fault(&self.path, &reason))?;
+        self.file = file;
+        Ok(())
     }
 
     fn write_line(&mut self, fields: &[impl AsRef<str>]) -> Result<(), InferenceError> {
@@ -141,15 +214,23 @@ impl SweepCsv {
     }
 }
 
+/// The text of a file with all `rows`; of a `whole` sweep, with those on its front marked.
+fn text_of(setting: &SweepSetting, rows: &[SweepRow], whole: bool) -> Result<String, String> {
+    let size = SizeMeasure::of_rows(rows);
+    let front = pareto_front(rows, Score::of_rows(rows), |row| size.value(row));
+    let mut text = csv::line(&titles());
+    for (place, row) in rows.iter().enumerate() {
+        text += &csv::line(&setting.fields(row, whole.then(|| front.contains(&place)))?);
+    }
+    Ok(text)
+}
+
 /// Writes all `rows` as a file of their own, whole or not at all, in place of what was there.
 ///
 /// # Errors
 /// [`InferenceError::Data`] naming the file and the system's reason.
 pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Result<(), InferenceError> {
-    let mut text = csv::line(&[&HEADER[..], &[RECIPE]].concat());
-    for row in rows {
-        text += &csv::line(&setting.fields(row).map_err(|reason| fault(path, &reason))?);
-    }
+    let text = text_of(setting, rows, true).map_err(|reason| fault(path, &reason))?;
     replace_file(path, text.as_bytes()).map_err(|error| fault(path, &error.to_string()))
 }
 
@@ -180,8 +261,9 @@ impl SweepSetting {
             // The title alone is looked at.
             return read(text, &Self::named("", "", "", 0)).map(|_| None);
         };
+        let titles = title.and_then(csv::cells).unwrap_or_default();
         let column = |row: &[String], name: &str| {
-            let at = HEADER.iter().position(|column| *column == name);
+            let at = titles.iter().position(|column| column == name);
             at.and_then(|at| row.get(at)).cloned().unwrap_or_default()
         };
         // Rows without ranges of activations do not say where those of the others come from.
@@ -208,10 +290,15 @@ impl SweepSetting {
         }
     }
 
-    /// The columns of a row.
-    fn fields(&self, row: &SweepRow) -> Result<Vec<String>, String> {
+    /// The columns of a row; `on_front` is not known before all rows are there.
+    fn fields(&self, row: &SweepRow, on_front: Option<bool>) -> Result<Vec<String>, String> {
         let recipe = serde_json::to_string(&row.recipe).map_err(|error| error.to_string())?;
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let low = |interval: Option<[f64; 2]>| number(interval.map(|[low, _]| low));
+        let high = |interval: Option<[f64; 2]>| number(interval.map(|[_, high]| high));
+        let count = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
+        let time = row.latency.as_ref().map(|latency| &latency.time);
+        let [top1, perplexity] = [row.metrics.top1_interval, row.metrics.perplexity_interval];
         Ok(vec![
             self.model.clone(),
             self.data.clone(),
@@ -231,6 +318,25 @@ impl SweepSetting {
             number(row.overhead.activations),
             number(row.overhead.macs),
             row.overhead.size.to_string(),
+            count(row.overhead.file_bytes),
+            row.recipe.scales.to_string(),
+            row.recipe.rounding.to_string(),
+            low(top1),
+            high(top1),
+            low(perplexity),
+            high(perplexity),
+            low(row.sqnr_db_interval),
+            high(row.sqnr_db_interval),
+            number(time.map(|time| time.median_ms)),
+            number(time.map(|time| time.p95_ms)),
+            count(time.map(|time| time.batch as u64)),
+            count(time.map(|time| time.runs as u64)),
+            (row.latency.as_ref()).map_or_else(String::new, |latency| latency.engine.clone()),
+            match on_front {
+                Some(true) => ON_FRONT.to_owned(),
+                Some(false) => BEHIND.to_owned(),
+                None => String::new(),
+            },
             recipe,
         ])
     }
@@ -253,28 +359,29 @@ fn fault(path: &Path, reason: &str) -> InferenceError {
 fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, String> {
     let mut lines = text.lines().enumerate();
     let header = lines.next().and_then(|(_, line)| csv::cells(line)).unwrap_or_default();
-    if header.iter().ne([&HEADER[..], &[RECIPE]].concat()) {
+    let known = header.starts_with(&OLDEST.map(str::to_owned)) && header.last().is_some_and(|last| last == RECIPE);
+    if !known {
         return Err("line 1: these are not the columns of a sweep by this version; write to another file".to_owned());
     }
     // Files of several shards that were joined have the titles of each.
     let title = text.lines().next();
     let rows = lines.filter(|(_, line)| Some(*line) != title).map(|(at, line)| {
         let row = csv::cells(line).ok_or_else(|| "a quote does not end".to_owned());
-        row.and_then(|fields| read_row(&fields, setting))
+        row.and_then(|fields| read_row(&header, &fields, setting))
             .map_err(|reason| format!("line {}: {reason}", at + 1))
     });
     rows.collect()
 }
 
-fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, String> {
+fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Result<SweepRow, String> {
     let [columns @ .., recipe] = fields else {
         return Err("is empty".to_owned());
     };
-    if columns.len() != HEADER.len() {
-        return Err(format!("{} columns instead of {}", fields.len(), HEADER.len() + 1));
+    if fields.len() != header.len() {
+        return Err(format!("{} columns instead of {}", fields.len(), header.len()));
     }
     let text = |name: &str| -> &str {
-        let at = HEADER.iter().position(|column| *column == name);
+        let at = header.iter().position(|column| column == name);
         at.and_then(|at| columns.get(at)).map_or("", String::as_str)
     };
     let mut recipe: Recipe = serde_json::from_str(recipe).map_err(|error| format!("recipe: {error}"))?;
@@ -295,7 +402,7 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
     // JSON may lose the last digit of a number; its own column does not.
     recipe.expand_ratio = number(&text, "expand_ratio")?;
     let samples = setting.samples;
-    let top1 = optional(&text, "top1")?;
+    let top1: Option<f64> = optional(&text, "top1")?;
     Ok(SweepRow {
         recipe,
         samples,
@@ -305,25 +412,50 @@ fn read_row(fields: &[String], setting: &SweepSetting) -> Result<SweepRow, Strin
             top5: optional(&text, "top5")?,
             nats_per_token: optional(&text, "nats_per_token")?,
             perplexity: optional(&text, "perplexity")?,
-            // It needs the losses of all tokens, which a row does not hold.
-            perplexity_interval: None,
+            perplexity_interval: interval(&text, ["perplexity_low", "perplexity_high"])?,
         },
         agreement: optional(&text, "agreement")?,
         sqnr_db: optional(&text, "sqnr_db")?,
+        sqnr_db_interval: interval(&text, ["sqnr_db_low", "sqnr_db_high"])?,
         overhead: SweepOverhead {
             weights: number(&text, "weights_overhead")?,
             activations: optional(&text, "activations_overhead")?,
             macs: optional(&text, "macs_overhead")?,
             size: number(&text, "size")?,
+            file_bytes: optional(&text, "file_bytes")?,
+        },
+        latency: match optional(&text, "latency_ms")? {
+            Some(median_ms) => Some(RowLatency {
+                engine: text("latency_engine").to_owned(),
+                time: Latency {
+                    batch: number(&text, "latency_batch")?,
+                    runs: number(&text, "latency_runs")?,
+                    median_ms,
+                    p95_ms: number(&text, "latency_p95_ms")?,
+                },
+            }),
+            None => None,
         },
     })
 }
 
-fn number<'a>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<f64, String> {
-    f64::from_str(text(column)).map_err(|_| format!("{column} is no number: '{}'", text(column)))
+fn interval<'a>(
+    text: &impl Fn(&'static str) -> &'a str,
+    [low, high]: [&'static str; 2],
+) -> Result<Option<[f64; 2]>, String> {
+    Ok(optional(text, low)?
+        .zip(optional(text, high)?)
+        .map(|(low, high)| [low, high]))
 }
 
-fn optional<'a>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<Option<f64>, String> {
+fn number<'a, T: FromStr>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<T, String> {
+    T::from_str(text(column)).map_err(|_| format!("{column} is no number: '{}'", text(column)))
+}
+
+fn optional<'a, T: FromStr>(
+    text: &impl Fn(&'static str) -> &'a str,
+    column: &'static str,
+) -> Result<Option<T>, String> {
     if text(column).is_empty() {
         return Ok(None);
     }

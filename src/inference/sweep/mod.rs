@@ -16,11 +16,12 @@ mod tests;
 
 pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
 pub use pareto::{Score, pareto_front};
-pub use row::{SweepOverhead, SweepRow};
+pub use row::{RowLatency, SizeMeasure, SweepOverhead, SweepRow};
 pub use shard::Shard;
 pub use table::{Mark, PaperTable, TableCell};
 
-use super::{Dataset, InferenceError, Outputs, Pipeline, evaluate, run_plan};
+use super::{Dataset, InferenceError, Outputs, Pipeline, QuantizedModel, evaluate, latency_of_one, run_samples};
+use crate::engine::{self, EngineChoice, Threads};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Bits, Clip, Granularity, Plan, Recipe, Rounding, ValueShapes};
@@ -115,12 +116,27 @@ pub fn sweep(
     progress: &Progress,
     on_row: &mut dyn FnMut(&SweepRow) -> Result<(), InferenceError>,
 ) -> Result<Vec<SweepRow>, InferenceError> {
+    timed_sweep(subject, recipes, (finished, None), progress, on_row)
+}
+
+/// [`sweep`] that also times each row in an engine, if one is given; a finished row without a time is run again then.
+///
+/// # Errors
+/// As [`sweep`].
+pub fn timed_sweep(
+    subject: &SweepSubject,
+    recipes: &[Recipe],
+    (finished, timed_in): (&[SweepRow], Option<&EngineChoice>),
+    progress: &Progress,
+    on_row: &mut dyn FnMut(&SweepRow) -> Result<(), InferenceError>,
+) -> Result<Vec<SweepRow>, InferenceError> {
     progress.start(recipes.len() as u64, "Sweeping");
     let mut rows = Vec::with_capacity(recipes.len());
     let mut newest: Option<Plan> = None;
     for (number, recipe) in recipes.iter().enumerate() {
         progress.check()?;
-        let known = |row: &&SweepRow| row.recipe == *recipe && row.samples == subject.float.samples;
+        let timed = |row: &SweepRow| row.latency.is_some() || timed_in.is_none();
+        let known = |row: &&SweepRow| row.recipe == *recipe && row.samples == subject.float.samples && timed(row);
         if let Some(row) = finished.iter().find(known) {
             rows.push(row.clone());
             progress.advance(1);
@@ -129,7 +145,7 @@ pub fn sweep(
         progress.stage_is(format!("Row {} of {}: {}", number + 1, recipes.len(), describe(recipe)));
         let part = progress.part();
         let plan = subject.pipeline().replan(recipe, newest.as_ref(), &part)?;
-        let row = run_row(subject, &plan, &part)?;
+        let row = run_row(subject, &plan, timed_in, &part)?;
         newest = Some(plan);
         on_row(&row)?;
         rows.push(row);
@@ -141,14 +157,33 @@ pub fn sweep(
 /// The row's own values for a person.
 fn describe(recipe: &Recipe) -> String {
     format!(
-        "{} bits, ratio {}, clip {}",
-        recipe.weight_bits, recipe.expand_ratio, recipe.clip
+        "{} bits, scales {}, ratio {}, clip {}, {}",
+        recipe.weight_bits, recipe.scales, recipe.expand_ratio, recipe.clip, recipe.rounding
     )
 }
 
-fn run_row(subject: &SweepSubject, plan: &Plan, progress: &Progress) -> Result<SweepRow, InferenceError> {
+fn run_row(
+    subject: &SweepSubject,
+    plan: &Plan,
+    timed_in: Option<&EngineChoice>,
+    progress: &Progress,
+) -> Result<SweepRow, InferenceError> {
     let network = subject.network;
-    let outputs = run_plan(network, plan, subject.data, subject.float.range(), progress)?;
+    let bytes = QuantizedModel::of(network, plan)?.bytes()?;
+    let file_bytes = bytes.len() as u64;
+    let latency = match timed_in {
+        Some(choice) => {
+            let timed = choice.load(bytes.clone())?;
+            let time = latency_of_one(&timed, subject.data, &Threads::current(), progress)?;
+            Some(RowLatency {
+                engine: timed.name().to_owned(),
+                time,
+            })
+        }
+        None => None,
+    };
+    let engine = engine::load(bytes)?;
+    let outputs = run_samples(&engine, subject.data, subject.float.range(), progress)?;
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(SweepRow {
         recipe: plan.recipe.clone(),
@@ -156,6 +191,8 @@ fn run_row(subject: &SweepSubject, plan: &Plan, progress: &Progress) -> Result<S
         metrics: evaluation.quantized,
         agreement: evaluation.agreement,
         sqnr_db: evaluation.sqnr_db,
-        overhead: SweepOverhead::of(network, plan, subject.shapes),
+        sqnr_db_interval: evaluation.sqnr_db_interval,
+        overhead: SweepOverhead::of(network, plan, file_bytes, subject.shapes),
+        latency,
     })
 }

@@ -42,6 +42,15 @@ impl Score {
         value.filter(|value| !value.is_nan())
     }
 
+    /// The 95 % confidence interval of a row's score, low and high, where it is known.
+    pub fn interval(self, row: &SweepRow) -> Option<[f64; 2]> {
+        match self {
+            Self::Top1 => row.metrics.top1_interval,
+            Self::Perplexity => row.metrics.perplexity_interval,
+            Self::Sqnr => row.sqnr_db_interval,
+        }
+    }
+
     /// Whether `one` is truly better than `other`.
     pub fn better(self, one: f64, other: f64) -> bool {
         match self {

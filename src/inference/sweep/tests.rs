@@ -25,12 +25,15 @@ pub(super) fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRo
         },
         agreement: Some(0.9),
         sqnr_db: Some(12.5),
+        sqnr_db_interval: Some([11.5, 13.5]),
         overhead: SweepOverhead {
             weights: 1.0 + expand_ratio,
             activations: None,
             macs: Some(1.0),
             size: f64::from(bits) / 32.0,
+            file_bytes: Some(1000 * u64::from(bits)),
         },
+        latency: None,
     }
 }
 
@@ -143,6 +146,14 @@ fn rows_are_those_of_single_evaluations() {
         );
         let cost = quantization::overhead(&subject.network, &planned, None);
         assert_eq!(row.overhead.weights, cost.weights);
+        // The size is that of the file which an export writes.
+        let file = tempfile::NamedTempFile::new().unwrap();
+        onnx::write_file(&model, file.path()).unwrap();
+        assert_eq!(row.overhead.file_bytes, Some(file.path().metadata().unwrap().len()));
+        assert_eq!(
+            (row.sqnr_db_interval, row.latency.is_none()),
+            (single.sqnr_db_interval, true)
+        );
     }
     // Activations on a grid of 4 bits must show, and fewer bits must take less room.
     assert_ne!(rows[8].sqnr_db, rows[7].sqnr_db);
@@ -246,4 +257,49 @@ fn an_error_of_the_watcher_stops_the_sweep() {
     });
     assert_eq!(stopped.unwrap_err().to_string(), "disk full");
     assert_eq!(seen, 1);
+}
+
+#[test]
+fn scales_and_roundings_are_axes_and_finished_rows_without_a_time_are_timed() {
+    let subject = Subject::new();
+    let grid = SweepGrid {
+        weight_bits: vec![Bits::Grid(3)],
+        scales: vec![Granularity::Tensor, Granularity::Channel],
+        roundings: vec![Rounding::Nearest, Rounding::Squant],
+        ..SweepGrid::default()
+    };
+    let recipes = grid.recipes(&Recipe::default());
+    let axes: Vec<_> = recipes.iter().map(|recipe| (recipe.scales, recipe.rounding)).collect();
+    assert_eq!(
+        axes,
+        [
+            (Granularity::Tensor, Rounding::Nearest),
+            (Granularity::Tensor, Rounding::Squant),
+            (Granularity::Channel, Rounding::Nearest),
+            (Granularity::Channel, Rounding::Squant),
+        ]
+    );
+    let progress = Progress::default();
+    let untimed = sweep(&subject.shared(), &recipes, &[], &progress, &mut |_| Ok(())).unwrap();
+    // On this network finer scales, and rounding that keeps sums, bring the outputs nearer to float.
+    let db = |place: usize| untimed[place].sqnr_db.unwrap();
+    assert!(db(3) > db(0) + 1.0 && db(1) > db(0) && db(2) > db(0), "{untimed:?}");
+    // A scale a channel makes the file larger.
+    assert!(untimed[2].overhead.file_bytes > untimed[0].overhead.file_bytes);
+    let mut seen = Vec::new();
+    let rten = EngineChoice::Rten;
+    let timed = timed_sweep(
+        &subject.shared(),
+        &recipes[..1],
+        (&untimed, Some(&rten)),
+        &progress,
+        &mut |row| {
+            seen.push(row.clone());
+            Ok(())
+        },
+    );
+    let timed = timed.unwrap();
+    let latency = timed[0].latency.as_ref().unwrap();
+    assert!(latency.engine.starts_with("rten") && latency.time.median_ms > 0.0 && latency.time.batch == 1);
+    assert_eq!((seen.len(), timed[0].sqnr_db), (1, untimed[0].sqnr_db));
 }

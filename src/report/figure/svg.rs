@@ -243,7 +243,12 @@ impl Figure {
                     "<path d=\"M{x} {}h14\" stroke=\"{color}\" stroke-width=\"1\"/>",
                     y - 4.0
                 ),
-                Shape::Uprights(_) | Shape::Grid(_) | Shape::Ticks { .. } | Shape::Marks(_) | Shape::Spikes(_) => {
+                Shape::Uprights(_)
+                | Shape::Grid(_)
+                | Shape::Ticks { .. }
+                | Shape::Intervals(_)
+                | Shape::Marks(_)
+                | Shape::Spikes(_) => {
                     format!(
                         "<path d=\"M{} {}v12\" stroke=\"{color}\" stroke-width=\"2\"/>",
                         x + 6.0,

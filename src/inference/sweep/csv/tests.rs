@@ -163,3 +163,84 @@ fn joined_files_have_several_title_lines() {
     std::fs::write(&path, first + &second).unwrap();
     assert_eq!(load_rows(&path).unwrap(), rows());
 }
+
+/// Three rows: the second is larger than the first and no better, the third larger and better.
+fn three() -> Vec<SweepRow> {
+    [(3, 0.5, 3000), (4, 0.5, 4000), (8, 0.9, 8000)]
+        .map(|(bits, top1, bytes)| {
+            let mut row = row(bits, 0.0, "none", top1);
+            row.overhead.file_bytes = Some(bytes);
+            row.latency = Some(RowLatency {
+                engine: "an engine, 1.0".to_owned(),
+                time: Latency {
+                    batch: 1,
+                    runs: 50,
+                    median_ms: 0.1 + f64::from(bits),
+                    p95_ms: 9.5,
+                },
+            });
+            row
+        })
+        .to_vec()
+}
+
+/// The cells of a column.
+fn column(text: &str, name: &str) -> Vec<String> {
+    let lines: Vec<Vec<String>> = text.lines().filter_map(csv::cells).collect();
+    let at = lines[0].iter().position(|title| title == name).unwrap();
+    lines[1..].iter().map(|line| line[at].clone()).collect()
+}
+
+#[test]
+fn the_front_is_marked_once_all_rows_are_there_in_the_order_of_the_sweep() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    let text = || std::fs::read_to_string(&path).unwrap();
+    let rows = three();
+    let mut csv = SweepCsv::create(&path, setting()).unwrap();
+    for row in [&rows[2], &rows[1], &rows[0]] {
+        csv.append(row).unwrap();
+    }
+    assert_eq!(column(&text(), "front"), ["", "", ""]);
+    assert_eq!(column(&text(), "file_bytes"), ["8000", "4000", "3000"]);
+    csv.finish(&rows).unwrap();
+    assert_eq!(column(&text(), "front"), ["yes", "no", "yes"]);
+    assert_eq!(column(&text(), "weight_bits"), ["3", "4", "8"]);
+    assert_eq!(column(&text(), "latency_ms"), ["3.1", "4.1", "8.1"]);
+    // Wilson's interval of 50 of 100, as published tables have it.
+    assert!(
+        column(&text(), "top1_low")[0].starts_with("0.4038") && column(&text(), "top1_high")[0].starts_with("0.5961")
+    );
+    assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1, rows);
+    // A row of another grid stays, behind those of this one, and counts for the front.
+    let (csv, _) = SweepCsv::resume(&path, setting()).unwrap();
+    csv.finish(&rows[1..]).unwrap();
+    assert_eq!(column(&text(), "weight_bits"), ["4", "8", "3"]);
+    assert_eq!(column(&text(), "front"), ["no", "yes", "yes"]);
+}
+
+#[test]
+fn a_file_of_an_older_version_is_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("rows.csv");
+    save_rows(&path, &setting(), &three()).unwrap();
+    let old: String = std::fs::read_to_string(&path)
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let cells = csv::cells(line).unwrap();
+            csv::line(&[&cells[..OLDEST.len()], &cells[cells.len() - 1..]].concat())
+        })
+        .collect();
+    std::fs::write(&path, old).unwrap();
+    let lacking = |mut row: SweepRow| {
+        (row.overhead.file_bytes, row.latency, row.sqnr_db_interval) = (None, None, None);
+        row
+    };
+    let (mut csv, rows) = SweepCsv::resume(&path, setting()).unwrap();
+    assert_eq!(rows, three().into_iter().map(lacking).collect::<Vec<_>>());
+    let added = row(5, 0.0, "kl", 0.7);
+    csv.append(&added).unwrap();
+    drop(csv);
+    assert_eq!(SweepCsv::resume(&path, setting()).unwrap().1[3], added);
+}

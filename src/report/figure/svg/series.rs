@@ -202,6 +202,20 @@ impl Figure {
                     );
                 }
             }
+            Shape::Intervals(intervals) => {
+                let (width, opacity) = (wide(1.0), opacity(1.0));
+                let finite =
+                    |(x, [low, high]): &&(f64, [f64; 2])| [x, low, high].iter().all(|number| number.is_finite());
+                for (x, [low, high]) in intervals.iter().filter(finite) {
+                    let (x, from, to) = (self.x(look, *x), self.y(look, *low), self.y(look, *high));
+                    push(
+                        text,
+                        &format!(
+                            "<path d=\"M{x:.2} {from:.2}V{to:.2}\" stroke=\"{color}\" stroke-width=\"{width}\" stroke-opacity=\"{opacity}\"/>"
+                        ),
+                    );
+                }
+            }
             Shape::Grid(values) => self.grid(text, look, values, &color),
             Shape::Outliers(outliers) => {
                 for (place, outlier) in outliers.iter().enumerate() {
