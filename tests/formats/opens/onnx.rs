@@ -207,14 +207,15 @@ fn onnx_transposed_convolutions() {
     assert_eq!(layouts, [[1, 1, 5, 16], [2, 1, 2, 27], [6, 1, 1, 4]]);
     assert!(why(&network, 2).starts_with("depthwise"));
     check(&network, 2);
-    // One scale for all channels, whatever the recipe asks for: theirs would not lie on one axis of the layout.
+    // One scale for each output channel of a group: the groups share their axis.
     let per_channel = Recipe {
         scales: Granularity::Channel,
         ..recipe()
     };
     let planned = plan(&network, &per_channel, None, &Progress::default()).unwrap();
-    let mut quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
-    assert!(quantized.all(|layer| layer.scales.granularity() == Granularity::Tensor));
+    let quantized = planned.layers.iter().filter_map(|layer| layer.quantized());
+    let counts: Vec<usize> = quantized.map(|layer| layer.scales.values().len()).collect();
+    assert_eq!(counts, [4, 3, 1]);
 }
 
 fn lstm(weight: &str, recurrent: &str) -> NodeProto {
