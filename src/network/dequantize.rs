@@ -1,6 +1,7 @@
 //! The weights of a layer as the numbers that its input is multiplied by: integers with their scale.
 
-use super::graphs::graph_at;
+use super::discover::shape;
+use super::graphs::{graph_at, tensor_at};
 use super::integer_grid::scale_slots;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
@@ -37,12 +38,19 @@ impl Network {
         let Some(home) = home else { return Ok(Vec::new()) };
         let find = |name: &str| constant(home, name).or_else(|| main.and_then(|main| constant(main, name)));
         let mut found = Vec::new();
-        let mut axes: Vec<usize> = (0..layer.shape.len()).collect();
+        // Scales run along the axes of the stored tensor, up to a Reshape.
+        let stored = main.and_then(|main| tensor_at(main, &layer.source));
+        let mut sizes = stored.map_or_else(|| layer.shape.clone(), shape);
+        let mut axes: Vec<usize> = (0..sizes.len()).collect();
         for node in layer.source.chain.iter().filter_map(|place| home.node.get(*place)) {
             match node.op_type() {
                 "Transpose" => axes = turned(node, &axes),
+                "Reshape" if sizes != layer.shape => {
+                    sizes.clone_from(&layer.shape);
+                    axes = (0..sizes.len()).collect();
+                }
                 "QuantizeLinear" | "DequantizeLinear" => {
-                    found.push(Conversion::of(node, (1, 2), find, &layer.shape, &axes)?);
+                    found.push(Conversion::of(node, (1, 2), find, &sizes, &axes)?);
                 }
                 _ => {}
             }

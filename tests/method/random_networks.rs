@@ -272,20 +272,23 @@ fn read_again(model: &ModelProto) -> Network {
 fn recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Mse), Just(Clip::Percentile(99.0))];
     let bits = (2_u8..=8, prop_oneof![Just(Bits::Float), Just(Bits::Grid(8))]);
-    let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
+    let scales = prop_oneof![
+        Just(Granularity::Tensor),
+        Just(Granularity::Channel),
+        Just(Granularity::Block(16))
+    ];
+    let flags = (scales, any::<bool>(), any::<bool>(), any::<bool>());
     (bits, 0.0_f64..0.7, clip, flags).prop_map(|((bits, activation_bits), ratio, clip, flags)| {
-        let (per_channel, fold_batch_norm, widen, split_activations) = flags;
+        let (scales, fold_batch_norm, widen, split_activations) = flags;
+        // The copies of a channel would have to share their blocks, which is refused.
+        let split_activations = split_activations && scales != Granularity::Block(16);
         Recipe {
             weight_bits: Bits::Grid(bits),
             activation_bits,
             expand_ratio: ratio,
             activation_expand_ratio: if split_activations { ratio / 2.0 } else { 0.0 },
             clip,
-            scales: if per_channel {
-                Granularity::Channel
-            } else {
-                Granularity::Tensor
-            },
+            scales,
             fold_batch_norm,
             split_export: if widen { SplitExport::Widen } else { SplitExport::Gather },
             float_first_layer: false,
@@ -333,5 +336,10 @@ proptest! {
         let found = again.layers.iter().filter(|layer| layer.kind == LayerKind::Quantized).count();
         prop_assert!(on_grid > 0);
         prop_assert_eq!(found, on_grid);
+        for (index, layer) in again.layers.iter().enumerate().filter(|(_, layer)| layer.kind == LayerKind::Quantized) {
+            let weights = again.real_weights(index).unwrap().to_vec();
+            prop_assert_eq!(weights.len(), layer.layout.elements());
+            prop_assert!(layer.shape.iter().product::<usize>() == weights.len());
+        }
     }
 }

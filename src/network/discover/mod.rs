@@ -15,6 +15,7 @@ mod weight_source;
 mod tests;
 
 pub(super) use site::axis_layout;
+pub(super) use weight_source::shape;
 
 use super::{Format, Layer, NetworkError};
 use crate::onnx::{Graph, ModelProto};

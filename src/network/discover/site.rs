@@ -1,6 +1,6 @@
 //! A node that may be a layer, and the making of the layer once its weight is read.
 
-use super::weight_source::{Weight, shape, trace};
+use super::weight_source::{Weight, trace};
 use crate::network::layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support};
 use crate::onnx::build::{attribute_int, is_standard_domain};
 use crate::onnx::{Graph, NodeProto, is_float};
@@ -93,7 +93,7 @@ impl Site<'_> {
                 role.kind
             },
             op: self.node.op_type().to_owned(),
-            shape: reading.unpacked.unwrap_or_else(|| shape(weight.tensor)),
+            shape: reading.unpacked.unwrap_or_else(|| weight.shape.clone()),
             layout: reading.layout,
             weight_input: role.weight_input,
             input: role

@@ -25,6 +25,7 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
                 tensor: TensorPlace::Initializer(position),
                 chain: Vec::new(),
             },
+            shape: shape(tensor),
             axes: (0..tensor.dims.len()).collect(),
             dequantized: false,
             obstacle: None,
@@ -51,7 +52,7 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             kind: LayerKind::Tensor,
             op: "Tensor".to_owned(),
             weight: weight.name,
-            shape: shape(tensor),
+            shape: weight.shape,
             layout,
             weight_input: 0,
             input: None,
@@ -75,11 +76,7 @@ fn packed_layer(weight: Weight<'_>, unpacked: Result<Unpacked, String>) -> Layer
                 Support::View(reason),
             )
         }
-        Err(why) => (
-            NOTHING,
-            shape(weight.tensor),
-            Support::View(format!("packed weights: {why}")),
-        ),
+        Err(why) => (NOTHING, weight.shape, Support::View(format!("packed weights: {why}"))),
     };
     Layer {
         name: format!("{module}.weight"),

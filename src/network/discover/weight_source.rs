@@ -26,7 +26,9 @@ pub(super) struct Weight<'a> {
     pub(super) name: String,
     pub(super) tensor: &'a TensorProto,
     pub(super) source: WeightSource,
-    /// For each axis that the layer sees, the axis of the stored tensor.
+    /// Sizes of the axes: those of the tensor, or those that a Reshape gives to integers behind their scales.
+    pub(super) shape: Vec<usize>,
+    /// For each axis that the layer sees, the axis of `shape`.
     pub(super) axes: Vec<usize>,
     /// The tensor is on a grid: `DequantizeLinear` stands before the layer.
     pub(super) dequantized: bool,
@@ -35,7 +37,7 @@ pub(super) struct Weight<'a> {
 }
 
 impl Weight<'_> {
-    /// Sizes of the stored tensor, once it is known that its data fits them.
+    /// Sizes of its axes, once it is known that its data fits them.
     ///
     /// # Errors
     /// What is wrong, in words.
@@ -48,7 +50,7 @@ impl Weight<'_> {
             return Err("the weight holds no elements".to_owned());
         }
         tensor_bytes(self.tensor).map_err(reason)?;
-        Ok(shape(self.tensor))
+        Ok(self.shape.clone())
     }
 
     /// Whether the layer sees the tensor as it is stored.
@@ -63,7 +65,7 @@ impl Weight<'_> {
 }
 
 /// The shape as declared; sizes that make no sense count as 0.
-pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
+pub(in crate::network) fn shape(tensor: &TensorProto) -> Vec<usize> {
     tensor
         .dims
         .iter()
@@ -72,7 +74,8 @@ pub(super) fn shape(tensor: &TensorProto) -> Vec<usize> {
 }
 
 /// The constant behind `value`, through Identity, Transpose, Cast and DequantizeLinear, and of quantized weights through a
-/// Reshape to the shape that they have already; `None` if it is computed at run time.
+/// Reshape: to the shape that they have already, or, of integers stored as a matrix for the sake of their scales, to that of the
+/// layer; `None` if it is computed at run time.
 pub(super) fn trace<'a>(scope: &'a Graph<'a>, value: &str) -> Option<Weight<'a>> {
     let mut scope = scope;
     let mut name = value;
@@ -132,10 +135,11 @@ fn arrived<'a>(
     tensor: &'a TensorProto,
     steps: &[Step<'_>],
 ) -> Option<Weight<'a>> {
-    let mut axes: Vec<usize> = (0..tensor.dims.len()).collect();
+    let mut sizes = shape(tensor);
+    let mut axes: Vec<usize> = (0..sizes.len()).collect();
     let mut dequantized = false;
     let mut obstacle = None;
-    for Step { node, shape, .. } in steps {
+    for Step { node, shape: asked, .. } in steps {
         match node.op_type() {
             "Transpose" => match transposed(node, &axes) {
                 Some(turned) => axes = turned,
@@ -152,12 +156,15 @@ fn arrived<'a>(
             }
             "DequantizeLinear" => dequantized = true,
             "Reshape" => {
-                let present: Vec<i64> = axes
-                    .iter()
-                    .map(|axis| tensor.dims.get(*axis).copied().unwrap_or(0))
-                    .collect();
-                if !shape.as_ref().is_some_and(|asked| is_kept(&present, asked)) {
-                    return None;
+                let present: Vec<usize> = axes.iter().filter_map(|axis| sizes.get(*axis).copied()).collect();
+                let new = reshaped(&present, asked.as_ref()?)?;
+                if new != present {
+                    let in_order = axes.iter().enumerate().all(|(seen, &stored)| seen == stored);
+                    if !(dequantized && in_order) {
+                        return None;
+                    }
+                    axes = (0..new.len()).collect();
+                    sizes = new;
                 }
             }
             _ => {}
@@ -175,6 +182,7 @@ fn arrived<'a>(
     Some(Weight {
         name: name.to_owned(),
         tensor,
+        shape: sizes,
         axes,
         dequantized,
         obstacle,
@@ -186,12 +194,21 @@ fn arrived<'a>(
     })
 }
 
-/// Whether a Reshape to `asked` leaves the shape `present` as it is: 0 stands for the size that is there, -1 for the one that
-/// is left.
-fn is_kept(present: &[i64], asked: &[i64]) -> bool {
-    let fits = |(present, asked): (&i64, &i64)| asked == present || [0, -1].contains(asked);
-    let left = asked.iter().filter(|size| **size == -1).count();
-    present.len() == asked.len() && left <= 1 && present.iter().zip(asked).all(fits)
+/// What a Reshape to `asked` makes of the shape `present` (ONNX operator Reshape): 0 stands for the size that is there, -1 for
+/// the one that is left. `None` where it does not hold as many elements.
+fn reshaped(present: &[usize], asked: &[i64]) -> Option<Vec<usize>> {
+    let product = |sizes: &[usize]| sizes.iter().try_fold(1_usize, |all, size| all.checked_mul(*size));
+    let count = product(present)?;
+    let size = |(axis, size): (usize, &i64)| match size {
+        -1 => Some(1),
+        0 => present.get(axis).copied(),
+        size => usize::try_from(*size).ok(),
+    };
+    let mut sizes: Vec<usize> = asked.iter().enumerate().map(size).collect::<Option<_>>()?;
+    if let Some(left) = asked.iter().position(|size| *size == -1) {
+        sizes[left] = count.checked_div(product(&sizes)?)?;
+    }
+    (product(&sizes)? == count).then_some(sizes)
 }
 
 /// The constant shape that a Reshape asks for; `None` where it is computed at run time.

@@ -77,6 +77,7 @@ pub(crate) fn run(model: &ModelProto, inputs: &[(&str, Tensor)]) -> HashMap<Stri
         let outputs = match node.op_type() {
             "Gather" => vec![gather(node, inputs[0].unwrap(), inputs[1].unwrap())],
             "DequantizeLinear" => vec![dequantize(node, inputs[0].unwrap(), inputs[1].unwrap())],
+            "Reshape" => vec![reshape(inputs[0].unwrap(), inputs[1].unwrap())],
             "LSTM" | "GRU" | "RNN" => recurrent(node, &inputs),
             op => panic!("the reference does not know {op}"),
         };
@@ -99,6 +100,14 @@ fn gather(node: &NodeProto, data: &Tensor, index: &Tensor) -> Tensor {
     }
     let mut shape = data.shape.clone();
     shape[axis] = index.values.len();
+    Tensor { shape, values }
+}
+
+/// To a shape that is spelled out.
+fn reshape(data: &Tensor, shape: &Tensor) -> Tensor {
+    let shape: Vec<usize> = shape.values.iter().map(|size| *size as usize).collect();
+    assert_eq!(shape.iter().product::<usize>(), data.values.len());
+    let values = data.values.clone();
     Tensor { shape, values }
 }
 
