@@ -96,6 +96,7 @@ mod tests {
                     "float" => "5".to_owned(),
                     "tensor" => "channel".to_owned(),
                     "nearest" => "squant".to_owned(),
+                    "auto" => "int8".to_owned(),
                     _ => "none".to_owned(),
                 }),
                 other => panic!("{name} = {other}"),

@@ -148,7 +148,7 @@ fn floats_before_a_pair_of_quantizers_are_rounded_as_the_pair_does() {
 }
 
 #[test]
-fn integers_are_found_behind_a_reshape_to_their_own_shape_and_no_other() {
+fn integers_are_found_behind_a_reshape_and_channels_where_it_puts_them() {
     let layers = |shape: [i64; 2]| {
         let nodes = vec![
             node("DequantizeLinear", "", ["w", "s"], ["wd"], vec![]),
@@ -166,10 +166,16 @@ fn integers_are_found_behind_a_reshape_to_their_own_shape_and_no_other() {
         let grid = layers(same).integer_grid(0).unwrap().unwrap();
         assert_eq!((grid.used(), grid.scale.unwrap().values), (6, vec![0.5]), "{same:?}");
     }
-    assert!(
-        layers([3, 2]).layers.is_empty(),
-        "channels would be read from another place"
+    let other = layers([3, 2]);
+    let layer = &other.layers[0];
+    assert_eq!(
+        (layer.shape.as_slice(), layer.layout.channels, layer.layout.inner),
+        (&[3, 2][..], 3, 2)
     );
+    assert_eq!(other.integer_grid(0).unwrap().unwrap().used(), 6);
+    assert_eq!(other.real_weights(0).unwrap().to_vec(), [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]);
+    // It does not hold as many elements.
+    assert!(layers([3, 3]).layers.is_empty());
 }
 
 #[test]
