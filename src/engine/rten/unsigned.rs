@@ -118,7 +118,7 @@ mod tests {
     use crate::onnx::encode;
     use crate::onnx::schema::OperatorSetIdProto;
     use crate::progress::Progress;
-    use crate::quantization::{Bits, Recipe, plan, prepare, rewrite};
+    use crate::quantization::{Bits, Recipe, Storage, plan, prepare, rewrite};
 
     /// The Fashion demo with 4-bit weights and activations of `bits`.
     fn exported(bits: u8, unsigned: bool) -> ModelProto {
@@ -126,6 +126,8 @@ mod tests {
             weight_bits: Bits::Grid(4),
             activation_bits: Bits::Grid(bits),
             unsigned_activations: unsigned,
+            // In files of newer operator sets they are unsigned already.
+            storage: Storage::Int8,
             ..Recipe::default()
         })
     }
@@ -164,6 +166,7 @@ mod tests {
             expand_ratio: 0.1,
             activation_bits: Bits::Grid(activation_bits),
             unsigned_activations,
+            storage: Storage::Int8,
             ..Recipe::default()
         };
         let before = export(&split(8, false));

@@ -200,7 +200,7 @@ fn an_export_opened_again_shows_its_integers_and_offers_its_recipe_to_the_origin
     let integers = session.open().unwrap().details().unwrap().1.integers.clone().unwrap();
     assert_eq!(
         (integers.element_type.as_str(), integers.bits_in_use()),
-        ("int8", Some(3))
+        ("int4", Some(3))
     );
 
     session.act(Action::CarryRecipe);
