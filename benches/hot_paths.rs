@@ -15,7 +15,8 @@ mod tensors;
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use splitscope::network::Layout;
 use splitscope::quantization::{
-    Bits, Buffers, Clip, NO_INPUTS, SplitKind, Splitter, WeightSettings, choose_threshold, plan_layer_in, split_count,
+    Bits, Buffers, Clip, Granularity, InputMoments, NO_INPUTS, Rounding, SplitKind, Splitter, WeightSettings,
+    choose_threshold, plan_layer_in, split_count,
 };
 use splitscope::statistics::{histogram, tensor_statistics};
 use std::hint::black_box;
@@ -101,6 +102,48 @@ fn hot_paths(criterion: &mut Criterion) {
             &settings(4, 0.02, Clip::Mse),
             NO_INPUTS,
         ));
+    });
+    let rounded = |rounding| WeightSettings {
+        scales: Granularity::Channel,
+        rounding,
+        ..settings(4, 0.0, Clip::None)
+    };
+    for rounding in [Rounding::Nearest, Rounding::Squant] {
+        bench(
+            &format!("plan at 4 bits, scales per channel, {rounding}"),
+            &|layout, values| {
+                black_box(plan_layer_in(&buffers, values, layout, &rounded(rounding), NO_INPUTS));
+            },
+        );
+    }
+    group.finish();
+    gptq(criterion, &tensors, &rounded(Rounding::Gptq));
+}
+
+/// GPTQ of one layer, the first of the network's with 512 channels and a kernel of 3 x 3: 4608 inputs, the most that have one
+/// matrix of moments. The time grows with the cube of the inputs.
+fn gptq(criterion: &mut Criterion, tensors: &tensors::Tensors, settings: &WeightSettings) {
+    let large = |(layout, _): &&(Layout, Vec<f32>)| (layout.outer, layout.channels, layout.inner) == (512, 512, 9);
+    let Some((layout, values)) = tensors.iter().find(large) else {
+        return;
+    };
+    let mut moments = InputMoments::new(1, layout.channels * layout.inner);
+    // Neighbours are alike, as pixels are.
+    moments.set(0, |i, j| 0.8_f64.powi((i as i32 - j as i32).abs()));
+    let mut group = criterion.benchmark_group("512 x 512 x 3 x 3");
+    group
+        .sample_size(10)
+        .throughput(Throughput::Elements(values.len() as u64));
+    group.bench_function("plan at 4 bits, scales per channel, gptq", |bencher| {
+        bencher.iter(|| {
+            black_box(plan_layer_in(
+                &Buffers::default(),
+                values,
+                layout,
+                settings,
+                Ok(&moments),
+            ))
+        });
     });
     group.finish();
 }

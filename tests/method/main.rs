@@ -16,6 +16,7 @@ mod outputs;
 mod random_networks;
 mod recipe;
 mod recurrent;
+mod rounding;
 mod scales;
 mod split_export;
 mod storage;
