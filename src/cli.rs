@@ -17,6 +17,7 @@ mod check;
 mod curves;
 mod diff;
 mod evaluate;
+mod front;
 mod generate;
 mod inspect;
 mod output;
@@ -122,6 +123,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Check(arguments) => check::run(&arguments, progress),
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
         Command::Sweep(arguments) => sweep::run(&arguments, progress),
+        Command::Front(arguments) => front::run(&arguments, progress),
         Command::Auto(arguments) => auto::run(&arguments, progress),
         Command::Diff(arguments) => diff::run(&arguments, progress),
         Command::Report(arguments) => report::run(&arguments, progress),

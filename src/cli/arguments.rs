@@ -3,6 +3,7 @@
 mod data;
 mod engine;
 mod examples;
+mod front;
 mod recipe;
 mod values;
 
@@ -11,6 +12,7 @@ mod tests;
 
 pub(super) use data::DataArguments;
 use engine::EngineArguments;
+pub(super) use front::FrontArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
 use crate::inference::auto::Budget;
@@ -90,6 +92,8 @@ pub(super) enum Command {
     /// Try a grid of recipes on the same data and show which are best
     #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
+    /// Show what scales, clips, splits and rounding reach, alone and together, against the bytes of the file
+    Front(FrontArguments),
     /// Choose bits, splits and clipping of each layer for a budget or an accuracy, and show what that gains
     Auto(AutoArguments),
     /// Compare two networks layer by layer, such as an export with its original

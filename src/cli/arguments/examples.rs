@@ -35,6 +35,10 @@ pub(super) const SWEEP: &str = "Examples:
   splitscope sweep model.onnx --data images --weight-bits 4 --expand-ratio 0,0.05 --csv rows.csv --resume
   splitscope sweep model.onnx --data images --weight-bits 4,3 --clip none,mse --csv part2.csv --shard 2/3";
 
+pub(super) const FRONT: &str = "Examples:
+  splitscope front demo:fashion --data demo:fashion --weight-bits 4,3
+  splitscope front model.onnx --data images --calibration others --weight-bits 4 --activation-bits 5,4 --json";
+
 pub(super) const AUTO: &str = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain network a \
      budget in % refers to, and --expand-ratio and --clip are chosen anew.
 It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the rest of --data; \

@@ -4,6 +4,7 @@
 //! Rows that differ in the bits of activations alone stand one after the other and share the splits and grids of the weights.
 
 mod csv;
+mod methods;
 mod pareto;
 mod row;
 mod shard;
@@ -15,6 +16,7 @@ mod shared_tests;
 mod tests;
 
 pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
+pub use methods::{Method, input_methods, weight_methods};
 pub use pareto::{Score, pareto_front};
 pub use row::{RowLatency, SizeMeasure, SweepOverhead, SweepRow};
 pub use shard::Shard;

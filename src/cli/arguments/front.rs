@@ -1,0 +1,44 @@
+//! Words of `splitscope front`.
+
+use super::values::{at_least_one, grid_bits};
+use super::{CalibrationArguments, DataArguments, examples};
+use clap::Args;
+
+/// `splitscope front`.
+#[derive(Debug, Args)]
+#[command(after_help = examples::FRONT)]
+pub(in crate::cli) struct FrontArguments {
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    pub(in crate::cli) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(in crate::cli) data: Option<String>,
+    /// Judge on N samples at most
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub(in crate::cli) limit: Option<usize>,
+    /// Bits of the weights to try, inputs being float
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', default_value = "4,3,2", value_parser = grid_bits)]
+    pub(in crate::cli) weight_bits: Vec<u8>,
+    /// Bits of the layers' inputs to try, with weights of 8 bits
+    #[arg(long, value_name = "K,K,...", value_delimiter = ',', value_parser = grid_bits)]
+    pub(in crate::cli) activation_bits: Vec<u8>,
+    /// Fold each batch-norm into the layer before it, first of all
+    #[arg(long)]
+    pub(in crate::cli) fold_batch_norm: bool,
+    /// Correct the biases of all methods
+    #[arg(long)]
+    pub(in crate::cli) bias_correction: bool,
+    /// Leave the first layer as it is
+    #[arg(long)]
+    pub(in crate::cli) float_first_layer: bool,
+    /// Leave the last layer, the classifier, as it is
+    #[arg(long)]
+    pub(in crate::cli) float_last_layer: bool,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(in crate::cli) json: bool,
+    #[command(flatten)]
+    pub(in crate::cli) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(in crate::cli) data_flags: DataArguments,
+}
