@@ -179,6 +179,7 @@ impl Command {
             Self::Retry => "Try again",
             Self::Tour => "Five-minute tour",
             Self::Preset(Preset::Deploy) => "Deploy",
+            Self::Preset(Preset::Int8) => "8-bit integers",
             Self::Preset(Preset::Int4) => "4-bit blocks",
             Self::Preset(Preset::Paper) => "Paper",
             Self::ShowView(view) | Self::CloseView(view) => view.title(),
@@ -238,6 +239,10 @@ impl Command {
             Self::Preset(Preset::Deploy) => {
                 "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit \
                  activations. Weight bits and ratio stay."
+            }
+            Self::Preset(Preset::Int8) => {
+                "For onnxruntime: as Deploy at 8 bits, and the values between layers are quantized too, so that it computes in \
+                 integers. The ratio stays."
             }
             Self::Preset(Preset::Int4) => {
                 "Small weights for onnxruntime: batch-norm folded, 4 bits in blocks of 32, SQuant rounding, activations float. \

@@ -2,7 +2,7 @@
 
 use super::arguments::AutoArguments;
 use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
-use super::pipeline;
+use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
     AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, Scores, auto,
@@ -52,7 +52,8 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         check_place(path)?;
     }
     let model = &arguments.model;
-    let recipe = arguments.recipe_flags.recipe()?;
+    let with_data = CalibrationFrom::of(&arguments.calibration, model).is_data();
+    let recipe = arguments.recipe_flags.recipe(with_data)?;
     let original = format::open(Path::new(model))?;
     recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
     let network = pipeline::prepared(model, &original, &recipe)?;

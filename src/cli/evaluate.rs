@@ -23,30 +23,27 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     if let Some(path) = &arguments.logits {
         check_place(path)?;
     }
-    if arguments.oracle_ocs && !arguments.recipe_flags.recipe()?.splits_activations() {
+    if arguments.oracle_ocs && !arguments.recipe_flags.recipe(false)?.splits_activations() {
         let why = "--oracle-ocs: no activations are split; give --activation-bits and --activation-expand-ratio too";
         return Err(UsageError(why.to_owned()).into());
     }
-    let planned = pipeline::plan(
-        &arguments.model,
-        &arguments.recipe_flags,
-        &arguments.calibration,
-        &arguments.data_flags,
-        progress,
-    )?;
-    let float = pipeline::engine(&planned.original)?;
-    // The very bytes that `quantize` writes.
-    let exported = QuantizedModel::of(&planned.network, &planned.plan)?;
-    let quantized = exported.engine().context("the quantized network")?;
+    let (model, calibration, flags) = (&arguments.model, &arguments.calibration, &arguments.data_flags);
+    let asked = pipeline::ask(model, &arguments.recipe_flags, calibration)?;
+    let float = pipeline::engine(&asked.original)?;
     let path = arguments.data.as_deref().unwrap_or_default();
     let options = DataOptions {
         limit: arguments.limit,
-        ..arguments.data_flags.options(&planned.original)
+        ..flags.options(&asked.original)
     };
+    // Before the work that planning is: the data may not be there.
     let data = Dataset::open(path, &options, float.inputs())?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
+    let planned = pipeline::plan_asked(asked, model, calibration, flags, progress)?;
+    // The very bytes that `quantize` writes.
+    let exported = QuantizedModel::of(&planned.network, &planned.plan)?;
+    let quantized = exported.engine().context("the quantized network")?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
     let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
@@ -78,7 +75,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     if arguments.json {
         to_json(&evaluation)
     } else {
-        Ok(table(&evaluation, &data))
+        Ok(lines(planned.suggestion) + &table(&evaluation, &data))
     }
 }
 

@@ -97,7 +97,7 @@ impl From<&ActivationStatistics> for ActivationReport {
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::Result<String> {
-    let recipe = arguments.recipe_flags.recipe()?;
+    let recipe = arguments.recipe_flags.recipe(false)?;
     if let Some(layer) = &arguments.curves {
         return curves::run(arguments, layer, &recipe, progress);
     }

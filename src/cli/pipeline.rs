@@ -24,6 +24,36 @@ pub(super) struct Planned {
     pub(super) plan: Plan,
     /// What is known of the layers' inputs, if the recipe needs it.
     pub(super) activations: Option<Activations>,
+    /// Which preset was taken, where the flags ask for nothing.
+    pub(super) suggestion: Option<&'static str>,
+}
+
+/// A network as opened, and the recipe for it.
+pub(super) struct Asked {
+    pub(super) original: Network,
+    pub(super) recipe: Recipe,
+    /// Which preset was taken, where the flags ask for nothing.
+    pub(super) suggestion: Option<&'static str>,
+}
+
+/// Opens a model and finds the recipe that the flags ask for, or what is best where they ask for nothing.
+pub(super) fn ask(model: &str, flags: &RecipeArguments, calibration: &CalibrationArguments) -> anyhow::Result<Asked> {
+    let with_data = CalibrationFrom::of(calibration, model).is_data();
+    let asked = flags.recipe(with_data)?;
+    let original = format::open(Path::new(model))?;
+    let (recipe, suggestion) = if flags.are_empty() {
+        let (recipe, sentence) = Recipe::suggested(original.why_not_runnable.is_none(), with_data);
+        (recipe, Some(sentence))
+    } else {
+        (asked, None)
+    };
+    recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
+    flags.save(&recipe)?;
+    Ok(Asked {
+        original,
+        recipe,
+        suggestion,
+    })
 }
 
 /// Opens a model and carries the recipe out on it.
@@ -34,19 +64,32 @@ pub(super) fn plan(
     data: &DataArguments,
     progress: &Progress,
 ) -> anyhow::Result<Planned> {
-    let wanted = recipe.recipe()?;
-    let original = format::open(Path::new(model))?;
-    wanted.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    recipe.save(&wanted)?;
-    let network = prepared(model, &original, &wanted)?;
+    plan_asked(ask(model, recipe, calibration)?, model, calibration, data, progress)
+}
+
+/// Carries a recipe out on the network that it is for.
+pub(super) fn plan_asked(
+    asked: Asked,
+    model: &str,
+    calibration: &CalibrationArguments,
+    data: &DataArguments,
+    progress: &Progress,
+) -> anyhow::Result<Planned> {
+    let Asked {
+        original,
+        recipe,
+        suggestion,
+    } = asked;
+    let network = prepared(model, &original, &recipe)?;
     progress.check()?;
-    let activations = needed_activations(model, &wanted, &network, calibration, data, progress)?;
-    let plan = Pipeline::new(&network, activations.as_ref()).plan(&wanted, progress)?;
+    let activations = needed_activations(model, &recipe, &network, calibration, data, progress)?;
+    let plan = Pipeline::new(&network, activations.as_ref()).plan(&recipe, progress)?;
     Ok(Planned {
         original,
         network,
         plan,
         activations,
+        suggestion,
     })
 }
 
@@ -178,6 +221,11 @@ impl<'a> CalibrationFrom<'a> {
             None if arguments.calibration.is_none() => Self::Nothing,
             None => Self::Path(path),
         }
+    }
+
+    /// Whether there are any.
+    pub(super) fn is_data(self) -> bool {
+        !matches!(self, Self::Nothing)
     }
 
     fn name(self) -> &'a str {

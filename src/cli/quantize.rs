@@ -283,7 +283,7 @@ fn cost(planned: &Planned) -> Overhead {
 
 fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
-    let mut reasons = lines(&planned.network.preparation.steps);
+    let mut reasons = lines(planned.suggestion) + &lines(&planned.network.preparation.steps);
     for (layer, notes) in planned.plan.layers.iter().zip(notes) {
         rows.row(match &layer.outcome {
             Outcome::Quantized(quantized) => {

@@ -2,15 +2,13 @@
 
 use super::arguments::SensitivityArguments;
 use super::output::{Table, lines, percent_or_dash, to_json};
-use super::pipeline;
-use crate::format;
+use super::pipeline::{self, Asked};
 use crate::inference::sweep::SweepSubject;
 use crate::inference::{self, Dataset, LayerSensitivity, Metrics, run_outputs, sensitivity};
 use crate::progress::Progress;
 use crate::quantization::Recipe;
 use anyhow::Context;
 use serde::Serialize;
-use std::path::Path;
 
 /// What `--json` prints. Field names are a contract: add, never rename.
 #[derive(Serialize)]
@@ -27,10 +25,12 @@ struct Report<'a> {
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyhow::Result<String> {
     let model = &arguments.model;
-    let recipe = arguments.recipe_flags.recipe()?;
-    let original = format::open(Path::new(model))?;
-    recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    arguments.recipe_flags.save(&recipe)?;
+    let (flags, calibration) = (&arguments.recipe_flags, &arguments.calibration);
+    let Asked {
+        original,
+        recipe,
+        suggestion,
+    } = pipeline::ask(model, flags, calibration)?;
     let network = pipeline::prepared(model, &original, &recipe)?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
@@ -41,8 +41,8 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
         &engine,
     )?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
-    let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-    let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
+    let activations =
+        pipeline::needed_activations(model, &recipe, &network, calibration, &arguments.data_flags, progress)?;
     let float = run_outputs(&engine, &data, limit, progress).context("the float network")?;
     let subject = SweepSubject {
         network: &network,
@@ -63,7 +63,8 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
             layers: &rows,
         });
     }
-    Ok(table(&rows, &metrics, &data, float.samples))
+    let suggestion = lines(suggestion);
+    Ok(suggestion + &table(&rows, &metrics, &data, float.samples))
 }
 
 /// The layers, the one that costs the outputs most first.

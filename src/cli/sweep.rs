@@ -33,7 +33,8 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     if let Some(path) = &arguments.csv {
         check_place(path)?;
     }
-    let base = arguments.recipe_flags.recipe()?;
+    let with_data = CalibrationFrom::of(&arguments.calibration, &arguments.model).is_data();
+    let base = arguments.recipe_flags.recipe(with_data)?;
     let mut recipes = grid(arguments).recipes(&base);
     if let Some(shard) = arguments.shard {
         recipes = shard.of(recipes);

@@ -2,7 +2,7 @@
 
 use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
-use super::pipeline;
+use super::pipeline::{self, CalibrationFrom};
 use crate::format;
 use crate::inference::{Pipeline, Trace, TracedValue, trace};
 use crate::progress::Progress;
@@ -50,11 +50,12 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
             (None, found)
         }
         None => {
-            let recipe = arguments.recipe_flags.recipe()?;
+            let (calibration, flags) = (&arguments.calibration, &arguments.recipe_flags);
+            let recipe = flags.recipe(CalibrationFrom::of(calibration, model).is_data())?;
             recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-            arguments.recipe_flags.save(&recipe)?;
+            flags.save(&recipe)?;
             let network = pipeline::prepared(model, &original, &recipe)?;
-            let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
+            let flags = &arguments.data_flags;
             let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
             let quantized = Pipeline::new(&network, activations.as_ref()).quantize(&recipe, progress)?;
             let found = trace(&network, quantized.model(), &data, arguments.limit, progress)?;

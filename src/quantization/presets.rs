@@ -149,7 +149,7 @@ mod tests {
         assert_eq!(presets.load("four bits"), Ok(recipe));
         let missing = presets.load("five").unwrap_err();
         assert!(
-            missing.contains("paper, deploy, int4, four bits, v1.2, é-8"),
+            missing.contains("paper, deploy, int8, int4, four bits, v1.2, é-8"),
             "{missing}"
         );
         presets.delete("four bits").unwrap();
@@ -178,7 +178,7 @@ mod tests {
             assert!(refused.contains("cannot name a preset"), "{name}: {refused}");
             assert!(presets.load(name).is_err() && presets.delete(name).is_err(), "{name}");
         }
-        for name in ["paper", "deploy"] {
+        for name in ["paper", "deploy", "int8", "int4"] {
             let refused = presets.save(name, &Recipe::default()).unwrap_err();
             assert!(refused.contains("built in"), "{refused}");
         }

@@ -10,7 +10,7 @@ use super::snapshots::Side;
 use super::{Action, Session, work};
 use crate::inference::DataOptions;
 use crate::jobs;
-use crate::quantization::{Preset, Recipe};
+use crate::quantization::Recipe;
 use std::path::PathBuf;
 
 impl Session {
@@ -31,8 +31,7 @@ impl Session {
             Action::ApplyPreset(preset) => self.with_history(|history| {
                 let present = history.present();
                 let mut recipe = Recipe::preset(preset);
-                // The preset of 4 bits is its bits.
-                if preset != Preset::Int4 {
+                if !preset.has_bits() {
                     recipe.weight_bits = present.weight_bits;
                 }
                 recipe.expand_ratio = present.expand_ratio;

@@ -12,11 +12,16 @@ const WIDTH: f32 = 230.0;
 /// Height of the saved presets before they scroll, points.
 const HEIGHT: f32 = 240.0;
 
-const BUILT_IN: [(Preset, &str, &str); 3] = [
+const BUILT_IN: [(Preset, &str, &str); 4] = [
     (
         Preset::Deploy,
         "Deploy",
         "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit activations. Weight bits and ratio stay.",
+    ),
+    (
+        Preset::Int8,
+        "8-bit integers",
+        "For onnxruntime: as Deploy at 8 bits, and the values between layers are quantized too, so that it computes in integers. The ratio stays.",
     ),
     (
         Preset::Int4,

@@ -23,12 +23,18 @@ pub(in crate::cli) struct RecipeArguments {
 }
 
 impl RecipeArguments {
-    /// The recipe that the flags ask for, not yet checked against a network.
+    /// Whether nothing was chosen.
+    pub(in crate::cli) fn are_empty(&self) -> bool {
+        self.fields.given.is_empty() && self.base.is_empty()
+    }
+
+    /// The recipe that the flags ask for, not yet checked against a network; a preset is taken as it is best `with_data` to
+    /// calibrate on or without.
     ///
     /// # Errors
     /// [`UsageError`] on a flag that lacks another; the recipe file's fault otherwise.
-    pub(in crate::cli) fn recipe(&self) -> anyhow::Result<Recipe> {
-        let mut recipe = self.base.recipe()?;
+    pub(in crate::cli) fn recipe(&self, with_data: bool) -> anyhow::Result<Recipe> {
+        let mut recipe = self.base.recipe(with_data)?;
         self.fields.set(&mut recipe)?;
         let splits_activations = self.fields.given("activation_expand_ratio");
         if splits_activations && recipe.activation_expand_ratio > 0.0 && !recipe.quantizes_activations() {
@@ -60,12 +66,12 @@ pub(in crate::cli) struct BaseRecipeArguments {
 }
 
 impl BaseRecipeArguments {
-    /// The recipe that the flags ask for, not yet checked against a network.
+    /// The recipe that the flags ask for, as [`RecipeArguments::recipe`].
     ///
     /// # Errors
     /// The recipe file's fault.
-    pub(in crate::cli) fn recipe(&self) -> anyhow::Result<Recipe> {
-        let mut recipe = self.base.recipe()?;
+    pub(in crate::cli) fn recipe(&self, with_data: bool) -> anyhow::Result<Recipe> {
+        let mut recipe = self.base.recipe(with_data)?;
         self.fields.set(&mut recipe)?;
         Ok(recipe)
     }
@@ -79,7 +85,7 @@ struct Start {
     #[arg(long, value_name = "FILE", conflicts_with = "preset")]
     recipe: Option<PathBuf>,
     /// Start from a named recipe, one of those built in or one that was saved; the other flags override it
-    #[arg(long, value_name = "paper|deploy|int4|NAME")]
+    #[arg(long, value_name = "paper|deploy|int8|int4|NAME")]
     preset: Option<String>,
     /// Leave this layer as it is; may be given again
     #[arg(long, value_name = "NAME")]
@@ -90,10 +96,20 @@ struct Start {
 }
 
 impl Start {
-    fn recipe(&self) -> anyhow::Result<Recipe> {
+    fn is_empty(&self) -> bool {
+        let Self {
+            recipe,
+            preset,
+            float_layer,
+            channel_axis,
+        } = self;
+        recipe.is_none() && preset.is_none() && float_layer.is_empty() && channel_axis.is_empty()
+    }
+
+    fn recipe(&self, with_data: bool) -> anyhow::Result<Recipe> {
         let mut recipe = match (&self.recipe, &self.preset) {
             (Some(path), _) => Recipe::load(path)?,
-            (None, Some(name)) => preset(name).map_err(anyhow::Error::msg)?,
+            (None, Some(name)) => preset(name, with_data).map_err(anyhow::Error::msg)?,
             (None, None) => Recipe::default(),
         };
         for name in &self.float_layer {
@@ -107,9 +123,9 @@ impl Start {
 }
 
 /// The preset of this name: built in, or saved by the user.
-fn preset(name: &str) -> Result<Recipe, String> {
+fn preset(name: &str, with_data: bool) -> Result<Recipe, String> {
     match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
-        Some(preset) => Ok(Recipe::preset(preset)),
+        Some(preset) => Ok(Recipe::preset_for(preset, with_data)),
         None => UserPresets::of_user().and_then(|presets| presets.load(name)),
     }
 }

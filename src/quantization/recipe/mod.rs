@@ -24,10 +24,13 @@ use std::collections::BTreeMap;
 pub enum Preset {
     /// As in the paper: first layer and classifier float, batch-norm not folded, 8-bit activations, one scale a tensor.
     Paper,
-    /// For shipping on integer hardware, without any data: batch-norm folded, every layer quantized with a scale for each output
-    /// channel, weights rounded by SQuant, biases corrected, 8-bit activations.
+    /// For shipping on integer hardware: batch-norm folded, every layer quantized with a scale for each output channel, weights
+    /// rounded by SQuant (by GPTQ where there are calibration data), biases corrected, 8-bit activations.
     Deploy,
-    /// As small as weights get in onnxruntime: 4 bits in blocks of 32, rounded by SQuant; activations float.
+    /// The same at 8 bits for onnxruntime: the values between layers too, so that it computes in integers from layer to layer.
+    Int8,
+    /// As small as weights get in onnxruntime: 4 bits in blocks of 32, rounded by SQuant (by GPTQ, and biases corrected, where there
+    /// are calibration data); activations float.
     Int4,
 }
 
@@ -124,15 +127,21 @@ pub struct LayerRecipe {
 
 impl Preset {
     /// All presets, in the order of the menu.
-    pub const ALL: [Self; 3] = [Self::Paper, Self::Deploy, Self::Int4];
+    pub const ALL: [Self; 4] = [Self::Paper, Self::Deploy, Self::Int8, Self::Int4];
 
     /// Name on the command line and in menus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Paper => "paper",
             Self::Deploy => "deploy",
+            Self::Int8 => "int8",
             Self::Int4 => "int4",
         }
+    }
+
+    /// Whether the bits of the weights belong to it: of the others they are a choice of their own.
+    pub fn has_bits(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
     }
 }
 
@@ -166,7 +175,7 @@ impl Default for Recipe {
 }
 
 impl Recipe {
-    /// The recipe of a preset, at 8 bits (4 for [`Preset::Int4`]) without splitting.
+    /// The recipe of a preset where there are no calibration data, at 8 bits (4 for [`Preset::Int4`]) without splitting.
     pub fn preset(preset: Preset) -> Self {
         let common = Self {
             activation_bits: Bits::Grid(8),
@@ -178,7 +187,8 @@ impl Recipe {
                 float_last_layer: true,
                 ..common
             },
-            Preset::Deploy => Self {
+            Preset::Deploy | Preset::Int8 => Self {
+                quantize_outputs: preset == Preset::Int8,
                 fold_batch_norm: true,
                 unsigned_activations: true,
                 scales: Granularity::Channel,
@@ -195,6 +205,46 @@ impl Recipe {
                 quantize_embeddings: true,
                 ..Self::default()
             },
+        }
+    }
+
+    /// The recipe of a preset, as it is best `with_data` to calibrate on or without.
+    pub fn preset_for(preset: Preset, with_data: bool) -> Self {
+        let recipe = Self::preset(preset);
+        match preset {
+            Preset::Deploy | Preset::Int8 | Preset::Int4 if with_data => Self {
+                rounding: Rounding::Gptq,
+                bias_correction: true,
+                ..recipe
+            },
+            _ => recipe,
+        }
+    }
+
+    /// What a person gets who chose nothing, and a sentence that says so: [`Preset::Deploy`] as far as it is safe. Without data
+    /// to calibrate on, activations stay float: ranges that nobody measured can ruin a network. What cannot be run (weights
+    /// alone, `runs` is false) has no inputs to correct biases by.
+    pub fn suggested(runs: bool, with_data: bool) -> (Self, &'static str) {
+        let recipe = Self::preset_for(Preset::Deploy, runs && with_data);
+        match (runs, with_data) {
+            (true, true) => (recipe, "no recipe was given: taking --preset deploy"),
+            (true, false) => (
+                Self {
+                    activation_bits: Bits::Float,
+                    ..recipe
+                },
+                "no recipe was given: taking --preset deploy --activation-bits float (give --calibration PATH to quantize \
+                 activations too)",
+            ),
+            (false, _) => (
+                Self {
+                    activation_bits: Bits::Float,
+                    bias_correction: false,
+                    ..recipe
+                },
+                "no recipe was given: taking --preset deploy --activation-bits float --no-bias-correction, because the network \
+                 cannot be run",
+            ),
         }
     }
 

@@ -180,3 +180,28 @@ fn what_a_layer_cannot_do_does_not_hold_for_it() {
         assert_eq!(holds.weights.clip, asked.weights.clip);
     }
 }
+
+#[test]
+fn who_chooses_nothing_gets_what_the_network_and_the_data_allow() {
+    let deploy = Recipe::preset_for(Preset::Deploy, true);
+    assert_eq!(Recipe::suggested(true, true).0, deploy);
+    assert_eq!(
+        (deploy.rounding, deploy.activation_bits),
+        (Rounding::Gptq, Bits::Grid(8))
+    );
+    let (unmeasured, sentence) = Recipe::suggested(true, false);
+    assert_eq!(unmeasured.activation_bits, Bits::Float);
+    assert!(unmeasured.bias_correction && sentence.contains("--calibration"));
+    // What is not run can be asked nothing.
+    for with_data in [false, true] {
+        let (weights_only, sentence) = Recipe::suggested(false, with_data);
+        assert!(!weights_only.needs_activations() && sentence.contains("cannot be run"));
+        assert_eq!(
+            (weights_only.rounding, weights_only.scales),
+            (Rounding::Squant, Granularity::Channel)
+        );
+    }
+    for preset in Preset::ALL {
+        assert_eq!(Recipe::preset_for(preset, false), Recipe::preset(preset));
+    }
+}

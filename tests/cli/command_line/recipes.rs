@@ -24,7 +24,7 @@ fn a_recipe_saved_by_name_is_a_preset_from_then_on() {
         Some("5")
     );
     for (words, reason) in [
-        (["--preset", "other"], "there are paper, deploy, int4, mine"),
+        (["--preset", "other"], "there are paper, deploy, int8, int4, mine"),
         (["--preset", "../mine"], "cannot name a preset"),
         (["--save-preset", "a/b"], "cannot name a preset"),
         (["--save-preset", "paper"], "built in"),
@@ -93,4 +93,73 @@ fn a_recipe_file_with_an_unknown_field_is_refused_by_the_fields_name() {
         "absent.toml",
     ]);
     assert!(absent.contains("absent.toml"), "{absent}");
+}
+
+/// What is printed by a run that may also say on standard error where ranges come from.
+fn done(words: &[&str]) -> String {
+    let output = splitscope(words);
+    assert_eq!(output.status.code(), Some(0), "{words:?}: {}", stderr(&output));
+    stdout(&output)
+}
+
+/// Who chooses nothing gets the good preset, is told which, and `evaluate` measures the same.
+#[test]
+fn without_a_recipe_a_person_gets_deploy_as_far_as_it_is_safe() {
+    let (folder, model) = folder_with_model();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    let quantized = |model: &str| {
+        let table = done(&["quantize", model, "-o", text(&out), "--report", text(&report)]);
+        (table, json(&std::fs::read_to_string(&report).unwrap()))
+    };
+    // A demo brings its calibration data.
+    let (table, written) = quantized("demo:fashion");
+    assert!(table.contains("taking --preset deploy\n"), "{table}");
+    let recipe = &written["recipe"];
+    assert_eq!(recipe["rounding"], "gptq");
+    assert_eq!(
+        (&recipe["scales"], &recipe["activation_bits"]),
+        (&"channel".into(), &8.into())
+    );
+    assert!(recipe["fold_batch_norm"] == true && recipe["bias_correction"] == true);
+    // A file does not: ranges that nobody measured are not taken.
+    let (table, written) = quantized(text(&model));
+    assert!(table.contains("--activation-bits float"), "{table}");
+    let recipe = &written["recipe"];
+    assert_eq!(
+        (&recipe["rounding"], &recipe["activation_bits"]),
+        (&"squant".into(), &"float".into())
+    );
+    let evaluated = succeeds(&["evaluate", "demo:fashion", "--data", "demo:fashion", "--limit", "100"]);
+    assert!(
+        evaluated.starts_with("no recipe was given: taking --preset deploy\n"),
+        "{evaluated}"
+    );
+    // One flag is a choice: everything else is as it always was.
+    let chosen = succeeds(&["quantize", "demo:fashion", "-o", text(&out), "--weight-bits", "8"]);
+    assert!(!chosen.contains("no recipe"), "{chosen}");
+}
+
+#[test]
+fn presets_are_gptq_with_calibration_data_and_squant_without() {
+    let (folder, model) = folder_with_model();
+    let (out, report) = (folder.path().join("out.onnx"), folder.path().join("report.json"));
+    for (preset, bits) in [("deploy", 8), ("int8", 8), ("int4", 4)] {
+        for (calibration, rounding) in [
+            (&["--calibration", "demo:fashion"][..], "gptq"),
+            (&["--data-free"], "squant"),
+        ] {
+            let files = ["quantize", text(&model), "-o", text(&out), "--report", text(&report)];
+            done(&[&files[..], &["--preset", preset], calibration].concat());
+            let written = json(&std::fs::read_to_string(&report).unwrap());
+            let recipe = &written["recipe"];
+            assert_eq!(
+                (&recipe["rounding"], &recipe["weight_bits"]),
+                (&rounding.into(), &bits.into()),
+                "{preset}"
+            );
+            assert_eq!(recipe["quantize_outputs"].as_bool().unwrap_or(false), preset == "int8");
+            let first = &written["layers"][0];
+            assert_eq!(first["rounding"], rounding, "{preset}");
+        }
+    }
 }
