@@ -88,16 +88,6 @@ pub(crate) fn run(model: &ModelProto, inputs: &[(&str, Tensor)]) -> HashMap<Stri
     values
 }
 
-/// To a shape without 0 or -1.
-fn reshape(data: &Tensor, shape: &Tensor) -> Tensor {
-    let shape: Vec<usize> = shape.values.iter().map(|size| *size as usize).collect();
-    assert_eq!(shape.iter().product::<usize>(), data.values.len());
-    Tensor {
-        shape,
-        values: data.values.clone(),
-    }
-}
-
 fn gather(node: &NodeProto, data: &Tensor, index: &Tensor) -> Tensor {
     let axis = attribute_int(node, "axis").unwrap_or(0);
     let axis = axis.rem_euclid(data.shape.len() as i64) as usize;
