@@ -1,7 +1,8 @@
 //! Cross-layer equalization (Nagel et al. 2019, arXiv 1906.04721, section 4.1): where a channel goes from one layer to the
-//! next through nothing but functions with `f(s x) = s f(x)`, its weights may be divided by s in the first layer and
+//! next through nothing but functions with `f(s x) = s f(x)` and cuts at constants, its weights may be divided by s in the first layer and
 //! multiplied by s in the next. The network computes the same; the scale makes the ranges of both alike.
 
+mod bounds;
 mod pairs;
 
 #[cfg(test)]
@@ -34,7 +35,8 @@ pub struct Equalization {
 }
 
 /// Equalizes every pair of layers (Conv, Gemm) that is joined by a value which nobody else reads, directly or through
-/// Relu, LeakyRelu, PRelu, Identity, pooling or Flatten. Channel i of a pair is scaled by `s = sqrt(r1 r2) / r2`, where r1
+/// Relu, LeakyRelu, PRelu, Identity, pooling or Flatten, or through a Clip, Min or Max with constant ends: those are divided by
+/// the scale of each channel too, so that a ReLU6 becomes a ReLU and a Min with a cap for each channel. Channel i of a pair is scaled by `s = sqrt(r1 r2) / r2`, where r1
 /// and r2 are the largest weights of the channel in the first and in the second layer, over and over until chains of
 /// layers have settled.
 ///
@@ -66,6 +68,10 @@ pub fn equalize(network: &Network) -> Result<Equalization, NetworkError> {
             channels.for_each(|(channel, scale)| *channel = channel.map(|number| (f64::from(number) / scale) as f32));
         }
         divide_bias(network, &mut edit, pair, scales)?;
+        let axes = network.layers[pair.first].shape.len().saturating_sub(2);
+        for bound in &pair.bounds {
+            bound.divide(&mut edit, scales, axes, pair.repeats);
+        }
     }
     for (index, values) in weights {
         let layer = &network.layers[index];

@@ -1,6 +1,7 @@
 //! Which layers can be equalized with each other: the way from one to the next, and why it is barred.
 
 use super::super::{Layer, LayerKind, Network, NetworkError, fold};
+use super::bounds::Bound;
 use super::reads_plain_weight;
 use crate::onnx::operators::{Channels, Operator, operator_of};
 use crate::onnx::{Graph, GraphEdit, NodeProto};
@@ -17,6 +18,8 @@ pub(super) struct Pair {
     pub(super) repeats: usize,
     /// Names of the values between the layers.
     pub(super) values: Vec<String>,
+    /// Where they are cut off.
+    pub(super) bounds: Vec<Bound>,
 }
 
 /// The pairs, and the layers that end none: name and reason.
@@ -78,7 +81,8 @@ impl Way<'_> {
         let Some(mut value) = node.output.first() else {
             return Ok(Err(None));
         };
-        let (mut values, mut flat) = (Vec::new(), layer.kind == LayerKind::Gemm);
+        let (mut values, mut bounds, mut flat) = (Vec::new(), Vec::new(), layer.kind == LayerKind::Gemm);
+        let channels = (layer.layout.out_channels(), layer.shape.len().saturating_sub(2));
         loop {
             values.push(value.clone());
             let Some(&position) = self.graph.readers(value).last() else {
@@ -98,11 +102,14 @@ impl Way<'_> {
                         second,
                         repeats: self.network.layers[second].layout.in_channels() / layer.layout.out_channels(),
                         values,
+                        bounds,
                     }),
                 });
             }
             flat |= reader.op_type() == "Flatten";
-            if !passes_scales(reader, value) {
+            if let Some(bound) = Bound::of(self.edit, position, reader, value, channels, flat) {
+                bounds.push(bound);
+            } else if !passes_scales(reader, value) {
                 return because(&format!("{} is in the way", reader.op_type()));
             }
             value = &reader.output[0];

@@ -213,10 +213,9 @@ fn the_spread_of_uneven_channels_is_undone() {
 
 #[test]
 fn what_bars_the_way_is_told() {
-    let relu6 = node("Clip", "", ["c", "low", "high"], ["r"], vec![]);
     let nodes = vec![
         node("Conv", "a", ["x", "w1"], ["c"], kernel(1, 0)),
-        relu6,
+        node("Sigmoid", "", ["c"], ["r"], vec![]),
         node("Conv", "b", ["r", "w2"], ["d"], kernel(1, 0)),
         node("Conv", "c", ["d", "w3"], ["e"], kernel(1, 0)),
         node("Add", "", ["d", "e"], ["y"], vec![]),
@@ -225,8 +224,6 @@ fn what_bars_the_way_is_told() {
         tensor("w1", &[4, 3, 1, 1], 1),
         tensor("w2", &[4, 4, 1, 1], 2),
         tensor("w3", &[4, 4, 1, 1], 3),
-        scalar_f32("low", 0.0),
-        scalar_f32("high", 6.0),
     ];
     let network = network(nodes, constants, &[1, 3, 5, 5], "y");
     let equalization = equalize(&network).unwrap();
@@ -240,7 +237,7 @@ fn what_bars_the_way_is_told() {
             .1
             .clone()
     };
-    assert!(why("a").contains("Clip"), "{}", why("a"));
+    assert!(why("a").contains("Sigmoid"), "{}", why("a"));
     assert!(why("b").contains("more than once"), "{}", why("b"));
     assert!(why("c").contains("Add"), "{}", why("c"));
     assert_same(&network, &equalization.network);
@@ -341,4 +338,164 @@ fn statistics_of_folded_batch_norms_are_scaled_as_the_values_are() {
     assert_eq!(equal.preparation.steps.len(), 2);
     // Without folding the batch-norm bars the way.
     assert!(equalize(&original).unwrap().skipped[0].1.contains("BatchNormalization"));
+}
+
+/// A convolution, `between` from "c" to "r", another convolution.
+fn through(between: Vec<NodeProto>, ends: Vec<TensorProto>, opset: i64) -> Network {
+    let first = node("Conv", "a", ["x", "w1", "b1"], ["c"], kernel(1, 0));
+    let second = node("Conv", "b", ["r", "w2"], ["y"], kernel(1, 0));
+    let nodes = [vec![first], between, vec![second]].concat();
+    // Large enough to be cut off often.
+    let large = |mut tensor: TensorProto| {
+        let values: Vec<f32> = crate::onnx::numbers(&tensor).unwrap().iter().map(|x| x * 8.0).collect();
+        tensor = float_tensor(tensor.name(), &[6, 3, 1, 1], &values);
+        tensor
+    };
+    let mut constants = vec![
+        large(uneven("w1", &[6, 3, 1, 1], 1, 0)),
+        tensor("b1", &[6], 2),
+        uneven("w2", &[4, 6, 1, 1], 3, 1),
+    ];
+    constants.extend(ends);
+    let network = network(nodes, constants, &[1, 3, 9, 9], "y");
+    let mut model = network.model.as_ref().clone();
+    model.opset_import[0].version = Some(opset);
+    Network::new("test", None, Format::Onnx, model).unwrap()
+}
+
+/// The same function to 1e-5, also by the engine that upgrades old operator sets; the pair is equalized.
+fn assert_passes(before: &Network) -> Network {
+    let equalization = equalize(before).unwrap();
+    assert_eq!(pairs(&equalization.pairs), [("a", "b")], "{:?}", equalization.skipped);
+    let after = equalization.network;
+    assert_same(before, &after);
+    for (a, b) in ranges(&after, "a", 0).iter().zip(ranges(&after, "b", 1)) {
+        assert!((a / b - 1.0).abs() < 1e-2, "{a} {b}");
+    }
+    let outputs = [before, &after].map(|network| {
+        let engine = crate::engine::load_model(network.runnable_model()).unwrap();
+        let x = crate::data::Tensor::from_shape(&[1, 3, 9, 9], noise(243, 9)).unwrap();
+        let output = engine.run(&[("x", &x)], &["y"]).unwrap().remove(0);
+        output.floats().unwrap().to_vec()
+    });
+    let largest = outputs[0].iter().fold(0.0_f32, |max, x| max.max(x.abs()));
+    for (a, b) in outputs[0].iter().zip(&outputs[1]) {
+        assert!((a - b).abs() <= 1e-5 * largest, "{a} {b}");
+    }
+    after
+}
+
+fn operators(network: &Network) -> Vec<&str> {
+    let graph = network.model.graph.as_ref().unwrap();
+    graph.node.iter().map(NodeProto::op_type).collect()
+}
+
+#[test]
+fn a_relu6_gets_a_cap_for_each_channel() {
+    let ends = || vec![scalar_f32("low", 0.0), scalar_f32("high", 6.0)];
+    let inputs = node("Clip", "relu6", ["c", "low", "high"], ["r"], vec![]);
+    let attributes = vec![float_attribute("min", 0.0), float_attribute("max", 6.0)];
+    let attributes = node("Clip", "relu6", ["c"], ["r"], attributes);
+    for before in [through(vec![inputs], ends(), 13), through(vec![attributes], vec![], 7)] {
+        let after = assert_passes(&before);
+        assert_eq!(operators(&after), ["Conv", "Relu", "Min", "Conv"]);
+        // The cap falls as the weights do.
+        let graph = after.model.graph.as_ref().unwrap();
+        let caps = graph
+            .initializer
+            .iter()
+            .find(|tensor| tensor.name() == graph.node[2].input[1])
+            .unwrap();
+        assert_eq!(caps.dims, [6, 1, 1]);
+        let caps = crate::onnx::numbers(caps).unwrap();
+        let (was, now) = (ranges(&before, "a", 0), ranges(&after, "a", 0));
+        for (channel, cap) in caps.iter().enumerate() {
+            let scale = was[channel] / now[channel];
+            assert!((cap * scale - 6.0).abs() < 1e-4, "channel {channel}: {cap} {scale}");
+        }
+        // Once more: caps of channels are bounds like any other.
+        let again = assert_passes(&after);
+        assert_eq!(operators(&again), ["Conv", "Relu", "Min", "Conv"]);
+    }
+}
+
+#[test]
+fn every_form_of_a_bound_is_divided_and_what_is_none_stays() {
+    let scalar = |name: &str, value: f32| scalar_f32(name, value);
+    let clip = |inputs: &[&str]| node("Clip", "", inputs.to_vec(), ["r"], vec![]);
+    let low = through(
+        vec![clip(&["c", "low", "high"])],
+        vec![scalar("low", -3.0), scalar("high", 6.0)],
+        13,
+    );
+    assert_eq!(operators(&assert_passes(&low)), ["Conv", "Max", "Min", "Conv"]);
+    let only_high = through(vec![clip(&["c", "", "high"])], vec![scalar("high", 2.0)], 13);
+    assert_eq!(operators(&assert_passes(&only_high)), ["Conv", "Min", "Conv"]);
+    let only_low = through(vec![clip(&["c", "low"])], vec![scalar("low", 0.0)], 13);
+    assert_eq!(
+        operators(&assert_passes(&only_low)),
+        ["Conv", "Clip", "Conv"],
+        "a ReLU by another name"
+    );
+    let relu_min = vec![
+        node("Relu", "", ["c"], ["p"], vec![]),
+        node("Min", "", ["six", "p"], ["r"], vec![]),
+    ];
+    let relu_min = through(relu_min, vec![scalar("six", 6.0)], 13);
+    assert_eq!(operators(&assert_passes(&relu_min)), ["Conv", "Relu", "Min", "Conv"]);
+    // Ends that are computed while the network runs, and a vector along the columns of the picture, bar the way.
+    let computed = vec![
+        node("ReduceMax", "", ["x"], ["m"], vec![int_attribute("keepdims", 0)]),
+        node("Clip", "", ["c", "", "m"], ["r"], vec![]),
+    ];
+    assert!(equalize(&through(computed, vec![], 13)).unwrap().pairs.is_empty());
+    let columns = vec![node("Min", "", ["c", "v"], ["r"], vec![])];
+    let columns = through(columns, vec![float_tensor("v", &[9], &[1.0; 9])], 13);
+    assert!(equalize(&columns).unwrap().pairs.is_empty());
+}
+
+#[test]
+fn a_uniform_scale_keeps_the_clip_and_a_bound_behind_flatten_covers_its_pixels() {
+    // One channel: one cap.
+    let nodes = vec![
+        node("Gemm", "a", ["x", "w1"], ["c"], vec![]),
+        node("Clip", "", ["c", "low", "high"], ["r"], vec![]),
+        node("Gemm", "b", ["r", "w2"], ["y"], vec![]),
+    ];
+    let constants = vec![
+        float_tensor("w1", &[2, 1], &[8.0, 4.0]),
+        float_tensor("w2", &[1, 3], &[0.5, 0.25, 0.1]),
+        scalar_f32("low", 0.0),
+        scalar_f32("high", 6.0),
+    ];
+    let one = network(nodes, constants, &[5, 2], "y");
+    let after = equalize(&one).unwrap().network;
+    assert_same(&one, &after);
+    assert_eq!(operators(&after), ["Gemm", "Clip", "Gemm"]);
+    // 8 and 0.5 meet at 2: s = 4, so the cap is 1.5.
+    let graph = after.model.graph.as_ref().unwrap();
+    let high = graph
+        .initializer
+        .iter()
+        .find(|tensor| tensor.name() == graph.node[1].input[2])
+        .unwrap();
+    assert!((crate::onnx::numbers(high).unwrap()[0] - 1.5).abs() < 1e-6);
+
+    let nodes = vec![
+        node("Conv", "a", ["x", "w1", "b1"], ["c"], kernel(1, 0)),
+        node("Flatten", "", ["c"], ["f"], vec![]),
+        node("Clip", "", ["f", "low", "high"], ["r"], vec![]),
+        node("MatMul", "b", ["r", "w2"], ["y"], vec![]),
+    ];
+    let constants = vec![
+        uneven("w1", &[3, 2, 1, 1], 1, 0),
+        tensor("b1", &[3], 2),
+        uneven("w2", &[12, 5], 3, 0),
+        scalar_f32("low", 0.0),
+        scalar_f32("high", 0.25),
+    ];
+    let flat = network(nodes, constants, &[1, 2, 2, 2], "y");
+    let equalization = equalize(&flat).unwrap();
+    assert_eq!(pairs(&equalization.pairs), [("a", "b")]);
+    assert_same(&flat, &equalization.network);
 }
