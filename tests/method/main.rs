@@ -14,6 +14,7 @@ mod embedding;
 mod incremental;
 mod outputs;
 mod random_networks;
+mod kl;
 mod recipe;
 mod recurrent;
 mod rounding;

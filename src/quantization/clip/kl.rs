@@ -4,7 +4,9 @@
 //! and spread back over the occupied bins. Nothing is spread back to a bin that holds clipped values: the grid has no level for
 //! them, so that clipping costs in proportion to what is clipped. (MXNet's code, which the paper copied, does so at the right
 //! end only, by an index that is one too small, and always. Without it the least divergence is that of the narrowest range, in
-//! which each bin is a level: at 8 bits three quarters of the range were cut.)
+//! which each bin is a level: at 8 bits three quarters of the range were cut.) Where both ends are clipped, the divergence is
+//! the mean of that with the left and that with the right end left empty: paid at both ends at once, clipping is half as dear
+//! again, and at 3 bits a ResNet-20 lost nine points to the paper's search; this way mirrored weights have the same threshold.
 
 use super::samples::Samples;
 use rayon::prelude::*;
@@ -69,22 +71,44 @@ impl Sums {
     fn divergence(&self, reach: usize, levels: usize) -> f64 {
         let bins = self.below.len() - 1;
         let (first, end) = (bins / 2 - reach, bins / 2 + reach + 1);
+        let cut = [self.between(0, first)[0] > 0.0, self.between(end, bins)[0] > 0.0];
+        match cut {
+            [true, true] => {
+                let one_sided = [[true, false], [false, true]].map(|empty| self.with_empty(reach, levels, empty));
+                0.5 * (one_sided[0] + one_sided[1])
+            }
+            empty => self.with_empty(reach, levels, empty),
+        }
+    }
+
+    /// The divergence with nothing spread back to the outermost bins that are `empty`, left and right.
+    fn with_empty(&self, reach: usize, levels: usize, empty: [bool; 2]) -> f64 {
+        let bins = self.below.len() - 1;
+        let (first, end) = (bins / 2 - reach, bins / 2 + reach + 1);
         let size = end - first;
         let (cut_left, cut_right) = (self.between(0, first)[0], self.between(end, bins)[0]);
         let kept = self.between(first, end);
         let smoothing = EPSILON * size as f64;
         let (total_p, total_q) = (kept[0] + cut_left + cut_right + smoothing, kept[0] + smoothing);
-        // The two outermost bins of p hold more than was counted in them; if they do, q has nothing there.
-        let outermost = |bin: usize, extra: f64| {
+        // The two outermost bins of p hold more than was counted in them; where it is said, q has nothing there.
+        let outermost = |bin: usize, extra: f64, empty: bool| {
             let count = self.between(bin, bin + 1)[0];
             let p_then = entropy(count + extra) - entropy(count);
-            match extra > 0.0 {
+            match empty {
                 true => (p_then - (count + extra + EPSILON) * EPSILON.ln(), Some(count)),
                 false => (p_then, None),
             }
         };
-        let (left, right) = (outermost(first, cut_left), outermost(end - 1, cut_right));
+        let (left, right) = (
+            outermost(first, cut_left, empty[0]),
+            outermost(end - 1, cut_right, empty[1]),
+        );
         let mut sum = kept[2] + left.0 + right.0;
+        // What p holds beyond its count in an outermost bin to which q is spread as to any other.
+        let beyond = [(cut_left, left.1), (cut_right, right.1)].map(|(extra, empty)| match empty {
+            Some(_) => 0.0,
+            None => extra,
+        });
         let mut lost = 0.0;
         for level in 0..levels {
             let start = first + level * (size / levels);
@@ -95,6 +119,15 @@ impl Sums {
             };
             let [held, mut occupied, _] = self.between(start, stop);
             let (mut p, mut bins) = (held, (stop - start) as f64);
+            p += if level == 0 { beyond[0] } else { 0.0 };
+            p += if level + 1 == levels { beyond[1] } else { 0.0 };
+            // An outermost bin may be occupied by nothing but what was clipped.
+            let filled = |bin: usize, extra: f64| extra > 0.0 && self.between(bin, bin + 1)[0] == 0.0;
+            let more = [
+                level == 0 && filled(first, beyond[0]),
+                level + 1 == levels && filled(end - 1, beyond[1]),
+            ];
+            occupied += more.iter().filter(|more| **more).count() as f64;
             let ends = [(level == 0, left.1), (level + 1 == levels, right.1)];
             for count in ends
                 .into_iter()
@@ -127,6 +160,17 @@ mod tests {
     /// The same divergence with lists, one step of the description after another.
     fn slow(counts: &[u64], reach: usize, levels: usize) -> f64 {
         let middle = counts.len() / 2;
+        let left = counts[..middle - reach].iter().any(|count| *count > 0);
+        let right = counts[middle + reach + 1..].iter().any(|count| *count > 0);
+        if left && right {
+            return 0.5
+                * (one_sided(counts, reach, levels, [true, false]) + one_sided(counts, reach, levels, [false, true]));
+        }
+        one_sided(counts, reach, levels, [left, right])
+    }
+
+    fn one_sided(counts: &[u64], reach: usize, levels: usize, empty: [bool; 2]) -> f64 {
+        let middle = counts.len() / 2;
         let kept: Vec<f64> = counts[middle - reach..=middle + reach]
             .iter()
             .map(|c| *c as f64)
@@ -135,7 +179,7 @@ mod tests {
         let n = p.len();
         p[0] += counts[..middle - reach].iter().sum::<u64>() as f64;
         p[n - 1] += counts[middle + reach + 1..].iter().sum::<u64>() as f64;
-        let clipped = |i: usize| (i == 0 && p[0] > kept[0]) || (i == n - 1 && p[n - 1] > kept[n - 1]);
+        let clipped = |i: usize| (i == 0 && empty[0]) || (i == n - 1 && empty[1]);
         let mut q = vec![0.0; n];
         let width = n / levels;
         let mut start = 0;
