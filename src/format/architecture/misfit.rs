@@ -29,6 +29,8 @@ pub enum Fault {
     Missing(Vec<Option<usize>>),
     /// The shape that was expected and that of the file.
     Shape(Vec<Option<usize>>, Vec<usize>),
+    /// The architecture goes by other names in a package whose files are not read: that package, and who writes names that are.
+    OtherNames(&'static str, &'static str),
     /// Anything else, as a sentence about the tensor.
     Other(String),
 }
@@ -36,6 +38,14 @@ pub enum Fault {
 impl fmt::Display for Misfit {
     /// One sentence without a full stop.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Fault::OtherNames(package, read) = &self.fault {
+            let tensor = short(&self.tensor);
+            return write!(
+                f,
+                "the nearest architecture is {}, in the names of {package} ('{tensor}'), which are not read (those of {read} are)",
+                short(&self.family)
+            );
+        }
         if self.share < RESEMBLANCE {
             return write!(f, "its names are those of no architecture that Splitscope knows");
         }
@@ -48,7 +58,7 @@ impl fmt::Display for Misfit {
             short(&self.family)
         )?;
         match &self.fault {
-            Fault::LeftOver => write!(f, "'{tensor}' is no part of it"),
+            Fault::LeftOver | Fault::OtherNames(..) => write!(f, "'{tensor}' is no part of it"),
             Fault::Missing(expected) => write!(f, "'{tensor}' {} is missing", shape(expected)),
             Fault::Shape(expected, found) => {
                 write!(

@@ -119,10 +119,79 @@ fn nearest(dict: &StateDict<'_>, config: &Config) -> Result<finished::Finished, 
             Err(_) => {}
         }
     }
-    Err(nearest.unwrap_or_default())
+    let nearest = nearest.unwrap_or_default();
+    Err(in_other_names(dict).map_or(nearest.clone(), |misfit| Misfit {
+        share: nearest.share,
+        ..misfit
+    }))
+}
+
+/// An architecture that is known in other names: family, names that no other has, the package that writes them, who writes
+/// those that are read.
+const OTHER_NAMES: [(&str, &[&str], &str, &str); 1] = [(
+    "EfficientNet",
+    &["_conv_stem.weight", "_blocks.0._depthwise_conv.weight"],
+    "the package efficientnet_pytorch",
+    "timm and torchvision",
+)];
+
+fn in_other_names(dict: &StateDict<'_>) -> Option<Misfit> {
+    let known = OTHER_NAMES.iter();
+    let mut known = known.filter(|(_, marks, _, _)| marks.iter().all(|name| dict.get(name).is_some()));
+    known.next().map(|(family, marks, package, read)| Misfit {
+        family: (*family).to_owned(),
+        tensor: marks.first().copied().unwrap_or_default().to_owned(),
+        fault: Fault::OtherNames(package, read),
+        ..Misfit::default()
+    })
 }
 
 /// Names of all families, for a person.
 pub fn families() -> impl Iterator<Item = &'static str> {
     FAMILIES.iter().map(|family| family.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::GraphProto;
+    use crate::onnx::build::float_tensor;
+
+    #[test]
+    fn efficientnet_in_the_names_of_another_package_is_told_as_such() {
+        let names = [
+            ("_conv_stem.weight", vec![32, 3, 3, 3]),
+            ("_bn0.weight", vec![32]),
+            ("_blocks.0._depthwise_conv.weight", vec![32, 1, 3, 3]),
+            ("_blocks.0._se_reduce.weight", vec![8, 32, 1, 1]),
+            ("_blocks.0._project_conv.weight", vec![16, 32, 1, 1]),
+            ("_fc.weight", vec![10, 1280]),
+        ];
+        let tensor =
+            |(name, shape): &(&str, Vec<usize>)| float_tensor(*name, shape, &vec![0.0; shape.iter().product()]);
+        let said = |prefix: &str| {
+            let tensors = names.iter().map(tensor).map(|mut tensor| {
+                tensor.name = Some(format!("{prefix}{}", tensor.name()));
+                tensor
+            });
+            let model = ModelProto {
+                graph: Some(GraphProto {
+                    initializer: tensors.collect(),
+                    ..GraphProto::default()
+                }),
+                ..ModelProto::default()
+            };
+            recognise(model, &Config::default()).unwrap_err().1.to_string()
+        };
+        for prefix in ["", "module."] {
+            let said = said(prefix);
+            assert!(
+                said.starts_with(
+                    "the nearest architecture is EfficientNet, in the names of the package efficientnet_pytorch"
+                ),
+                "{said}"
+            );
+            assert!(said.contains("'_conv_stem.weight'") && said.contains("timm"), "{said}");
+        }
+    }
 }
