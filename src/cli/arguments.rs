@@ -10,7 +10,7 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-pub(super) use data::DataArguments;
+pub(super) use data::{AnswerArguments, DataArguments, NetworkOutputArguments};
 use engine::EngineArguments;
 pub(super) use front::FrontArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
@@ -212,6 +212,8 @@ pub(super) struct EvaluateArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
 }
 
 /// `splitscope check`.
@@ -244,6 +246,8 @@ pub(super) struct CheckArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
 }
 
 /// `splitscope sensitivity`.
@@ -266,6 +270,8 @@ pub(super) struct SensitivityArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
 }
 
 /// `splitscope trace`.
@@ -352,6 +358,8 @@ pub(super) struct SweepArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
 }
 
 /// `splitscope auto`.
@@ -399,6 +407,8 @@ pub(super) struct AutoArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: NetworkOutputArguments,
 }
 
 /// `splitscope diff`.
@@ -424,6 +434,8 @@ pub(super) struct DiffArguments {
     pub(super) json: bool,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
 }
 
 /// `splitscope report`.
@@ -456,6 +468,8 @@ pub(super) struct ReportArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: NetworkOutputArguments,
 }
 
 /// Where the ranges of activations come from.

@@ -95,15 +95,20 @@ fn samples(
     engine: &dyn Engine,
     progress: &Progress,
 ) -> anyhow::Result<AutoSamples> {
-    let options = arguments.data_flags.options(original);
+    let output = arguments.answer.network_output.as_ref();
+    let options = DataOptions {
+        limit: arguments.limit,
+        ..arguments.data_flags.options(original)
+    };
     let limits = (arguments.choose_limit, arguments.limit.unwrap_or(usize::MAX));
     let path = match &arguments.data {
         None if options.inputs.is_empty() => {
-            return Ok(AutoSamples::noise(original, engine, limits, progress)?);
+            return Ok(AutoSamples::noise(original, engine, limits, output, progress)?);
         }
         path => path.as_deref().unwrap_or_default(),
     };
-    let data = Arc::new(Dataset::open(path, &options, engine.inputs())?);
+    let data = Dataset::open(path, &options, engine.inputs())?;
+    let data = Arc::new(pipeline::judged(data, output, engine)?);
     if data.is_empty() {
         bail!("{}: holds no samples", data.name());
     }
@@ -113,6 +118,7 @@ fn samples(
             let options = DataOptions {
                 labels: None,
                 inputs: Vec::new(),
+                limit: arguments.choose_limit,
                 ..options
             };
             Some(Dataset::open(other, &options, engine.inputs())?)
@@ -121,7 +127,8 @@ fn samples(
         None => (Demo::from_name(&arguments.model).filter(|demo| demo.has_other_calibration_data()))
             .map(Dataset::demo_calibration),
     };
-    Ok(AutoSamples::of(engine, &data, other.map(Arc::new), limits, progress)?)
+    let other = other.map(|other| Arc::new(other.judged_by(output.cloned())));
+    Ok(AutoSamples::of(engine, &data, other, limits, progress)?)
 }
 
 /// The settings one above the other, then what was chosen for each layer.

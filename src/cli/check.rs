@@ -3,7 +3,7 @@
 use super::arguments::CheckArguments;
 use super::output::{self, Table, to_json};
 use super::{LimitsMissed, UsageError, pipeline};
-use crate::inference::{self, Dataset, Evaluation, QuantizedModel, run_outputs};
+use crate::inference::{self, DataOptions, Dataset, Evaluation, QuantizedModel, run_outputs};
 use crate::progress::Progress;
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -80,10 +80,15 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
     let evaluation = if judged {
         let float = pipeline::engine(&planned.original)?;
         let path = arguments.data.as_deref().unwrap_or_default();
-        let data = Dataset::open(path, &arguments.data_flags.options(&planned.original), float.inputs())?;
+        let options = DataOptions {
+            limit: arguments.limit,
+            ..arguments.data_flags.options(&planned.original)
+        };
+        let data = Dataset::open(path, &options, float.inputs())?;
         if data.is_empty() {
             bail!("{path}: holds no samples");
         }
+        let data = pipeline::judged(data, arguments.answer.output.as_ref(), &float)?;
         let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
         let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
         let quantized = exported.engine().context("the quantized network")?;

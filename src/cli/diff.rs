@@ -122,6 +122,7 @@ fn outputs(
         if data.is_empty() {
             bail!("{path}: holds no samples");
         }
+        let data = pipeline::judged(data, arguments.answer.output.as_ref(), &engine)?;
         let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
         runs.push(run_outputs(&engine, &data, limit, progress).with_context(|| network.name.clone())?);
         first.get_or_insert(data);

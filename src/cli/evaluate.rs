@@ -37,6 +37,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     };
     // Before the work that planning is: the data may not be there.
     let data = Dataset::open(path, &options, float.inputs())?;
+    let data = pipeline::judged(data, arguments.answer.output.as_ref(), &float)?;
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }

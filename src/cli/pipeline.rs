@@ -132,6 +132,17 @@ pub(super) fn data_or_noise(
     Ok(data)
 }
 
+/// `data`, judged by the output that was chosen; a name that the network does not have is refused, and outputs that are skipped
+/// without a choice are told.
+pub(super) fn judged(data: Dataset, output: Option<&String>, engine: &dyn Engine) -> anyhow::Result<Dataset> {
+    let data = data.judged_by(output.cloned());
+    inference::answering(engine, &data)?;
+    if let Some(skipped) = inference::skipped_outputs(engine, &data) {
+        note(&format!("{skipped} (--output NAME chooses another)"));
+    }
+    Ok(data)
+}
+
 /// Tells on standard error what a person should know but did not ask for.
 pub(super) fn note(text: &str) {
     // Nobody may be reading it.
@@ -175,11 +186,19 @@ pub(super) fn activations(
     let engine = engine(network)?;
     let wanted = (arguments.calibration_limit, recipe.needs_moments());
     let source = CalibrationFrom::of(arguments, model);
+    let stated = data.options(network);
     let data = match source {
         CalibrationFrom::Nothing => {
-            let learnt = inference::measure_inputs(network, &engine, None, wanted, progress)
+            let learnt = inference::measure_inputs(network, &engine, None, &stated, wanted, progress)
                 .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
             note(&sources(network, &learnt.activations));
+            if recipe.quantizes_activations()
+                && let Some(warning) = inference::noise_warning(network, &learnt.activations)
+            {
+                note(&format!(
+                    "warning: {warning}; give --calibration PATH, or say by --preprocess what the input is"
+                ));
+            }
             return Ok(learnt.activations);
         }
         CalibrationFrom::Demo(demo, _) => Dataset::demo_calibration(demo),
@@ -194,7 +213,7 @@ pub(super) fn activations(
             Dataset::open(path, &options, engine.inputs())?
         }
     };
-    let learnt = inference::measure_inputs(network, &engine, Some(&data), wanted, progress)
+    let learnt = inference::measure_inputs(network, &engine, Some(&data), &stated, wanted, progress)
         .with_context(|| format!("calibration on {}", source.name()))?;
     Ok(learnt.activations)
 }
@@ -253,7 +272,8 @@ impl<'a> CalibrationFrom<'a> {
     }
 }
 
-/// Where the ranges come from, for a person: "no calibration data: 12 inputs from batch-norm statistics, 3 from noise".
+/// Where the ranges come from, for a person: "no calibration data: 12 inputs from batch-norm statistics, 1 from the stated
+/// preprocessing, 3 from noise".
 fn sources(network: &Network, activations: &Activations) -> String {
     // Values between layers are known too; the sentence is of inputs.
     let inputs: BTreeSet<&str> = network
@@ -264,8 +284,12 @@ fn sources(network: &Network, activations: &Activations) -> String {
     let known = inputs.into_iter().filter_map(|input| activations.get(input));
     let known: Vec<RangeSource> = known.map(|seen| seen.source).collect();
     let count = |source| known.iter().filter(|known| **known == source).count();
+    let stated = match count(RangeSource::Preprocessing) {
+        0 => String::new(),
+        count => format!(" {count} from the stated preprocessing,"),
+    };
     format!(
-        "no calibration data: {} inputs from batch-norm statistics, {} from noise",
+        "no calibration data: {} inputs from batch-norm statistics,{stated} {} from noise",
         count(RangeSource::BatchNorm),
         count(RangeSource::Noise)
     )

@@ -129,6 +129,28 @@ impl<'a> LayerReport<'a> {
                 notes,
                 why_float: Some(why),
             },
+            Outcome::Expanded(layer) => Self {
+                name: &plan.name,
+                parameters,
+                bytes,
+                stored: cost.stored,
+                macs,
+                copies,
+                weight_bits: Bits::Float,
+                step: None,
+                channel_steps: &[],
+                threshold: None,
+                splits: &layer.splits,
+                mse: None,
+                sqnr_db: None,
+                activation: (layer.activation.as_ref())
+                    .map(|plan| ActivationReport::new(plan, &layer.activation_splits)),
+                bias_corrected: false,
+                scales: None,
+                rounding: None,
+                notes,
+                why_float: None,
+            },
             Outcome::Quantized(layer) => Self {
                 name: &plan.name,
                 parameters,
@@ -155,21 +177,34 @@ impl<'a> LayerReport<'a> {
     }
 }
 
-/// What was done to each layer in another way than asked for, and why.
+/// Of a layer whose input nobody tells the range of.
+const NOISE_NOTE: &str = "warning: the range of its input comes from random noise and can be far off";
+
+/// What was done to each layer in another way than asked for, and why; what can be far off.
 fn notes(planned: &Planned) -> Vec<Vec<String>> {
     let layers = planned.network.layers.iter().zip(&planned.plan.layers);
     layers
         .enumerate()
         .map(|(index, (layer, plan))| {
+            let range = noise_note(plan.inputs().and_then(|inputs| inputs.activation));
             let Some(quantized) = plan.quantized() else {
-                return Vec::new();
+                return range.into_iter().collect();
             };
             let asked = planned.plan.recipe.settings(&planned.network, index);
             let bias = (quantized.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
             let shortfalls = asked.weights.shortfalls(layer).into_iter();
-            shortfalls.chain(quantized.rounding.note.clone()).chain(bias).collect()
+            shortfalls
+                .chain(quantized.rounding.note.clone())
+                .chain(bias)
+                .chain(range)
+                .collect()
         })
         .collect()
+}
+
+fn noise_note(activation: Option<&ActivationPlan>) -> Option<String> {
+    let from_noise = activation.is_some_and(|activation| activation.source == RangeSource::Noise);
+    from_noise.then(|| NOISE_NOTE.to_owned())
 }
 
 /// What the extension of the output asks for.
@@ -292,6 +327,20 @@ fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Pat
                 ));
                 quantized_cells(&layer.name, quantized)
             }
+            Outcome::Expanded(float) => {
+                reasons.push_str(&lines(
+                    notes.iter().map(|note| format!("{}: {note}", short(&layer.name))),
+                ));
+                let splits = float.splits.len().to_string();
+                let unknown = three_digits(None);
+                let cells = [
+                    unknown.clone(),
+                    unknown.clone(),
+                    unknown,
+                    activation_bits(float.activation.as_ref()),
+                ];
+                [vec![layer.name.clone(), "float".to_owned(), splits], cells.to_vec()].concat()
+            }
             Outcome::Float(why) => {
                 reasons.push_str(&lines([format!("{}: {why}", short(&layer.name))]));
                 vec![layer.name.clone(), "float".to_owned()]
@@ -318,7 +367,7 @@ fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Pat
 /// What a person must know when the file has no quantized weights; nothing otherwise.
 fn warning(planned: &Planned) -> String {
     let layers = &planned.plan.layers;
-    if layers.iter().any(|layer| layer.quantized().is_some()) {
+    if layers.iter().any(|layer| layer.inputs().is_some()) {
         return String::new();
     }
     let why = if layers.is_empty() {
@@ -386,10 +435,12 @@ fn quantized_cells(name: &str, layer: &QuantizedLayer) -> Vec<String> {
         three_digits(Some(layer.threshold.into())),
         three_digits(Some(layer.grid.step.into())),
         three_digits(Some(layer.sqnr_db)),
-        layer
-            .activation
-            .map_or_else(|| "float".to_owned(), |activation| activation.grid.bits.to_string()),
+        activation_bits(layer.activation.as_ref()),
     ]
+}
+
+fn activation_bits(activation: Option<&ActivationPlan>) -> String {
+    activation.map_or_else(|| "float".to_owned(), |activation| activation.grid.bits.to_string())
 }
 
 #[cfg(test)]

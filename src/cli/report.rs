@@ -123,6 +123,7 @@ fn accuracy(
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
+    let data = pipeline::judged(data, arguments.answer.network_output.as_ref(), &float)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
     let recipe = evaluated(planned, &planned.plan, &before, &data, progress).context("the quantized network")?;

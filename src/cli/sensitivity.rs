@@ -40,6 +40,7 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
         &original,
         &engine,
     )?;
+    let data = pipeline::judged(data, arguments.answer.output.as_ref(), &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let activations =
         pipeline::needed_activations(model, &recipe, &network, calibration, &arguments.data_flags, progress)?;

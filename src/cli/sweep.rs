@@ -52,6 +52,7 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         &original,
         &float_engine,
     )?;
+    let data = pipeline::judged(data, arguments.answer.output.as_ref(), &float_engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let (mut csv, finished) = open_csv(arguments, &data, limit)?;
     // What the ranges are gathered for does not change them: any recipe that needs them stands for all.

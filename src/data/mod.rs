@@ -26,6 +26,7 @@ mod presets;
 mod prompt;
 mod seen;
 mod single;
+mod stated;
 mod tensor;
 mod text;
 mod tokenizer;
@@ -87,6 +88,8 @@ pub struct Dataset {
     /// Inputs that are given as arrays; all inputs when `samples` is `Arrays`.
     arrays: Vec<InputArray>,
     notes: Vec<String>,
+    /// The output of the network that counts, where a person chose one.
+    output: Option<String>,
 }
 
 #[derive(Debug)]
@@ -137,6 +140,7 @@ impl Dataset {
                 classes: Vec::new(),
                 arrays: Vec::new(),
                 notes: vec![error.to_string()],
+                output: None,
             }
         })
     }
@@ -144,6 +148,25 @@ impl Dataset {
     /// What to call it.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The output of the network that counts, where a person chose one.
+    pub fn output(&self) -> Option<&str> {
+        self.output.as_deref()
+    }
+
+    /// The same, judged by the output of that name.
+    #[must_use]
+    pub fn judged_by(self, output: Option<String>) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The axis of the network's inputs that samples are on: 1 for sequences whose steps come first.
+    pub(crate) fn sample_axis(&self) -> usize {
+        match &self.samples {
+            Samples::Arrays(_) => self.arrays.iter().find_map(|array| array.sample_axis).unwrap_or(0),
+            Samples::Pictures(_) | Samples::Text(_) => 0,
+        }
     }
 
     /// Number of samples (images), or of predicted tokens (text).
@@ -292,6 +315,7 @@ impl Dataset {
                 classes: self.classes.clone(),
                 arrays: self.arrays.clone(),
                 notes: self.notes.clone(),
+                output: options.output.clone(),
             }),
         })
     }

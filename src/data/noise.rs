@@ -56,11 +56,12 @@ fn made(
     let name = "noise";
     let batch_name = ports
         .first()
-        .and_then(|port| port.axis_names.first().cloned().flatten());
+        .and_then(|port| port.axis_names.get(port.sample_axis()).cloned().flatten());
     let arrays = ports.iter().enumerate().map(|(at, port)| {
         let named = |axis: &Option<String>| axis.is_some() && *axis == batch_name;
         let axis = match at {
-            0 => port.shape.as_ref().is_none_or(|shape| !shape.is_empty()).then_some(0),
+            0 => (port.shape.as_ref().is_none_or(|shape| !shape.is_empty())).then_some(port.sample_axis()),
+            _ if port.is_time_major() => Some(1),
             _ => port.axis_names.iter().position(named),
         };
         let shape = shape(port, free, samples, axis);
@@ -87,6 +88,7 @@ fn made(
         samples: Samples::Arrays(samples),
         labels: None,
         classes: Vec::new(),
+        output: None,
         notes: vec!["no data was given: seeded noise, judged against the float network's answers".to_owned()],
     })
 }

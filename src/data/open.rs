@@ -28,7 +28,7 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
     if named && !known.names.is_empty() && !data.is_text() {
         data.classes = known.names;
     }
-    Ok(data)
+    Ok(data.judged_by(options.output.clone()))
 }
 
 fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) -> Result<Dataset, DatasetError> {

@@ -38,6 +38,8 @@ pub struct DataOptions {
     pub window: Option<usize>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
+    /// The output of the network that counts; the first of floats where none is chosen.
+    pub output: Option<String>,
     /// Samples that are wanted at most: no more are read of arrays. Other data are opened whole.
     pub limit: Option<usize>,
 }

@@ -33,6 +33,34 @@ impl Port {
         self.kind == ElementKind::Integer
     }
 
+    /// Whether the axis is named as one of samples that are run at once.
+    pub(super) fn names_batch(&self, axis: usize) -> bool {
+        let name = self.axis_name(axis);
+        name.starts_with("batch") || ["b", "n"].contains(&name.as_str())
+    }
+
+    /// Whether the axis is named as one of steps in time.
+    pub(super) fn names_time(&self, axis: usize) -> bool {
+        let name = self.axis_name(axis);
+        name.starts_with("seq") || name.starts_with("time") || ["t", "l"].contains(&name.as_str())
+    }
+
+    fn axis_name(&self, axis: usize) -> String {
+        let name = self.axis_names.get(axis).cloned().flatten();
+        name.unwrap_or_default().to_lowercase()
+    }
+
+    /// Whether its names say that steps in time come first and samples second: `[seq, batch, features]`.
+    pub(super) fn is_time_major(&self) -> bool {
+        let several = self.shape.as_ref().is_some_and(|shape| shape.len() > 1);
+        several && !self.names_batch(0) && (self.names_batch(1) || self.names_time(0))
+    }
+
+    /// The axis that samples are on.
+    pub(super) fn sample_axis(&self) -> usize {
+        usize::from(self.is_time_major())
+    }
+
     /// Name and shape for a person: `input [batch, 3, 32, 32]`.
     pub fn describe(&self) -> String {
         let Some(shape) = &self.shape else {

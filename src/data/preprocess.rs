@@ -6,6 +6,7 @@ use super::DataOptions;
 use super::picture::Picture;
 use crate::data::{ElementKind, Port};
 use crate::network::Interpolation;
+use crate::quantization::ChannelPlace;
 use choice::{Order, Target, per_channel, sides};
 
 /// Where pictures come from: decides the preset when none was chosen.
@@ -123,6 +124,26 @@ impl Preprocess {
             interpolation: self.interpolation,
             channels_last: self.order == Order::ChannelsLast,
             blue_first: self.bgr,
+        }
+    }
+
+    /// What pixels from 0 to 255 become in each channel, in the network's order: least and greatest number.
+    pub(super) fn intervals(&self) -> Vec<[f32; 2]> {
+        let ends = |table: &[f32; 256]| [table[0].min(table[255]), table[0].max(table[255])];
+        let mut intervals: Vec<[f32; 2]> = self.table.iter().map(ends).collect();
+        if self.bgr {
+            intervals.reverse();
+        }
+        intervals
+    }
+
+    /// Where the channels of what the network takes are.
+    pub(super) fn channel_place(&self) -> ChannelPlace {
+        match self.order {
+            Order::ChannelsLast => ChannelPlace::Last,
+            Order::ChannelsFirst => ChannelPlace::Second,
+            // A single channel without an axis of its own is the whole sample, as it is once flattened.
+            Order::Grey | Order::Flat => ChannelPlace::Flat,
         }
     }
 

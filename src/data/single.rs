@@ -40,6 +40,7 @@ impl Dataset {
             classes: self.classes.clone(),
             arrays: Vec::new(),
             notes: Vec::new(),
+            output: self.output.clone(),
         });
         Some(match read {
             Ok(_) if !self.arrays.is_empty() => Err(fault(

@@ -243,21 +243,9 @@ fn axes(port: Option<&Port>) -> Result<(Axes, Option<usize>), String> {
     let Some((port, shape)) = port.and_then(|port| Some((port, port.shape.as_ref()?))) else {
         return Ok((Axes::TimeBatch, None));
     };
-    let name = |axis: usize| {
-        port.axis_names
-            .get(axis)
-            .cloned()
-            .flatten()
-            .unwrap_or_default()
-            .to_lowercase()
-    };
-    let batch = |axis| name(axis).starts_with("batch") || ["b", "n"].contains(&name(axis).as_str());
-    let time = |axis| {
-        name(axis).starts_with("seq") || name(axis).starts_with("time") || ["t", "l"].contains(&name(axis).as_str())
-    };
     match shape[..] {
         [steps] => Ok((Axes::Time, steps)),
-        [steps, _] if batch(1) || (time(0) && !batch(0)) => Ok((Axes::TimeBatch, steps)),
+        [steps, _] if port.names_batch(1) || port.is_time_major() => Ok((Axes::TimeBatch, steps)),
         [_, steps] => Ok((Axes::BatchTime, steps)),
         _ => Err(format!("the input {} takes no stream of tokens", port.describe())),
     }

@@ -44,8 +44,7 @@ pub fn continue_text(
     if prompt.is_empty() {
         return Err(fault("there is nothing to go on from: write a few characters"));
     }
-    let output = engine.outputs().first().map(|port| port.name.clone());
-    let output = output.ok_or_else(|| fault("the network has no output"))?;
+    let output = super::answering(engine, data)?.name.clone();
     let shape = Shape::of(engine, data)?;
     progress.start(count as u64, "Writing on");
     let mut text = prompt.to_vec();

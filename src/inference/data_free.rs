@@ -1,15 +1,16 @@
-//! Ranges of layer inputs without any data: from batch-norm statistics, and where none are known from seeded noise that is
-//! run through the network.
+//! Ranges of layer inputs without any data: from batch-norm statistics and from what is stated of the network's inputs, and
+//! where neither tells from seeded noise that is run through the network.
 
 use super::calibration::{PICTURE_SIDES, gather, input_names, sizes};
 use super::{Engine, InferenceError, Port};
-use crate::data::{ElementKind, Tensor, by_name};
+use crate::data::{DataOptions, ElementKind, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
+use crate::printable::short;
 use crate::progress::Progress;
-use crate::quantization::{Activations, batch_norm_activations};
-use crate::statistics::RangeSource;
+use crate::quantization::{Activations, ChannelPlace, KnownInput, batch_norm_activations};
+use crate::statistics::{ChannelDistribution, RangeSource};
 
 /// Samples of noise.
 const SAMPLES: u64 = 8;
@@ -20,24 +21,28 @@ const STEPS: usize = 32;
 /// Steps of a sequence are tried one by one when a network does not take [`STEPS`].
 const ONE_STEP: usize = 1;
 
-/// Statistics of every layer input of the main graph: batch-norm's where they are known
+/// Statistics of every layer input of the main graph: those that batch-norms or the stated preprocessing tell
 /// ([`crate::quantization::batch_norm_activations`]), else those of noise; [`ActivationStatistics::source`] says which.
 /// `engine` runs `network`, and only if some input needs noise.
 ///
-/// The noise is what the model declares of its pictures (ONNX metadata `Image.NominalPixelRange`), uniform over that range,
-/// else standard normal, as inputs are that were normalized; for token ids any of the embedding's. The same noise each time.
+/// What is stated of the network's input stands in `options` (and in the hint of the network's own files there), else in the
+/// model (ONNX metadata `Image.NominalPixelRange`). The noise has the channels' stated ends; where nothing is stated it is
+/// standard normal, as inputs are that were normalized; for token ids any of the embedding's. The same noise each time.
 ///
 /// [`ActivationStatistics::source`]: crate::statistics::ActivationStatistics::source
 ///
 /// # Errors
-/// [`InferenceError`] when the network does not run on noise, or `Cancelled`.
+/// [`InferenceError`] when the stated preprocessing does not fit the network, the network does not run on noise, or
+/// `Cancelled`.
 pub fn data_free_activations(
     network: &Network,
     engine: &dyn Engine,
+    options: &DataOptions,
     progress: &Progress,
 ) -> Result<Activations, InferenceError> {
     progress.check()?;
-    let mut activations = batch_norm_activations(network);
+    let inputs = known_inputs(network, engine.inputs(), options)?;
+    let mut activations = batch_norm_activations(network, &inputs);
     let unknown: Vec<&str> = input_names(network)
         .into_iter()
         .filter(|name| !activations.contains_key(*name))
@@ -45,17 +50,82 @@ pub fn data_free_activations(
     if unknown.is_empty() {
         return Ok(activations);
     }
-    run_noise(network, engine, &unknown, progress, |values, _| {
+    run_noise(network, engine, &inputs, &unknown, progress, |values, _| {
         gather(&mut activations, &unknown, values, network, RangeSource::Noise);
         Ok(())
     })?;
     Ok(activations)
 }
 
-/// Runs the network on noise and hands on the `wanted` values of each run, with the share of all runs that it is.
+/// Names of the layers whose input has a range that came from noise, in the order of the network.
+pub fn layers_on_noise<'a>(network: &'a Network, activations: &Activations) -> Vec<&'a str> {
+    let from_noise = |input: &str| {
+        activations
+            .get(input)
+            .is_some_and(|seen| seen.source == RangeSource::Noise)
+    };
+    let layers = network.layers.iter().filter(|layer| layer.support.can_quantize());
+    let on_noise = layers.filter(|layer| layer.input.as_ref().is_some_and(|(input, _)| from_noise(input)));
+    on_noise.map(|layer| layer.name.as_str()).collect()
+}
+
+/// Names that a warning lists; of more it says how many.
+const NAMED: usize = 8;
+
+/// That the ranges of layers came from noise, with the layers' names; `None` where none did.
+pub fn noise_warning(network: &Network, activations: &Activations) -> Option<String> {
+    let layers = layers_on_noise(network, activations);
+    let named: Vec<String> = layers
+        .iter()
+        .take(NAMED)
+        .map(|name| format!("'{}'", short(name)))
+        .collect();
+    let more = match layers.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (!layers.is_empty()).then(|| {
+        format!(
+            "the input range of {}{more} comes from random noise and can be far off",
+            named.join(", ")
+        )
+    })
+}
+
+/// What is stated of the inputs of `network`.
+fn known_inputs(network: &Network, ports: &[Port], options: &DataOptions) -> Result<Vec<KnownInput>, InferenceError> {
+    let options = options.clone().for_network(network);
+    if let Some(stated) = options.stated_input(ports).map_err(InferenceError::Data)? {
+        return Ok(vec![stated]);
+    }
+    let declared = metadata(&network.model, "Image.NominalPixelRange").and_then(pixel_range);
+    let Some((low, high)) = declared else {
+        return Ok(Vec::new());
+    };
+    let is_picture = |port: &&Port| port.shape.as_ref().is_some_and(|shape| shape.len() == 4) && !port.is_integer();
+    let of_port = |port: &Port| {
+        let sizes = port.shape.as_deref()?;
+        let is_last = !matches!(sizes[1], Some(1 | 3)) && matches!(sizes[3], Some(1 | 3));
+        let (place, channels) = if is_last {
+            (ChannelPlace::Last, sizes[3])
+        } else {
+            (ChannelPlace::Second, sizes[1])
+        };
+        Some(KnownInput {
+            name: port.name.clone(),
+            channels: vec![[low, high]; channels?],
+            place,
+        })
+    };
+    Ok(ports.iter().filter(is_picture).filter_map(of_port).collect())
+}
+
+/// Runs the network on noise, inside the ends that `known` tells of its inputs, and hands on the `wanted` values of each run,
+/// with the share of all runs that it is.
 pub(super) fn run_noise(
     network: &Network,
     engine: &dyn Engine,
+    known: &[KnownInput],
     wanted: &[&str],
     progress: &Progress,
     mut seen: impl FnMut(Vec<Tensor>, f64) -> Result<(), InferenceError>,
@@ -74,7 +144,7 @@ pub(super) fn run_noise(
     while let Some(&(side, steps)) = tried.peek() {
         progress.check()?;
         let run = noise
-            .inputs(network, engine.inputs(), side, steps)
+            .inputs(network, engine.inputs(), known, (side, steps))
             .and_then(|inputs| Ok(engine.run_with(&by_name(&inputs), wanted, UNOPTIMIZED)?));
         match run {
             Ok(values) => {
@@ -126,18 +196,40 @@ impl Noise {
         (radius * (std::f64::consts::TAU * self.uniform()).cos()) as f32
     }
 
+    /// Numbers of the shape `[n, ...]` with the channels that are stated, each by itself.
+    fn pictures(&mut self, stated: &KnownInput, shape: &[usize]) -> Vec<f32> {
+        let channels: Vec<ChannelDistribution> = (0..stated.channels.len())
+            .filter_map(|channel| stated.distribution(channel))
+            .collect();
+        let elements: usize = shape.iter().product();
+        // Elements from one channel to the next.
+        let run = match (stated.place, shape) {
+            (ChannelPlace::Last, _) => 1,
+            (ChannelPlace::Second, [_, _, plane @ ..]) => plane.iter().product(),
+            _ => elements / (shape.first().unwrap_or(&1) * channels.len()).max(1),
+        };
+        let mut number = |at: usize| match channels.get(at / run.max(1) % channels.len().max(1)) {
+            Some(channel) => {
+                let (mean, deviation) = channel.moments();
+                let drawn = mean + deviation * f64::from(self.normal());
+                drawn.clamp(channel.low(), channel.high()) as f32
+            }
+            None => self.normal(),
+        };
+        (0..elements).map(&mut number).collect()
+    }
+
     /// One sample for each input.
     fn inputs(
         &mut self,
         network: &Network,
         ports: &[Port],
-        side: usize,
-        steps: usize,
+        known: &[KnownInput],
+        (side, steps): (usize, usize),
     ) -> Result<Vec<(String, Tensor)>, InferenceError> {
         fn wrong(error: impl std::fmt::Display) -> InferenceError {
             InferenceError::Data(error.to_string())
         }
-        let pixels = metadata(&network.model, "Image.NominalPixelRange").and_then(pixel_range);
         ports
             .iter()
             .map(|port| {
@@ -150,13 +242,12 @@ impl Noise {
                     let byte = |noise: &mut Self| (noise.uniform() * 256.0) as u8;
                     Tensor::from_shape(&shape, (0..elements).map(|_| byte(self)).collect::<Vec<u8>>()).map_err(wrong)?
                 } else {
-                    let picture = shape.len() == 4;
-                    let number = |noise: &mut Self| match pixels.filter(|_| picture) {
-                        Some((low, high)) => low + (high - low) * noise.uniform() as f32,
-                        None => noise.normal(),
+                    let stated = known.iter().find(|input| input.name == port.name);
+                    let numbers = match stated {
+                        Some(stated) => self.pictures(stated, &shape),
+                        None => (0..elements).map(|_| self.normal()).collect(),
                     };
-                    Tensor::from_shape(&shape, (0..elements).map(|_| number(self)).collect::<Vec<f32>>())
-                        .map_err(wrong)?
+                    Tensor::from_shape(&shape, numbers).map_err(wrong)?
                 };
                 Ok((port.name.clone(), value))
             })
@@ -203,7 +294,7 @@ mod tests {
     fn of(demo: Demo) -> Activations {
         let network = demo.network().unwrap();
         let engine = Rten::load(demo.model_bytes().to_vec()).unwrap();
-        data_free_activations(&network, &engine, &Progress::default()).unwrap()
+        data_free_activations(&network, &engine, &DataOptions::default(), &Progress::default()).unwrap()
     }
 
     #[test]
@@ -240,17 +331,75 @@ mod tests {
     }
 
     #[test]
-    fn a_declared_range_of_pixels_is_filled_with_noise() {
+    fn a_declared_range_of_pixels_is_that_of_the_input() {
         let mut network = Demo::Fashion.network().unwrap();
         let mut model = network.model.as_ref().clone();
         set_metadata(&mut model, "Image.NominalPixelRange", "NominalRange_0_255");
         network.model = Arc::new(model);
-        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
-        let activations = data_free_activations(&network, &engine, &Progress::default()).unwrap();
-        let first = &activations["input"];
-        assert!(
-            first.min >= 0.0 && first.min < 1.0 && first.max > 254.0 && first.max <= 255.0,
-            "{first:?}"
+        let first = &of_options(&network, &DataOptions::default())["input"];
+        let ends = (first.min, first.max, first.source);
+        assert_eq!(ends, (0.0, 255.0, RangeSource::Preprocessing));
+    }
+
+    fn of_options(network: &Network, options: &DataOptions) -> Activations {
+        let engine = Rten::load(crate::onnx::encode(&network.model).unwrap()).unwrap();
+        data_free_activations(network, &engine, options, &Progress::default()).unwrap()
+    }
+
+    #[test]
+    fn the_stated_preprocessing_is_the_range_of_the_input_and_no_noise_is_left() {
+        let network = Demo::Fashion.network().unwrap();
+        assert_eq!(
+            layers_on_noise(&network, &of_options(&network, &DataOptions::default())),
+            ["conv1"]
         );
+        let named = |name: &str| DataOptions {
+            preprocess: Some(name.to_owned()),
+            ..DataOptions::default()
+        };
+        let activations = of_options(&network, &named("raw"));
+        let first = &activations["input"];
+        assert_eq!(
+            (first.min, first.max, first.source),
+            (0.0, 255.0, RangeSource::Preprocessing)
+        );
+        assert_eq!(layers_on_noise(&network, &activations), [""; 0]);
+        // (0 - 0.2860) / 0.3530 and (1 - 0.2860) / 0.3530: what calibration on real pictures sees too.
+        let first = &of_options(&network, &named("fashion"))["input"];
+        assert!((first.min + 0.810_198).abs() < 1e-4 && (first.max - 2.022_663).abs() < 1e-4);
+        let wrong = named("imagenet");
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let refused = data_free_activations(&network, &engine, &wrong, &Progress::default());
+        assert!(refused.unwrap_err().to_string().contains("3 channels"));
+    }
+
+    #[test]
+    fn noise_lies_inside_the_stated_ends_of_each_channel() {
+        let stated = KnownInput {
+            name: "x".to_owned(),
+            channels: vec![[0.0, 255.0], [-2.0, -1.0]],
+            place: ChannelPlace::Second,
+        };
+        let flat = KnownInput {
+            place: ChannelPlace::Flat,
+            ..stated.clone()
+        };
+        let last = KnownInput {
+            place: ChannelPlace::Last,
+            ..stated.clone()
+        };
+        let inside = |x: f32, channel: usize| match channel {
+            0 => (0.0..=255.0).contains(&x),
+            _ => (-2.0..=-1.0).contains(&x),
+        };
+        for (at, x) in Noise::new().pictures(&stated, &[2, 2, 9, 9]).into_iter().enumerate() {
+            assert!(inside(x, at / 81 % 2), "{at} {x}");
+        }
+        for (at, x) in Noise::new().pictures(&flat, &[2, 162]).into_iter().enumerate() {
+            assert!(inside(x, at / 81 % 2), "{at} {x}");
+        }
+        let numbers = Noise::new().pictures(&last, &[1, 9, 9, 2]);
+        assert!(numbers.iter().enumerate().all(|(at, x)| inside(*x, at % 2)));
+        assert!(numbers.iter().any(|x| *x > 100.0));
     }
 }

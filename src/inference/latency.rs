@@ -140,11 +140,7 @@ fn timed(
     let inputs = data
         .filled_batch(range)
         .map_err(|error| InferenceError::Data(error.to_string()))?;
-    let output = engine
-        .outputs()
-        .first()
-        .map(|port| port.name.clone())
-        .unwrap_or_default();
+    let output = super::answering(engine, data)?.name.clone();
     let run = || run_on(engine, threads, &by_name(&inputs), &[&output]).map(drop);
     for _ in 0..WARM_UP {
         run()?;

@@ -15,6 +15,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer;
 pub mod auto;
 mod calibration;
 mod changed;
@@ -43,10 +44,11 @@ mod verify;
 
 pub use crate::data::{DataOptions, Dataset, DatasetError, Port};
 pub use crate::engine::{Engine, EngineError, Rten};
+pub use answer::{answering, skipped_outputs};
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
 pub use continuation::{Sampling, continue_text};
-pub use data_free::data_free_activations;
+pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};

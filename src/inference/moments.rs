@@ -58,7 +58,8 @@ pub fn add_moments(
             })?;
         }
         None => {
-            for (layer, moments) in batch_norm_moments(network) {
+            let inputs = activations.inputs().to_vec();
+            for (layer, moments) in batch_norm_moments(network, &inputs) {
                 if let Some(known) = wanted.take(&layer) {
                     known
                         .iter()
@@ -67,7 +68,7 @@ pub fn add_moments(
             }
             let names = wanted.names();
             let mut channels: Vec<Channels> = wanted.groups.values().map(|_| Channels::default()).collect();
-            run_noise(network, engine, &as_str(&names), progress, |values, _| {
+            run_noise(network, engine, &inputs, &as_str(&names), progress, |values, _| {
                 for (group, channels) in wanted.groups.values().zip(&mut channels) {
                     let value = names.iter().zip(&values).find(|(name, _)| **name == group.value);
                     if let Some((_, value)) = value {
@@ -543,7 +544,7 @@ mod tests {
         for layer in &network.layers {
             assert!(known.moments_of(&layer.name).is_ok(), "{}", layer.name);
         }
-        let by_norms = batch_norm_moments(&network);
+        let by_norms = batch_norm_moments(&network, &[]);
         assert_eq!(by_norms.len() + 1, network.layers.len());
     }
 

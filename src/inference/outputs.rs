@@ -1,5 +1,6 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
+use super::answer::answering;
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
@@ -160,8 +161,7 @@ impl<'a> Run<'a> {
         if samples == 0 {
             return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
         }
-        let output = engine.outputs().first().map(|port| port.name.clone());
-        let output = output.ok_or_else(|| InferenceError::Data("the network has no output".to_owned()))?;
+        let output = answering(engine, data)?.name.clone();
         progress.start(samples as u64, format!("Running {}", data.name()));
         Ok(Self {
             data,
@@ -269,8 +269,8 @@ pub(super) fn batches(
             )
         }
         None => (
-            fixed(0).unwrap_or(if large { images.min(LARGE_IMAGES) } else { images }),
-            fixed(0),
+            fixed(data.sample_axis()).unwrap_or(if large { images.min(LARGE_IMAGES) } else { images }),
+            fixed(data.sample_axis()),
         ),
     };
     // Of samples that do not fill a fixed batch the last one is repeated; a text has none to spare.
@@ -343,14 +343,31 @@ impl Outputs {
         match data.text_layout() {
             None => {
                 let rows = batch.run.len();
-                if shape.first() != Some(&rows) {
-                    return Err(wrong(rows));
+                self.classes = values.len() / rows.max(1);
+                let wanted = batch.wanted.start - batch.run.start..batch.wanted.end - batch.run.start;
+                match shape {
+                    // Steps in time come first, as in the input: a sample is one column of them.
+                    [steps, samples, ..] if data.sample_axis() == 1 && *samples == rows => {
+                        let each = self.classes / steps.max(&1);
+                        self.classification = *steps == 1 && each >= 2 && shape.len() == 3;
+                        for sample in wanted {
+                            for step in 0..*steps {
+                                let from = (step * rows + sample) * each;
+                                self.logits.extend_from_slice(&values[from..from + each]);
+                            }
+                        }
+                    }
+                    [samples, rest @ ..] if *samples == rows => {
+                        self.classification = match rest {
+                            [classes, behind @ ..] => *classes >= 2 && behind.iter().all(|size| *size == 1),
+                            [] => false,
+                        };
+                        let each = self.classes;
+                        self.logits
+                            .extend_from_slice(&values[wanted.start * each..wanted.end * each]);
+                    }
+                    _ => return Err(wrong(rows)),
                 }
-                self.classes = values.len() / rows;
-                self.classification = shape.len() >= 2 && shape[1] >= 2 && shape[2..].iter().all(|size| *size == 1);
-                let from = (batch.wanted.start - batch.run.start) * self.classes;
-                self.logits
-                    .extend_from_slice(&values[from..from + batch.wanted.len() * self.classes]);
             }
             Some(TextLayout {
                 length, batch_first, ..

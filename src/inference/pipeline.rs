@@ -20,7 +20,8 @@
 //! ```
 
 use super::{
-    Calibration, Dataset, Engine, InferenceError, add_moments, calibrate, data_free_activations, value_shapes,
+    Calibration, DataOptions, Dataset, Engine, InferenceError, add_moments, calibrate, data_free_activations,
+    value_shapes,
 };
 use crate::engine;
 use crate::network::Network;
@@ -61,8 +62,8 @@ pub fn known_shapes(network: &Network, data: Option<&Dataset>) -> Option<ValueSh
         .ok()
 }
 
-/// What is known of the layers' inputs: from up to `limit` samples of `data`, or without any from batch-norm statistics and
-/// noise; with second moments if `moments`. `engine` runs `network`.
+/// What is known of the layers' inputs: from up to `limit` samples of `data`, or without any from batch-norm statistics, what
+/// `stated` says of the network's input, and noise; with second moments if `moments`. `engine` runs `network`.
 ///
 /// # Errors
 /// [`InferenceError`] of data or engine, or `Cancelled`.
@@ -70,13 +71,14 @@ pub fn measure_inputs(
     network: &Network,
     engine: &dyn Engine,
     data: Option<&Dataset>,
+    stated: &DataOptions,
     (limit, moments): (usize, bool),
     progress: &Progress,
 ) -> Result<Calibration, InferenceError> {
     let mut known = match data {
         Some(data) => calibrate(network, engine, data, limit, progress)?,
         None => Calibration {
-            activations: data_free_activations(network, engine, progress)?,
+            activations: data_free_activations(network, engine, stated, progress)?,
             samples: 0,
             data_name: "no data".to_owned(),
         },
@@ -200,7 +202,15 @@ mod tests {
         let network = prepare(&Demo::Fashion.network().unwrap(), &recipe()).unwrap();
         let engine = float_engine(&network).unwrap();
         let (data, progress) = (Dataset::demo_calibration(Demo::Fashion), Progress::default());
-        let known = measure_inputs(&network, &engine, Some(&data), (30, false), &progress).unwrap();
+        let known = measure_inputs(
+            &network,
+            &engine,
+            Some(&data),
+            &DataOptions::default(),
+            (30, false),
+            &progress,
+        )
+        .unwrap();
         assert_eq!((known.samples, known.activations.has_moments()), (30, false));
         let pipeline = Pipeline::new(&network, Some(&known.activations));
         let quantized = pipeline.quantize(&recipe(), &progress).unwrap();
@@ -230,7 +240,8 @@ mod tests {
             ..recipe()
         };
         for data in [None, Some(&data)] {
-            let known = measure_inputs(&network, &engine, data, (10, true), &progress).unwrap();
+            let known =
+                measure_inputs(&network, &engine, data, &DataOptions::default(), (10, true), &progress).unwrap();
             assert!(known.activations.has_moments(), "{}", known.data_name);
             Pipeline::new(&network, Some(&known.activations))
                 .plan(&gptq, &progress)

@@ -83,7 +83,7 @@ pub fn sensitivity(
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
     let whole = subject.pipeline().plan(recipe, &progress.part())?;
     let quantized: Vec<usize> = (0..whole.layers.len())
-        .filter(|place| whole.layers[*place].quantized().is_some())
+        .filter(|place| whole.layers[*place].inputs().is_some())
         .collect();
     let float = Signature::of(QuantizedModel::of(subject.network, &all_float(&whole))?.model());
     let kept = Incremental::new(subject.data, Incremental::<&Dataset>::MOST_BYTES);
@@ -104,7 +104,7 @@ pub fn sensitivity(
 /// The same plan with no layer quantized.
 fn all_float(whole: &Plan) -> Plan {
     let mut plan = whole.clone();
-    for layer in plan.layers.iter_mut().filter(|layer| layer.quantized().is_some()) {
+    for layer in plan.layers.iter_mut().filter(|layer| layer.inputs().is_some()) {
         layer.outcome = Outcome::Float("another layer is looked at".to_owned());
     }
     plan
@@ -118,9 +118,10 @@ fn run_one(
     (kept, float): (&Incremental<&Dataset>, &Signature),
     progress: &Progress,
 ) -> Result<Option<LayerSensitivity>, InferenceError> {
-    let Some(quantized) = whole.layers[place].quantized() else {
+    let Some(inputs) = whole.layers[place].inputs() else {
         return Ok(None);
     };
+    let quantized = whole.layers[place].quantized();
     let mut plan = all_float(whole);
     plan.layers[place] = whole.layers[place].clone();
     // All differ from the float network at one layer, and most of the way to it is known from the one before.
@@ -129,11 +130,12 @@ fn run_one(
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(Some(LayerSensitivity {
         name: whole.layers[place].name.clone(),
-        weight_bits: Bits::Grid(quantized.grid.bits),
-        activation_bits: (quantized.activation.as_ref())
+        weight_bits: quantized.map_or(Bits::Float, |quantized| Bits::Grid(quantized.grid.bits)),
+        activation_bits: inputs
+            .activation
             .map_or(Bits::Float, |activation| Bits::Grid(activation.grid.bits)),
-        splits: quantized.splits.len(),
-        weight_sqnr_db: quantized.sqnr_db,
+        splits: inputs.splits.len(),
+        weight_sqnr_db: quantized.map_or(f64::INFINITY, |quantized| quantized.sqnr_db),
         samples: evaluation.samples,
         agreement: evaluation.agreement,
         sqnr_db: evaluation.sqnr_db,

@@ -37,10 +37,7 @@ pub fn split_only_difference(
     float: &Outputs,
     progress: &Progress,
 ) -> Result<Option<SplitOnly>, InferenceError> {
-    let splits = |layer: &crate::quantization::LayerPlan| {
-        (layer.quantized())
-            .is_some_and(|quantized| !quantized.splits.is_empty() || !quantized.activation_splits.is_empty())
-    };
+    let splits = |layer: &crate::quantization::LayerPlan| layer.inputs().is_some_and(|inputs| inputs.is_expanded());
     if !plan.layers.iter().any(splits) {
         return Ok(None);
     }

@@ -109,11 +109,7 @@ fn try_options(
     let Some(Ok(data)) = data.read_otherwise(&options, engine.inputs()) else {
         return Ok(None);
     };
-    let output = engine
-        .outputs()
-        .first()
-        .map(|port| port.name.clone())
-        .unwrap_or_default();
+    let output = super::answering(engine, &data)?.name.clone();
     let fixed = engine.inputs().first().and_then(|port| *port.shape.as_ref()?.first()?);
     let rows = fixed.unwrap_or(1).max(1);
     let count = data.len().min(TRIED);

@@ -5,7 +5,7 @@
 //! each of those copies is halved and repeated with its own column, so that whatever the copies add up to stays. The weights'
 //! grid and error are those without activation OCS: repeated columns are copies of columns on the grid.
 
-use super::{Grid, QuantizedLayer, SplitKind};
+use super::{Grid, PlannedInputs, SplitKind};
 use crate::network::Layout;
 use crate::statistics::ActivationStatistics;
 use std::borrow::Cow;
@@ -48,7 +48,7 @@ impl Share {
 pub struct Copied {
     /// The input channel of the layer that it reads.
     pub source: usize,
-    /// The column of its group in [`QuantizedLayer::values`] that it multiplies; `None` for a channel without weights, which
+    /// The column of its group in [`super::QuantizedLayer::values`] that it multiplies; `None` for a channel without weights, which
     /// only makes the groups equal.
     pub column: Option<usize>,
     /// What it sees of the source's activation.
@@ -60,19 +60,20 @@ pub struct Copied {
 pub struct Expansion {
     /// Input channels of each group.
     pub channels: usize,
-    /// The input channels of the layer: group by group, those of [`QuantizedLayer::index`] first, then the upper halves in
+    /// The input channels of the layer: group by group, those of [`super::QuantizedLayer::index`] first, then the upper halves in
     /// the same order.
     pub copies: Vec<Copied>,
 }
 
 impl Expansion {
     /// The expansion that a plan asks for.
-    pub fn of(quantized: &QuantizedLayer) -> Self {
-        let groups = quantized.layout.groups;
-        let splits: HashSet<usize> = quantized.activation_splits.iter().copied().collect();
+    pub fn of<'a>(planned: impl Into<PlannedInputs<'a>>) -> Self {
+        let planned = planned.into();
+        let groups = planned.layout.groups;
+        let splits: HashSet<usize> = planned.activation_splits.iter().copied().collect();
         let is_split = |source: usize| splits.contains(&source);
         let mut lists: Vec<Vec<Copied>> = Vec::with_capacity(groups);
-        for index in quantized.index.chunks(quantized.layout.channels.max(1)) {
+        for index in planned.index.chunks(planned.layout.channels.max(1)) {
             let copy = |(column, &source): (usize, &usize)| Copied {
                 source,
                 column: Some(column),
@@ -117,7 +118,7 @@ impl Expansion {
         self.copies.iter().map(|copy| copy.source as i64).collect()
     }
 
-    /// `values`, weights of `layout` (those of [`QuantizedLayer::layout`]), with the columns of the expanded layer.
+    /// `values`, weights of `layout` (those of [`super::QuantizedLayer::layout`]), with the columns of the expanded layer.
     pub(super) fn columns<'a, T: Copy + Default>(&self, values: &'a [T], layout: &Layout) -> Cow<'a, [T]> {
         if self.channels == layout.channels {
             return Cow::Borrowed(values);
@@ -181,7 +182,7 @@ fn choose(
 mod tests {
     use super::*;
     use crate::network::OutAxis;
-    use crate::quantization::{WeightSettings, plan_layer};
+    use crate::quantization::{QuantizedLayer, WeightSettings, plan_layer};
     use crate::statistics::RangeSource;
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is known of a network's values before it is quantized.
 
+use super::data_free::KnownInput;
 use super::rounding::InputMoments;
 use super::weight::NO_INPUTS;
 use crate::statistics::ActivationStatistics;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 pub struct Activations {
     of_values: HashMap<String, ActivationStatistics>,
     moments: HashMap<String, Result<Arc<InputMoments>, String>>,
+    inputs: Vec<KnownInput>,
 }
 
 impl Activations {
@@ -27,6 +29,16 @@ impl Activations {
             Some(Err(why)) => Err(why),
             None => NO_INPUTS,
         }
+    }
+
+    /// What is stated of the network's inputs, where ranges were learnt without data.
+    pub fn inputs(&self) -> &[KnownInput] {
+        &self.inputs
+    }
+
+    /// Sets what is stated of the network's inputs.
+    pub fn set_inputs(&mut self, inputs: Vec<KnownInput>) {
+        self.inputs = inputs;
     }
 
     /// Whether second moments of any layer are known.
@@ -58,7 +70,7 @@ impl FromIterator<(String, ActivationStatistics)> for Activations {
     fn from_iter<I: IntoIterator<Item = (String, ActivationStatistics)>>(values: I) -> Self {
         Self {
             of_values: values.into_iter().collect(),
-            moments: HashMap::new(),
+            ..Self::default()
         }
     }
 }

@@ -33,6 +33,7 @@ mod layer_error;
 mod outputs;
 mod overhead;
 mod plan;
+mod planned_inputs;
 mod prepare;
 mod presets;
 mod recipe;
@@ -51,17 +52,18 @@ pub use clip::{
     CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
     mean_squared_errors,
 };
-pub use data_free::{batch_norm_activations, batch_norm_moments, moments_of_channels};
+pub use data_free::{ChannelPlace, KnownInput, batch_norm_activations, batch_norm_moments, moments_of_channels};
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
 pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan};
+pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::prepare;
 pub use presets::UserPresets;
 pub use recipe::{
-    Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, LayerRecipe, LayerSettings, Preset, Recipe,
-    RecipeError, WeightSettings,
+    Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,
+    RecipeError, WeightSettings, WithoutEffect,
 };
 pub use rewrite::{NamedTensors, RECIPE_KEY, exported_bytes, quantized_tensors, rewrite, split_only};
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};

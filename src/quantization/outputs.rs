@@ -104,13 +104,14 @@ pub(super) fn value_grids(
 fn wanted(network: &Network, layers: &[LayerPlan]) -> HashMap<String, Option<ActivationPlan>> {
     let mut wanted: HashMap<String, Option<ActivationPlan>> = HashMap::new();
     for (layer, planned) in network.layers.iter().zip(layers) {
-        let (Some((input, _)), Some(quantized)) = (&layer.input, planned.quantized()) else {
+        let (Some((input, _)), Some(inputs)) = (&layer.input, planned.inputs()) else {
             continue;
         };
         // Halved activations go on their grid behind the halving.
-        let own = quantized
+        let own = inputs
             .activation
-            .filter(|plan| plan.grid.bits == BITS && quantized.activation_splits.is_empty());
+            .copied()
+            .filter(|plan| plan.grid.bits == BITS && inputs.activation_splits.is_empty());
         let agreed = wanted.entry(input.clone()).or_insert(own);
         if *agreed != own {
             *agreed = None;

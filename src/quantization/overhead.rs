@@ -3,7 +3,7 @@
 use super::shared::{Written, written};
 use super::storage::{CodeType, bytes_of_scales};
 use super::widen::{Merging, Way, Widening};
-use super::{Expansion, Plan, QuantizedLayer, Scales, exported_bytes};
+use super::{Expansion, LayerPlan, Plan, QuantizedLayer, Scales, exported_bytes};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::encoded_bytes;
 use serde::Serialize;
@@ -123,7 +123,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
         };
     }
     // Biases and batch-norms of wider layers are parameters of no layer.
-    let others: u64 = widening.ways().map(Way::parameters).sum();
+    let others: u64 = widening.ways().map(Way::parameters).sum::<u64>() + cell_constants(network, plan);
     // A weight that several layers share is there once.
     let written = written(network, plan);
     let added: u64 = (layers.iter().zip(&written).filter(|(_, written)| written.is_new))
@@ -164,7 +164,7 @@ pub fn weight_bytes(network: &Network, plan: &Plan) -> u64 {
 }
 
 fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[LayerOverhead]) -> u64 {
-    let others: u64 = widening.ways().map(Way::parameters).sum();
+    let others: u64 = widening.ways().map(Way::parameters).sum::<u64>() + cell_constants(network, plan);
     let written = written(network, plan);
     let float = network.parameters().saturating_mul(FLOAT_BYTES);
     let (before, after) = layers
@@ -174,11 +174,9 @@ fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[L
             let gone = if written.replaces_float { layer.bytes.0 } else { 0 };
             let new = match written {
                 Written { is_new: false, .. } => 0,
-                Written { is_quantized: true, .. } => layer.bytes.1,
+                Written { is_written: true, .. } => layer.bytes.1,
                 // A float layer that makes copies is wider; its own weight is among the parameters already.
-                Written {
-                    is_quantized: false, ..
-                } => layer.bytes.1.saturating_sub(layer.bytes.0),
+                Written { is_written: false, .. } => layer.bytes.1.saturating_sub(layer.bytes.0),
             };
             (before.saturating_add(gone), after.saturating_add(new))
         });
@@ -198,8 +196,8 @@ fn layer_overhead(
     // Channels before and after: everything that a layer costs is in proportion to them.
     let before = layer.layout.channels as u64;
     let after = planned
-        .quantized()
-        .map_or(before, |quantized| Expansion::of(quantized).channels as u64);
+        .inputs()
+        .map_or(before, |inputs| Expansion::of(inputs).channels as u64);
     let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
     // The copies inside a recurrent cell have rows of W and R too, those made by another layer rows of that.
     let (rows, wide) = hidden_units(network, plan, layer)
@@ -250,7 +248,7 @@ fn copies(
     layers: &[LayerOverhead],
     shapes: Option<&ValueShapes>,
 ) -> Option<Copies> {
-    let (layer, planned) = (&network.layers[index], merging.plan.layers[index].quantized()?);
+    let (layer, planned) = (&network.layers[index], merging.plan.layers[index].inputs()?);
     let expansion = Expansion::of(planned);
     if layer.input.is_none() || (planned.splits.is_empty() && !expansion.splits_activations()) {
         return None;
@@ -358,9 +356,30 @@ fn hidden_units(network: &Network, plan: &Plan, layer: &Layer) -> Option<(u64, u
         other.kind.is_recurrent() && other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT
     };
     let place = network.layers.iter().position(of_cell)?;
-    let quantized = plan.layers.get(place)?.quantized()?;
+    let inputs = plan.layers.get(place)?.inputs()?;
     let units = network.layers[place].layout.channels;
-    Some((units as u64, quantized.layout.channels as u64))
+    Some((units as u64, inputs.layout.channels as u64))
+}
+
+/// Numbers that wider recurrent cells have more in their biases, peepholes and initial states.
+fn cell_constants(network: &Network, plan: &Plan) -> u64 {
+    // Of the inputs of LSTM, GRU and RNN: B, initial_h, initial_c, P.
+    const SLOTS: [usize; 4] = [3, 5, 6, 7];
+    let Some(graph) = &network.model.graph else { return 0 };
+    let more = |(layer, planned): (&Layer, &LayerPlan)| {
+        let is_wide = layer.kind.is_recurrent() && layer.weight_input == Layer::RECURRENT_WEIGHT;
+        let splits = planned.inputs().filter(|_| is_wide)?.splits.len() as u64;
+        let inputs = &network.node(layer)?.input;
+        let elements = |slot: &usize| {
+            let name = inputs.get(*slot).filter(|name| !name.is_empty())?;
+            let constant = graph.initializer.iter().find(|tensor| tensor.name() == name)?;
+            let sizes = constant.dims.iter().map(|size| u64::try_from(*size).unwrap_or(0));
+            Some(sizes.fold(1_u64, u64::saturating_mul))
+        };
+        let each = SLOTS.iter().filter_map(elements).sum::<u64>() / (layer.layout.channels as u64).max(1);
+        Some(each.saturating_mul(splits / (layer.layout.groups as u64).max(1)))
+    };
+    network.layers.iter().zip(&plan.layers).filter_map(more).sum()
 }
 
 fn input_elements(layer: &Layer, shapes: &ValueShapes) -> Option<u64> {

@@ -7,8 +7,8 @@ use super::outputs::{ValueGrids, value_grids};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_in};
 use super::{
-    Activations, Buffers, Grid, InputSettings, LayerSettings, QuantizationError, Recipe, RecipeError, Rounded, Scales,
-    split_count,
+    Activations, Buffers, FloatLayer, Grid, InputSettings, LayerSettings, PlannedInputs, QuantizationError, Recipe,
+    RecipeError, Rounded, Scales, split_count,
 };
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
@@ -45,6 +45,8 @@ pub struct LayerPlan {
 pub enum Outcome {
     /// It stays as it is; the reason.
     Float(String),
+    /// Its weights stay float, but its input channels are split or its input goes on a grid.
+    Expanded(Arc<FloatLayer>),
     /// It goes on a grid.
     Quantized(Arc<QuantizedLayer>),
 }
@@ -102,6 +104,15 @@ impl LayerPlan {
     pub fn quantized(&self) -> Option<&QuantizedLayer> {
         match &self.outcome {
             Outcome::Quantized(layer) => Some(layer),
+            Outcome::Float(_) | Outcome::Expanded(_) => None,
+        }
+    }
+
+    /// What becomes of its input; `None` for a layer that stays as it is.
+    pub fn inputs(&self) -> Option<PlannedInputs<'_>> {
+        match &self.outcome {
+            Outcome::Quantized(layer) => Some(layer.as_ref().into()),
+            Outcome::Expanded(layer) => Some(layer.as_ref().into()),
             Outcome::Float(_) => None,
         }
     }
@@ -196,10 +207,18 @@ pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) ->
     let replan = |(layer, planned): (&Layer, &LayerPlan)| {
         let mut planned = planned.clone();
         let chosen = plan_activation(layer, &planned.settings.input, Some(activations), largest_channels);
-        if let (Outcome::Quantized(quantized), Ok(Some((activation, splits)))) = (&mut planned.outcome, chosen) {
-            let quantized = Arc::make_mut(quantized);
-            quantized.activation = Some(activation);
-            quantized.activation_splits = splits;
+        match (&mut planned.outcome, chosen) {
+            (Outcome::Quantized(quantized), Ok(Some((activation, splits)))) => {
+                let quantized = Arc::make_mut(quantized);
+                quantized.activation = Some(activation);
+                quantized.activation_splits = splits;
+            }
+            (Outcome::Expanded(float), Ok(Some((activation, splits)))) => {
+                let float = Arc::make_mut(float);
+                float.activation = Some(activation);
+                float.activation_splits = splits;
+            }
+            _ => {}
         }
         planned
     };
@@ -230,7 +249,8 @@ impl Planning<'_> {
         if let Support::View(why) = &layer.support {
             return Outcome::Float(why.clone());
         }
-        if settings.weights.bits.grid().is_none() {
+        let is_float = settings.weights.bits.grid().is_none();
+        if is_float && settings.weights.expand_ratio == 0.0 && settings.input.bits.grid().is_none() {
             return Outcome::Float("kept float by the recipe".to_owned());
         }
         let weights = match weights {
@@ -249,6 +269,17 @@ impl Planning<'_> {
                 Ok(None) => (None, Vec::new()),
                 Err(reason) => return Outcome::Float(reason),
             };
+        if is_float {
+            let count = split_count(&layer.layout, settings.weights.expand_ratio);
+            if count == 0 && activation.is_none() {
+                return Outcome::Float("kept float by the recipe".to_owned());
+            }
+            return Outcome::Expanded(Arc::new(FloatLayer {
+                activation,
+                activation_splits,
+                ..FloatLayer::split(&weights, &layer.layout, count)
+            }));
+        }
         let inputs = self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
         let quantized =
             known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &settings.weights, inputs));

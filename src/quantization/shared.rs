@@ -1,6 +1,6 @@
 //! Weights that several layers share: planned once, written once, counted once.
 
-use super::{Plan, QuantizedLayer};
+use super::{FloatLayer, LayerPlan, Outcome, Plan, PlannedInputs, QuantizedLayer};
 use crate::network::{Layer, Layout, Network, Support, TensorPlace};
 use std::collections::HashMap;
 
@@ -31,8 +31,8 @@ pub(super) struct Written {
     pub(super) is_new: bool,
     /// Whether the stored float weight goes with this layer: no layer keeps it, and none before took its place already.
     pub(super) replaces_float: bool,
-    /// Whether it is on a grid.
-    pub(super) is_quantized: bool,
+    /// Whether it is a weight of the plan: on a grid, or float and split.
+    pub(super) is_written: bool,
 }
 
 /// For each layer of `network`, what of its weight is written to an exported file.
@@ -43,13 +43,13 @@ pub(super) fn written(network: &Network, plan: &Plan) -> Vec<Written> {
     }
     let of = |(index, layer): (usize, &Layer)| {
         let all = readers.get(&weight_place(layer)).map_or(&[][..], Vec::as_slice);
-        let planned = |index: usize| plan.layers[index].quantized();
+        let planned = |index: usize| new_weight(&plan.layers[index]);
         let before = || all.iter().take_while(|other| **other < index);
         let is_new = planned(index).is_none_or(|own| !before().filter_map(|at| planned(*at)).any(|it| alike(it, own)));
         Written {
             is_new,
             replaces_float: all.first() == Some(&index) && all.iter().all(|at| planned(*at).is_some()),
-            is_quantized: planned(index).is_some(),
+            is_written: planned(index).is_some(),
         }
     };
     network
@@ -61,8 +61,36 @@ pub(super) fn written(network: &Network, plan: &Plan) -> Vec<Written> {
         .collect()
 }
 
+/// A weight that is written for a layer.
+#[derive(Clone, Copy)]
+enum NewWeight<'a> {
+    Codes(&'a QuantizedLayer),
+    Split(&'a FloatLayer),
+}
+
+/// The new weight of a layer; `None` where it keeps the one that it has.
+fn new_weight(planned: &LayerPlan) -> Option<NewWeight<'_>> {
+    match &planned.outcome {
+        Outcome::Quantized(layer) => Some(NewWeight::Codes(layer)),
+        Outcome::Expanded(layer) => PlannedInputs::from(layer.as_ref())
+            .is_expanded()
+            .then_some(NewWeight::Split(layer)),
+        Outcome::Float(_) => None,
+    }
+}
+
 /// Whether two layers of one stored weight have the same tensor in an exported file.
-fn alike(one: &QuantizedLayer, other: &QuantizedLayer) -> bool {
+fn alike(one: NewWeight<'_>, other: NewWeight<'_>) -> bool {
+    match (one, other) {
+        (NewWeight::Codes(one), NewWeight::Codes(other)) => alike_codes(one, other),
+        (NewWeight::Split(one), NewWeight::Split(other)) => {
+            one.layout == other.layout && one.index == other.index && one.activation_splits == other.activation_splits
+        }
+        _ => false,
+    }
+}
+
+fn alike_codes(one: &QuantizedLayer, other: &QuantizedLayer) -> bool {
     one.grid == other.grid
         && one.layout == other.layout
         && one.scales == other.scales

@@ -150,7 +150,7 @@ impl Widening {
         let graph = Graph::main(graph);
         let walk = Walk::new(network, &graph);
         for (index, planned) in plan.layers.iter().enumerate() {
-            let Some(expansion) = planned.quantized().map(Expansion::of) else {
+            let Some(expansion) = planned.inputs().map(Expansion::of) else {
                 continue;
             };
             let layer = &network.layers[index];

@@ -181,6 +181,7 @@ fn layer_report(subject: &Subject<'_>, index: usize, planned: &LayerPlan) -> Lay
     let outcome = match &planned.outcome {
         Outcome::Quantized(quantized) => Ok(Arc::clone(quantized)),
         Outcome::Float(why) => Err(why.clone()),
+        Outcome::Expanded(float) => Err(float.describe()),
     };
     let mut report = LayerReport {
         name: layer.name.clone(),

@@ -53,7 +53,7 @@ impl Derived for Channelled {
                 let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(work::failed)?)?;
                 progress.check()?;
                 let source = key.calibration.source;
-                work::with_calibration_data((&network, &engine), source, set.as_ref(), data.as_deref(), |data| {
+                work::with_calibration_data((&network, &engine), source, &set, data.as_deref(), |data| {
                     let data = data.ok_or_else(|| JobError::Failed("no data are open".to_owned()))?;
                     let samples = calibration.samples;
                     let found = input_channels(&engine, data, samples, &layer, seen, key.sigma, progress)?;

@@ -75,6 +75,8 @@ pub struct CalibrationKey {
     pub prepared: PrepareKey,
     /// On what.
     pub source: CalibrationSource,
+    /// The data whose preprocessing tells the range of the network's input, where nothing is measured.
+    pub stated: Option<u64>,
     /// With second moments of the layers' inputs, which GPTQ asks for.
     pub moments: bool,
 }

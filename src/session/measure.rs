@@ -8,8 +8,8 @@ use crate::format::demo::Demo;
 use crate::inference::auto::{AutoResult, AutoSamples, auto};
 use crate::inference::sweep::{SweepRow, SweepSubject, sweep};
 use crate::inference::{
-    Calibration, DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Pipeline,
-    SplitOnly, evaluate, float_engine, run_oracle, sensitivity, split_only_difference,
+    Calibration, Dataset, Engine, InferenceError, LayerSensitivity, OracleMetrics, Outputs, Pipeline, SplitOnly,
+    evaluate, float_engine, run_oracle, sensitivity, split_only_difference,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -28,7 +28,7 @@ pub(super) struct Subject {
     /// Where they come from.
     pub(super) source: CalibrationSource,
     /// The calibration set, if they come from one.
-    pub(super) set: Option<(String, DataOptions)>,
+    pub(super) set: work::CalibrationSet,
     pub(super) shapes: Option<Arc<ValueShapes>>,
     pub(super) data: Arc<Dataset>,
     /// What the original network answers on the first samples of the data.
@@ -65,7 +65,7 @@ impl Subject {
             _ => Some(work::calibrate_on(
                 &network,
                 (self.source, moments),
-                self.set.as_ref(),
+                &self.set,
                 Some(&self.data),
                 progress,
             )?),

@@ -93,7 +93,7 @@ pub use trial::{Trial, Trials};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
-use crate::inference::DataOptions;
+use crate::inference::{DataOptions, noise_warning};
 use crate::jobs::{self, Finished, JobError, Running, Waker};
 use crate::quantization::{Recipe, UserPresets};
 use derived::{Queue, REGISTRY, Wanted};
@@ -299,6 +299,20 @@ impl Session {
         }
     }
 
+    /// Tells which inputs go on a grid whose range came from noise.
+    fn warn_of_noise(&mut self) {
+        let Some(open) = self.open.as_ref().filter(|open| open.recipe().quantizes_activations()) else {
+            return;
+        };
+        let (Some(analysis), Some(calibration)) = (open.analysis(), open.calibration()) else {
+            return;
+        };
+        if let Some(warning) = noise_warning(&analysis.network, &calibration.activations) {
+            let text = format!("{}: {warning}; choose data to measure it on", analysis.network.name);
+            self.messages.warn(text);
+        }
+    }
+
     fn warn_of_not_finite(&mut self, analysis: &Analysis) {
         for (layer, nan, infinite) in analysis.not_finite() {
             let name = &analysis.network.layers[layer].name;
@@ -345,6 +359,7 @@ impl Session {
                 }
                 match job.kind {
                     Kind::LoadData => self.warn_of_data(),
+                    Kind::Calibrate => self.warn_of_noise(),
                     Kind::Measure => {
                         if let Some(analysis) = self.open.as_ref().map(|open| open.original.clone()) {
                             self.warn_of_not_finite(&analysis);

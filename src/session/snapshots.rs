@@ -70,7 +70,7 @@ impl PlanSummary {
     /// The numbers of a plan and of its cost.
     pub(super) fn of(plan: &Plan, overhead: &Overhead) -> Self {
         let layer = |outcome: &Outcome| match outcome {
-            Outcome::Float(_) => None,
+            Outcome::Float(_) | Outcome::Expanded(_) => None,
             Outcome::Quantized(layer) => Some(LayerSummary {
                 bits: Bits::Grid(layer.grid.bits),
                 splits: layer.splits.len(),

@@ -133,7 +133,7 @@ fn calibration_name(subject: &Subject, model: &str) -> String {
     let data = match subject.source {
         CalibrationSource::Demo(_) => Some(model),
         CalibrationSource::Data(_) => Some(subject.data.name()),
-        CalibrationSource::Set(_) => Some(subject.set.as_ref().map_or("", |(path, _)| path.as_str())),
+        CalibrationSource::Set(_) => Some(subject.set.path.as_deref().unwrap_or_default()),
         CalibrationSource::DataFree => None,
     };
     calibration_label(data.map(|data| (data, work::CALIBRATION_SAMPLES)))

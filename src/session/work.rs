@@ -195,12 +195,20 @@ pub(super) fn suggest(
 /// Samples that calibration runs at most: what the paper takes.
 pub(super) const CALIBRATION_SAMPLES: usize = 512;
 
+/// A calibration set that a person chose, if one was. The options say how it is read, and without data what the network's
+/// input is like.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CalibrationSet {
+    pub(super) path: Option<String>,
+    pub(super) options: DataOptions,
+}
+
 /// Runs the prepared network on samples of `source` (`data` are the open data, `set` is the chosen calibration set), or learns
 /// what can be known without data.
 pub(super) fn calibrate_on(
     network: &Network,
     (source, moments): (CalibrationSource, bool),
-    set: Option<&(String, DataOptions)>,
+    set: &CalibrationSet,
     data: Option<&Dataset>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
@@ -208,7 +216,14 @@ pub(super) fn calibrate_on(
     progress.check()?;
     with_calibration_data((network, &engine), source, set, data, |data| {
         let wanted = (CALIBRATION_SAMPLES, moments);
-        Ok(Arc::new(measure_inputs(network, &engine, data, wanted, progress)?))
+        Ok(Arc::new(measure_inputs(
+            network,
+            &engine,
+            data,
+            &set.options,
+            wanted,
+            progress,
+        )?))
     })
 }
 
@@ -216,14 +231,14 @@ pub(super) fn calibrate_on(
 pub(super) fn with_calibration_data<T>(
     (network, engine): (&Network, &dyn Engine),
     source: CalibrationSource,
-    set: Option<&(String, DataOptions)>,
+    set: &CalibrationSet,
     data: Option<&Dataset>,
     run: impl FnOnce(Option<&Dataset>) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
-    match (source, set) {
+    match (source, &set.path) {
         (CalibrationSource::Demo(demo), _) => run(Some(&Dataset::demo_calibration(demo))),
-        (CalibrationSource::Set(_), Some((path, options))) => {
-            let options = options.clone().for_network(network);
+        (CalibrationSource::Set(_), Some(path)) => {
+            let options = set.options.clone().for_network(network);
             run(Some(&Dataset::open(path, &options, engine.inputs()).map_err(failed)?))
         }
         (CalibrationSource::Data(_), _) => run(data),

@@ -24,6 +24,8 @@ pub enum RangeSource {
     Calibration,
     /// Batch-norm statistics.
     BatchNorm,
+    /// The stated preprocessing of the network's input: what pixels can become.
+    Preprocessing,
     /// Seeded noise.
     Noise,
 }

@@ -111,6 +111,14 @@ impl ChannelDistribution {
         cut
     }
 
+    /// With the ends `low` and `high`, whether the channel reached them before or not: values beyond are moved to the ends.
+    #[must_use]
+    pub fn within(self, low: f64, high: f64) -> Self {
+        let mut cut = Self { low, high, ..self };
+        cut.moments = cut.cut_moments();
+        cut
+    }
+
     /// After `x * factor + shift`.
     #[must_use]
     pub fn scaled(self, factor: f64, shift: f64) -> Self {

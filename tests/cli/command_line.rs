@@ -2,6 +2,7 @@
 
 mod engines;
 mod faults;
+mod float;
 mod many;
 mod numbers;
 mod quantize;

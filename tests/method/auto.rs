@@ -166,7 +166,7 @@ fn noise_does_for_a_network_without_data() {
     let original = open("demo:fashion");
     let network = prepare(&original, &recipe).unwrap();
     let progress = Progress::default();
-    let samples = AutoSamples::noise(&original, &engine(&original), (Some(16), 16), &progress).unwrap();
+    let samples = AutoSamples::noise(&original, &engine(&original), (Some(16), 16), None, &progress).unwrap();
     let options = quick(Goal::Budget(Budget::Overhead(0.05)));
     let result = auto(&samples.subject(&network, None), &recipe, &options, &progress).unwrap();
     assert_eq!(result.auto.judged_on.metrics.top1, None);

@@ -7,7 +7,7 @@ use crate::common::graph::{self, run};
 use crate::common::{evaluate_recipe, open};
 use networks::{CHANNELS, Noise, behind_a_norm, kernel, separable};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Rten, data_free_activations, evaluate, run_outputs};
+use splitscope::inference::{DataOptions, Dataset, Rten, data_free_activations, evaluate, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_attribute, float_tensor, int_attribute, ints_attribute, node};
 use splitscope::onnx::{ModelProto, encode};
@@ -24,7 +24,7 @@ fn exported(network: &Network, recipe: &Recipe) -> ModelProto {
     let engine = Rten::load(encode(&prepared.model).unwrap()).unwrap();
     let activations = recipe
         .needs_activations()
-        .then(|| data_free_activations(&prepared, &engine, &progress).unwrap());
+        .then(|| data_free_activations(&prepared, &engine, &DataOptions::default(), &progress).unwrap());
     rewrite(
         &prepared,
         &plan(&prepared, recipe, activations.as_ref(), &progress).unwrap(),
@@ -261,7 +261,7 @@ fn corrected_biases_are_among_the_tensors_of_an_export() {
     let progress = Progress::default();
     assert!(plan(&network, &recipe, None, &progress).is_err(), "means are needed");
     let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
-    let activations = data_free_activations(&network, &engine, &progress).unwrap();
+    let activations = data_free_activations(&network, &engine, &DataOptions::default(), &progress).unwrap();
     let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
     let corrected = plan.layers[0].quantized().unwrap().bias.clone().unwrap();
     assert!((corrected[0] - 0.5).abs() > 1e-3);
@@ -298,4 +298,60 @@ fn the_demo_without_data_is_nearly_as_good_as_calibrated() {
             "{data_free}, calibrated {calibrated}"
         );
     }
+}
+
+/// The demo as a network of raw pixels: its first layer is a convolution that standardizes them.
+fn of_raw_pixels() -> Network {
+    let network = open("demo:fashion");
+    let mut model = network.model.as_ref().clone();
+    let graph = model.graph.as_mut().unwrap();
+    // (x / 255 - 0.2860) / 0.3530, as the demo's pictures are made ready.
+    graph
+        .initializer
+        .push(float_tensor("scale", &[1, 1, 1, 1], &[1.0 / (255.0 * 0.3530)]));
+    graph.initializer.push(float_tensor("shift", &[1], &[-0.2860 / 0.3530]));
+    for reader in &mut graph.node {
+        for input in reader.input.iter_mut().filter(|input| *input == "input") {
+            "standardized".clone_into(input);
+        }
+    }
+    let standardize = node(
+        "Conv",
+        "standardize",
+        ["input", "scale", "shift"],
+        ["standardized"],
+        kernel(1, 0),
+    );
+    graph.node.insert(0, standardize);
+    Network::new("raw", None, network.format, model).unwrap()
+}
+
+/// With the range of noise the first grid would end at 4 of 255, and the network at chance.
+#[test]
+fn raw_pixels_without_data_are_quantized_over_their_stated_range() {
+    let network = of_raw_pixels();
+    let options = DataOptions {
+        preprocess: Some("raw".to_owned()),
+        ..DataOptions::default()
+    };
+    let progress = Progress::default();
+    let float = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let data = Dataset::open("demo:fashion", &options, splitscope::inference::Engine::inputs(&float)).unwrap();
+    let before = run_outputs(&float, &data, 400, &progress).unwrap();
+    let recipe = Recipe::preset(Preset::Deploy);
+    let prepared = prepare(&network, &recipe).unwrap();
+    let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
+    let top1 = |options: &DataOptions| {
+        let activations = data_free_activations(&prepared, &engine, options, &progress).unwrap();
+        let plan = plan(&prepared, &recipe, Some(&activations), &progress).unwrap();
+        let quantized = Rten::load(encode(&rewrite(&prepared, &plan).unwrap()).unwrap()).unwrap();
+        let after = run_outputs(&quantized, &data, 400, &progress).unwrap();
+        let evaluation = evaluate(&before, &after, &data);
+        (evaluation.float.top1.unwrap(), evaluation.quantized.top1.unwrap())
+    };
+    let (float, stated) = top1(&options);
+    assert!(float > 0.92, "{float}: the network reads raw pixels");
+    assert!(stated >= float - 0.015, "{stated} of {float}");
+    let (_, unstated) = top1(&DataOptions::default());
+    assert!(unstated < 0.5, "{unstated}: nothing is known where nothing is stated");
 }

@@ -7,14 +7,16 @@ mod common;
 
 mod activation_ocs;
 mod against_numpy;
+mod answer;
 mod auto;
 mod conformance;
 mod data_free;
 mod embedding;
+mod float_weights;
 mod incremental;
+mod kl;
 mod outputs;
 mod random_networks;
-mod kl;
 mod recipe;
 mod recurrent;
 mod rounding;

@@ -5,7 +5,7 @@ use crate::common::graph::{self, floats, model, network, value};
 use crate::common::relative_difference;
 use proptest::collection::vec;
 use proptest::prelude::*;
-use splitscope::inference::{Rten, data_free_activations};
+use splitscope::inference::{DataOptions, Rten, data_free_activations};
 use splitscope::network::{LayerKind, Network};
 use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, metadata, node};
 use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode, read_bytes};
@@ -315,7 +315,7 @@ proptest! {
         let progress = Progress::default();
         let activations = recipe.needs_activations().then(|| {
             let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
-            data_free_activations(&prepared, &engine, &progress).unwrap()
+            data_free_activations(&prepared, &engine, &DataOptions::default(), &progress).unwrap()
         });
         let plan = plan(&prepared, &recipe, activations.as_ref(), &progress).unwrap();
 

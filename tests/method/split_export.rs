@@ -7,7 +7,7 @@ use crate::common::{open, relative_difference, shared};
 use chain::{Chain, SHAPE, random_network};
 use proptest::prelude::*;
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Rten, data_free_activations, run_outputs, value_shapes};
+use splitscope::inference::{DataOptions, Dataset, Rten, data_free_activations, run_outputs, value_shapes};
 use splitscope::network::Network;
 use splitscope::onnx::build::{attribute_int, int_attribute, ints_attribute};
 use splitscope::onnx::schema::data_type;
@@ -26,7 +26,7 @@ fn planned(network: &Network, recipe: &Recipe) -> Plan {
     let progress = Progress::default();
     let activations = recipe.needs_activations().then(|| {
         let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
-        data_free_activations(network, &engine, &progress).unwrap()
+        data_free_activations(network, &engine, &DataOptions::default(), &progress).unwrap()
     });
     plan(network, recipe, activations.as_ref(), &progress).unwrap()
 }

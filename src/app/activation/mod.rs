@@ -233,7 +233,12 @@ fn source_ui(ui: &mut Ui, open: &OpenNetwork, statistics: &ActivationStatistics,
         (RangeSource::BatchNorm, _) => {
             "Range from batch-norm statistics, without data: what the layer before was trained to give.".to_owned()
         }
-        (RangeSource::Noise, _) => "Range from noise that was run through the network, without data.".to_owned(),
+        (RangeSource::Preprocessing, _) => {
+            "Range from the stated preprocessing, without data: what it makes of pixels from 0 to 255.".to_owned()
+        }
+        (RangeSource::Noise, _) => {
+            "Range from noise that was run through the network, without data: it can be far off.".to_owned()
+        }
     };
     ui.horizontal_wrapped(|ui| {
         ui.label(text::note(seen + &from));

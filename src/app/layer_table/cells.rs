@@ -192,7 +192,7 @@ fn setting_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize) {
     if !layer.support.can_quantize() {
         return;
     }
-    let Some(bits) = settings.bits.grid() else {
+    let Some(bits) = settings.bits.grid().or((field == Field::Splits).then_some(0)) else {
         if field == Field::Bits {
             number_cell(ui, "float");
         }
@@ -202,9 +202,7 @@ fn setting_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize) {
         Field::Bits => number_cell(ui, &bits.to_string()),
         Field::Splits => {
             let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
-            let splits = plan
-                .and_then(LayerPlan::quantized)
-                .map(|quantized| quantized.splits.len());
+            let splits = plan.and_then(LayerPlan::inputs).map(|inputs| inputs.splits.len());
             number_cell(ui, &splits.map_or_else(String::new, |splits| splits.to_string()));
         }
         Field::Scales => text_cell(ui, &settings.scales.to_string()),
@@ -223,6 +221,10 @@ fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, layer: &Layer, index: usize) 
         Outcome::Float(reason) => {
             ui.add(egui::Label::new(note(text::not_planned(layer))).selectable(false))
                 .on_hover_text(reason);
+        }
+        Outcome::Expanded(float) => {
+            ui.add(egui::Label::new(note("float")).selectable(false))
+                .on_hover_text(float.describe());
         }
         Outcome::Quantized(quantized) => {
             let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());

@@ -20,7 +20,7 @@ pub(super) fn ranges_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
         None => "no data",
     };
     let on_data = matches!(open.calibration_source(), CalibrationSource::Data(_));
-    let help = "What tells how large the activations get. Without data the batch-norms tell, and noise that is run through the network; ranges from data are surer, best from samples that you don't judge by.";
+    let help = "What tells how large the activations get. Without data the batch-norms and the preprocessing tell, and where they don't, noise that is run through the network; ranges from data are surer, best from samples that you don't judge by.";
     choice_row(ui, "Ranges from", help, |ui| {
         let combo = egui::ComboBox::from_id_salt("ranges").width(136.0);
         combo
@@ -64,9 +64,14 @@ pub(super) fn range_source_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer) {
             "batch-norm",
             "Computed from the means and variances that the batch-norms before this layer keep; no data were needed.".to_owned(),
         ),
+        RangeSource::Preprocessing => (
+            "preprocessing",
+            "What the stated preprocessing makes of pixels from 0 to 255; no data were needed.".to_owned(),
+        ),
         RangeSource::Noise => (
             "noise",
-            "Noise was run through the network, as no batch-norm tells of this input. It is the least sure of the three.".to_owned(),
+            "Noise was run through the network, as neither a batch-norm nor the preprocessing tells of this input. Such a range can be far off: choose data to measure it on."
+                .to_owned(),
         ),
     };
     ui.label(note(format!("Range of its input from: {name}")))

@@ -114,8 +114,27 @@ impl DataArguments {
             vocabulary: self.vocab.clone(),
             window: self.window,
             inputs: self.inputs.clone(),
+            output: None,
             limit: None,
         };
         options.for_network(network)
     }
+}
+
+/// Which output of the network counts.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(in crate::cli) struct AnswerArguments {
+    /// The output of the network that is compared and judged; without it the first that holds floats
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) output: Option<String>,
+}
+
+/// The same for a subcommand that writes a file by `--output`.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Data")]
+pub(in crate::cli) struct NetworkOutputArguments {
+    /// The output of the network that is compared and judged; without it the first that holds floats
+    #[arg(long, value_name = "NAME")]
+    pub(in crate::cli) network_output: Option<String>,
 }

@@ -2,7 +2,8 @@
 
 use super::values::named_axis;
 use crate::cli::UsageError;
-use crate::quantization::{FIELDS, Field, Granularity, Preset, Recipe, UserPresets};
+use crate::cli::pipeline::note;
+use crate::quantization::{Bits, FIELDS, Field, Granularity, Lacking, Preset, Recipe, SplitKind, UserPresets};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::path::PathBuf;
 
@@ -36,12 +37,43 @@ impl RecipeArguments {
     pub(in crate::cli) fn recipe(&self, with_data: bool) -> anyhow::Result<Recipe> {
         let mut recipe = self.base.recipe(with_data)?;
         self.fields.set(&mut recipe)?;
-        let splits_activations = self.fields.given("activation_expand_ratio");
-        if splits_activations && recipe.activation_expand_ratio > 0.0 && !recipe.quantizes_activations() {
-            let why = "--activation-expand-ratio: inputs stay float, so there is nothing to split; give --activation-bits too";
+        self.refuse_without_effect(&mut recipe)?;
+        Ok(recipe)
+    }
+
+    /// Refuses a field that nothing can come of. What only a preset says of it, and the flags do not, is left out: who takes
+    /// the preset for float weights does not ask for its rounding.
+    fn refuse_without_effect(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
+        if self.fields.given("split") && recipe.split == SplitKind::Qa && recipe.weight_bits == Bits::Float {
+            let why = "--split qa: there is no grid to be aware of (weight_bits is float); give --split naive";
             return Err(UsageError(why.to_owned()).into());
         }
-        Ok(recipe)
+        let mut left_out = Vec::new();
+        for found in recipe.without_effect() {
+            let flag = self.fields.given(found.field) && found.layer.is_none();
+            if flag {
+                let bits = match found.lacks {
+                    Lacking::WeightBits => "--weight-bits",
+                    Lacking::ActivationBits => "--activation-bits",
+                };
+                let flag = found.field.replace('_', "-");
+                return Err(UsageError(format!("--{flag}: {found}; give {bits} K too")).into());
+            }
+            match Field::named(found.field) {
+                Some(field) if self.base.preset.is_some() && found.layer.is_none() => {
+                    field.copy(&Recipe::default(), recipe);
+                    left_out.push(found.field);
+                }
+                _ => anyhow::bail!("recipe: {found}"),
+            }
+        }
+        if let (Some(preset), false) = (&self.base.preset, left_out.is_empty()) {
+            note(&format!(
+                "the preset {preset} is taken without {}: nothing is on a grid that they are about",
+                left_out.join(", ")
+            ));
+        }
+        Ok(())
     }
 
     /// Saves the recipe, found good for a network by now, if a name for it was given.

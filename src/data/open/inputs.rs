@@ -72,8 +72,8 @@ impl Opening<'_> {
         )))
     }
 
-    /// An array for the input `name`. Its samples lie on the axis that is named as the first input's first axis, else on
-    /// the first; an input whose sizes are all fixed is the same for every sample.
+    /// An array for the input `name`. Its samples lie on the axis that is named as the first input's axis of samples (the
+    /// first, or of sequences whose steps come first the second), else on the first; an input whose sizes are all fixed is the same for every sample.
     pub(super) fn input_array(&self, name: &str, array: Array, file: &str) -> Result<InputArray, DatasetError> {
         let Some(port) = self.ports.iter().find(|port| port.name == name) else {
             let all: Vec<String> = self.ports.iter().map(Port::describe).collect();
@@ -119,8 +119,9 @@ impl Opening<'_> {
             return None;
         }
         let first = self.ports.first();
-        let batch = first.and_then(|first| first.axis_names.first().cloned().flatten());
+        let batch = first.and_then(|first| first.axis_names.get(first.sample_axis()).cloned().flatten());
         let named = batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
+        let named = named.or(port.is_time_major().then_some(1));
         // A fixed first size that the array exceeds is a fixed batch, and so is one that the first input has too.
         let size = declared.first().copied().flatten();
         let of_first = first.and_then(|first| *first.shape.as_ref()?.first()?);

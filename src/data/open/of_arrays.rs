@@ -79,6 +79,7 @@ impl Opening<'_> {
             classes: Vec::new(),
             arrays: inputs,
             notes: Vec::new(),
+            output: None,
         })
     }
 }

@@ -102,6 +102,7 @@ impl Opening<'_> {
             classes,
             arrays,
             notes: Vec::new(),
+            output: None,
         })
     }
 }

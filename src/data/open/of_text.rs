@@ -68,6 +68,7 @@ impl Opening<'_> {
             classes,
             arrays,
             notes,
+            output: None,
         })
     }
 
@@ -120,6 +121,7 @@ impl Opening<'_> {
             classes: Vec::new(),
             arrays,
             notes,
+            output: None,
         })
     }
 }

@@ -56,7 +56,7 @@ impl AutoSamples {
         Self::run(engine, choose, (Arc::clone(data), judge), progress)
     }
 
-    /// Noise of two seeds: for a network without data.
+    /// Noise of two seeds: for a network without data. `output` is judged, if one was chosen.
     ///
     /// # Errors
     /// As [`AutoSamples::of`].
@@ -64,12 +64,14 @@ impl AutoSamples {
         network: &Network,
         engine: &dyn Engine,
         limits: (Option<usize>, usize),
+        output: Option<&String>,
         progress: &Progress,
     ) -> Result<Self, InferenceError> {
         let [choose, judge] = NOISE_SEEDS;
         let samples = |most: usize, seed: u64| {
             let samples = most.min(NOISE_SAMPLES);
-            Ok::<_, InferenceError>((Arc::new(Dataset::noise(network, engine, samples, seed)?), 0..samples))
+            let noise = Dataset::noise(network, engine, samples, seed)?.judged_by(output.cloned());
+            Ok::<_, InferenceError>((Arc::new(noise), 0..samples))
         };
         let choose = samples(limits.0.unwrap_or(NOISE_SAMPLES), choose)?;
         Self::run(engine, choose, samples(limits.1, judge)?, progress)

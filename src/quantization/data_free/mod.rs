@@ -2,14 +2,16 @@
 //!
 //! Behind a batch-norm, channel c is taken for a Gaussian of mean `bias[c]` and deviation `|scale[c]|` (data-free
 //! quantization, Nagel et al. 2019, arXiv 1906.04721), independent of the others. What a layer computes is not known, until
-//! the next batch-norm.
+//! the next batch-norm. Of an input of the network whose preprocessing is stated the interval of each channel is known.
 
+mod known_input;
 mod moments;
 mod operators;
 
 #[cfg(test)]
 mod tests;
 
+pub use known_input::{ChannelPlace, KnownInput};
 pub use moments::{batch_norm_moments, moments_of_channels};
 
 use super::{Activations, joined_values};
@@ -20,21 +22,22 @@ use crate::statistics::{ActivationStatistics, ChannelDistribution, RangeSource};
 use std::collections::HashMap;
 
 /// Statistics of the layer inputs of the main graph that follow from batch-norms, those still in the graph and those that
-/// were folded (see [`crate::network::Preparation`]), and of the values between layers that can go on a grid
-/// ([`joined_values`]). Those of which nothing is known are missing.
-pub fn batch_norm_activations(network: &Network) -> Activations {
+/// were folded (see [`crate::network::Preparation`]), and from what is stated of the network's `inputs`, and of the values
+/// between layers that can go on a grid ([`joined_values`]). Those of which nothing is known are missing.
+pub fn batch_norm_activations(network: &Network, inputs: &[KnownInput]) -> Activations {
     let Some(graph) = &network.model.graph else {
         return Activations::new();
     };
-    let known = propagate(network, graph);
+    let known = propagate(network, graph, inputs);
     let mut activations = Activations::new();
+    activations.set_inputs(inputs.to_vec());
     for layer in &network.layers {
         let Some((input, axis)) = &layer.input else { continue };
         let main = layer.node.as_ref().is_some_and(|path| path.subgraphs.is_empty());
         let Some(value) = known.get(input).filter(|_| main && !activations.contains_key(input)) else {
             continue;
         };
-        let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &value.channels);
+        let statistics = ActivationStatistics::of_channels(value.source, &value.channels);
         let statistics = match value.channels_for(layer, *axis) {
             Some(channels) if value.means => {
                 let means = channels.iter().map(|channel| channel.moments().0);
@@ -47,7 +50,7 @@ pub fn batch_norm_activations(network: &Network) -> Activations {
     }
     for value in joined_values(network) {
         if let Some(known) = known.get(&value) {
-            let statistics = ActivationStatistics::of_channels(RangeSource::BatchNorm, &known.channels);
+            let statistics = ActivationStatistics::of_channels(known.source, &known.channels);
             activations.entry(value).or_insert(statistics);
         }
     }
@@ -62,6 +65,8 @@ struct Known {
     order: Order,
     /// Whether the means are right; a maximum of neighbours is greater than the mean that it had.
     means: bool,
+    /// What told it.
+    source: RangeSource,
 }
 
 /// Where the channels of a value are.
@@ -69,6 +74,8 @@ struct Known {
 enum Order {
     /// Along axis 1.
     SecondAxis,
+    /// Along the last axis of a picture.
+    LastAxis,
     /// The value is `[n, channels * elements]`, each channel's elements next to each other.
     Flat,
     /// Somewhere: elements were moved about.
@@ -84,6 +91,7 @@ impl Known {
         let second = axis == 1 || (axis == -1 && layer.kind == LayerKind::Gemm);
         let repeats = match self.order {
             Order::SecondAxis if second && inputs == count => 1,
+            Order::LastAxis if axis == -1 && inputs == count => 1,
             Order::Flat if (second || axis == -1) && count > 0 && inputs.is_multiple_of(count) => inputs / count,
             _ => return None,
         };
@@ -93,9 +101,10 @@ impl Known {
 }
 
 /// Everything that is known of the values of a graph.
-fn propagate(network: &Network, graph: &GraphProto) -> HashMap<String, Known> {
+fn propagate(network: &Network, graph: &GraphProto, inputs: &[KnownInput]) -> HashMap<String, Known> {
     let graph = Graph::main(graph);
-    let mut known: HashMap<String, Known> = HashMap::new();
+    let stated = |input: &KnownInput| (input.name.clone(), Known::of_input(input));
+    let mut known: HashMap<String, Known> = inputs.iter().map(stated).collect();
     for node in &graph.proto.node {
         let Some(output) = node.output.first().filter(|output| !output.is_empty()) else {
             continue;
@@ -121,6 +130,7 @@ fn second_axis(channels: impl IntoIterator<Item = [f32; 2]>) -> Known {
         channels: channels.into_iter().map(gaussian).collect(),
         order: Order::SecondAxis,
         means: true,
+        source: RangeSource::BatchNorm,
     }
 }
 

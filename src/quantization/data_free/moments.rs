@@ -5,19 +5,20 @@
 //! correlation matters little: anything from .6 to .9 rounds as well.
 
 use super::super::InputMoments;
-use super::propagate;
+use super::{KnownInput, propagate};
 use crate::network::{Layer, LayerKind, Network};
 use std::sync::Arc;
 
 /// Correlation of two places of a channel that are next to each other.
 const CORRELATION: f64 = 0.8;
 
-/// Second moments of the inputs of layers, by the layer's name, where batch-norms tell the mean and deviation of each channel.
-pub fn batch_norm_moments(network: &Network) -> Vec<(String, Arc<InputMoments>)> {
+/// Second moments of the inputs of layers, by the layer's name, where batch-norms or what is stated of the network's `inputs` tell
+/// the mean and deviation of each channel.
+pub fn batch_norm_moments(network: &Network, inputs: &[KnownInput]) -> Vec<(String, Arc<InputMoments>)> {
     let Some(graph) = &network.model.graph else {
         return Vec::new();
     };
-    let known = propagate(network, graph);
+    let known = propagate(network, graph, inputs);
     let of = |layer: &Layer| {
         let main = layer.node.as_ref().is_some_and(|path| path.subgraphs.is_empty());
         let (input, axis) = layer.input.as_ref().filter(|_| main)?;

@@ -5,7 +5,7 @@ use crate::onnx::build::{attribute_float, attribute_int, attribute_ints, attribu
 use crate::onnx::operators::{Channels, operator_of};
 use crate::onnx::schema::data_type;
 use crate::onnx::{Graph, NodeProto, TensorProto, tensor_bytes};
-use crate::statistics::ChannelDistribution;
+use crate::statistics::{ChannelDistribution, RangeSource};
 use std::collections::HashMap;
 
 /// Everything about the graph that an operator may ask for.
@@ -21,6 +21,7 @@ pub(super) fn output(node: &NodeProto, known: &HashMap<String, Known>, graph: &G
     match node.op_type() {
         "BatchNormalization" => site.batch_norm(),
         "Add" | "Sub" | "Mul" | "Div" | "Sum" => site.arithmetic(),
+        "Min" | "Max" => site.extremum(),
         "Concat" => site.concat(),
         "Pad" => site.pad(),
         _ => site.of_one(site.input(0)?),
@@ -42,6 +43,8 @@ impl Site<'_> {
         let float = |name: &str, default: f32| f64::from(attribute_float(self.node, name).unwrap_or(default));
         match self.node.op_type() {
             "Identity" | "Dropout" => Some(x.clone()),
+            "Cast" => is_float_type(attribute_int(self.node, "to")?).then(|| x.clone()),
+            "Transpose" => Some(x.transposed(attribute_ints(self.node, "perm"))),
             "Relu" => Some(x.each(|channel| channel.clamped(0.0, f64::INFINITY))),
             "Clip" => {
                 let (low, high) = self.clip_ends()?;
@@ -120,7 +123,8 @@ impl Site<'_> {
         {
             return Some(gated);
         }
-        let mut all = (0..self.node.input.len()).map(|slot| self.operand(slot));
+        let last = (0..self.node.input.len()).any(|slot| self.input(slot).is_some_and(|x| x.order == Order::LastAxis));
+        let mut all = (0..self.node.input.len()).map(|slot| self.operand(slot, last));
         let mut result = all.next()??;
         for operand in all {
             let operand = operand?;
@@ -137,8 +141,9 @@ impl Site<'_> {
         Some(result)
     }
 
-    /// A value, or a constant as channels that never change: one for all, or `[1, channels, 1, ...]`.
-    fn operand(&self, slot: usize) -> Option<Known> {
+    /// A value, or a constant as channels that never change: one for all, or `[1, channels, 1, ...]`; beside a picture with
+    /// its channels `last`, `[..., channels]`.
+    fn operand(&self, slot: usize, last: bool) -> Option<Known> {
         if let Some(known) = self.input(slot) {
             return Some(known.clone());
         }
@@ -146,6 +151,7 @@ impl Site<'_> {
         // `[channels, 1, 1]` stands beside a picture; a shorter one could be along any axis.
         let along = match sizes.as_slice() {
             _ if values.len() == 1 => true,
+            [.., channels] if last => *channels == values.len(),
             [1, channels, rest @ ..] => *channels == values.len() && rest.iter().all(|size| *size == 1),
             [channels, 1, 1] => *channels == values.len(),
             _ => false,
@@ -155,9 +161,29 @@ impl Site<'_> {
                 .iter()
                 .map(|&value| ChannelDistribution::constant(value))
                 .collect(),
-            order: Order::SecondAxis,
+            order: if last { Order::LastAxis } else { Order::SecondAxis },
             means: true,
+            source: RangeSource::BatchNorm,
         })
+    }
+
+    /// `Min` or `Max` of a value and a constant cuts each channel off there.
+    fn extremum(&self) -> Option<Known> {
+        let last = [0, 1]
+            .iter()
+            .any(|slot| self.input(*slot).is_some_and(|x| x.order == Order::LastAxis));
+        let (one, other) = (self.operand(0, last)?, self.operand(1, last)?);
+        let (x, ends) = if is_constant(&other) {
+            (one, other)
+        } else {
+            (other, one)
+        };
+        let is_min = self.node.op_type() == "Min";
+        let cut = |x: ChannelDistribution, end: ChannelDistribution| match is_min {
+            true => x.clamped(f64::NEG_INFINITY, end.low()),
+            false => x.clamped(end.low(), f64::INFINITY),
+        };
+        (self.node.input.len() == 2 && is_constant(&ends)).then(|| combine(&x, &ends, cut))?
     }
 
     /// `x * sigmoid(x)` and the like, written as two nodes: not a product of independent values.
@@ -182,6 +208,9 @@ impl Site<'_> {
             channels: parts.iter().flat_map(|part| part.channels.iter().copied()).collect(),
             order: if in_order { Order::SecondAxis } else { Order::Mixed },
             means: parts.iter().all(|part| part.means),
+            source: parts
+                .iter()
+                .fold(parts.first()?.source, |source, part| joint(source, part.source)),
         })
     }
 
@@ -215,6 +244,7 @@ impl Site<'_> {
                     channels: [constant(before), channels, constant(after)].concat(),
                     order: Order::SecondAxis,
                     means: x.means && !elsewhere,
+                    source: x.source,
                 }
             }
             _ => padded.mixed(),
@@ -283,6 +313,7 @@ impl Site<'_> {
                 channels: vec![ChannelDistribution::gaussian(0.5 * (low + high), (high - low) / 12.0)],
                 order: Order::Mixed,
                 means: false,
+                source: x.source,
             }
         })
     }
@@ -308,10 +339,19 @@ impl Known {
     }
 
     fn flat(&self) -> Self {
-        let order = if self.order == Order::Mixed {
-            Order::Mixed
-        } else {
-            Order::Flat
+        let order = match self.order {
+            Order::SecondAxis | Order::Flat => Order::Flat,
+            Order::LastAxis | Order::Mixed => Order::Mixed,
+        };
+        Self { order, ..self.clone() }
+    }
+
+    /// The axes of pictures in another order.
+    fn transposed(&self, axes: Option<&[i64]>) -> Self {
+        let order = match (self.order, axes) {
+            (Order::LastAxis, Some([0, 3, 1, 2])) => Order::SecondAxis,
+            (Order::SecondAxis, Some([0, 2, 3, 1])) => Order::LastAxis,
+            _ => Order::Mixed,
         };
         Self { order, ..self.clone() }
     }
@@ -347,7 +387,33 @@ fn combine(
             .collect::<Option<_>>()?,
         order,
         means: a.means && b.means,
+        source: match (is_constant(a), is_constant(b)) {
+            (true, false) => b.source,
+            (false, true) => a.source,
+            _ => joint(a.source, b.source),
+        },
     })
+}
+
+/// Whether no channel ever changes.
+fn is_constant(known: &Known) -> bool {
+    known.channels.iter().all(|channel| channel.low() == channel.high())
+}
+
+/// What told a value that is made of two.
+fn joint(one: RangeSource, other: RangeSource) -> RangeSource {
+    if one == other { one } else { RangeSource::BatchNorm }
+}
+
+fn is_float_type(element_type: i64) -> bool {
+    [
+        data_type::FLOAT,
+        data_type::FLOAT16,
+        data_type::BFLOAT16,
+        data_type::DOUBLE,
+    ]
+    .iter()
+    .any(|float| i64::from(*float) == element_type)
 }
 
 /// The function of a gate.

@@ -36,7 +36,7 @@ fn known(nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> HashMap<String, 
         ..ModelProto::default()
     };
     let network = Network::new("test", None, Format::Onnx, model).unwrap();
-    propagate(&network, network.model.graph.as_ref().unwrap())
+    propagate(&network, network.model.graph.as_ref().unwrap(), &[])
 }
 
 /// Ends of the channels of "y", which `op` makes of "n" and `others`.
@@ -176,7 +176,7 @@ fn means_go_with_the_channels_of_a_layer() {
         };
         let network = network_known(nodes);
         let (input, _) = network.layers[0].input.clone().unwrap();
-        batch_norm_activations(&network)[&input].channel_means()
+        batch_norm_activations(&network, &[])[&input].channel_means()
     };
     let conv = vec![node("Conv", "", ["n", "w"], ["y"], vec![])];
     assert_eq!(of(conv, weight(&[1, 2, 1, 1])).unwrap(), vec![1.0, -2.0]);
@@ -205,8 +205,8 @@ fn means_go_with_the_channels_of_a_layer() {
 #[test]
 fn the_demo_knows_every_layer_input_but_the_first_folded_or_not() {
     let network = Demo::Fashion.network().unwrap();
-    let plain = batch_norm_activations(&network);
-    let folded = batch_norm_activations(&fold_batch_norm(&network).unwrap());
+    let plain = batch_norm_activations(&network, &[]);
+    let folded = batch_norm_activations(&fold_batch_norm(&network).unwrap(), &[]);
     assert!(plain == folded);
     for layer in &network.layers {
         let (input, _) = layer.input.as_ref().unwrap();

@@ -5,11 +5,13 @@
 
 mod check;
 mod disk;
+mod effect;
 mod error;
 mod field;
 mod settings;
 mod table;
 
+pub use effect::{Lacking, WithoutEffect};
 pub use error::RecipeError;
 pub use field::{Access, At, Field, FieldValue, InLayer};
 pub use settings::{InputSettings, LayerSettings, WeightSettings};

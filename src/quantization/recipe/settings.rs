@@ -164,24 +164,23 @@ impl Recipe {
             || (self.float_last_layer && network.layers.iter().rposition(can_quantize) == Some(index));
         // Embeddings stay float unless they are asked for, all of them or one by its name.
         let end = end || (layer.is_some_and(is_table) && own.weight_bits.is_none() && !self.quantize_embeddings);
-        let bits = if own.float.unwrap_or(end) {
-            Bits::Float
-        } else {
-            own.weight_bits.unwrap_or(self.weight_bits)
-        };
+        // A layer left as it is: neither its weights nor its input change. Float weights alone may still be split.
+        let as_it_is = own.float.unwrap_or(end);
+        let unless = |bits: Bits| if as_it_is { Bits::Float } else { bits };
+        let share = |ratio: f64| if as_it_is { 0.0 } else { ratio };
         LayerSettings {
             weights: WeightSettings {
-                bits,
-                expand_ratio: own.expand_ratio.unwrap_or(self.expand_ratio),
+                bits: unless(own.weight_bits.unwrap_or(self.weight_bits)),
+                expand_ratio: share(own.expand_ratio.unwrap_or(self.expand_ratio)),
                 split: own.split.unwrap_or(self.split),
                 clip: own.clip.unwrap_or(self.clip),
                 scales: own.scales.unwrap_or(self.scales),
                 rounding: own.rounding.unwrap_or(self.rounding),
             },
             input: InputSettings {
-                bits: own.activation_bits.unwrap_or(self.activation_bits),
+                bits: unless(own.activation_bits.unwrap_or(self.activation_bits)),
                 clip: own.activation_clip.unwrap_or(self.activation_clip),
-                expand_ratio: own.activation_expand_ratio.unwrap_or(self.activation_expand_ratio),
+                expand_ratio: share(own.activation_expand_ratio.unwrap_or(self.activation_expand_ratio)),
                 split: own.activation_split.unwrap_or(self.activation_split),
                 unsigned: self.unsigned_activations,
             },

@@ -18,7 +18,7 @@ mod widen;
 
 pub use tensors::{NamedTensors, quantized_tensors};
 
-use super::plan::QuantizedLayer;
+use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};
 use super::storage::{CodeType, Elements, Storage};
 use super::widen::{Merging, Widening};
@@ -51,7 +51,7 @@ pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, Quantizatio
 /// As [`rewrite`].
 pub fn exported_bytes(network: &Network, plan: &Plan) -> Result<u64, QuantizationError> {
     let elements = |(layer, planned): (&Layer, &super::LayerPlan)| {
-        let expansion = Expansion::of(planned.quantized()?);
+        let expansion = Expansion::of(planned.inputs()?);
         Some(expanded_shape(layer, expansion.channels).iter().product::<usize>())
     };
     let longest = network.layers.iter().zip(&plan.layers).filter_map(elements).max();
@@ -110,10 +110,10 @@ enum NewWeight {
 #[derive(Default)]
 struct SharedWeights<'a>(HashMap<WeightPlace<'a>, Vec<MadeWeight<'a>>>);
 
-/// A new weight, the codes that were planned for it, and its value in the graph.
+/// A new weight, what was planned for it, and its value in the graph.
 struct MadeWeight<'a> {
     weight: NewWeight,
-    codes: &'a [i8],
+    content: Content<'a>,
     value: String,
 }
 
@@ -123,13 +123,14 @@ impl<'a> SharedWeights<'a> {
         &mut self,
         editor: &mut GraphEdit,
         before: usize,
-        (layer, quantized): (&'a Layer, &'a QuantizedLayer),
+        (layer, content): (&'a Layer, Content<'a>),
         weight: NewWeight,
     ) -> String {
         let made = self.0.entry(weight_place(layer)).or_default();
-        let codes = quantized.values.as_slice();
-        // The codes too: the tensors of different weights are alike where they are hollow.
-        if let Some(made) = made.iter().find(|made| made.weight == weight && made.codes == codes) {
+        if let Some(made) = made
+            .iter()
+            .find(|made| made.weight == weight && made.content == content)
+        {
             return made.value.clone();
         }
         let value = match &weight {
@@ -140,7 +141,7 @@ impl<'a> SharedWeights<'a> {
         };
         made.push(MadeWeight {
             weight,
-            codes,
+            content,
             value: value.clone(),
         });
         value
@@ -174,36 +175,53 @@ fn carry_out(
     let mut weights = SharedWeights::default();
     for (number, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
         let rows = Rows::of(network, plan, &widening, number);
-        let Some(quantized) = planned.quantized() else {
+        let Some(inputs) = planned.inputs() else {
             // A cell widens its float matrices itself, with all else that belongs to it.
             if let Some(rows @ Rows::Way { .. }) = &rows {
                 widen_float_layer(&mut editor, network, number, rows)?;
             }
             continue;
         };
-        let expansion = Expansion::of(quantized);
-        let weight = weight_of(layer, quantized, &expansion)?;
-        let is_split = !quantized.splits.is_empty() || expansion.splits_activations();
+        let expansion = Expansion::of(inputs);
+        let weight = match &planned.outcome {
+            Outcome::Quantized(quantized) => Some(weight_of(layer, quantized, &expansion)?),
+            Outcome::Expanded(float) if inputs.is_expanded() || rows.is_some() => {
+                let weights = network.weights(number)?;
+                let shape = expanded_shape(layer, expansion.channels);
+                Some(Weight::Float(elements.floats(&shape, || {
+                    let values = float.weights(&weights, &layer.layout);
+                    expansion.columns(&values, &float.layout).into_owned()
+                })))
+            }
+            Outcome::Expanded(_) | Outcome::Float(_) => None,
+        };
         let input = Input {
-            grid: quantized.activation.filter(|_| on_grids),
+            grid: inputs.activation.copied().filter(|_| on_grids),
             split: planned.settings.input.split,
             expansion: &expansion,
-            is_gathered: is_split && widening.way(number).is_none(),
+            is_gathered: inputs.is_expanded() && widening.way(number).is_none(),
             signed: SignedCodes::of(plan, final_opset),
         };
-        let code_type = CodeType::of(plan.recipe.storage, layer, quantized);
         let new = New {
+            quantized: planned.quantized(),
+            code_type: (planned.quantized()).map_or(CodeType::Float, |quantized| {
+                CodeType::of(plan.recipe.storage, layer, quantized)
+            }),
             weight,
-            code_type,
             elements,
             on_grids,
             rows: rows.as_ref(),
         };
-        rewrite_layer(&mut editor, network, (layer, quantized), new, &input, &mut weights)?;
+        let content = match planned.quantized() {
+            Some(quantized) => Content::Codes(&quantized.values),
+            None => Content::Copies(inputs.index),
+        };
+        rewrite_layer(&mut editor, network, (layer, content), new, &input, &mut weights)?;
         if let (Some(Rows::Cell(cell)), Layer::RECURRENT_WEIGHT) = (&rows, layer.weight_input) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
-        if let (Some(bias), Some(path), true) = (&quantized.bias, &layer.node, on_grids) {
+        let bias = planned.quantized().and_then(|quantized| quantized.bias.as_ref());
+        if let (Some(bias), Some(path), true) = (bias, &layer.node, on_grids) {
             let wide = rows.map(|rows| rows.vector(bias));
             set_bias(&mut editor, path.node, layer, wide.as_ref().unwrap_or(bias))?;
             own_biases.insert(number);
@@ -233,7 +251,10 @@ fn cannot_upgrade(error: &OnnxError, opset: i64, storage: Storage) -> Quantizati
 
 /// The new weight of a layer, and how it is written.
 struct New<'a> {
-    weight: Weight,
+    /// The layer on its grid; `None` for one whose weights stay float.
+    quantized: Option<&'a QuantizedLayer>,
+    /// The tensor; `None` where the layer goes on reading the one that it has.
+    weight: Option<Weight>,
     code_type: CodeType,
     elements: &'a Elements,
     /// Whether the weight and the input are put on grids.
@@ -242,10 +263,19 @@ struct New<'a> {
     rows: Option<&'a Rows<'a>>,
 }
 
+/// What a new weight holds: the tensors of different weights are alike where they are hollow.
+#[derive(Clone, Copy, PartialEq)]
+enum Content<'a> {
+    /// Codes on a grid.
+    Codes(&'a [i8]),
+    /// Halves: the channel that each channel copies.
+    Copies(&'a [usize]),
+}
+
 fn rewrite_layer<'a>(
     editor: &mut GraphEdit,
     network: &Network,
-    (layer, quantized): (&'a Layer, &'a QuantizedLayer),
+    (layer, content): (&'a Layer, Content<'a>),
     new: New<'_>,
     input: &Input<'_>,
     weights: &mut SharedWeights<'a>,
@@ -257,36 +287,45 @@ fn rewrite_layer<'a>(
     }
     let element_type = element_type(editor, network, layer)?;
 
-    let is_float = matches!(new.weight, Weight::Float(_));
-    if layer.kind == LayerKind::Embedding {
-        return match new.weight {
-            Weight::Grid(codes) => {
+    if let Some(weight) = new.weight {
+        let is_float = matches!(weight, Weight::Float(_));
+        let new_weight = match (weight, new.quantized) {
+            (Weight::Grid(codes), Some(quantized)) if layer.kind == LayerKind::Embedding => {
                 let is_packed = new.code_type.is_packed();
                 let table = if is_packed { new.elements.nibbles(&codes) } else { codes };
-                embedding::rewrite_embedding(editor, layer, (table, is_packed), &quantized.scales, element_type)
+                return embedding::rewrite_embedding(
+                    editor,
+                    layer,
+                    (table, is_packed),
+                    &quantized.scales,
+                    element_type,
+                );
             }
-            Weight::Float(table) if new.on_grids => embedding::replace_table(editor, layer, table, element_type),
-            Weight::Float(_) => Ok(()),
+            (Weight::Float(table), _) if layer.kind == LayerKind::Embedding => {
+                if new.on_grids {
+                    embedding::replace_table(editor, layer, table, element_type)?;
+                }
+                return Ok(());
+            }
+            (Weight::Grid(codes), Some(quantized)) => {
+                let stored = Stored::of(layer, quantized, codes, new.rows, new.code_type, new.elements)?;
+                NewWeight::Grid(Box::new(stored))
+            }
+            (Weight::Float(mut tensor) | Weight::Grid(mut tensor), quantized) => {
+                if let Some(rows) = new.rows {
+                    tensor = rows.weight(&tensor)?;
+                }
+                let is_rounded = new.on_grids && quantized.is_some();
+                NewWeight::Float(Box::new(tensor), if is_rounded { "quantized" } else { "split" })
+            }
         };
-    }
-    let new_weight = match new.weight {
-        Weight::Grid(codes) => {
-            let stored = Stored::of(layer, quantized, codes, new.rows, new.code_type, new.elements)?;
-            NewWeight::Grid(Box::new(stored))
+        let new_weight = weights.value(editor, path.node, (layer, content), new_weight);
+        let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
+        if !is_float && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
+            new_weight = keep_float_product(editor, path.node, layer, new_weight);
         }
-        Weight::Float(mut tensor) => {
-            if let Some(rows) = new.rows {
-                tensor = rows.weight(&tensor)?;
-            }
-            NewWeight::Float(Box::new(tensor), if new.on_grids { "quantized" } else { "split" })
-        }
-    };
-    let new_weight = weights.value(editor, path.node, (layer, quantized), new_weight);
-    let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
-    if !is_float && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
-        new_weight = keep_float_product(editor, path.node, layer, new_weight);
+        replace_input(editor, path.node, layer.weight_input, new_weight)?;
     }
-    replace_input(editor, path.node, layer.weight_input, new_weight)?;
 
     let Some((value, axis)) = &layer.input else {
         return Ok(());

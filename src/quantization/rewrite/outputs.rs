@@ -20,7 +20,7 @@ pub(super) fn quantize_values(
         return Ok(());
     };
     for (layer, planned) in network.layers.iter().zip(&plan.layers) {
-        if planned.quantized().is_some() && element_type(editor, network, layer)? != data_type::FLOAT {
+        if planned.inputs().is_some() && element_type(editor, network, layer)? != data_type::FLOAT {
             log::info!(
                 "outputs stay float: '{}' computes in another element type than F32",
                 layer.name
@@ -31,7 +31,7 @@ pub(super) fn quantize_values(
     let graph = Graph::main(proto);
     // Layers find their input on its grid by themselves, with the copies of split channels.
     let layers = network.layers.iter().zip(&plan.layers).filter_map(|(layer, planned)| {
-        planned.quantized()?.activation?;
+        planned.inputs()?.activation?;
         let path = layer.node.as_ref().filter(|path| path.subgraphs.is_empty())?;
         Some((path.node, layer.input.as_ref()?.0.as_str()))
     });

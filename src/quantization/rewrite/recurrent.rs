@@ -37,11 +37,11 @@ impl<'a> WideCell<'a> {
         let gates = layer.kind.gates()?;
         let of_node = |other: &Layer| other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT;
         let place = network.layers.iter().position(of_node)?;
-        let quantized = plan.layers.get(place)?.quantized()?;
-        (!quantized.splits.is_empty()).then_some(Self {
+        let inputs = plan.layers.get(place)?.inputs()?;
+        (!inputs.splits.is_empty()).then_some(Self {
             gates,
             hidden: network.layers[place].layout.channels,
-            units: &quantized.index,
+            units: inputs.index,
         })
     }
 
@@ -77,7 +77,7 @@ impl<'a> WideCell<'a> {
             return Ok(());
         };
         let input_weight_is_planned = network.layers.iter().zip(&plan.layers).any(|(other, planned)| {
-            other.node == layer.node && other.weight_input == INPUT_WEIGHT && planned.quantized().is_some()
+            other.node == layer.node && other.weight_input == INPUT_WEIGHT && planned.inputs().is_some()
         });
         if !input_weight_is_planned {
             self.widen_input(editor, position, layer, INPUT_WEIGHT, 1, self.gates)?;

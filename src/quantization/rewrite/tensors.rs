@@ -1,7 +1,7 @@
 //! The plan as a bag of tensors, for a safetensors export.
 
 use super::super::widen::Merging;
-use super::super::{Plan, QuantizationError, QuantizedLayer, Scales};
+use super::super::{FloatLayer, LayerPlan, Outcome, Plan, QuantizationError, QuantizedLayer, Scales};
 use super::editor::initializer_of;
 use super::{RECIPE_KEY, expanded_shape};
 use crate::network::{Layer, Network};
@@ -15,7 +15,7 @@ pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 
 /// The tensors and metadata of a safetensors export. For each quantized layer with weight tensor `NAME`: `NAME`
 /// (dequantized, expanded), `NAME.q` (int8), `NAME.scale`, `NAME.ocs_index` (int64: the source channel of each input
-/// channel); a corrected
+/// channel); of one with float weights that is split `NAME` and `NAME.ocs_index`; a corrected
 /// bias under the name it had, or `NAME.corrected_bias` where there was none; every other constant of the main graph as it was. The recipe is in the metadata.
 /// Nothing of the activations is in it: neither their grids nor the copies of activation OCS.
 ///
@@ -32,10 +32,24 @@ pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors,
         .zip(&plan.layers)
         .filter_map(|(layer, plan)| Some((layer, plan.quantized()?)))
         .collect();
-    let mut groups: Vec<(Option<usize>, Vec<TensorProto>)> = quantized
-        .par_iter()
-        .map(|(layer, quantized)| (initializer_of(layer), layer_tensors(layer, quantized)))
+    // Layers with weights of their own, on a grid or float and split.
+    let written: Vec<(usize, &LayerPlan)> = (plan.layers.iter().enumerate())
+        .filter(|(_, planned)| {
+            planned.quantized().is_some() || planned.inputs().is_some_and(|it| !it.splits.is_empty())
+        })
         .collect();
+    let mut groups: Vec<(Option<usize>, Vec<TensorProto>)> = written
+        .par_iter()
+        .map(|(index, planned)| {
+            let layer = &network.layers[*index];
+            let tensors = match &planned.outcome {
+                Outcome::Quantized(quantized) => layer_tensors(layer, quantized),
+                Outcome::Expanded(float) => split_tensors(layer, float, &network.weights(*index)?),
+                Outcome::Float(_) => Vec::new(),
+            };
+            Ok((initializer_of(layer), tensors))
+        })
+        .collect::<Result<_, QuantizationError>>()?;
 
     // Two layers may read one tensor: the first takes its name; later ones, if they are others, are called after the layer.
     let mut at: HashMap<usize, usize> = HashMap::new();
@@ -45,7 +59,7 @@ pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors,
             continue;
         };
         let (before, rest) = groups.split_at_mut(number);
-        let (layer, _) = quantized[number];
+        let layer = &network.layers[written[number].0];
         let (place, tensors) = &mut rest[0];
         *place = None;
         if before[first].1 == *tensors {
@@ -115,6 +129,20 @@ pub(super) fn grid_values(quantized: &QuantizedLayer) -> Vec<f32> {
     let row = (quantized.layout.channels * quantized.layout.inner).max(1);
     let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);
     quantized.values.iter().enumerate().map(value).collect()
+}
+
+/// The tensors of a layer whose weights stay float and are split.
+fn split_tensors(layer: &Layer, float: &FloatLayer, weights: &[f32]) -> Vec<TensorProto> {
+    let name = &layer.weight;
+    let index: Vec<i64> = float.index.iter().map(|i| *i as i64).collect();
+    vec![
+        float_tensor(
+            name.clone(),
+            &expanded_shape(layer, float.layout.channels),
+            &float.weights(weights, &layer.layout),
+        ),
+        i64_tensor(format!("{name}.ocs_index"), &[index.len()], &index),
+    ]
 }
 
 fn layer_tensors(layer: &Layer, quantized: &QuantizedLayer) -> Vec<TensorProto> {

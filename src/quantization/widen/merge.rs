@@ -33,6 +33,11 @@ impl<'a> Merging<'a> {
             return merging;
         }
         for (index, (layer, planned)) in network.layers.iter().zip(&plan.layers).enumerate() {
+            if let Outcome::Expanded(float) = &planned.outcome
+                && !float.splits.is_empty()
+            {
+                merging.refused.insert(index, "its weights are float".to_owned());
+            }
             let Some(quantized) = planned.quantized().filter(|quantized| !quantized.splits.is_empty()) else {
                 continue;
             };

@@ -6,7 +6,7 @@ use crate::jobs::JobError;
 use crate::quantization::{Recipe, ValueShapes};
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::Prepared;
-use crate::session::work::{NOISE, OpenData};
+use crate::session::work::{CalibrationSet, NOISE, OpenData};
 use crate::session::{
     CalibrationChoice, CalibrationKey, CalibrationSource, Evaluated, EvaluationKey, PrepareKey, RunState,
 };
@@ -92,18 +92,20 @@ impl OpenNetwork {
         }
     }
 
-    /// The calibration set that was chosen, and how it is read: like the open data, but without their labels.
-    pub(in crate::session) fn calibration_set(&self) -> Option<(String, DataOptions)> {
-        let CalibrationChoice::Set(path) = &self.calibration_choice else {
-            return None;
-        };
+    /// The calibration set that was chosen, if one was, and how it is read: like the open data, but without their labels.
+    pub(in crate::session) fn calibration_set(&self) -> CalibrationSet {
         let like = self.data_read().map(|read| read.options.clone()).unwrap_or_default();
-        let options = DataOptions {
-            labels: None,
-            inputs: Vec::new(),
-            ..like
-        };
-        Some((path.clone(), options))
+        CalibrationSet {
+            path: match &self.calibration_choice {
+                CalibrationChoice::Set(path) => Some(path.clone()),
+                CalibrationChoice::Automatic | CalibrationChoice::OpenData | CalibrationChoice::DataFree => None,
+            },
+            options: DataOptions {
+                labels: None,
+                inputs: Vec::new(),
+                ..like
+            },
+        }
     }
 
     /// The open data with where they are from and how they are read.
@@ -116,9 +118,14 @@ impl OpenNetwork {
     }
 
     pub(in crate::session) fn calibration_key_of(&self, recipe: &Recipe) -> CalibrationKey {
+        let source = self.calibration_source();
         CalibrationKey {
             prepared: PrepareKey::of(recipe),
-            source: self.calibration_source(),
+            source,
+            stated: self
+                .data_with_key()
+                .filter(|_| source == CalibrationSource::DataFree)
+                .map(|(data, _)| data),
             moments: recipe.needs_moments(),
         }
     }
