@@ -56,7 +56,14 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
     let recipe = arguments.recipe_flags.recipe(with_data)?;
     let original = format::open(Path::new(model))?;
     recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    let network = pipeline::prepared(model, &original, &recipe)?;
+    let network = pipeline::prepared(
+        model,
+        &original,
+        &recipe,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
     let engine = pipeline::engine(&original)?;
     let samples = samples(arguments, &original, &engine, progress)?;
     let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);

@@ -41,7 +41,7 @@ pub(super) fn run(
     let original = format::open(Path::new(&arguments.model))?;
     recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
     arguments.recipe_flags.save(recipe)?;
-    let network = pipeline::prepared(&arguments.model, &original, recipe)?;
+    let network = pipeline::prepared_without_inputs(&arguments.model, &original, recipe)?;
     let Some(index) = network.layer_index(name) else {
         bail!(
             "{}: there is no layer '{name}'; inspect without --curves lists them",

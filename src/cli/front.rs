@@ -62,7 +62,14 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
             .map_err(anyhow::Error::msg)
             .context("recipe")?;
     }
-    let network = pipeline::prepared(model, &original, &base)?;
+    let network = pipeline::prepared(
+        model,
+        &original,
+        &base,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(arguments.data.as_deref(), arguments.limit, flags, &original, &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());

@@ -6,7 +6,7 @@ use crate::inference::{self, DataOptions, Dataset, Engine, Pipeline, RANGES_WITH
 use crate::network::Network;
 use crate::printable;
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Plan, Recipe};
+use crate::quantization::{self, Activations, Plan, Recipe, Rounding};
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
 use std::collections::BTreeSet;
@@ -80,7 +80,7 @@ pub(super) fn plan_asked(
         recipe,
         suggestion,
     } = asked;
-    let network = prepared(model, &original, &recipe)?;
+    let network = prepared(model, &original, &recipe, calibration, data, progress)?;
     progress.check()?;
     let activations = needed_activations(model, &recipe, &network, calibration, data, progress)?;
     let plan = Pipeline::new(&network, activations.as_ref()).plan(&recipe, progress)?;
@@ -93,13 +93,39 @@ pub(super) fn plan_asked(
     })
 }
 
-/// The network that the recipe is carried out on: batch-norms folded and layers equalized, if it says so.
-pub(super) fn prepared(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
+/// The network that the recipe is carried out on: batch-norms folded, layers equalized and inputs smoothed, if it says so.
+pub(super) fn prepared(
+    model: &str,
+    original: &Network,
+    recipe: &Recipe,
+    calibration: &CalibrationArguments,
+    data: &DataArguments,
+    progress: &Progress,
+) -> anyhow::Result<Network> {
+    let learn = |network: &Network, moments: bool| {
+        // What else the recipe needs is learnt of the network that comes of it.
+        let asked = Recipe {
+            rounding: if moments { Rounding::Gptq } else { Rounding::Nearest },
+            ..Recipe::default()
+        };
+        activations(model, &asked, network, calibration, data, progress).context("the inputs to smooth or scale")
+    };
+    let network = quantization::prepare_with(original, recipe, learn).with_context(|| format!("{model}: preparing"))?;
+    tell_steps(model, &network);
+    Ok(network)
+}
+
+/// The same where nothing can be known of inputs: a recipe that smooths them is refused.
+pub(super) fn prepared_without_inputs(model: &str, original: &Network, recipe: &Recipe) -> anyhow::Result<Network> {
     let network = quantization::prepare(original, recipe).with_context(|| format!("{model}: preparing"))?;
+    tell_steps(model, &network);
+    Ok(network)
+}
+
+fn tell_steps(model: &str, network: &Network) {
     for step in &network.preparation.steps {
         log::info!("{model}: {step}");
     }
-    Ok(network)
 }
 
 /// The engine for a network as it is.

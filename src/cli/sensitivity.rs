@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
         recipe,
         suggestion,
     } = pipeline::ask(model, flags, calibration)?;
-    let network = pipeline::prepared(model, &original, &recipe)?;
+    let network = pipeline::prepared(model, &original, &recipe, calibration, &arguments.data_flags, progress)?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
         arguments.data.as_deref(),

@@ -43,7 +43,14 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     for recipe in &recipes {
         recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
     }
-    let network = pipeline::prepared(&arguments.model, &original, &base)?;
+    let network = pipeline::prepared(
+        &arguments.model,
+        &original,
+        &base,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
     let float_engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
         arguments.data.as_deref(),

@@ -54,8 +54,8 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
             let recipe = flags.recipe(CalibrationFrom::of(calibration, model).is_data())?;
             recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
             flags.save(&recipe)?;
-            let network = pipeline::prepared(model, &original, &recipe)?;
             let flags = &arguments.data_flags;
+            let network = pipeline::prepared(model, &original, &recipe, calibration, flags, progress)?;
             let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
             let quantized = Pipeline::new(&network, activations.as_ref()).quantize(&recipe, progress)?;
             let found = trace(&network, quantized.model(), &data, arguments.limit, progress)?;

@@ -152,7 +152,7 @@ fn scale(first: f64, second: f64) -> f64 {
 }
 
 /// Output channel of a layer's weight element.
-fn out_channel(layout: &Layout, place: usize) -> usize {
+pub(super) fn out_channel(layout: &Layout, place: usize) -> usize {
     match layout.out_axis {
         OutAxis::Outer => place / (layout.channels * layout.inner),
         OutAxis::Inner => place % layout.inner / layout.out_run.max(1),

@@ -39,7 +39,7 @@ pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlac
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
-pub use smooth::{Smoothing, smooth};
+pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
 
 use crate::files;
 use crate::onnx;

@@ -1,31 +1,33 @@
 //! SmoothQuant (Xiao et al. 2023, arXiv 2211.10438, section 4): a part of an input's outlier is moved into the weights. Channel
-//! j of what a norm gives is divided by `s_j = max|x_j|^a / max|w_j|^(1-a)`, which goes into the norm's gain and bias, and column
-//! j of every layer that reads it is multiplied by `s_j`. The network computes the same; its inputs are easier to round.
+//! j of what several layers read is divided by `s_j = max|x_j|^a / max|w_j|^(1-a)`, and column j of each of them multiplied by
+//! it. The division goes into what makes the value: gain and bias of a norm, or the layer before, where the way to it keeps
+//! scales. The network computes the same; its inputs are easier to round.
+
+mod maker;
 
 use super::{Layer, Network, NetworkError, TensorPlace};
-use crate::onnx::build::is_standard_domain;
-use crate::onnx::{Graph, GraphEdit, NodeProto, numbers};
+use crate::onnx::{Graph, GraphEdit};
+use maker::Maker;
 use std::collections::BTreeMap;
 
 /// End of the names of new constants.
 const SMOOTHED: &str = "smoothed";
-/// Nodes between a norm's gain and its tensor that are followed.
-const DEEPEST: usize = 4;
 
 /// A smoothed network.
 #[derive(Clone)]
 pub struct Smoothing {
     /// Computes what the original computed. Names of layers and values stay.
     pub network: Network,
-    /// The nodes whose outputs were smoothed, each with the layers that read it.
+    /// What makes each value that was smoothed (a norm's node, or a layer), with the layers that read it.
     pub groups: Vec<(String, Vec<String>)>,
     /// Layers whose inputs could not be smoothed: name and reason.
     pub skipped: Vec<(String, String)>,
 }
 
-/// Smooths every value that a norm gives and only layers read: LayerNormalization, or the product with a constant gain that ends
-/// an RMSNorm. `largest` tells the largest |x| of each channel of a value, where it is known; `strength` is the paper's a, 0 to 1:
-/// 0 leaves all to the inputs, 1 all to the weights.
+/// Smooths every value that only layers read and that a norm gives (LayerNormalization, or the product with a constant gain that
+/// ends an RMSNorm), or a layer before: through ReLU and the like, a bias, or the product with a gate. `largest` tells the largest
+/// |x| of each channel of a value, where it is known; `strength` is the paper's a, 0 to 1: 0 leaves all to the inputs, 1 all to
+/// the weights.
 ///
 /// # Errors
 /// [`NetworkError`] when a weight or a gain cannot be read.
@@ -36,7 +38,7 @@ pub struct Smoothing {
 /// use splitscope::format::demo::Demo;
 /// use splitscope::network::smooth;
 ///
-/// // A network of convolutions has no such norm.
+/// // Pictures have their channels on another axis than what norms give.
 /// let smoothed = smooth(&Demo::Fashion.network()?, |_| None, 0.5)?;
 /// assert!(smoothed.groups.is_empty());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,6 +47,50 @@ pub fn smooth(
     network: &Network,
     largest: impl Fn(&str) -> Option<Vec<f32>>,
     strength: f64,
+) -> Result<Smoothing, NetworkError> {
+    let scales = |group: &Columns<'_>| -> Result<Option<Vec<f64>>, NetworkError> {
+        let Some(seen) = largest(group.value).filter(|seen| seen.len() == group.channels) else {
+            return Ok(None);
+        };
+        let columns = group.largest_weights();
+        let pairs = seen.iter().zip(&columns);
+        Ok(Some(pairs.map(|(x, w)| scale(*x, *w, strength)).collect()))
+    };
+    scale_inputs(network, scales)
+}
+
+/// The columns of the layers that read one value, as they are by now.
+pub struct Columns<'a> {
+    /// The value.
+    pub value: &'a str,
+    /// Its channels.
+    pub channels: usize,
+    /// The layers, with their weights as they are by now.
+    pub layers: Vec<(&'a Layer, &'a [f32])>,
+}
+
+impl Columns<'_> {
+    /// The largest |w| of each column over all layers.
+    pub fn largest_weights(&self) -> Vec<f32> {
+        let mut columns = vec![0.0_f32; self.channels];
+        for (layer, values) in &self.layers {
+            for (place, weight) in values.iter().enumerate() {
+                let column = &mut columns[place / layer.layout.inner % self.channels];
+                *column = column.max(weight.abs());
+            }
+        }
+        columns
+    }
+}
+
+/// Divides the channels of every value that only layers read by the numbers that `scales` gives for it, and multiplies the columns
+/// of those layers by them; `None` leaves the value as it is, for want of knowledge of its channels.
+///
+/// # Errors
+/// [`NetworkError`] when a weight or a gain cannot be read.
+pub fn scale_inputs(
+    network: &Network,
+    scales: impl Fn(&Columns<'_>) -> Result<Option<Vec<f64>>, NetworkError>,
 ) -> Result<Smoothing, NetworkError> {
     let mut smoothing = Smoothing {
         network: network.clone(),
@@ -55,33 +101,109 @@ pub fn smooth(
         return Ok(smoothing);
     };
     let graph = Graph::main(proto);
-    let mut edit = GraphEdit::new(network.model.as_ref().clone());
+    let mut changes = Changes {
+        network,
+        graph: &graph,
+        weights: BTreeMap::new(),
+        constants: BTreeMap::new(),
+    };
     for (value, layers) in by_input(network) {
-        let group = Group::of(network, &graph, value, &layers).and_then(|group| {
-            let seen = largest(value).filter(|seen| seen.len() == group.channels);
-            Ok((group, seen.ok_or("nothing is known of its input's channels")?))
-        });
-        match group {
-            Ok((group, seen)) => {
-                group.smooth(network, &graph, &mut edit, &seen, strength)?;
-                let names = layers.iter().map(|index| network.layers[*index].name.clone());
-                smoothing.groups.push((group.norm.name().to_owned(), names.collect()));
-            }
+        let skip = |reason: &str| {
+            let names = layers.iter().map(|index| network.layers[*index].name.clone());
+            names.map(|name| (name, reason.to_owned())).collect::<Vec<_>>()
+        };
+        let group = match Group::of(network, &graph, value, &layers) {
+            Ok(group) => group,
             Err(reason) => {
-                let skipped = layers
-                    .iter()
-                    .map(|index| (network.layers[*index].name.clone(), reason.to_owned()));
-                smoothing.skipped.extend(skipped);
+                smoothing.skipped.extend(skip(reason));
+                continue;
+            }
+        };
+        for index in &group.layers {
+            changes.weight(*index)?;
+        }
+        let columns = Columns {
+            value,
+            channels: group.channels,
+            layers: (group.layers.iter())
+                .filter_map(|index| Some((&network.layers[*index], changes.weights.get(index)?.as_slice())))
+                .collect(),
+        };
+        let Some(scales) = scales(&columns)? else {
+            smoothing
+                .skipped
+                .extend(skip("nothing is known of its input's channels"));
+            continue;
+        };
+        changes.scale(&group, &scales)?;
+        let names = layers.iter().map(|index| network.layers[*index].name.clone());
+        let maker = group.maker.name(network, &graph);
+        smoothing.groups.push((maker, names.collect()));
+    }
+    let mut edit = GraphEdit::new(network.model.as_ref().clone());
+    changes.write(&mut edit)?;
+    smoothing.network = network.prepared(edit.finish(), network.preparation.as_ref().clone())?;
+    Ok(smoothing)
+}
+
+/// New numbers of constants, each written once however many groups change it.
+struct Changes<'a> {
+    network: &'a Network,
+    graph: &'a Graph<'a>,
+    /// Weights by layer.
+    weights: BTreeMap<usize, Vec<f32>>,
+    /// Vectors by the node and its input that reads them.
+    constants: BTreeMap<(usize, usize), Vec<f32>>,
+}
+
+impl Changes<'_> {
+    fn weight(&mut self, index: usize) -> Result<&mut Vec<f32>, NetworkError> {
+        use std::collections::btree_map::Entry;
+        Ok(match self.weights.entry(index) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(self.network.weights(index)?.to_vec()),
+        })
+    }
+
+    fn scale(&mut self, group: &Group, scales: &[f64]) -> Result<(), NetworkError> {
+        for index in &group.layers {
+            let inner = self.network.layers[*index].layout.inner;
+            for (place, weight) in self.weight(*index)?.iter_mut().enumerate() {
+                *weight = (f64::from(*weight) * scales[place / inner % group.channels]) as f32;
             }
         }
+        if let Some(index) = group.maker.layer {
+            let layout = self.network.layers[index].layout;
+            for (place, weight) in self.weight(index)?.iter_mut().enumerate() {
+                *weight = (f64::from(*weight) / scales[super::equalize::out_channel(&layout, place)]) as f32;
+            }
+        }
+        for (position, slot) in &group.maker.vectors {
+            let known = self.constants.remove(&(*position, *slot));
+            let input = self.graph.node(*position).and_then(|node| node.input.get(*slot));
+            let now = known.or_else(|| maker::vector(self.graph, input?, 0));
+            let divided = now.into_iter().flatten().zip(scales);
+            let divided = divided
+                .map(|(number, scale)| (f64::from(number) / scale) as f32)
+                .collect();
+            self.constants.insert((*position, *slot), divided);
+        }
+        Ok(())
     }
-    let mut preparation = network.preparation.as_ref().clone();
-    preparation.steps.push(format!(
-        "smoothed the inputs of {} groups of layers",
-        smoothing.groups.len()
-    ));
-    smoothing.network = network.prepared(edit.finish(), preparation)?;
-    Ok(smoothing)
+
+    fn write(self, edit: &mut GraphEdit) -> Result<(), NetworkError> {
+        for (index, values) in self.weights {
+            let layer = &self.network.layers[index];
+            if let Some((position, slot)) = weight_reader(layer) {
+                edit.replace_constant(position, slot, SMOOTHED, &self.network.tensor(layer)?.dims, &values);
+            }
+        }
+        for ((position, slot), values) in self.constants {
+            let dims = [i64::try_from(values.len()).unwrap_or(i64::MAX)];
+            edit.replace_constant(position, slot, SMOOTHED, &dims, &values);
+        }
+        Ok(())
+    }
 }
 
 /// The layers of the main graph by the value that they read along its last axis, in the order of the values' first readers.
@@ -104,111 +226,48 @@ fn by_input(network: &Network) -> Vec<(&str, Vec<usize>)> {
     found
 }
 
-/// A norm and the layers that read what it gives.
-struct Group<'a> {
-    norm: &'a NodeProto,
-    /// Position of the norm's node.
-    position: usize,
-    /// Its inputs that are divided.
-    slots: Vec<usize>,
+/// What makes a value, and the layers that read it.
+struct Group {
+    maker: Maker,
     channels: usize,
     layers: Vec<usize>,
 }
 
-impl<'a> Group<'a> {
+impl Group {
     /// The group around `value`, or why there is none.
-    fn of(network: &Network, graph: &Graph<'a>, value: &str, layers: &[usize]) -> Result<Self, &'static str> {
-        let no_norm = "its input comes from no norm with a gain of its own";
-        let position = graph.maker(value).ok_or(no_norm)?;
-        let norm = graph
-            .node(position)
-            .filter(|node| is_standard_domain(node.domain()))
-            .ok_or(no_norm)?;
-        let is_constant = |slot: usize| {
-            norm.input
-                .get(slot)
-                .is_some_and(|input| vector(graph, input, 0).is_some())
-        };
-        let slots = match norm.op_type() {
-            "LayerNormalization" if is_constant(1) => (1..norm.input.len().min(3)).collect(),
-            "Mul" if is_constant(1) && !is_constant(0) => vec![1],
-            "Mul" if is_constant(0) && !is_constant(1) => vec![0],
-            _ => return Err(no_norm),
-        };
-        let slots: Vec<usize> = slots;
+    fn of(network: &Network, graph: &Graph<'_>, value: &str, layers: &[usize]) -> Result<Self, &'static str> {
         let channels = network.layers[layers[0]].layout.in_channels();
-        let lengths = slots
-            .iter()
-            .map(|slot| vector(graph, &norm.input[*slot], 0).map(|gain| gain.len()));
-        if !lengths.into_iter().all(|length| length == Some(channels)) {
-            return Err(no_norm);
-        }
         if graph.read_count(value) != layers.len() {
             return Err("its input is read by more than layers");
         }
+        let maker = Maker::of(network, graph, value, channels)?;
         for layer in layers.iter().map(|index| &network.layers[*index]) {
-            let own = weight_reader(layer).and_then(|(position, slot)| graph.node(position)?.input.get(slot));
-            if !layer.support.can_quantize() || layer.layout.groups != 1 || own.is_none() {
+            if layer.layout.in_channels() != channels {
+                return Err("layers that read the same input differ in its channels");
+            }
+            if layer.layout.groups != 1 {
                 return Err("a layer that reads the same input cannot be changed");
             }
-            if own.is_none_or(|weight| graph.read_count(weight) != 1) {
-                return Err("its weight is read by others too");
-            }
+            why_not_own(graph, layer)?;
         }
         Ok(Self {
-            norm,
-            position,
-            slots,
+            maker,
             channels,
             layers: layers.to_vec(),
         })
     }
+}
 
-    fn smooth(
-        &self,
-        network: &Network,
-        graph: &Graph<'_>,
-        edit: &mut GraphEdit,
-        seen: &[f32],
-        strength: f64,
-    ) -> Result<(), NetworkError> {
-        let mut columns = vec![0.0_f32; self.channels];
-        let mut weights = Vec::new();
-        for index in &self.layers {
-            let (layer, values) = (&network.layers[*index], network.weights(*index)?);
-            for (place, weight) in values.iter().enumerate() {
-                let column = &mut columns[place / layer.layout.inner % self.channels];
-                *column = column.max(weight.abs());
-            }
-            weights.push((layer, values));
-        }
-        let scales: Vec<f64> = seen
-            .iter()
-            .zip(&columns)
-            .map(|(x, w)| scale(*x, *w, strength))
-            .collect();
-        for (layer, values) in weights {
-            let scaled = values.iter().enumerate();
-            let scaled = scaled.map(|(place, weight)| {
-                (f64::from(*weight) * scales[place / layer.layout.inner % self.channels]) as f32
-            });
-            let scaled: Vec<f32> = scaled.collect();
-            if let Some((position, slot)) = weight_reader(layer) {
-                edit.replace_constant(position, slot, SMOOTHED, &network.tensor(layer)?.dims, &scaled);
-            }
-        }
-        for slot in &self.slots {
-            let gain = vector(graph, &self.norm.input[*slot], 0).unwrap_or_default();
-            let divided = gain
-                .iter()
-                .zip(&scales)
-                .map(|(gain, scale)| (f64::from(*gain) / scale) as f32);
-            let divided: Vec<f32> = divided.collect();
-            let dims = [i64::try_from(divided.len()).unwrap_or(i64::MAX)];
-            edit.replace_constant(self.position, *slot, SMOOTHED, &dims, &divided);
-        }
-        Ok(())
+/// Whether the weight of `layer` is a constant that it alone reads.
+fn why_not_own(graph: &Graph<'_>, layer: &Layer) -> Result<(), &'static str> {
+    let own = weight_reader(layer).and_then(|(position, slot)| graph.node(position)?.input.get(slot));
+    if !layer.support.can_quantize() || own.is_none() {
+        return Err("a layer that reads the same input cannot be changed");
     }
+    if own.is_none_or(|weight| graph.read_count(weight) != 1) {
+        return Err("its weight is read by others too");
+    }
+    Ok(())
 }
 
 /// `max|x|^a / max|w|^(1-a)`; a channel that is 0 on one side stays as it is.
@@ -233,37 +292,5 @@ fn weight_reader(layer: &Layer) -> Option<(usize, usize)> {
     }
 }
 
-/// The numbers of a constant vector: a tensor, behind casts, or plus a number (Gemma's gains).
-fn vector(graph: &Graph<'_>, value: &str, depth: usize) -> Option<Vec<f32>> {
-    if let Some(tensor) = graph.constant(value) {
-        return Some(numbers(tensor).ok()?.to_vec()).filter(|values| tensor.dims.len() <= 1 && !values.is_empty());
-    }
-    let node = graph.maker_node(value).filter(|_| depth < DEEPEST)?;
-    let input = |slot: usize| vector(graph, node.input.get(slot)?, depth + 1);
-    match node.op_type() {
-        "Cast" | "Identity" => input(0),
-        "Add" => {
-            let (mut a, mut b) = (input(0)?, input(1)?);
-            if a.len() < b.len() {
-                std::mem::swap(&mut a, &mut b);
-            }
-            let [offset] = b[..] else { return None };
-            Some(a.into_iter().map(|x| x + offset).collect())
-        }
-        _ => None,
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::scale;
-
-    #[test]
-    fn the_scale_shares_an_outlier_out_and_leaves_dead_channels() {
-        assert!((scale(16.0, 4.0, 0.5) - 2.0).abs() < 1e-12);
-        assert!((scale(16.0, 4.0, 1.0) - 16.0).abs() < 1e-12);
-        assert!((scale(16.0, 4.0, 0.0) - 0.25).abs() < 1e-12);
-        assert_eq!((scale(0.0, 4.0, 0.5), scale(3.0, 0.0, 0.5)), (1.0, 1.0));
-        assert_eq!(scale(f32::NAN, 1.0, 0.5), 1.0);
-    }
-}
+mod tests;

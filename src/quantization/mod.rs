@@ -24,6 +24,7 @@
 
 mod activation_split;
 mod activations;
+mod awq;
 mod bias_correction;
 mod clip;
 mod data_free;
@@ -59,7 +60,7 @@ pub use outputs::{ValueGrids, joined_values};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
 pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan};
 pub use planned_inputs::{FloatLayer, PlannedInputs};
-pub use prepare::prepare;
+pub use prepare::{prepare, prepare_with};
 pub use presets::UserPresets;
 pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,

@@ -54,7 +54,7 @@ impl OpenNetwork {
         let of = |side: Side| {
             let recipe = self.recipe_of(side)?;
             let settings = recipe.effective(&self.original.network, self.selected).weights;
-            Some((PrepareKey::of(recipe), settings))
+            Some((self.prepare_key(recipe), settings))
         };
         Some(ComparisonKey {
             layer: self.selected,

@@ -26,7 +26,7 @@ impl OpenNetwork {
     pub fn error_curves_key(&self) -> ErrorCurvesKey {
         ErrorCurvesKey {
             layer: self.selected,
-            prepared: PrepareKey::of(self.recipe()),
+            prepared: self.prepare_key(self.recipe()),
             settings: WeightSettings {
                 clip: Clip::None,
                 scales: Granularity::Tensor,

@@ -13,12 +13,38 @@ pub struct PrepareKey {
     pub equalize: bool,
     /// Which channel axes were chosen, as a fingerprint of layers and axes; 0 for none.
     pub channel_axes: u64,
+    /// How inputs are smoothed; `None` where they are not.
+    pub smooth: Option<SmoothKey>,
+}
+
+/// How inputs are smoothed, and by what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SmoothKey {
+    /// The strength, as bits.
+    pub strength: u64,
+    /// The recipe by whose grids inputs are scaled, as a fingerprint; 0 where they are not.
+    pub awq: u64,
+    /// What tells how large inputs are.
+    pub source: CalibrationSource,
+    /// The data whose preprocessing tells the range of the network's input, where nothing is measured.
+    pub stated: Option<u64>,
 }
 
 impl PrepareKey {
-    /// What `recipe` asks for.
-    pub fn of(recipe: &Recipe) -> Self {
+    /// What `recipe` asks for, if inputs are known from `source`.
+    pub(super) fn of(recipe: &Recipe, (source, stated): (CalibrationSource, Option<u64>)) -> Self {
+        let smooth = SmoothKey {
+            strength: recipe.smooth.to_bits(),
+            awq: if recipe.awq {
+                text_fingerprint(&recipe.to_toml().unwrap_or_default())
+            } else {
+                0
+            },
+            source,
+            stated,
+        };
         Self {
+            smooth: (recipe.smooth > 0.0 || recipe.awq).then_some(smooth),
             fold: recipe.fold_batch_norm,
             equalize: recipe.cross_layer_equalization,
             channel_axes: fingerprint(recipe.channel_axes()),
@@ -26,8 +52,15 @@ impl PrepareKey {
     }
 
     pub(super) fn is_nothing(self) -> bool {
-        !self.fold && !self.equalize && self.channel_axes == 0
+        !self.fold && !self.equalize && self.channel_axes == 0 && self.smooth.is_none()
     }
+}
+
+/// A number that tells texts apart; not 0.
+fn text_fingerprint(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish().max(1)
 }
 
 /// A number that tells choices of channel axes apart; 0 for no choice.

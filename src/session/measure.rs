@@ -14,7 +14,7 @@ use crate::inference::{
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Plan, Recipe, ValueShapes, prepare};
+use crate::quantization::{Activations, Plan, Recipe, ValueShapes};
 use std::sync::Arc;
 
 /// What all of them start from.
@@ -55,7 +55,8 @@ impl Subject {
             Some(network) => Arc::clone(network),
             None => {
                 progress.start(0, "preparing the network");
-                Arc::new(prepare(&self.original, recipe).map_err(work::failed)?)
+                let known_from = (self.source, &self.set, Some(&*self.data));
+                Arc::new(work::prepare_on(&self.original, recipe, known_from, progress)?)
             }
         };
         progress.check()?;

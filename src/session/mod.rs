@@ -72,7 +72,9 @@ pub use curves::ErrorCurvesKey;
 pub use derived::Slot;
 pub use history::History;
 pub use input_channels::InputChannelsKey;
-pub use keys::{CalibrationChoice, CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState};
+pub use keys::{
+    CalibrationChoice, CalibrationKey, CalibrationSource, EvaluationKey, PlanKey, PrepareKey, RunState, SmoothKey,
+};
 pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetailsKey};
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,

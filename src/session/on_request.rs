@@ -2,7 +2,7 @@
 
 use super::Session;
 use super::derived::{Derived, Wanted, Work, rows};
-use super::keys::{EvaluationKey, PrepareKey};
+use super::keys::EvaluationKey;
 use super::measure::{self, Subject};
 use super::open::OpenNetwork;
 use super::running::FloatRun;
@@ -76,7 +76,7 @@ impl OpenNetwork {
     /// What a job for `recipe` on `limit` samples starts from, once data and float outputs are there.
     pub(super) fn subject(&self, recipe: &Recipe, limit: usize) -> Option<Subject> {
         let (data_key, data) = self.data_with_key()?;
-        let analysis = self.prepared_as(PrepareKey::of(recipe));
+        let analysis = self.prepared_as(self.prepare_key(recipe));
         Some(Subject {
             original: Arc::clone(&self.original.network),
             prepared: analysis.map(|analysis| Arc::clone(&analysis.network)),

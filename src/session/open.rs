@@ -112,7 +112,7 @@ impl OpenNetwork {
 
     /// The network prepared as the recipe says: folded, equalized. `None` while that is under way.
     pub fn analysis(&self) -> Option<&Analysis> {
-        self.prepared_as(PrepareKey::of(self.recipe()))
+        self.prepared_as(self.prepare_key(self.recipe()))
     }
 
     /// The network prepared in that way; `None` where that was not done.
@@ -174,7 +174,7 @@ impl OpenNetwork {
     pub fn view_key(&self) -> LayerViewKey {
         LayerViewKey {
             layer: self.selected,
-            prepared: PrepareKey::of(self.recipe()),
+            prepared: self.prepare_key(self.recipe()),
             settings: self.effective(self.selected),
             range: self.range,
         }

@@ -40,18 +40,26 @@ impl Derived for Prepared {
     const KIND: Kind = Kind::Prepare;
 
     fn key(open: &OpenNetwork, _: &Wanted) -> Option<PrepareKey> {
-        Some(PrepareKey::of(open.recipe())).filter(|key| !key.is_nothing())
+        let key = open.prepare_key(open.recipe());
+        // Inputs that are to be smoothed must be known: from data that may be on their way, by the engine's word.
+        let waits = key.smooth.is_some()
+            && (open.awaits_data() || (open.engine().is_none() && open.original.network.why_not_runnable.is_none()));
+        (!key.is_nothing() && !waits).then_some(key)
     }
 
     fn compute(open: &mut OpenNetwork, key: &PrepareKey, _: &Wanted) -> Option<Work<Analysis>> {
         let (original, recipe) = (open.original.clone(), open.recipe().clone());
-        let title = if key.equalize {
-            "Equalizing layers"
-        } else {
-            "Folding batch-norm"
+        let title = match key {
+            PrepareKey { smooth: Some(_), .. } => "Smoothing inputs",
+            PrepareKey { equalize: true, .. } => "Equalizing layers",
+            _ => "Folding batch-norm",
         };
+        let (source, set, data) = (open.calibration_source(), open.calibration_set(), open.data().cloned());
         Some(Work::new(title, move |progress| {
-            work::prepare_network(&original, &recipe, progress)
+            progress.start(0, "preparing the network");
+            let network = work::prepare_on(&original.network, &recipe, (source, &set, data.as_deref()), progress)?;
+            progress.check()?;
+            Ok(original.of_prepared(Arc::new(network), progress)?)
         }))
     }
 

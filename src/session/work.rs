@@ -20,10 +20,10 @@ use crate::inference::{
     QuantizedModel, chance_level, evaluate, float_engine, measure_inputs, metrics, suggest_preprocess, value_shapes,
 };
 use crate::jobs::JobError;
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, prepare, quantized_tensors,
+    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, prepare_with, quantized_tensors,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,6 +35,12 @@ impl From<InferenceError> for JobError {
             InferenceError::Cancelled(_) => Self::Cancelled,
             other => Self::Failed(other.to_string()),
         }
+    }
+}
+
+impl From<NetworkError> for JobError {
+    fn from(error: NetworkError) -> Self {
+        Self::Failed(error.to_string())
     }
 }
 
@@ -83,11 +89,20 @@ pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Outpu
     Ok(Output::Opened(analysis))
 }
 
-pub(super) fn prepare_network(original: &Analysis, recipe: &Recipe, progress: &Progress) -> Result<Analysis, JobError> {
-    progress.start(0, "preparing the network");
-    let prepared = prepare(&original.network, recipe).map_err(failed)?;
-    progress.check()?;
-    Ok(original.of_prepared(Arc::new(prepared), progress)?)
+/// The network prepared as `recipe` says; what smoothing asks to know is learnt from the source, see [`calibrate_on`].
+pub(super) fn prepare_on(
+    original: &Network,
+    recipe: &Recipe,
+    (source, set, data): (CalibrationSource, &CalibrationSet, Option<&Dataset>),
+    progress: &Progress,
+) -> Result<Network, JobError> {
+    prepare_with(original, recipe, |network, moments| {
+        if let Some(why) = &network.why_not_runnable {
+            return Err(JobError::Failed(format!("inputs cannot be smoothed or scaled: {why}")));
+        }
+        let calibration = calibrate_on(network, (source, moments), set, data, progress)?;
+        Ok(calibration.activations.clone())
+    })
 }
 
 pub(super) fn make_plan(

@@ -261,12 +261,12 @@ fn smoothing_moves_outliers_into_the_weights_and_changes_nothing() {
             Some(channels.into_iter().map(|(_, largest)| largest).collect())
         };
         let smoothed = smooth(&network, largest, 0.5).unwrap();
-        // Attention and matrices of two blocks; an untied head reads its norm too, a tied one is the embedding.
-        let expected = if name == "llama" || name == "phi3" {
-            groups + 1
-        } else {
-            groups
-        };
+        // Attention and matrices of two blocks; an untied head reads its norm too, a tied one is the embedding. Where a gate
+        // multiplies what a matrix gives, or a ReLU follows it, the matrix behind is smoothed through the one before (a GELU
+        // bars the way, and so does the cut of what phi3 computes at once).
+        let head = usize::from(["llama", "phi3"].contains(&name));
+        let behind = if ["phi3", "gpt2"].contains(&name) { 0 } else { 2 };
+        let expected = groups + head + behind;
         assert_eq!(smoothed.groups.len(), expected, "{name}: {:?}", smoothed.skipped);
         let engine = engine(&smoothed.network);
         let outputs = |engine: &Rten| run_outputs(engine, &data, usize::MAX, &progress).unwrap().logits;
@@ -295,5 +295,56 @@ fn smoothing_moves_outliers_into_the_weights_and_changes_nothing() {
             spread(&after),
             spread(&seen)
         );
+    }
+}
+
+/// A recipe's `smooth` and `awq`, as the command line carries them out: the function stays, and both are told among the steps.
+#[test]
+fn recipes_smooth_and_scale_inputs_by_what_was_measured() {
+    use crate::common::relative_difference;
+    use splitscope::inference::{InferenceError, measure_inputs};
+    use splitscope::quantization::{Bits, Granularity, Recipe, prepare, prepare_with};
+    let progress = Progress::default();
+    for name in ["llama", "opt"] {
+        let (folder, network) = hub(name);
+        let float = engine(&network);
+        let data = text(&folder, &network, &float, Some(7));
+        let outputs = |network: &Network| {
+            run_outputs(&engine(network), &data, usize::MAX, &progress)
+                .unwrap()
+                .logits
+        };
+        let learn = |network: &Network, moments: bool| -> Result<_, anyhow::Error> {
+            let engine = engine(network);
+            let wanted = (usize::MAX, moments);
+            let known = measure_inputs(
+                network,
+                &engine,
+                Some(&data),
+                &DataOptions::default(),
+                wanted,
+                &progress,
+            )
+            .map_err(|error: InferenceError| anyhow::anyhow!(error))?;
+            Ok(known.activations)
+        };
+        let before = outputs(&network);
+        for (smooth, awq) in [(0.5, false), (0.0, true), (0.5, true)] {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(4),
+                scales: Granularity::Channel,
+                smooth,
+                awq,
+                ..Recipe::default()
+            };
+            let prepared = prepare_with(&network, &recipe, learn).unwrap();
+            let steps = prepared.preparation.steps.join("; ");
+            assert_eq!(steps.contains("smoothed the inputs of"), smooth > 0.0, "{steps}");
+            assert_eq!(steps.contains("scaled the inputs of"), awq, "{steps}");
+            assert!(!steps.contains("of 0 groups"), "{steps}");
+            let difference = relative_difference(&before, &outputs(&prepared));
+            assert!(difference < 2e-5, "{name} {smooth} {awq}: {difference}");
+            assert!(prepare(&network, &recipe).is_err(), "nothing is known without data");
+        }
     }
 }

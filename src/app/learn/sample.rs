@@ -24,7 +24,7 @@ impl Sample {
     pub(super) fn refresh(&mut self, open: &OpenNetwork) {
         let network = &open.shown().network;
         let layer = open.selected();
-        let prepared = PrepareKey::of(open.recipe());
+        let prepared = open.prepare_key(open.recipe());
         let same = self.of.as_ref().is_some_and(|(of, index, key)| {
             std::ptr::eq(of.as_ptr(), Arc::as_ptr(network)) && (*index, *key) == (layer, prepared)
         });

@@ -37,6 +37,7 @@ impl Recipe {
         bits(own("activation_bits"), self.activation_bits)?;
         ratio(own("expand_ratio"), self.expand_ratio)?;
         ratio(own("activation_expand_ratio"), self.activation_expand_ratio)?;
+        ratio(own("smooth"), self.smooth)?;
         clip(own("clip"), self.clip)?;
         clip(own("activation_clip"), self.activation_clip)?;
         scales(own("scales"), self.scales)?;

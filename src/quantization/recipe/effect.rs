@@ -97,6 +97,7 @@ impl Recipe {
             "clip" => (self.clip != Clip::None, &[WeightBits]),
             "scales" => (self.scales != Granularity::Tensor, &[WeightBits]),
             "rounding" => (self.rounding != Rounding::Nearest, &[WeightBits]),
+            "awq" => (self.awq, &[WeightBits]),
             "bias_correction" => (self.bias_correction, &[WeightBits]),
             "quantize_embeddings" => (self.quantize_embeddings, &[WeightBits]),
             "storage" => (self.storage != Storage::Auto, &[WeightBits]),

@@ -66,6 +66,12 @@ pub struct Recipe {
     pub fold_batch_norm: bool,
     /// Scale the channels between two layers so that both have weights of the same range, after folding.
     pub cross_layer_equalization: bool,
+    /// How much of the outliers of inputs is moved into the weights before anything else (SmoothQuant's strength a), 0 to 1; 0
+    /// leaves the network as it is.
+    pub smooth: f64,
+    /// Multiply columns of weights that meet large inputs before they are rounded, as much as leaves the least error of the
+    /// outputs (AWQ).
+    pub awq: bool,
     /// Take back in the bias what rounding the weights does to a layer's mean outputs.
     pub bias_correction: bool,
     /// Put the outputs of layers, sums and pools on a grid too, where the inputs of layers are: runtimes then compute in
@@ -164,6 +170,8 @@ impl Default for Recipe {
             unsigned_activations: false,
             fold_batch_norm: false,
             cross_layer_equalization: false,
+            smooth: 0.0,
+            awq: false,
             bias_correction: false,
             quantize_outputs: false,
             quantize_embeddings: false,
@@ -268,6 +276,8 @@ impl Recipe {
             unsigned_activations,
             fold_batch_norm,
             cross_layer_equalization,
+            smooth,
+            awq,
             bias_correction,
             quantize_outputs,
             quantize_embeddings,
@@ -285,6 +295,8 @@ impl Recipe {
             unsigned_activations: *unsigned_activations,
             fold_batch_norm: *fold_batch_norm,
             cross_layer_equalization: *cross_layer_equalization,
+            smooth: *smooth,
+            awq: *awq,
             bias_correction: *bias_correction,
             quantize_outputs: *quantize_outputs,
             quantize_embeddings: *quantize_embeddings,

@@ -134,6 +134,22 @@ pub static FIELDS: &[Field] = &[
         access: Access::Switch(whole!(cross_layer_equalization)),
     },
     Field {
+        name: "smooth",
+        label: "Smooth inputs",
+        value_name: "A",
+        flag_help: "Move outliers of inputs into the weights (SmoothQuant), as much as this strength says: 0 not, 0.5 as in the paper, 1 all",
+        help: "Divide the channels of what layers read by a scale each, in the norm or the layer before, and multiply the weights by it. The function is the same; outliers of the inputs become smaller and weights take them on. 0: not; 0.5 is usual; 1: all goes into the weights. It needs inputs of the layers, measured or estimated.",
+        access: Access::Share(whole!(smooth)),
+    },
+    Field {
+        name: "awq",
+        label: "Scale by activations",
+        value_name: "",
+        flag_help: "Scale columns of weights up that meet large inputs before rounding, as is best for the outputs (AWQ)",
+        help: "Multiply the columns of weights that meet large inputs before they are rounded, and divide the inputs, in the norm or the layer before. The function is the same; the weights that matter most are rounded more finely (AWQ). How much is chosen for each group of layers by the error of its outputs. It needs inputs of the layers, measured or estimated.",
+        access: Access::Switch(whole!(awq)),
+    },
+    Field {
         name: "bias_correction",
         label: "Correct biases",
         value_name: "",

@@ -31,6 +31,8 @@ fn everything() -> Recipe {
         unsigned_activations: true,
         fold_batch_norm: true,
         cross_layer_equalization: true,
+        smooth: 0.5,
+        awq: true,
         bias_correction: true,
         quantize_outputs: true,
         quantize_embeddings: true,

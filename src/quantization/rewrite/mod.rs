@@ -16,6 +16,7 @@ mod stored;
 mod tensors;
 mod widen;
 
+pub(super) use tensors::grid_values;
 pub use tensors::{NamedTensors, quantized_tensors};
 
 use super::plan::{Outcome, QuantizedLayer};

@@ -124,7 +124,7 @@ fn corrected_biases(
 }
 
 /// The expanded weights as the numbers on the grid, as `DequantizeLinear` makes them of the codes.
-pub(super) fn grid_values(quantized: &QuantizedLayer) -> Vec<f32> {
+pub(in crate::quantization) fn grid_values(quantized: &QuantizedLayer) -> Vec<f32> {
     let scales = quantized.scales.on(&quantized.layout);
     let row = (quantized.layout.channels * quantized.layout.inner).max(1);
     let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);

@@ -146,6 +146,30 @@ impl InputMoments {
         self.rows = 1;
     }
 
+    /// `tr(E H E')` for the errors E of the weights of all outputs of `group`, row-major `[outputs, columns]`: how far they move the
+    /// outputs in the mean, squared and added up.
+    pub fn output_error(&self, group: usize, errors: &[f32]) -> f64 {
+        // `tr(E H E') = sum H_ij (E'E)_ij`, and both are symmetric.
+        let mut own = Self::new(1, self.columns);
+        own.add(0, errors);
+        let parts = self.columns.div_ceil(self.block);
+        let mut total = 0.0;
+        for part in 0..parts {
+            let size = self.block.min(self.columns - part * self.block);
+            let (Some(moments), Some(own)) = (self.sums.get(group * parts + part), own.sums.get(part)) else {
+                return total;
+            };
+            for i in 0..size {
+                let row = i * size;
+                let below: f64 = (moments[row..row + i].iter().zip(&own[row..row + i]))
+                    .map(|(h, e)| f64::from(*h) * f64::from(*e))
+                    .sum();
+                total += 2.0 * below + f64::from(moments[row + i]) * f64::from(own[row + i]);
+            }
+        }
+        total / self.rows.max(1) as f64
+    }
+
     /// `E[x_i x_j]` for inputs of one block.
     pub fn moment(&self, group: usize, i: usize, j: usize) -> f64 {
         let parts = self.columns.div_ceil(self.block);
@@ -176,6 +200,20 @@ mod tests {
         assert_eq!(moments.moment(0, 2, 2), 4.5);
         assert_eq!(moments.moment(1, 0, 0), 2.0);
         assert_eq!(moments.moment(1, 0, 2), 0.0);
+    }
+
+    #[test]
+    fn the_output_error_is_the_mean_square_of_what_the_outputs_move_by() {
+        let rows = [1.0, 2.0, 3.0, -1.0, 0.5, 0.0_f32];
+        let mut moments = InputMoments::new(1, 3);
+        moments.add(0, &rows);
+        let errors = [0.5, -1.0, 0.25, 2.0, 0.0, 1.0_f32];
+        let moved = rows.chunks(3).flat_map(|x| {
+            let output = |e: &[f32]| x.iter().zip(e).map(|(x, e)| f64::from(x * e)).sum::<f64>();
+            errors.chunks(3).map(move |e| output(e).powi(2))
+        });
+        let expected = moved.sum::<f64>() / 2.0;
+        assert!((moments.output_error(0, &errors) - expected).abs() < 1e-9);
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn the_marks_are_where_a_plan_would_clip_and_the_heat_holds_every_weight() {
     };
     let view_key = LayerViewKey {
         layer: index,
-        prepared: PrepareKey::of(&recipe),
+        prepared: PrepareKey::of(&recipe, (crate::session::CalibrationSource::DataFree, None)),
         settings: recipe.settings(&analysis.network, index),
         range: None,
     };

@@ -118,16 +118,25 @@ impl OpenNetwork {
     }
 
     pub(in crate::session) fn calibration_key_of(&self, recipe: &Recipe) -> CalibrationKey {
-        let source = self.calibration_source();
+        let (source, stated) = self.known_from();
         CalibrationKey {
-            prepared: PrepareKey::of(recipe),
+            prepared: self.prepare_key(recipe),
             source,
-            stated: self
-                .data_with_key()
-                .filter(|_| source == CalibrationSource::DataFree)
-                .map(|(data, _)| data),
+            stated,
             moments: recipe.needs_moments(),
         }
+    }
+
+    /// What tells of the layers' inputs now; without data also the data whose preprocessing tells of the network's.
+    fn known_from(&self) -> (CalibrationSource, Option<u64>) {
+        let source = self.calibration_source();
+        let stated = self.data_with_key().filter(|_| source == CalibrationSource::DataFree);
+        (source, stated.map(|(data, _)| data))
+    }
+
+    /// What `recipe` asks to be done to the network first.
+    pub fn prepare_key(&self, recipe: &Recipe) -> PrepareKey {
+        PrepareKey::of(recipe, self.known_from())
     }
 
     /// Ranges and histograms of layer inputs.
@@ -205,7 +214,7 @@ impl OpenNetwork {
         let slots = &self.slots;
         let failure = (slots.of::<QuantizedRun>().failure(&key))
             .or_else(|| slots.of::<FloatRun>().failure(&(key.data, limit)))
-            .or_else(|| slots.of::<Prepared>().failure(&PrepareKey::of(self.recipe())))
+            .or_else(|| slots.of::<Prepared>().failure(&self.prepare_key(self.recipe())))
             .or_else(|| self.plan_failure())
             .or_else(|| self.calibration_failure().filter(|_| self.recipe().needs_activations()));
         match failure {
