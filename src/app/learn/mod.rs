@@ -9,7 +9,9 @@ mod duplicating;
 pub(super) mod glossary;
 mod grid;
 mod outlier;
+mod rounding;
 mod sample;
+mod scales;
 mod scene;
 mod splitting;
 pub(super) mod tour;
@@ -36,16 +38,20 @@ enum Lesson {
     Splitting,
     Duplicating,
     Cost,
+    Scales,
+    Rounding,
 }
 
 impl Lesson {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::Grid,
         Self::Outlier,
         Self::Clipping,
         Self::Splitting,
         Self::Duplicating,
         Self::Cost,
+        Self::Scales,
+        Self::Rounding,
     ];
 
     fn title(self) -> &'static str {
@@ -56,6 +62,8 @@ impl Lesson {
             Self::Splitting => "Splitting one weight",
             Self::Duplicating => "Duplicating a channel",
             Self::Cost => "What it costs",
+            Self::Scales => "One scale or many",
+            Self::Rounding => "Which integer a weight gets",
         }
     }
 }
@@ -70,6 +78,8 @@ pub(super) struct LearnPanel {
     splitting: splitting::SplittingLesson,
     duplicating: duplicating::DuplicatingLesson,
     cost: cost::CostLesson,
+    scales: scales::ScalesLesson,
+    rounding: rounding::RoundingLesson,
     sample: Sample,
 }
 
@@ -94,6 +104,8 @@ impl LearnPanel {
                 Lesson::Splitting => self.splitting.ui(ui, &scene, out),
                 Lesson::Duplicating => self.duplicating.ui(ui, &scene, out),
                 Lesson::Cost => self.cost.ui(ui, &scene, out),
+                Lesson::Scales => self.scales.ui(ui, &scene, out),
+                Lesson::Rounding => self.rounding.ui(ui, &scene, out),
             }
             ui.add_space(8.0);
             words_ui(ui);

@@ -47,6 +47,12 @@ impl<'a> Scene<'a> {
         )
     }
 
+    /// The largest |w| of each output channel, in their order.
+    pub(super) fn channel_reach(&self) -> Vec<f32> {
+        let statistics = self.open.selected_facts().and_then(|facts| facts.readable());
+        statistics.map_or_else(Vec::new, |statistics| statistics.out_channel_max_abs.clone())
+    }
+
     /// Share of the weights that satisfy `of`.
     pub(super) fn share(&self, of: impl Fn(f32) -> bool) -> f64 {
         let found = self.sample.values.iter().filter(|x| of(**x)).count();

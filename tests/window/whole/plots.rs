@@ -161,6 +161,8 @@ fn every_lesson_has_its_figure_and_does_what_its_button_says() {
         "Equal halves on this layer",
         "Split one channel of this layer",
         "Try it on this layer",
+        "A scale for each channel of this layer",
+        "Round this layer by SQuant",
     ] {
         click(&mut window, "Next lesson");
         click(&mut window, button);
