@@ -172,10 +172,13 @@ impl OpenNetwork {
 
     /// What the view of the selected layer should show now.
     pub fn view_key(&self) -> LayerViewKey {
+        let settings = self.effective(self.selected);
+        let asks = settings.weights.rounding.needs_moments() && self.calibration().is_some();
         LayerViewKey {
             layer: self.selected,
             prepared: self.prepare_key(self.recipe()),
-            settings: self.effective(self.selected),
+            settings,
+            moments: asks.then(|| self.calibration_key()),
             range: self.range,
         }
     }

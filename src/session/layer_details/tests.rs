@@ -3,7 +3,7 @@
 use super::*;
 use crate::format::demo::Demo;
 use crate::progress::Progress;
-use crate::quantization::{Recipe, plan};
+use crate::quantization::{NO_INPUTS, Recipe, plan};
 use crate::session::PrepareKey;
 use crate::session::layer_view::LayerView;
 use std::sync::Arc;
@@ -23,9 +23,10 @@ fn the_marks_are_where_a_plan_would_clip_and_the_heat_holds_every_weight() {
         layer: index,
         prepared: PrepareKey::of(&recipe, (crate::session::CalibrationSource::DataFree, None)),
         settings: recipe.settings(&analysis.network, index),
+        moments: None,
         range: None,
     };
-    let view = LayerView::compute(&analysis, &view_key, None, &progress).unwrap();
+    let view = LayerView::compute(&analysis, &view_key, NO_INPUTS, None, &progress).unwrap();
     let key = LayerDetailsKey {
         view: view_key,
         calibration: None,

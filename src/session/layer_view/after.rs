@@ -1,7 +1,7 @@
 //! A layer after splitting, and how often each value of its grid is taken.
 
 use crate::network::Layout;
-use crate::quantization::{QuantizedLayer, WeightSettings, plan_layer, split_weights};
+use crate::quantization::{Buffers, InputMoments, QuantizedLayer, WeightSettings, plan_layer_in, split_weights};
 use crate::statistics::tensor_statistics;
 
 /// A layer after splitting.
@@ -50,8 +50,13 @@ impl Staircase {
 }
 
 impl After {
-    pub(super) fn compute(weights: &[f32], layout: Layout, settings: &WeightSettings) -> Self {
-        let quantized = plan_layer(weights, &layout, settings);
+    pub(super) fn compute(
+        weights: &[f32],
+        layout: Layout,
+        settings: &WeightSettings,
+        inputs: Result<&InputMoments, &str>,
+    ) -> Self {
+        let quantized = plan_layer_in(&Buffers::default(), weights, &layout, settings, inputs);
         let split = split_weights(weights, &layout, settings, &quantized);
         let expanded = tensor_statistics(&split.values, &split.layout).in_channel_max_abs;
         let mut channels = vec![0.0_f32; layout.in_channels()];
@@ -75,7 +80,7 @@ impl After {
 mod tests {
     use super::*;
     use crate::network::OutAxis;
-    use crate::quantization::{Bits, Clip, SplitKind};
+    use crate::quantization::{Bits, Clip, NO_INPUTS, SplitKind};
 
     #[test]
     fn every_split_weight_stands_on_one_step() {
@@ -97,7 +102,7 @@ mod tests {
             clip: Clip::Mse,
             ..WeightSettings::default()
         };
-        let after = After::compute(&weights, layout, &settings);
+        let after = After::compute(&weights, layout, &settings, NO_INPUTS);
         assert_eq!(after.staircase.counts.len(), 7);
         assert_eq!(after.staircase.counts.iter().sum::<u64>(), 8 * (10 + 3) * 9);
         let grid = after.quantized.grid;

@@ -10,12 +10,12 @@ pub use stacked::{STACKED, StackedChannel};
 
 use super::analysis::Analysis;
 use super::derived::{Derived, Newer, Wanted, Work};
-use super::keys::PrepareKey;
+use super::keys::{CalibrationKey, PrepareKey};
 use super::open::OpenNetwork;
 use super::work::Kind;
 use crate::network::Support;
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{LayerSettings, split_levels};
+use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, split_levels};
 use crate::statistics::{Histogram, histogram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,12 +36,15 @@ impl Derived for Viewed {
 
     fn compute(open: &mut OpenNetwork, key: &LayerViewKey, _: &Wanted) -> Option<Work<LayerView>> {
         let (analysis, key) = (open.analysis()?.clone(), key.clone());
+        let calibration = key.moments.and_then(|_| open.calibration().map(Arc::clone));
         let previous = open.slots.of::<Self>().latest();
         let previous = previous.map(|(key, view)| (key.clone(), view.clone()));
         let title = format!("Looking at {}", analysis.network.layers[key.layer].name);
         Some(Work::new(title, move |progress| {
             let previous = previous.as_ref().map(|(key, view)| (key, view));
-            Ok(LayerView::compute(&analysis, &key, previous, progress)?)
+            let name = &analysis.network.layers[key.layer].name;
+            let inputs = (calibration.as_ref()).map_or(NO_INPUTS, |known| known.activations.moments_of(name));
+            Ok(LayerView::compute(&analysis, &key, inputs, previous, progress)?)
         }))
     }
 }
@@ -62,6 +65,8 @@ pub struct LayerViewKey {
     pub prepared: PrepareKey,
     /// What holds for it.
     pub settings: LayerSettings,
+    /// Where the moments of its inputs come from, if its rounding asks for them and they are known.
+    pub moments: Option<CalibrationKey>,
     /// The visible range, if it is not all.
     pub range: Option<(f64, f64)>,
 }
@@ -91,13 +96,14 @@ pub struct LayerView {
 }
 
 impl LayerView {
-    /// Computes the view of `key`; `previous` lends what has not changed.
+    /// Computes the view of `key`; `inputs` is what rounding is told of the layer's inputs, `previous` lends what has not changed.
     ///
     /// # Errors
     /// [`ViewError`] when cancelled, or when the weights cannot be read.
     pub fn compute(
         analysis: &Analysis,
         key: &LayerViewKey,
+        inputs: Result<&InputMoments, &str>,
         previous: Option<(&LayerViewKey, &Self)>,
         progress: &Progress,
     ) -> Result<Self, ViewError> {
@@ -125,7 +131,8 @@ impl LayerView {
         let after = match reusable {
             Some(after) => after,
             None if key.settings.weights.bits.grid().is_some() && layer.support.can_quantize() => {
-                Some(Arc::new(After::compute(&weights, layer.layout, &key.settings.weights)))
+                let settings = &key.settings.weights;
+                Some(Arc::new(After::compute(&weights, layer.layout, settings, inputs)))
             }
             None => None,
         };

@@ -5,7 +5,7 @@ use crate::format::demo::Demo;
 use crate::inference::{DataOptions, Dataset, Engine, Rten, calibrate, evaluate, run_outputs};
 use crate::onnx::encode;
 use crate::progress::Progress;
-use crate::quantization::{plan, prepare, rewrite};
+use crate::quantization::{Rounding, plan, prepare, rewrite};
 use crate::statistics::RangeSource;
 
 #[test]
@@ -117,4 +117,30 @@ fn the_text_demo_falls_at_four_bits_and_clip_and_splits_bring_it_back() {
     );
     let next = text.chars().nth(40).unwrap().to_string();
     assert_eq!(data.class_name(data.label(39).unwrap()), Some(next.as_str()));
+}
+
+#[test]
+fn the_view_of_a_layer_shows_the_codes_of_gptq_that_the_plan_has() {
+    let mut session = open("demo:fashion");
+    edit(&mut session, false, |recipe| {
+        recipe.weight_bits = Bits::Grid(3);
+        recipe.rounding = Rounding::Gptq;
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    let shown = session.open().unwrap();
+    let planned = &shown.planned().unwrap().1.plan.layers[shown.selected()];
+    let planned = planned.quantized().unwrap();
+    let viewed = shown.view().unwrap().1.after.as_deref().unwrap();
+    assert_eq!(
+        (viewed.quantized.rounding.by, planned.rounding.by),
+        (Rounding::Gptq, Rounding::Gptq)
+    );
+    assert!(viewed.quantized.values == planned.values);
+    let nearest = Recipe {
+        rounding: Rounding::Nearest,
+        ..shown.recipe().clone()
+    };
+    let nearest = plan(&shown.shown().network, &nearest, None, &Progress::default()).unwrap();
+    let nearest = nearest.layers[shown.selected()].quantized().unwrap();
+    assert!(viewed.quantized.values != nearest.values);
 }
