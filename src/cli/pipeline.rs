@@ -26,6 +26,8 @@ pub(super) struct Planned {
     pub(super) activations: Option<Activations>,
     /// Which preset was taken, where the flags ask for nothing.
     pub(super) suggestion: Option<&'static str>,
+    /// Whether there were data to calibrate on.
+    pub(super) with_data: bool,
 }
 
 /// A network as opened, and the recipe for it.
@@ -90,6 +92,7 @@ pub(super) fn plan_asked(
         plan,
         activations,
         suggestion,
+        with_data: CalibrationFrom::of(calibration, model).is_data(),
     })
 }
 

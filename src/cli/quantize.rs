@@ -316,6 +316,20 @@ fn cost(planned: &Planned) -> Overhead {
     overhead(&planned.network, &planned.plan, shapes.as_ref())
 }
 
+/// What GPTQ was told of the layers' inputs, if any layer was rounded so.
+fn gptq_inputs(planned: &Planned) -> Option<String> {
+    let layers = planned.plan.layers.iter().filter_map(LayerPlan::quantized);
+    let count = layers.filter(|layer| layer.rounding.by == Rounding::Gptq).count();
+    (count > 0).then(|| {
+        let known = if planned.with_data {
+            "measured on calibration data"
+        } else {
+            "estimated from batch-norm statistics and noise"
+        };
+        format!("GPTQ: {count} layers, each rounded on the float network's inputs, {known}")
+    })
+}
+
 fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Path) -> String {
     let mut rows = Table::new(&["layer", "bits", "splits", "threshold", "step", "SQNR dB", "input bits"]);
     let mut reasons = lines(planned.suggestion) + &lines(&planned.network.preparation.steps);
@@ -347,6 +361,7 @@ fn table(planned: &Planned, cost: &Overhead, notes: &[Vec<String>], output: &Pat
             }
         });
     }
+    reasons.push_str(&lines(gptq_inputs(planned)));
     let ratio = |ratio: Option<f64>| ratio.map_or_else(|| "unknown".to_owned(), |ratio| format!("x{ratio:.3}"));
     format!(
         "{}{reasons}{}\noverhead: weights {}, activations {}, operations {}\n{}{}{} bytes in float, {} quantized\nwrote \
