@@ -309,7 +309,14 @@ fn correct(
     quantized: &QuantizedLayer,
     all: &Activations,
 ) -> Result<Vec<f32>, String> {
-    let seen = layer.input.as_ref().and_then(|(input, _)| all.get(input));
+    let input = layer.input.as_ref().map_or("", |(input, _)| input.as_str());
+    let seen = all.get(input);
+    // What noise becomes inside of a network is not what pictures or words become there: a correction by it can do more harm than
+    // rounding does. What comes in is another matter: noise is made as the network declares its inputs.
+    let is_noise = seen.is_some_and(|seen| seen.source == RangeSource::Noise);
+    if is_noise && !network.graph_inputs().contains(&input) {
+        return Err("noise alone tells the means of its inputs (calibrate on data)".to_owned());
+    }
     let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
     corrected_bias(network, layer, weights, quantized, &means)
         .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))

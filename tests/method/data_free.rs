@@ -245,6 +245,31 @@ fn bias_correction_of_a_product_from_the_left_takes_back_the_shift_of_its_rows()
     assert!(before > 1e-2 && after < 1e-4, "{before} became {after}");
 }
 
+/// What noise becomes behind a layer is nothing to correct by; what comes in from outside is as the network declares it.
+#[test]
+fn biases_behind_layers_of_which_noise_alone_tells_stay_as_they_are() {
+    let conv = |from: &str, to: &str| node("Conv", to, [from, "w"], [to], kernel(1, 0));
+    let nodes = vec![conv("x", "a"), node("Relu", "", ["a"], ["r"], vec![]), conv("r", "y")];
+    let weight = float_tensor("w", &[4, 4, 1, 1], &Noise(9).uniform(16));
+    let x = graph::floats("x", &[1, 4, 8, 8]);
+    let network = graph::network(graph::model(
+        13,
+        (nodes, vec![weight]),
+        vec![x],
+        vec![graph::value("y")],
+    ));
+    let recipe = Recipe {
+        bias_correction: true,
+        ..Recipe::default()
+    };
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let activations = data_free_activations(&network, &engine, &DataOptions::default(), &Progress::default()).unwrap();
+    let plan = plan(&network, &recipe, Some(&activations), &Progress::default()).unwrap();
+    let [first, second] = [0, 1].map(|layer| plan.layers[layer].quantized().unwrap());
+    assert!(first.bias.is_some() && first.bias_note.is_none());
+    assert!(second.bias.is_none() && second.bias_note.as_ref().unwrap().contains("noise"));
+}
+
 #[test]
 fn corrected_biases_are_among_the_tensors_of_an_export() {
     let conv = vec![node("Conv", "layer", ["r", "w", "b"], ["y"], kernel(1, 0))];
