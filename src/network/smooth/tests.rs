@@ -161,7 +161,8 @@ fn the_layer_before_takes_the_division_through_relu_and_bias() {
     w1.iter_mut().step_by(6).for_each(|x| *x *= 40.0);
     let constants = vec![
         float_tensor("w1", &[4, 6], &w1),
-        tensor("b1", &[6], 2),
+        // So that no channel is 0 on all rows.
+        float_tensor("b1", &[6], &noise(6, 2).iter().map(|x| x + 3.0).collect::<Vec<f32>>()),
         tensor("w2", &[6, 5], 3),
         tensor("b2", &[5], 4),
         tensor("w3", &[5, 3], 5),
