@@ -21,6 +21,7 @@ mod recipe;
 mod recurrent;
 mod rounding;
 mod scales;
+mod smoothing;
 mod split_export;
 mod storage;
 mod whole_networks;
