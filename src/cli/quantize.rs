@@ -191,13 +191,8 @@ fn notes(planned: &Planned) -> Vec<Vec<String>> {
                 return range.into_iter().collect();
             };
             let asked = planned.plan.recipe.settings(&planned.network, index);
-            let bias = (quantized.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
             let shortfalls = asked.weights.shortfalls(layer).into_iter();
-            shortfalls
-                .chain(quantized.rounding.note.clone())
-                .chain(bias)
-                .chain(range)
-                .collect()
+            shortfalls.chain(quantized.notes()).chain(range).collect()
         })
         .collect()
 }
@@ -408,10 +403,10 @@ fn stored_text(cost: &Overhead) -> String {
         })
         .collect();
     if texts.is_empty() {
-        String::new()
-    } else {
-        format!("stored: {}\n", texts.join(", "))
+        return String::new();
     }
+    let note = (cost.runtime_note.as_ref()).map_or_else(String::new, |note| format!("note: {note}\n"));
+    format!("stored: {}\n{note}", texts.join(", "))
 }
 
 /// How copies are made and what that costs; nothing if there are none.

@@ -57,7 +57,7 @@ pub(super) fn corrected_bias(
     }
     let (bias, beta) = match beta {
         0.0 => (vec![0.0; shift.len()], 1.0),
-        beta => (bias(network, node, shift.len())?, beta),
+        beta => (constant_bias(network, node, shift.len())?, beta),
     };
     let corrected = bias
         .iter()
@@ -109,7 +109,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
 }
 
 /// The bias of a node of `count` output channels, zeros if it has none.
-fn bias(network: &Network, node: &NodeProto, count: usize) -> Result<Vec<f64>, String> {
+pub(super) fn constant_bias(network: &Network, node: &NodeProto, count: usize) -> Result<Vec<f64>, String> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
         return Ok(vec![0.0; count]);
     };

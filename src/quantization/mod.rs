@@ -30,6 +30,7 @@ mod clip;
 mod data_free;
 mod error_curves;
 mod grid;
+mod int32_bias;
 mod layer_error;
 mod outputs;
 mod overhead;
@@ -37,6 +38,7 @@ mod plan;
 mod planned_inputs;
 mod prepare;
 mod presets;
+mod products;
 mod recipe;
 mod rewrite;
 mod rounding;
@@ -62,6 +64,7 @@ pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_
 pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::{prepare, prepare_with};
 pub use presets::UserPresets;
+pub use products::Products;
 pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,
     RecipeError, WeightSettings, WithoutEffect,

@@ -3,7 +3,7 @@
 use super::shared::{Written, written};
 use super::storage::{CodeType, bytes_of_scales};
 use super::widen::{Merging, Way, Widening};
-use super::{Expansion, LayerPlan, Plan, QuantizedLayer, Scales, exported_bytes};
+use super::{Expansion, LayerPlan, Plan, Products, QuantizedLayer, Scales, Storage, exported_bytes};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::encoded_bytes;
 use serde::Serialize;
@@ -102,6 +102,9 @@ pub struct Overhead {
     pub bytes: Bytes,
     /// How the copies of split channels are made.
     pub copies: CopyCosts,
+    /// What a runtime does with the exported file that a person would not expect of quantized weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime_note: Option<String>,
     /// The layers.
     #[serde(skip)]
     pub layers: Vec<LayerOverhead>,
@@ -146,6 +149,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             },
         },
         copies: copy_costs(&layers, shapes.is_some()),
+        runtime_note: runtime_note(network, plan).map(str::to_owned),
         layers,
     }
 }
@@ -182,6 +186,24 @@ fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[L
         });
     let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
     float.saturating_sub(before).saturating_add(after)
+}
+
+/// Whether a runtime would dequantize weights each time it runs, and what else there is.
+fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static str> {
+    let recipe = &plan.recipe;
+    let is_product = |layer: &Layer| matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
+    let is_dequantized = |(layer, planned): (&Layer, &LayerPlan)| {
+        let is_float = planned
+            .quantized()
+            .is_some_and(|quantized| quantized.activation.is_none());
+        let is_fused = recipe.products == Products::Fast && is_product(layer);
+        is_float && layer.kind != LayerKind::Embedding && !is_fused
+    };
+    let dequantizes = recipe.storage != Storage::Float && network.layers.iter().zip(&plan.layers).any(is_dequantized);
+    dequantizes.then_some(
+        "the inputs of layers are float, so onnxruntime dequantizes their weights in every run, which takes longer than the float \
+         network; storage = \"float\" writes the same numbers as floats, as large and as fast as the float network",
+    )
 }
 
 /// All of a layer's cost but where its copies come from.

@@ -3,9 +3,10 @@
 use super::activation_split::{Chooser, largest_channels, outlier_channels};
 use super::bias_correction::corrected_bias;
 use super::clip::choose_activation_threshold;
+use super::int32_bias::{is_below, least_scales};
 use super::outputs::{ValueGrids, value_grids};
 use super::shared::first_readers;
-use super::weight::{NO_INPUTS, plan_layer_in};
+use super::weight::{NO_INPUTS, plan_layer_above};
 use super::{
     Activations, Buffers, FloatLayer, Grid, InputSettings, LayerSettings, PlannedInputs, QuantizationError, Recipe,
     RecipeError, Rounded, Scales, split_count,
@@ -86,6 +87,8 @@ pub struct QuantizedLayer {
     pub bias: Option<Vec<f32>>,
     /// Why the bias is not corrected, where the recipe asks for it.
     pub bias_note: Option<String>,
+    /// Output channels whose scale is larger than their weights ask for, so that their bias fits in a 32-bit integer.
+    pub raised_scales: usize,
 }
 
 /// The grid of a layer's input.
@@ -121,7 +124,8 @@ impl LayerPlan {
     fn with_weights_of(&self, settings: &LayerSettings) -> Option<QuantizedLayer> {
         // Rounding by the layer's inputs is done anew: other inputs may be known by now.
         let same = self.settings.weights == settings.weights && !settings.weights.rounding.needs_moments();
-        let quantized = self.quantized().filter(|_| same)?;
+        // Raised scales belong to the grid of the input that they were raised for.
+        let quantized = self.quantized().filter(|layer| same && layer.raised_scales == 0)?;
         Some(QuantizedLayer {
             activation: None,
             activation_splits: Vec::new(),
@@ -281,8 +285,15 @@ impl Planning<'_> {
             }));
         }
         let inputs = self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
-        let quantized =
-            known.unwrap_or_else(|| plan_layer_in(&self.buffers, &weights, &layer.layout, &settings.weights, inputs));
+        let least = activation.map_or_else(Vec::new, |input| least_scales(self.network, layer, &input));
+        let known = known.filter(|known| !is_below(&known.scales, &least));
+        let quantized = known.unwrap_or_else(|| {
+            let (layout, settings) = (&layer.layout, &settings.weights);
+            plan_layer_above(&self.buffers, &weights, layout, settings, inputs, &least)
+        });
+        if quantized.raised_scales > 0 {
+            log::info!("{}: {}", layer.name, raised_text(quantized.raised_scales));
+        }
         let corrected = self
             .means
             .map(|all| correct(self.network, layer, &weights, &quantized, all));
@@ -298,6 +309,23 @@ impl Planning<'_> {
             bias_note,
             ..quantized
         }))
+    }
+}
+
+/// Why so many channels have larger scales than their weights ask for.
+fn raised_text(channels: usize) -> String {
+    format!(
+        "the scales of {channels} output channels are raised: their biases would not fit in 32-bit integers beside weights as \
+         small as theirs"
+    )
+}
+
+impl QuantizedLayer {
+    /// What was done to the layer in another way than asked for, and why.
+    pub fn notes(&self) -> Vec<String> {
+        let bias = (self.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
+        let raised = (self.raised_scales > 0).then(|| raised_text(self.raised_scales));
+        self.rounding.note.iter().cloned().chain(bias).chain(raised).collect()
     }
 }
 

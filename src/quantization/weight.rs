@@ -1,6 +1,7 @@
 //! One weight tensor: split, given its grid, put on it.
 
 use super::clip::{choose_thresholds, threshold_of, threshold_of_part};
+use super::int32_bias::raise;
 use super::layer_error::{Expanded, LayerError, layer_error};
 use super::rounding::{self, InputMoments};
 use super::{
@@ -32,6 +33,18 @@ pub fn plan_layer_in(
     settings: &WeightSettings,
     inputs: Result<&InputMoments, &str>,
 ) -> QuantizedLayer {
+    plan_layer_above(buffers, values, layout, settings, inputs, &[])
+}
+
+/// [`plan_layer_in`] with scales that are no smaller than `least`, one for each output channel or none.
+pub(super) fn plan_layer_above(
+    buffers: &Buffers,
+    values: &[f32],
+    layout: &Layout,
+    settings: &WeightSettings,
+    inputs: Result<&InputMoments, &str>,
+    least: &[f32],
+) -> QuantizedLayer {
     let bits = settings.bits.grid().unwrap_or(Bits::MAX);
     let count = split_count(layout, settings.expand_ratio);
     // Without splits the weights are put on the grid where they are.
@@ -42,8 +55,22 @@ pub fn plan_layer_in(
         split: splitter.as_ref().map(|splitter| (splitter, count)),
         buffers,
     };
-    let (threshold, scales) = unquantized.scales(bits, settings);
+    let (threshold, mut scales) = unquantized.scales(bits, settings);
+    let raised_scales = raise(&mut scales, least);
+    let threshold = if raised_scales == 0 {
+        threshold
+    } else {
+        let n = Grid::symmetric(bits, 1.0).high() as f32;
+        scales
+            .values()
+            .iter()
+            .fold(threshold, |largest, scale| largest.max(scale * n))
+    };
     let grid = Grid::symmetric(bits, threshold);
+    // One scale is the step of the grid itself.
+    if let Scales::Tensor(scale) = &mut scales {
+        *scale = grid.step;
+    }
     let split = splitter.map(|splitter| splitter.split(count, settings.split, split_steps(&scales), buffers));
     let (layout_then, index, order, expanded) = match split {
         Some(split) => (split.layout, split.index, split.order, Cow::Owned(split.values)),
@@ -81,6 +108,7 @@ pub fn plan_layer_in(
         activation_splits: Vec::new(),
         bias: None,
         bias_note: None,
+        raised_scales,
     }
 }
 

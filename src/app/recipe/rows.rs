@@ -2,7 +2,7 @@
 
 use super::super::text;
 use super::super::widgets::{choice_row, label_row, slider_width};
-use crate::quantization::{Bits, Clip, Field, Granularity, Rounding, SplitExport, SplitKind, Storage};
+use crate::quantization::{Bits, Clip, Field, Granularity, Products, Rounding, SplitExport, SplitKind, Storage};
 use egui::{DragValue, Response, Sense, Slider, SliderClamping, Ui};
 
 /// Stands for float at the end of the slider of bits.
@@ -187,6 +187,17 @@ pub(super) fn storage_row<T>(ui: &mut Ui, edit: &mut Edit<T>, field: fn(&mut T) 
         Storage::help as fn(Storage) -> &'static str,
     );
     list_row(ui, "Storage", help("storage"), edit, field, choices);
+}
+
+/// How matrix products with float inputs are exported.
+pub(super) fn products_row<T>(ui: &mut Ui, edit: &mut Edit<T>, field: fn(&mut T) -> &mut Products) {
+    let shown = |products: Products| products.name().to_owned();
+    let choices = (
+        &Products::CHOICES[..],
+        shown as fn(Products) -> String,
+        Products::help as fn(Products) -> &'static str,
+    );
+    list_row(ui, "Matrix products", help("products"), edit, field, choices);
 }
 
 /// Choices, the name of each and what it does.

@@ -5,7 +5,8 @@ use super::super::learn::glossary::explain_ui;
 use super::super::text::note;
 use super::ranges::ranges_ui;
 use super::rows::{
-    Edit, bits_row, clip_row, export_row, help, ratio_row, rounding_row, scales_row, split_row, storage_row,
+    Edit, bits_row, clip_row, export_row, help, products_row, ratio_row, rounding_row, scales_row, split_row,
+    storage_row,
 };
 use crate::quantization::{Field, Recipe};
 use crate::session::{Action, OpenNetwork, start_recipe};
@@ -124,6 +125,7 @@ fn export_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
         edit.changed = way.changed;
     }
     storage_row(ui, edit, |recipe| &mut recipe.storage);
+    products_row(ui, edit, |recipe| &mut recipe.products);
 }
 
 /// A choice of yes or no: its name in the table of fields, and its place.

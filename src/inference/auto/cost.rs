@@ -92,6 +92,7 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, bits: u8, splits: usize
         activation_splits: Vec::new(),
         bias: None,
         bias_note: None,
+        raised_scales: 0,
     }));
 }
 

@@ -2,7 +2,7 @@
 //! differences and reports read it, so that a new field is a line here beside its declaration in [`super::Recipe`].
 
 use super::{LayerRecipe, Recipe};
-use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind, Storage};
+use crate::quantization::{Bits, Clip, Granularity, Products, Rounding, SplitExport, SplitKind, Storage};
 use serde::de::MapAccess;
 use serde::ser::SerializeMap;
 use std::fmt;
@@ -53,6 +53,8 @@ pub enum Access {
     Copies(At<SplitExport>),
     /// How quantized weights are stored.
     Storage(At<Storage>),
+    /// How products of float inputs are exported.
+    Products(At<Products>),
     /// Yes or no.
     Switch(At<bool>),
 }
@@ -85,6 +87,7 @@ macro_rules! for_access {
             Access::Rounding($at) => $body,
             Access::Copies($at) => $body,
             Access::Storage($at) => $body,
+            Access::Products($at) => $body,
             Access::Switch($at) => $body,
         }
     };
@@ -191,7 +194,7 @@ macro_rules! as_displayed {
         }
     )*};
 }
-as_displayed!(Granularity, Rounding, SplitExport, Storage);
+as_displayed!(Granularity, Products, Rounding, SplitExport, Storage);
 
 impl FieldValue for SplitKind {
     fn read(text: &str) -> Result<Self, String> {

@@ -17,7 +17,7 @@ pub use field::{Access, At, Field, FieldValue, InLayer};
 pub use settings::{InputSettings, LayerSettings, WeightSettings};
 pub use table::FIELDS;
 
-use super::{Bits, Clip, Granularity, Rounding, SplitExport, SplitKind, Storage};
+use super::{Bits, Clip, Granularity, Products, Rounding, SplitExport, SplitKind, Storage};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -83,6 +83,8 @@ pub struct Recipe {
     pub split_export: SplitExport,
     /// How an exported file stores quantized weights.
     pub storage: Storage,
+    /// How products of float inputs and quantized weights are exported.
+    pub products: Products,
     /// Leave the first layer as it is.
     pub float_first_layer: bool,
     /// Leave the last layer (the classifier) as it is.
@@ -177,6 +179,7 @@ impl Default for Recipe {
             quantize_embeddings: false,
             split_export: SplitExport::Gather,
             storage: Storage::Auto,
+            products: Products::Exact,
             float_first_layer: false,
             float_last_layer: false,
             layers: BTreeMap::new(),
@@ -283,6 +286,7 @@ impl Recipe {
             quantize_embeddings,
             split_export,
             storage,
+            products,
             float_first_layer,
             float_last_layer,
             layers,
@@ -302,6 +306,7 @@ impl Recipe {
             quantize_embeddings: *quantize_embeddings,
             split_export: *split_export,
             storage: *storage,
+            products: *products,
             float_first_layer: *float_first_layer,
             float_last_layer: *float_last_layer,
             layers: layers.filter(|(_, layer)| *layer != LayerRecipe::default()).collect(),

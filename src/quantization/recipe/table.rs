@@ -190,6 +190,14 @@ pub static FIELDS: &[Field] = &[
         access: Access::Storage(whole!(storage)),
     },
     Field {
+        name: "products",
+        label: "Matrix products",
+        value_name: "exact|fast",
+        flag_help: "How matrix products with float inputs are exported: exact keeps onnxruntime from fusing them, fast lets it fuse them into MatMulNBits, which rounds the inputs to 8 bits unless session.qdq_matmulnbits_accuracy_level is 1",
+        help: "How matrix products with float inputs are exported. Exact: every runtime computes what is shown here. Fast: onnxruntime fuses weights and product into one operator (MatMulNBits), 2 to 6 times as fast, which rounds the inputs to 8 bits unless the session option session.qdq_matmulnbits_accuracy_level is 1.",
+        access: Access::Products(whole!(products)),
+    },
+    Field {
         name: "float_first_layer",
         label: "Keep first layer float",
         value_name: "",

@@ -1,5 +1,6 @@
 use super::*;
 use crate::format::demo::Demo;
+use crate::quantization::{Products, Storage};
 
 /// A recipe that differs from the default in every field.
 fn everything() -> Recipe {
@@ -38,6 +39,7 @@ fn everything() -> Recipe {
         quantize_embeddings: true,
         split_export: SplitExport::Widen,
         storage: Storage::Int8,
+        products: Products::Fast,
         float_first_layer: true,
         float_last_layer: true,
         layers: BTreeMap::from([("conv1".to_owned(), layer)]),

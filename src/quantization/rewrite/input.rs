@@ -19,6 +19,9 @@ pub(super) struct Input<'a> {
     pub(super) is_gathered: bool,
     /// How codes of a signed grid are stored.
     pub(super) signed: SignedCodes,
+    /// Whether a `Clip` keeps codes of 8 bits from the end of their type, -128, which the grid does not have. Integer kernels
+    /// before the grid could not hold it.
+    pub(super) is_clipped: bool,
 }
 
 /// Where nodes are put.
@@ -42,7 +45,7 @@ impl Input<'_> {
         if !self.expansion.splits_activations() {
             return match self.grid {
                 Some(plan) => site.as_float(value, |site, value| {
-                    site.quantize(&value, plan, self.signed, self.is_gathered.then_some(self.expansion))
+                    site.quantize(&value, plan, self, self.is_gathered.then_some(self.expansion))
                 }),
                 None => self.gather(site, value),
             };
@@ -51,7 +54,7 @@ impl Input<'_> {
         site.as_float(value, |site, value| {
             let value = site.halve(value, self);
             match self.grid {
-                Some(plan) => site.quantize(&value, plan, self.signed, None),
+                Some(plan) => site.quantize(&value, plan, self, None),
                 None => value,
             }
         })
@@ -144,12 +147,13 @@ impl Site<'_> {
         &mut self,
         input: &str,
         activation: ActivationPlan,
-        signed: SignedCodes,
+        how: &Input<'_>,
         expansion: Option<&Expansion>,
     ) -> String {
         let grid = activation.grid;
-        let step = GridStep::at(Place::Before(self.before), &self.layer.name, input, grid, signed);
-        let mut codes = step.codes(self.editor, !saturates_alike(grid));
+        let step = GridStep::at(Place::Before(self.before), &self.layer.name, input, grid, how.signed);
+        let is_clipped = !saturates_alike(grid) && (how.is_clipped || grid.bits < 8);
+        let mut codes = step.codes(self.editor, is_clipped);
         if let Some(expansion) = expansion {
             codes = self.repeat(codes, expansion);
         }

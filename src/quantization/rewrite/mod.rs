@@ -6,6 +6,7 @@
 //! becomes the corrected one, if there is one. Split hidden units of a recurrent layer are repeated inside of it. Where the
 //! recipe says so, the layer before makes the copies instead of a `Gather`.
 
+mod bias;
 mod editor;
 mod embedding;
 mod gather;
@@ -23,7 +24,7 @@ use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};
 use super::storage::{CodeType, Elements, Storage};
 use super::widen::{Merging, Widening};
-use super::{Expansion, Plan, QuantizationError, split_weights};
+use super::{Expansion, Plan, Products, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_int, float_tensor, i64_tensor, node, set_metadata};
 use crate::onnx::{GraphEdit, ModelProto, OnnxError, TensorProto, UPGRADED_OPSET, encoded_bytes, upgrade};
@@ -202,6 +203,7 @@ fn carry_out(
             expansion: &expansion,
             is_gathered: inputs.is_expanded() && widening.way(number).is_none(),
             signed: SignedCodes::of(plan, final_opset),
+            is_clipped: !plan.recipe.quantize_outputs,
         };
         let new = New {
             quantized: planned.quantized(),
@@ -211,6 +213,7 @@ fn carry_out(
             weight,
             elements,
             on_grids,
+            keeps_float: plan.recipe.products == Products::Exact,
             rows: rows.as_ref(),
         };
         let content = match planned.quantized() {
@@ -221,11 +224,18 @@ fn carry_out(
         if let (Some(Rows::Cell(cell)), Layer::RECURRENT_WEIGHT) = (&rows, layer.weight_input) {
             cell.widen(&mut editor, network, plan, layer)?;
         }
-        let bias = planned.quantized().and_then(|quantized| quantized.bias.as_ref());
+        let quantized = planned.quantized();
+        let bias = quantized.and_then(|quantized| quantized.bias.as_ref());
         if let (Some(bias), Some(path), true) = (bias, &layer.node, on_grids) {
-            let wide = rows.map(|rows| rows.vector(bias));
-            set_bias(&mut editor, path.node, layer, wide.as_ref().unwrap_or(bias))?;
+            // An Add with a constant takes the correction, and is made wider like every constant on its way.
+            if !bias::add_to_constant(&mut editor, network, layer, bias) {
+                let wide = rows.as_ref().map(|rows| rows.vector(bias));
+                set_bias(&mut editor, path.node, layer, wide.as_ref().unwrap_or(bias))?;
+            }
             own_biases.insert(number);
+        }
+        if let (Some(quantized), true, true) = (quantized, on_grids && plan.recipe.quantize_outputs, rows.is_none()) {
+            bias::store_as_integers(&mut editor, layer, quantized, plan.recipe.storage)?;
         }
     }
     for way in widening.ways() {
@@ -260,6 +270,8 @@ struct New<'a> {
     elements: &'a Elements,
     /// Whether the weight and the input are put on grids.
     on_grids: bool,
+    /// Whether products of float inputs are kept from being fused.
+    keeps_float: bool,
     /// Output channels that come more than once.
     rows: Option<&'a Rows<'a>>,
 }
@@ -320,11 +332,13 @@ fn rewrite_layer<'a>(
                 NewWeight::Float(Box::new(tensor), if is_rounded { "quantized" } else { "split" })
             }
         };
-        let new_weight = weights.value(editor, path.node, (layer, content), new_weight);
-        let mut new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
-        if !is_float && input.grid.is_none() && matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul) {
+        let mut new_weight = weights.value(editor, path.node, (layer, content), new_weight);
+        let is_product = matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
+        if new.keeps_float && !is_float && input.grid.is_none() && is_product {
+            // Before a Transpose: behind it, onnxruntime takes both out and fuses all the same.
             new_weight = keep_float_product(editor, path.node, layer, new_weight);
         }
+        let new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
         replace_input(editor, path.node, layer.weight_input, new_weight)?;
     }
 
