@@ -1,13 +1,14 @@
 //! Grids of the values between layers: every kernel of a residual network has integers before and behind it.
 
-use crate::common::open;
+use crate::common::{graph, open};
 use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Rten, calibrate, run_outputs};
 use splitscope::network::Network;
+use splitscope::onnx::build::{float_tensor, ints_attribute, node};
 use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{Graph, GraphProto, ModelProto, NodeProto, encode};
+use splitscope::onnx::{Graph, GraphProto, ModelProto, NodeProto, encode, float_values, numbers};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Preset, Recipe, SplitExport, plan, prepare, rewrite};
+use splitscope::quantization::{Bits, Preset, Products, Recipe, SplitExport, Storage, plan, prepare, rewrite};
 
 fn exported(recipe: &Recipe) -> (Network, ModelProto) {
     let network = prepare(&open("demo:fashion"), recipe).unwrap();
@@ -106,4 +107,125 @@ fn grids_between_layers_cost_the_demo_little() {
     let (float, quantized) = (predictions(&float), predictions(&quantized));
     let same = float.iter().zip(&quantized).filter(|(a, b)| a == b).count();
     assert!(same >= 196, "{same} of 200 predictions are the same");
+}
+
+/// `Gemm(x, w1, b) -> Relu -> MatMul w2 -> Add c -> Gemm(w3, d)`: a corrected bias goes into the Add that is there, and the bias
+/// of a Gemm is an integer of scale `s_x s_w`.
+#[test]
+fn products_take_their_biases_as_kernels_do() {
+    let ramp = |count: usize, seed: f32| -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i as f32 * 0.618_034 + seed).fract() - 0.4).powi(3) * 4.0)
+            .collect()
+    };
+    let (c, d) = (ramp(16, 0.3), ramp(10, 0.7));
+    let nodes = vec![
+        node("MatMul", "first", ["x", "w1"], ["p"], vec![]),
+        node("Relu", "relu", ["p"], ["r"], vec![]),
+        node("MatMul", "second", ["r", "w2"], ["q"], vec![]),
+        node("Add", "add", ["q", "c"], ["s"], vec![]),
+        node("Gemm", "last", ["s", "w3", "d"], ["y"], vec![]),
+    ];
+    let constants = vec![
+        float_tensor("w1", &[8, 16], &ramp(128, 0.1)),
+        float_tensor("w2", &[16, 16], &ramp(256, 0.2)),
+        float_tensor("c", &[16], &c),
+        float_tensor("w3", &[16, 10], &ramp(160, 0.5)),
+        float_tensor("d", &[10], &d),
+    ];
+    let network = graph::network(graph::model(
+        17,
+        (nodes, constants),
+        vec![graph::typed("x", data_type::FLOAT, &[0, 8])],
+        vec![graph::value("y")],
+    ));
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        storage: Storage::Int8,
+        ..deploy()
+    };
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let data = Dataset::noise(&network, &engine, 64, 3).unwrap();
+    let progress = Progress::default();
+    let seen = calibrate(&network, &engine, &data, 64, &progress).unwrap();
+    let planned = plan(&network, &recipe, Some(&seen.activations), &progress).unwrap();
+    let model = rewrite(&network, &planned).unwrap();
+    let proto = model.graph.as_ref().unwrap();
+    let graph = Graph::main(proto);
+    let layer = |name: &str| {
+        planned
+            .layers
+            .iter()
+            .find(|layer| layer.name == name)
+            .unwrap()
+            .quantized()
+            .unwrap()
+    };
+    let input_of = |name: &str, slot: usize| {
+        let node = proto.node.iter().find(|node| node.name() == name).unwrap();
+        node.input[slot].as_str()
+    };
+
+    // The product has no bias of its own: what the Add adds now is c and the correction.
+    let correction = layer("second").bias.clone().unwrap();
+    assert!(
+        correction.iter().any(|value| value.abs() > 1e-5),
+        "there is something to correct"
+    );
+    let constant = graph.constant(input_of("add", 1)).unwrap();
+    let sums: Vec<f32> = c.iter().zip(&correction).map(|(c, more)| c + more).collect();
+    assert_eq!(float_values(constant).unwrap().to_vec(), sums);
+
+    // d, or what it was corrected to, in steps of s_x s_w.
+    let dequantize = graph.maker_node(input_of("last", 2)).unwrap();
+    assert_eq!(dequantize.op_type(), "DequantizeLinear");
+    let codes = graph.constant(&dequantize.input[0]).unwrap();
+    assert_eq!(codes.data_type(), data_type::INT32);
+    let last = layer("last");
+    let step = last.activation.unwrap().grid.step;
+    let scales = float_values(graph.constant(&dequantize.input[1]).unwrap())
+        .unwrap()
+        .to_vec();
+    let bias = last.bias.clone().unwrap_or(d);
+    let codes = numbers(codes).unwrap().to_vec();
+    for (channel, (bias, code)) in bias.iter().zip(&codes).enumerate() {
+        let scale = step * last.scales.values()[channel];
+        assert!((scales[channel] / scale - 1.0).abs() < 1e-6);
+        assert!(
+            (code * scale - bias).abs() <= 0.51 * scale + bias.abs() * 1e-6,
+            "{channel}"
+        );
+    }
+}
+
+/// Without a Reshape, onnxruntime fuses the weights into a product that rounds its inputs; before a Transpose it stays.
+#[test]
+fn exact_products_pass_a_reshape_before_any_transpose() {
+    let weight: Vec<f32> = (0..64).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let nodes = vec![
+        node("Transpose", "turn", ["w"], ["t"], vec![ints_attribute("perm", [1, 0])]),
+        node("MatMul", "product", ["x", "t"], ["y"], vec![]),
+    ];
+    let network = graph::network(graph::model(
+        17,
+        (nodes, vec![float_tensor("w", &[8, 8], &weight)]),
+        vec![graph::typed("x", data_type::FLOAT, &[0, 8])],
+        vec![graph::value("y")],
+    ));
+    let way = |products| {
+        let recipe = Recipe {
+            products,
+            ..Recipe::default()
+        };
+        let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let model = rewrite(&network, &plan).unwrap();
+        let proto = model.graph.unwrap();
+        let operators: Vec<String> = proto.node.iter().map(|node| node.op_type().to_owned()).collect();
+        operators
+    };
+    assert_eq!(
+        way(Products::Exact),
+        ["DequantizeLinear", "Reshape", "Transpose", "MatMul"]
+    );
+    assert_eq!(way(Products::Fast), ["DequantizeLinear", "Transpose", "MatMul"]);
 }
