@@ -144,3 +144,100 @@ fn the_view_of_a_layer_shows_the_codes_of_gptq_that_the_plan_has() {
     let nearest = nearest.layers[shown.selected()].quantized().unwrap();
     assert!(viewed.quantized.values != nearest.values);
 }
+
+#[test]
+fn a_range_from_noise_is_a_warning_and_a_stated_one_is_none() {
+    let mut session = open(concat!(env!("CARGO_MANIFEST_DIR"), "/assets/fashion_resnet.onnx"));
+    edit(&mut session, false, |recipe| recipe.activation_bits = Bits::Grid(8));
+    assert!(session.wait_until_idle(LIMIT));
+    let warned = |session: &Session| {
+        let said = |message: &&Message| message.level == Level::Warning && message.text.contains("random noise");
+        session
+            .messages()
+            .iter()
+            .filter(said)
+            .map(|message| message.text.clone())
+            .collect::<Vec<_>>()
+    };
+    let said = warned(&session);
+    assert!(said.len() == 1 && said[0].contains("'conv1'"), "{said:?}");
+    session.act(Action::ClearMessages);
+    // The preprocessing of open data tells the input's range, though nothing is measured on them.
+    session.act(Action::OpenData {
+        path: "demo:fashion".to_owned(),
+        options: DataOptions {
+            preprocess: Some("fashion".to_owned()),
+            ..DataOptions::default()
+        },
+    });
+    session.act(Action::CalibrateOn(CalibrationChoice::DataFree));
+    assert!(session.wait_until_idle(LIMIT));
+    let open = session.open().unwrap();
+    assert_eq!(open.calibration_source(), CalibrationSource::DataFree);
+    let input = &open.calibration().unwrap().activations["input"];
+    assert_eq!(input.source, RangeSource::Preprocessing);
+    assert!(warned(&session).is_empty());
+}
+
+#[test]
+fn inputs_are_smoothed_by_what_is_known_of_them() {
+    use crate::onnx::build::{float_tensor, float_value_info, int_attribute, node};
+    use crate::onnx::schema::OperatorSetIdProto;
+    use crate::onnx::{GraphProto, ModelProto};
+    let weights = |count: usize, seed: f32| -> Vec<f32> { (0..count).map(|i| (i as f32 * 1.7 + seed).sin()).collect() };
+    let gain: Vec<f32> = (0..16).map(|j| if j == 3 { 50.0 } else { 1.0 }).collect();
+    let graph = GraphProto {
+        node: vec![
+            node(
+                "LayerNormalization",
+                "norm",
+                ["x", "g"],
+                ["n"],
+                vec![int_attribute("axis", -1)],
+            ),
+            node("MatMul", "fc1", ["n", "w1"], ["h"], vec![]),
+            node("Relu", "relu", ["h"], ["r"], vec![]),
+            node("MatMul", "fc2", ["r", "w2"], ["y"], vec![]),
+        ],
+        initializer: vec![
+            float_tensor("g", &[16], &gain),
+            float_tensor("w1", &[16, 24], &weights(384, 0.3)),
+            float_tensor("w2", &[24, 5], &weights(120, 0.7)),
+        ],
+        input: vec![float_value_info("x", &[1, 16])],
+        output: vec![float_value_info("y", &[1, 5])],
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto {
+            version: Some(17),
+            ..OperatorSetIdProto::default()
+        }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("mlp.onnx");
+    crate::onnx::write_file(&model, &path).unwrap();
+    let mut session = open(path.to_str().unwrap());
+    edit(&mut session, false, |recipe| {
+        recipe.smooth = 0.5;
+        recipe.awq = true;
+        recipe.weight_bits = Bits::Grid(4);
+        recipe.activation_bits = Bits::Grid(8);
+    });
+    assert!(session.wait_until_idle(LIMIT), "{:?}", session.running());
+    let open = session.open().unwrap();
+    let network = &open.analysis().unwrap().network;
+    let steps = network.preparation.steps.join("; ");
+    assert!(
+        steps.contains("smoothed the inputs of 2 groups of layers; scaled the inputs of 2 groups"),
+        "{steps}"
+    );
+    assert!(!open.lacks_calibration() && open.planned().is_some());
+    assert_ne!(
+        network.weights(0).unwrap().to_vec(),
+        open.original.network.weights(0).unwrap().to_vec()
+    );
+}
