@@ -374,7 +374,7 @@ fn assert_passes(before: &Network) -> Network {
     }
     let outputs = [before, &after].map(|network| {
         let engine = crate::engine::load_model(network.runnable_model()).unwrap();
-        let x = crate::data::Tensor::from_shape(&[1, 3, 9, 9], noise(243, 9)).unwrap();
+        let x = crate::data::Tensor::from_shape([1, 3, 9, 9], noise(243, 9)).unwrap();
         let output = engine.run(&[("x", &x)], &["y"]).unwrap().remove(0);
         output.floats().unwrap().to_vec()
     });

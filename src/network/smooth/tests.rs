@@ -41,7 +41,7 @@ fn network(nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Network {
 /// Values of the network on one input.
 fn values(network: &Network, names: &[&str]) -> Vec<Vec<f32>> {
     let engine = Rten::load_unoptimized(encode(&network.model).unwrap()).unwrap();
-    let x = Tensor::from_shape(&[5, 4], noise(20, 9)).unwrap();
+    let x = Tensor::from_shape([5, 4], noise(20, 9)).unwrap();
     let values = engine.run(&[("x", &x)], names).unwrap();
     values.iter().map(|value| value.floats().unwrap().to_vec()).collect()
 }
