@@ -389,6 +389,31 @@ pub(super) struct AutoArguments {
         default_value = "none,mse,aciq,kl"
     )]
     pub(super) layer_clips: Vec<Clip>,
+    /// What may have a scale of its own in a layer; one alone keeps all layers at it
+    #[arg(
+        long,
+        value_name = "tensor|channel|block:N,...",
+        value_delimiter = ',',
+        default_value = "tensor,channel"
+    )]
+    pub(super) layer_scales: Vec<Granularity>,
+    /// Ways to round that a layer may get; one alone keeps all layers at it
+    #[arg(
+        long,
+        value_name = "nearest|squant|gptq,...",
+        value_delimiter = ',',
+        default_value = "nearest,squant,gptq"
+    )]
+    pub(super) layer_rounding: Vec<Rounding>,
+    /// Write each run of the network as it finishes
+    #[arg(long, value_name = "FILE")]
+    pub(super) csv: Option<PathBuf>,
+    /// Make only part I of N of the runs that depend on no other, each part on a machine of its own; the CSV files can be joined
+    #[arg(long, value_name = "I/N", requires = "csv")]
+    pub(super) shard: Option<Shard>,
+    /// Make no run again that the CSV file has already
+    #[arg(long, requires = "csv")]
+    pub(super) resume: bool,
     /// Judge on N samples at most
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,

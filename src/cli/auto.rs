@@ -1,16 +1,17 @@
-//! `splitscope auto`: bits, splits and clipping of each layer, chosen for a budget or an accuracy.
+//! `splitscope auto`: bits, splits, clipping, scales and rounding of each layer, chosen for a budget or an accuracy.
 
 use super::arguments::AutoArguments;
 use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
 use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
-    AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, Scores, auto,
+    AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, RunLog, RunSetting, Scores,
+    auto_going_on, auto_part,
 };
 use crate::inference::{DataOptions, Dataset, Engine};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::Recipe;
+use crate::quantization::{Activations, Recipe};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::path::Path;
@@ -48,7 +49,7 @@ impl<'a> SampleSet<'a> {
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Result<String> {
-    if let Some(path) = &arguments.output {
+    for path in arguments.output.iter().chain(&arguments.csv) {
         check_place(path)?;
     }
     let model = &arguments.model;
@@ -66,18 +67,28 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
     )?;
     let engine = pipeline::engine(&original)?;
     let samples = samples(arguments, &original, &engine, progress)?;
-    let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-    let activations = pipeline::needed_activations(model, &recipe, &network, calibration, flags, progress)?;
-    let subject = samples.subject(&network, activations.as_ref());
     let options = AutoOptions {
         bits: arguments.layer_bits.clone(),
         clips: arguments.layer_clips.clone(),
-        ..AutoOptions::new(match arguments.target_accuracy {
+        scales: arguments.layer_scales.clone(),
+        roundings: arguments.layer_rounding.clone(),
+        ..AutoOptions::all(match arguments.target_accuracy {
             Some(accuracy) => Goal::Accuracy(accuracy),
             None => Goal::Budget(arguments.budget),
         })
     };
-    let result = auto(&subject, &recipe, &options, progress)?;
+    let activations = activations(arguments, (&recipe, &options), &network, progress)?;
+    let subject = samples.subject(&network, activations.as_ref());
+    let mut log = log(arguments, &recipe, &subject)?;
+    if let Some(shard) = arguments.shard {
+        let (all, own) = auto_part(&subject, &recipe, &options, shard, &mut log, progress)?;
+        return Ok(format!(
+            "part {shard}: {own} of {all} runs, {} of them made now. Join the files of all parts and run the same without --shard and \
+             with --resume\n",
+            log.made()
+        ));
+    }
+    let result = auto_going_on(&subject, &recipe, &options, &mut log, progress)?;
     arguments.recipe_flags.save(&result.auto.recipe)?;
     if let Some(path) = &arguments.output {
         let text = result.auto.recipe.to_toml().map_err(anyhow::Error::msg)?;
@@ -93,6 +104,56 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         });
     }
     Ok(tables(&subject, &result))
+}
+
+/// What is known of the layers' inputs. Where the recipe itself does without, so may the search: it then leaves out what needs them.
+fn activations(
+    arguments: &AutoArguments,
+    (recipe, options): (&Recipe, &AutoOptions),
+    network: &Network,
+    progress: &Progress,
+) -> anyhow::Result<Option<Activations>> {
+    let (any, moments) = options.needs(recipe);
+    if !any {
+        return Ok(None);
+    }
+    let (model, calibration, flags) = (&arguments.model, &arguments.calibration, &arguments.data_flags);
+    let found = pipeline::activations(model, (recipe, moments), network, calibration, flags, progress);
+    progress.check()?;
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if recipe.needs_activations() || calibration.calibration.is_some() => Err(error),
+        Err(error) => {
+            let why = format!("{error:#}");
+            pipeline::note(&format!("neither GPTQ nor bias correction is tried: {why}"));
+            Ok(None)
+        }
+    }
+}
+
+/// The runs that are known, and where new ones go.
+fn log(arguments: &AutoArguments, recipe: &Recipe, subject: &AutoSubject<'_>) -> anyhow::Result<RunLog> {
+    let Some(path) = &arguments.csv else {
+        return Ok(RunLog::default());
+    };
+    let of = |judged: &Judged<'_>| {
+        let (data, range) = (judged.data, judged.float.range());
+        let (from, count) = (range.start, range.len());
+        format!("{count} from {from} of {} · {}", data.name(), data.preprocessing())
+    };
+    let calibration = &arguments.calibration;
+    let setting = RunSetting {
+        model: arguments.model.clone(),
+        choose: of(&subject.choose),
+        judge: of(&subject.judge),
+        calibration: CalibrationFrom::of(calibration, &arguments.model).label(calibration.calibration_limit),
+        base: recipe.clone(),
+    };
+    Ok(if arguments.resume {
+        RunLog::resume(path, &setting)?
+    } else {
+        RunLog::create(path, &setting)?
+    })
 }
 
 /// The samples to choose on and to judge by.
@@ -159,13 +220,15 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
     let notes = lines(subject.judge.data.notes());
     let over = (result.auto.bytes as f64 / result.plain.bytes.max(1) as f64 - 1.0) * 100.0;
     let mut text = format!(
-        "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\n{}",
+        "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\
+         {} uniform settings were tried\n\n{}",
         set(&subject.choose),
         set(&subject.judge),
         judge.name(),
         result.auto.bytes,
         result.budget_bytes,
         result.plain.recipe.weight_bits,
+        result.uniform_tried,
         settings_table(result).text()
     );
     text.push_str(&verdict(result));
@@ -219,20 +282,25 @@ fn settings_table(result: &AutoResult) -> Table {
 }
 
 fn describe(recipe: &Recipe) -> String {
+    let bias = if recipe.bias_correction {
+        ", biases corrected"
+    } else {
+        ""
+    };
     format!(
-        "{} bits, ratio {}, clip {}",
-        recipe.weight_bits, recipe.expand_ratio, recipe.clip
+        "{} bits, ratio {}, clip {}, scales {}, {}{bias}",
+        recipe.weight_bits, recipe.expand_ratio, recipe.clip, recipe.scales, recipe.rounding
     )
 }
 
-/// By how much the chosen setting is better or worse than the uniform one, on the samples that nothing was chosen on.
+/// By how much the chosen setting is better or worse than the uniform one, on the samples to judge by.
 fn verdict(result: &AutoResult) -> String {
     if result.origin == Origin::Uniform {
-        return "no choice by layers did better where it was chosen: auto is the uniform setting\n".to_owned();
+        return "no choice by layers did better than the best uniform setting: auto is that\n".to_owned();
     }
     let how = match result.origin {
-        Origin::LayersAtSameBits => "splits and clips by layers, all at the same bits",
-        _ => "bits, splits and clips by layers",
+        Origin::LayersAtSameBits => "splits, clips, scales and rounding by layers, all at the same bits",
+        _ => "bits, splits, clips, scales and rounding by layers",
     };
     let db = result
         .gain_db()
@@ -255,6 +323,8 @@ fn layers_table(result: &AutoResult) -> Table {
         "splits",
         "ratio",
         "clip",
+        "scales",
+        "rounding",
         "bytes",
         "plain bytes",
         "alone, dB",
@@ -270,6 +340,8 @@ fn layers_table(result: &AutoResult) -> Table {
             layer.splits.to_string(),
             layer.expand_ratio.to_string(),
             layer.clip.to_string(),
+            layer.scales.to_string(),
+            layer.rounding.to_string(),
             layer.bytes.to_string(),
             layer.plain_bytes.to_string(),
             alone.map_or_else(|| "–".to_owned(), |db| format!("{db:.1}")),

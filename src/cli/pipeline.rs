@@ -188,15 +188,16 @@ pub(super) fn needed_activations(
     progress: &Progress,
 ) -> anyhow::Result<Option<Activations>> {
     let needed = recipe.needs_activations();
+    let wanted = (recipe, recipe.needs_moments());
     needed
-        .then(|| activations(model, recipe, network, calibration, data, progress))
+        .then(|| activations(model, wanted, network, calibration, data, progress))
         .transpose()
 }
 
-/// What is known of the layers' inputs: from calibration data, or without any.
+/// What is known of the layers' inputs, with second moments if they are wanted: from calibration data, or without any.
 pub(super) fn activations(
     model: &str,
-    recipe: &Recipe,
+    (recipe, moments): (&Recipe, bool),
     network: &Network,
     arguments: &CalibrationArguments,
     data: &DataArguments,
@@ -213,7 +214,7 @@ pub(super) fn activations(
         bail!("{}: {cannot}: {why}", network.name);
     }
     let engine = engine(network)?;
-    let wanted = (arguments.calibration_limit, recipe.needs_moments());
+    let wanted = (arguments.calibration_limit, moments);
     let source = CalibrationFrom::of(arguments, model);
     let stated = data.options(network);
     let data = match source {

@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
             let model = &arguments.model;
             Some(pipeline::activations(
                 model,
-                recipe,
+                (recipe, recipe.needs_moments()),
                 &network,
                 calibration,
                 flags,

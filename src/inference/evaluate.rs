@@ -244,18 +244,6 @@ pub(super) fn wilson_interval(share: f64, samples: usize) -> [f64; 2] {
     [(centre - half).max(0.0), (centre + half).min(1.0)]
 }
 
-/// `sum (float - quantized)^2 / sum float^2` over all outputs: what [`Evaluation::sqnr_db`] tells in decibels. Infinite where it
-/// is undefined, so that it is worse than all else.
-pub(super) fn noise_share(float: &Outputs, quantized: &Outputs) -> f64 {
-    let (signal, noise) = signal_and_noise(&float.logits, &quantized.logits);
-    let share = noise / signal;
-    if float.logits.len() == quantized.logits.len() && share.is_finite() {
-        share
-    } else {
-        f64::INFINITY
-    }
-}
-
 fn signal_and_noise(float: &[f32], quantized: &[f32]) -> (f64, f64) {
     let (mut signal, mut noise) = (0.0_f64, 0.0_f64);
     for (&float, &quantized) in float.iter().zip(quantized) {

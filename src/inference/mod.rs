@@ -22,6 +22,7 @@ mod changed;
 mod continuation;
 mod data_free;
 mod evaluate;
+mod growing_csv;
 pub mod incremental;
 mod input_channels;
 mod intervals;

@@ -1,6 +1,6 @@
 //! Numbers for a person: three significant digits, units, a true minus.
 
-use crate::quantization::Clip;
+use crate::quantization::{Clip, Granularity};
 
 /// Three significant digits: `0.0123`, `12.3`, `1230`, `1.23e-5`.
 pub fn three_digits(x: f64) -> String {
@@ -78,6 +78,14 @@ pub fn clip(clip: Clip) -> String {
     match clip {
         Clip::Manual(threshold) => format!("at {}", three_digits(f64::from(threshold))),
         other => other.label().to_owned(),
+    }
+}
+
+/// What has a scale of its own, short: `tensor`, `channel`, or the size of a block.
+pub fn scales(scales: Granularity) -> String {
+    match scales {
+        Granularity::Block(size) => size.to_string(),
+        Granularity::Tensor | Granularity::Channel => scales.to_string(),
     }
 }
 

@@ -148,7 +148,7 @@ pub(super) fn run_sweep(
     Ok(())
 }
 
-/// Bits, splits and clips layer by layer: chosen on the calibration data of `other`, or without such on half of the open data.
+/// Settings layer by layer: chosen on the calibration data of `other`, or without such on half of the open data.
 pub(super) fn run_auto(
     subject: Subject,
     engine: &dyn Engine,
@@ -157,7 +157,7 @@ pub(super) fn run_auto(
     progress: &Progress,
 ) -> Result<Arc<AutoResult>, JobError> {
     let recipe = &key.recipe;
-    let ready = subject.ready(recipe, needs(std::slice::from_ref(recipe)), progress)?;
+    let ready = subject.ready(recipe, key.options.needs(recipe), progress)?;
     let other = other.map(|demo| Arc::new(Dataset::demo_calibration(demo)));
     let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, key.limit), progress)?;
     let result = auto(

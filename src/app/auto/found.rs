@@ -63,11 +63,18 @@ fn verdict(result: &AutoResult) -> String {
 }
 
 fn describe(recipe: &Recipe) -> String {
+    let bias = if recipe.bias_correction {
+        ", biases corrected"
+    } else {
+        ""
+    };
     format!(
-        "{}, ratio {}, clip {}",
+        "{}, ratio {}, clip {}, {}, {}{bias}",
         text::bits(recipe.weight_bits),
         recipe.expand_ratio,
-        text::clip(recipe.clip)
+        text::clip(recipe.clip),
+        recipe.scales.label(),
+        recipe.rounding.label()
     )
 }
 
@@ -137,9 +144,15 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
         ("Bits", "Bits of the layer's weights.", 40.0),
         ("Splits", "Input channels that are split.", 48.0),
         ("Clip", "How the end of the layer's grid is chosen.", 64.0),
+        ("Scales", "What has a scale of its own.", 56.0),
+        (
+            "Rounding",
+            "Which grid point a weight between two of them goes to.",
+            60.0,
+        ),
         (
             "Bytes",
-            "Bytes of the layer's weights at these bits, with their splits.",
+            "Bytes of the layer's weights as they are stored, with their splits and scales.",
             72.0,
         ),
         (
@@ -202,13 +215,15 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
         });
 }
 
-fn cells(layer: &AutoLayer) -> [String; 6] {
+fn cells(layer: &AutoLayer) -> [String; 8] {
     let against = (layer.bytes as f64 / layer.plain_bytes.max(1) as f64 - 1.0) * 100.0;
     let alone = layer.output_noise.map(|noise| -10.0 * noise.log10());
     [
         layer.weight_bits.to_string(),
         layer.splits.to_string(),
         text::clip(layer.clip),
+        text::scales(layer.scales),
+        layer.rounding.label().to_owned(),
         text::full_count(layer.bytes),
         format!("{against:+.0} %").replace('-', "−"),
         alone.map_or_else(|| "–".to_owned(), text::decibels),

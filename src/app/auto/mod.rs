@@ -8,7 +8,7 @@ use super::switches::Switches;
 use super::text::{self, note};
 use super::widgets::{job_ui, stopped_ui};
 use crate::inference::auto::{AutoOptions, Budget, Goal};
-use crate::quantization::{Bits, Clip};
+use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use crate::session::{Action, Kind, OpenNetwork, RunState, Session};
 use egui::{Button, DragValue, Role, Ui, WidgetInfo};
 
@@ -25,6 +25,8 @@ pub(super) struct AutoPanel {
     accuracy: f64,
     bits: Switches<u8>,
     clips: Switches<Clip>,
+    scales: Switches<Granularity>,
+    roundings: Switches<Rounding>,
 }
 
 impl Default for AutoPanel {
@@ -36,6 +38,8 @@ impl Default for AutoPanel {
             accuracy: 90.0,
             bits: Switches::new(all.iter().rev().copied(), &all),
             clips: Switches::new(Clip::CHOICES, &AutoOptions::CLIPS),
+            scales: Switches::new(Granularity::CHOICES, &AutoOptions::SCALES),
+            roundings: Switches::new(Rounding::CHOICES, &Rounding::CHOICES),
         }
     }
 }
@@ -57,6 +61,15 @@ impl AutoPanel {
             .ui(ui, "Layer bits", what, "choose at least one", |bits| bits.to_string());
         let what = "Ways to set the end of a layer's grid that may be chosen.";
         self.clips.ui(ui, "Layer clip", what, "choose at least one", text::clip);
+        let what =
+            "What may have a scale of its own: the tensor, each output channel, or each block of so many weights.";
+        self.scales
+            .ui(ui, "Layer scales", what, "as in the recipe", text::scales);
+        let what = "Ways to round that a layer may get. For GPTQ the layers' inputs are measured first.";
+        self.roundings
+            .ui(ui, "Layer rounding", what, "as in the recipe", |rounding| {
+                rounding.label().to_owned()
+            });
         self.start_ui(ui, session, open, out);
         match open.auto().latest() {
             Some((key, result)) => {
@@ -64,9 +77,10 @@ impl AutoPanel {
                 found::found_ui(ui, open, key, result, out);
             }
             None if !open.auto().is_under_way() => {
-                let what = "Each layer gets the bits, splits and clipping that pay most: what each does to the network's answers \
-                            is measured on some samples, and the bytes go where they remove the most noise. Other samples, \
-                            which nothing was chosen on, then show what that gains over one setting for all layers.";
+                let what = "Each layer gets the bits, splits, clipping, scales and rounding that pay most: what each does to the network's \
+                            outputs is measured on some samples, and the bytes go where they remove the most error. On other \
+                            samples the result is then compared with the best setting that is the same for all layers, and \
+                            the better of both is taken.";
                 ui.add(egui::Label::new(note(what)).wrap());
             }
             None => {}
@@ -103,8 +117,8 @@ impl AutoPanel {
                 let value = ui.add(value);
                 let label = ui.label(format!("more bytes than {bits} plain"));
                 value.labelled_by(label.id).on_hover_text(
-                    "What the quantized weights may take beyond the recipe's bits without splits, each weight at the bits of \
-                     its grid. Below zero: less.",
+                    "What the quantized weights may take beyond the recipe's bits without splits, as they are stored, with \
+                     their scales. Below zero: less.",
                 );
             }
         });
@@ -155,7 +169,9 @@ impl AutoPanel {
         AutoOptions {
             bits: self.bits.chosen(),
             clips: self.clips.chosen(),
-            ..AutoOptions::new(goal)
+            scales: self.scales.chosen(),
+            roundings: self.roundings.chosen(),
+            ..AutoOptions::all(goal)
         }
     }
 }

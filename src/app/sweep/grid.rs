@@ -50,10 +50,7 @@ impl Axes {
         let what = "Bits of the numbers that flow between layers. Their ranges are measured when a grid is among them.";
         self.activation_bits.ui(ui, "Activation bits", what, NONE, bits);
         let what = "What has a scale of its own: the tensor, each output channel, or each block of so many weights.";
-        self.scales.ui(ui, "Scales", what, NONE, |scales| match scales {
-            Granularity::Block(size) => size.to_string(),
-            Granularity::Tensor | Granularity::Channel => scales.to_string(),
-        });
+        self.scales.ui(ui, "Scales", what, NONE, text::scales);
         let what = "Which grid point a weight between two of them goes to. GPTQ measures the layers' inputs first.";
         self.roundings
             .ui(ui, "Rounding", what, NONE, |rounding| rounding.label().to_owned());

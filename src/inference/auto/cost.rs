@@ -1,14 +1,27 @@
-//! The bytes that quantized weights take: those of [`weight_bytes`], with nothing but bits and splits known of each layer.
+//! The bytes that quantized weights take: those of [`weight_bytes`], with nothing but bits, splits and the number of scales known of each
+//! layer.
 
 use crate::network::Network;
-use crate::quantization::{Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead, weight_bytes};
+use crate::network::{Layout, OutAxis};
+use crate::quantization::{Granularity, Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead, weight_bytes};
 use std::sync::Arc;
 
-/// Counts bytes for choices of bits and splits. What the recipe leaves float is not counted, unless a split of another layer
+/// What of a layer's settings its bytes depend on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Stored {
+    /// Bits of its weights.
+    pub(super) bits: u8,
+    /// Splits in each of its groups.
+    pub(super) splits: usize,
+    /// What has a scale of its own.
+    pub(super) scales: Granularity,
+}
+
+/// Counts bytes for choices of bits, splits and scales. What the recipe leaves float is not counted, unless a split of another layer
 /// makes it grow.
 pub(super) struct Cost<'a> {
     network: &'a Network,
-    /// The network at the base bits, without splits and without values.
+    /// The network at the base bits and scales, without splits and without values.
     plain: Plan,
     /// Bytes of everything that is not quantized.
     rest: u64,
@@ -23,7 +36,12 @@ impl<'a> Cost<'a> {
         let mut plain = plan.clone();
         for layer in 0..plain.layers.len() {
             if let Some(quantized) = plan.layers[layer].quantized() {
-                set(network, &mut plain, layer, quantized.grid.bits, 0);
+                let stored = Stored {
+                    bits: quantized.grid.bits,
+                    splits: 0,
+                    scales: quantized.scales.granularity(),
+                };
+                set(network, &mut plain, layer, stored);
             }
         }
         let plain_layers: Vec<u64> = (overhead(network, &plain, None).layers.iter())
@@ -52,24 +70,42 @@ impl<'a> Cost<'a> {
         self.plain_layers.get(layer).copied().unwrap_or(0)
     }
 
-    /// Bytes with layer `layer` at `bits` with `splits` in each group, less those of the other layers in the plain network.
-    pub(super) fn with_one(&self, layer: usize, bits: u8, splits: usize) -> u64 {
+    /// Bytes with one layer stored so, less those of the other layers in the plain network.
+    pub(super) fn with_one(&self, layer: usize, stored: Stored) -> u64 {
         let others = self.plain_bytes.saturating_sub(self.plain_of(layer));
-        self.total(&[(layer, bits, splits)]).saturating_sub(others)
+        self.total(&[(layer, stored)]).saturating_sub(others)
     }
 
-    /// Bytes with each of these layers at its bits with its splits, all others plain.
-    pub(super) fn total(&self, chosen: &[(usize, u8, usize)]) -> u64 {
+    /// Bytes with each of these layers stored so, all others plain.
+    pub(super) fn total(&self, chosen: &[(usize, Stored)]) -> u64 {
         let mut plan = self.plain.clone();
-        for &(layer, bits, splits) in chosen {
-            set(self.network, &mut plan, layer, bits, splits);
+        for &(layer, stored) in chosen {
+            set(self.network, &mut plan, layer, stored);
         }
         weight_bytes(self.network, &plan).saturating_sub(self.rest)
     }
 }
 
-/// Gives a layer bits and splits, and no values: what it costs depends on neither them nor on which channels are split.
-fn set(network: &Network, plan: &mut Plan, layer: usize, bits: u8, splits: usize) {
+/// As many scales as a tensor of `layout` has, all 0.
+fn scales_of(scales: Granularity, layout: &Layout) -> Scales {
+    let (rows, width) = (layout.groups * layout.outer, layout.channels * layout.inner);
+    match (scales, layout.out_axis) {
+        (Granularity::Tensor, _) => Scales::Tensor(0.0),
+        (Granularity::Channel, _) => Scales::Channel(vec![0.0; layout.out_channels()]),
+        (Granularity::Block(size), OutAxis::Outer) => Scales::Block {
+            size,
+            values: vec![0.0; rows * width.div_ceil(size.max(1))],
+        },
+        (Granularity::Block(size), OutAxis::Inner) => Scales::Block {
+            size,
+            values: vec![0.0; rows * layout.channels.div_ceil(size.max(1)) * layout.inner],
+        },
+    }
+}
+
+/// Gives a layer bits, splits and scales, and no values: what it costs depends on neither them nor on which channels are split.
+fn set(network: &Network, plan: &mut Plan, layer: usize, stored: Stored) {
+    let Stored { bits, splits, scales } = stored;
     let mut layout = network.layers[layer].layout;
     let group = (0..layout.channels).chain(std::iter::repeat_n(0, splits));
     let groups = 0..layout.groups;
@@ -78,7 +114,7 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, bits: u8, splits: usize
     layout.channels += splits;
     plan.layers[layer].outcome = Outcome::Quantized(Arc::new(QuantizedLayer {
         grid: Grid::symmetric(bits, 1.0),
-        scales: Scales::Tensor(0.0),
+        scales: scales_of(scales, &layout),
         rounding: Rounded::default(),
         threshold: 1.0,
         layout,
@@ -101,44 +137,59 @@ mod tests {
     use super::*;
     use crate::format::demo::Demo;
     use crate::progress::Progress;
-    use crate::quantization::{Bits, Recipe, SplitExport, plan, split_count};
+    use crate::quantization::{Bits, Clip, Recipe, SplitExport, plan, split_count};
 
     /// Against the overhead of the plan itself, recurrent layers and widened ones too.
     #[test]
     fn bytes_are_those_of_the_whole_plan() {
-        for (demo, split_export) in [
-            (Demo::Fashion, SplitExport::Gather),
-            (Demo::Fashion, SplitExport::Widen),
-            (Demo::Shakespeare, SplitExport::Gather),
+        for (demo, split_export, scales) in [
+            (Demo::Fashion, SplitExport::Gather, Granularity::Tensor),
+            (Demo::Fashion, SplitExport::Widen, Granularity::Tensor),
+            (Demo::Shakespeare, SplitExport::Gather, Granularity::Tensor),
+            (Demo::Fashion, SplitExport::Gather, Granularity::Channel),
+            (Demo::Fashion, SplitExport::Widen, Granularity::Channel),
+            (Demo::Fashion, SplitExport::Gather, Granularity::Block(32)),
+            (Demo::Shakespeare, SplitExport::Gather, Granularity::Channel),
+            (Demo::Shakespeare, SplitExport::Gather, Granularity::Block(16)),
         ] {
             let network = demo.network().unwrap();
             let recipe = |expand_ratio| Recipe {
                 weight_bits: Bits::Grid(5),
                 expand_ratio,
                 split_export,
+                scales,
+                clip: Clip::None,
                 ..Recipe::default()
             };
             let planned = |ratio| plan(&network, &recipe(ratio), None, &Progress::default()).unwrap();
             let (plain, split) = (planned(0.0), planned(0.1));
             let cost = Cost::new(&network, &split);
             let added = |plan: &Plan| weight_bytes(&network, plan);
-            let layers: Vec<(usize, u8, usize)> = (0..network.layers.len())
+            let layers: Vec<(usize, Stored)> = (0..network.layers.len())
                 .filter(|layer| split.layers[*layer].quantized().is_some())
                 .map(|layer| {
                     let splits = split.layers[layer].quantized().map(|layer| layer.splits.len());
                     let count = split_count(&network.layers[layer].layout, 0.1).min(splits.unwrap_or(0));
-                    (layer, 5, count)
+                    let scales = recipe(0.1).effective(&network, layer).weights.scales;
+                    (
+                        layer,
+                        Stored {
+                            bits: 5,
+                            splits: count,
+                            scales,
+                        },
+                    )
                 })
                 .collect();
             assert_eq!(cost.total(&[]), cost.plain());
             assert_eq!(
                 cost.total(&layers) - cost.plain(),
                 added(&split) - added(&plain),
-                "{}",
+                "{} {scales}",
                 demo.name()
             );
-            let (layer, bits, splits) = layers[2];
-            assert!(cost.with_one(layer, bits, splits) > cost.plain_of(layer));
+            let (layer, stored) = layers[2];
+            assert!(cost.with_one(layer, stored) > cost.plain_of(layer));
         }
     }
 }

@@ -1,10 +1,14 @@
-//! What a layer may become: bits, splits and a way to clip, each with the bytes it takes and the error of its weights.
+//! What a layer may become: bits, splits, a way to clip, scales and a way to round, each with the bytes it takes and the error of its
+//! weights.
 
-use super::cost::Cost;
+use super::cost::{Cost, Stored};
 use super::{AutoOptions, InferenceError};
 use crate::network::{Network, Support};
 use crate::progress::Progress;
-use crate::quantization::{Bits, Buffers, Clip, LayerRecipe, Recipe, WeightSettings, plan_layer_in};
+use crate::quantization::{
+    Activations, Bits, Buffers, Clip, Granularity, LayerRecipe, NO_INPUTS, Recipe, Rounding, WeightSettings,
+    plan_layer_in,
+};
 use rayon::prelude::*;
 
 /// One way to quantize a layer.
@@ -16,12 +20,16 @@ pub(super) struct Choice {
     pub(super) splits: usize,
     /// How the threshold is chosen.
     pub(super) clip: Clip,
+    /// What has a scale of its own.
+    pub(super) scales: Granularity,
+    /// How the weights are rounded.
+    pub(super) rounding: Rounding,
     /// What the quantized weights take with this choice, other layers as in the plain network.
     pub(super) bytes: u64,
-    /// Mean squared error of the weights from rounding.
-    pub(super) rounding: f64,
+    /// Mean squared error of the weights from rounding, each to the nearest point.
+    pub(super) rounding_error: f64,
     /// The same from clipping.
-    pub(super) clipping: f64,
+    pub(super) clipping_error: f64,
 }
 
 impl Choice {
@@ -31,13 +39,26 @@ impl Choice {
             weight_bits: Some(Bits::Grid(self.bits)),
             expand_ratio: Some(ratio_of(self.splits, channels)),
             clip: Some(self.clip),
+            scales: Some(self.scales),
+            rounding: Some(self.rounding),
             ..LayerRecipe::default()
+        }
+    }
+
+    /// What its bytes depend on.
+    pub(super) fn stored(&self) -> Stored {
+        Stored {
+            bits: self.bits,
+            splits: self.splits,
+            scales: self.scales,
         }
     }
 
     /// Whether `other` is no larger and makes neither kind of error larger.
     fn is_bettered_by(&self, other: &Self) -> bool {
-        other.bytes <= self.bytes && other.rounding <= self.rounding && other.clipping <= self.clipping
+        other.bytes <= self.bytes
+            && other.rounding_error <= self.rounding_error
+            && other.clipping_error <= self.clipping_error
     }
 }
 
@@ -46,7 +67,7 @@ impl Choice {
 pub(super) struct LayerChoices {
     /// Position of the layer.
     pub(super) layer: usize,
-    /// What it may become, fewest bytes first; none is bettered by another in bytes and both kinds of error.
+    /// What it may become, fewest bytes first; of each way to round, none is bettered by another in bytes and both kinds of error.
     pub(super) choices: Vec<Choice>,
 }
 
@@ -78,7 +99,7 @@ pub(super) fn lattice(
     base: &Recipe,
     quantized: &[usize],
     options: &AutoOptions,
-    cost: &Cost<'_>,
+    (cost, activations): (&Cost<'_>, Option<&Activations>),
     progress: &Progress,
 ) -> Result<Vec<LayerChoices>, InferenceError> {
     progress.start(quantized.len() as u64, "Errors of the weights at all settings");
@@ -86,7 +107,7 @@ pub(super) fn lattice(
         .iter()
         .map(|&layer| {
             progress.check()?;
-            let choices = choices_of(network, base, layer, options, cost)?;
+            let choices = choices_of(network, base, layer, options, (cost, activations))?;
             progress.advance(1);
             Ok(LayerChoices { layer, choices })
         })
@@ -98,49 +119,75 @@ fn choices_of(
     base: &Recipe,
     index: usize,
     options: &AutoOptions,
-    cost: &Cost<'_>,
+    (cost, activations): (&Cost<'_>, Option<&Activations>),
 ) -> Result<Vec<Choice>, InferenceError> {
     let layer = &network.layers[index];
     let weights = network
         .weights(index)
         .map_err(|error| InferenceError::Quantization(error.into()))?;
     let settings = base.effective(network, index).weights;
+    // What the layer can do of the scales and the ways to round.
+    let mut scales: Vec<Granularity> = Vec::new();
+    for &wanted in &options.scales {
+        let possible = WeightSettings {
+            scales: wanted,
+            ..settings
+        };
+        let possible = possible.effective(layer).scales;
+        if !scales.contains(&possible) {
+            scales.push(possible);
+        }
+    }
+    let moments = activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
+    let mut roundings: Vec<Rounding> = Vec::new();
+    for &rounding in &options.roundings {
+        let possible = WeightSettings { rounding, ..settings }.effective(layer).rounding;
+        let possible = match moments {
+            Err(_) if possible.needs_moments() => Rounding::Nearest,
+            _ => possible,
+        };
+        if !roundings.contains(&possible) {
+            roundings.push(possible);
+        }
+    }
     let counts = if layer.support == Support::Split {
         split_counts(layer.layout.channels, options.most_ratio)
     } else {
         vec![0]
     };
-    let mut tried: Vec<(u8, usize, u64, Clip)> = Vec::new();
+    let mut tried: Vec<(Stored, u64, Clip)> = Vec::new();
     for &bits in &options.bits {
-        for &splits in &counts {
-            let bytes = cost.with_one(index, bits, splits);
-            tried.extend(options.clips.iter().map(|clip| (bits, splits, bytes, *clip)));
+        for &scales in &scales {
+            for &splits in &counts {
+                let stored = Stored { bits, splits, scales };
+                let bytes = cost.with_one(index, stored);
+                tried.extend(options.clips.iter().map(|clip| (stored, bytes, *clip)));
+            }
         }
     }
     let buffers = Buffers::default();
     let mut choices: Vec<Choice> = tried
         .into_par_iter()
-        .map(|(bits, splits, bytes, clip)| {
+        .map(|(stored, bytes, clip)| {
+            let Stored { bits, splits, scales } = stored;
             let settings = WeightSettings {
                 bits: Bits::Grid(bits),
                 expand_ratio: ratio_of(splits, layer.layout.channels),
                 clip,
+                scales,
+                rounding: Rounding::Nearest,
                 ..settings
             };
-            let planned = plan_layer_in(
-                &buffers,
-                &weights,
-                &layer.layout,
-                &settings,
-                crate::quantization::NO_INPUTS,
-            );
+            let planned = plan_layer_in(&buffers, &weights, &layer.layout, &settings, NO_INPUTS);
             Choice {
                 bits,
                 splits,
                 clip,
+                scales,
+                rounding: Rounding::Nearest,
                 bytes,
-                rounding: (planned.mse - planned.clip_mse).max(0.0),
-                clipping: planned.clip_mse,
+                rounding_error: (planned.mse - planned.clip_mse).max(0.0),
+                clipping_error: planned.clip_mse,
             }
         })
         .collect();
@@ -148,13 +195,17 @@ fn choices_of(
     choices.sort_by_key(|choice| choice.bytes);
     let mut kept: Vec<Choice> = Vec::new();
     for choice in choices {
-        let is_finite = choice.rounding.is_finite() && choice.clipping.is_finite();
+        let is_finite = choice.rounding_error.is_finite() && choice.clipping_error.is_finite();
         if is_finite && !kept.iter().any(|other| choice.is_bettered_by(other)) {
             kept.retain(|other| !other.is_bettered_by(&choice));
             kept.push(choice);
         }
     }
-    Ok(kept)
+    // How much of an error comes through depends on how it was made: each way to round is measured by itself.
+    let rounded = kept
+        .iter()
+        .flat_map(|choice| roundings.iter().map(|&rounding| Choice { rounding, ..*choice }));
+    Ok(rounded.collect())
 }
 
 #[cfg(test)]

@@ -1,27 +1,28 @@
-//! Chooses bits, splits and clipping of each layer for a budget of bytes, or for an accuracy.
+//! Chooses bits, splits, clipping, scales and rounding of each layer for a budget of bytes, or for an accuracy.
 //!
 //! Each layer has a lattice of choices. What a choice does to the outputs is measured on some samples with that layer alone
 //! quantized, and predicted for choices nearby; the bytes go where each removes the most noise. The result is run as a whole,
-//! as exported, and must do better on those samples than every uniform setting of the same bytes, or the best of these is taken.
-//! Other samples, which nothing was chosen on, then tell what came of it.
+//! as exported, and so are the uniform settings of no more bytes. Other samples, which no layer's setting was chosen on, then decide
+//! between the choices by layers and the best of the uniform settings: the result is never below it there.
 
 mod cost;
 mod greedy;
 mod lattice;
 mod noise;
+mod runs;
 mod samples;
 mod search;
 mod settings;
 mod table;
 
+pub use runs::{RunLog, RunSetting};
 pub use samples::AutoSamples;
-pub use search::auto;
+pub use search::{auto, auto_going_on, auto_part};
 pub use settings::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
 
-use super::evaluate::noise_share;
 use super::{Dataset, InferenceError, Outputs, Pipeline};
 use crate::network::Network;
-use crate::quantization::{Activations, Bits, Clip};
+use crate::quantization::{Activations, Bits, Clip, Granularity, Recipe, Rounding};
 use std::str::FromStr;
 
 /// What the chosen network must keep to.
@@ -34,8 +35,8 @@ pub enum Goal {
     Accuracy(f64),
 }
 
-/// Bytes that quantized weights may take, each weight at the bits of its grid. Everything else (float layers, biases, steps of
-/// grids) is not counted.
+/// Bytes that quantized weights may take as they are stored, with their scales. Everything else (float layers, biases) is not
+/// counted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Budget {
     /// That share more than the recipe's bits take without splits: 0.05 for 5 %. Negative for less.
@@ -53,6 +54,13 @@ pub struct AutoOptions {
     pub bits: Vec<u8>,
     /// Ways to clip that it may have.
     pub clips: Vec<Clip>,
+    /// What may have a scale of its own; empty for the recipe's own.
+    pub scales: Vec<Granularity>,
+    /// Ways to round that it may have; empty for the recipe's own. GPTQ is left out where the second moments of the inputs are not
+    /// known.
+    pub roundings: Vec<Rounding>,
+    /// Whether to try bias correction where the recipe does not ask for it and the means of the inputs are known.
+    pub try_bias_correction: bool,
     /// Largest share of a layer's input channels to split.
     pub most_ratio: f64,
 }
@@ -63,14 +71,37 @@ impl AutoOptions {
     /// Ways to clip that are tried: those of the paper's tables.
     pub const CLIPS: [Clip; 4] = [Clip::None, Clip::Mse, Clip::Aciq, Clip::Kl];
 
-    /// All bits, splits and clips for `goal`.
+    /// What may have a scale of its own where nothing else is said: finer scales cost bytes that more bits may be worth.
+    pub const SCALES: [Granularity; 2] = [Granularity::Tensor, Granularity::Channel];
+
+    /// All bits, splits and clips for `goal`, at the recipe's scales and rounding.
     pub fn new(goal: Goal) -> Self {
         Self {
             goal,
             bits: (Bits::MIN..=Bits::MAX).collect(),
             clips: Self::CLIPS.to_vec(),
+            scales: Vec::new(),
+            roundings: Vec::new(),
+            try_bias_correction: false,
             most_ratio: Self::MOST_RATIO,
         }
+    }
+
+    /// All that can be chosen for `goal`.
+    pub fn all(goal: Goal) -> Self {
+        Self {
+            scales: Self::SCALES.to_vec(),
+            roundings: Rounding::CHOICES.to_vec(),
+            try_bias_correction: true,
+            ..Self::new(goal)
+        }
+    }
+
+    /// What must be known of the layers' inputs beyond what `recipe` needs: anything, and second moments.
+    pub fn needs(&self, recipe: &Recipe) -> (bool, bool) {
+        let moments = recipe.needs_moments() || self.roundings.iter().any(|rounding| rounding.needs_moments());
+        let any = moments || recipe.needs_activations() || self.try_bias_correction;
+        (any, moments)
     }
 }
 

@@ -2,16 +2,18 @@
 
 mod uniform;
 
-use super::cost::Cost;
+use super::cost::{Cost, Stored};
 use super::greedy::{Price, allocate};
 use super::lattice::{lattice, ratio_of};
 use super::noise::{Bench, LayerNoise};
+use super::runs::RunLog;
 use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics, isolated};
 use super::{AutoOptions, AutoSubject, Goal, InferenceError};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
+use crate::inference::sweep::Shard;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, Recipe};
+use crate::quantization::{Activations, Bits, Clip, Recipe};
 
 /// Times that what was chosen is measured and chosen again.
 const ROUNDS: usize = 4;
@@ -22,7 +24,7 @@ const NEAR: f64 = 1.005;
 /// Why an accuracy cannot be the goal where the outputs are no classes.
 const NO_CLASSES: &str = "the outputs are numbers, not classes: no answer is right or wrong; give a budget instead";
 
-/// Chooses bits, ratio and clip of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
+/// Chooses the settings of each layer that `recipe` quantizes. What it says of single layers is chosen anew, but which
 /// ones stay float. The same input gives the same result.
 ///
 /// # Errors
@@ -34,42 +36,127 @@ pub fn auto(
     options: &AutoOptions,
     progress: &Progress,
 ) -> Result<AutoResult, InferenceError> {
+    auto_going_on(subject, recipe, options, &mut RunLog::default(), progress)
+}
+
+/// [`auto`] that makes no run again which `log` knows, and adds to it those that it makes.
+///
+/// # Errors
+/// As [`auto`].
+pub fn auto_going_on(
+    subject: &AutoSubject<'_>,
+    recipe: &Recipe,
+    options: &AutoOptions,
+    log: &mut RunLog,
+    progress: &Progress,
+) -> Result<AutoResult, InferenceError> {
+    let options = &possible(options, recipe, subject)?;
     let mut search = Search::new(subject, recipe, options, progress)?;
-    search.measure_anchors(progress)?;
+    let anchors = search.anchors();
+    search.measure(&anchors, "One layer quantized at a time", log, progress)?;
     let (budget, least_accuracy, mut candidates) = match options.goal {
         Goal::Budget(budget) => {
             let budget = budget.bytes(search.cost.plain());
-            (budget, 0.0, search.within(budget, progress)?)
+            (budget, 0.0, search.within(budget, log, progress)?)
         }
         Goal::Accuracy(accuracy) => {
-            let found = search.reaching(accuracy, progress)?;
+            let found = search.reaching(accuracy, log, progress)?;
             (found.bytes, accuracy, vec![(Origin::Layers, found)])
         }
     };
-    let mut uniform = search.uniform(budget, progress)?;
-    candidates.push((Origin::Uniform, uniform.clone()));
-    // Of equal ones the first: choices by layers before the uniform setting.
-    let good = candidates
-        .iter()
-        .filter(|(_, setting)| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy);
-    let best = good.min_by(|a, b| a.1.chosen_on.noise().total_cmp(&b.1.chosen_on.noise()));
-    let (origin, mut chosen) = best.unwrap_or(&candidates[0]).clone();
-    progress.start(3, "Judging on other samples");
-    let mut plain = search.plain(progress)?;
-    for setting in [&mut chosen, &mut uniform, &mut plain] {
-        setting.judge(subject, progress)?;
+    let uniforms = search.uniform(budget, log, progress)?;
+    let is_good = |setting: &AutoSetting| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy;
+    progress.start(4, "Judging on other samples");
+    let (good, others): (Vec<_>, Vec<_>) = uniforms.best_first.into_iter().partition(is_good);
+    let reaches = !good.is_empty();
+    let uniform = search.best_uniform(if reaches { good } else { others }, log, progress)?;
+    let uniform = uniform.ok_or_else(|| out_of_reach("no uniform setting could be tried"))?;
+    progress.advance(1);
+    for (_, setting) in &mut candidates {
+        setting.judge(subject, log, progress)?;
         progress.advance(1);
     }
+    if reaches {
+        candidates.push((Origin::Uniform, uniform.clone()));
+    }
+    // Of equal ones the first: choices by layers before the uniform setting.
+    let good = candidates.iter().filter(|(_, setting)| is_good(setting));
+    let best = good.min_by(|a, b| a.1.judged_on.compare(&b.1.judged_on));
+    let (origin, chosen) = best.unwrap_or(&candidates[0]).clone();
+    let mut plain = search.plain(log, progress)?;
+    plain.judge(subject, log, progress)?;
+    progress.advance(1);
     Ok(AutoResult {
         layers: search.layers_of(&chosen.recipe),
         auto: chosen,
         origin,
         uniform,
+        uniform_tried: uniforms.tried,
         plain,
         float: float_metrics(subject),
         budget_bytes: budget,
         runs: search.runs,
     })
+}
+
+/// The part of a search that belongs to one of several machines: of the runs that depend on no other (each layer alone, the
+/// uniform settings) those of `shard`. They go to `log`; a search that goes on with the logs of all machines makes the others.
+/// Tells how many runs there are to share out, and how many belong to `shard`.
+///
+/// # Errors
+/// As [`auto`].
+pub fn auto_part(
+    subject: &AutoSubject<'_>,
+    recipe: &Recipe,
+    options: &AutoOptions,
+    shard: Shard,
+    log: &mut RunLog,
+    progress: &Progress,
+) -> Result<(usize, usize), InferenceError> {
+    let options = &possible(options, recipe, subject)?;
+    let mut search = Search::new(subject, recipe, options, progress)?;
+    let anchors = search.anchors();
+    let uniforms = match options.goal {
+        Goal::Budget(budget) => search.uniform_settings(budget.bytes(search.cost.plain())),
+        // Which are within the bytes that an accuracy takes is not known yet.
+        Goal::Accuracy(_) => Vec::new(),
+    };
+    let all = anchors.len() + uniforms.len();
+    let mut own: Vec<usize> = shard.of((0..all).collect());
+    let own_uniforms = own.split_off(own.partition_point(|at| *at < anchors.len()));
+    let count = own.len() + own_uniforms.len();
+    let own: Vec<(usize, usize)> = own.into_iter().map(|at| anchors[at]).collect();
+    search.measure(&own, "One layer quantized at a time", log, progress)?;
+    let of = |at: usize| uniforms.get(at - anchors.len()).cloned();
+    search.screen(own_uniforms.into_iter().filter_map(of).collect(), log, progress)?;
+    Ok((all, count))
+}
+
+fn out_of_reach(reason: &str) -> InferenceError {
+    InferenceError::OutOfReach(reason.to_owned())
+}
+
+/// The options with the recipe's own scales and rounding where they say nothing, and without what asks for more than is known.
+fn possible(options: &AutoOptions, recipe: &Recipe, subject: &AutoSubject<'_>) -> Result<AutoOptions, InferenceError> {
+    let mut options = options.clone();
+    if options.scales.is_empty() {
+        options.scales.push(recipe.scales);
+    }
+    if options.roundings.is_empty() {
+        options.roundings.push(recipe.rounding);
+    }
+    let has_moments = subject.activations.is_some_and(Activations::has_moments);
+    if options.roundings.iter().any(|rounding| !rounding.needs_moments()) && !has_moments {
+        options.roundings.retain(|rounding| !rounding.needs_moments());
+    }
+    options.scales.sort_unstable();
+    options.scales.dedup();
+    options.roundings.sort_unstable();
+    options.roundings.dedup();
+    if options.bits.is_empty() || options.clips.is_empty() {
+        return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
+    }
+    Ok(options)
 }
 
 struct Search<'a> {
@@ -98,13 +185,9 @@ impl<'a> Search<'a> {
             clip: Clip::None,
             ..recipe.uniform()
         };
-        let out_of_reach = |reason: &str| InferenceError::OutOfReach(reason.to_owned());
         let base_bits = base.weight_bits.grid();
         let base_bits =
             base_bits.ok_or_else(|| out_of_reach("weights are float in the recipe: choose their bits, 2 to 8"))?;
-        if options.bits.is_empty() || options.clips.is_empty() {
-            return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
-        }
         if matches!(options.goal, Goal::Accuracy(_)) && !subject.choose.float.classification {
             return Err(out_of_reach(NO_CLASSES));
         }
@@ -121,7 +204,14 @@ impl<'a> Search<'a> {
         }
         let cost = Cost::new(network, &plain);
         let nothing = pipeline.quantize(&isolated(network, &base), &progress.part())?;
-        let choices = lattice(network, &base, &quantized, options, &cost, progress)?;
+        let choices = lattice(
+            network,
+            &base,
+            &quantized,
+            options,
+            (&cost, subject.activations),
+            progress,
+        )?;
         Ok(Self {
             subject,
             options,
@@ -135,16 +225,21 @@ impl<'a> Search<'a> {
         })
     }
 
-    /// Measures the choices from which the gains of each layer follow.
-    fn measure_anchors(&mut self, progress: &Progress) -> Result<(), InferenceError> {
+    /// The choices from which the gains of each layer follow.
+    fn anchors(&self) -> Vec<(usize, usize)> {
         let bits = self.base_bits;
         let wanted = self.noises.iter().enumerate();
         let wanted = wanted.flat_map(|(at, noise)| noise.anchors(bits).into_iter().map(move |choice| (at, choice)));
-        let wanted: Vec<(usize, usize)> = wanted.collect();
-        self.measure(&wanted, "One layer quantized at a time", progress)
+        wanted.collect()
     }
 
-    fn measure(&mut self, wanted: &[(usize, usize)], stage: &str, progress: &Progress) -> Result<(), InferenceError> {
+    fn measure(
+        &mut self,
+        wanted: &[(usize, usize)],
+        stage: &str,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<(), InferenceError> {
         progress.start(wanted.len() as u64, stage);
         let bench = Bench {
             network: self.subject.network,
@@ -156,7 +251,7 @@ impl<'a> Search<'a> {
         };
         for &(at, choice) in wanted {
             progress.check()?;
-            self.noises[at].measure(&bench, choice, progress)?;
+            self.noises[at].measure(&bench, choice, log, progress)?;
             self.runs += 1;
             progress.advance(1);
         }
@@ -190,11 +285,8 @@ impl<'a> Search<'a> {
     }
 
     fn bytes(&self, taken: &[usize]) -> u64 {
-        let chosen: Vec<(usize, u8, usize)> = (self.noises.iter().zip(taken))
-            .map(|(noise, at)| {
-                let choice = &noise.choices()[*at];
-                (noise.layer(), choice.bits, choice.splits)
-            })
+        let chosen: Vec<(usize, Stored)> = (self.noises.iter().zip(taken))
+            .map(|(noise, at)| (noise.layer(), noise.choices()[*at].stored()))
             .collect();
         self.cost.total(&chosen)
     }
@@ -204,6 +296,7 @@ impl<'a> Search<'a> {
         &mut self,
         budget: u64,
         bits: Option<u8>,
+        log: &mut RunLog,
         progress: &Progress,
     ) -> Result<Option<Vec<usize>>, InferenceError> {
         for _ in 0..ROUNDS {
@@ -216,26 +309,55 @@ impl<'a> Search<'a> {
             if unknown.is_empty() {
                 return Ok(Some(taken));
             }
-            self.measure(&unknown, "Measuring what was chosen", progress)?;
+            self.measure(&unknown, "Measuring what was chosen", log, progress)?;
         }
         Ok(self.allocate(budget, bits))
     }
 
-    /// Runs the whole network with the choices taken.
-    fn try_out(&mut self, taken: &[usize], progress: &Progress) -> Result<AutoSetting, InferenceError> {
+    /// Runs the whole network with the choices taken; with and without bias correction if that is to be tried.
+    fn try_out(
+        &mut self,
+        taken: &[usize],
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<AutoSetting, InferenceError> {
         let mut recipe = self.base.clone();
         for (noise, at) in self.noises.iter().zip(taken) {
             let layer = &self.subject.network.layers[noise.layer()];
             let chosen = noise.choices()[*at].exception(layer.layout.channels);
             let own = recipe.layers.entry(layer.name.clone()).or_default();
             (own.weight_bits, own.expand_ratio, own.clip) = (chosen.weight_bits, chosen.expand_ratio, chosen.clip);
+            // What all layers have anyway is not said of each.
+            own.scales = chosen.scales.filter(|scales| *scales != self.base.scales);
+            own.rounding = chosen.rounding.filter(|rounding| *rounding != self.base.rounding);
         }
+        let bytes = self.bytes(taken);
         self.runs += 1;
-        AutoSetting::try_out(self.subject, recipe, self.bytes(taken), progress)
+        let mut best = AutoSetting::new(recipe, bytes);
+        best.try_out(self.subject, log, progress)?;
+        let corrected = self.options.try_bias_correction && !self.base.bias_correction;
+        if corrected && self.subject.activations.is_some() {
+            let recipe = Recipe {
+                bias_correction: true,
+                ..best.recipe.clone()
+            };
+            self.runs += 1;
+            let mut other = AutoSetting::new(recipe, bytes);
+            other.try_out(self.subject, log, progress)?;
+            if other.chosen_on.noise() < best.chosen_on.noise() {
+                best = other;
+            }
+        }
+        Ok(best)
     }
 
     /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe.
-    fn within(&mut self, budget: u64, progress: &Progress) -> Result<Vec<(Origin, AutoSetting)>, InferenceError> {
+    fn within(
+        &mut self,
+        budget: u64,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Vec<(Origin, AutoSetting)>, InferenceError> {
         let mut found = Vec::new();
         let same_bits = (Origin::LayersAtSameBits, Some(self.base_bits));
         let ways = if self.options.bits == [self.base_bits] {
@@ -244,9 +366,9 @@ impl<'a> Search<'a> {
             vec![(Origin::Layers, None), same_bits]
         };
         for (origin, bits) in ways {
-            if let Some(taken) = self.refined(budget, bits, progress)? {
+            if let Some(taken) = self.refined(budget, bits, log, progress)? {
                 progress.start(1, "Trying the whole");
-                found.push((origin, self.try_out(&taken, progress)?));
+                found.push((origin, self.try_out(&taken, log, progress)?));
             }
         }
         if found.is_empty() {
@@ -264,7 +386,12 @@ impl<'a> Search<'a> {
     }
 
     /// The choices by layers with the fewest bytes that reach an accuracy on the samples to choose on.
-    fn reaching(&mut self, accuracy: f64, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+    fn reaching(
+        &mut self,
+        accuracy: f64,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<AutoSetting, InferenceError> {
         let most = |noise: &LayerNoise| noise.choices().iter().map(|choice| choice.bytes).max().unwrap_or(0);
         let mut high: u64 = self.noises.iter().map(most).sum();
         let mut low: u64 = self.least().iter().sum();
@@ -272,12 +399,12 @@ impl<'a> Search<'a> {
         let mut highest = 0.0_f64;
         let mut budget = high;
         for probe in 0..PROBES {
-            let Some(taken) = self.refined(budget, None, progress)? else {
+            let Some(taken) = self.refined(budget, None, log, progress)? else {
                 break;
             };
             progress.start(PROBES as u64, format!("Trying {budget} bytes"));
             progress.advance(probe as u64);
-            let tried = self.try_out(&taken, progress)?;
+            let tried = self.try_out(&taken, log, progress)?;
             let Some(reached) = tried.chosen_on.accuracy() else {
                 return Err(InferenceError::OutOfReach(NO_CLASSES.to_owned()));
             };
@@ -304,9 +431,12 @@ impl<'a> Search<'a> {
         })
     }
 
-    fn plain(&mut self, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+    /// The recipe without splits and clips.
+    fn plain(&mut self, log: &mut RunLog, progress: &Progress) -> Result<AutoSetting, InferenceError> {
         self.runs += 1;
-        AutoSetting::try_out(self.subject, self.base.clone(), self.cost.plain(), progress)
+        let mut plain = AutoSetting::new(self.base.clone(), self.cost.plain());
+        plain.try_out(self.subject, log, progress)?;
+        Ok(plain)
     }
 
     /// What `recipe` says of the layers.
@@ -314,12 +444,18 @@ impl<'a> Search<'a> {
         let network = self.subject.network;
         let of = |noise: &LayerNoise| {
             let (index, layer) = (noise.layer(), &network.layers[noise.layer()]);
-            let settings = recipe.settings(network, index);
+            let settings = recipe.effective(network, index);
             let bits = settings.weights.bits.grid().unwrap_or(Bits::MAX);
             let splits = self.uniform_splits(index, settings.weights.expand_ratio);
             let same = |choice: usize| {
                 let of = &noise.choices()[choice];
-                (of.bits, of.splits, of.clip) == (bits, splits, settings.weights.clip)
+                let like = (of.bits, of.splits, of.clip) == (bits, splits, settings.weights.clip);
+                like && (of.scales, of.rounding) == (settings.weights.scales, settings.weights.rounding)
+            };
+            let stored = Stored {
+                bits,
+                splits,
+                scales: settings.weights.scales,
             };
             AutoLayer {
                 name: layer.name.clone(),
@@ -327,7 +463,9 @@ impl<'a> Search<'a> {
                 expand_ratio: ratio_of(splits, layer.layout.channels),
                 splits,
                 clip: settings.weights.clip,
-                bytes: self.cost.with_one(index, bits, splits),
+                scales: settings.weights.scales,
+                rounding: settings.weights.rounding,
+                bytes: self.cost.with_one(index, stored),
                 plain_bytes: self.cost.plain_of(index),
                 output_noise: (0..noise.choices().len())
                     .find(|at| same(*at))

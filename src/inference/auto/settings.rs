@@ -1,11 +1,13 @@
 //! Settings that were run as a whole, and what is told of the chosen one.
 
+use super::runs::{RunKey, RunLog, RunSamples};
 use super::{AutoSubject, InferenceError, Judged};
 use crate::inference::{Metrics, Outputs, evaluate, metrics, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, LayerRecipe, Recipe};
+use crate::quantization::{Bits, Clip, Granularity, LayerRecipe, Recipe, Rounding};
 use serde::Serialize;
+use std::cmp::Ordering;
 
 /// How a network with a setting answers some samples.
 #[derive(Debug, Clone, PartialEq, Default, Serialize)]
@@ -31,7 +33,7 @@ pub struct AutoSetting {
     pub bytes: u64,
     /// On the samples that settings were chosen on.
     pub chosen_on: Scores,
-    /// On the samples that nothing was chosen on.
+    /// On the samples to judge by.
     pub judged_on: Scores,
 }
 
@@ -39,11 +41,11 @@ pub struct AutoSetting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Origin {
-    /// Bits, splits and clips chosen layer by layer.
+    /// Bits, splits, clips, scales and rounding chosen layer by layer.
     Layers,
-    /// Splits and clips chosen layer by layer, at the bits of the recipe.
+    /// All but the bits chosen layer by layer, at the bits of the recipe.
     LayersAtSameBits,
-    /// No choice by layers did better on the samples to choose on than the best uniform setting.
+    /// No choice by layers did better on the samples to judge by than the best uniform setting.
     Uniform,
 }
 
@@ -60,6 +62,10 @@ pub struct AutoLayer {
     pub splits: usize,
     /// How its threshold is chosen.
     pub clip: Clip,
+    /// What has a scale of its own.
+    pub scales: Granularity,
+    /// How its weights are rounded.
+    pub rounding: Rounding,
     /// Bytes of its weights.
     pub bytes: u64,
     /// The same at the recipe's bits without splits.
@@ -76,12 +82,13 @@ pub struct AutoResult {
     pub auto: AutoSetting,
     /// How it was found.
     pub origin: Origin,
-    /// Of the settings with the same bits, ratio and clip in all layers that take no more bytes, the one with the least noise on
-    /// the samples to choose on.
+    /// Of the settings that are the same in all layers and take no more bytes, the one that does best on the samples to judge by.
     pub uniform: AutoSetting,
+    /// How many uniform settings were run.
+    pub uniform_tried: usize,
     /// The recipe's bits without splits or clipping.
     pub plain: AutoSetting,
-    /// The float network, on the samples that nothing was chosen on.
+    /// The float network, on the samples to judge by.
     pub float: Metrics,
     /// Bytes that were allowed; those of `auto` where an accuracy was asked for.
     pub budget_bytes: u64,
@@ -93,7 +100,7 @@ pub struct AutoResult {
 
 impl AutoResult {
     /// By how many decibels the chosen setting's outputs are nearer to the float network's than the uniform setting's, on the
-    /// samples that nothing was chosen on. `None` where one of them has no finite SQNR.
+    /// samples to judge by. `None` where one of them has no finite SQNR.
     pub fn gain_db(&self) -> Option<f64> {
         let difference = self.auto.judged_on.sqnr_db? - self.uniform.judged_on.sqnr_db?;
         Some(difference).filter(|gain| gain.is_finite())
@@ -101,7 +108,7 @@ impl AutoResult {
 }
 
 impl Scores {
-    fn of(judged: Judged<'_>, outputs: &Outputs) -> Self {
+    pub(super) fn of(judged: Judged<'_>, outputs: &Outputs) -> Self {
         let evaluation = evaluate(judged.float, outputs, judged.data);
         Self {
             samples: evaluation.samples,
@@ -115,6 +122,20 @@ impl Scores {
     /// classes.
     pub fn accuracy(&self) -> Option<f64> {
         self.metrics.top1.or(self.agreement)
+    }
+
+    /// The better first: by right answers or perplexity where there are labels, equal ones (and all without labels) by the noise.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        let by_labels = match (&self.metrics, &other.metrics) {
+            (one, other) if one.top1.is_some() && other.top1.is_some() => other.top1.partial_cmp(&one.top1),
+            (one, other) => one
+                .perplexity
+                .zip(other.perplexity)
+                .and_then(|(one, other)| one.partial_cmp(&other)),
+        };
+        by_labels
+            .unwrap_or(Ordering::Equal)
+            .then(self.noise().total_cmp(&other.noise()))
     }
 
     /// Noise as a share of the outputs' power; infinite where it is unknown.
@@ -153,31 +174,75 @@ fn run_recipe(
 }
 
 impl AutoSetting {
-    /// Runs `recipe` on the samples to choose on.
-    pub(super) fn try_out(
-        subject: &AutoSubject<'_>,
-        recipe: Recipe,
-        bytes: u64,
-        progress: &Progress,
-    ) -> Result<Self, InferenceError> {
-        let outputs = run_recipe(subject, &recipe, subject.choose, progress)?;
-        Ok(Self {
+    /// A setting that was not run yet.
+    pub(super) fn new(recipe: Recipe, bytes: u64) -> Self {
+        Self {
             recipe,
             bytes,
-            chosen_on: Scores::of(subject.choose, &outputs),
+            chosen_on: Scores::default(),
             judged_on: Scores::default(),
-        })
+        }
     }
 
-    /// Runs it on the samples that nothing is chosen on.
-    pub(super) fn judge(&mut self, subject: &AutoSubject<'_>, progress: &Progress) -> Result<(), InferenceError> {
-        let outputs = run_recipe(subject, &self.recipe, subject.judge, progress)?;
-        self.judged_on = Scores::of(subject.judge, &outputs);
+    /// Runs it on the samples to choose on.
+    pub(super) fn try_out(
+        &mut self,
+        subject: &AutoSubject<'_>,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<(), InferenceError> {
+        self.chosen_on = self.scores(subject, (RunSamples::Choose, subject.choose), log, progress)?;
         Ok(())
+    }
+
+    /// Runs it on the samples to judge by.
+    pub(super) fn judge(
+        &mut self,
+        subject: &AutoSubject<'_>,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<(), InferenceError> {
+        self.judged_on = self.scores(subject, (RunSamples::Judge, subject.judge), log, progress)?;
+        Ok(())
+    }
+
+    /// What it answers on some samples; a uniform setting is not run again.
+    pub(super) fn scores(
+        &self,
+        subject: &AutoSubject<'_>,
+        (on, judged): (RunSamples, Judged<'_>),
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Scores, InferenceError> {
+        let key = uniform_key(&self.recipe, on);
+        if let Some(known) = key.as_ref().and_then(|key| log.known(key)) {
+            return Ok(known.clone());
+        }
+        let outputs = run_recipe(subject, &self.recipe, judged, progress)?;
+        let scores = Scores::of(judged, &outputs);
+        if let Some(key) = key {
+            log.take(&key, scores.clone())?;
+        }
+        Ok(scores)
     }
 }
 
-/// The float network on the samples that nothing is chosen on.
+/// What a run of `recipe` is called; `None` where layers have settings of their own.
+fn uniform_key(recipe: &Recipe, on: RunSamples) -> Option<RunKey> {
+    let bits = recipe.weight_bits.grid()?;
+    (recipe.layers == recipe.uniform().layers).then_some(RunKey {
+        on,
+        layer: None,
+        bits,
+        expand_ratio: recipe.expand_ratio,
+        clip: recipe.clip,
+        scales: recipe.scales,
+        rounding: recipe.rounding,
+        bias_correction: recipe.bias_correction,
+    })
+}
+
+/// The float network on the samples to judge by.
 pub(super) fn float_metrics(subject: &AutoSubject<'_>) -> Metrics {
     metrics(subject.judge.float, subject.judge.data)
 }

@@ -6,13 +6,12 @@
 use super::{RowLatency, Score, SizeMeasure, SweepOverhead, SweepRow, pareto_front};
 use crate::files;
 use crate::inference::evaluate::wilson_interval;
+use crate::inference::growing_csv::{GrowingCsv, fault};
 use crate::inference::{InferenceError, Latency, Metrics};
 use crate::printable::csv;
 use crate::quantization::Recipe;
 use crate::replacement::replace_file;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
 /// Columns that every file has, in order. A contract with whoever reads the files.
@@ -96,8 +95,7 @@ impl SweepSetting {
 /// A CSV file that grows by one line a row.
 #[derive(Debug)]
 pub struct SweepCsv {
-    file: File,
-    path: PathBuf,
+    csv: GrowingCsv,
     setting: SweepSetting,
     /// The rows in it.
     rows: Vec<SweepRow>,
@@ -109,24 +107,11 @@ impl SweepCsv {
     /// # Errors
     /// [`InferenceError::Data`] naming the file and what to do.
     pub fn create(path: &Path, setting: SweepSetting) -> Result<Self, InferenceError> {
-        let fault = |reason: String| fault(path, &reason);
-        if path.metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
-            return Err(fault(
-                "there already; remove it, or give --resume to go on with it".to_owned(),
-            ));
-        }
-        let mut options = OpenOptions::new();
-        let file = options.append(true).create(true).open(path);
-        let file = file.map_err(|error| fault(error.to_string()))?;
-        lock(&file).map_err(fault)?;
-        let mut csv = Self {
-            file,
-            path: path.to_owned(),
+        Ok(Self {
+            csv: GrowingCsv::create(path, &titles())?,
             setting,
             rows: Vec::new(),
-        };
-        csv.write_line(&titles())?;
-        Ok(csv)
+        })
     }
 
     /// Goes on with a file and gives the rows in it; begins it if it is not there. A last line without its end, of a run
@@ -135,34 +120,16 @@ impl SweepCsv {
     /// # Errors
     /// [`InferenceError::Data`] naming the line that is no row, or what differs between the file's setting and this one.
     pub fn resume(path: &Path, setting: SweepSetting) -> Result<(Self, Vec<SweepRow>), InferenceError> {
-        let fault = |reason: String| fault(path, &reason);
-        let io = |error: std::io::Error| fault(error.to_string());
-        if !path.metadata().is_ok_and(|there| there.is_file() && there.len() > 0) {
-            return Ok((Self::create(path, setting)?, Vec::new()));
-        }
-        let mut file = OpenOptions::new().read(true).append(true).open(path).map_err(io)?;
-        lock(&file).map_err(fault)?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io)?;
-        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| fault("is no text".to_owned()))?;
-        let rows = read(text, &setting).map_err(fault)?;
-        if whole < bytes.len() {
-            file.set_len(whole as u64).map_err(io)?;
-        }
-        let mut csv = Self {
-            file,
-            path: path.to_owned(),
-            setting,
-            rows,
+        let read = |text: &str| {
+            let first = text.lines().next().and_then(csv::cells);
+            Ok((read(text, &setting)?, first.is_some_and(|first| first == titles())))
         };
+        let Some((csv, (rows, is_current))) = GrowingCsv::resume(path, read)? else {
+            return Ok((Self::create(path, setting)?, Vec::new()));
+        };
+        let mut csv = Self { csv, setting, rows };
         // Rows of this version do not fit under the titles of an older one.
-        if text
-            .lines()
-            .next()
-            .and_then(csv::cells)
-            .is_none_or(|first| first != titles())
-        {
+        if !is_current {
             csv.rewrite(false)?;
         }
         let rows = csv.rows.clone();
@@ -174,8 +141,8 @@ impl SweepCsv {
     /// # Errors
     /// [`InferenceError::Data`] naming the file and the system's reason, such as a full disk.
     pub fn append(&mut self, row: &SweepRow) -> Result<(), InferenceError> {
-        let fields = (self.setting.fields(row, None)).map_err(|reason| fault(&self.path, &reason))?;
-        self.write_line(&fields)?;
+        let fields = (self.setting.fields(row, None)).map_err(|reason| self.csv.fault(&reason))?;
+        self.csv.append(&fields)?;
         self.rows.push(row.clone());
         Ok(())
     }
@@ -186,7 +153,7 @@ impl SweepCsv {
     /// # Errors
     /// As [`SweepCsv::append`]; the file then has its rows as they were.
     pub fn finish(mut self, finished: &[SweepRow]) -> Result<(), InferenceError> {
-        if !self.path.metadata().is_ok_and(|there| there.is_file()) {
+        if !self.csv.is_plain() {
             return Ok(());
         }
         let is_finished = |row: &SweepRow| finished.iter().any(|known| known.recipe == row.recipe);
@@ -195,22 +162,9 @@ impl SweepCsv {
         self.rewrite(true)
     }
 
-    /// Writes all rows in place of what the file holds, and goes on at its end.
     fn rewrite(&mut self, whole: bool) -> Result<(), InferenceError> {
-        let text = text_of(&self.setting, &self.rows, whole).map_err(|reason| fault(&self.path, &reason))?;
-        let io = |error: std::io::Error| fault(&self.path, &error.to_string());
-        replace_file(&self.path, text.as_bytes()).map_err(io)?;
-        // Another file has that name now.
-        let file = OpenOptions::new().append(true).open(&self.path).map_err(io)?;
-        lock(&file).map_err(|reason| fault(&self.path, &reason))?;
-        self.file = file;
-        Ok(())
-    }
-
-    fn write_line(&mut self, fields: &[impl AsRef<str>]) -> Result<(), InferenceError> {
-        let written = self.file.write_all(csv::line(fields).as_bytes());
-        let written = written.and_then(|()| self.file.flush());
-        written.map_err(|error| fault(&self.path, &error.to_string()))
+        let text = text_of(&self.setting, &self.rows, whole).map_err(|reason| self.csv.fault(&reason))?;
+        self.csv.rewrite(&text)
     }
 }
 
@@ -340,19 +294,6 @@ impl SweepSetting {
             recipe,
         ])
     }
-}
-
-/// Two sweeps must not write to one file, each the rows that it found missing. The lock ends with the file or its process.
-fn lock(file: &File) -> Result<(), String> {
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err("another sweep is writing to it; give each its own file".to_owned()),
-        // Not every file system has locks, and a pipe has none.
-        Err(TryLockError::Error(_)) | Ok(()) => Ok(()),
-    }
-}
-
-fn fault(path: &Path, reason: &str) -> InferenceError {
-    InferenceError::Data(format!("{}: {reason}", path.display()))
 }
 
 /// The rows of a whole file.

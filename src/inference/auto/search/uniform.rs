@@ -1,11 +1,15 @@
-//! The uniform settings that a choice by layers must beat: the same bits, ratio and clip for every layer.
+//! The uniform settings that a choice by layers must beat: the same bits, ratio, clip, scales and rounding for every layer.
 
 use super::Search;
 use crate::inference::InferenceError;
+use crate::inference::auto::cost::Stored;
+use crate::inference::auto::runs::{RunLog, RunSamples};
 use crate::inference::auto::settings::AutoSetting;
+use crate::inference::auto::{Judged, Scores};
+use crate::inference::{Dataset, Outputs};
 use crate::network::Support;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Recipe, split_count};
+use crate::quantization::{Bits, Granularity, Recipe, Rounding, split_count};
 
 /// A uniform expand ratio is a multiple of this.
 const RATIO_STEP: f64 = 0.001;
@@ -13,58 +17,229 @@ const RATIO_STEP: f64 = 0.001;
 /// Bits of uniform settings that are tried: the most that the budget allows, and one less.
 const UNIFORM_BITS: usize = 2;
 
+/// Samples that all uniform settings are run on; the best of them are run on all to choose on. The noise of the outputs, by which
+/// they are compared, is known to a fraction of a decibel from as many.
+const SCREENED_ON: usize = 64;
+/// Settings that are run on all samples to choose on.
+const SURVIVORS: usize = 16;
+/// Settings that are run on the samples to judge by.
+const JUDGED: usize = 8;
+/// Settings with another rounding that are tried with GPTQ too, which takes long to plan.
+const WITH_GPTQ: usize = 6;
+
+/// The first samples to choose on, and what the float network answers on them.
+pub(super) struct Screen(Outputs);
+
+impl Screen {
+    /// `None` where there are not many more, or where samples are steps of a text, which come in streams.
+    fn of(choose: Judged<'_>) -> Option<Self> {
+        let float = choose.float;
+        if choose.data.is_text() || float.samples < 2 * SCREENED_ON || !float.tokens.is_empty() {
+            return None;
+        }
+        let logits = float.logits.get(..SCREENED_ON * float.classes)?.to_vec();
+        Some(Self(Outputs {
+            samples: SCREENED_ON,
+            logits,
+            ..Outputs {
+                first: float.first,
+                classes: float.classes,
+                classification: float.classification,
+                ..Outputs::default()
+            }
+        }))
+    }
+
+    fn judged<'a>(&'a self, data: &'a Dataset) -> Judged<'a> {
+        Judged { data, float: &self.0 }
+    }
+}
+
+/// The uniform settings that were run on all samples to choose on, the one with the least noise first.
+pub(super) struct Uniforms {
+    pub(super) best_first: Vec<AutoSetting>,
+    pub(super) tried: usize,
+}
+
 impl Search<'_> {
-    /// Of the uniform settings within `budget` the one with the least noise.
-    pub(super) fn uniform(&mut self, budget: u64, progress: &Progress) -> Result<AutoSetting, InferenceError> {
+    /// The uniform settings within `budget`, but those whose rounding takes long to plan.
+    pub(super) fn uniform_settings(&self, budget: u64) -> Vec<AutoSetting> {
+        let quick: Vec<Rounding> = (self.options.roundings.iter().copied())
+            .filter(|rounding| !rounding.needs_moments())
+            .collect();
+        let roundings = if quick.is_empty() {
+            &self.options.roundings
+        } else {
+            &quick
+        };
+        let mut biases = vec![self.base.bias_correction];
+        if self.options.try_bias_correction && self.subject.activations.is_some() {
+            biases.push(true);
+        }
+        biases.dedup();
+        let mut settings = Vec::new();
+        for &scales in &self.options.scales {
+            for bits in self.fitting_bits(scales, budget) {
+                let mut ratios = vec![0.0, self.largest_ratio((bits, scales), budget)];
+                ratios.dedup();
+                for expand_ratio in ratios {
+                    let bytes = self.uniform_bytes((bits, scales), expand_ratio);
+                    for &clip in &self.options.clips {
+                        // Those that differ in the bias alone stand together and share their weights.
+                        for &rounding in roundings {
+                            settings.extend(biases.iter().map(|&bias_correction| {
+                                let recipe = Recipe {
+                                    weight_bits: Bits::Grid(bits),
+                                    expand_ratio,
+                                    clip,
+                                    scales,
+                                    rounding,
+                                    bias_correction,
+                                    ..self.base.clone()
+                                };
+                                AutoSetting::new(recipe, bytes)
+                            }));
+                        }
+                    }
+                }
+            }
+        }
+        settings
+    }
+
+    /// The bits whose plain network is within `budget`, the largest two of them; the fewest bits where none are.
+    fn fitting_bits(&self, scales: Granularity, budget: u64) -> Vec<u8> {
         let mut bits: Vec<u8> = self.options.bits.clone();
         bits.push(self.base_bits);
         bits.sort_unstable();
         bits.dedup();
         let mut fitting: Vec<u8> = (bits.iter().copied())
-            .filter(|bits| self.uniform_bytes(*bits, 0.0) <= budget)
+            .filter(|bits| self.uniform_bytes((*bits, scales), 0.0) <= budget)
             .collect();
-        if fitting.is_empty() {
+        if fitting.is_empty() && self.options.scales.first() == Some(&scales) {
             fitting.extend(bits.first());
         }
-        let tried = fitting.len().saturating_sub(UNIFORM_BITS);
-        let mut recipes: Vec<(Recipe, u64)> = Vec::new();
-        for &bits in fitting[tried..].iter().rev() {
-            let mut ratios = vec![0.0, self.largest_ratio(bits, budget)];
-            ratios.dedup();
-            for expand_ratio in ratios {
-                let bytes = self.uniform_bytes(bits, expand_ratio);
-                recipes.extend(self.options.clips.iter().map(|clip| {
-                    let recipe = Recipe {
-                        weight_bits: Bits::Grid(bits),
-                        expand_ratio,
-                        clip: *clip,
-                        ..self.base.clone()
-                    };
-                    (recipe, bytes)
-                }));
-            }
-        }
-        progress.start(recipes.len() as u64, "Trying uniform settings");
-        let mut best: Option<AutoSetting> = None;
-        for (recipe, bytes) in recipes {
-            progress.check()?;
-            self.runs += 1;
-            let tried = AutoSetting::try_out(self.subject, recipe, bytes, progress)?;
-            if best
-                .as_ref()
-                .is_none_or(|best| tried.chosen_on.noise() < best.chosen_on.noise())
-            {
-                best = Some(tried);
-            }
-            progress.advance(1);
-        }
-        best.ok_or_else(|| InferenceError::OutOfReach("no uniform setting could be tried".to_owned()))
+        let left_out = fitting.len().saturating_sub(UNIFORM_BITS);
+        fitting.drain(..left_out);
+        fitting.reverse();
+        fitting
     }
 
-    fn uniform_bytes(&self, bits: u8, expand_ratio: f64) -> u64 {
-        let chosen: Vec<(usize, u8, usize)> = (self.noises.iter())
-            .map(|noise| (noise.layer(), bits, self.uniform_splits(noise.layer(), expand_ratio)))
+    /// Runs the uniform settings within `budget` on the first samples, the best of them on all to choose on.
+    pub(super) fn uniform(
+        &mut self,
+        budget: u64,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Uniforms, InferenceError> {
+        let settings = self.uniform_settings(budget);
+        let mut scored = self.screen(settings, log, progress)?;
+        let slow: Vec<Rounding> = (self.options.roundings.iter().copied())
+            .filter(|rounding| rounding.needs_moments())
             .collect();
+        if scored
+            .iter()
+            .any(|(_, setting)| !setting.recipe.rounding.needs_moments())
+            && !slow.is_empty()
+        {
+            let mut bases: Vec<AutoSetting> = Vec::new();
+            for (_, setting) in &scored {
+                let with = |rounding: Rounding| Recipe {
+                    rounding,
+                    ..setting.recipe.clone()
+                };
+                let of = |rounding: &Rounding| AutoSetting::new(with(*rounding), setting.bytes);
+                let new: Vec<AutoSetting> = slow.iter().map(of).filter(|setting| !bases.contains(setting)).collect();
+                bases.extend(new);
+                if bases.len() >= WITH_GPTQ * slow.len() {
+                    break;
+                }
+            }
+            scored.extend(self.screen(bases, log, progress)?);
+            scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        let tried = scored.len();
+        let mut best_first: Vec<AutoSetting> = scored.into_iter().take(SURVIVORS).map(|(_, setting)| setting).collect();
+        progress.start(best_first.len() as u64, "Trying the best uniform settings");
+        for setting in &mut best_first {
+            progress.check()?;
+            self.runs += 1;
+            setting.try_out(self.subject, log, progress)?;
+            progress.advance(1);
+        }
+        best_first.sort_by(|a, b| a.chosen_on.noise().total_cmp(&b.chosen_on.noise()));
+        if best_first.is_empty() {
+            return Err(InferenceError::OutOfReach(
+                "no uniform setting could be tried".to_owned(),
+            ));
+        }
+        Ok(Uniforms { best_first, tried })
+    }
+
+    /// The settings with the noise that they make on the first samples, the least first.
+    pub(super) fn screen(
+        &mut self,
+        settings: Vec<AutoSetting>,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Vec<(f64, AutoSetting)>, InferenceError> {
+        let choose = self.subject.choose;
+        let screen = Screen::of(choose);
+        progress.start(settings.len() as u64, "Trying uniform settings");
+        let mut scored = Vec::with_capacity(settings.len());
+        for setting in settings {
+            progress.check()?;
+            self.runs += 1;
+            let on = match &screen {
+                Some(screen) => (RunSamples::Screen, screen.judged(choose.data)),
+                None => (RunSamples::Choose, choose),
+            };
+            let scores: Scores = setting.scores(self.subject, on, log, progress)?;
+            scored.push((scores.noise(), setting));
+            progress.advance(1);
+        }
+        scored.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(scored)
+    }
+
+    /// Of `uniforms` the best on the samples to judge by.
+    pub(super) fn best_uniform(
+        &self,
+        mut uniforms: Vec<AutoSetting>,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Option<AutoSetting>, InferenceError> {
+        // Those with the most right answers may be others than those with the least noise.
+        let by_noise: Vec<AutoSetting> = uniforms.drain(..uniforms.len().min(JUDGED)).collect();
+        uniforms.sort_by(|a, b| a.chosen_on.compare(&b.chosen_on));
+        uniforms.truncate(JUDGED / 2);
+        let mut best: Option<AutoSetting> = None;
+        for mut setting in by_noise.into_iter().chain(uniforms) {
+            progress.check()?;
+            setting.judge(self.subject, log, progress)?;
+            if best
+                .as_ref()
+                .is_none_or(|best| setting.judged_on.compare(&best.judged_on).is_lt())
+            {
+                best = Some(setting);
+            }
+        }
+        Ok(best)
+    }
+
+    fn uniform_bytes(&self, (bits, scales): (u8, Granularity), expand_ratio: f64) -> u64 {
+        let network = self.subject.network;
+        let uniform = Recipe {
+            scales,
+            ..self.base.clone()
+        };
+        let stored = |layer: usize| Stored {
+            bits,
+            splits: self.uniform_splits(layer, expand_ratio),
+            scales: uniform.effective(network, layer).weights.scales,
+        };
+        let layers = self.noises.iter().map(|noise| noise.layer());
+        let chosen: Vec<(usize, Stored)> = layers.map(|layer| (layer, stored(layer))).collect();
         self.cost.total(&chosen)
     }
 
@@ -77,12 +252,12 @@ impl Search<'_> {
     }
 
     /// The largest ratio that keeps a uniform setting within `budget`.
-    fn largest_ratio(&self, bits: u8, budget: u64) -> f64 {
+    fn largest_ratio(&self, of: (u8, Granularity), budget: u64) -> f64 {
         let ratio = |steps: u32| f64::from(steps) * RATIO_STEP;
         let (mut fits, mut beyond) = (0, (1.0 / RATIO_STEP) as u32 + 1);
         while beyond - fits > 1 {
             let middle = fits + (beyond - fits) / 2;
-            if self.uniform_bytes(bits, ratio(middle)) <= budget {
+            if self.uniform_bytes(of, ratio(middle)) <= budget {
                 fits = middle;
             } else {
                 beyond = middle;
