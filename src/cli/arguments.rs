@@ -481,6 +481,9 @@ pub(super) struct ReportArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub(super) limit: Option<usize>,
+    /// Also time the float and the quantized network, in onnxruntime where it is found, else in the engine that runs them
+    #[arg(long, requires = "data")]
+    pub(super) latency: bool,
     /// Show the rows of this sweep too, a file that sweep --csv wrote
     #[arg(long, value_name = "FILE.csv")]
     pub(super) sweep: Option<PathBuf>,

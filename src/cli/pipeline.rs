@@ -111,7 +111,15 @@ pub(super) fn prepared(
             rounding: if moments { Rounding::Gptq } else { Rounding::Nearest },
             ..Recipe::default()
         };
-        activations(model, &asked, network, calibration, data, progress).context("the inputs to smooth or scale")
+        activations(
+            model,
+            (&asked, asked.needs_moments()),
+            network,
+            calibration,
+            data,
+            progress,
+        )
+        .context("the inputs to smooth or scale")
     };
     let network = quantization::prepare_with(original, recipe, learn).with_context(|| format!("{model}: preparing"))?;
     tell_steps(model, &network);

@@ -4,10 +4,13 @@ use super::UsageError;
 use super::arguments::ReportArguments;
 use super::output::{check_place, write_whole};
 use super::pipeline::{self, CalibrationFrom, Planned};
+use crate::engine;
 use crate::inference::sweep::{SweepRow, load_rows};
 use crate::inference::{
-    DataOptions, Dataset, Engine, Evaluation, Outputs, Pipeline, QuantizedModel, evaluate, known_shapes, run_outputs,
+    DataOptions, Dataset, Engine, Evaluation, Outputs, Pipeline, QuantizedModel, evaluate, known_shapes,
+    latency_report, run_outputs,
 };
+use crate::onnx;
 use crate::progress::Progress;
 use crate::quantization::{Plan, overhead};
 use crate::report::{Accuracy, Metric, Report, Subject};
@@ -126,7 +129,13 @@ fn accuracy(
     let data = pipeline::judged(data, arguments.answer.network_output.as_ref(), &float)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let before = run_outputs(&float, &data, limit, progress).context("the float network")?;
-    let recipe = evaluated(planned, &planned.plan, &before, &data, progress).context("the quantized network")?;
+    let mut recipe = evaluated(planned, &planned.plan, &before, &data, progress).context("the quantized network")?;
+    if arguments.latency {
+        let timed_in = engine::chosen().for_timing();
+        let float = timed_in.load(onnx::encode(&planned.original.runnable_model())?)?;
+        let quantized = timed_in.load(QuantizedModel::of(&planned.network, &planned.plan)?.bytes()?)?;
+        recipe.latency = Some(latency_report(&float, &quantized, &data, progress).context("latency")?);
+    }
     let bare = planned.plan.recipe.plain();
     let plain = if bare == planned.plan.recipe {
         None

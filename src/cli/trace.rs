@@ -3,6 +3,7 @@
 use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
 use super::pipeline::{self, CalibrationFrom};
+use crate::engine::{self, EngineChoice};
 use crate::format;
 use crate::inference::{Pipeline, Trace, TracedValue, trace};
 use crate::progress::Progress;
@@ -29,6 +30,9 @@ struct Report<'a> {
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Result<String> {
     let model = &arguments.model;
+    if engine::chosen() != EngineChoice::Rten {
+        pipeline::note("trace runs both networks in the built-in engine: it starts anywhere in the graph");
+    }
     let original = format::open(Path::new(model))?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(

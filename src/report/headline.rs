@@ -72,6 +72,21 @@ impl Report {
                 short_count(cost.bytes.float)
             ),
         );
+        let latency = self.accuracy.as_ref().and_then(|of| of.recipe.latency.as_ref());
+        let of_one = latency.and_then(|of| Some((of, of.float.batches.first()?, of.quantized.batches.first()?)));
+        if let Some((of, float, quantized)) = of_one {
+            card(
+                "Latency",
+                format!("{:.2} ms", quantized.median_ms),
+                format!(
+                    "float {:.2} ms; batch of {}, {}, {}",
+                    float.median_ms,
+                    quantized.batch,
+                    of.engine,
+                    plural(of.threads as u64, "thread", "threads")
+                ),
+            );
+        }
         card(
             "Layers quantized",
             format!("{quantized} of {}", self.layers.len()),

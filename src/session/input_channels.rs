@@ -5,9 +5,8 @@ use super::derived::{Derived, Wanted, Work};
 use super::keys::{CalibrationKey, CalibrationSource};
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::inference::{InputChannels, Rten, input_channels};
+use crate::inference::{InputChannels, float_engine, input_channels};
 use crate::jobs::JobError;
-use crate::onnx;
 use std::sync::Arc;
 
 /// What [`InputChannels`] are computed from.
@@ -50,7 +49,7 @@ impl Derived for Channelled {
             format!("Looking at the input of {}", layer.name),
             move |progress| {
                 let seen = calibration.activations.get(&name).ok_or(JobError::Cancelled)?;
-                let engine = Rten::load(onnx::encode(&network.runnable_model()).map_err(work::failed)?)?;
+                let engine = float_engine(&network)?;
                 progress.check()?;
                 let source = key.calibration.source;
                 work::with_calibration_data((&network, &engine), source, &set, data.as_deref(), |data| {

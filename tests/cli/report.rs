@@ -153,6 +153,28 @@ fn the_rows_of_a_sweep_are_shown_best_first() {
 /// The format of Google's Model Explorer, `node_data_builder.py`: graph id to results by output name, and a gradient whose
 /// stops 0 and 1 are both there, with colours as hex.
 #[test]
+fn the_page_tells_the_latency_of_both_networks_where_it_was_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("page.html");
+    let words = ["report", "demo:fashion", "--weight-bits", "4", "--limit", "20", "-o"];
+    let refused = run(&[&words[..], &[path.to_str().unwrap(), "--latency"]].concat());
+    assert_eq!(refused.status.code(), Some(2), "times need data");
+    let data = ["--data", "demo:fashion", "--latency"];
+    succeeds(&[&words[..], &[path.to_str().unwrap()], &data].concat());
+    let page = std::fs::read_to_string(&path).unwrap();
+    let card = page.split("<span class=\"quiet\">Latency</span>").nth(1).unwrap();
+    let card = card.split("</div>").next().unwrap();
+    let times: Vec<f64> = card
+        .split([' ', '>'])
+        .zip(card.split([' ', '>']).skip(1))
+        .filter(|(_, unit)| unit.starts_with("ms"))
+        .map(|(time, _)| time.parse().unwrap())
+        .collect();
+    assert!(times.len() == 2 && times.iter().all(|time| *time > 0.0), "{card}");
+    assert!(card.contains("batch of 1, ") && card.contains("thread"), "{card}");
+}
+
+#[test]
 fn model_explorer_reads_a_file_for_each_number() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("nodes.json");

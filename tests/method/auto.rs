@@ -2,12 +2,18 @@
 
 use crate::common::{evaluate_recipe, open, shared};
 use splitscope::format::demo::Demo;
-use splitscope::inference::auto::{AutoOptions, AutoResult, AutoSamples, Budget, Goal, Origin, auto};
-use splitscope::inference::{DataOptions, Dataset, Engine, InferenceError, Rten};
+use splitscope::inference::auto::{
+    AutoLayer, AutoOptions, AutoResult, AutoSamples, Budget, Goal, Origin, RunLog, RunSetting, auto, auto_going_on,
+    auto_part,
+};
+use splitscope::inference::sweep::{SweepGrid, SweepSubject, sweep};
+use splitscope::inference::{DataOptions, Dataset, Engine, InferenceError, Rten, measure_inputs};
 use splitscope::network::Network;
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Clip, LayerRecipe, Plan, Recipe, overhead, plan, prepare};
+use splitscope::quantization::{
+    Activations, Bits, Clip, Granularity, LayerRecipe, Plan, Recipe, Rounding, overhead, plan, prepare,
+};
 use std::sync::Arc;
 
 fn engine(network: &Network) -> Rten {
@@ -144,6 +150,137 @@ fn a_budget_below_the_least_and_a_recipe_without_grids_are_refused() {
         ..fashion(4)
     };
     assert!(refused(&float, Budget::Overhead(0.05)).contains("float in the recipe"));
+}
+
+/// What a search with all axes takes, and on which samples it is judged.
+fn all_axes(recipe: &Recipe, goal: Goal, judged: usize) -> (Network, Activations, AutoSamples, AutoOptions) {
+    let original = open("demo:fashion");
+    let network = prepare(&original, recipe).unwrap();
+    let (data, other) = (Dataset::demo(Demo::Fashion), Dataset::demo_calibration(Demo::Fashion));
+    let progress = Progress::default();
+    let known = measure_inputs(
+        &network,
+        &engine(&network),
+        Some(&other),
+        &DataOptions::default(),
+        (100, true),
+        &progress,
+    )
+    .unwrap();
+    let limits = (Some(100), judged);
+    let samples = AutoSamples::of(
+        &engine(&original),
+        &Arc::new(data),
+        Some(Arc::new(other)),
+        limits,
+        &progress,
+    );
+    let options = AutoOptions {
+        scales: AutoOptions::SCALES.to_vec(),
+        roundings: Rounding::CHOICES.to_vec(),
+        try_bias_correction: true,
+        bits: vec![3, 4],
+        ..quick(goal)
+    };
+    (network, known.activations, samples.unwrap(), options)
+}
+
+#[test]
+fn scales_and_rounding_are_chosen_by_layers_and_no_uniform_setting_of_as_few_bytes_is_better() {
+    let recipe = fashion(3);
+    let goal = Goal::Budget(Budget::Overhead(0.05));
+    let (network, activations, samples, options) = all_axes(&recipe, goal, 300);
+    let subject = samples.subject(&network, Some(&activations));
+    let progress = Progress::default();
+    let result = auto(&subject, &recipe, &options, &progress).unwrap();
+    let planned = |recipe: &Recipe| plan(&network, recipe, Some(&activations), &progress).unwrap();
+    for setting in [&result.auto, &result.uniform] {
+        assert_eq!(setting.bytes, quantized_bytes(&network, &planned(&setting.recipe)));
+        assert!(setting.bytes <= result.budget_bytes);
+    }
+    // What presets find, auto finds: finer scales and a rounding that keeps sums or outputs.
+    let better = |layer: &&AutoLayer| layer.scales == Granularity::Channel || layer.rounding != Rounding::Nearest;
+    assert!(result.layers.iter().filter(better).count() > 15, "{:?}", result.layers);
+    // All uniform settings by a sweep, on the samples that it was judged by.
+    let grid = SweepGrid {
+        weight_bits: [3, 4].map(Bits::Grid).to_vec(),
+        clips: vec![Clip::None, Clip::Mse],
+        scales: options.scales.clone(),
+        roundings: options.roundings.clone(),
+        ..SweepGrid::default()
+    };
+    let of = SweepSubject {
+        network: &network,
+        activations: Some(&activations),
+        shapes: None,
+        data: subject.judge.data,
+        float: subject.judge.float,
+    };
+    let rows = sweep(&of, &grid.recipes(&recipe), &[], &progress, &mut |_| Ok(())).unwrap();
+    let mut within = 0;
+    for row in rows {
+        if quantized_bytes(&network, &planned(&row.recipe)) <= result.budget_bytes {
+            within += 1;
+            assert!(
+                result.auto.judged_on.metrics.top1 >= row.metrics.top1,
+                "{:?} {:?}",
+                row.recipe,
+                row.metrics.top1
+            );
+        }
+    }
+    assert!(within >= 12, "{within} settings are within the budget");
+}
+
+#[test]
+fn machines_share_the_runs_out_and_the_result_is_that_of_one() {
+    let recipe = fashion(3);
+    let goal = Goal::Budget(Budget::Overhead(0.05));
+    let (network, activations, samples, options) = all_axes(&recipe, goal, 40);
+    let options = AutoOptions {
+        clips: vec![Clip::None],
+        ..options
+    };
+    let subject = samples.subject(&network, Some(&activations));
+    let (folder, progress) = (tempfile::tempdir().unwrap(), Progress::default());
+    let setting = RunSetting {
+        model: "demo:fashion".to_owned(),
+        choose: "100".to_owned(),
+        judge: "40".to_owned(),
+        calibration: "100".to_owned(),
+        base: recipe.clone(),
+    };
+    let whole = auto(&subject, &recipe, &options, &progress).unwrap();
+    let (mut joined, mut counts) = (String::new(), Vec::new());
+    for shard in ["1/3", "2/3", "3/3"] {
+        let path = folder.path().join(shard.replace('/', "of"));
+        let mut log = RunLog::create(&path, &setting).unwrap();
+        let (all, own) = auto_part(&subject, &recipe, &options, shard.parse().unwrap(), &mut log, &progress).unwrap();
+        assert_eq!(log.made(), own, "no run belongs to two parts");
+        counts.push((all, own));
+        drop(log);
+        joined += &std::fs::read_to_string(path).unwrap();
+    }
+    // 21 layers with three ways to round, and the uniform settings.
+    let (all, sum) = (counts[0].0, counts.iter().map(|(_, own)| own).sum::<usize>());
+    assert!(all > 63 && sum == all, "{counts:?}");
+    let lines: std::collections::BTreeSet<&str> = joined.lines().collect();
+    assert_eq!(lines.len(), all + 1, "all runs differ");
+    let path = folder.path().join("joined.csv");
+    std::fs::write(&path, &joined).unwrap();
+    let mut log = RunLog::resume(&path, &setting).unwrap();
+    let merged = auto_going_on(&subject, &recipe, &options, &mut log, &progress).unwrap();
+    assert_eq!(merged, whole);
+    let made = log.made();
+    drop(log);
+    // Once more, nothing but choices by layers as a whole is run.
+    let mut log = RunLog::resume(&path, &setting).unwrap();
+    let again = auto_going_on(&subject, &recipe, &options, &mut log, &progress).unwrap();
+    assert_eq!(
+        (again, log.made()),
+        (whole, 0),
+        "{made} runs were left for the last machine"
+    );
 }
 
 #[test]

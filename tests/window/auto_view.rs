@@ -23,6 +23,9 @@ fn few_choices() -> Window {
         "Layer bits 5",
         "Layer clip ACIQ",
         "Layer clip KL",
+        "Layer scales channel",
+        "Layer rounding SQuant",
+        "Layer rounding GPTQ",
     ] {
         toggle(&mut window, off);
     }

@@ -39,14 +39,15 @@ pub(super) const FRONT: &str = "Examples:
   splitscope front demo:fashion --data demo:fashion --weight-bits 4,3
   splitscope front model.onnx --data images --calibration others --weight-bits 4 --activation-bits 5,4 --json";
 
-pub(super) const AUTO: &str = "The weights' bits, ratio and clip are chosen layer by layer; of the recipe flags, --weight-bits says what plain network a \
-     budget in % refers to, and --expand-ratio and --clip are chosen anew.
+pub(super) const AUTO: &str = "Bits, ratio, clip, scales and rounding of the weights are chosen layer by layer; of the recipe flags, --weight-bits and --scales say what \
+     plain network a budget in % refers to; --expand-ratio, --clip and --rounding are chosen anew, and bias correction is tried.
 It is chosen on --calibration (a demo brings its own), else on the first half of --data, and judged on the rest of --data; \
      without data, on noise of two seeds.
 
 Examples:
   splitscope auto demo:fashion --data demo:fashion --weight-bits 4
-  splitscope auto model.onnx --data images --target-accuracy 0.9 --json";
+  splitscope auto model.onnx --data images --target-accuracy 0.9 --json
+  splitscope auto model.onnx --data images --weight-bits 4 --csv part2.csv --shard 2/3";
 
 pub(super) const DIFF: &str = "Examples:
   splitscope diff model.onnx exported.onnx

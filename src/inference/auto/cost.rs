@@ -3,11 +3,15 @@
 
 use crate::network::Network;
 use crate::network::{Layout, OutAxis};
-use crate::quantization::{Granularity, Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, overhead, weight_bytes};
+use crate::quantization::{
+    Granularity, Grid, Outcome, Plan, QuantizedLayer, Rounded, Scales, SplitExport, overhead, weight_bytes,
+};
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// What of a layer's settings its bytes depend on.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Stored {
     /// Bits of its weights.
     pub(super) bits: u8,
@@ -28,6 +32,8 @@ pub(super) struct Cost<'a> {
     plain_bytes: u64,
     /// Bytes of each layer in the plain network.
     plain_layers: Vec<u64>,
+    /// Bytes of each layer with all of them stored so, where what one takes depends on no other; else nothing.
+    alone: Option<RefCell<HashMap<Stored, Vec<u64>>>>,
 }
 
 impl<'a> Cost<'a> {
@@ -51,8 +57,13 @@ impl<'a> Cost<'a> {
             .filter(|(layer, _)| layer.quantized().is_some())
             .map(|(_, bytes)| bytes)
             .sum();
+        // Copies by other layers, the cells of recurrent ones and weights that several layers share tie layers together.
+        let mut weights = HashSet::new();
+        let apart = plan.recipe.split_export == SplitExport::Gather
+            && (network.layers.iter()).all(|layer| !layer.kind.is_recurrent() && weights.insert(&layer.weight));
         Self {
             network,
+            alone: apart.then(RefCell::default),
             rest: weight_bytes(network, &plain).saturating_sub(plain_bytes),
             plain_layers,
             plain,
@@ -72,8 +83,25 @@ impl<'a> Cost<'a> {
 
     /// Bytes with one layer stored so, less those of the other layers in the plain network.
     pub(super) fn with_one(&self, layer: usize, stored: Stored) -> u64 {
+        if let Some(alone) = &self.alone {
+            let mut alone = alone.borrow_mut();
+            let bytes = alone.entry(stored).or_insert_with(|| self.all_stored(stored));
+            return bytes.get(layer).copied().unwrap_or(0);
+        }
         let others = self.plain_bytes.saturating_sub(self.plain_of(layer));
         self.total(&[(layer, stored)]).saturating_sub(others)
+    }
+
+    /// Bytes of each layer with all quantized ones stored so.
+    fn all_stored(&self, stored: Stored) -> Vec<u64> {
+        let mut plan = self.plain.clone();
+        for layer in 0..plan.layers.len() {
+            if self.plain.layers[layer].quantized().is_some() {
+                set(self.network, &mut plan, layer, stored);
+            }
+        }
+        let layers = overhead(self.network, &plan, None).layers;
+        layers.iter().map(|cost| cost.bytes.1).collect()
     }
 
     /// Bytes with each of these layers stored so, all others plain.
@@ -137,7 +165,7 @@ mod tests {
     use super::*;
     use crate::format::demo::Demo;
     use crate::progress::Progress;
-    use crate::quantization::{Bits, Clip, Recipe, SplitExport, plan, split_count};
+    use crate::quantization::{Bits, Clip, Recipe, plan, split_count};
 
     /// Against the overhead of the plan itself, recurrent layers and widened ones too.
     #[test]
@@ -188,6 +216,11 @@ mod tests {
                 "{} {scales}",
                 demo.name()
             );
+            // One layer alone, whether it is looked up or the whole is counted.
+            for &(layer, stored) in &layers {
+                let others = cost.plain() - cost.plain_of(layer);
+                assert_eq!(cost.with_one(layer, stored) + others, cost.total(&[(layer, stored)]));
+            }
             let (layer, stored) = layers[2];
             assert!(cost.with_one(layer, stored) > cost.plain_of(layer));
         }

@@ -100,8 +100,8 @@ impl AutoOptions {
     /// What must be known of the layers' inputs beyond what `recipe` needs: anything, and second moments.
     pub fn needs(&self, recipe: &Recipe) -> (bool, bool) {
         let moments = recipe.needs_moments() || self.roundings.iter().any(|rounding| rounding.needs_moments());
-        let any = moments || recipe.needs_activations() || self.try_bias_correction;
-        (any, moments)
+        // Bias correction is tried where the means are known anyway: they alone are not worth a calibration.
+        (moments || recipe.needs_activations(), moments)
     }
 }
 

@@ -5,7 +5,7 @@ use super::{AutoSubject, InferenceError, Judged};
 use crate::inference::{Metrics, Outputs, evaluate, metrics, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
-use crate::quantization::{Bits, Clip, Granularity, LayerRecipe, Recipe, Rounding};
+use crate::quantization::{Bits, Clip, Granularity, LayerRecipe, Plan, Recipe, Rounding};
 use serde::Serialize;
 use std::cmp::Ordering;
 
@@ -124,9 +124,14 @@ impl Scores {
         self.metrics.top1.or(self.agreement)
     }
 
+    /// Right answers say which of two settings is better from so many samples on; of fewer, one answer would decide, and the noise
+    /// tells more.
+    const ENOUGH_ANSWERS: usize = 100;
+
     /// The better first: by right answers or perplexity where there are labels, equal ones (and all without labels) by the noise.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let by_labels = match (&self.metrics, &other.metrics) {
+            (one, _) if one.top1.is_some() && self.samples < Self::ENOUGH_ANSWERS => None,
             (one, other) if one.top1.is_some() && other.top1.is_some() => other.top1.partial_cmp(&one.top1),
             (one, other) => one
                 .perplexity
@@ -161,16 +166,20 @@ pub(super) fn isolated(network: &Network, base: &Recipe) -> Recipe {
     recipe
 }
 
-/// What the network under `recipe` answers, from the bytes that an export writes.
+/// What the network under `recipe` answers, from the bytes that an export writes. Weights that the `newest` plan has are taken
+/// from it.
 fn run_recipe(
     subject: &AutoSubject<'_>,
     recipe: &Recipe,
     judged: Judged<'_>,
+    newest: &mut Option<Plan>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
     let part = progress.part();
-    let plan = subject.pipeline().plan(recipe, &part)?;
-    run_plan(subject.network, &plan, judged.data, judged.float.range(), &part)
+    let plan = subject.pipeline().replan(recipe, newest.as_ref(), &part)?;
+    let outputs = run_plan(subject.network, &plan, judged.data, judged.float.range(), &part);
+    *newest = Some(plan);
+    outputs
 }
 
 impl AutoSetting {
@@ -191,7 +200,7 @@ impl AutoSetting {
         log: &mut RunLog,
         progress: &Progress,
     ) -> Result<(), InferenceError> {
-        self.chosen_on = self.scores(subject, (RunSamples::Choose, subject.choose), log, progress)?;
+        self.chosen_on = self.scores(subject, (RunSamples::Choose, subject.choose), log, &mut None, progress)?;
         Ok(())
     }
 
@@ -202,7 +211,7 @@ impl AutoSetting {
         log: &mut RunLog,
         progress: &Progress,
     ) -> Result<(), InferenceError> {
-        self.judged_on = self.scores(subject, (RunSamples::Judge, subject.judge), log, progress)?;
+        self.judged_on = self.scores(subject, (RunSamples::Judge, subject.judge), log, &mut None, progress)?;
         Ok(())
     }
 
@@ -212,13 +221,14 @@ impl AutoSetting {
         subject: &AutoSubject<'_>,
         (on, judged): (RunSamples, Judged<'_>),
         log: &mut RunLog,
+        newest: &mut Option<Plan>,
         progress: &Progress,
     ) -> Result<Scores, InferenceError> {
         let key = uniform_key(&self.recipe, on);
         if let Some(known) = key.as_ref().and_then(|key| log.known(key)) {
             return Ok(known.clone());
         }
-        let outputs = run_recipe(subject, &self.recipe, judged, progress)?;
+        let outputs = run_recipe(subject, &self.recipe, judged, newest, progress)?;
         let scores = Scores::of(judged, &outputs);
         if let Some(key) = key {
             log.take(&key, scores.clone())?;

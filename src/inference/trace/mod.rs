@@ -73,6 +73,7 @@ impl Trace {
 }
 
 /// Runs the first `samples` of `data` through both networks and compares every value that both have. `float` tells the layers.
+/// The built-in engine runs them whatever was chosen: what each value's own error is takes runs that begin anywhere in the graph.
 ///
 /// # Errors
 /// [`InferenceError`] of either network, of the data, or `Cancelled`.

@@ -157,6 +157,8 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
         "3,4,5",
         "--layer-clips",
         "none,mse",
+        "--layer-rounding",
+        "nearest,squant",
         "--limit",
         "30",
         "--choose-limit",

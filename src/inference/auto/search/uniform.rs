@@ -20,10 +20,8 @@ const UNIFORM_BITS: usize = 2;
 /// Samples that all uniform settings are run on; the best of them are run on all to choose on. The noise of the outputs, by which
 /// they are compared, is known to a fraction of a decibel from as many.
 const SCREENED_ON: usize = 64;
-/// Settings that are run on all samples to choose on.
+/// Settings that are run on all samples to choose on, and on those to judge by.
 const SURVIVORS: usize = 16;
-/// Settings that are run on the samples to judge by.
-const JUDGED: usize = 8;
 /// Settings with another rounding that are tried with GPTQ too, which takes long to plan.
 const WITH_GPTQ: usize = 6;
 
@@ -186,6 +184,7 @@ impl Search<'_> {
         let choose = self.subject.choose;
         let screen = Screen::of(choose);
         progress.start(settings.len() as u64, "Trying uniform settings");
+        let mut newest = None;
         let mut scored = Vec::with_capacity(settings.len());
         for setting in settings {
             progress.check()?;
@@ -194,7 +193,7 @@ impl Search<'_> {
                 Some(screen) => (RunSamples::Screen, screen.judged(choose.data)),
                 None => (RunSamples::Choose, choose),
             };
-            let scores: Scores = setting.scores(self.subject, on, log, progress)?;
+            let scores: Scores = setting.scores(self.subject, on, log, &mut newest, progress)?;
             scored.push((scores.noise(), setting));
             progress.advance(1);
         }
@@ -205,16 +204,12 @@ impl Search<'_> {
     /// Of `uniforms` the best on the samples to judge by.
     pub(super) fn best_uniform(
         &self,
-        mut uniforms: Vec<AutoSetting>,
+        uniforms: Vec<AutoSetting>,
         log: &mut RunLog,
         progress: &Progress,
     ) -> Result<Option<AutoSetting>, InferenceError> {
-        // Those with the most right answers may be others than those with the least noise.
-        let by_noise: Vec<AutoSetting> = uniforms.drain(..uniforms.len().min(JUDGED)).collect();
-        uniforms.sort_by(|a, b| a.chosen_on.compare(&b.chosen_on));
-        uniforms.truncate(JUDGED / 2);
         let mut best: Option<AutoSetting> = None;
-        for mut setting in by_noise.into_iter().chain(uniforms) {
+        for mut setting in uniforms {
             progress.check()?;
             setting.judge(self.subject, log, progress)?;
             if best
