@@ -155,17 +155,18 @@ fn quantize_writes_a_network_and_a_report_and_nothing_else() {
     assert!(first["step"].is_null() && first["splits"].as_array().unwrap().is_empty());
     assert!(!first["why_float"].as_str().unwrap().is_empty());
     let bytes = |side: &str| report["overhead"]["bytes"][side].as_u64().unwrap();
-    assert!(
-        bytes("float") / 8 < bytes("quantized") && bytes("quantized") < bytes("float") / 6,
-        "{report}"
-    );
+    // Codes of 4 bits, and a graph that takes more of a small file: what is said is what is on the disk.
+    let written = std::fs::metadata(&out).unwrap().len();
+    assert_eq!(bytes("quantized"), written, "{report}");
+    assert!(bytes("float") / 8 < written && written < bytes("float") / 5, "{report}");
     assert_eq!(
         conv["parameters"],
         serde_json::json!({"float": 2304, "quantized": 2304 / 16 * 17})
     );
+    // Two codes a byte, and their scale.
     assert_eq!(
         conv["bytes"],
-        serde_json::json!({"float": 4 * 2304, "quantized": 2304 / 16 * 17 / 2})
+        serde_json::json!({"float": 4 * 2304, "quantized": 2304 / 16 * 17 / 2 + 4})
     );
     assert_eq!(first["bytes"]["float"], first["bytes"]["quantized"]);
     for share in ["weights", "activations", "macs"] {
