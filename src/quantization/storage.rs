@@ -164,8 +164,8 @@ impl CodeType {
             ..make(codes.name().to_owned(), &[], bytemuck::cast_slice(&raw))
         };
         match self {
-            Self::Int2 => of(|name, dims, values| int2_tensor(name, dims, values)),
-            Self::Int4 => of(|name, dims, values| int4_tensor(name, dims, values)),
+            Self::Int2 => of(int2_tensor),
+            Self::Int4 => of(int4_tensor),
             Self::Int8 | Self::Float => codes,
         }
     }

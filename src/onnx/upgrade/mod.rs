@@ -139,10 +139,12 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
             "operator set {from} can be upgraded to {NEWEST_OPSET}, not to {to}"
         )));
     }
-    let (to, format) = match to {
-        ..=UPGRADED_OPSET => (UPGRADED_OPSET, UPGRADED_IR),
-        ..=BLOCK_OPSET => (BLOCK_OPSET, BLOCK_IR),
-        _ => (NEWEST_OPSET, NEWEST_IR),
+    let (to, format) = if to <= UPGRADED_OPSET {
+        (UPGRADED_OPSET, UPGRADED_IR)
+    } else if to <= BLOCK_OPSET {
+        (BLOCK_OPSET, BLOCK_IR)
+    } else {
+        (NEWEST_OPSET, NEWEST_IR)
     };
     if from < OLDEST_OPSET {
         return Err(OnnxError::Upgrade(format!(
