@@ -81,7 +81,7 @@ pub fn auto_going_on(
     }
     // Of equal ones the first: choices by layers before the uniform setting.
     let good = candidates.iter().filter(|(_, setting)| is_good(setting));
-    let best = good.min_by(|a, b| a.1.judged_on.compare(&b.1.judged_on));
+    let best = good.min_by(|a, b| a.1.compare(&b.1));
     let (origin, chosen) = best.unwrap_or(&candidates[0]).clone();
     let mut plain = search.plain(log, progress)?;
     plain.judge(subject, log, progress)?;

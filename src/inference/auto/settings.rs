@@ -124,14 +124,12 @@ impl Scores {
         self.metrics.top1.or(self.agreement)
     }
 
-    /// Right answers say which of two settings is better from so many samples on; of fewer, one answer would decide, and the noise
-    /// tells more.
-    const ENOUGH_ANSWERS: usize = 100;
+    /// Samples to judge by decide between settings from so many on; of fewer, those to choose on tell more.
+    const ENOUGH: usize = 100;
 
     /// The better first: by right answers or perplexity where there are labels, equal ones (and all without labels) by the noise.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
         let by_labels = match (&self.metrics, &other.metrics) {
-            (one, _) if one.top1.is_some() && self.samples < Self::ENOUGH_ANSWERS => None,
             (one, other) if one.top1.is_some() && other.top1.is_some() => other.top1.partial_cmp(&one.top1),
             (one, other) => one
                 .perplexity
@@ -183,6 +181,14 @@ fn run_recipe(
 }
 
 impl AutoSetting {
+    /// The better first: by the samples to judge by, or by the noise on those to choose on where those are too few.
+    pub(super) fn compare(&self, other: &Self) -> Ordering {
+        if self.judged_on.samples < Scores::ENOUGH {
+            return self.chosen_on.noise().total_cmp(&other.chosen_on.noise());
+        }
+        self.judged_on.compare(&other.judged_on)
+    }
+
     /// A setting that was not run yet.
     pub(super) fn new(recipe: Recipe, bytes: u64) -> Self {
         Self {

@@ -212,10 +212,7 @@ impl Search<'_> {
         for mut setting in uniforms {
             progress.check()?;
             setting.judge(self.subject, log, progress)?;
-            if best
-                .as_ref()
-                .is_none_or(|best| setting.judged_on.compare(&best.judged_on).is_lt())
-            {
+            if best.as_ref().is_none_or(|best| setting.compare(best).is_lt()) {
                 best = Some(setting);
             }
         }
