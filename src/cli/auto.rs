@@ -6,7 +6,7 @@ use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
     AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, RunLog, RunSetting, Scores,
-    auto_going_on, auto_part,
+    auto_going_on, auto_part, check_goal,
 };
 use crate::inference::{DataOptions, Dataset, Engine};
 use crate::network::Network;
@@ -77,6 +77,7 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
             None => Goal::Budget(arguments.budget),
         })
     };
+    check_goal(&samples.subject(&network, None), options.goal)?;
     let activations = activations(arguments, (&recipe, &options), &network, progress)?;
     let subject = samples.subject(&network, activations.as_ref());
     let mut log = log(arguments, &recipe, &subject)?;

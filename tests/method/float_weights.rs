@@ -193,6 +193,7 @@ fn other(field: &str, now: &str) -> &'static str {
         "rounding" => "squant",
         "split_export" => "merge",
         "storage" => "int8",
+        "products" => "fast",
         _ if now == "true" => "false",
         _ => "true",
     }
@@ -253,7 +254,8 @@ fn every_field_has_an_effect_on_float_weights_or_is_refused() {
             "quantize_outputs",
             "quantize_embeddings",
             "split_export",
-            "storage"
+            "storage",
+            "products"
         ]
     );
 }

@@ -79,7 +79,10 @@ fn the_size_that_is_shown_is_that_of_the_file() {
 fn codes(model: &ModelProto) -> (usize, Vec<i32>) {
     let graph = model.graph.as_ref().unwrap();
     let of_weights = graph.initializer.iter().filter(|tensor| tensor.name().ends_with(".q"));
-    let mut types: Vec<i32> = of_weights.clone().map(|tensor| tensor.data_type()).collect();
+    let mut types: Vec<i32> = of_weights
+        .clone()
+        .map(splitscope::onnx::TensorProto::data_type)
+        .collect();
     types.sort_unstable();
     types.dedup();
     (

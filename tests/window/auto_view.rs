@@ -21,6 +21,8 @@ fn few_choices() -> Window {
         "Layer bits 7",
         "Layer bits 6",
         "Layer bits 5",
+        "Layer bits 2",
+        "Layer clip MSE",
         "Layer clip ACIQ",
         "Layer clip KL",
         "Layer scales channel",
@@ -42,7 +44,9 @@ fn one_click_takes_what_was_chosen_and_undo_brings_the_old_recipe_back() {
         assert_eq!(*open.recipe(), before, "nothing changes before it is taken");
         std::sync::Arc::clone(open.auto().latest().expect("a result").1)
     };
-    assert_eq!(result.origin, Origin::Layers);
+    let is_uniform = result.auto.recipe == result.uniform.recipe;
+    assert_eq!(result.origin == Origin::Uniform, is_uniform, "it says what was taken");
+    assert!(result.uniform_tried > 1 && result.layers.len() > 15);
     assert!(result.auto.bytes <= result.budget_bytes);
     assert_eq!(result.auto.judged_on.samples, 30);
     assert!(texts(&window, "Chosen for ").len() > 3);

@@ -39,13 +39,13 @@ fn an_export_shows_its_levels_and_offers_its_recipe() {
         .unwrap();
     let (low, high) = integers.reach().unwrap();
     let used = format!(
-        "{} of 256 levels used, {low} to {high}: 3 bits would hold them",
+        "{} of 16 levels used, {low} to {high}: 3 bits would hold them",
         integers.used()
     );
     let used = used.replace('-', "−");
     window.get_by_label(&used);
-    assert_eq!(texts(&window, "int8: weight = (level − zero-point) × ").len(), 1);
-    click(&mut window, "all of int8");
+    assert_eq!(texts(&window, "int4: weight = (level − zero-point) × ").len(), 1);
+    click(&mut window, "all of int4");
     click(&mut window, "levels in use");
 
     window.get_by_label("Quantized by Splitscope");

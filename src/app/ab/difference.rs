@@ -97,6 +97,7 @@ mod tests {
                     "tensor" => "channel".to_owned(),
                     "nearest" => "squant".to_owned(),
                     "auto" => "int8".to_owned(),
+                    "exact" => "fast".to_owned(),
                     _ => "none".to_owned(),
                 }),
                 other => panic!("{name} = {other}"),

@@ -17,7 +17,7 @@ mod table;
 
 pub use runs::{RunLog, RunSetting};
 pub use samples::AutoSamples;
-pub use search::{auto, auto_going_on, auto_part};
+pub use search::{auto, auto_going_on, auto_part, check_goal};
 pub use settings::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
 
 use super::{Dataset, InferenceError, Outputs, Pipeline};

@@ -132,6 +132,17 @@ pub fn auto_part(
     Ok((all, count))
 }
 
+/// Whether the samples can tell that the goal is reached: asked before the inputs of layers are measured.
+///
+/// # Errors
+/// [`InferenceError::OutOfReach`] where an accuracy is the goal and the outputs are no classes.
+pub fn check_goal(subject: &AutoSubject<'_>, goal: Goal) -> Result<(), InferenceError> {
+    match goal {
+        Goal::Accuracy(_) if !subject.choose.float.classification => Err(out_of_reach(NO_CLASSES)),
+        Goal::Accuracy(_) | Goal::Budget(_) => Ok(()),
+    }
+}
+
 fn out_of_reach(reason: &str) -> InferenceError {
     InferenceError::OutOfReach(reason.to_owned())
 }
@@ -188,9 +199,7 @@ impl<'a> Search<'a> {
         let base_bits = base.weight_bits.grid();
         let base_bits =
             base_bits.ok_or_else(|| out_of_reach("weights are float in the recipe: choose their bits, 2 to 8"))?;
-        if matches!(options.goal, Goal::Accuracy(_)) && !subject.choose.float.classification {
-            return Err(out_of_reach(NO_CLASSES));
-        }
+        check_goal(subject, options.goal)?;
         let network = subject.network;
         let pipeline = subject.pipeline();
         let plain = pipeline.plan(&base, &progress.part())?;

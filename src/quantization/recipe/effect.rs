@@ -1,7 +1,7 @@
 //! Fields that say something which the rest of the recipe leaves no room for: a threshold for weights that stay float, say.
 
 use super::{FIELDS, LayerRecipe, Recipe};
-use crate::quantization::{Bits, Clip, Granularity, Rounding, SplitExport, Storage};
+use crate::quantization::{Bits, Clip, Granularity, Products, Rounding, SplitExport, Storage};
 use std::fmt;
 
 /// A field of a recipe that changes nothing, though it asks for something.
@@ -101,6 +101,7 @@ impl Recipe {
             "bias_correction" => (self.bias_correction, &[WeightBits]),
             "quantize_embeddings" => (self.quantize_embeddings, &[WeightBits]),
             "storage" => (self.storage != Storage::Auto, &[WeightBits]),
+            "products" => (self.products == Products::Fast, &[WeightBits]),
             "split_export" => (self.split_export == SplitExport::Merge, &[WeightBits]),
             "activation_clip" => (self.activation_clip != Clip::None, &[ActivationBits]),
             "activation_expand_ratio" => (self.activation_expand_ratio > 0.0, &[ActivationBits]),

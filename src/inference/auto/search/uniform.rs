@@ -3,6 +3,7 @@
 use super::Search;
 use crate::inference::InferenceError;
 use crate::inference::auto::cost::Stored;
+use crate::inference::auto::noise::LayerNoise;
 use crate::inference::auto::runs::{RunLog, RunSamples};
 use crate::inference::auto::settings::AutoSetting;
 use crate::inference::auto::{Judged, Scores};
@@ -230,7 +231,7 @@ impl Search<'_> {
             splits: self.uniform_splits(layer, expand_ratio),
             scales: uniform.effective(network, layer).weights.scales,
         };
-        let layers = self.noises.iter().map(|noise| noise.layer());
+        let layers = self.noises.iter().map(LayerNoise::layer);
         let chosen: Vec<(usize, Stored)> = layers.map(|layer| (layer, stored(layer))).collect();
         self.cost.total(&chosen)
     }
