@@ -73,15 +73,8 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(arguments.data.as_deref(), arguments.limit, flags, &original, &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
-    // One that needs the moments of inputs stands for all.
-    let asking = methods
-        .iter()
-        .map(|method| &method.recipe)
-        .find(|recipe| recipe.needs_moments());
-    let activations = match asking {
-        Some(recipe) => pipeline::needed_activations(model, recipe, &network, calibration, flags, progress)?,
-        None => None,
-    };
+    let recipes: Vec<Recipe> = methods.iter().map(|method| method.recipe.clone()).collect();
+    let activations = pipeline::activations_of_all(model, &recipes, &network, calibration, flags, progress)?;
     let float = run_outputs(&engine, &data, limit, progress).context("the float network")?;
     let shapes = known_shapes(&network, Some(&data));
     let subject = SweepSubject {
@@ -91,7 +84,6 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
         data: &data,
         float: &float,
     };
-    let recipes: Vec<Recipe> = methods.iter().map(|method| method.recipe.clone()).collect();
     let rows = sweep(&subject, &recipes, &[], progress, &mut |_| Ok(()))?;
     let (score, size) = (Score::of_rows(&rows), SizeMeasure::of_rows(&rows));
     let front = pareto_front(&rows, score, |row| size.value(row));

@@ -202,6 +202,24 @@ pub(super) fn needed_activations(
         .transpose()
 }
 
+/// What is known of the layers' inputs, if any of the recipes needs it. What it is gathered for does not change it: one recipe
+/// that needs the most stands for all.
+pub(super) fn activations_of_all(
+    model: &str,
+    recipes: &[Recipe],
+    network: &Network,
+    calibration: &CalibrationArguments,
+    data: &DataArguments,
+    progress: &Progress,
+) -> anyhow::Result<Option<Activations>> {
+    let most = (recipes.iter().find(|recipe| recipe.needs_moments()))
+        .or_else(|| recipes.iter().find(|recipe| recipe.needs_activations()));
+    match most {
+        Some(recipe) => needed_activations(model, recipe, network, calibration, data, progress),
+        None => Ok(None),
+    }
+}
+
 /// What is known of the layers' inputs, with second moments if they are wanted: from calibration data, or without any.
 pub(super) fn activations(
     model: &str,

@@ -105,73 +105,48 @@ impl<'a> ActivationReport<'a> {
 
 impl<'a> LayerReport<'a> {
     fn new(plan: &'a LayerPlan, cost: &'a LayerOverhead, notes: Vec<String>) -> Self {
-        let (parameters, bytes) = (cost.weights.into(), cost.bytes.into());
-        let (macs, copies) = (cost.macs.map(Growth::from), cost.copies.as_ref());
+        // What a layer that stays as it is has.
+        let plain = Self {
+            name: &plan.name,
+            parameters: cost.weights.into(),
+            bytes: cost.bytes.into(),
+            stored: cost.stored,
+            macs: cost.macs.map(Growth::from),
+            copies: cost.copies.as_ref(),
+            weight_bits: Bits::Float,
+            step: None,
+            channel_steps: &[],
+            threshold: None,
+            splits: plan.inputs().map_or(&[][..], |inputs| inputs.splits),
+            mse: None,
+            sqnr_db: None,
+            activation: (plan.inputs()).and_then(|inputs| {
+                let activation = inputs.activation?;
+                Some(ActivationReport::new(activation, inputs.activation_splits))
+            }),
+            bias_corrected: false,
+            scales: None,
+            rounding: None,
+            notes,
+            why_float: None,
+        };
         match &plan.outcome {
             Outcome::Float(why) => Self {
-                name: &plan.name,
-                parameters,
-                bytes,
-                stored: cost.stored,
-                macs,
-                copies,
-                weight_bits: Bits::Float,
-                step: None,
-                channel_steps: &[],
-                threshold: None,
-                splits: &[],
-                mse: None,
-                sqnr_db: None,
-                activation: None,
-                bias_corrected: false,
-                scales: None,
-                rounding: None,
-                notes,
                 why_float: Some(why),
+                ..plain
             },
-            Outcome::Expanded(layer) => Self {
-                name: &plan.name,
-                parameters,
-                bytes,
-                stored: cost.stored,
-                macs,
-                copies,
-                weight_bits: Bits::Float,
-                step: None,
-                channel_steps: &[],
-                threshold: None,
-                splits: &layer.splits,
-                mse: None,
-                sqnr_db: None,
-                activation: (layer.activation.as_ref())
-                    .map(|plan| ActivationReport::new(plan, &layer.activation_splits)),
-                bias_corrected: false,
-                scales: None,
-                rounding: None,
-                notes,
-                why_float: None,
-            },
+            Outcome::Expanded(_) => plain,
             Outcome::Quantized(layer) => Self {
-                name: &plan.name,
-                parameters,
-                bytes,
-                stored: cost.stored,
-                macs,
-                copies,
                 weight_bits: Bits::Grid(layer.grid.bits),
                 step: Some(layer.grid.step),
                 channel_steps: layer.scales.of_channels(),
                 threshold: Some(layer.threshold),
-                splits: &layer.splits,
                 mse: Some(layer.mse),
                 sqnr_db: Some(layer.sqnr_db),
-                activation: (layer.activation.as_ref())
-                    .map(|plan| ActivationReport::new(plan, &layer.activation_splits)),
                 bias_corrected: layer.bias.is_some(),
                 scales: Some(layer.scales.granularity()),
                 rounding: Some(layer.rounding.by),
-                notes,
-                why_float: None,
+                ..plain
             },
         }
     }

@@ -62,26 +62,14 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
     let data = pipeline::judged(data, arguments.answer.output.as_ref(), &float_engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let (mut csv, finished) = open_csv(arguments, &data, limit)?;
-    // What the ranges are gathered for does not change them: any recipe that needs them stands for all.
-    let activations = match recipes
-        .iter()
-        .find(|recipe| recipe.needs_moments())
-        .or_else(|| recipes.iter().find(|recipe| recipe.needs_activations()))
-    {
-        Some(recipe) => {
-            let (calibration, flags) = (&arguments.calibration, &arguments.data_flags);
-            let model = &arguments.model;
-            Some(pipeline::activations(
-                model,
-                (recipe, recipe.needs_moments()),
-                &network,
-                calibration,
-                flags,
-                progress,
-            )?)
-        }
-        None => None,
-    };
+    let activations = pipeline::activations_of_all(
+        &arguments.model,
+        &recipes,
+        &network,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
     let float = run_outputs(&float_engine, &data, limit, progress).context("the float network")?;
     let shapes = known_shapes(&network, Some(&data));
     let subject = SweepSubject {

@@ -4,9 +4,10 @@
 //! `dims` and the number of values agree; [`super::tensor_bytes`] refuses a tensor where they don't.
 
 use super::schema::{
-    StringStringEntryProto, TensorShapeProto, TypeProto, attribute_type, data_type, tensor_shape_proto, type_proto,
+    OperatorSetIdProto, StringStringEntryProto, TensorShapeProto, TypeProto, attribute_type, data_type,
+    tensor_shape_proto, type_proto,
 };
-use super::{AttributeProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+use super::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use bytes::Bytes;
 
 /// An F32 tensor of shape `dims`, `values` in row-major order.
@@ -271,6 +272,19 @@ pub fn set_metadata(model: &mut ModelProto, key: impl Into<String>, value: impl 
         key: Some(key),
         value: Some(value.into()),
     });
+}
+
+/// A model of that graph in the standard operator set of version `opset`, IR version 8.
+pub fn model_of(opset: i64, graph: GraphProto) -> ModelProto {
+    ModelProto {
+        ir_version: Some(8),
+        opset_import: vec![OperatorSetIdProto {
+            version: Some(opset),
+            ..OperatorSetIdProto::default()
+        }],
+        graph: Some(graph),
+        ..ModelProto::default()
+    }
 }
 
 #[cfg(test)]

@@ -120,9 +120,8 @@ fn output_error(
 mod tests {
     use super::*;
     use crate::network::Format;
-    use crate::onnx::build::{float_tensor, float_value_info, node};
-    use crate::onnx::schema::OperatorSetIdProto;
-    use crate::onnx::{GraphProto, ModelProto, numbers};
+    use crate::onnx::build::{float_tensor, float_value_info, model_of, node};
+    use crate::onnx::{GraphProto, numbers};
     use crate::quantization::Granularity;
     use std::sync::Arc;
 
@@ -152,15 +151,7 @@ mod tests {
             output: vec![float_value_info("y", &[1, OUTPUTS as i64])],
             ..GraphProto::default()
         };
-        let model = ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                domain: None,
-                version: Some(17),
-            }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
+        let model = model_of(17, graph);
         Network::new("test", None, Format::Onnx, model).unwrap()
     }
 

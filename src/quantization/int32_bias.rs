@@ -75,9 +75,8 @@ mod tests {
     use super::super::{Activations, Recipe, plan};
     use super::*;
     use crate::network::Format;
-    use crate::onnx::build::{float_tensor, float_value_info, node};
-    use crate::onnx::schema::OperatorSetIdProto;
-    use crate::onnx::{GraphProto, ModelProto};
+    use crate::onnx::GraphProto;
+    use crate::onnx::build::{float_tensor, float_value_info, model_of, node};
     use crate::progress::Progress;
     use crate::quantization::{Bits, Granularity, InputSettings, WeightSettings, plan_layer};
     use crate::statistics::{ActivationStatistics, RangeSource};
@@ -97,15 +96,7 @@ mod tests {
             output: vec![float_value_info("y", &[1, 3, 1, 1])],
             ..GraphProto::default()
         };
-        let model = ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                version: Some(17),
-                ..OperatorSetIdProto::default()
-            }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
+        let model = model_of(17, graph);
         Network::new("tiny", None, Format::Onnx, model).unwrap()
     }
 

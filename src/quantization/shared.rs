@@ -104,9 +104,8 @@ mod tests {
     use super::super::{Bits, LayerRecipe, Recipe, plan, quantized_tensors, rewrite, weight_bytes};
     use super::*;
     use crate::network::Format;
-    use crate::onnx::build::{float_tensor, float_value_info, node};
-    use crate::onnx::schema::OperatorSetIdProto;
-    use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto};
+    use crate::onnx::build::{float_tensor, float_value_info, model_of, node};
+    use crate::onnx::{GraphProto, NodeProto, TensorProto};
     use crate::progress::Progress;
 
     const LAYERS: usize = 4;
@@ -128,15 +127,7 @@ mod tests {
             output: vec![float_value_info(&value(LAYERS), &[1, 64])],
             ..GraphProto::default()
         };
-        let model = ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                version: Some(17),
-                ..OperatorSetIdProto::default()
-            }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        };
+        let model = model_of(17, graph);
         Network::new("shared", None, Format::Onnx, model).unwrap()
     }
 

@@ -62,8 +62,8 @@ mod tests {
     use super::super::{Engine as _, Rten};
     use super::*;
     use crate::data::Tensor;
-    use crate::onnx::build::node;
-    use crate::onnx::schema::{OperatorSetIdProto, TypeProto, data_type, type_proto};
+    use crate::onnx::build::{model_of, node};
+    use crate::onnx::schema::{TypeProto, data_type, type_proto};
     use crate::onnx::{AttributeProto, ValueInfoProto, encode};
 
     fn port(name: String) -> ValueInfoProto {
@@ -94,15 +94,7 @@ mod tests {
     }
 
     fn model(graph: GraphProto) -> ModelProto {
-        ModelProto {
-            ir_version: Some(8),
-            opset_import: vec![OperatorSetIdProto {
-                version: Some(17),
-                ..OperatorSetIdProto::default()
-            }],
-            graph: Some(graph),
-            ..ModelProto::default()
-        }
+        model_of(17, graph)
     }
 
     #[test]

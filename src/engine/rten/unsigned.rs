@@ -114,9 +114,8 @@ mod tests {
     use crate::engine::Engine as _;
     use crate::format::demo::Demo;
     use crate::inference::{calibrate, run_outputs};
-    use crate::onnx::build::{float_value_info, node, scalar_f32, scalar_i8};
+    use crate::onnx::build::{float_value_info, model_of, node, scalar_f32, scalar_i8};
     use crate::onnx::encode;
-    use crate::onnx::schema::OperatorSetIdProto;
     use crate::progress::Progress;
     use crate::quantization::{Bits, Recipe, Storage, plan, prepare, rewrite};
 
@@ -199,15 +198,7 @@ mod tests {
                 output: vec![float_value_info("y", &[4])],
                 ..GraphProto::default()
             };
-            let model = ModelProto {
-                ir_version: Some(8),
-                opset_import: vec![OperatorSetIdProto {
-                    version: Some(13),
-                    ..OperatorSetIdProto::default()
-                }],
-                graph: Some(graph),
-                ..ModelProto::default()
-            };
+            let model = model_of(13, graph);
             let engine = Rten::load(encode(&model).unwrap()).unwrap();
             let x = Tensor::from_shape([4], x.to_vec()).unwrap();
             let run = engine.run(&[("x", &x)], &["y"]).unwrap();

@@ -2,9 +2,8 @@ use super::{scale, smooth};
 use crate::data::Tensor;
 use crate::engine::{Engine as _, Rten};
 use crate::network::{Format, Network};
-use crate::onnx::build::{float_attribute, float_tensor, float_value_info, int_attribute, node};
-use crate::onnx::schema::OperatorSetIdProto;
-use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, encode, numbers};
+use crate::onnx::build::{float_attribute, float_tensor, float_value_info, int_attribute, model_of, node};
+use crate::onnx::{GraphProto, NodeProto, TensorProto, encode, numbers};
 
 /// Deterministic numbers between -1 and 1.
 fn noise(count: usize, seed: u32) -> Vec<f32> {
@@ -26,15 +25,7 @@ fn network(nodes: Vec<NodeProto>, constants: Vec<TensorProto>) -> Network {
         output: vec![float_value_info("y", &[5, 3])],
         ..GraphProto::default()
     };
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            domain: None,
-            version: Some(17),
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
+    let model = model_of(17, graph);
     Network::new("test", None, Format::Onnx, model).unwrap()
 }
 

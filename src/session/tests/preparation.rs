@@ -181,9 +181,8 @@ fn a_range_from_noise_is_a_warning_and_a_stated_one_is_none() {
 
 #[test]
 fn inputs_are_smoothed_by_what_is_known_of_them() {
-    use crate::onnx::build::{float_tensor, float_value_info, int_attribute, node};
-    use crate::onnx::schema::OperatorSetIdProto;
-    use crate::onnx::{GraphProto, ModelProto};
+    use crate::onnx::GraphProto;
+    use crate::onnx::build::{float_tensor, float_value_info, int_attribute, model_of, node};
     let weights = |count: usize, seed: f32| -> Vec<f32> { (0..count).map(|i| (i as f32 * 1.7 + seed).sin()).collect() };
     let gain: Vec<f32> = (0..16).map(|j| if j == 3 { 50.0 } else { 1.0 }).collect();
     let graph = GraphProto {
@@ -208,15 +207,7 @@ fn inputs_are_smoothed_by_what_is_known_of_them() {
         output: vec![float_value_info("y", &[1, 5])],
         ..GraphProto::default()
     };
-    let model = ModelProto {
-        ir_version: Some(8),
-        opset_import: vec![OperatorSetIdProto {
-            version: Some(17),
-            ..OperatorSetIdProto::default()
-        }],
-        graph: Some(graph),
-        ..ModelProto::default()
-    };
+    let model = model_of(17, graph);
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mlp.onnx");
     crate::onnx::write_file(&model, &path).unwrap();
