@@ -6,7 +6,8 @@ use splitscope::format::demo::Demo;
 use splitscope::inference::{Dataset, Rten, run_outputs};
 use splitscope::network::fold_batch_norm;
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
-use splitscope::onnx::{ModelProto, encode};
+use splitscope::onnx::schema::data_type;
+use splitscope::onnx::{ModelProto, TensorProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Clip, LayerRecipe, Preset, Recipe, plan, rewrite, split_only};
 
@@ -103,6 +104,22 @@ fn an_export_has_the_parameters_of_its_network_and_its_steps() {
     assert_eq!(added, 22, "one step for each layer, and nothing lost");
 }
 
+/// The integers of a tensor of INT8, or of INT4 or INT2, of which a byte holds several, the first in its lowest bits.
+fn codes(tensor: &TensorProto) -> Vec<i32> {
+    let width = match tensor.data_type() {
+        data_type::INT8 => 8,
+        data_type::INT4 => 4,
+        data_type::INT2 => 2,
+        other => panic!("type {other}"),
+    };
+    let count = tensor.dims.iter().product::<i64>() as usize;
+    let bytes = tensor.raw_data.as_ref().unwrap();
+    assert_eq!(bytes.len(), (count * width).div_ceil(8));
+    let place = |at: usize| (at * width / 8, at * width % 8);
+    let code = |(byte, shift): (usize, usize)| i32::from((bytes[byte] >> shift << (8 - width)) as i8 >> (8 - width));
+    (0..count).map(|at| code(place(at))).collect()
+}
+
 #[test]
 fn exported_weights_lie_inside_the_grid_of_their_bits() {
     let network = open("demo:fashion");
@@ -117,15 +134,14 @@ fn exported_weights_lie_inside_the_grid_of_their_bits() {
         let n = (1_i32 << (bits - 1)) - 1;
         let mut tensors = 0;
         for tensor in graph.initializer.iter().filter(|t| t.name().ends_with(".q")) {
-            let raw = tensor.raw_data.as_ref().unwrap();
             assert!(
-                raw.iter().all(|b| i32::from(*b as i8).abs() <= n),
+                codes(tensor).iter().all(|code| code.abs() <= n),
                 "{} at {bits} bits",
                 tensor.name()
             );
             tensors += 1;
         }
-        assert_eq!(tensors, 22, "every layer of the demo has its int8 weight");
+        assert_eq!(tensors, 22, "every layer of the demo has its integers");
         assert!(
             graph.initializer.iter().all(|t| t.name() != "layer1.0.conv1.weight"),
             "the float weight is gone"
