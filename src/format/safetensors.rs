@@ -1,5 +1,9 @@
 //! Safetensors files: weights without a graph, both ways.
+//!
+//! The format has no integers of fewer than 8 bits. A tensor of them is written as U8 in one axis, as ONNX packs it (the first
+//! element in the low end of its byte), and [`PACKED`] in the metadata tells its type and its shape.
 
+mod packed;
 pub(super) mod shards;
 
 use super::FormatError;
@@ -11,7 +15,9 @@ use crate::replacement::Replacement;
 use ::safetensors::tensor::{SafeTensorError, SafeTensors};
 use ::safetensors::{Dtype, tensor::Metadata};
 use bytes::Bytes;
+pub use packed::PACKED;
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::io::Write;
 use std::path::Path;
@@ -71,11 +77,19 @@ pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
         let place = |name: &String| metadata.info(name).map(|info| info.data_offsets);
         place(a).cmp(&place(b)).then_with(|| a.cmp(b))
     });
+    let mut sorted: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
+    let packed = packed::of_metadata(sorted.remove(&PACKED.to_owned()).map(String::as_str)).map_err(broken)?;
     let initializer = names
         .iter()
-        .map(|name| tensor(name, &metadata, &data).map_err(broken))
-        .collect::<Result<_, _>>()?;
-    let sorted: BTreeMap<_, _> = metadata.metadata().iter().flatten().collect();
+        .map(|name| {
+            let tensor = tensor(name, &metadata, &data)?;
+            match packed.get(name) {
+                Some(packed) => packed.restored(tensor),
+                None => Ok(tensor),
+            }
+        })
+        .collect::<Result<_, _>>()
+        .map_err(broken)?;
     let metadata_props = sorted.into_iter().map(|(key, value)| StringStringEntryProto {
         key: Some(key.clone()),
         value: Some(value.clone()),
@@ -127,7 +141,14 @@ pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]
         .collect::<Result<Vec<_>, _>>()
         .map_err(failed)?;
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.dtype.bitsize()));
-    let header = write_header(&entries, metadata).map_err(failed)?;
+    let packed = packed::to_metadata(tensors).map_err(failed)?;
+    let all: Vec<_> = metadata
+        .iter()
+        .filter(|(key, _)| key != PACKED)
+        .cloned()
+        .chain(packed)
+        .collect();
+    let header = write_header(&entries, &all).map_err(failed)?;
     let put = || {
         let mut file = Replacement::new(path)?;
         file.write_all(&(header.len() as u64).to_le_bytes())?;
@@ -146,13 +167,22 @@ pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]
 struct Entry<'tensor> {
     name: &'tensor str,
     dtype: Dtype,
-    dims: &'tensor [i64],
+    dims: Cow<'tensor, [i64]>,
     bytes: Bytes,
 }
 
 impl<'tensor> Entry<'tensor> {
     fn of(tensor: &'tensor TensorProto) -> Result<Self, String> {
         let written = as_written(tensor).map_err(|error| error.to_string())?;
+        if packed::type_name(written.data_type()).is_some() {
+            let bytes = tensor_bytes(&written).map_err(|error| error.to_string())?;
+            return Ok(Self {
+                name: tensor.name(),
+                dtype: Dtype::U8,
+                dims: Cow::Owned(vec![i64::try_from(bytes.len()).unwrap_or(i64::MAX)]),
+                bytes,
+            });
+        }
         let (dtype, _) = TYPES
             .into_iter()
             .find(|(_, element_type)| *element_type == written.data_type())
@@ -164,7 +194,7 @@ impl<'tensor> Entry<'tensor> {
         Ok(Self {
             name: tensor.name(),
             dtype,
-            dims: &tensor.dims,
+            dims: Cow::Borrowed(&tensor.dims),
             bytes: tensor_bytes(&written).map_err(|error| error.to_string())?,
         })
     }

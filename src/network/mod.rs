@@ -25,6 +25,7 @@ mod preparation;
 mod preprocess_hint;
 mod repeated;
 mod smooth;
+mod stored;
 mod unpacked;
 
 #[cfg(test)]
@@ -39,7 +40,9 @@ pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlac
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
+pub(crate) use repeated::index_name;
 pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
+pub use stored::{StoredWeight, StoredWeights, WEIGHTS_KEY};
 
 use crate::files;
 use crate::onnx;
@@ -96,6 +99,8 @@ pub struct Network {
     pub preprocess: Option<Arc<PreprocessHint>>,
     /// What was done to it before quantization, and what is known from then.
     pub preparation: Arc<Preparation>,
+    /// How a weights-only file stores the weights that an export put on a grid.
+    pub stored: Arc<StoredWeights>,
 }
 
 /// A fault of a network, with its place.
@@ -125,7 +130,12 @@ impl Network {
         onnx::fill_sparse_initializers(&mut model);
         check::check(&model)?;
         constants::fold_computed_weights(&mut model);
-        let layers = discover::layers(&model, format)?;
+        let stored = if format.is_weights() {
+            StoredWeights::of(&model)?
+        } else {
+            StoredWeights::default()
+        };
+        let layers = discover::layers(&model, format, &stored)?;
         let has_graph = model.graph.as_ref().is_some_and(|graph| !graph.node.is_empty());
         let why_not_runnable = (format.is_weights() && !has_graph).then(|| {
             "this file holds weights only, no graph: open the ONNX export of the network to run it".to_owned()
@@ -141,6 +151,7 @@ impl Network {
             notes: Vec::new(),
             preprocess: None,
             preparation: Arc::default(),
+            stored: Arc::new(stored),
         })
     }
 

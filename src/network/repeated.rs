@@ -3,9 +3,10 @@
 use super::Network;
 use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
+use super::stored::places;
 use crate::onnx::build::{attribute_int, is_standard_domain};
 use crate::onnx::operators::{Channels, operator_of};
-use crate::onnx::{Graph, NodeProto, TensorProto, numbers};
+use crate::onnx::{Graph, NodeProto, numbers};
 use std::collections::HashMap;
 
 /// Nodes between a layer and the one before it, or its `Gather`, that are followed.
@@ -13,6 +14,11 @@ const LONGEST_CHAIN: usize = 32;
 
 /// End of the name of a tensor that lists the source of each input channel, in a file without a graph.
 const INDEX_ENDING: &str = ".ocs_index";
+
+/// Name of the tensor that lists the source of each input channel of the weight called `weight`.
+pub(crate) fn index_name(weight: &str) -> String {
+    format!("{weight}{INDEX_ENDING}")
+}
 
 /// Input channels that are copies of others.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,8 +63,7 @@ impl Network {
         let graph = Graph::main(graph);
         let of = |layer: &Layer| {
             let (sources, factors) = if layer.kind == LayerKind::Tensor {
-                let index = graph.constant(&format!("{}{INDEX_ENDING}", layer.weight))?;
-                (places(index)?, None)
+                (self.listed_sources(layer)?, None)
             } else {
                 gathered(&graph, layer)?
             };
@@ -83,17 +88,29 @@ impl Network {
         self.layers.iter().map(of).collect()
     }
 
+    /// What a file without a graph says of the input channels of `layer`: the source of each.
+    pub(crate) fn listed_sources(&self, layer: &Layer) -> Option<Vec<usize>> {
+        let graph = self.model.graph.as_ref()?;
+        match self.stored.of_codes(&layer.weight) {
+            Some((_, stored)) => stored.sources(graph),
+            None => places(constant(graph, &index_name(&layer.weight))?),
+        }
+    }
+
     /// Whether the tensor of layer `index` only belongs to another one: the integers beside dequantized weights, in a file
     /// without a graph.
     pub fn is_part_of_another(&self, index: usize) -> bool {
         let (Some(layer), Some(graph)) = (self.layers.get(index), &self.model.graph) else {
             return false;
         };
+        if self.stored.of_codes(&layer.weight).is_some() {
+            return false;
+        }
         let whole = layer
             .weight
             .strip_suffix(".q")
             .filter(|_| layer.kind == LayerKind::Tensor);
-        whole.is_some_and(|name| constant(graph, &format!("{name}{INDEX_ENDING}")).is_some())
+        whole.is_some_and(|name| constant(graph, &index_name(name)).is_some())
     }
 
     /// For each layer, the one whose output channels are its input channels: with nothing between but what treats every channel
@@ -183,18 +200,6 @@ fn passed<'a>(graph: &Graph<'_>, node: &'a NodeProto) -> Option<&'a str> {
         (true, false) => Some(second),
         _ => None,
     }
-}
-
-/// The places that an integer tensor lists; `None` where one is negative.
-fn places(index: &TensorProto) -> Option<Vec<usize>> {
-    use crate::onnx::schema::data_type::{INT32, INT64};
-    if !matches!(index.data_type(), INT32 | INT64) {
-        return None;
-    }
-    // A float holds every whole number up to 2^24, far more than a layer has channels.
-    let places = numbers(index).ok()?;
-    let whole = |place: &f32| (*place >= 0.0 && *place < 16_777_216.0).then_some(*place as usize);
-    places.iter().map(whole).collect()
 }
 
 #[cfg(test)]

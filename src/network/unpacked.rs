@@ -46,7 +46,10 @@ impl Network {
                     scheme: node.op_type().to_owned(),
                 }))
             }
-            None if layer.node.is_none() => of_checkpoint(tensor, &|name| constant(main, name)),
+            None if layer.node.is_none() => match self.stored.of_codes(&layer.weight) {
+                Some((_, stored)) => Some(stored.unpacked(tensor, |name| constant(main, name))),
+                None => of_checkpoint(tensor, &|name| constant(main, name)),
+            },
             None => None,
         }
     }

@@ -167,7 +167,7 @@ mod tests {
         assert_eq!(weight_bytes(&network, &plan), 71 * 64 + 5);
 
         let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
-        assert_eq!(matrices(&tensors), ["w", "w.q"]);
+        assert_eq!(matrices(&tensors), ["w.q"]);
     }
 
     #[test]

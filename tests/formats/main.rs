@@ -13,5 +13,6 @@ mod language;
 mod old_operators;
 mod opens;
 mod other_tools;
+mod own_exports;
 mod pytorch;
 mod shared_models;

@@ -7,7 +7,7 @@ use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, node, string_attribute};
 use splitscope::onnx::{ModelProto, NodeProto, TensorProto};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Granularity, Plan, Recipe, Scales, plan, quantized_tensors, rewrite};
+use splitscope::quantization::{Bits, Granularity, Plan, Recipe, Scales, Storage, plan, quantized_tensors, rewrite};
 
 fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect()
@@ -28,7 +28,9 @@ fn planned(network: &Network, scales: Granularity) -> Plan {
 
 /// The network with the weights that an export of tensors holds, dequantized.
 fn with_weights_of(network: &Network, plan: &Plan) -> ModelProto {
-    let (tensors, _) = quantized_tensors(network, plan).unwrap();
+    let mut plan = plan.clone();
+    plan.recipe.storage = Storage::Float;
+    let (tensors, _) = quantized_tensors(network, &plan).unwrap();
     let mut model = network.model.as_ref().clone();
     for tensor in &mut model.graph.as_mut().unwrap().initializer {
         let own = tensors.iter().find(|other| other.name() == tensor.name()).unwrap();

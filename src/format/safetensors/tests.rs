@@ -70,6 +70,53 @@ fn every_type_survives_a_write_and_a_read() {
     assert_eq!(build::metadata(&model, "z"), Some("\"\n"));
 }
 
+/// Packed as ONNX packs: the first element in the low end of its byte, two's complement.
+#[test]
+fn integers_of_fewer_than_8_bits_are_packed_and_come_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("w.safetensors");
+    let tensors = [
+        build::int4_tensor("w.q", &[3, 1], &[-8, 7, -1]),
+        build::int2_tensor("v.q", &[5], &[-2, 1, 0, -1, 1]),
+        build::uint4_tensor("u4", &[1, 2], &[15, 1]),
+        build::uint2_tensor("u2", &[4], &[3, 0, 1, 2]),
+    ];
+    write(&path, &tensors, &[]).unwrap();
+    let bytes = std::fs::read(&path).unwrap();
+    let (_, stored) = SafeTensors::read_metadata(&bytes).unwrap();
+    let info = stored.info("w.q").unwrap();
+    assert_eq!((info.dtype, info.shape.as_slice()), (Dtype::U8, &[2][..]));
+    // The elements alone: 2 + 2 + 1 + 1 bytes, in this order.
+    assert_eq!(
+        bytes[bytes.len() - 6..],
+        [0x78, 0x0f, 0b11_00_01_10, 0b01, 0x1f, 0b10_01_00_11]
+    );
+    let model = read(bytes.into(), "w").unwrap();
+    assert_eq!(model.graph.unwrap().initializer, tensors);
+    assert_eq!(model.metadata_props, []);
+}
+
+#[test]
+fn a_description_of_packed_tensors_that_does_not_fit_is_one_clear_line() {
+    let fault = |packed: &str, dtype: &str| {
+        let packed = packed.replace('"', "\\\"");
+        let header = format!(
+            r#"{{"__metadata__":{{"splitscope.packed":"{packed}"}},"w.q":{{"dtype":"{dtype}","shape":[2],"data_offsets":[0,2]}}}}"#
+        );
+        fault_of_header(&header, &[0; 2])
+    };
+    assert!(fault("{", "U8").contains("'splitscope.packed' cannot be read"));
+    assert!(fault(r#"{"w.q":{"type":"int3","shape":[4]}}"#, "U8").contains("type 'int3' of tensor 'w.q'"));
+    assert!(fault(r#"{"w.q":{"type":"int4","shape":[4]}}"#, "I8").contains("tensor 'w.q', which is not of U8"));
+    for shape in ["[5]", "[-4]", "[4294967296,4294967296]", "[]"] {
+        let error = fault(&format!(r#"{{"w.q":{{"type":"int4","shape":{shape}}}}}"#), "U8");
+        assert!(
+            error.contains("does not fit") && error.contains("w.q"),
+            "{shape}: {error}"
+        );
+    }
+}
+
 #[test]
 fn wide_elements_come_first_and_typed_fields_are_written() {
     let folder = tempfile::tempdir().unwrap();

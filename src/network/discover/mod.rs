@@ -17,21 +17,21 @@ mod tests;
 pub(super) use site::axis_layout;
 pub(super) use weight_source::shape;
 
-use super::{Format, Layer, NetworkError};
+use super::{Format, Layer, NetworkError, StoredWeights};
 use crate::onnx::{Graph, ModelProto};
 use site::Site;
 
-/// The layers of `model`, in graph order.
+/// The layers of `model`, in graph order; `stored` describes the weights on a grid of a file without a graph.
 ///
 /// # Errors
 /// [`NetworkError::Graph`] when the model has no graph.
-pub(super) fn layers(model: &ModelProto, format: Format) -> Result<Vec<Layer>, NetworkError> {
+pub(super) fn layers(model: &ModelProto, format: Format, stored: &StoredWeights) -> Result<Vec<Layer>, NetworkError> {
     let graph = model.graph.as_ref().ok_or_else(|| {
         NetworkError::Graph("the file holds no graph: it is no network, or only a part of one".to_owned())
     })?;
     let mut found = Vec::new();
     match format {
-        weights if weights.is_weights() && graph.node.is_empty() => tensors::layers(graph, &mut found),
+        weights if weights.is_weights() && graph.node.is_empty() => tensors::layers(graph, stored, &mut found),
         _ => walk(&Graph::main(graph), &mut found),
     }
     names::make_unique(&mut found);

@@ -2,19 +2,23 @@
 
 use super::site::{NOTHING, axis_layout};
 use super::weight_source::{Weight, shape};
+use crate::network::StoredWeights;
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, WeightSource};
 use crate::network::unpacked::{Unpacked, of_checkpoint};
 use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// The axis of the input channels as torch writes weights: `W[O, I, k…]`. An embedding looks the same.
 const CHANNEL_AXIS: usize = 1;
 
 /// A layer for each tensor. What is on a grid already (integers, 8-bit floats) is there to look at.
-pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
+pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec<Layer>) {
     let named: HashMap<&str, &TensorProto> = graph.initializer.iter().map(|tensor| (tensor.name(), tensor)).collect();
+    let companions: HashSet<&str> = stored.companions().collect();
     for (position, tensor) in graph.initializer.iter().enumerate() {
-        if tensor.dims.len() < 2 || !is_number(tensor.data_type()) || is_companion(tensor.name(), &named) {
+        let own = stored.of_codes(tensor.name());
+        let is_companion = companions.contains(tensor.name()) || is_companion(tensor.name(), &named);
+        if own.is_none() && (tensor.dims.len() < 2 || !is_number(tensor.data_type()) || is_companion) {
             continue;
         }
         let weight = Weight {
@@ -30,9 +34,15 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
             dequantized: false,
             obstacle: None,
         };
-        let unpacked = of_checkpoint(tensor, &|name| named.get(name).copied());
-        if let Some(unpacked) = unpacked {
-            found.push(packed_layer(weight, unpacked));
+        let find = |name: &str| named.get(name).copied();
+        if let Some((name, stored)) = own {
+            let unpacked = stored.unpacked(tensor, find);
+            found.push(packed_layer(name.to_owned(), weight, stored.channel_axis, unpacked));
+            continue;
+        }
+        if let Some(unpacked) = of_checkpoint(tensor, &find) {
+            let module = weight.name.rsplit_once('.').map_or("", |(module, _)| module);
+            found.push(packed_layer(format!("{module}.weight"), weight, CHANNEL_AXIS, unpacked));
             continue;
         }
         let (layout, support) = match weight.sizes() {
@@ -64,14 +74,13 @@ pub(super) fn layers(graph: &GraphProto, found: &mut Vec<Layer>) {
     }
 }
 
-/// The layer of a weight of a quantized checkpoint, called as in the float one.
-fn packed_layer(weight: Weight<'_>, unpacked: Result<Unpacked, String>) -> Layer {
-    let module = weight.name.rsplit_once('.').map_or("", |(module, _)| module);
+/// The layer of a weight that is on a grid, called as in the float file.
+fn packed_layer(name: String, weight: Weight<'_>, axis: usize, unpacked: Result<Unpacked, String>) -> Layer {
     let (layout, shape, support) = match unpacked {
         Ok(unpacked) => {
             let reason = format!("quantized already: {}", unpacked.scheme);
             (
-                axis_layout(&unpacked.shape, CHANNEL_AXIS),
+                axis_layout(&unpacked.shape, axis),
                 unpacked.shape,
                 Support::View(reason),
             )
@@ -79,7 +88,7 @@ fn packed_layer(weight: Weight<'_>, unpacked: Result<Unpacked, String>) -> Layer
         Err(why) => (NOTHING, weight.shape, Support::View(format!("packed weights: {why}"))),
     };
     Layer {
-        name: format!("{module}.weight"),
+        name,
         kind: LayerKind::Tensor,
         op: "Tensor".to_owned(),
         weight: weight.name,
@@ -142,7 +151,7 @@ mod tests {
             ..GraphProto::default()
         };
         let mut found = Vec::new();
-        layers(&graph, &mut found);
+        layers(&graph, &StoredWeights::default(), &mut found);
         found
             .into_iter()
             .map(|layer| (layer.name, layer.support.can_quantize()))

@@ -3,7 +3,7 @@
 mod quantized;
 mod sources;
 
-use super::layers;
+use super::{StoredWeights, layers};
 use crate::network::{Format, Layer, LayerKind, Layout, OutAxis, Support};
 use crate::onnx::build::{float_tensor, i8_tensor, int_attribute, node, raw_tensor, string_attribute};
 use crate::onnx::schema::data_type;
@@ -27,7 +27,7 @@ fn found(nodes: Vec<NodeProto>, initializers: Vec<TensorProto>) -> Vec<Layer> {
         graph: Some(graph),
         ..ModelProto::default()
     };
-    layers(&model, Format::Onnx).unwrap()
+    layers(&model, Format::Onnx, &StoredWeights::default()).unwrap()
 }
 
 fn one(node: NodeProto, initializers: Vec<TensorProto>) -> Layer {
@@ -250,7 +250,7 @@ fn a_file_of_tensors_has_its_matrices_of_numbers_as_layers() {
         graph: Some(graph),
         ..ModelProto::default()
     };
-    let layers = layers(&model, Format::Safetensors).unwrap();
+    let layers = layers(&model, Format::Safetensors, &StoredWeights::default()).unwrap();
     assert_eq!(layers.len(), 3);
     assert_eq!(layers[0].layout, layout(1, 8, 3, 25, OutAxis::Outer));
     assert_eq!((layers[0].op.as_str(), &layers[0].node), ("Tensor", &None));
@@ -260,6 +260,6 @@ fn a_file_of_tensors_has_its_matrices_of_numbers_as_layers() {
 
 #[test]
 fn a_model_without_a_graph_is_refused() {
-    let error = layers(&ModelProto::default(), Format::Onnx).unwrap_err();
+    let error = layers(&ModelProto::default(), Format::Onnx, &StoredWeights::default()).unwrap_err();
     assert!(error.to_string().contains("no graph"), "{error}");
 }

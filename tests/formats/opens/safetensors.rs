@@ -163,7 +163,7 @@ fn safetensors_with_a_chosen_channel_axis() {
         };
         assert_eq!(network.layers[0].layout, expected);
         let (written, _) = exported(&path, &recipe);
-        let (wide, index) = (named(&written, "w"), numbers(named(&written, "w.ocs_index")).unwrap());
+        let (wide, index) = (named(&written, "w.q"), numbers(named(&written, "w.ocs_index")).unwrap());
         assert_eq!(wide.dims[axis], channels as i64 + 1);
         // Channel 1, 2 and 1 hold element 17 = [1, 1, 1] of axes 0, 1 and 2.
         let split = index.iter().filter(|source| **source == 1.0).count();
@@ -171,13 +171,13 @@ fn safetensors_with_a_chosen_channel_axis() {
         // Copies of a channel add up to the channel, to half a step of each copy.
         let step = f64::from(float_values(named(&written, "w.scale")).unwrap()[0]);
         let mut sum = [0.0_f64; 24];
-        for (place, value) in float_values(wide).unwrap().iter().enumerate() {
+        for (place, code) in numbers(wide).unwrap().iter().enumerate() {
             let (row, channel, rest) = (
                 place / (inner * (channels + 1)),
                 place / inner % (channels + 1),
                 place % inner,
             );
-            sum[(row * channels + index[channel] as usize) * inner + rest] += f64::from(*value);
+            sum[(row * channels + index[channel] as usize) * inner + rest] += f64::from(*code) * step;
         }
         let worst = sum
             .iter()
@@ -268,4 +268,21 @@ fn pytorch_state_dicts() {
     let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
     let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
     assert!(tensors.iter().any(|tensor| tensor.name() == "conv.weight.q"));
+}
+
+/// What is in them: `tests/formats/own_exports.rs`.
+#[test]
+fn safetensors_of_exports() {
+    let folder = tempfile::tempdir().unwrap();
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fashion_resnet.safetensors");
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        activation_bits: Bits::Float,
+        ..Recipe::default()
+    };
+    let (tensors, metadata) = exported(&demo, &recipe);
+    let network = open(&saved(folder.path(), &tensors, &metadata)).unwrap();
+    assert_eq!(network.layers.len(), open(&demo).unwrap().layers.len());
+    assert!(network.layers.iter().all(|layer| !layer.support.can_quantize()));
+    assert!((0..network.layers.len()).all(|layer| network.real_weights(layer).is_ok()));
 }
