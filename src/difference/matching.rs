@@ -39,12 +39,21 @@ pub(super) struct Matching {
     /// In the order of the first network.
     pub(super) pairs: Vec<Pair>,
     pub(super) left: [Vec<usize>; 2],
+    /// For each network, the layer of the other one that belongs to a layer of its own.
+    partners: [HashMap<usize, usize>; 2],
+}
+
+impl Matching {
+    /// The layer of the other network that belongs to layer `layer` of network `which`.
+    pub(super) fn partner(&self, which: usize, layer: usize) -> Option<usize> {
+        self.partners[which].get(&layer).copied()
+    }
 }
 
 /// Ends of tensor names that exports put behind the name of a weight.
 const ENDINGS: [&str; 3] = [".q", ".split", ".dequantized"];
 /// Combinations of left-over layers up to which the longest common sequence is looked for.
-const MOST_COMBINATIONS: usize = 1 << 24;
+const MAX_COMBINATIONS: usize = 1 << 24;
 
 /// The layers that belong together.
 pub(super) fn matches(readers: &[Reader<'_>; 2]) -> Matching {
@@ -65,7 +74,11 @@ pub(super) fn matches(readers: &[Reader<'_>; 2]) -> Matching {
     });
     by_place(&mut left, &mut pairs, |which, place| readers[which].shape(place));
     pairs.sort_by_key(|pair| pair.layers[0]);
-    Matching { pairs, left }
+    let partners = [0, 1].map(|which: usize| {
+        let of = |pair: &Pair| (pair.layers[which], pair.layers[1 - which]);
+        pairs.iter().map(of).collect()
+    });
+    Matching { pairs, left, partners }
 }
 
 /// A weight's name as it was before an export.
@@ -106,10 +119,35 @@ fn by_name<'a>(
 /// Pairs up the longest sequence of equal shapes that both have in the same order.
 fn by_place<S: PartialEq>(left: &mut [Vec<usize>; 2], pairs: &mut Vec<Pair>, shape: impl Fn(usize, usize) -> S) {
     let shapes = [0, 1].map(|which: usize| left[which].iter().map(|place| shape(which, *place)).collect::<Vec<S>>());
-    let (rows, columns) = (shapes[0].len(), shapes[1].len());
-    if rows.saturating_mul(columns) > MOST_COMBINATIONS {
-        return;
+    // What is alike at both ends is part of a longest sequence: of one network under two sets of names, all of it.
+    let both = || shapes[0].iter().zip(&shapes[1]);
+    let start = both().take_while(|(one, other)| one == other).count();
+    let ends = shapes[0][start..].iter().rev().zip(shapes[1][start..].iter().rev());
+    let end = ends.take_while(|(one, other)| one == other).count();
+    let (rows, columns) = (shapes[0].len() - start - end, shapes[1].len() - start - end);
+    let mut taken = [Vec::new(), Vec::new()];
+    let mut pair = |row: usize, column: usize| {
+        let layers = [left[0][row], left[1][column]];
+        let by = MatchedBy::Place;
+        pairs.push(Pair { layers, by });
+        taken[0].push(layers[0]);
+        taken[1].push(layers[1]);
+    };
+    (0..start).for_each(|place| pair(place, place));
+    if rows.saturating_mul(columns) <= MAX_COMBINATIONS {
+        let between = [0, 1].map(|which: usize| &shapes[which][start..shapes[which].len() - end]);
+        longest_common(between, |row, column| pair(start + row, start + column));
     }
+    (0..end).for_each(|place| pair(start + rows + place, start + columns + place));
+    for (left, taken) in left.iter_mut().zip(&taken) {
+        // Both are in the order of the network.
+        left.retain(|place| taken.binary_search(place).is_err());
+    }
+}
+
+/// Calls `pair` for the positions of a longest sequence that both have in the same order.
+fn longest_common<S: PartialEq>(shapes: [&[S]; 2], mut pair: impl FnMut(usize, usize)) {
+    let (rows, columns) = (shapes[0].len(), shapes[1].len());
     // Length of the longest sequence from each pair of places on.
     let width = columns + 1;
     let mut longest = vec![0_u32; (rows + 1) * width];
@@ -123,15 +161,9 @@ fn by_place<S: PartialEq>(left: &mut [Vec<usize>; 2], pairs: &mut Vec<Pair>, sha
         }
     }
     let (mut row, mut column) = (0, 0);
-    let mut taken = [Vec::new(), Vec::new()];
     while row < rows && column < columns {
         if shapes[0][row] == shapes[1][column] {
-            pairs.push(Pair {
-                layers: [left[0][row], left[1][column]],
-                by: MatchedBy::Place,
-            });
-            taken[0].push(left[0][row]);
-            taken[1].push(left[1][column]);
+            pair(row, column);
             row += 1;
             column += 1;
         } else if longest[(row + 1) * width + column] >= longest[row * width + column + 1] {
@@ -139,9 +171,6 @@ fn by_place<S: PartialEq>(left: &mut [Vec<usize>; 2], pairs: &mut Vec<Pair>, sha
         } else {
             column += 1;
         }
-    }
-    for (left, taken) in left.iter_mut().zip(&taken) {
-        left.retain(|place| !taken.contains(place));
     }
 }
 
@@ -160,6 +189,26 @@ mod tests {
         let places: Vec<[usize; 2]> = pairs.iter().map(|pair| pair.layers).collect();
         assert_eq!(places, [[11, 20], [13, 22]]);
         assert_eq!(left, [vec![10, 12], vec![21]]);
+    }
+
+    /// One network under two sets of names, with a layer more in the middle of one: too many layers for every combination.
+    #[test]
+    fn many_layers_of_equal_shapes_are_paired_from_both_ends() {
+        const LAYERS: usize = 100_000;
+        let mut left = [(0..LAYERS).collect::<Vec<_>>(), (0..=LAYERS).collect()];
+        let mut pairs = Vec::new();
+        let middle = LAYERS / 2;
+        by_place(&mut left, &mut pairs, |which, place| match which {
+            0 => place,
+            _ if place == middle => usize::MAX,
+            _ => place - usize::from(place > middle),
+        });
+        assert_eq!(left, [vec![], vec![middle]]);
+        assert!(
+            pairs
+                .iter()
+                .all(|pair| pair.layers[1] == pair.layers[0] + usize::from(pair.layers[0] >= middle))
+        );
     }
 
     #[test]

@@ -86,7 +86,7 @@ impl NetworkDifference {
         // One layer at a time, so that no more of large networks is held than two layers; each is read in parallel.
         for pair in &matching.pairs {
             progress.check()?;
-            let (copies, weights) = match seen::both(&readers, &matching.pairs, pair) {
+            let (copies, weights) = match seen::both(&readers, &matching, pair) {
                 Ok((seen, copies)) => (copies, Ok(sums::compare(&seen))),
                 Err(why) => ([0; 2], Err(why)),
             };

@@ -1,6 +1,6 @@
 //! The weights of both sides of a pair as their networks see them, in one order.
 
-use super::matching::Pair;
+use super::matching::{Matching, Pair};
 use super::rows::{self, Repeats};
 use crate::network::{Layer, LayerKind, Layout, Network, OutAxis, RepeatedChannels};
 use rayon::prelude::*;
@@ -136,12 +136,16 @@ impl Seen {
 ///
 /// # Errors
 /// Why they cannot be laid beside each other, in words.
-pub(super) fn both(readers: &[Reader<'_>; 2], pairs: &[Pair], pair: &Pair) -> Result<([Seen; 2], [usize; 2]), String> {
+pub(super) fn both(
+    readers: &[Reader<'_>; 2],
+    matching: &Matching,
+    pair: &Pair,
+) -> Result<([Seen; 2], [usize; 2]), String> {
     let (one, mut first) = readers[0].seen(pair.layers[0])?;
     let (other, mut second) = readers[1].seen(pair.layers[1])?;
-    let (one, more) = narrowed(readers, pairs, pair, 0, one, &other)?;
+    let (one, more) = narrowed(readers, matching, pair, 0, one, &other)?;
     first += more;
-    let (other, more) = narrowed(readers, pairs, pair, 1, other, &one)?;
+    let (other, more) = narrowed(readers, matching, pair, 1, other, &one)?;
     second += more;
     let [one, other] = laid_together(one, other, || {
         let layer = |which: usize| &readers[which].network.layers[pair.layers[which]];
@@ -162,7 +166,7 @@ pub(super) fn both(readers: &[Reader<'_>; 2], pairs: &[Pair], pair: &Pair) -> Re
 /// repeat others, and the input channels that belong to repeated rows of the layer before.
 fn narrowed(
     readers: &[Reader<'_>; 2],
-    pairs: &[Pair],
+    matching: &Matching,
     pair: &Pair,
     which: usize,
     mut seen: Seen,
@@ -187,7 +191,7 @@ fn narrowed(
         let is_state = gates.is_some() && reader.network.layers[layer].weight_input == Layer::RECURRENT_WEIGHT;
         let sources = match own {
             Some(own) if is_state => Some(own.sources().to_vec()),
-            _ => repeats_before(readers, pairs, which, layer),
+            _ => repeats_before(readers, matching, which, layer),
         };
         let sources = sources.and_then(|sources| spread(&sources, seen.layout.channels));
         let repeated = sources.and_then(|sources| RepeatedChannels::new(1, sources));
@@ -200,11 +204,11 @@ fn narrowed(
 }
 
 /// The rows that the layer before repeats, if it is wider than the layer that belongs to it in the other network.
-fn repeats_before(readers: &[Reader<'_>; 2], pairs: &[Pair], which: usize, layer: usize) -> Option<Vec<usize>> {
+fn repeats_before(readers: &[Reader<'_>; 2], matching: &Matching, which: usize, layer: usize) -> Option<Vec<usize>> {
     let before = readers[which].before[layer]?;
-    let pair = pairs.iter().find(|pair| pair.layers[which] == before)?;
+    let partner = matching.partner(which, before)?;
     let (seen, _) = readers[which].seen(before).ok()?;
-    let (target, _) = readers[1 - which].seen(pair.layers[1 - which]).ok()?;
+    let (target, _) = readers[1 - which].seen(partner).ok()?;
     let repeats = Repeats::find(&seen, rows::count(&target.layout), 1)?;
     Some(repeats.sources().to_vec())
 }

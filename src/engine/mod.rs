@@ -17,6 +17,8 @@ pub(crate) use threads::{Newest, own_threads};
 
 use crate::data::{Port, Tensor};
 use std::any::Any;
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
 
 /// Why an engine could not load or run a network.
@@ -113,8 +115,12 @@ pub trait Engine: Send + Sync {
         }
         // Engines refuse a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for &name in outputs {
-            if !wanted.contains(&name) && !inputs.iter().any(|(input, _)| *input == name) {
+            if !inputs.iter().any(|(input, _)| *input == name)
+                && let Entry::Vacant(place) = places.entry(name)
+            {
+                place.insert(wanted.len());
                 wanted.push(name);
             }
         }
@@ -125,8 +131,8 @@ pub trait Engine: Send + Sync {
         if wanted == outputs && computed.len() == outputs.len() {
             return Ok(computed);
         }
-        let value = |name: &str| match wanted.iter().position(|w| *w == name) {
-            Some(at) => computed.get(at),
+        let value = |name: &str| match places.get(name) {
+            Some(at) => computed.get(*at),
             None => inputs.iter().find(|(input, _)| *input == name).map(|(_, value)| *value),
         };
         let values: Option<Vec<Tensor>> = outputs.iter().map(|name| value(name).cloned()).collect();

@@ -79,12 +79,11 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
             return Ok(network);
         }
     };
-    let network = network(path, format, model)?;
-    let told = Config::of_graph(path).preprocess_for(classes(&network));
-    Ok(Network {
-        preprocess: told.map(Arc::new).or(network.preprocess.clone()),
-        ..network
-    })
+    let mut network = network(path, format, model)?;
+    if let Some(told) = Config::of_graph(path).preprocess_for(classes(&network)) {
+        network.preprocess = Some(Arc::new(told));
+    }
+    Ok(network)
 }
 
 /// The size of the last axis of the first output, if the graph tells it.
@@ -103,18 +102,20 @@ fn classes(network: &Network) -> Option<usize> {
 /// A file of weights: with a graph if its architecture is known, else weights only.
 fn from_weights(path: &Path, format: Format, model: ModelProto, config: &Config) -> Result<Network, FormatError> {
     match architecture::recognise(model, config) {
-        Ok(recognised) => Ok(Network {
-            architecture: Some(recognised.name),
-            notes: recognised.notes,
-            preprocess: Some(Arc::new(recognised.preprocess)),
-            ..network(path, format, recognised.model)?
-        }),
-        Err((model, misfit)) => Ok(Network {
-            why_not_runnable: Some(format!(
+        Ok(recognised) => {
+            let mut network = network(path, format, recognised.model)?;
+            network.architecture = Some(recognised.name);
+            network.notes = recognised.notes;
+            network.preprocess = Some(Arc::new(recognised.preprocess));
+            Ok(network)
+        }
+        Err((model, misfit)) => {
+            let mut network = network(path, format, *model)?;
+            network.why_not_runnable = Some(format!(
                 "this file holds weights only, no graph, and {misfit}: open the ONNX export of the network to run it"
-            )),
-            ..network(path, format, *model)?
-        }),
+            ));
+            Ok(network)
+        }
     }
 }
 

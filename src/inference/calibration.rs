@@ -9,6 +9,7 @@ use crate::onnx::ModelProto;
 use crate::progress::Progress;
 use crate::quantization::{Activations, ValueShapes, joined_values};
 use crate::statistics::{ActivationStatistics, RangeSource};
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
@@ -80,14 +81,15 @@ pub(super) fn gather(
     network: &Network,
     source: RangeSource,
 ) {
+    let mut axes: HashMap<&str, i64> = HashMap::new();
+    for (input, axis) in main_layers(network).filter_map(|layer| layer.input.as_ref()) {
+        axes.entry(input).or_insert(*axis);
+    }
     for (name, value) in names.iter().zip(values) {
         // Integers (already quantized, or token ids) have no range to choose.
         let Some(values) = value.floats() else { continue };
         let statistics = (activations.entry((*name).to_owned())).or_insert_with(|| ActivationStatistics::new(source));
-        let axis = main_layers(network)
-            .filter_map(|layer| layer.input.as_ref())
-            .find(|(input, _)| input == name)
-            .map_or(1, |(_, axis)| *axis);
+        let axis = axes.get(name).copied().unwrap_or(1);
         statistics.add_channels(values, value.shape(), axis);
     }
 }
@@ -101,12 +103,10 @@ pub fn value_shapes(
     engine: &dyn Engine,
     data: Option<&Dataset>,
 ) -> Result<ValueShapes, InferenceError> {
-    let mut names = input_names(network);
-    for output in output_names(network) {
-        if !names.contains(&output) {
-            names.push(output);
-        }
-    }
+    let mut seen = HashSet::new();
+    let names: Vec<&str> = (input_names(network).into_iter().chain(output_names(network)))
+        .filter(|name| seen.insert(*name))
+        .collect();
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let one = super::outputs::batches(engine, data, 0..1, 1)?.remove(0).run;
         let inputs = data
@@ -183,13 +183,9 @@ pub(super) fn main_layers(network: &Network) -> impl Iterator<Item = &Layer> {
 
 /// The inputs of the layers, each once.
 pub(super) fn input_names(network: &Network) -> Vec<&str> {
-    let mut names = Vec::new();
-    for (name, _) in main_layers(network).filter_map(|layer| layer.input.as_ref()) {
-        if !name.is_empty() && !names.contains(&name.as_str()) {
-            names.push(name.as_str());
-        }
-    }
-    names
+    let mut seen = HashSet::new();
+    let names = main_layers(network).filter_map(|layer| Some(layer.input.as_ref()?.0.as_str()));
+    names.filter(|name| !name.is_empty() && seen.insert(*name)).collect()
 }
 
 /// The first output of each layer's node.

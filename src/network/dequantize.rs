@@ -5,7 +5,7 @@ use super::graphs::{graph_at, tensor_at};
 use super::integer_grid::scale_slots;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
-use crate::onnx::{Conversion, FloatData, GraphProto, NodeProto, TensorProto, constant_tensor};
+use crate::onnx::{Conversion, FloatData, NodeProto, TensorProto};
 
 impl Network {
     /// The weights of layer `index` in the order that they are stored in, as the layer multiplies with them: behind
@@ -36,7 +36,8 @@ impl Network {
         let main = self.model.graph.as_ref();
         let home = main.and_then(|main| graph_at(main, &layer.source.subgraphs));
         let Some(home) = home else { return Ok(Vec::new()) };
-        let find = |name: &str| constant(home, name).or_else(|| main.and_then(|main| constant(main, name)));
+        let is_main = layer.source.subgraphs.is_empty();
+        let find = |name: &str| self.constant_beside(layer, name);
         let mut found = Vec::new();
         // Scales run along the axes of the stored tensor, up to a Reshape.
         let stored = main.and_then(|main| tensor_at(main, &layer.source));
@@ -72,7 +73,15 @@ impl Network {
             Some(scale) => Conversion::of(node, (scale, zero), find, &layer.shape, &axes)?,
             None => {
                 // A node of its own says what the product is scaled by; the zero point is the operator's.
-                let scale = scale_behind(home, node).ok_or_else(|| elsewhere(node))?;
+                let scale = if is_main {
+                    scale_behind(node, |value| self.first_reader(value), |value| self.maker(value), find)
+                } else {
+                    let nodes = || home.node.iter();
+                    let reader = |value: &str| nodes().find(|node| node.input.iter().any(|input| input == value));
+                    let maker = |value: &str| nodes().find(|node| node.output.iter().any(|output| output == value));
+                    scale_behind(node, reader, maker, find)
+                };
+                let scale = scale.ok_or_else(|| elsewhere(node))?;
                 let mut beside = node.clone();
                 beside.input = vec![scale.to_owned(), node.input.get(zero).cloned().unwrap_or_default()];
                 Conversion::of(&beside, (0, 1), find, &layer.shape, &axes)?
@@ -89,30 +98,22 @@ fn elsewhere(node: &NodeProto) -> String {
 
 /// The constant that scales the weights of a product of integers, as onnxruntime's dynamic quantization writes it: `integer` ->
 /// Cast -> Mul with the product of the input's scale, known when the network runs, and that constant.
-fn scale_behind<'a>(home: &'a GraphProto, integer: &NodeProto) -> Option<&'a str> {
-    let reader = |value: &str| {
-        home.node
-            .iter()
-            .find(|node| node.input.iter().any(|input| input == value))
-    };
-    let maker = |value: &str| {
-        home.node
-            .iter()
-            .find(|node| node.output.iter().any(|output| output == value))
-    };
+fn scale_behind<'a>(
+    integer: &NodeProto,
+    reader: impl Fn(&str) -> Option<&'a NodeProto>,
+    maker: impl Fn(&str) -> Option<&'a NodeProto>,
+    constant: impl Fn(&str) -> Option<&'a TensorProto>,
+) -> Option<&'a str> {
     let cast = reader(integer.output.first()?).filter(|node| node.op_type() == "Cast")?;
     let product = cast.output.first()?;
     let scaled = reader(product).filter(|node| node.op_type() == "Mul")?;
     let by = scaled.input.iter().find(|input| *input != product)?;
-    if constant(home, by).is_some() {
+    if constant(by).is_some() {
         return Some(by);
     }
     let factors = maker(by).filter(|node| node.op_type() == "Mul")?;
-    factors
-        .input
-        .iter()
-        .map(String::as_str)
-        .find(|input| constant(home, input).is_some())
+    let mut inputs = factors.input.iter().map(String::as_str);
+    inputs.find(|input| constant(input).is_some())
 }
 
 /// `axes` after a Transpose; discovery has checked that its `perm` is a permutation.
@@ -126,25 +127,13 @@ fn turned(node: &NodeProto, axes: &[usize]) -> Vec<usize> {
     }
 }
 
-/// The constant called `name` in `home`.
-pub(super) fn constant<'a>(home: &'a GraphProto, name: &str) -> Option<&'a TensorProto> {
-    let initializer = home.initializer.iter().find(|tensor| tensor.name() == name);
-    initializer.or_else(|| {
-        let maker = home
-            .node
-            .iter()
-            .find(|node| node.output.iter().any(|output| output == name))?;
-        constant_tensor(maker)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::network::Format;
     use crate::onnx::build::{float_tensor, i8_tensor, int_attribute, node, scalar_f32, u8_tensor};
     use crate::onnx::schema::ValueInfoProto;
-    use crate::onnx::{AttributeProto, ModelProto};
+    use crate::onnx::{AttributeProto, GraphProto, ModelProto};
 
     fn network(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> Network {
         let value = |name: &str| ValueInfoProto {

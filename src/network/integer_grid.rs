@@ -1,7 +1,6 @@
 //! The integers of a layer that is quantized already, and what they stand for: how often each level of the grid is used,
 //! and by which scale and zero-point a level becomes a number.
 
-use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
 use super::{Network, NetworkError};
 use crate::onnx::{Conversion, FloatSource as _, TensorProto, data_type_name, integer_range, is_float, numbers};
@@ -144,7 +143,7 @@ impl Network {
     /// channel, and no zero-point.
     fn scale_beside(&self, layer: &Layer) -> Option<Scale> {
         let name = format!("{}.scale", layer.weight.strip_suffix(".q")?);
-        let values = numbers(constant(self.model.graph.as_ref()?, &name)?).ok()?.to_vec();
+        let values = numbers(self.constant(&name)?).ok()?.to_vec();
         (layer.kind == LayerKind::Tensor && !values.is_empty()).then_some(Scale {
             name,
             values,

@@ -21,6 +21,7 @@ mod fold;
 mod graphs;
 mod integer_grid;
 mod layer;
+mod names;
 mod preparation;
 mod preprocess_hint;
 mod repeated;
@@ -101,6 +102,8 @@ pub struct Network {
     pub preparation: Arc<Preparation>,
     /// How a weights-only file stores the weights that an export put on a grid.
     pub stored: Arc<StoredWeights>,
+    /// Where things are by their names; the names of a network stay as they are.
+    places: Arc<names::Places>,
 }
 
 /// A fault of a network, with its place.
@@ -152,6 +155,7 @@ impl Network {
             preprocess: None,
             preparation: Arc::default(),
             stored: Arc::new(stored),
+            places: Arc::default(),
         })
     }
 
@@ -272,11 +276,6 @@ impl Network {
         graph
             .and_then(|graph| graphs::tensor_at(graph, &layer.source))
             .ok_or_else(|| NetworkError::Graph(format!("layer '{}': the network has no such weight", layer.name)))
-    }
-
-    /// Position of the layer called `name`.
-    pub fn layer_index(&self, name: &str) -> Option<usize> {
-        self.layers.iter().position(|layer| layer.name == name)
     }
 
     /// The weights of layer `index`, as stored ([`Layer::layout`] tells how to read them); no copy for F32 files.

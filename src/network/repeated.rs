@@ -1,7 +1,6 @@
 //! Layers whose input channels are copies of others: what splitting leaves in an exported network.
 
 use super::Network;
-use super::dequantize::constant;
 use super::layer::{Layer, LayerKind};
 use super::stored::places;
 use crate::onnx::build::{attribute_int, is_standard_domain};
@@ -90,17 +89,17 @@ impl Network {
 
     /// What a file without a graph says of the input channels of `layer`: the source of each.
     pub(crate) fn listed_sources(&self, layer: &Layer) -> Option<Vec<usize>> {
-        let graph = self.model.graph.as_ref()?;
-        match self.stored.of_codes(&layer.weight) {
-            Some((_, stored)) => stored.sources(graph),
-            None => places(constant(graph, &index_name(&layer.weight))?),
-        }
+        let index = match self.stored.of_codes(&layer.weight) {
+            Some((_, stored)) => self.constant(stored.index.as_ref()?)?,
+            None => self.constant(&index_name(&layer.weight))?,
+        };
+        places(index)
     }
 
     /// Whether the tensor of layer `index` only belongs to another one: the integers beside dequantized weights, in a file
     /// without a graph.
     pub fn is_part_of_another(&self, index: usize) -> bool {
-        let (Some(layer), Some(graph)) = (self.layers.get(index), &self.model.graph) else {
+        let Some(layer) = self.layers.get(index) else {
             return false;
         };
         if self.stored.of_codes(&layer.weight).is_some() {
@@ -110,7 +109,7 @@ impl Network {
             .weight
             .strip_suffix(".q")
             .filter(|_| layer.kind == LayerKind::Tensor);
-        whole.is_some_and(|name| constant(graph, &index_name(name)).is_some())
+        whole.is_some_and(|name| self.constant(&index_name(name)).is_some())
     }
 
     /// For each layer, the one whose output channels are its input channels: with nothing between but what treats every channel

@@ -9,6 +9,7 @@ use crate::onnx::{Conversion, Elements, GraphProto, ModelProto, TensorProto, dat
 use crate::printable::short;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::OnceLock;
 
 /// Key of the metadata that describes the weights on a grid, as JSON: an object of [`StoredWeight`] by the weights' names.
 pub const WEIGHTS_KEY: &str = "splitscope.weights";
@@ -46,8 +47,12 @@ pub struct StoredWeight {
 }
 
 /// The weights on a grid that a file describes, by their names.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredWeights(pub BTreeMap<String, StoredWeight>);
+#[derive(Debug, Clone, Default)]
+pub struct StoredWeights(
+    pub BTreeMap<String, StoredWeight>,
+    /// The weights by the names of their codes, once somebody asked.
+    OnceLock<HashMap<String, String>>,
+);
 
 impl StoredWeights {
     /// What the metadata of `model` tells, and what the names of an older version's export do.
@@ -65,7 +70,7 @@ impl StoredWeights {
             let names: HashSet<&str> = tensors.map(TensorProto::name).collect();
             // Another tool may have taken tensors out and kept the metadata.
             stored.retain(|_, weight| names.contains(weight.codes.as_str()));
-            return Ok(Self(stored));
+            return Ok(Self(stored, OnceLock::new()));
         }
         Ok(model.graph.as_ref().map(Self::by_names).unwrap_or_default())
     }
@@ -102,18 +107,17 @@ impl StoredWeights {
             };
             Some((name.to_owned(), stored))
         };
-        Self(graph.initializer.iter().filter_map(of).collect())
+        Self(graph.initializer.iter().filter_map(of).collect(), OnceLock::new())
     }
 
     /// The weight, with its name, that the tensor called `name` holds the codes of.
     pub fn of_codes(&self, name: &str) -> Option<(&str, &StoredWeight)> {
-        let mut all = self.0.iter();
-        // Codes are mostly called after their weight.
-        let guess = name.strip_suffix(".q").and_then(|weight| self.0.get_key_value(weight));
-        guess
-            .filter(|(_, stored)| stored.codes == name)
-            .or_else(|| all.find(|(_, stored)| stored.codes == name))
-            .map(|(weight, stored)| (weight.as_str(), stored))
+        let weights = self.1.get_or_init(|| {
+            let of = |(name, weight): (&String, &StoredWeight)| (weight.codes.clone(), name.clone());
+            self.0.iter().map(of).collect()
+        });
+        let (weight, stored) = self.0.get_key_value(weights.get(name)?)?;
+        Some((weight, stored))
     }
 
     /// Names of the tensors that belong to codes and have no meaning of their own.
@@ -178,12 +182,6 @@ impl StoredWeight {
         let conversion = Conversion::of(&dequantize, (1, 2), find, &self.view, &axes)?;
         conversion.check(count)?;
         Ok(conversion)
-    }
-
-    /// The source of each input channel; `None` where no channel was split, or what is said of them cannot be read.
-    pub fn sources(&self, graph: &GraphProto) -> Option<Vec<usize>> {
-        let name = self.index.as_ref()?;
-        places(graph.initializer.iter().find(|tensor| tensor.name() == name)?)
     }
 }
 

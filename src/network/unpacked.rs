@@ -2,8 +2,8 @@
 //! Runtime's operators, and in quantized checkpoints, where tensors beside them hold scales and zero points (GPTQ, AWQ,
 //! compressed-tensors, 8-bit numbers with a scale).
 
+use super::Network;
 use super::layer::Layer;
-use super::{Network, dequantize::constant};
 use crate::onnx::schema::data_type;
 use crate::onnx::{BlockPacked, Conversion, Elements, TensorProto, element_count, is_float, numbers, tensor_bytes};
 
@@ -25,18 +25,13 @@ impl Network {
     /// The weight of `layer` out of what the file packs it in; `None` where it is stored as it is.
     pub(super) fn unpacked(&self, layer: &Layer) -> Option<Result<Unpacked, String>> {
         let tensor = self.tensor(layer).ok()?;
-        let main = self.model.graph.as_ref()?;
         match self.node(layer) {
             Some(node) => {
                 let packed = match BlockPacked::of(node, tensor)? {
                     Ok(packed) => packed,
                     Err(why) => return Some(Err(why)),
                 };
-                let home = super::graphs::graph_at(main, &layer.source.subgraphs);
-                let find = |name: &str| {
-                    home.and_then(|home| constant(home, name))
-                        .or_else(|| constant(main, name))
-                };
+                let find = |name: &str| self.constant_beside(layer, name);
                 let codes = packed.codes(tensor).map_err(|error| error.to_string());
                 Some(codes.map(|codes| Unpacked {
                     conversion: packed.conversion(node, find),
@@ -47,8 +42,8 @@ impl Network {
                 }))
             }
             None if layer.node.is_none() => match self.stored.of_codes(&layer.weight) {
-                Some((_, stored)) => Some(stored.unpacked(tensor, |name| constant(main, name))),
-                None => of_checkpoint(tensor, &|name| constant(main, name)),
+                Some((_, stored)) => Some(stored.unpacked(tensor, |name| self.constant(name))),
+                None => of_checkpoint(tensor, &|name| self.constant(name)),
             },
             None => None,
         }

@@ -3,9 +3,9 @@
 
 use super::QuantizedLayer;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
-use crate::onnx::build::{attribute_float, attribute_ints, attribute_tensor};
+use crate::onnx::build::{attribute_float, attribute_ints};
 use crate::onnx::schema::data_type;
-use crate::onnx::{NodeProto, TensorProto, float_values};
+use crate::onnx::{NodeProto, float_values};
 
 /// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
 /// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel.
@@ -113,7 +113,9 @@ pub(super) fn constant_bias(network: &Network, node: &NodeProto, count: usize) -
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
         return Ok(vec![0.0; count]);
     };
-    let tensor = constant(network, name).filter(|tensor| tensor.data_type() == data_type::FLOAT);
+    let tensor = network
+        .constant(name)
+        .filter(|tensor| tensor.data_type() == data_type::FLOAT);
     let values = tensor.and_then(|tensor| Some((tensor.dims.last().copied(), float_values(tensor).ok()?)));
     match values {
         Some((_, values)) if values.len() == 1 && node.op_type() == "Gemm" => Ok(vec![f64::from(values[0]); count]),
@@ -138,16 +140,4 @@ fn reads_floats(network: &Network, layer: &Layer) -> bool {
         .tensor(layer)
         .is_ok_and(|tensor| tensor.data_type() == data_type::FLOAT);
     float && layer.source.subgraphs.is_empty() && ops.all(|op| matches!(op, "Transpose" | "Identity"))
-}
-
-fn constant<'a>(network: &'a Network, name: &str) -> Option<&'a TensorProto> {
-    let graph = network.model.graph.as_ref()?;
-    let initializer = graph.initializer.iter().find(|tensor| tensor.name() == name);
-    initializer.or_else(|| {
-        let node = graph
-            .node
-            .iter()
-            .find(|node| node.output.first().is_some_and(|output| output == name))?;
-        attribute_tensor(node, "value").filter(|_| node.op_type() == "Constant")
-    })
 }

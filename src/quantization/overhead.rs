@@ -374,6 +374,9 @@ fn ratio(costs: impl Iterator<Item = Option<(u64, u64)>>) -> Option<f64> {
 
 /// Hidden units of the recurrent cell that `layer` belongs to, before and after.
 fn hidden_units(network: &Network, plan: &Plan, layer: &Layer) -> Option<(u64, u64)> {
+    if !layer.kind.is_recurrent() {
+        return None;
+    }
     let of_cell = |other: &Layer| {
         other.kind.is_recurrent() && other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT
     };
@@ -387,14 +390,13 @@ fn hidden_units(network: &Network, plan: &Plan, layer: &Layer) -> Option<(u64, u
 fn cell_constants(network: &Network, plan: &Plan) -> u64 {
     // Of the inputs of LSTM, GRU and RNN: B, initial_h, initial_c, P.
     const SLOTS: [usize; 4] = [3, 5, 6, 7];
-    let Some(graph) = &network.model.graph else { return 0 };
     let more = |(layer, planned): (&Layer, &LayerPlan)| {
         let is_wide = layer.kind.is_recurrent() && layer.weight_input == Layer::RECURRENT_WEIGHT;
         let splits = planned.inputs().filter(|_| is_wide)?.splits.len() as u64;
         let inputs = &network.node(layer)?.input;
         let elements = |slot: &usize| {
             let name = inputs.get(*slot).filter(|name| !name.is_empty())?;
-            let constant = graph.initializer.iter().find(|tensor| tensor.name() == name)?;
+            let constant = network.constant(name)?;
             let sizes = constant.dims.iter().map(|size| u64::try_from(*size).unwrap_or(0));
             Some(sizes.fold(1_u64, u64::saturating_mul))
         };

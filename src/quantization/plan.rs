@@ -342,7 +342,7 @@ fn correct(
     // What noise becomes inside of a network is not what pictures or words become there: a correction by it can do more harm than
     // rounding does. What comes in is another matter: noise is made as the network declares its inputs.
     let is_noise = seen.is_some_and(|seen| seen.source == RangeSource::Noise);
-    if is_noise && !network.graph_inputs().contains(&input) {
+    if is_noise && !network.is_input(input) {
         return Err("noise alone tells the means of its inputs (calibrate on data)".to_owned());
     }
     let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
