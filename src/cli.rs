@@ -14,6 +14,7 @@ mod arguments;
 mod auto;
 mod bar;
 mod check;
+mod cure;
 mod curves;
 mod diff;
 mod evaluate;
@@ -122,6 +123,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
         Command::Check(arguments) => check::run(&arguments, progress),
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
+        Command::Cure(arguments) => cure::run(&arguments, progress),
         Command::Sweep(arguments) => sweep::run(&arguments, progress),
         Command::Front(arguments) => front::run(&arguments, progress),
         Command::Auto(arguments) => auto::run(&arguments, progress),

@@ -89,6 +89,9 @@ pub(super) enum Command {
     /// Quantize one layer at a time and show which layers the outputs are sensitive about
     #[command(after_help = examples::SENSITIVITY)]
     Sensitivity(SensitivityArguments),
+    /// Name why the worst layers lose accuracy, try fixes on each and show what they win and cost
+    #[command(after_help = examples::CURE)]
+    Cure(CureArguments),
     /// Try a grid of recipes on the same data and show which are best
     #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
@@ -274,6 +277,40 @@ pub(super) struct SensitivityArguments {
     pub(super) answer: AnswerArguments,
 }
 
+/// `splitscope cure`.
+#[derive(Debug, Args)]
+pub(super) struct CureArguments {
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    pub(super) model: String,
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    #[arg(long, value_name = "PATH")]
+    pub(super) data: Option<String>,
+    /// Use the first N samples only
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
+    pub(super) limit: usize,
+    /// Look at this layer; may be given several times. Without, at the worst
+    #[arg(long = "layer", value_name = "LAYER")]
+    pub(super) layers: Vec<String>,
+    /// Look at N layers at most: those that together make 80 % of the error, the worst first
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one, conflicts_with = "layers")]
+    pub(super) worst: usize,
+    /// Bytes that the fixes may add in all: a share of the quantized network (5%), or bytes (20kB)
+    #[arg(long, value_name = "SHARE|BYTES", default_value = "5%")]
+    pub(super) within: Budget,
+    /// Write the recipe with the fixes (TOML), for --recipe FILE
+    #[arg(short, long, value_name = "RECIPE.toml")]
+    pub(super) output: Option<PathBuf>,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+}
+
 /// `splitscope trace`.
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
@@ -287,6 +324,9 @@ pub(super) struct TraceArguments {
     /// Use the first N samples only
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
     pub(super) limit: usize,
+    /// Show only the values that this output of the network is computed from
+    #[arg(long, value_name = "NAME")]
+    pub(super) output: Option<String>,
     /// Print JSON instead of a table
     #[arg(long)]
     pub(super) json: bool,

@@ -3,7 +3,8 @@
 use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
 use super::pipeline::{self, CalibrationFrom};
-use crate::engine::{self, EngineChoice};
+use crate::data::Port;
+use crate::engine::{self, Engine, EngineChoice};
 use crate::format;
 use crate::inference::{Pipeline, Trace, TracedValue, trace};
 use crate::progress::Progress;
@@ -42,7 +43,10 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
         &original,
         &engine,
     )?;
-    let (recipe, found) = match &arguments.quantized {
+    if let Some(output) = &arguments.output {
+        is_output(&engine, output)?;
+    }
+    let (recipe, mut found) = match &arguments.quantized {
         Some(path) => {
             let quantized = format::open(Path::new(path))?;
             if let Some(why) = &quantized.why_not_runnable {
@@ -66,6 +70,9 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
             (Some(recipe), found)
         }
     };
+    if let Some(output) = &arguments.output {
+        found.keep_leading_to(&original.runnable_model(), output);
+    }
     if arguments.json {
         return to_json(&Report {
             model,
@@ -76,6 +83,16 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
         });
     }
     Ok(table(&found, data.name()))
+}
+
+/// Refuses a name that no output has.
+fn is_output(engine: &dyn Engine, name: &str) -> anyhow::Result<()> {
+    let outputs = engine.outputs();
+    if !outputs.iter().any(|port| port.name == name) {
+        let all: Vec<String> = outputs.iter().map(Port::describe).collect();
+        anyhow::bail!("the network has no output '{name}'; it has {}", all.join(", "));
+    }
+    Ok(())
 }
 
 /// The values in the order of the graph.

@@ -67,8 +67,16 @@ pub fn order_without_data(
     progress: &Progress,
     on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
-    let data = Dataset::made_up(network, engine, ORDER_SAMPLES, SEED)?;
+    let data = made_up_data(network, engine)?;
     order_on_data(network, engine, &data, settings, progress, on_row)
+}
+
+/// The inputs that layers are ranked on without data, the same each time.
+///
+/// # Errors
+/// [`InferenceError::Data`] when an input would be too large.
+pub fn made_up_data(network: &Network, engine: &dyn Engine) -> Result<Dataset, InferenceError> {
+    Dataset::made_up(network, engine, ORDER_SAMPLES, SEED)
 }
 
 /// The inputs are the same each time.

@@ -20,6 +20,7 @@ pub mod auto;
 mod calibration;
 mod changed;
 mod continuation;
+mod cure;
 mod data_free;
 mod evaluate;
 mod growing_csv;
@@ -49,12 +50,14 @@ pub use answer::{answering, skipped_outputs};
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
 pub use continuation::{Sampling, continue_text};
+pub use cure::{Cause, ChosenFix, Cure, Examination, Fix, Mended, NetworkEnd, TriedFix, mend, worst_layers};
 pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{
-    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, order_on_data, order_samples, order_without_data, spearman, worst_first,
+    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, order_on_data, order_samples, order_without_data, spearman,
+    worst_first,
 };
 pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};
 pub use oracle::{OracleMetrics, run_oracle};
@@ -66,7 +69,7 @@ pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 pub use token_loss::{TokenLosses, token_losses};
-pub use trace::{Trace, TracedValue, trace};
+pub use trace::{MAX_POSITIONS, Trace, TracedValue, trace};
 pub use verify::{EngineDifference, Verification, engine_difference, verify};
 
 use crate::onnx::OnnxError;

@@ -4,7 +4,7 @@ use super::incremental::{Incremental, Keep, Signature};
 use super::sweep::SweepSubject;
 use super::{Dataset, InferenceError, Metrics, QuantizedModel, evaluate};
 use crate::progress::Progress;
-use crate::quantization::{Bits, Outcome, Plan, Recipe};
+use crate::quantization::{Bits, LayerPlan, Outcome, Plan, Recipe};
 use serde::Serialize;
 
 /// The network with only this layer quantized.
@@ -85,14 +85,21 @@ pub fn sensitivity(
     let quantized: Vec<usize> = (0..whole.layers.len())
         .filter(|place| whole.layers[*place].inputs().is_some())
         .collect();
-    let float = Signature::of(QuantizedModel::of(subject.network, &all_float(&whole))?.model());
+    let plan = all_float(&whole);
+    let float = Signature::of(QuantizedModel::of(subject.network, &plan)?.model());
     let kept = Incremental::new(subject.data, Incremental::<&Dataset>::MOST_BYTES);
     progress.start(quantized.len() as u64, "Quantizing one layer at a time");
     let mut rows = Vec::with_capacity(quantized.len());
     for place in quantized {
         progress.check()?;
         progress.stage_is(format!("Only {}", whole.layers[place].name));
-        if let Some(row) = run_one(subject, &whole, place, (&kept, &float), &progress.part())? {
+        if let Some(row) = run_alone(
+            subject,
+            (&plan, &float),
+            (place, &whole.layers[place]),
+            &kept,
+            &progress.part(),
+        )? {
             on_row(&row)?;
             rows.push(row);
         }
@@ -101,35 +108,37 @@ pub fn sensitivity(
     Ok(rows)
 }
 
-/// The same plan with no layer quantized.
-fn all_float(whole: &Plan) -> Plan {
+/// The same plan with no layer quantized, and no value between layers.
+pub(super) fn all_float(whole: &Plan) -> Plan {
     let mut plan = whole.clone();
+    plan.values.clear();
     for layer in plan.layers.iter_mut().filter(|layer| layer.inputs().is_some()) {
         layer.outcome = Outcome::Float("another layer is looked at".to_owned());
     }
     plan
 }
 
-/// The row of layer `place`, `None` if it stays float.
-fn run_one(
-    subject: &SweepSubject,
-    whole: &Plan,
-    place: usize,
-    (kept, float): (&Incremental<&Dataset>, &Signature),
+/// The row of layer `place` planned as `planned`, all others float; `None` if it stays float itself. `float` is the plan with no
+/// layer quantized and the signature of its graph.
+pub(super) fn run_alone(
+    subject: &SweepSubject<'_>,
+    (float, signature): (&Plan, &Signature),
+    (place, planned): (usize, &LayerPlan),
+    kept: &Incremental<&Dataset>,
     progress: &Progress,
 ) -> Result<Option<LayerSensitivity>, InferenceError> {
-    let Some(inputs) = whole.layers[place].inputs() else {
+    let Some(inputs) = planned.inputs() else {
         return Ok(None);
     };
-    let quantized = whole.layers[place].quantized();
-    let mut plan = all_float(whole);
-    plan.layers[place] = whole.layers[place].clone();
+    let quantized = planned.quantized();
+    let mut plan = float.clone();
+    plan.layers[place] = planned.clone();
     // All differ from the float network at one layer, and most of the way to it is known from the one before.
-    let keep = Keep::BeforeChangeFrom(float);
+    let keep = Keep::BeforeChangeFrom(signature);
     let outputs = kept.run_plan(subject.network, &plan, subject.float.range(), keep, progress)?;
     let evaluation = evaluate(subject.float, &outputs, subject.data);
     Ok(Some(LayerSensitivity {
-        name: whole.layers[place].name.clone(),
+        name: planned.name.clone(),
         weight_bits: quantized.map_or(Bits::Float, |quantized| Bits::Grid(quantized.grid.bits)),
         activation_bits: inputs
             .activation

@@ -14,7 +14,7 @@ use super::build::{attribute_tensor, is_standard_domain};
 use super::operators::output_rank;
 use super::schema::type_proto;
 use super::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// What a name stands for in one graph.
@@ -126,6 +126,25 @@ impl<'a> Graph<'a> {
             Origin::Initializer(position) => self.proto.initializer.get(position),
             Origin::Node(position) => constant_tensor(self.node(position)?),
         }
+    }
+
+    /// The names that `value` is computed from, its own and those of constants included.
+    pub fn leading_to<'b>(&self, value: &'b str) -> HashSet<&'b str>
+    where
+        'a: 'b,
+    {
+        let mut known = HashSet::from([value]);
+        let mut waiting = vec![value];
+        while let Some(name) = waiting.pop() {
+            if let Some(node) = self.maker_node(name) {
+                each_read(node, &mut |read| {
+                    if known.insert(read) {
+                        waiting.push(read);
+                    }
+                });
+            }
+        }
+        known
     }
 
     /// How often `value` is read: by inputs of nodes, in subgraphs too, and as an output.

@@ -60,7 +60,9 @@ pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
-pub use plan::{ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, replan};
+pub use plan::{
+    ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, plan_one, replan,
+};
 pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::{prepare, prepare_with};
 pub use presets::UserPresets;

@@ -204,6 +204,36 @@ pub fn replan(
     })
 }
 
+/// What [`plan`] gives layer `index` alone; a recipe is tried on one layer without planning all others.
+///
+/// # Errors
+/// As [`plan`]; [`QuantizationError::Network`] when there is no such layer.
+pub fn plan_one(
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    index: usize,
+) -> Result<LayerPlan, QuantizationError> {
+    recipe.check(network)?;
+    if let Some(why) = recipe.lacks(activations.is_some()) {
+        return Err(RecipeError::Lacks(why).into());
+    }
+    let no_layer = || NetworkError::Graph(format!("there is no layer number {index}"));
+    let layer = network.layers.get(index).ok_or_else(no_layer)?;
+    let planning = Planning {
+        network,
+        activations,
+        means: activations.filter(|_| recipe.bias_correction),
+        buffers: Buffers::default(),
+    };
+    let settings = recipe.effective(network, index);
+    Ok(LayerPlan {
+        name: layer.name.clone(),
+        outcome: planning.outcome(layer, &settings, network.weights(index), None),
+        settings,
+    })
+}
+
 /// `plan` with the grids and splits of the layers' inputs for those samples alone that `activations` was gathered from, the
 /// channels with the largest |x| split: Oracle OCS (Zhao et al. 2019), which no exported network can do. A layer
 /// whose input was not seen, or was not finite, stays as planned.

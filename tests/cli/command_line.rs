@@ -96,6 +96,7 @@ fn help_and_version_go_to_standard_output() {
         &["evaluate", "--help"],
         &["sensitivity", "--help"],
         &["trace", "--help"],
+        &["cure", "--help"],
         &["sweep", "--help"],
         &["auto", "--help"],
         &["check", "--help"],

@@ -10,6 +10,7 @@ mod against_numpy;
 mod answer;
 mod auto;
 mod conformance;
+mod cure;
 mod data_free;
 mod embedding;
 mod float_weights;

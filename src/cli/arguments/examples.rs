@@ -23,6 +23,13 @@ pub(super) const SENSITIVITY: &str = "Examples:
   splitscope sensitivity demo:fashion --data demo:fashion --limit 200 --weight-bits 3
   splitscope sensitivity model.onnx --weight-bits 4 --json";
 
+pub(super) const CURE: &str = "Each fix is run: the network with only that layer quantized, before and after.
+
+Examples:
+  splitscope cure demo:fashion --data demo:fashion --weight-bits 3
+  splitscope cure demo:fashion --data demo:fashion --weight-bits 3 --layer conv1 --json
+  splitscope cure model.onnx --data images --weight-bits 4 --within 2% -o mended.toml";
+
 pub(super) const TRACE: &str = "Each value is shown with the SQNR that it has as both networks run (cumulative), with the SQNR of what its own nodes do to the \
      float network's values (own), and with that of its own grid.
 

@@ -49,7 +49,15 @@ pub struct TracedValue {
     pub channel_axis: usize,
     /// `sqnr_db` of each channel.
     pub channel_sqnr_db: Vec<f64>,
+    /// Rows and columns of `position_sqnr_db`: the last axis besides samples and channels, and the axes before it as one.
+    /// Neighbours are taken together where there are more than [`MAX_POSITIONS`].
+    pub positions: [usize; 2],
+    /// `sqnr_db` of each position (pixel, token), row by row; empty where there is only one.
+    pub position_sqnr_db: Vec<f64>,
 }
+
+/// Rows, and columns, of positions that are told apart.
+pub const MAX_POSITIONS: usize = 16;
 
 /// The values that both networks have, in the order of the float graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -69,6 +77,14 @@ impl Trace {
         let order = |value: &&TracedValue| value.own_sqnr_db.unwrap_or(f64::INFINITY);
         let with_own = self.values.iter().filter(own);
         with_own.min_by(|one, other| order(one).total_cmp(&order(other)))
+    }
+
+    /// Leaves only the values of `float` that `output` is computed from, itself included.
+    pub fn keep_leading_to(&mut self, float: &ModelProto, output: &str) {
+        let Some(graph) = &float.graph else { return };
+        let leading = Graph::main(graph).leading_to(output);
+        self.values.retain(|value| leading.contains(value.name.as_str()));
+        self.unmatched.retain(|name| leading.contains(name.as_str()));
     }
 }
 
@@ -128,6 +144,9 @@ struct Sum {
     axis: usize,
     /// Energy of signal and error by channel, as both run.
     channels: Vec<Energy>,
+    /// The same by position.
+    positions: Vec<Energy>,
+    grid_of_positions: [usize; 2],
     own: Option<Energy>,
     /// The own error cannot be had.
     no_own: bool,
@@ -274,6 +293,12 @@ impl<'a> Sums<'a> {
             grid_sqnr_db: sum.grid.map(Energy::sqnr_db),
             channel_axis: sum.axis,
             channel_sqnr_db: sum.channels.iter().map(|channel| channel.sqnr_db()).collect(),
+            positions: sum.grid_of_positions,
+            position_sqnr_db: if sum.positions.len() > 1 {
+                sum.positions.iter().map(|position| position.sqnr_db()).collect()
+            } else {
+                Vec::new()
+            },
         });
         let values: Vec<TracedValue> = values.collect();
         let outputs = self.graph.node.iter().flat_map(|node| &node.output);
@@ -314,13 +339,43 @@ impl Sum {
         let after = after
             .and_then(Tensor::floats)
             .filter(|after| after.len() == float.len());
+        let (cells, grid) = position_cells(shape, axis);
+        if self.grid_of_positions != grid {
+            (self.grid_of_positions, self.positions) = (grid, vec![Energy::default(); grid[0] * grid[1]]);
+        }
+        let (inner, channels) = (inner.max(1), channels.max(1));
+        // Of one sample: what lies before the channels' axis, and behind it.
+        let outer = (cells.len() / inner).max(1);
         for (place, (one, other)) in float.iter().zip(after.unwrap_or(before)).enumerate() {
-            self.channels[place / inner.max(1) % channels.max(1)].add(*one, *other);
+            let (behind, row) = (place % inner, place / inner);
+            self.channels[row % channels].add(*one, *other);
+            let position = row / channels % outer * inner + behind;
+            if let Some(of) = cells.get(position).and_then(|cell| self.positions.get_mut(*cell)) {
+                of.add(*one, *other);
+            }
         }
         if let Some(after) = after {
             self.grid = Some(Energy::of(before, after, self.grid));
         }
     }
+}
+
+/// The cell of each position of a sample (row-major over all axes but the first and that of the channels), and how many rows and
+/// columns of cells there are.
+fn position_cells(shape: &[usize], channel_axis: usize) -> (Vec<usize>, [usize; 2]) {
+    let axes = shape
+        .iter()
+        .enumerate()
+        .filter(|(axis, _)| *axis != 0 && *axis != channel_axis);
+    let sizes: Vec<usize> = axes.map(|(_, size)| *size).collect();
+    let columns = sizes.last().copied().unwrap_or(1);
+    let rows: usize = sizes.iter().rev().skip(1).product();
+    let grid = [rows.min(MAX_POSITIONS), columns.min(MAX_POSITIONS)];
+    let cell = |position: usize| {
+        let (row, column) = (position / columns, position % columns);
+        row * grid[0] / rows * grid[1] + column * grid[1] / columns
+    };
+    ((0..rows * columns).map(cell).collect(), grid)
 }
 
 /// Axis of the channels of each value: 1 behind convolutions and what works on their maps, else the last (`None`).

@@ -62,12 +62,41 @@ fn one_quantized_layer_is_the_only_one_with_an_error_of_its_own_and_all_behind_i
     assert!(last.sqnr_db.is_finite() && last.channel_sqnr_db.len() == 10);
     let channels = &worst.channel_sqnr_db;
     assert!(channels.len() == 32 && worst.channel_axis == 1, "{:?}", worst.shape);
+    assert_eq!((worst.positions, worst.position_sqnr_db.len()), ([14, 14], 196));
     let most = channels.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let least = channels.iter().copied().fold(f64::INFINITY, f64::min);
     assert!(
         least < worst.sqnr_db && worst.sqnr_db < most,
         "the whole lies between its channels"
     );
+}
+
+#[test]
+fn positions_are_rows_and_columns_of_a_map_and_tokens_of_a_sequence() {
+    let (cells, grid) = position_cells(&[8, 3, 2, 4], 1);
+    assert_eq!((cells.len(), grid), (8, [2, 4]));
+    assert_eq!(cells, [0, 1, 2, 3, 4, 5, 6, 7]);
+    let (cells, grid) = position_cells(&[2, 32, 5], 2);
+    assert_eq!((cells.len(), grid), (32, [1, 16]), "32 tokens, two in a cell");
+    assert_eq!((cells[0], cells[1], cells[2], cells[31]), (0, 0, 1, 15));
+    assert_eq!(position_cells(&[2, 10], 1), (vec![0], [1, 1]));
+}
+
+/// The noise of all positions together is that of all channels together.
+#[test]
+fn channels_and_positions_are_two_ways_to_cut_the_same_error() {
+    let mut sum = Sum::default();
+    let float: Vec<f32> = (0..2 * 3 * 4).map(|x| x as f32).collect();
+    let mut other = float.clone();
+    // Sample 1, channel 2, position 1.
+    other[12 + 2 * 4 + 1] += 2.0;
+    let tensor = |values: &[f32]| Tensor::from_shape([2, 3, 2, 2], values.to_vec()).unwrap();
+    sum.add(&tensor(&float), &tensor(&other), None, Some(1));
+    let total = |of: &[Energy]| of.iter().fold(Energy::default(), |all, one| all.plus(*one));
+    let (channels, positions) = (total(&sum.channels), total(&sum.positions));
+    assert_eq!((channels.signal, channels.noise), (positions.signal, positions.noise));
+    assert_eq!((sum.channels[2].noise, sum.positions[1].noise), (4.0, 4.0));
+    assert_eq!((sum.channels[0].noise, sum.positions[0].noise), (0.0, 0.0));
 }
 
 #[test]

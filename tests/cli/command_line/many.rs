@@ -1,6 +1,8 @@
-//! Many settings in one run: `sweep`, `curves`, `sensitivity`, `auto`.
+//! Many settings in one run: `sweep`, `curves`, `sensitivity`, `cure`, `auto`.
 
 use super::*;
+use crate::common::graph::{floats, model};
+use splitscope::onnx::build::{float_tensor, node};
 
 #[test]
 fn a_sweep_prints_a_table_and_its_file_lets_it_go_on() {
@@ -199,6 +201,46 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
 }
 
 #[test]
+fn a_cure_names_causes_tries_fixes_and_writes_a_recipe_that_gives_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = folder.path().join("mended.toml");
+    let words = ["--data", "demo:fashion", "--limit", "32"];
+    let bits = ["--weight-bits", "3", "--fold-batch-norm"];
+    let cure = [&["cure", "demo:fashion"], &words[..], &bits, &["--worst", "2"]].concat();
+    let report = json(&succeeds(&[&cure[..], &["-o", text(&recipe), "--json"]].concat()));
+    let layers = report["layers"].as_array().unwrap();
+    assert!(layers.len() == 2 && report["samples"] == 32);
+    let rows = json(&succeeds(
+        &[&["sensitivity", "demo:fashion"], &words[..], &bits, &["--json"]].concat(),
+    ));
+    for layer in layers {
+        assert!(layer["why"].as_str().unwrap().ends_with('.') && !layer["cause"].as_str().unwrap().is_empty());
+        let alone = rows["layers"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row["name"] == layer["name"]);
+        assert_eq!(alone.unwrap()["sqnr_db"], layer["sqnr_db"], "as sensitivity has it");
+        let fixes = layer["fixes"].as_array().unwrap();
+        let best = &fixes[usize::try_from(layer["recommended"].as_u64().unwrap()).unwrap()];
+        assert!(best["gain_db"].as_f64().unwrap() > 1.0, "{best}");
+    }
+    let evaluate = ["evaluate", "demo:fashion", "--recipe", text(&recipe), "--json"];
+    let evaluated = json(&succeeds(&[&evaluate[..], &words].concat()));
+    let mended = &report["mended"];
+    assert_eq!(evaluated["quantized"]["top1"], mended["after"]["quantized"]["top1"]);
+    let more = mended["bytes"][1].as_u64().unwrap() - mended["bytes"][0].as_u64().unwrap();
+    assert!(more <= report["within_bytes"].as_u64().unwrap(), "{more}");
+    let shown = succeeds(&[&cure[..2], &words, &bits, &["--layer", "layer1.0.conv1"]].concat());
+    assert!(
+        shown.contains("layer1.0.conv1: dead grid") && shown.contains("take") && shown.contains("mended:"),
+        "{shown}"
+    );
+    let refused = fails(&[&cure[..2], &["--layer", "conv9"]].concat());
+    assert!(refused.contains("no layer 'conv9'"), "{refused}");
+}
+
+#[test]
 fn a_trace_tells_the_layer_whose_error_is_its_own_and_compares_two_files() {
     let words = ["trace", "demo:fashion", "--data", "demo:fashion", "--limit", "8"];
     let folder = tempfile::tempdir().unwrap();
@@ -231,4 +273,44 @@ fn a_trace_tells_the_layer_whose_error_is_its_own_and_compares_two_files() {
         shown.contains("own dB") && shown.contains("without a counterpart: sum"),
         "{shown}"
     );
+}
+
+#[test]
+fn a_trace_to_one_output_leaves_out_what_only_others_are_computed_from() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("heads.onnx");
+    let product = |from: &str, with: &str, to: &str| node("MatMul", to, [from, with], [to], vec![]);
+    let nodes = vec![
+        product("x", "w", "h"),
+        node("Relu", "relu", ["h"], ["r"], vec![]),
+        product("r", "wb", "boxes"),
+        product("r", "ws", "scores"),
+    ];
+    let weight = |name: &str| {
+        let values: Vec<f32> = (0..16).map(|place| (place * 7 % 16) as f32 / 8.0 - 1.0).collect();
+        float_tensor(name, &[4, 4], &values)
+    };
+    let constants = ["w", "wb", "ws"].map(weight).to_vec();
+    let outputs = ["boxes", "scores"].map(|name| floats(name, &[1, 4])).to_vec();
+    let heads = model(13, (nodes, constants), vec![floats("x", &[1, 4])], outputs);
+    splitscope::onnx::write_file(&heads, &file).unwrap();
+    let words = ["trace", text(&file), "--weight-bits", "3", "--limit", "2", "--json"];
+    let names = |more: &[&str]| -> Vec<String> {
+        let report = json(&succeeds(&[&words[..], more].concat()));
+        let values = report["values"].as_array().unwrap().iter();
+        values.map(|value| value["name"].as_str().unwrap().to_owned()).collect()
+    };
+    let all = names(&[]);
+    assert!(
+        all.contains(&"boxes".to_owned()) && all.contains(&"scores".to_owned()),
+        "{all:?}"
+    );
+    let some = names(&["--output", "scores"]);
+    assert!(
+        !some.contains(&"boxes".to_owned()) && some.contains(&"scores".to_owned()),
+        "{some:?}"
+    );
+    assert!(some.len() < all.len() && some.iter().all(|name| all.contains(name)));
+    let said = fails(&[&words[..], &["--output", "absent"]].concat());
+    assert!(said.contains("no output 'absent'") && said.contains("scores"), "{said}");
 }
