@@ -81,10 +81,10 @@ pub fn clip(clip: Clip) -> String {
     }
 }
 
-/// What has a scale of its own, short: `tensor`, `channel`, or the size of a block.
+/// What has a scale of its own, short: `tensor`, `channel`, `block 32`.
 pub fn scales(scales: Granularity) -> String {
     match scales {
-        Granularity::Block(size) => size.to_string(),
+        Granularity::Block(size) => format!("block {size}"),
         Granularity::Tensor | Granularity::Channel => scales.to_string(),
     }
 }

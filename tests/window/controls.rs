@@ -2,7 +2,7 @@
 
 use crate::harness::{Window, click, open_with, session, settle, texts};
 use egui::accesskit::Role;
-use egui_kittest::kittest::Queryable;
+use egui_kittest::kittest::{NodeT, Queryable};
 use splitscope::quantization::{Bits, Recipe, SplitExport, SplitKind};
 use splitscope::session::Action;
 
@@ -127,4 +127,60 @@ fn the_accuracy_tells_its_interval() {
     window.get_by_label_contains("this recipe ").hover();
     window.run_steps(60);
     window.get_by_label_contains(&format!("({:.1} to {:.1})", low * 100.0, high * 100.0));
+}
+
+#[test]
+fn what_can_have_no_effect_is_greyed_out_until_there_is_a_grid() {
+    let mut window = open();
+    let is_off = |window: &Window, role: Role, name: &str| {
+        let node = window.get_by_role_and_label(role, name);
+        node.accesskit_node().is_disabled()
+    };
+    let of_weights = [
+        (Role::ComboBox, "Clip"),
+        (Role::ComboBox, "Scales"),
+        (Role::ComboBox, "Rounding"),
+        (Role::ComboBox, "Storage"),
+        (Role::ComboBox, "Matrix products"),
+        (Role::CheckBox, "Scale by activations"),
+        (Role::CheckBox, "Correct biases"),
+    ];
+    let of_inputs = [
+        (Role::CheckBox, "Unsigned activations"),
+        (Role::CheckBox, "Quantize outputs"),
+    ];
+    for (role, name) in of_weights {
+        assert!(!is_off(&window, role, name), "{name}");
+    }
+    for (role, name) in of_inputs {
+        assert!(is_off(&window, role, name), "{name}");
+    }
+    edit(&mut window, |recipe| {
+        recipe.weight_bits = Bits::Float;
+        recipe.activation_bits = Bits::Grid(8);
+    });
+    for (role, name) in of_weights {
+        assert!(is_off(&window, role, name), "{name}");
+    }
+    assert!(!is_off(&window, Role::CheckBox, "Unsigned activations"));
+    assert!(is_off(&window, Role::CheckBox, "Quantize outputs"), "it needs both");
+    assert!(
+        !is_off(&window, Role::Slider, "Expand ratio"),
+        "a float network can be split"
+    );
+}
+
+#[test]
+fn smoothing_and_scaling_by_activations_are_prepared_and_change_the_network_that_is_shown() {
+    let mut window = open_with(crate::harness::builder(), "demo:shakespeare", 50);
+    let smooth = || Role::SpinButton;
+    window
+        .get_by_role_and_label(smooth(), "Smooth inputs")
+        .set_value_accesskit(0.5);
+    settle(&mut window);
+    assert_eq!(recipe(&window).smooth, 0.5);
+    click(&mut window, "Scale by activations");
+    assert!(recipe(&window).awq);
+    let open = session(&window).open().unwrap();
+    assert!(open.planned().is_some(), "{:?}", open.plan_failure());
 }

@@ -3,6 +3,7 @@
 use super::super::Outbox;
 use super::super::learn::glossary::explain_ui;
 use super::super::text::note;
+use super::super::widgets::choice_row;
 use super::ranges::ranges_ui;
 use super::rows::{
     Edit, bits_row, clip_row, export_row, help, products_row, ratio_row, rounding_row, scales_row, split_row,
@@ -10,7 +11,7 @@ use super::rows::{
 };
 use crate::quantization::{Field, Recipe};
 use crate::session::{Action, OpenNetwork, start_recipe};
-use egui::{RichText, Ui};
+use egui::{DragValue, RichText, Ui};
 
 /// Space above the heading of a step, points.
 const ABOVE: f32 = 2.0;
@@ -25,9 +26,13 @@ pub(super) fn steps_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     );
     switch(ui, &mut edit, &FOLD);
     switch(ui, &mut edit, &EQUALIZE);
+    smooth_row(ui, &mut edit);
+    switch(ui, &mut edit, &AWQ);
     split_step(ui, &mut edit);
     heading(ui, "3 Clip", "Then it is chosen where the grid of the weights ends.");
-    clip_row(ui, "Clip", help("clip"), &mut edit, |recipe| &mut recipe.clip);
+    where_it_acts(ui, &mut edit, "clip", |ui, edit| {
+        clip_row(ui, "Clip", help("clip"), edit, |recipe| &mut recipe.clip);
+    });
     grid_step(ui, &mut edit);
     activations_step(ui, open, &mut edit, out);
     heading(ui, "6 Biases", "Then biases take back what rounding has moved.");
@@ -74,8 +79,12 @@ fn grid_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     bits_row(ui, "Weight bits", help("weight_bits"), edit, |recipe| {
         &mut recipe.weight_bits
     });
-    scales_row(ui, "Scales", help("scales"), edit, |recipe| &mut recipe.scales);
-    rounding_row(ui, "Rounding", help("rounding"), edit, |recipe| &mut recipe.rounding);
+    where_it_acts(ui, edit, "scales", |ui, edit| {
+        scales_row(ui, "Scales", help("scales"), edit, |recipe| &mut recipe.scales);
+    });
+    where_it_acts(ui, edit, "rounding", |ui, edit| {
+        rounding_row(ui, "Rounding", help("rounding"), edit, |recipe| &mut recipe.rounding);
+    });
     for one in &[EMBEDDINGS, FIRST, LAST] {
         switch(ui, edit, one);
     }
@@ -124,8 +133,30 @@ fn export_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
         edit.value.split_export = way.value;
         edit.changed = way.changed;
     }
-    storage_row(ui, edit, |recipe| &mut recipe.storage);
-    products_row(ui, edit, |recipe| &mut recipe.products);
+    where_it_acts(ui, edit, "storage", |ui, edit| {
+        storage_row(ui, edit, |recipe| &mut recipe.storage);
+    });
+    where_it_acts(ui, edit, "products", |ui, edit| {
+        products_row(ui, edit, |recipe| &mut recipe.products);
+    });
+}
+
+/// How far large input channels are scaled down and their weights up.
+fn smooth_row(ui: &mut Ui, edit: &mut Edit<Recipe>) {
+    let response = choice_row(ui, "Smooth inputs", help("smooth"), |ui| {
+        let strength = DragValue::new(&mut edit.value.smooth).range(0.0..=1.0).speed(0.01);
+        ui.add(strength.max_decimals(2).update_while_editing(false))
+    });
+    edit.seen(&response);
+}
+
+/// A control for the field of that name, greyed out with the reason where nothing can come of it.
+fn where_it_acts(ui: &mut Ui, edit: &mut Edit<Recipe>, field: &str, add: impl FnOnce(&mut Ui, &mut Edit<Recipe>)) {
+    let lacks = edit.value.lacks_grid_for(field);
+    let shown = ui.add_enabled_ui(lacks.is_none(), |ui| add(ui, edit)).response;
+    if let Some(lacks) = lacks {
+        shown.on_hover_text(format!("No effect: {lacks}."));
+    }
 }
 
 /// A choice of yes or no: its name in the table of fields, and its place.
@@ -135,11 +166,13 @@ fn switch(ui: &mut Ui, edit: &mut Edit<Recipe>, (name, field): &Switch) {
     let Some(Field { label, help, .. }) = Field::named(name) else {
         return;
     };
-    ui.horizontal(|ui| {
-        ui.spacing_mut().item_spacing.x = 4.0;
-        let response = ui.checkbox(field(&mut edit.value), *label).on_hover_text(*help);
-        edit.seen(&response);
-        explain_ui(ui, label, help);
+    where_it_acts(ui, edit, name, |ui, edit| {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 4.0;
+            let response = ui.checkbox(field(&mut edit.value), *label).on_hover_text(*help);
+            edit.seen(&response);
+            explain_ui(ui, label, help);
+        });
     });
 }
 
@@ -147,6 +180,7 @@ const FOLD: Switch = ("fold_batch_norm", |recipe| &mut recipe.fold_batch_norm);
 const EQUALIZE: Switch = ("cross_layer_equalization", |recipe| {
     &mut recipe.cross_layer_equalization
 });
+const AWQ: Switch = ("awq", |recipe| &mut recipe.awq);
 const BIASES: Switch = ("bias_correction", |recipe| &mut recipe.bias_correction);
 const UNSIGNED: Switch = ("unsigned_activations", |recipe| &mut recipe.unsigned_activations);
 const OUTPUTS: Switch = ("quantize_outputs", |recipe| &mut recipe.quantize_outputs);

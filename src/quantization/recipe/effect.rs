@@ -31,15 +31,19 @@ impl fmt::Display for WithoutEffect {
         if let Some(layer) = &self.layer {
             write!(f, "layers.\"{layer}\".")?;
         }
-        let (what, bits) = match self.lacks {
-            Lacking::WeightBits => ("weights are", "weight_bits"),
-            Lacking::ActivationBits => ("inputs are", "activation_bits"),
-        };
-        let Self { field, value, .. } = self;
-        write!(
-            f,
-            "{field} = {value} has no effect: {what} on no grid ({bits} is float)"
-        )
+        let Self {
+            field, value, lacks, ..
+        } = self;
+        write!(f, "{field} = {value} has no effect: {lacks}")
+    }
+}
+
+impl fmt::Display for Lacking {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WeightBits => "weights are on no grid (weight_bits is float)",
+            Self::ActivationBits => "inputs are on no grid (activation_bits is float)",
+        })
     }
 }
 
@@ -55,11 +59,7 @@ impl Recipe {
     /// person refuses them by their names. (Fields that only say how something else is done, as `split`, are not among them.)
     pub fn without_effect(&self) -> Vec<WithoutEffect> {
         let is_grid = |bits: Option<Bits>| bits.is_some_and(|bits| bits != Bits::Float);
-        let layers = || self.layers.values();
-        let whole = OnGrid {
-            weights: is_grid(Some(self.weight_bits)) || layers().any(|layer| is_grid(layer.weight_bits)),
-            inputs: self.quantizes_activations(),
-        };
+        let whole = self.on_grid();
         let mut found: Vec<WithoutEffect> = (FIELDS.iter())
             .filter_map(|field| {
                 let asks = self.asks(field.name)?;
@@ -90,26 +90,61 @@ impl Recipe {
         found
     }
 
+    /// What the field of that name lacks now to have any effect, whatever it holds.
+    pub fn lacks_grid_for(&self, field: &str) -> Option<Lacking> {
+        let whole = self.on_grid();
+        needs(field).iter().find(|lacks| whole.lacks(**lacks)).copied()
+    }
+
+    /// What goes on a grid in any layer.
+    fn on_grid(&self) -> OnGrid {
+        let is_grid = |bits: Bits| bits != Bits::Float;
+        let own = |layer: &LayerRecipe| layer.weight_bits.is_some_and(is_grid);
+        OnGrid {
+            weights: is_grid(self.weight_bits) || self.layers.values().any(own),
+            inputs: self.quantizes_activations(),
+        }
+    }
+
     /// What the field of that name needs, if it asks for something.
     fn asks(&self, field: &str) -> Option<&'static [Lacking]> {
-        use Lacking::{ActivationBits, WeightBits};
-        let (asks, needs): (bool, &[Lacking]) = match field {
-            "clip" => (self.clip != Clip::None, &[WeightBits]),
-            "scales" => (self.scales != Granularity::Tensor, &[WeightBits]),
-            "rounding" => (self.rounding != Rounding::Nearest, &[WeightBits]),
-            "awq" => (self.awq, &[WeightBits]),
-            "bias_correction" => (self.bias_correction, &[WeightBits]),
-            "quantize_embeddings" => (self.quantize_embeddings, &[WeightBits]),
-            "storage" => (self.storage != Storage::Auto, &[WeightBits]),
-            "products" => (self.products == Products::Fast, &[WeightBits]),
-            "split_export" => (self.split_export == SplitExport::Merge, &[WeightBits]),
-            "activation_clip" => (self.activation_clip != Clip::None, &[ActivationBits]),
-            "activation_expand_ratio" => (self.activation_expand_ratio > 0.0, &[ActivationBits]),
-            "unsigned_activations" => (self.unsigned_activations, &[ActivationBits]),
-            "quantize_outputs" => (self.quantize_outputs, &[WeightBits, ActivationBits]),
+        let asks = match field {
+            "clip" => self.clip != Clip::None,
+            "scales" => self.scales != Granularity::Tensor,
+            "rounding" => self.rounding != Rounding::Nearest,
+            "awq" => self.awq,
+            "bias_correction" => self.bias_correction,
+            "quantize_embeddings" => self.quantize_embeddings,
+            "storage" => self.storage != Storage::Auto,
+            "products" => self.products == Products::Fast,
+            // The other forms of copies are a float network's too.
+            "split_export" => self.split_export == SplitExport::Merge,
+            "activation_clip" => self.activation_clip != Clip::None,
+            "activation_expand_ratio" => self.activation_expand_ratio > 0.0,
+            "unsigned_activations" => self.unsigned_activations,
+            "quantize_outputs" => self.quantize_outputs,
             _ => return None,
         };
-        asks.then_some(needs)
+        asks.then(|| needs(field))
+    }
+}
+
+/// What the field of that name says something about.
+fn needs(field: &str) -> &'static [Lacking] {
+    use Lacking::{ActivationBits, WeightBits};
+    match field {
+        "clip"
+        | "scales"
+        | "rounding"
+        | "awq"
+        | "bias_correction"
+        | "quantize_embeddings"
+        | "storage"
+        | "products"
+        | "split_export" => &[WeightBits],
+        "activation_clip" | "activation_expand_ratio" | "unsigned_activations" => &[ActivationBits],
+        "quantize_outputs" => &[WeightBits, ActivationBits],
+        _ => &[],
     }
 }
 
