@@ -14,6 +14,7 @@ pub(super) enum Command {
     OpenData,
     OpenDataFolder,
     TypeDataPath,
+    OpenCalibration,
     LoadRecipe,
     Demo(Demo),
     Export(ExportKind),
@@ -31,6 +32,7 @@ pub(super) enum Command {
     PreviousLayer,
     ResetView,
     ShowMessages,
+    Present,
     Retry,
     Preset(Preset),
     ShowView(View),
@@ -47,7 +49,7 @@ pub(super) enum Command {
 
 impl Command {
     /// All that have a shortcut; the longer shortcuts first, so that Ctrl+Shift+Z isn't taken for Ctrl+Z.
-    pub(super) const WITH_SHORTCUT: [Self; 21] = [
+    pub(super) const WITH_SHORTCUT: [Self; 22] = [
         Self::Redo,
         Self::OpenData,
         Self::TypePath,
@@ -61,6 +63,7 @@ impl Command {
         Self::FocusFilter,
         Self::ResetView,
         Self::ShowMessages,
+        Self::Present,
         Self::NextLayer,
         Self::PreviousLayer,
         Self::ZoomIn,
@@ -79,6 +82,7 @@ impl Command {
             Self::OpenData,
             Self::OpenDataFolder,
             Self::TypeDataPath,
+            Self::OpenCalibration,
             Self::LoadRecipe,
         ];
         all.extend(Demo::ALL.map(Self::Demo));
@@ -106,6 +110,7 @@ impl Command {
             Self::PreviousLayer,
             Self::ResetView,
             Self::ShowMessages,
+            Self::Present,
             Self::Settings,
             Self::Retry,
             Self::Tour,
@@ -155,6 +160,7 @@ impl Command {
             Self::OpenData => "Open data file…",
             Self::OpenDataFolder => "Open image folder…",
             Self::TypeDataPath => "Open data by path…",
+            Self::OpenCalibration => "Calibration set…",
             Self::LoadRecipe => "Open recipe…",
             Self::Demo(Demo::Fashion) => "Fashion ResNet (images)",
             Self::Demo(Demo::Shakespeare) => "Shakespeare LSTM (text)",
@@ -176,6 +182,7 @@ impl Command {
             Self::PreviousLayer => "Previous layer",
             Self::ResetView => "Show all weights",
             Self::ShowMessages => "Messages",
+            Self::Present => "Present",
             Self::Retry => "Try again",
             Self::Tour => "Five-minute tour",
             Self::Preset(Preset::Deploy) => "Deploy",
@@ -201,6 +208,9 @@ impl Command {
             Self::OpenData => "Open labelled images or arrays (IDX, CIFAR, npy, npz) to run the network on.",
             Self::OpenDataFolder => "Open a folder of images, one sub-folder a class, to run the network on.",
             Self::TypeDataPath => "Open data whose path you type or paste.",
+            Self::OpenCalibration => {
+                "Take the ranges of activations from samples that nothing is judged by: a file or a folder, read like the open data."
+            }
             Self::LoadRecipe => "Apply the settings of a recipe file (TOML).",
             Self::Demo(Demo::Fashion) => {
                 "A small image classifier with 1000 test images: its outliers cost 13 points at 3 bits."
@@ -234,6 +244,9 @@ impl Command {
             Self::PreviousLayer => "Select the layer before.",
             Self::ResetView => "Zoom out to all weights of the layer.",
             Self::ShowMessages => "List what was done and what went wrong.",
+            Self::Present => {
+                "One figure in large type with the accuracy; the arrow keys step through split, clip, scales and rounding."
+            }
             Self::Retry => "Try again what failed or was cancelled.",
             Self::Tour => "From a damaged network to an exported one, step by step.",
             Self::Preset(Preset::Deploy) => {
@@ -287,11 +300,13 @@ impl Command {
             Self::Palette => command(Key::K),
             Self::Settings => command(Key::Comma),
             Self::ShowMessages => command(Key::M),
+            Self::Present => Some(KeyboardShortcut::new(Modifiers::NONE, Key::F11)),
             Self::NextLayer => command(Key::ArrowDown),
             Self::PreviousLayer => command(Key::ArrowUp),
             Self::Quit => command(Key::Q),
             Self::ShowView(view) => view.digit().and_then(command),
             Self::TypeDataPath
+            | Self::OpenCalibration
             | Self::OpenDataFolder
             | Self::Demo(_)
             | Self::Export(ExportKind::Safetensors | ExportKind::Report)

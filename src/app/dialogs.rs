@@ -4,7 +4,7 @@ use super::Outbox;
 use super::plot::export::FigureFile;
 use super::text::{elide_middle, note};
 use crate::inference::{DataOptions, Dataset};
-use crate::session::{Action, ExportKind};
+use crate::session::{Action, CalibrationChoice, ExportKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 use std::time::{Duration, Instant};
@@ -15,6 +15,8 @@ pub(super) enum Purpose {
     Model,
     Data,
     DataFolder,
+    /// Data that tell the ranges of activations alone.
+    Calibration,
     /// A picture to run by itself.
     Picture,
     Recipe,
@@ -129,6 +131,7 @@ impl Purpose {
             Self::Model => "Open a model",
             Self::Data => "Open data",
             Self::DataFolder => "Open a folder of images",
+            Self::Calibration => "Open a calibration set",
             Self::Picture => "Try a picture",
             Self::Recipe => "Open a recipe",
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
@@ -151,7 +154,7 @@ impl Purpose {
     fn hint(self) -> &'static str {
         match self {
             Self::Model | Self::Compare => "path of an .onnx or .safetensors file, or demo:fashion",
-            Self::Data => "path of a file or folder, or demo:fashion",
+            Self::Data | Self::Calibration => "path of a file or folder, or demo:fashion",
             Self::DataFolder => "path of a folder, one sub-folder a class",
             Self::Picture => "path of a .png, .jpg or .webp file",
             Self::Recipe => "path of a .toml file",
@@ -167,6 +170,7 @@ impl Purpose {
                 path: path.to_string_lossy().into_owned(),
                 options: DataOptions::default(),
             },
+            Self::Calibration => Action::CalibrateOn(CalibrationChoice::Set(path.to_string_lossy().into_owned())),
             Self::Picture => Action::TryPicture(path),
             Self::Recipe => Action::LoadRecipe(path),
             Self::Compare => Action::CompareWith(Some(path)),
@@ -340,7 +344,7 @@ fn native_dialog(purpose: Purpose, suggestion: &str) -> Option<PathBuf> {
         Purpose::Model | Purpose::Compare => dialog
             .add_filter("models", &["onnx", "safetensors", "gguf"])
             .pick_file(),
-        Purpose::Data => dialog.pick_file(),
+        Purpose::Data | Purpose::Calibration => dialog.pick_file(),
         Purpose::DataFolder => dialog.pick_folder(),
         Purpose::Picture => dialog
             .add_filter("pictures", &["png", "jpg", "jpeg", "webp"])

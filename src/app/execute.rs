@@ -18,6 +18,7 @@ impl App {
             Command::OpenData => self.dialogs.ask(ctx, Purpose::Data, ""),
             Command::OpenDataFolder => self.dialogs.ask(ctx, Purpose::DataFolder, ""),
             Command::TypeDataPath => self.dialogs.type_path(Purpose::Data, "", ""),
+            Command::OpenCalibration => self.dialogs.ask(ctx, Purpose::Calibration, ""),
             Command::LoadRecipe => self.dialogs.ask(ctx, Purpose::Recipe, ""),
             Command::Demo(demo) => self.session.act(Action::Open(PathBuf::from(demo.name()))),
             Command::Export(kind) => {
@@ -60,6 +61,11 @@ impl App {
             }
             Command::ResetView => self.session.act(Action::ShowRange(None)),
             Command::ShowMessages => self.messages_open = !self.messages_open,
+            Command::Present => {
+                let mut out = Outbox::default();
+                self.presentation.toggle(ctx, self.session.open(), &mut out);
+                out.actions.into_iter().for_each(|action| self.session.act(action));
+            }
             Command::Tour => self.tour.start(),
             Command::Retry => self.session.act(Action::Retry),
             Command::Preset(preset) => self.session.act(Action::ApplyPreset(preset)),

@@ -24,6 +24,7 @@ mod dialogs;
 mod distribution;
 mod errors;
 mod execute;
+mod export_sheet;
 mod graph;
 mod launch;
 mod layer_table;
@@ -35,6 +36,7 @@ mod look_only;
 mod network;
 mod palette;
 mod plot;
+mod present;
 mod preview;
 mod recipe;
 mod resume;
@@ -131,6 +133,7 @@ pub struct App {
     palette: palette::Palette,
     corner: toasts::Corner,
     exporter: Exporter,
+    presentation: present::Presentation,
     /// What was open the last time, until that is taken or refused.
     offer: Option<Last>,
     messages_open: bool,
@@ -176,6 +179,7 @@ impl App {
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
             exporter: Exporter::new(Waker::new(move || painted.request_repaint())),
+            presentation: present::Presentation::default(),
             offer,
             messages_open: false,
             settings_open: false,
@@ -204,6 +208,13 @@ impl App {
     }
 
     fn panels_ui(&mut self, ui: &mut Ui, out: &mut Outbox) {
+        if let Some(open) = self.session.open().filter(|_| self.presentation.is_under_way()) {
+            let leave = CentralPanel::default().show(ui, |ui| self.presentation.ui(ui, &self.session, open, out));
+            if leave.inner {
+                out.commands.push(Command::Present);
+            }
+            return;
+        }
         Panel::top("top bar").show(ui, |ui| {
             ui.add_space(3.0);
             top_bar::top_bar_ui(ui, &self.session, &self.layout, out);
@@ -244,6 +255,7 @@ impl eframe::App for App {
         lit::settle(&ctx);
         status::messages_window(&ctx, &self.session, &mut self.messages_open, &mut out);
         settings::settings_window(&ctx, &self.session, &mut self.settings_open, &mut out);
+        export_sheet::export_sheet(&ctx, &self.session, &mut out);
         self.dialogs.ui(&ctx, &mut out);
         self.palette.ui(&ctx, &self.session, &mut out);
         // That a network was opened shows everywhere.

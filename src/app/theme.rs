@@ -96,6 +96,12 @@ impl Tokens {
         rgb(self.palette().sqnr(sqnr_db))
     }
 
+    /// The same scale for what a layer costs, as a share of what the worst layer of the network does: 1 is bad.
+    pub(super) fn cost(&self, share_of_worst: f64) -> Color32 {
+        let (bad, good) = SQNR_RANGE_DB;
+        self.sqnr(good + (bad - good) * share_of_worst.clamp(0.0, 1.0))
+    }
+
     /// The colour of a meaning that figures have too.
     pub(super) fn token(&self, token: Token) -> Color32 {
         rgb(self.palette().color(token))

@@ -62,6 +62,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
             symbol_button(ui, Command::ToggleTheme, symbol, true, out);
             let keys = Command::Palette.shortcut().map(|keys| ui.ctx().format_shortcut(&keys));
             symbol_button(ui, Command::Tour, "Tour", session.open().is_some(), out);
+            // In a narrow window the keys are in the tooltip only.
+            let keys = keys.filter(|_| ui.available_width() > 180.0);
             let keys = format!("Commands  {}", keys.unwrap_or_default());
             symbol_button(ui, Command::Palette, keys.trim_end(), true, out);
             ui.with_layout(Layout::left_to_right(Align::Center), |ui| title_ui(ui, session));
@@ -84,12 +86,19 @@ fn title_ui(ui: &mut Ui, session: &Session) {
         "· {} parameters · {layers}",
         text::short_count(open.original.parameters)
     );
-    let room = (ui.available_width() - 190.0).max(60.0);
+    let (room, with_facts) = match ui.available_width() {
+        // A name in so little room would tell nothing.
+        ..40.0 => return,
+        width @ 40.0..260.0 => (width - 6.0, false),
+        width => (width - 190.0, true),
+    };
     let response = text::elided_label(ui, &network.name, room);
     if let Some(path) = &network.path {
         response.on_hover_text(path.display().to_string());
     }
-    ui.label(facts);
+    if with_facts {
+        ui.label(facts);
+    }
 }
 
 fn open_menu(ui: &mut Ui, session: &Session, out: &mut Outbox) {
@@ -142,7 +151,7 @@ fn view_menu(ui: &mut Ui, layout: &ViewLayout, out: &mut Outbox) {
     }
     entry(ui, Command::ResetLayout, true, out);
     ui.separator();
-    for command in [Command::ZoomIn, Command::ZoomOut, Command::ZoomReset] {
+    for command in [Command::ZoomIn, Command::ZoomOut, Command::ZoomReset, Command::Present] {
         entry(ui, command, true, out);
     }
     ui.separator();

@@ -122,7 +122,7 @@ impl View {
     /// Width and height below which it is of no use, points.
     pub(super) fn least(self) -> Vec2 {
         match self {
-            Self::Layers => vec2(228.0, 120.0),
+            Self::Layers => vec2(256.0, 120.0),
             Self::Recipe => vec2(264.0, 120.0),
             Self::Preview => vec2(300.0, 84.0),
             Self::Sweep | Self::Answers | Self::Ab | Self::Auto | Self::Compare => vec2(380.0, 240.0),

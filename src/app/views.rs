@@ -63,13 +63,14 @@ impl Views {
 
     /// At the end of a frame: tells the session what is in sight.
     pub(super) fn watch(&mut self, out: &mut Outbox) {
-        let watched = Watched {
-            error_curves: self.errors.drawn(),
+        let mut watched = Watched {
             comparison: self.ab.drawn(),
             continuation: self.answers.writing(),
             input_channels: self.activations.drawn(),
             ..Watched::default()
         };
+        self.errors.watch(&mut watched);
+        watched.trace |= self.graph.watches();
         if watched != self.watched {
             self.watched = watched;
             out.actions.push(Action::Watch(watched));

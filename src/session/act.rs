@@ -52,6 +52,7 @@ impl Session {
             Action::ShowActivations => self.with_open(|open| open.wants_activations = true),
             Action::Watch(watched) => self.watched = watched,
             Action::MeasureSensitivity => self.ask(|open| open.slots.of_mut::<Sensitivity>().ask()),
+            Action::FixAll { within } => self.with_open(|open| open.ask_to_mend(within)),
             Action::CheckSplit => self.ask(|open| open.slots.of_mut::<SplitAlone>().ask()),
             Action::MeasureOracle => self.ask(|open| open.slots.of_mut::<Oracle>().ask()),
             Action::StartAuto(options) => self.ask(|open| {
@@ -95,6 +96,7 @@ impl Session {
             }
             Action::SetSampleLimit(limit) => self.set_sample_limit(limit),
             Action::CompareWith(path) => self.compare_with(path),
+            Action::DismissExport => self.with_open(|open| open.exported = None),
             Action::Export { kind, path } => self.start_export(kind, path),
             Action::Cancel(id) => self.jobs.cancel(id),
             Action::Retry => self.with_open(OpenNetwork::retry),

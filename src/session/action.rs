@@ -66,6 +66,12 @@ pub enum Action {
     Watch(Watched),
     /// Measures the present recipe on one layer at a time.
     MeasureSensitivity,
+    /// Looks for the causes of the worst layers' errors, tries fixes and takes the best ones into the recipe that together add no
+    /// more than this share of the quantized network's bytes.
+    FixAll {
+        /// 0.05 for 5 %.
+        within: f64,
+    },
     /// Compares the splits without any grid with the float network.
     CheckSplit,
     /// Measures what activation splits chosen for each batch would reach.
@@ -117,6 +123,8 @@ pub enum Action {
         /// Where.
         path: PathBuf,
     },
+    /// Puts away what the last export wrote.
+    DismissExport,
     /// Stops a job.
     Cancel(JobId),
     /// Tries again what failed or was cancelled.
@@ -146,6 +154,8 @@ pub struct Watched {
     pub input_channels: bool,
     /// Every value of the graph, float against quantized.
     pub trace: bool,
+    /// Why the selected layer hurts, and what mends it.
+    pub cure: bool,
 }
 
 /// What an export writes.

@@ -45,6 +45,11 @@ impl Session {
             return;
         }
         let network = Arc::clone(&analysis.network);
+        let limit = self.limit();
+        if let Some(open) = &mut self.open {
+            open.exports(kind, path.clone(), limit);
+        }
+        let Some(open) = &self.open else { return };
         if kind == ExportKind::Report {
             self.start_report(network, path);
             return;

@@ -26,10 +26,12 @@ mod analysis;
 mod choosing;
 mod comparison;
 mod continuation;
+mod curing;
 mod curves;
 mod derived;
 mod discard;
 mod embedded;
+mod exported;
 mod files;
 mod history;
 mod input_channels;
@@ -68,8 +70,10 @@ pub use analysis::{Analysis, LayerFacts};
 pub use choosing::AutoKey;
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use continuation::{FloatTextKey, Prompt, QuantizedTextKey};
+pub use curing::{CureKey, MendKey};
 pub use curves::ErrorCurvesKey;
 pub use derived::Slot;
+pub use exported::Exported;
 pub use history::History;
 pub use input_channels::InputChannelsKey;
 pub use keys::{
@@ -354,7 +358,12 @@ impl Session {
                     self.messages.note(text);
                 }
             }
-            Ok(Output::Exported(path)) => self.wrote(path),
+            Ok(Output::Exported(path)) => {
+                if let Some(open) = &mut self.open {
+                    open.was_exported(&path);
+                }
+                self.wrote(path);
+            }
             Ok(Output::Derived(deliver)) => {
                 if let Some(open) = &mut self.open {
                     deliver(open, job.elapsed);

@@ -6,6 +6,7 @@ use super::analysis::{Analysis, LayerFacts};
 use super::continuation::Prompt;
 use super::derived::Slots;
 use super::embedded::recipe_in;
+use super::exported::Exported;
 use super::history::History;
 use super::keys::{CalibrationChoice, PlanKey, PrepareKey};
 use super::layer_view::{LayerView, LayerViewKey, Viewed};
@@ -58,6 +59,11 @@ pub struct OpenNetwork {
     pub(super) identity: Option<Identity>,
     /// What was last asked of the search for settings, and the recipe of that moment.
     pub(super) auto_wanted: Option<(AutoOptions, Recipe)>,
+    /// The share of bytes that fixes may add, as it was last asked for.
+    pub(super) mend_within: Option<f64>,
+    /// The last export, as it began and as it ended.
+    pub(super) exporting: Option<Exported>,
+    pub(super) exported: Option<Exported>,
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
     pub(super) prompt: Option<Prompt>,
@@ -90,6 +96,9 @@ impl OpenNetwork {
             foreground: Foreground::default(),
             identity: None,
             auto_wanted: None,
+            mend_within: None,
+            exporting: None,
+            exported: None,
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
             prompt: None,

@@ -56,7 +56,7 @@ impl LayerOrder<'_> {
 }
 
 impl OpenNetwork {
-    fn order_key(&self) -> OrderKey {
+    pub(super) fn order_key(&self) -> OrderKey {
         // Of noise nothing is known: other inputs are the better estimate.
         let data = self.data_read().filter(|read| read.path != NOISE);
         OrderKey {
@@ -64,6 +64,17 @@ impl OpenNetwork {
             data: data.map(|read| (read.path.clone(), read.options.clone(), read.data.len())),
             calibration: self.recipe().needs_activations().then(|| self.calibration_source()),
         }
+    }
+
+    /// Whether layers can be run one at a time now.
+    pub(super) fn can_be_ranked(&self) -> bool {
+        self.engine().is_some() && !self.awaits_data() && !self.is_too_large_to_plan()
+    }
+
+    /// Whether the recipe itself was run, which comes first, or nothing can be had of that.
+    pub(super) fn was_evaluated(&self, limit: usize) -> bool {
+        let run = self.slots.of::<QuantizedRun>();
+        (self.evaluation_key(limit)).is_none_or(|key| run.for_key(&key).is_some() || run.failure(&key).is_some())
     }
 
     /// The order of layers by what quantizing each costs, as far as it is known by now: see [`LayerSensitivity::accuracy_lost`].
@@ -107,19 +118,11 @@ impl Derived for Ordered {
     const KEPT: usize = 8;
 
     fn key(open: &OpenNetwork, _: &Wanted) -> Option<OrderKey> {
-        let can = open.engine().is_some() && !open.awaits_data() && !open.is_too_large_to_plan();
-        can.then(|| open.order_key())
+        open.can_be_ranked().then(|| open.order_key())
     }
 
     fn compute(open: &mut OpenNetwork, key: &OrderKey, wanted: &Wanted) -> Option<Work<Vec<LayerSensitivity>>> {
-        let (network, _) = open.current_plan()?;
-        if let Some(evaluation) = open.evaluation_key(wanted.limit) {
-            // The recipe itself is run first.
-            let run = open.slots.of::<QuantizedRun>();
-            if run.for_key(&evaluation).is_none() && run.failure(&evaluation).is_none() {
-                return None;
-            }
-        }
+        let (network, _) = open.current_plan().filter(|_| open.was_evaluated(wanted.limit))?;
         let (engine, recipe) = (open.engine()?, key.recipe.clone());
         let data = open.data().filter(|_| key.data.is_some()).cloned();
         let calibration = open.calibration().filter(|_| recipe.needs_activations()).cloned();

@@ -55,6 +55,7 @@ fn layers_inside_an_if_are_told_of_where_their_numbers_would_be() {
     assert!(texts(&window, "Choose settings").is_empty() && texts(&window, "Start sweep").is_empty());
     by_palette(&mut window, "show view Errors");
     settle(&mut window);
+    crate::harness::click(&mut window, "Curves and sensitivity");
     assert_eq!(texts(&window, "so it has no error: inside an If").len(), 1);
 }
 

@@ -104,7 +104,8 @@ fn channels_as_bars_and_as_a_map() {
 fn errors_with_every_layers_part_in_them() {
     let mut window = open_with(sized(1280.0, 800.0).with_theme(Theme::Light), "demo:fashion", 30);
     show(&mut window, "Errors");
-    click(&mut window, "Measure one layer at a time");
+    click(&mut window, "Curves and sensitivity");
+    click(&mut window, "Measure layer sensitivity");
     compare(&mut window, "errors_light");
 }
 

@@ -102,6 +102,20 @@ impl DistributionPanel {
         readout::readout_ui(ui, view);
     }
 
+    /// The same for a lecture hall: no marks of ways to clip; `staircase` shows how many weights each grid value gets.
+    pub(super) fn present_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        open: &OpenNetwork,
+        height: f32,
+        staircase: bool,
+        out: &mut Outbox,
+    ) {
+        (self.show.staircase, self.show.clips) = (staircase, false);
+        self.ui(ui, session, open, height, out);
+    }
+
     /// The weights after splitting as they are shown in this frame.
     fn moving(&mut self, ui: &Ui, key: &LayerViewKey, view: &LayerView) -> Option<Stack> {
         let after = stack_after(view, self.show.channels)?;

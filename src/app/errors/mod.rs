@@ -1,37 +1,100 @@
-//! Where the error comes from: the selected layer's against splits and bits, and each layer's share in the outputs' error.
+//! Where the error comes from: why the selected layer hurts and what mends it, its error against splits and bits, each layer's
+//! share in the outputs' error, and where along the graph it arises.
 
+mod cause;
 mod curves;
 mod sensitivity;
+mod trace;
+
+pub(super) use cause::lost_text;
 
 use super::Outbox;
 use super::text::note;
 use super::widgets::{failure_ui, waiting_ui};
 use crate::network::Support;
 use crate::quantization::Granularity;
-use crate::session::{Kind, OpenNetwork, Session};
+use crate::session::{Kind, OpenNetwork, Session, Watched};
 use egui::{Label, ScrollArea, Ui};
+
+/// Parts of the view, of which one is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Section {
+    #[default]
+    Cause,
+    Curves,
+    Trace,
+}
+
+impl Section {
+    const ALL: [Self; 3] = [Self::Cause, Self::Curves, Self::Trace];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Cause => "Cause and fixes",
+            Self::Curves => "Curves and sensitivity",
+            Self::Trace => "Along the graph",
+        }
+    }
+
+    fn tooltip(self) -> &'static str {
+        match self {
+            Self::Cause => "Why this layer costs accuracy, and what each fix wins and costs.",
+            Self::Curves => {
+                "This layer's error against splits and bits, and how sensitive the network is to each layer."
+            }
+            Self::Trace => "Every value of the graph, float against quantized: where the error arises.",
+        }
+    }
+}
 
 /// State of the view between frames.
 #[derive(Default)]
 pub(super) struct ErrorsPanel {
-    /// It was drawn in this frame.
-    drawn: bool,
+    section: Section,
+    cause: cause::CauseSection,
+    trace: trace::TraceSection,
+    /// What was drawn in this frame.
+    drawn: Option<Section>,
 }
 
 impl ErrorsPanel {
-    /// Draws curves and sensitivity into what is left of `ui`.
+    /// Draws the chosen section into what is left of `ui`.
     pub(super) fn ui(&mut self, ui: &mut Ui, session: &Session, open: &OpenNetwork, height: f32, out: &mut Outbox) {
-        self.drawn = true;
-        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
-            curves_ui(ui, session, open, (height * 0.5).clamp(150.0, 380.0), out);
-            ui.separator();
-            sensitivity::sensitivity_ui(ui, session, open, out);
+        ui.horizontal_wrapped(|ui| {
+            for section in Section::ALL {
+                let button = egui::Button::selectable(self.section == section, section.title());
+                if ui.add(button).on_hover_text(section.tooltip()).clicked() {
+                    self.section = section;
+                }
+            }
         });
+        ui.separator();
+        self.drawn = Some(self.section);
+        let left = ui.available_height().min(height);
+        if self.section == Section::Trace {
+            self.trace.ui(ui, session, open, left, out);
+            return;
+        }
+        // Fixes are a table, which may be wider than a narrow window.
+        let scrolls = [self.section == Section::Cause, true];
+        ScrollArea::new(scrolls)
+            .auto_shrink(false)
+            .show(ui, |ui| match self.section {
+                Section::Cause | Section::Trace => self.cause.ui(ui, session, open, left * 0.4, out),
+                Section::Curves => {
+                    curves_ui(ui, session, open, (left * 0.5).clamp(150.0, 380.0), out);
+                    ui.separator();
+                    sensitivity::sensitivity_ui(ui, session, open, out);
+                }
+            });
     }
 
-    /// At the end of a frame: whether it was drawn. The curves are computed only while somebody sees them.
-    pub(super) fn drawn(&mut self) -> bool {
-        std::mem::take(&mut self.drawn)
+    /// At the end of a frame: tells what was drawn, which is computed only while somebody sees it.
+    pub(super) fn watch(&mut self, watched: &mut Watched) {
+        let drawn = self.drawn.take();
+        watched.error_curves = drawn == Some(Section::Curves);
+        watched.cure = drawn == Some(Section::Cause);
+        watched.trace |= drawn == Some(Section::Trace);
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
             "Runs the network with one layer quantized at a time: how far does that layer alone push the outputs?";
         match session.job(Kind::Sensitivity) {
             Some(job) => job_ui(ui, &job, out),
-            None if ui.button("Measure one layer at a time").on_hover_text(help).clicked() => {
+            None if ui.button("Measure layer sensitivity").on_hover_text(help).clicked() => {
                 out.actions.push(Action::MeasureSensitivity);
             }
             None => {}
@@ -35,12 +35,12 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
         if let Some(error) = found.last_failure() {
             stopped_ui(ui, error);
         } else if !found.rows().is_empty() && !open.sensitivity_is_current(session.limit()) {
-            ui.label(note("These are of older settings."));
+            ui.label(note("Out of date. Measure again."));
         }
     });
     if found.rows().is_empty() {
-        let what = "Which layers do the network's answers depend on? The network is run with one layer quantized at a time; \
-                    without data, on seeded noise.";
+        let what = "Which layers do the network's predictions depend on? The network is run with one layer quantized at a time, on \
+                    all samples; without data, on seeded noise.";
         ui.add(egui::Label::new(note(what)).wrap());
         return;
     }

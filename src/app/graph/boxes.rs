@@ -1,5 +1,6 @@
 //! The boxes of the graph: where they lie on the screen, how they look, what a click on one selects.
 
+use super::colors::Colors;
 use super::drawing::{Drawing, Node};
 use crate::app::Outbox;
 use crate::app::network::layers_figure;
@@ -65,6 +66,7 @@ pub(super) fn boxes_ui(
     drawing: &Drawing,
     frame: &Frame,
     open: &OpenNetwork,
+    shown: &Colors<'_>,
     out: &mut Outbox,
 ) -> Option<usize> {
     let (first, last) = frame.rows();
@@ -82,10 +84,10 @@ pub(super) fn boxes_ui(
                 ui.scope_id().with(("node", node)),
                 Sense::click(),
             );
-            let label = label(found, open);
+            let label = label(found, open, shown);
             let selected = found.layers.contains(&open.selected());
             response.widget_info(|| WidgetInfo::selected(Role::Button, !found.layers.is_empty(), selected, &label));
-            draw(ui, painter, rect, found, open, frame.zoom, response.hovered());
+            draw(ui, painter, rect, (found, open, shown), frame.zoom, response.hovered());
             if response.clicked() && !found.layers.is_empty() {
                 let present = found.layers.iter().position(|layer| *layer == open.selected());
                 let next = present.map_or(0, |place| (place + 1) % found.layers.len());
@@ -98,26 +100,25 @@ pub(super) fn boxes_ui(
     clicked
 }
 
-/// The worst error of the layers in a node, decibels.
-fn worst(node: &Node, open: &OpenNetwork) -> Option<f64> {
-    let (_, planned) = open.planned()?;
-    let errors = node
-        .layers
-        .iter()
-        .filter_map(|layer| planned.plan.layers.get(*layer)?.quantized());
-    errors.map(|quantized| quantized.sqnr_db).min_by(f64::total_cmp)
-}
-
-fn label(node: &Node, open: &OpenNetwork) -> String {
+fn label(node: &Node, open: &OpenNetwork, shown: &Colors<'_>) -> String {
     let Some(&layer) = node.layers.first() else {
         return format!("Node {} {}", node.op, node.name);
     };
     let layer = &open.original.network.layers[layer];
-    let what = worst(node, open).map_or_else(|| text::not_planned(layer).to_owned(), text::decibels);
+    let what = shown
+        .of(node)
+        .map_or_else(|| text::not_planned(layer).to_owned(), |error| error.text);
     format!("Node {} {}, {what}", node.op, layer.name)
 }
 
-fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork, zoom: f32, hovered: bool) {
+fn draw(
+    ui: &Ui,
+    painter: &Painter,
+    rect: Rect,
+    (node, open, shown): (&Node, &OpenNetwork, &Colors<'_>),
+    zoom: f32,
+    hovered: bool,
+) {
     let colors = tokens(ui);
     let visuals = ui.visuals();
     let selected = node.layers.contains(&open.selected());
@@ -128,9 +129,9 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
     } else {
         thin(colors.grid)
     };
-    let error = worst(node, open);
-    let fill = match error {
-        Some(error) => colors.sqnr(error),
+    let error = shown.of(node);
+    let fill = match &error {
+        Some(error) => error.color,
         None if node.layers.is_empty() => visuals.faint_bg_color,
         None => faded(colors.original, 0.35),
     };
@@ -167,7 +168,7 @@ fn draw(ui: &Ui, painter: &Painter, rect: Rect, node: &Node, open: &OpenNetwork,
         ink,
         rect.width() - 8.0 * zoom,
     );
-    let what = error.map_or_else(|| text::not_planned(layer).to_owned(), text::decibels);
+    let what = error.map_or_else(|| text::not_planned(layer).to_owned(), |error| error.text);
     let small = FontId::proportional(size * 0.85);
     write(
         painter,

@@ -3,6 +3,7 @@
 //! Drag to move, scroll to go along, scroll with Ctrl to zoom. Only what is in sight is drawn.
 
 mod boxes;
+mod colors;
 mod drawing;
 mod place;
 
@@ -17,6 +18,7 @@ use crate::jobs::{Jobs, Waker};
 use crate::network::Network;
 use crate::session::{Action, OpenNetwork};
 use boxes::{Frame, STEP, box_rect};
+use colors::{Coloring, Colors};
 use drawing::Drawing;
 use egui::{Color32, Context, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::sync::Arc;
@@ -40,6 +42,9 @@ pub(super) struct GraphPanel {
     followed: Option<usize>,
     /// All of the graph is to be shown.
     fit: bool,
+    coloring: Coloring,
+    /// It was drawn in this frame with colours that need every value compared.
+    watches: bool,
 }
 
 impl Default for GraphPanel {
@@ -52,6 +57,8 @@ impl Default for GraphPanel {
             zoom: 1.0,
             followed: None,
             fit: false,
+            coloring: Coloring::default(),
+            watches: false,
         }
     }
 }
@@ -103,8 +110,11 @@ impl GraphPanel {
                 .on_hover_text(
                     "The colour of a box is its error; small boxes have no weights. Drag to move, scroll to go along, scroll with Ctrl to zoom.",
                 );
-            sqnr_scale_ui(ui);
-            help_ui(ui, Term::Sqnr);
+            self.coloring.ui(ui);
+            if self.coloring != Coloring::Lost {
+                sqnr_scale_ui(ui);
+                help_ui(ui, Term::Sqnr);
+            }
         });
         let (rect, response) = ui.allocate_exact_size(ui.available_size(), Sense::click_and_drag());
         let bounds = bounds(drawing);
@@ -130,10 +140,17 @@ impl GraphPanel {
         edges(ui, &painter, drawing, &frame);
         response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, "Graph of the network"));
         menu(&response, rect, out, || layers_figure(open, None));
-        if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, out) {
+        let colors = Colors::new(self.coloring, open, tokens(ui));
+        self.watches = self.coloring == Coloring::Own;
+        if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, &colors, out) {
             self.followed = Some(layer);
             out.actions.push(Action::SelectLayer(layer));
         }
+    }
+
+    /// At the end of a frame: whether every value of the graph must be compared for what was drawn.
+    pub(super) fn watches(&mut self) -> bool {
+        std::mem::take(&mut self.watches)
     }
 
     /// Begins to draw a network that is not drawn yet.

@@ -1,12 +1,14 @@
 //! The columns of the table, their titles and the cells of a row.
 
+use super::super::errors::lost_text;
 use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
+use crate::inference::OrderBasis;
 use crate::network::Layer;
 use crate::quantization::{LayerPlan, Outcome};
-use crate::session::{OpenNetwork, Planned};
-use egui::{Sense, Ui, vec2};
+use crate::session::{LayerOrder, OpenNetwork, Planned};
+use egui::{Rect, Sense, Ui, pos2, vec2};
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,17 +25,8 @@ pub(super) enum Field {
     Clip,
     Rounding,
     Sqnr,
+    Lost,
 }
-
-const FIELDS: [Field; 7] = [
-    Field::Name,
-    Field::Op,
-    Field::Shape,
-    Field::Parameters,
-    Field::Max,
-    Field::Outliers,
-    Field::Sqnr,
-];
 
 impl Field {
     /// Width of the column, points; the name takes what is left.
@@ -44,9 +37,10 @@ impl Field {
             Self::Shape => Some(66.0),
             Self::Parameters | Self::Max | Self::Outliers => Some(50.0),
             Self::Bits => Some(38.0),
-            Self::Scales | Self::Clip | Self::Rounding => Some(62.0),
+            Self::Scales | Self::Clip | Self::Rounding => Some(56.0),
             Self::Splits => Some(44.0),
-            Self::Sqnr => Some(70.0),
+            Self::Sqnr => Some(66.0),
+            Self::Lost => Some(86.0),
         }
     }
 
@@ -54,7 +48,7 @@ impl Field {
     pub(super) fn depends_on_the_recipe(self) -> bool {
         matches!(
             self,
-            Self::Bits | Self::Scales | Self::Splits | Self::Clip | Self::Rounding | Self::Sqnr
+            Self::Bits | Self::Scales | Self::Splits | Self::Clip | Self::Rounding | Self::Sqnr | Self::Lost
         )
     }
 
@@ -72,6 +66,7 @@ impl Field {
             Self::Clip => "Clip",
             Self::Rounding => "Rounding",
             Self::Sqnr => "SQNR",
+            Self::Lost => "Accuracy lost",
         }
     }
 
@@ -83,11 +78,14 @@ impl Field {
             Self::Parameters => "Number of weights.",
             Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
-            Self::Bits => "Bits of the weights, as they hold for this layer. Right-click a row to change them.",
-            Self::Scales => "What has a scale of its own.",
+            Self::Bits => "Bits of the weights, as they hold for this layer. Click to change them.",
+            Self::Scales => "What has a scale of its own. Click to change it.",
             Self::Splits => "Channels that splitting adds.",
-            Self::Clip => "How the clip threshold is chosen.",
-            Self::Rounding => "Which integer each weight gets.",
+            Self::Clip => "How the clip threshold is chosen. Click to change it.",
+            Self::Rounding => "Which integer each weight gets. Click to change it.",
+            Self::Lost => {
+                "What the network loses with only this layer quantized, on the first samples: points of accuracy, added perplexity, or SQNR of the outputs where there are no labels. The longest bar is the worst layer."
+            }
             Self::Sqnr => {
                 "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
             }
@@ -115,10 +113,57 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) ->
     )
 }
 
-/// The columns that fit into `width` points: the least telling ones go first.
-pub(super) fn fields(width: f32) -> &'static [Field] {
-    const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Outliers, Field::Sqnr];
-    const WIDE: [Field; 12] = [
+/// Which columns are shown where not all fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Columns {
+    /// What the layers are and what becomes of them.
+    #[default]
+    Facts,
+    /// The recipe as it holds for each.
+    Settings,
+}
+
+impl Columns {
+    /// The other choice.
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Facts => Self::Settings,
+            Self::Settings => Self::Facts,
+        }
+    }
+
+    /// The columns that fit into `width` points: the least telling ones go first.
+    pub(super) fn fields(self, width: f32) -> &'static [Field] {
+        match self {
+            Self::Facts => fields(width),
+            Self::Settings if width < 460.0 => &[Field::Name, Field::Bits, Field::Scales, Field::Clip, Field::Rounding],
+            Self::Settings => &[
+                Field::Name,
+                Field::Bits,
+                Field::Scales,
+                Field::Splits,
+                Field::Clip,
+                Field::Rounding,
+                Field::Lost,
+            ],
+        }
+    }
+}
+
+/// The facts that fit into `width` points.
+fn fields(width: f32) -> &'static [Field] {
+    const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Sqnr, Field::Lost];
+    const MIDDLE: [Field; 8] = [
+        Field::Name,
+        Field::Op,
+        Field::Shape,
+        Field::Parameters,
+        Field::Max,
+        Field::Outliers,
+        Field::Sqnr,
+        Field::Lost,
+    ];
+    const WIDE: [Field; 13] = [
         Field::Name,
         Field::Op,
         Field::Shape,
@@ -131,16 +176,26 @@ pub(super) fn fields(width: f32) -> &'static [Field] {
         Field::Clip,
         Field::Rounding,
         Field::Sqnr,
+        Field::Lost,
     ];
+    const LEAST: [Field; 3] = [Field::Name, Field::Sqnr, Field::Lost];
     match width {
-        ..460.0 => &NARROW,
-        460.0..760.0 => &FIELDS,
+        ..322.0 => &LEAST,
+        322.0..540.0 => &NARROW,
+        540.0..850.0 => &MIDDLE,
         _ => &WIDE,
     }
 }
 
 /// One cell of the row of layer `index`; names lack the end that all share.
-pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize, common_end: usize) {
+pub(super) fn cell_ui(
+    ui: &mut Ui,
+    field: Field,
+    open: &OpenNetwork,
+    order: &LayerOrder<'_>,
+    index: usize,
+    common_end: usize,
+) {
     let layer = &open.original.network.layers[index];
     let facts = &open.shown().layers[index];
     let known = |ui: &mut Ui, number: String| match &facts.statistics {
@@ -166,7 +221,27 @@ pub(super) fn cell_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usiz
             setting_ui(ui, field, open, index);
         }
         Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), layer, index),
+        Field::Lost => lost_ui(ui, order, index),
     }
+}
+
+/// What the layer costs, on a bar as long as its share of what the worst layer does.
+fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
+    let Some(cost) = order.costs.get(index).copied().flatten() else {
+        return;
+    };
+    let share = order.share_of_worst(index).unwrap_or(0.0) as f32;
+    let cell = ui.max_rect();
+    let bar = Rect::from_min_size(pos2(cell.min.x, cell.max.y - 4.0), vec2(cell.width() * share, 3.0));
+    let color = tokens(ui).cost(f64::from(share));
+    ui.painter().rect_filled(bar, 1.0, color);
+    let lost = lost_text(cost.accuracy_lost());
+    let shown = if order.basis == Some(OrderBasis::Estimate) {
+        format!("≈ {lost}")
+    } else {
+        lost
+    };
+    number_cell(ui, &shown);
 }
 
 fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
@@ -185,30 +260,12 @@ fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
     }
 }
 
-/// A setting as it holds for the layer; one of its own stands out.
+/// Splits as planned; the other settings are drawn where they are changed, of a layer that can be quantized.
 fn setting_ui(ui: &mut Ui, field: Field, open: &OpenNetwork, index: usize) {
-    let layer = &open.original.network.layers[index];
-    let settings = open.settings(index).weights.effective(layer);
-    if !layer.support.can_quantize() {
-        return;
-    }
-    let Some(bits) = settings.bits.grid().or((field == Field::Splits).then_some(0)) else {
-        if field == Field::Bits {
-            number_cell(ui, "float");
-        }
-        return;
-    };
-    match field {
-        Field::Bits => number_cell(ui, &bits.to_string()),
-        Field::Splits => {
-            let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
-            let splits = plan.and_then(LayerPlan::inputs).map(|inputs| inputs.splits.len());
-            number_cell(ui, &splits.map_or_else(String::new, |splits| splits.to_string()));
-        }
-        Field::Scales => text_cell(ui, &settings.scales.to_string()),
-        Field::Clip => text_cell(ui, &text::clip(settings.clip)),
-        Field::Rounding => text_cell(ui, &settings.rounding.to_string()),
-        _ => {}
+    let plan = open.planned().and_then(|(_, planned)| planned.plan.layers.get(index));
+    let inputs = plan.and_then(LayerPlan::inputs).filter(|_| field == Field::Splits);
+    if let Some(inputs) = inputs {
+        number_cell(ui, &inputs.splits.len().to_string());
     }
 }
 

@@ -1,20 +1,25 @@
 //! The table of layers: virtual rows, sorted, filtered, coloured by error, walked with the arrow keys.
 
 mod cells;
+mod edit;
 
 use super::Outbox;
 use super::learn::glossary::{Term, words_help_ui};
 use super::text::{self, note};
 use super::widgets::{ROW_HEIGHT, column};
+use crate::inference::LayerSensitivity;
 use crate::printable::csv::cell;
-use crate::quantization::{Bits, LayerPlan, LayerRecipe, Recipe};
-use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
-use cells::{Field, cell_ui, fields, header_ui};
-use egui::{Align, Key, Layout, Sense, Ui};
+use crate::quantization::LayerPlan;
+use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary};
+use cells::{Columns, Field, cell_ui, header_ui};
+use egui::{Align, Button, Key, Layout, Modifiers, Role, Sense, Ui, WidgetInfo};
 use egui_extras::TableBuilder;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::sync::Arc;
+
+/// Below this width labels give way to what they are for, points.
+const NARROW: f32 = 290.0;
 
 /// The words of the table.
 const WORDS: [Term; 5] = [Term::Layer, Term::Outlier, Term::Sigma, Term::Sqnr, Term::Bits];
@@ -29,6 +34,8 @@ struct OrderKey {
     exceptions: Option<BTreeSet<String>>,
     /// The errors, if they are sorted by.
     plan: Option<Arc<PlanSummary>>,
+    /// What layers cost, if they are sorted by that.
+    costs: Vec<f64>,
 }
 
 impl OrderKey {
@@ -40,6 +47,7 @@ impl OrderKey {
         plans
             && Arc::ptr_eq(&self.facts, &other.facts)
             && self.exceptions == other.exceptions
+            && self.costs == other.costs
             && (&self.filter, self.field, self.descending) == (&other.filter, other.field, other.descending)
     }
 }
@@ -57,6 +65,10 @@ pub(super) struct LayerTable {
     only_exceptions: bool,
     /// The selection was moved by key: bring it into sight.
     scroll_to: Option<usize>,
+    /// Facts of the layers, or their settings.
+    columns: Columns,
+    /// Layers that are chosen besides the selected one: what is set for one of them is set for all.
+    marked: BTreeSet<usize>,
 }
 
 impl Default for LayerTable {
@@ -70,6 +82,8 @@ impl Default for LayerTable {
             focus_filter: false,
             only_exceptions: false,
             scroll_to: None,
+            columns: Columns::default(),
+            marked: BTreeSet::new(),
         }
     }
 }
@@ -102,7 +116,9 @@ impl LayerTable {
     pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, out: &mut Outbox) {
         self.filter_ui(ui, sigma, out);
         self.exceptions_ui(ui, open);
-        self.update_order(open);
+        self.marked_ui(ui, open);
+        let costs = open.layer_order();
+        self.update_order(open, &costs);
         let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
         if (up || down) && ui.memory(|memory| memory.focused().is_none()) {
             self.walk(open, if up { -1 } else { 1 }, out);
@@ -114,7 +130,10 @@ impl LayerTable {
         }
         let scroll_to = self.scroll_to.take();
         let mut sort = None;
-        let fields = fields(ui.available_width());
+        let fields = self.columns.fields(ui.available_width());
+        let least_name = if ui.available_width() < NARROW { 64.0 } else { 88.0 };
+        let (modifiers, marked) = (ui.input(|input| input.modifiers), self.marked.clone());
+        let mut clicked = None;
         let mut table = TableBuilder::new(ui)
             .id_salt(("layers", fields.len()))
             .striped(true)
@@ -122,7 +141,7 @@ impl LayerTable {
             .cell_layout(Layout::left_to_right(Align::Center))
             .auto_shrink(false);
         for field in fields {
-            table = table.column(column(field.width(), 88.0));
+            table = table.column(column(field.width(), least_name));
         }
         if let Some(row) = scroll_to {
             table = table.scroll_to_row(row, None);
@@ -141,21 +160,30 @@ impl LayerTable {
             .body(|body| {
                 body.rows(ROW_HEIGHT, order.len(), |mut row| {
                     let layer = order[row.index()];
-                    row.set_selected(layer == open.selected());
+                    row.set_selected(layer == open.selected() || marked.contains(&layer));
+                    let targets = edit::targets(layer, &marked);
                     for &field in fields {
-                        row.col(|ui| cell_ui(ui, field, open, layer, common_end));
+                        row.col(|ui| {
+                            if !edit::cell_ui(ui, field, open, &targets, layer, out) {
+                                cell_ui(ui, field, open, &costs, layer, common_end);
+                            }
+                        });
                     }
                     let response = row.response();
                     if response.clicked() {
-                        out.actions.push(Action::SelectLayer(layer));
+                        clicked = Some(layer);
                     }
                     response.context_menu(|ui| {
-                        bits_menu(ui, open, layer, order, out);
+                        edit::bits_menu(ui, open, &targets, order, out);
                         ui.separator();
                         row_menu(ui, open, layer, order);
                     });
                 });
             });
+        if let Some(layer) = clicked {
+            let (rows, selected) = (order.to_vec(), open.selected());
+            self.click(&rows, selected, layer, modifiers, out);
+        }
         if let Some(field) = sort {
             // Numbers are worst first at the first click, names in order.
             self.descending = if field == self.field {
@@ -170,7 +198,44 @@ impl LayerTable {
         }
     }
 
+    /// A click on a row: alone it selects the layer; with Ctrl it marks it too, with Shift all from the selected one on.
+    fn click(&mut self, rows: &[usize], selected: usize, layer: usize, modifiers: Modifiers, out: &mut Outbox) {
+        let place = |layer: usize| rows.iter().position(|of| *of == layer);
+        if modifiers.shift
+            && let (Some(from), Some(to)) = (place(selected), place(layer))
+        {
+            self.marked = rows[from.min(to)..=from.max(to)].iter().copied().collect();
+        } else if modifiers.command {
+            self.marked.insert(selected);
+            if layer != selected && !self.marked.insert(layer) {
+                self.marked.remove(&layer);
+            }
+        } else {
+            self.marked.clear();
+            out.actions.push(Action::SelectLayer(layer));
+        }
+    }
+
+    /// How many layers are chosen, and the way back to one.
+    fn marked_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
+        let count = open.original.network.layers.len();
+        self.marked.retain(|layer| *layer < count);
+        if self.marked.len() < 2 {
+            return;
+        }
+        ui.horizontal(|ui| {
+            ui.label(note(format!(
+                "{} layers selected: a setting of one is set for all",
+                self.marked.len()
+            )));
+            if ui.small_button("one").on_hover_text("Select one layer only.").clicked() {
+                self.marked.clear();
+            }
+        });
+    }
+
     fn filter_ui(&mut self, ui: &mut Ui, sigma: f64, out: &mut Outbox) {
+        let is_narrow = ui.available_width() < NARROW;
         ui.horizontal(|ui| {
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
                 let mut value = sigma;
@@ -182,10 +247,28 @@ impl LayerTable {
                 let response = ui
                     .add(drag)
                     .on_hover_text("How many standard deviations from the mean make an outlier.");
-                words_help_ui(ui, "the layers", &WORDS);
-                let label = ui.label(note("outlier beyond"));
-                if response.labelled_by(label.id).changed() {
+                let changed = if is_narrow {
+                    response.widget_info(|| WidgetInfo::labeled(Role::SpinButton, true, "outliers >"));
+                    response.changed()
+                } else {
+                    let label = ui.label(note("outliers >"));
+                    response.labelled_by(label.id).changed()
+                };
+                if changed {
                     out.actions.push(Action::SetSigma(value));
+                }
+                if !is_narrow {
+                    words_help_ui(ui, "the layers", &WORDS);
+                }
+                let settings = Button::selectable(self.columns == Columns::Settings, "settings").small();
+                let help = "Show the settings that hold for each layer: bits, scales, clip, rounding. Click one to change it; \
+                            Ctrl or Shift selects several rows.";
+                let settings = ui.add(settings).on_hover_text(help);
+                settings.widget_info(|| {
+                    WidgetInfo::selected(Role::CheckBox, true, self.columns == Columns::Settings, "Layer settings as columns")
+                });
+                if settings.clicked() {
+                    self.columns = self.columns.other();
                 }
                 let filter = egui::TextEdit::singleline(&mut self.filter)
                     .hint_text("filter…")
@@ -211,7 +294,7 @@ impl LayerTable {
         }
     }
 
-    fn update_order(&mut self, open: &OpenNetwork) {
+    fn update_order(&mut self, open: &OpenNetwork, costs: &LayerOrder<'_>) {
         let key = OrderKey {
             filter: self.filter.trim().to_lowercase(),
             field: self.field,
@@ -222,6 +305,12 @@ impl LayerTable {
                 .then(|| open.recipe().layers.keys().cloned().collect()),
             plan: (open.planned().filter(|_| self.field.depends_on_the_recipe()))
                 .map(|(_, planned)| Arc::clone(&planned.summary)),
+            costs: if self.field == Field::Lost {
+                let cost = |cost: &Option<&LayerSensitivity>| cost.map_or(-1.0, LayerSensitivity::output_error);
+                costs.costs.iter().map(cost).collect()
+            } else {
+                Vec::new()
+            },
         };
         if self.order.as_ref().is_some_and(|(known, _)| known.same(&key)) {
             return;
@@ -254,6 +343,7 @@ impl LayerTable {
                 .as_ref()
                 .and_then(|plan| plan.sqnr_db(index))
                 .unwrap_or(f64::INFINITY),
+            Field::Lost => key.costs.get(index).copied().unwrap_or(-1.0),
             Field::Bits => settings(index).bits.grid().map_or(f64::INFINITY, f64::from),
             Field::Splits => splits(index) as f64,
             Field::Name | Field::Op | Field::Shape | Field::Scales | Field::Clip | Field::Rounding => index as f64,
@@ -271,50 +361,6 @@ impl LayerTable {
         }
         self.order = Some((key, order));
     }
-}
-
-/// Bits for the layer under the pointer, or for all that are listed: right-click.
-fn bits_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize], out: &mut Outbox) {
-    let listed = format!("Weight bits of all {} listed", order.len());
-    let one = [layer];
-    for (name, layers) in [("Weight bits", &one[..]), (&listed, order)] {
-        ui.menu_button(name, |ui| {
-            let choices = (Bits::MIN..=Bits::MAX).map(Bits::Grid).chain([Bits::Float]);
-            for bits in choices.map(Some).chain([None]) {
-                let name = bits.map_or_else(|| "as the whole network".to_owned(), text::bits);
-                if ui.button(name).clicked() {
-                    out.actions.push(Action::EditRecipe {
-                        recipe: Box::new(with_bits(open, layers, bits)),
-                        gesture: false,
-                    });
-                    ui.close();
-                }
-            }
-        });
-    }
-}
-
-/// The recipe with those bits for each of the layers that can be quantized; without, they follow the whole network.
-fn with_bits(open: &OpenNetwork, layers: &[usize], bits: Option<Bits>) -> Recipe {
-    let mut recipe = open.recipe().clone();
-    let all = &open.original.network.layers;
-    for layer in layers.iter().filter_map(|index| all.get(*index)) {
-        if !layer.support.can_quantize() {
-            continue;
-        }
-        let own = recipe.layers.entry(layer.name.clone()).or_default();
-        own.float = match bits {
-            Some(Bits::Float) => Some(true),
-            // A layer that the whole network's settings keep float would take no bits.
-            Some(Bits::Grid(_)) => own.float.map(|_| false),
-            None => None,
-        };
-        own.weight_bits = bits.filter(|bits| *bits != Bits::Float);
-        if *own == LayerRecipe::default() {
-            recipe.layers.remove(&layer.name);
-        }
-    }
-    recipe
 }
 
 /// What can be copied of a row: right-click.
@@ -339,7 +385,10 @@ fn row_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize]) {
 
 /// The numbers of those layers, a row each.
 fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
-    let mut text = "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB\n".to_owned();
+    let mut text =
+        "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB,output SQNR of this layer only in dB\n"
+            .to_owned();
+    let costs = open.layer_order();
     for &index in layers {
         let (layer, facts) = (&open.original.network.layers[index], &open.shown().layers[index]);
         let plan = open.planned().map(|(_, planned)| &planned.summary);
@@ -347,14 +396,15 @@ fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{}",
             cell(&layer.name),
             layer.op,
             text::shape(&layer.shape),
             layer.parameters(),
             number(facts.max_in_sigma()),
             facts.outliers,
-            number(plan.and_then(|plan| plan.sqnr_db(index)))
+            number(plan.and_then(|plan| plan.sqnr_db(index))),
+            number(costs.costs.get(index).copied().flatten().and_then(|cost| cost.sqnr_db))
         );
     }
     text

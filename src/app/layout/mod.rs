@@ -2,8 +2,10 @@
 //!
 //! Every view is in the tree exactly once; one that is closed is hidden there, so that it comes back where it was.
 
+mod compact;
 mod fit;
 mod saved;
+mod shares;
 mod tab;
 
 pub(super) use saved::SavedLayout;
@@ -18,6 +20,7 @@ use egui_tiles::{
     Behavior, Container, Linear, LinearDir, SimplificationOptions, TabState, Tabs, Tile, TileId, Tiles, Tree,
     UiResponse,
 };
+use shares::Intended;
 
 /// Height of a row of tabs, points.
 const TAB_HEIGHT: f32 = 24.0;
@@ -33,8 +36,13 @@ const PREVIEW_HEIGHT: f32 = 152.0;
 /// The tree of views.
 pub(super) struct Layout {
     tree: Tree<View>,
-    /// The size that the shares in the tree are for.
+    /// The size that the tree was last shown in.
     size: Vec2,
+    /// The shares as a person left them, and the size that they are for: a window that was small for a while, or whose scale was
+    /// large, is as before when it is so again.
+    intended: Intended,
+    /// What stands in for the tree where the window is too small for it.
+    compact: compact::Compact,
 }
 
 impl Default for Layout {
@@ -63,10 +71,7 @@ impl Default for Layout {
         column.shares.set_share(row, DESCRIBED.y - PREVIEW_HEIGHT - GAP);
         column.shares.set_share(preview, PREVIEW_HEIGHT);
         let root = tiles.insert_container(Container::Linear(column));
-        let mut layout = Self {
-            tree: Tree::new(Id::unique("views"), root, tiles),
-            size: DESCRIBED,
-        };
+        let mut layout = Self::of(Tree::new(Id::unique("views"), root, tiles), DESCRIBED);
         for view in View::ALL.into_iter().filter(|view| !view.opens_by_itself()) {
             layout.close(view);
         }
@@ -75,6 +80,15 @@ impl Default for Layout {
 }
 
 impl Layout {
+    fn of(tree: Tree<View>, size: Vec2) -> Self {
+        Self {
+            intended: Intended::of(&tree.tiles, size),
+            tree,
+            size,
+            compact: compact::Compact::default(),
+        }
+    }
+
     /// Whether a view is open, in front or behind another tab.
     pub(super) fn is_open(&self, view: View) -> bool {
         let tile = self.tree.tiles.find_pane(&view);
@@ -86,6 +100,7 @@ impl Layout {
         if let Some(tile) = self.tree.tiles.find_pane(&view) {
             self.tree.set_visible(tile, true);
             self.tree.make_active(|id, _| id == tile);
+            self.compact.show(view);
         }
     }
 
@@ -110,10 +125,6 @@ impl Layout {
             return;
         }
         let size = ui.available_size();
-        if let Some(root) = self.tree.root {
-            fit::fit(&mut self.tree.tiles, root, self.size, size);
-        }
-        self.size = size;
         let mut behavior = Drawing {
             views,
             session,
@@ -121,7 +132,26 @@ impl Layout {
             out,
             way: None,
         };
+        if compact::is_too_small(size) {
+            let open: Vec<View> = View::ALL.into_iter().filter(|view| self.is_open(*view)).collect();
+            self.compact.ui(ui, &open, &mut behavior);
+            return;
+        }
+        self.fit(size);
         self.tree.ui(&mut behavior, ui);
+    }
+}
+
+impl Layout {
+    /// Sets the shares of the tree for that size.
+    fn fit(&mut self, size: Vec2) {
+        let Some(root) = self.tree.root else { return };
+        let tiles = &mut self.tree.tiles;
+        self.intended.take(tiles, self.size);
+        self.intended.give(tiles);
+        fit::fit(tiles, root, self.intended.size(), size);
+        self.intended.was_set(tiles);
+        self.size = size;
     }
 }
 

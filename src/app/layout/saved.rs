@@ -14,7 +14,7 @@ const VERSION: u32 = 1;
 #[derive(Serialize, Deserialize)]
 pub(in crate::app) struct SavedLayout {
     version: u32,
-    /// Width and height that the tree was last shown in, points.
+    /// Width and height that the tree is for, points.
     size: (f32, f32),
     tree: Tree<View>,
 }
@@ -22,10 +22,14 @@ pub(in crate::app) struct SavedLayout {
 impl Layout {
     /// What to write.
     pub(in crate::app) fn to_saved(&self) -> SavedLayout {
+        // As a person left it, not as a small window shows it.
+        let (mut tree, mut intended) = (self.tree.clone(), self.intended.clone());
+        intended.take(&tree.tiles, self.size);
+        intended.give(&mut tree.tiles);
         SavedLayout {
             version: VERSION,
-            size: (self.size.x, self.size.y),
-            tree: self.tree.clone(),
+            size: (intended.size().x, intended.size().y),
+            tree,
         }
     }
 
@@ -58,10 +62,7 @@ impl Layout {
             let pane = tree.tiles.insert_pane(*view);
             tree.move_tile_to_container(pane, home, usize::MAX, false);
         }
-        let mut layout = Self {
-            tree,
-            size: vec2(size.0, size.1),
-        };
+        let mut layout = Self::of(tree, vec2(size.0, size.1));
         for view in missing.into_iter().filter(|view| !view.opens_by_itself()) {
             layout.close(view);
         }

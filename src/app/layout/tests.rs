@@ -46,10 +46,9 @@ impl eframe::Storage for Memory {
 
 #[test]
 fn a_layout_is_written_and_read_again() {
-    let mut layout = Layout::default();
+    let mut layout = Layout::of(Layout::default().tree, vec2(1920.0, 1000.0));
     layout.close(View::Activations);
     layout.show(View::Channels);
-    layout.size = vec2(1920.0, 1000.0);
     let again = read(&written(&layout)).unwrap();
     assert!(again.tree == layout.tree);
     assert_eq!(again.size, layout.size);
@@ -94,4 +93,52 @@ fn an_unreadable_or_foreign_layout_is_refused() {
         container.add_child(root);
     }
     assert!(read(&written(&circle)).is_none(), "a tree that holds itself");
+}
+
+/// Widths of layers and recipe, as the tree has them.
+fn widths(layout: &Layout) -> Vec<f32> {
+    let of = |view| {
+        let pane = layout.tree.tiles.find_pane(&view).unwrap();
+        let tabs = layout.tree.tiles.parent_of(pane).unwrap();
+        let row = layout.tree.tiles.parent_of(tabs).unwrap();
+        match layout.tree.tiles.get_container(row).unwrap() {
+            Container::Linear(linear) => linear.shares[tabs],
+            _ => unreachable!(),
+        }
+    };
+    [View::Layers, View::Recipe, View::Preview].map(of).to_vec()
+}
+
+#[test]
+fn a_window_that_was_small_for_a_while_is_as_before_when_it_is_large_again() {
+    let mut layout = Layout::default();
+    layout.fit(vec2(1280.0, 740.0));
+    let before = widths(&layout);
+    for small in [vec2(853.0, 480.0), vec2(800.0, 440.0), vec2(900.0, 500.0)] {
+        layout.fit(small);
+        assert!(widths(&layout)[0] < before[0]);
+    }
+    let written = read(&written(&layout)).unwrap();
+    layout.fit(vec2(1280.0, 740.0));
+    assert_eq!(widths(&layout), before);
+    let mut again = written;
+    again.fit(vec2(1280.0, 740.0));
+    assert_eq!(widths(&again), before, "over a restart, too");
+}
+
+#[test]
+fn what_was_dragged_in_a_small_window_counts_from_then_on() {
+    let mut layout = Layout::default();
+    layout.fit(vec2(1280.0, 740.0));
+    layout.fit(vec2(1000.0, 700.0));
+    let pane = layout.tree.tiles.find_pane(&View::Layers).unwrap();
+    let tabs = layout.tree.tiles.parent_of(pane).unwrap();
+    let row = layout.tree.tiles.parent_of(tabs).unwrap();
+    if let Some(Tile::Container(Container::Linear(linear))) = layout.tree.tiles.get_mut(row) {
+        linear.shares.set_share(tabs, 250.0);
+    }
+    layout.fit(vec2(1000.0, 700.0));
+    let dragged = widths(&layout)[0];
+    layout.fit(vec2(1280.0, 740.0));
+    assert_eq!(widths(&layout)[0], dragged);
 }

@@ -4,12 +4,12 @@ use super::Entry;
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
 use crate::session::{
-    against, choosing, comparison, continuation, curves, input_channels, layer_details, layer_view, on_request, order,
-    sweeping, tracing, trial,
+    against, choosing, comparison, continuation, curing, curves, exported, input_channels, layer_details, layer_view,
+    on_request, order, sweeping, tracing, trial,
 };
 
 /// One line a result.
-pub(in crate::session) const REGISTRY: [Entry; 28] = [
+pub(in crate::session) const REGISTRY: [Entry; 31] = [
     Entry::of::<WeightsRead>(),
     Entry::of::<Prepared>(),
     Entry::of::<Recounted>(),
@@ -37,5 +37,8 @@ pub(in crate::session) const REGISTRY: [Entry; 28] = [
     Entry::of::<choosing::Chosen>(),
     Entry::of::<sweeping::Swept>(),
     Entry::of::<tracing::Traced>(),
+    Entry::of::<curing::Cured>(),
+    Entry::of::<curing::Mending>(),
+    Entry::of::<exported::Checked>(),
     Entry::of::<order::Ordered>(),
 ];

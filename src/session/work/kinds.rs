@@ -50,6 +50,10 @@ pub enum Kind {
     LayerOrder,
     /// Every value of the graph, float against quantized.
     Trace,
+    /// Why the selected layer hurts, and fixes that are tried.
+    Cure,
+    /// The worst layers fixed.
+    Mend,
     /// The splits without a grid.
     SplitOnly,
     /// Another network beside the open one.
@@ -76,6 +80,8 @@ pub enum Kind {
     ChangePresets,
     /// Writing a file.
     Export,
+    /// Running the written file beside the preview.
+    CheckExport,
     /// Reading a recipe.
     LoadRecipe,
 }

@@ -108,6 +108,7 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             input_channels: random.below(2) == 0,
             trace: random.below(3) == 0,
             comparison: (random.below(2) == 0).then(|| [Side::Present, Side::Snapshot(snapshot(random, session))]),
+            cure: random.below(3) == 0,
         }),
         24 => Action::MeasureSensitivity,
         25 => Action::CheckSplit,

@@ -90,6 +90,7 @@ fn click_at(window: &mut Window, place: egui::Pos2) {
 fn a_click_on_an_error_curve_takes_its_setting_for_the_layer() {
     let mut window = open("demo:fashion");
     click(&mut window, "Errors");
+    click(&mut window, "Curves and sensitivity");
     let before = recipe(&window);
     let name = selected_name(&window);
     let bits = window.get_by_label("Plot of the error against bits").rect();

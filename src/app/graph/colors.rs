@@ -1,0 +1,123 @@
+//! What the colour of a box tells: what the layer costs the network, the error of its weights, or the error that arises in it.
+
+use super::drawing::Node;
+use crate::app::errors::lost_text;
+use crate::app::text;
+use crate::app::theme::Tokens;
+use crate::session::{LayerOrder, OpenNetwork};
+use egui::{Color32, ComboBox, Ui};
+use std::collections::HashMap;
+
+/// What the colours show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Coloring {
+    /// What the network loses with only this layer quantized.
+    #[default]
+    Lost,
+    /// The SQNR of its weights.
+    Weights,
+    /// The error that arises in the layer, of all values of the graph.
+    Own,
+}
+
+impl Coloring {
+    const ALL: [Self; 3] = [Self::Lost, Self::Weights, Self::Own];
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Lost => "accuracy lost",
+            Self::Weights => "weight SQNR",
+            Self::Own => "own error",
+        }
+    }
+
+    fn tells(self) -> &'static str {
+        match self {
+            Self::Lost => {
+                "What the network loses with only this layer quantized; the worst layer of this network stands out most."
+            }
+            Self::Weights => "SQNR of the layer's weights. It does not tell what the network loses.",
+            Self::Own => "SQNR of the layer's output, float inputs in the quantized layer: where the error arises.",
+        }
+    }
+
+    /// The choice.
+    pub(super) fn ui(&mut self, ui: &mut Ui) {
+        let label = ui.label(text::note("colour:"));
+        let combo = ComboBox::from_id_salt("graph colours")
+            .width(104.0)
+            .selected_text(self.title());
+        let response = combo.show_ui(ui, |ui| {
+            for coloring in Self::ALL {
+                ui.selectable_value(self, coloring, coloring.title())
+                    .on_hover_text(coloring.tells());
+            }
+        });
+        response.response.labelled_by(label.id).on_hover_text(self.tells());
+    }
+}
+
+/// The error of a box.
+pub(super) struct Error {
+    pub(super) color: Color32,
+    pub(super) text: String,
+}
+
+/// The errors as they are now.
+pub(super) struct Colors<'a> {
+    coloring: Coloring,
+    open: &'a OpenNetwork,
+    tokens: &'a Tokens,
+    order: LayerOrder<'a>,
+    /// By name of the layer, decibels.
+    own: HashMap<&'a str, f64>,
+}
+
+impl<'a> Colors<'a> {
+    pub(super) fn new(coloring: Coloring, open: &'a OpenNetwork, tokens: &'a Tokens) -> Self {
+        let values = open.trace().filter(|_| coloring == Coloring::Own);
+        let values = values.into_iter().flat_map(|(_, trace)| &trace.values);
+        let own = values.filter_map(|value| Some((value.layer.as_deref()?, value.own_sqnr_db?)));
+        Self {
+            coloring,
+            open,
+            tokens,
+            order: open.layer_order(),
+            own: own.collect(),
+        }
+    }
+
+    /// The worst error of the layers in a node; `None` where none is known.
+    pub(super) fn of(&self, node: &Node) -> Option<Error> {
+        match self.coloring {
+            Coloring::Lost => {
+                let share = |layer: &usize| Some((*layer, self.order.share_of_worst(*layer)?));
+                let shares = node.layers.iter().filter_map(share);
+                let (layer, share) = shares.max_by(|one, other| one.1.total_cmp(&other.1))?;
+                Some(Error {
+                    color: self.tokens.cost(share),
+                    text: lost_text(self.order.costs[layer]?.accuracy_lost()),
+                })
+            }
+            Coloring::Weights => {
+                let (_, planned) = self.open.planned()?;
+                let layers = node.layers.iter();
+                let errors = layers.filter_map(|layer| planned.plan.layers.get(*layer)?.quantized());
+                self.decibels(errors.map(|quantized| quantized.sqnr_db))
+            }
+            Coloring::Own => {
+                let name = |layer: &usize| Some(self.open.original.network.layers.get(*layer)?.name.as_str());
+                let layers = node.layers.iter().filter_map(name);
+                self.decibels(layers.filter_map(|name| self.own.get(name).copied()))
+            }
+        }
+    }
+
+    fn decibels(&self, errors: impl Iterator<Item = f64>) -> Option<Error> {
+        let db = errors.min_by(f64::total_cmp)?;
+        Some(Error {
+            color: self.tokens.sqnr(db),
+            text: text::decibels(db),
+        })
+    }
+}
