@@ -309,6 +309,8 @@ pub(super) struct CureArguments {
     pub(super) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: NetworkOutputArguments,
 }
 
 /// `splitscope trace`.

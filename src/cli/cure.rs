@@ -54,6 +54,7 @@ pub(super) fn run(arguments: &CureArguments, progress: &Progress) -> anyhow::Res
     let engine = pipeline::engine(&original)?;
     let (limit, flags) = (arguments.limit, &arguments.data_flags);
     let data = pipeline::data_or_noise(arguments.data.as_deref(), Some(limit), flags, &original, &engine)?;
+    let data = pipeline::judged(data, arguments.answer.network_output.as_ref(), &engine)?;
     let activations = pipeline::needed_activations(model, &recipe, &network, &arguments.calibration, flags, progress)?;
     let float = run_outputs(&engine, &data, limit.min(data.len()), progress).context("the float network")?;
     let subject = SweepSubject {

@@ -72,6 +72,7 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
     )?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(arguments.data.as_deref(), arguments.limit, flags, &original, &engine)?;
+    let data = pipeline::judged(data, arguments.answer.output.as_ref(), &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
     let recipes: Vec<Recipe> = methods.iter().map(|method| method.recipe.clone()).collect();
     let activations = pipeline::activations_of_all(model, &recipes, &network, calibration, flags, progress)?;

@@ -376,8 +376,11 @@ fn a_fix_is_worth_what_the_network_gains_by_it() {
                 tried.sqnr_db
             );
         }
-        let bytes =
-            |recipe: &Recipe| images.examined(&images.network, recipe, |examination| examination.bytes()) as i64;
+        let bytes = |recipe: &Recipe| {
+            images.examined(&images.network, recipe, |examined| {
+                i64::try_from(examined.bytes()).unwrap()
+            })
+        };
         assert_eq!(tried.bytes_added, bytes(&fixed) - bytes(&recipe), "{}", tried.text);
     }
     let best = cure.best().unwrap();

@@ -1,7 +1,7 @@
 //! Words of `splitscope front`.
 
 use super::values::{at_least_one, grid_bits};
-use super::{CalibrationArguments, DataArguments, examples};
+use super::{AnswerArguments, CalibrationArguments, DataArguments, examples};
 use clap::Args;
 
 /// `splitscope front`.
@@ -41,4 +41,6 @@ pub(in crate::cli) struct FrontArguments {
     pub(in crate::cli) calibration: CalibrationArguments,
     #[command(flatten)]
     pub(in crate::cli) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(in crate::cli) answer: AnswerArguments,
 }

@@ -147,7 +147,18 @@ fn the_output_that_counts_is_chosen_by_name() {
     assert!(fails(&sweep).contains("no output 'absent'"));
     let folder = tempfile::tempdir().unwrap();
     let page = folder.path().join("page.html");
-    for of_file in ["auto", "report"] {
+    let front = [
+        "front",
+        "demo:fashion",
+        "--limit",
+        "8",
+        "--weight-bits",
+        "4",
+        "--output",
+        "absent",
+    ];
+    assert!(fails(&front).contains("no output 'absent'"));
+    for of_file in ["auto", "report", "cure"] {
         let output = ["-o", text(&page)];
         let words = [
             of_file,
