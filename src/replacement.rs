@@ -146,6 +146,18 @@ mod tests {
         assert_eq!(mode(&ours), mode(&ordinary));
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn what_a_link_leads_to_is_replaced_and_the_link_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("there.onnx"), folder.path().join("link.onnx"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("there.onnx", &link).unwrap();
+        replace_file(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+    }
+
     #[test]
     fn a_missing_folder_is_named() {
         let error = Replacement::new(Path::new("/no/such/folder/a.onnx")).err().unwrap();

@@ -381,7 +381,7 @@ fn stored_text(cost: &Overhead) -> String {
         return String::new();
     }
     let note = (cost.runtime_note.as_ref()).map_or_else(String::new, |note| format!("note: {note}\n"));
-    format!("stored: {}\n{note}", texts.join(", "))
+    format!("stored: {}\n{}{note}", texts.join(", "), lines(&cost.needs))
 }
 
 /// How copies are made and what that costs; nothing if there are none.

@@ -122,6 +122,16 @@ impl InputArray {
                 ));
             }
         };
+        if let Numbers::Float(values) = &numbers
+            && !values.is_empty()
+            && !values.iter().any(|value| value.is_finite())
+        {
+            let reason = format!(
+                "the input '{name}': none of its {} values is a finite number",
+                values.len()
+            );
+            return Err(fault(path, reason));
+        }
         let whole = match sample_axis {
             Some(0) => Some(array.rows),
             axis => axis.and_then(|axis| array.shape.get(axis).copied()),

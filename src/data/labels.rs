@@ -47,11 +47,9 @@ fn text(bytes: Vec<u8>) -> Result<String, String> {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
         _ => {
-            let text = String::from_utf8(bytes);
-            let text = text.map_err(|_| "labels are IDX, .npy or text; this file is none of them".to_owned())?;
-            Ok(text
-                .strip_prefix('\u{feff}')
-                .map_or_else(|| text.clone(), str::to_owned))
+            let text = std::str::from_utf8(files::without_mark(&bytes));
+            text.map(str::to_owned)
+                .map_err(|_| "labels are IDX, .npy or text; this file is none of them".to_owned())
         }
     }
 }

@@ -33,6 +33,10 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
 
 fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) -> Result<Dataset, DatasetError> {
     if let Some(demo) = Demo::from_name(path) {
+        if options.labels.is_some() {
+            let reason = "the demo's data have their labels with them; leave out --labels";
+            return Err(fault(path, reason.to_owned()));
+        }
         return self::demo(demo, false, options, ports);
     }
     let opening = Opening { path, options, ports };
@@ -158,8 +162,8 @@ impl Opening<'_> {
         if extension == "bin" || (extension != "txt" && cifar::is_cifar(bytes.len())) {
             return self.cifar(cifar::read(file, bytes)?);
         }
-        match String::from_utf8(bytes) {
-            Ok(content) => self.text(&content),
+        match std::str::from_utf8(files::without_mark(&bytes)) {
+            Ok(content) => self.text(content),
             Err(_) => Err(self
                 .fault("no known data: expected IDX (also .gz), CIFAR .bin, .npy, .npz, text, or a folder of images")),
         }

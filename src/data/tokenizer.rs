@@ -43,6 +43,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Tokenizer::read`].
     pub(super) fn parse(json: &[u8], name: &str) -> Result<Self, DatasetError> {
+        let json = files::without_mark(json);
         if Pieces::is_tokenizer(json) {
             return Pieces::parse(json, name).map(|pieces| Self::Pieces(Arc::new(pieces)));
         }

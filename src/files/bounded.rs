@@ -33,8 +33,15 @@ pub fn read(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// # Errors
 /// As [`read`], and that it is no UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read(path, LARGEST_TEXT)?)
+    let bytes = read(path, LARGEST_TEXT)?;
+    let text = std::str::from_utf8(without_mark(&bytes));
+    text.map(str::to_owned)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "is no text in UTF-8"))
+}
+
+/// The bytes of a text in UTF-8 without the byte order mark that some editors and spreadsheets begin it with.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -62,6 +69,15 @@ mod tests {
     fn a_device_without_end_is_refused() {
         let error = read(Path::new("/dev/zero"), LARGEST_DATA).unwrap_err();
         assert_eq!(error.to_string(), "is no ordinary file");
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_a_text() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text");
+        std::fs::write(&path, b"\xef\xbb\xbf{}").unwrap();
+        assert_eq!(read_text(&path).unwrap(), "{}");
+        assert_eq!(without_mark(b"{}"), b"{}");
     }
 
     #[test]

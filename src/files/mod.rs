@@ -16,7 +16,7 @@ mod bounded;
 mod guard;
 mod map;
 
-pub use bounded::{LARGEST_DATA, LARGEST_TEXT, read, read_text};
+pub use bounded::{LARGEST_DATA, LARGEST_TEXT, read, read_text, without_mark};
 pub use map::{COPIED_AT_MOST, check, check_all, check_closed, contents};
 
 use std::fs::{File, Metadata};

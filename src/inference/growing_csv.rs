@@ -1,6 +1,7 @@
 //! A CSV file that grows by one whole line at a time, so that a run that was stopped can be gone on with.
 
 use super::InferenceError;
+use crate::files::without_mark;
 use crate::printable::csv;
 use crate::replacement::replace_file;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -57,7 +58,7 @@ impl GrowingCsv {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io)?;
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let text = std::str::from_utf8(&bytes[..whole]).map_err(|_| fault("is no text".to_owned()))?;
+        let text = std::str::from_utf8(without_mark(&bytes[..whole])).map_err(|_| fault("is no text".to_owned()))?;
         let found = read(text).map_err(fault)?;
         if whole < bytes.len() {
             file.set_len(whole as u64).map_err(io)?;

@@ -153,6 +153,16 @@ fn dequantize(indices: &[i8], expanded: &[f32], step: f32, end: f32, weights: &m
     }
 }
 
+/// As [`error_sums`], slowly and for all numbers.
+fn wide_error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
+    let places = original.iter().zip(seen.iter().zip(clipped));
+    places.fold([0.0; 3], |[signal, noise, clip_noise], (w, (seen, clipped))| {
+        let (w, seen) = (f64::from(*w), f64::from(*seen));
+        let error = (seen - w) * (seen - w);
+        [signal + w * w, noise + error, clip_noise + error * f64::from(*clipped)]
+    })
+}
+
 /// Sums of w^2, of the squared error, and of the squared error where clipped. Blocks are summed in f32 lanes.
 #[multiversion(targets = "simd")]
 fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
@@ -162,7 +172,7 @@ fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
     let blocks = original
         .chunks(BLOCK)
         .zip(seen.chunks(BLOCK).zip(clipped.chunks(BLOCK)));
-    for (original, (seen, clipped)) in blocks {
+    for (whole, (whole_seen, whole_clipped)) in blocks {
         let mut sums = [[0.0_f32; LANES]; 3];
         let mut add = |lane: usize, w: f32, seen: f32, clipped: f32| {
             let error = (seen - w) * (seen - w);
@@ -170,9 +180,9 @@ fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
             sums[1][lane] += error;
             sums[2][lane] += error * clipped;
         };
-        let (original, original_tail) = original.as_chunks::<LANES>();
-        let (seen, seen_tail) = seen.as_chunks::<LANES>();
-        let (clipped, clipped_tail) = clipped.as_chunks::<LANES>();
+        let (original, original_tail) = whole.as_chunks::<LANES>();
+        let (seen, seen_tail) = whole_seen.as_chunks::<LANES>();
+        let (clipped, clipped_tail) = whole_clipped.as_chunks::<LANES>();
         for (original, (seen, clipped)) in original.iter().zip(seen.iter().zip(clipped)) {
             for (lane, (w, (seen, clipped))) in original.iter().zip(seen.iter().zip(clipped)).enumerate() {
                 add(lane, *w, *seen, *clipped);
@@ -182,8 +192,15 @@ fn error_sums(original: &[f32], seen: &[f32], clipped: &[f32]) -> [f64; 3] {
         for (lane, (w, (seen, clipped))) in tails.enumerate() {
             add(lane, *w, *seen, *clipped);
         }
-        for (total, sums) in total.iter_mut().zip(sums) {
-            *total += sums.iter().map(|s| f64::from(*s)).sum::<f64>();
+        let sums = sums.map(|lanes| lanes.iter().map(|s| f64::from(*s)).sum::<f64>());
+        // Squares of weights above 1e19 are beyond f32.
+        let sums = if sums.iter().all(|sum| sum.is_finite()) {
+            sums
+        } else {
+            wide_error_sums(whole, whole_seen, whole_clipped)
+        };
+        for (total, sum) in total.iter_mut().zip(sums) {
+            *total += sum;
         }
     }
     total

@@ -28,6 +28,7 @@ mod awq;
 mod bias_correction;
 mod clip;
 mod data_free;
+mod deployment;
 mod error_curves;
 mod grid;
 mod int32_bias;

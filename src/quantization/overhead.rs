@@ -1,9 +1,10 @@
 //! What splitting costs (`docs/method.md`, "What it costs"; Zhao et al. 2019, table 4).
 
+use super::deployment::{needs, runtime_note};
 use super::shared::{Written, written};
 use super::storage::{CodeType, bytes_of_scales};
 use super::widen::{Merging, Way, Widening};
-use super::{Expansion, LayerPlan, Plan, Products, QuantizedLayer, Scales, Storage, exported_bytes};
+use super::{Expansion, LayerPlan, Plan, QuantizedLayer, Scales, exported_bytes};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::encoded_bytes;
 use serde::Serialize;
@@ -102,6 +103,8 @@ pub struct Overhead {
     pub bytes: Bytes,
     /// How the copies of split channels are made.
     pub copies: CopyCosts,
+    /// What the exported file needs of the runtime and the hardware: sentences for a person.
+    pub needs: Vec<String>,
     /// What a runtime does with the exported file that a person would not expect of quantized weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub runtime_note: Option<String>,
@@ -133,6 +136,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
         .map(|(layer, _)| layer.weights.1 - layer.weights.0)
         .sum();
     let parameters = network.parameters().max(1);
+    let copies = copy_costs(&layers, shapes.is_some());
     Overhead {
         weights: (parameters + added + others) as f64 / parameters as f64,
         activations: ratio(layers.iter().filter(|l| l.weights.0 > 0).map(|layer| layer.activations)),
@@ -148,7 +152,8 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
                 quantized: stored_bytes(network, plan, &widening, &layers),
             },
         },
-        copies: copy_costs(&layers, shapes.is_some()),
+        copies,
+        needs: needs(network, whole, &copies),
         runtime_note: runtime_note(network, plan).map(str::to_owned),
         layers,
     }
@@ -186,24 +191,6 @@ fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[L
         });
     let after = after.saturating_add(others.saturating_mul(FLOAT_BYTES));
     float.saturating_sub(before).saturating_add(after)
-}
-
-/// Whether a runtime would dequantize weights each time it runs, and what else there is.
-fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static str> {
-    let recipe = &plan.recipe;
-    let is_product = |layer: &Layer| matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
-    let is_dequantized = |(layer, planned): (&Layer, &LayerPlan)| {
-        let is_float = planned
-            .quantized()
-            .is_some_and(|quantized| quantized.activation.is_none());
-        let is_fused = recipe.products == Products::Fast && is_product(layer);
-        is_float && layer.kind != LayerKind::Embedding && !is_fused
-    };
-    let dequantizes = recipe.storage != Storage::Float && network.layers.iter().zip(&plan.layers).any(is_dequantized);
-    dequantizes.then_some(
-        "the inputs of layers are float, so onnxruntime dequantizes their weights in every run, which takes longer than the float \
-         network; storage = \"float\" writes the same numbers as floats, as large and as fast as the float network",
-    )
 }
 
 /// All of a layer's cost but where its copies come from.

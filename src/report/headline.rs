@@ -25,7 +25,24 @@ impl Report {
                      alone.</p>\n"
                 .to_owned(),
         };
-        format!("<section>\n{answers}{}</section>\n", self.cost_html())
+        format!(
+            "<section>\n{answers}{}{}</section>\n",
+            self.cost_html(),
+            self.notes_html()
+        )
+    }
+
+    /// What the exported file needs of who runs it.
+    fn notes_html(&self) -> String {
+        let mut notes = String::new();
+        for note in self.overhead.notes() {
+            // Writing into a string cannot fail.
+            let _ = writeln!(notes, "<li>{}</li>", escaped(&sentence(note)));
+        }
+        if notes.is_empty() {
+            return notes;
+        }
+        format!("<h3>What the exported file needs</h3>\n<ul>\n{notes}</ul>\n")
     }
 
     fn cost_html(&self) -> String {
@@ -98,6 +115,14 @@ impl Report {
         );
         format!("<div class=\"cards\">\n{cards}</div>\n")
     }
+}
+
+/// `note` with a capital and a full stop.
+fn sentence(note: &str) -> String {
+    let mut letters = note.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    let end = if note.ends_with('.') { "" } else { "." };
+    format!("{}{}{end}", first.unwrap_or_default(), letters.as_str())
 }
 
 fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {

@@ -5,7 +5,7 @@ use super::Saved;
 use crate::{files, replacement};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 /// One such file, as JSON. Writing goes on beside the window, which never waits for a disk.
@@ -36,12 +36,19 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Memory<T> {
         }
     }
 
-    /// What was remembered; `None` if there is nothing, or nothing that can be read.
+    /// What was remembered; `None` if there is nothing, or nothing that can be read: such a file is set aside.
     pub fn load(&self) -> Option<T> {
-        let text = files::read_text(&self.path).ok()?;
-        let read = serde_json::from_str(&text);
-        read.map_err(|error| log::warn!("{}: {error}", self.path.display()))
-            .ok()
+        let text = files::read_text(&self.path);
+        let broken = match &text {
+            Ok(text) => match serde_json::from_str(text) {
+                Ok(value) => return Some(value),
+                Err(error) => error.to_string(),
+            },
+            Err(error) if error.kind() == std::io::ErrorKind::InvalidData => error.to_string(),
+            Err(_) => return None,
+        };
+        set_aside(&self.path, &broken);
+        None
     }
 
     /// Remembers `value`, unless it is what was remembered last. A failure is logged: there is nobody to ask.
@@ -93,10 +100,24 @@ impl<T> Drop for Memory<T> {
     }
 }
 
+/// Renames a file that cannot be used, so that it neither stands in the way nor is lost, and says so. What was set aside before is
+/// replaced.
+pub fn set_aside(path: &Path, reason: &str) {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".broken");
+    match std::fs::rename(path, &name) {
+        Ok(()) => log::error!(
+            "{}: {reason}; set aside as {}",
+            path.display(),
+            Path::new(&name).display()
+        ),
+        Err(error) => log::error!("{}: {reason}; it cannot be set aside: {error}", path.display()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
 
     #[test]
     fn what_is_saved_is_loaded() {
@@ -113,7 +134,12 @@ mod tests {
         drop(memory);
         assert_eq!(Memory::of_session(path.clone()).load(), Some(saved));
         std::fs::write(&path, "{ half").unwrap();
-        assert_eq!(Memory::of_session(path).load(), None);
+        assert_eq!(Memory::of_session(path.clone()).load(), None);
+        assert!(!path.exists());
+        assert_eq!(
+            std::fs::read_to_string(path.with_extension("json.broken")).unwrap(),
+            "{ half"
+        );
     }
 
     #[test]

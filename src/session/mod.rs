@@ -83,7 +83,7 @@ pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetails
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
-pub use memory::Memory;
+pub use memory::{Memory, set_aside};
 pub use messages::{Event, Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;
 pub use open::OpenNetwork;

@@ -1,8 +1,10 @@
 //! Exports of weights without a graph, opened again: the same codes, scales and sources of channels, and nothing is quantized twice.
 
+use crate::common::graph::{self, floats, model};
+use crate::common::relative_difference;
 use splitscope::format::{open, safetensors::write};
 use splitscope::network::{Network, Support};
-use splitscope::onnx::build::{float_tensor, i8_tensor, i64_tensor};
+use splitscope::onnx::build::{float_tensor, i8_tensor, i64_tensor, node, tensor_attribute};
 use splitscope::onnx::{TensorProto, float_values, numbers};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
@@ -239,4 +241,73 @@ fn a_description_of_weights_that_does_not_fit_is_told() {
     let blocks = with("\"block_size\":32", "\"block_size\":7").unwrap();
     assert!(blocks.integer_grid(1).unwrap().is_some());
     assert!(blocks.real_weights(1).is_err());
+}
+
+/// Two layers that read the weight of one Constant node: one set of codes, or one for each where the layers differ.
+#[test]
+fn a_weight_in_a_constant_node_that_two_layers_read_is_exported() {
+    let folder = tempfile::tempdir().unwrap();
+    let values: Vec<f32> = (0..64).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let constant = tensor_attribute("value", float_tensor("", &[8, 8], &values));
+    let nodes = vec![
+        node("Constant", "constant", [""; 0], ["w"], vec![constant]),
+        node("MatMul", "first", ["x", "w"], ["h"], vec![]),
+        node("MatMul", "second", ["h", "w"], ["y"], vec![]),
+    ];
+    let io = [floats("x", &[1, 8]), floats("y", &[1, 8])].map(|value| vec![value]);
+    let [x, y] = io;
+    let network = graph::network(model(17, (nodes, Vec::new()), x, y));
+    assert_eq!(network.layers.len(), 2);
+    let names = |second: u8| {
+        let mut recipe = recipe(4, Granularity::Tensor);
+        recipe.layers.entry("second".to_owned()).or_default().weight_bits = Some(Bits::Grid(second));
+        let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let file = saved(
+            folder.path(),
+            "c.safetensors",
+            &quantized_tensors(&network, &plan).unwrap(),
+        );
+        let opened = open(&file).unwrap();
+        assert!((0..opened.layers.len()).all(|index| opened.real_weights(index).is_ok()));
+        opened.layers.iter().map(|layer| layer.name.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(4), ["w"]);
+    assert_eq!(names(8).len(), 2);
+}
+
+/// Weights that a node without `kernel_shape` computes from constants.
+#[test]
+fn a_computed_weight_of_a_convolution_without_kernel_shape_is_quantized() {
+    let values: Vec<f32> = (0..108).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let half = |weight: Vec<f32>| weight.iter().map(|x| x * 0.5).collect::<Vec<f32>>();
+    for op in ["Mul", "Identity"] {
+        let computed = match op {
+            "Mul" => node("Mul", "compute", ["k", "s"], ["w"], vec![]),
+            _ => node("Identity", "compute", ["k"], ["w"], vec![]),
+        };
+        let nodes = vec![computed, node("Conv", "conv", ["x", "w"], ["y"], vec![])];
+        let constants = vec![
+            float_tensor("k", &[4, 3, 3, 3], &values),
+            float_tensor("s", &[], &[0.5]),
+        ];
+        let network = graph::network(model(
+            17,
+            (nodes, constants),
+            vec![floats("x", &[1, 3, 5, 5])],
+            vec![floats("y", &[1, 4, 3, 3])],
+        ));
+        let expected = if op == "Mul" {
+            half(values.clone())
+        } else {
+            values.clone()
+        };
+        assert_eq!(network.weights(0).unwrap()[..], expected[..], "{op}");
+        let plan = plan(&network, &recipe(8, Granularity::Channel), None, &Progress::default()).unwrap();
+        let x = values.repeat(1)[..75].to_vec();
+        let (float, exported) = (
+            graph::run(&network.runnable_model(), &[1, 3, 5, 5], &x),
+            graph::run(&rewrite(&network, &plan).unwrap(), &[1, 3, 5, 5], &x),
+        );
+        assert!(relative_difference(&float, &exported) < 0.02, "{op}");
+    }
 }

@@ -66,6 +66,7 @@ impl<'de> Visitor<'de> for Pairs {
 /// Whether `bytes` are those of an index: JSON with a list of tensors.
 pub(in crate::format) fn is_index(path: &Path, bytes: &[u8]) -> bool {
     let json = path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("json"));
+    let bytes = files::without_mark(bytes);
     json && bytes.trim_ascii_start().first() == Some(&b'{') && contains(bytes, LIST)
 }
 
@@ -198,7 +199,7 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
 }
 
 fn parse(path: &Path, bytes: &[u8]) -> Result<Index, String> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    serde_json::from_slice(files::without_mark(bytes)).map_err(|error| {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         format!("'{name}' is no index of shards: {}", short(&error.to_string()))
     })

@@ -216,7 +216,10 @@ fn rebinned(range: f64, counts: &[u64], edge: f64, bins: usize) -> Vec<u64> {
 fn chunk_sums(chunk: &[f32]) -> [f64; 5] {
     let mut sums = [0.0, f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0];
     for block in chunk.chunks(2048) {
-        let block = block_sums(block);
+        let block = match block_sums(block) {
+            sums if sums[4].is_finite() => sums,
+            _ => wide_block_sums(block),
+        };
         sums[0] += block[0];
         sums[1] = sums[1].min(block[1]);
         sums[2] = sums[2].max(block[2]);
@@ -224,6 +227,20 @@ fn chunk_sums(chunk: &[f32]) -> [f64; 5] {
         sums[4] += block[4];
     }
     sums
+}
+
+/// [`block_sums`] where squares are beyond f32.
+fn wide_block_sums(block: &[f32]) -> [f64; 5] {
+    let finite = block.iter().filter(|x| x.is_finite()).map(|x| f64::from(*x));
+    finite.fold([0.0, f64::INFINITY, f64::NEG_INFINITY, 0.0, 0.0], |sums, x| {
+        [
+            sums[0] + 1.0,
+            sums[1].min(x),
+            sums[2].max(x),
+            sums[3] + x.abs(),
+            sums[4] + x * x,
+        ]
+    })
 }
 
 #[multiversion(targets = "simd")]
@@ -273,7 +290,11 @@ pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> V
             let mut sums = vec![0.0_f64; thresholds.len()];
             for block in chunk.chunks(BLOCK) {
                 for (sum, &threshold) in sums.iter_mut().zip(thresholds) {
-                    *sum += squared_error(block, threshold / levels as f32, levels as f32);
+                    let (step, limit) = (threshold / levels as f32, levels as f32);
+                    *sum += match squared_error(block, step, limit) {
+                        error if error.is_finite() => error,
+                        _ => wide_squared_error(block, step, limit),
+                    };
                 }
             }
             sums
@@ -285,7 +306,15 @@ pub fn mean_squared_errors(values: &[f32], levels: i32, thresholds: &[f32]) -> V
         .collect()
 }
 
-/// Sum of squared errors of a short block on a grid of `step` with indices up to `limit`.
+/// [`squared_error`] where squares are beyond f32.
+fn wide_squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
+    let (step, limit) = (f64::from(step), f64::from(limit));
+    let finite = block.iter().filter(|x| x.is_finite()).map(|x| f64::from(*x));
+    let square = |x: f64| (x - (x / step).round_ties_even().clamp(-limit, limit) * step).powi(2);
+    finite.map(square).sum()
+}
+
+/// Sum of squared errors of a short block on a grid of `step` with indices up to `limit`; infinite where squares are beyond f32.
 #[multiversion(targets = "simd")]
 fn squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
     // Adding and taking away 1.5 * 2^23 rounds an f32 to a whole number without a call; ties cost the same either way.
@@ -297,8 +326,7 @@ fn squared_error(block: &[f32], step: f32, limit: f32) -> f64 {
         let q = if q > limit { limit } else { q };
         let q = if q < -limit { -limit } else { q };
         let error = x - ((q + ROUND) - ROUND) * step;
-        let square = error * error;
-        if square < f32::INFINITY { square } else { 0.0 }
+        if x.abs() < f32::INFINITY { error * error } else { 0.0 }
     };
     let mut lanes = [0.0_f32; LANES];
     let (parts, tail) = block.as_chunks::<LANES>();

@@ -56,6 +56,37 @@ fn gaussian(n: usize, seed: u64) -> Vec<f32> {
         .collect()
 }
 
+/// A grid does not change with the unit of the weights: what holds for weights of 1 holds for weights of 1e30, whose squares no f32
+/// holds.
+#[test]
+fn thresholds_and_errors_of_huge_weights_are_those_of_small_ones_scaled() {
+    let small = gaussian(600, 11);
+    let factor = 2.0_f32.powi(100);
+    let large: Vec<f32> = small.iter().map(|x| x * factor).collect();
+    for clip in [Clip::None, Clip::Mse, Clip::Octav, Clip::Percentile(99.0), Clip::Kl] {
+        let (one, other) = (choose_threshold(&small, 4, clip), choose_threshold(&large, 4, clip));
+        let ratio = f64::from(other.threshold) / f64::from(one.threshold) / f64::from(factor);
+        assert!((ratio - 1.0).abs() < 1e-3, "{clip}: {ratio}");
+        let ratio = other.mse / one.mse / f64::from(factor).powi(2);
+        assert!((ratio - 1.0).abs() < 1e-3, "{clip}: {ratio}");
+    }
+}
+
+#[test]
+fn a_far_outlier_does_not_move_a_percentile() {
+    let mut values = gaussian(400, 5);
+    values[7] = 3e38;
+    let mut sorted: Vec<f32> = values.iter().map(|x| x.abs()).collect();
+    sorted.sort_by(f32::total_cmp);
+    for (percent, rank) in [(50.0, 199), (99.0, 395), (99.75, 398), (100.0, 399)] {
+        assert_eq!(
+            threshold_of_part(&values, 4, Clip::Percentile(percent)),
+            sorted[rank],
+            "{percent}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -209,3 +209,20 @@ fn who_chooses_nothing_gets_what_the_network_and_the_data_allow() {
         assert_eq!(Recipe::preset_for(preset, false), Recipe::preset(preset));
     }
 }
+
+/// As some tools write whole numbers, and as Windows' editor begins a file.
+#[test]
+fn bits_with_a_point_and_a_byte_order_mark_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("r.toml");
+    std::fs::write(&path, b"\xef\xbb\xbfweight_bits = 4.0\nactivation_bits = 8.0\n").unwrap();
+    let recipe = Recipe::load(&path).unwrap();
+    assert_eq!(
+        (recipe.weight_bits, recipe.activation_bits),
+        (Bits::Grid(4), Bits::Grid(8))
+    );
+    let json = serde_json::from_str::<Recipe>(r#"{"weight_bits": 4.0}"#).unwrap();
+    assert_eq!(json.weight_bits, Bits::Grid(4));
+    let fault = Recipe::from_toml("weight_bits = 4.5").unwrap_err().to_string();
+    assert!(fault.contains("line 1") && fault.contains("4.5"), "{fault}");
+}

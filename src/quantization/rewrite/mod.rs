@@ -17,6 +17,7 @@ mod stored;
 mod tensors;
 mod widen;
 
+pub(super) use stored::needed_opset;
 pub(super) use tensors::grid_values;
 pub use tensors::{NamedTensors, quantized_tensors};
 

@@ -11,7 +11,7 @@ use crate::onnx::{AttributeProto, GraphEdit, TensorProto, UPGRADED_OPSET};
 const BLOCK_OPSET: i64 = 21;
 
 /// The operator set that the stored weights of `plan` need.
-pub(super) fn needed_opset(network: &Network, plan: &Plan) -> i64 {
+pub(in crate::quantization) fn needed_opset(network: &Network, plan: &Plan) -> i64 {
     let of = |(layer, planned): (&Layer, &crate::quantization::LayerPlan)| {
         let quantized = planned.quantized()?;
         let code_type = CodeType::of(plan.recipe.storage, layer, quantized);

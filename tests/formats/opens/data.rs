@@ -114,6 +114,29 @@ fn data_numpy_arrays() {
     let mut npy = Vec::new();
     Array2::<f32>::from_elem((3, 2), 0.5).write_npy(&mut npy).unwrap();
     assert_eq!(open(&file(&folder, "b.npy", &npy), &ports[..1]).len(), 3);
+    let refusal = |values: Vec<f32>| {
+        let mut npy = Vec::new();
+        Array2::from_shape_vec((2, 2), values)
+            .unwrap()
+            .write_npy(&mut npy)
+            .unwrap();
+        let path = file(&folder, "nan.npy", &npy);
+        Dataset::open(path.to_str().unwrap(), &DataOptions::default(), &ports[..1])
+            .err()
+            .map(|error| error.to_string())
+    };
+    let said = refusal(vec![f32::NAN, f32::INFINITY, f32::NAN, f32::NAN]).unwrap();
+    assert!(
+        said.contains("the input 'x': none of its 4 values is a finite number"),
+        "{said}"
+    );
+    assert_eq!(refusal(vec![f32::NAN, 1.0, 0.0, 0.0]), None);
+    let labels = DataOptions {
+        labels: Some("labels.csv".into()),
+        ..DataOptions::default()
+    };
+    let said = Dataset::open("demo:fashion", &labels, &[]).unwrap_err().to_string();
+    assert!(said.contains("leave out --labels"), "{said}");
 }
 
 #[test]

@@ -1,0 +1,136 @@
+//! What an exported file needs of the runtime and the hardware that run it, in sentences for a person: the command line, the report
+//! and the window say the same.
+
+use super::overhead::{CopyCosts, Overhead};
+use super::rewrite::needed_opset;
+use super::{LayerPlan, Plan, Products, Storage};
+use crate::network::{Layer, LayerKind, Network};
+
+impl Overhead {
+    /// All that is to be known before the file is shipped: what it needs, and what a runtime does with it.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.needs.iter().chain(&self.runtime_note).map(String::as_str)
+    }
+}
+
+/// What runs the exported file of `plan`; nothing for a file without a graph, and for one whose weights are all as they were.
+pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<String> {
+    if network.why_not_runnable.is_some() || plan.layers.iter().all(|layer| layer.inputs().is_none()) {
+        return Vec::new();
+    }
+    let mut needs = vec![format!(
+        "The runtime must have operator set {}.",
+        needed_opset(network, plan)
+    )];
+    let layers = |count: u64| match count {
+        1 => "1 layer reads its".to_owned(),
+        count => format!("{count} layers read their"),
+    };
+    let number =
+        |number: Option<u64>| number.map_or_else(|| "an unknown number of".to_owned(), |number| number.to_string());
+    if copies.gathers > 0 {
+        needs.push(format!(
+            "{} split channels from a Gather node, which every runtime has: it writes {} elements a sample, and the hardware needs \
+             the memory traffic for them.",
+            layers(copies.gathers),
+            number(copies.gathered_elements)
+        ));
+    }
+    if copies.widened > 0 {
+        needs.push(format!(
+            "{} split channels from a wider layer before, which needs nothing of the runtime: the hardware computes {} \
+             multiply-accumulates a sample more.",
+            layers(copies.widened),
+            number(copies.widened_macs)
+        ));
+    }
+    if copies.merged > 0 {
+        let bits = match plan.recipe.weight_bits.grid() {
+            Some(bits) => format!(", where the recipe says {bits}"),
+            None => String::new(),
+        };
+        needs.push(format!(
+            "{} split channels as one merged channel, which needs nothing of the runtime: the hardware must multiply by weights of \
+             {} bits{bits}.",
+            layers(copies.merged),
+            copies.merged_bits
+        ));
+    }
+    needs
+}
+
+/// Whether a runtime would dequantize weights each time it runs, and what else there is.
+pub(super) fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static str> {
+    let recipe = &plan.recipe;
+    let is_product = |layer: &Layer| matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
+    let is_dequantized = |(layer, planned): (&Layer, &LayerPlan)| {
+        let is_float = planned
+            .quantized()
+            .is_some_and(|quantized| quantized.activation.is_none());
+        let is_fused = recipe.products == Products::Fast && is_product(layer);
+        is_float && layer.kind != LayerKind::Embedding && !is_fused
+    };
+    let dequantizes = recipe.storage != Storage::Float && network.layers.iter().zip(&plan.layers).any(is_dequantized);
+    dequantizes.then_some(
+        "the inputs of layers are float, so onnxruntime dequantizes their weights in every run, which takes longer than the float \
+         network; storage = \"float\" writes the same numbers as floats, as large and as fast as the float network",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Bits, Recipe, SplitExport, overhead, plan};
+    use crate::format::demo::Demo;
+    use crate::progress::Progress;
+
+    fn notes(recipe: &Recipe) -> Vec<String> {
+        let network = Demo::Fashion.network().unwrap();
+        let plan = plan(&network, recipe, None, &Progress::default()).unwrap();
+        overhead(&network, &plan, None).notes().map(str::to_owned).collect()
+    }
+
+    fn split(split_export: SplitExport) -> Recipe {
+        Recipe {
+            weight_bits: Bits::Grid(4),
+            activation_bits: Bits::Float,
+            expand_ratio: 0.05,
+            split_export,
+            ..Recipe::default()
+        }
+    }
+
+    #[test]
+    fn each_form_of_splits_says_what_it_needs() {
+        let gather = notes(&split(SplitExport::Gather));
+        assert_eq!(gather[0], "The runtime must have operator set 21.", "INT4 weights");
+        assert!(gather[1].contains("from a Gather node"), "{gather:?}");
+        assert!(
+            gather
+                .last()
+                .unwrap()
+                .contains("dequantizes their weights in every run")
+        );
+        let widen = notes(&split(SplitExport::Widen));
+        assert!(
+            widen.iter().any(|note| note.contains("from a wider layer before")),
+            "{widen:?}"
+        );
+        let merge = notes(&split(SplitExport::Merge));
+        assert!(
+            merge
+                .iter()
+                .any(|note| note.contains("weights of 5 bits, where the recipe says 4")),
+            "{merge:?}"
+        );
+    }
+
+    #[test]
+    fn a_network_that_stays_as_it_is_needs_nothing() {
+        let recipe = Recipe {
+            weight_bits: Bits::Float,
+            activation_bits: Bits::Float,
+            ..Recipe::default()
+        };
+        assert_eq!(notes(&recipe), Vec::<String>::new());
+    }
+}
