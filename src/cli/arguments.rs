@@ -175,6 +175,10 @@ pub(super) struct QuantizeArguments {
     /// Write what became of each layer as JSON
     #[arg(long, value_name = "FILE.json")]
     pub(super) report: Option<PathBuf>,
+    /// How an OUT.safetensors holds weights on a grid: splitscope (codes of every layer, packed as in ONNX) or compressed-tensors
+    /// (linear layers as transformers and vLLM read them, with config.json beside it if there is none)
+    #[arg(long, value_name = "LAYOUT", default_value = "splitscope", value_parser = ["splitscope", "compressed-tensors"])]
+    pub(super) layout: String,
     #[command(flatten)]
     pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]

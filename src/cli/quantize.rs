@@ -4,6 +4,7 @@ use super::UsageError;
 use super::arguments::QuantizeArguments;
 use super::output::{Table, check_place, folder_of, lines, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
+use crate::files;
 use crate::format::safetensors;
 use crate::inference::{QuantizedModel, known_shapes};
 use crate::network::Network;
@@ -11,11 +12,12 @@ use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{
     ActivationPlan, Bits, CodeType, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead,
-    QuantizedLayer, Recipe, Rounding, overhead, quantized_tensors,
+    QUANTIZATION_CONFIG, QuantizedLayer, Recipe, Rounding, Storage, compressed_tensors, overhead, quantized_tensors,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::path::Path;
 
 /// What `--report` writes. Field names are a contract: add, never rename.
@@ -182,11 +184,13 @@ fn noise_note(activation: Option<&ActivationPlan>) -> Option<String> {
 enum Target {
     Onnx,
     Safetensors,
+    /// Safetensors too, in the layout of that name.
+    CompressedTensors,
 }
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow::Result<String> {
-    let target = target(&arguments.output)?;
+    let target = target(&arguments.output, &arguments.layout)?;
     check_output(&arguments.output, &arguments.model)?;
     if let Some(report) = &arguments.report {
         check_output(report, &arguments.model)?;
@@ -201,11 +205,13 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         &arguments.data_flags,
         progress,
     )?;
-    write(&planned, target, &arguments.output, progress)?;
     let mut cost = cost(&planned);
-    if target == Target::Safetensors {
-        // Another file than the one that is counted: it says itself how large it is.
+    let remarks = write(&planned, target, &arguments.output, &mut cost, progress)?;
+    if target != Target::Onnx {
+        // Another file than the one that is counted: it says itself how large it is, and no runtime of graphs reads it.
         cost.bytes.quantized = std::fs::metadata(&arguments.output)?.len();
+        cost.needs.clear();
+        cost.runtime_note = None;
     }
     let notes = notes(&planned);
     if let Some(path) = &arguments.report {
@@ -219,12 +225,17 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         };
         write_whole(path, to_json(&report)?.as_bytes())?;
     }
-    Ok(table(&planned, &cost, &notes, &arguments.output))
+    Ok(table(&planned, &cost, &notes, &arguments.output) + &lines(remarks))
 }
 
-fn target(output: &Path) -> Result<Target, UsageError> {
+fn target(output: &Path, layout: &str) -> Result<Target, UsageError> {
+    let is_compressed = layout == "compressed-tensors";
     match output.extension().and_then(|extension| extension.to_str()) {
+        Some("onnx") if is_compressed => Err(UsageError(format!(
+            "--layout {layout}: is a layout of .safetensors files, and the output is an .onnx file"
+        ))),
         Some("onnx") => Ok(Target::Onnx),
+        Some("safetensors") if is_compressed => Ok(Target::CompressedTensors),
         Some("safetensors") => Ok(Target::Safetensors),
         _ => Err(UsageError(format!(
             "--output {}: its name must end in .onnx or .safetensors",
@@ -252,8 +263,16 @@ fn same_file(left: &Path, right: &Path) -> bool {
     place(left).is_some_and(|left| place(right) == Some(left))
 }
 
-fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) -> anyhow::Result<()> {
+/// Writes the file; what is to be said of it.
+fn write(
+    planned: &Planned,
+    target: Target,
+    output: &Path,
+    cost: &mut Overhead,
+    progress: &Progress,
+) -> anyhow::Result<Vec<String>> {
     match target {
+        Target::CompressedTensors => return write_compressed(planned, output, cost, progress),
         Target::Onnx => {
             refuse_weights_only(&planned.network)?;
             let quantized =
@@ -267,7 +286,59 @@ fn write(planned: &Planned, target: Target, output: &Path, progress: &Progress) 
             safetensors::write(output, &tensors, &metadata)?;
         }
     }
-    Ok(())
+    Ok(Vec::new())
+}
+
+/// Writes the layout of compressed-tensors, and `config.json` beside it.
+fn write_compressed(
+    planned: &Planned,
+    output: &Path,
+    cost: &mut Overhead,
+    progress: &Progress,
+) -> anyhow::Result<Vec<String>> {
+    let storage = planned.plan.recipe.storage;
+    if storage != Storage::Auto {
+        bail!("--layout compressed-tensors stores integers of 2, 4 or 8 bits: leave out storage = \"{storage}\"");
+    }
+    let export = compressed_tensors(&planned.network, &planned.plan)?;
+    progress.check()?;
+    let (tensors, metadata) = &export.tensors;
+    safetensors::write(output, tensors, metadata)?;
+    for (index, layer) in cost.layers.iter_mut().enumerate() {
+        if layer.stored.is_some() && !export.packed.contains(&index) {
+            layer.stored = Some(CodeType::Float);
+        }
+    }
+    let mut remarks: Vec<String> = (export.floats.iter())
+        .map(|(layer, why)| format!("{}: written as floats: {why}", short(layer)))
+        .collect();
+    let place = output.with_file_name("config.json");
+    if place.exists() {
+        remarks.push(format!(
+            "{} is there already and was left as it is: its \"{QUANTIZATION_CONFIG}\" must be that of the file's metadata",
+            place.display()
+        ));
+    } else {
+        let beside = planned
+            .network
+            .path
+            .as_ref()
+            .map(|model| model.with_file_name("config.json"));
+        let text = beside
+            .filter(|path| path.is_file())
+            .map(|path| files::read_text(&path))
+            .transpose()?;
+        let root = text.map(|text| serde_json::from_str(&text)).transpose();
+        let mut root: Value = root
+            .context("config.json beside the model")?
+            .unwrap_or_else(|| json!({}));
+        if let Some(entries) = root.as_object_mut() {
+            entries.insert(QUANTIZATION_CONFIG.to_owned(), export.config);
+        }
+        write_whole(&place, to_json(&root)?.as_bytes())?;
+        remarks.push(format!("wrote {}", place.display()));
+    }
+    Ok(remarks)
 }
 
 fn refuse_weights_only(network: &Network) -> anyhow::Result<()> {
@@ -434,11 +505,15 @@ mod tests {
 
     #[test]
     fn only_two_kinds_of_file_can_be_written() {
+        let target = |path: &Path| super::target(path, "splitscope");
         assert!(target(Path::new("a.onnx")).is_ok_and(|target| target == Target::Onnx));
         assert!(target(Path::new("a.safetensors")).is_ok_and(|target| target == Target::Safetensors));
         for wrong in ["a", "a.pt", ".onnx"] {
             assert!(target(Path::new(wrong)).is_err(), "{wrong}");
         }
+        let compressed = |path: &str| super::target(Path::new(path), "compressed-tensors");
+        assert!(compressed("a.safetensors").is_ok_and(|target| target == Target::CompressedTensors));
+        assert!(compressed("a.onnx").is_err());
     }
 
     #[test]

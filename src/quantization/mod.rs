@@ -72,7 +72,10 @@ pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,
     RecipeError, WeightSettings, WithoutEffect,
 };
-pub use rewrite::{NamedTensors, RECIPE_KEY, exported_bytes, quantized_tensors, rewrite, split_only};
+pub use rewrite::{
+    CompressedTensors, NamedTensors, QUANTIZATION_CONFIG, RECIPE_KEY, compressed_tensors, exported_bytes,
+    quantized_tensors, rewrite, split_only,
+};
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScales, Scales};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};

@@ -4,6 +4,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod compressed_tensors;
 
 mod architecture;
 mod architecture_hubs;

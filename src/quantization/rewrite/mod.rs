@@ -7,6 +7,7 @@
 //! recipe says so, the layer before makes the copies instead of a `Gather`.
 
 mod bias;
+mod compressed;
 mod editor;
 mod embedding;
 mod gather;
@@ -17,6 +18,7 @@ mod stored;
 mod tensors;
 mod widen;
 
+pub use compressed::{CompressedTensors, QUANTIZATION_CONFIG, compressed_tensors};
 pub(super) use stored::needed_opset;
 pub(super) use tensors::grid_values;
 pub use tensors::{NamedTensors, quantized_tensors};

@@ -249,7 +249,7 @@ impl Group {
 }
 
 /// Corrected biases: those that take the place of an initializer, by its name, and the others.
-fn corrected_biases(
+pub(super) fn corrected_biases(
     network: &Network,
     quantized: &[(&Layer, &QuantizedLayer)],
     names: &mut Names,

@@ -286,3 +286,48 @@ fn without_calibration_data_ranges_come_from_batch_norms_and_noise() {
     let line = refused(&[&files[..4], &both].concat());
     assert!(line.contains("cannot be used with"), "{line}");
 }
+
+#[test]
+fn the_layout_of_compressed_tensors_has_its_configuration_beside_it_and_the_size_that_is_printed() {
+    use splitscope::onnx::build::float_tensor;
+    let folder = tempfile::tempdir().unwrap();
+    let (model, out) = (folder.path().join("in"), folder.path().join("out"));
+    std::fs::create_dir_all(&model).unwrap();
+    std::fs::create_dir_all(&out).unwrap();
+    let values: Vec<f32> = (0..512).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let tensors = [
+        float_tensor("a.weight", &[8, 64], &values),
+        float_tensor("b.weight", &[2, 8, 4, 8], &values),
+    ];
+    let model = model.join("model.safetensors");
+    splitscope::format::safetensors::write(&model, &tensors, &[]).unwrap();
+    std::fs::write(model.with_file_name("config.json"), r#"{"model_type": "own"}"#).unwrap();
+    let file = out.join("model.safetensors");
+    let words = [
+        "quantize",
+        text(&model),
+        "-o",
+        text(&file),
+        "--weight-bits",
+        "4",
+        "--activation-bits",
+        "float",
+    ];
+    let layout = ["--layout", "compressed-tensors", "--scales", "block:32"];
+    let said = succeeds(&[&words[..], &layout].concat());
+    let bytes = std::fs::metadata(&file).unwrap().len();
+    assert!(said.contains(&format!("{bytes} quantized")), "{said}");
+    assert!(
+        said.contains("b.weight: written as floats: the layout is for the matrices of linear layers"),
+        "{said}"
+    );
+    assert!(said.contains("1 layer as INT4, 1 layer as FLOAT"), "{said}");
+    let config = std::fs::read_to_string(out.join("config.json")).unwrap();
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["model_type"], "own");
+    assert_eq!(config["quantization_config"]["format"], "pack-quantized");
+    let again = succeeds(&[&words[..], &layout].concat());
+    assert!(again.contains("is there already and was left as it is"), "{again}");
+    let refused = fails(&[&words[..], &layout, &["--storage", "float"]].concat());
+    assert!(refused.contains("leave out storage"), "{refused}");
+}
