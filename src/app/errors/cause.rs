@@ -197,10 +197,11 @@ fn take(open: &OpenNetwork, cure: &Cure, tried: &TriedFix, out: &mut Outbox) {
 }
 
 fn fixes_ui(ui: &mut Ui, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {
-    let score = match cure.before.accuracy_lost() {
-        AccuracyLost::Points(_) => Some("Top-1"),
-        AccuracyLost::Perplexity(_) => Some("Perplexity"),
-        AccuracyLost::OutputDb(_) => None,
+    let lost = cure.before.accuracy_lost();
+    let score = match lost {
+        AccuracyLost::Points(_) => "Top-1 against float",
+        AccuracyLost::Perplexity(_) => "Perplexity against float",
+        AccuracyLost::OutputDb(_) => "",
     };
     let samples = text::plural(cure.before.samples as u64, "sample", "samples");
     let help = format!("The network with only this layer quantized, on {samples}.");
@@ -209,7 +210,7 @@ fn fixes_ui(ui: &mut Ui, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {
         .spacing([14.0, 3.0])
         .striped(true)
         .show(ui, |ui| {
-            let titles = ["Fix", "Output SQNR", "Gain", score.unwrap_or(""), "Bytes", ""];
+            let titles = ["Fix", "Output SQNR", "Gain", score, "Bytes", ""];
             for title in titles {
                 ui.label(RichText::new(title).small().strong()).on_hover_text(&help);
             }
@@ -217,11 +218,7 @@ fn fixes_ui(ui: &mut Ui, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {
             ui.label("as it is");
             ui.label(text::decibels(cure.before.sqnr_db.unwrap_or(f64::INFINITY)));
             ui.label("");
-            ui.label(if score.is_some() {
-                lost_text(cure.before.accuracy_lost()) + " lost"
-            } else {
-                String::new()
-            });
+            ui.label(against_float(lost, None));
             ui.label("");
             ui.label("");
             ui.end_row();
@@ -238,9 +235,7 @@ fn fixes_ui(ui: &mut Ui, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {
                 ui.label(cell(format!("{mark}{}", tried.text)));
                 ui.label(cell(no_error_or(tried.sqnr_db, text::decibels)));
                 ui.label(cell(no_error_or(tried.gain_db, |db| signed(db, "dB"))));
-                let won = tried.points_won.map(|won| signed(won, "points"));
-                let won = won.or_else(|| tried.perplexity_won.map(|won| signed(-won, "")));
-                ui.label(cell(won.unwrap_or_default()));
+                ui.label(cell(against_float(lost, Some(tried))));
                 ui.label(cell(bytes_text(tried.bytes_added)));
                 let button = ui.small_button("Apply");
                 button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Apply {}", tried.text)));
@@ -254,6 +249,16 @@ fn fixes_ui(ui: &mut Ui, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {
             }
         });
     ui.label(note(format!("▶ recommended. {help}")));
+}
+
+/// What the network with this layer alone quantized has more than the float one, points of accuracy or perplexity: as it is, or
+/// with a fix.
+fn against_float(lost: AccuracyLost, fix: Option<&TriedFix>) -> String {
+    match lost {
+        AccuracyLost::Points(lost) => signed(fix.and_then(|fix| fix.points_won).unwrap_or(0.0) - lost, "points"),
+        AccuracyLost::Perplexity(added) => signed(added - fix.and_then(|fix| fix.perplexity_won).unwrap_or(0.0), ""),
+        AccuracyLost::OutputDb(_) => String::new(),
+    }
 }
 
 fn no_error_or(db: f64, show: impl FnOnce(f64) -> String) -> String {
