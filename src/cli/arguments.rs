@@ -22,7 +22,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use values::{at_least_one, bytes, grid_bits, positive, ratio, share};
+use values::{at_least_one, bytes, grid_bits, path_text, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -41,12 +41,13 @@ pub(super) struct Arguments {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
     /// Network to open: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: Option<String>,
     /// Start from the choices in this recipe file (TOML)
     #[arg(long, value_name = "FILE")]
     pub(super) recipe: Option<PathBuf>,
     /// Data for the preview: images, arrays or text
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Work on so many threads, at most as many as there are cores; the window remembers it. Default: all cores
     #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
@@ -141,9 +142,10 @@ pub(super) enum Generated {
 #[derive(Debug, Args)]
 pub(super) struct InspectArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Run these samples too and tell the range of each layer's input
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Samples of --data to run
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
@@ -168,6 +170,7 @@ pub(super) struct InspectArguments {
 #[derive(Debug, Args)]
 pub(super) struct QuantizeArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// File to write; .onnx keeps the graph, .safetensors holds the weights alone
     #[arg(short, long, value_name = "OUT.{onnx,safetensors}")]
@@ -191,9 +194,10 @@ pub(super) struct QuantizeArguments {
 #[derive(Debug, Args)]
 pub(super) struct EvaluateArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Labelled images, arrays or text to compare on, or a demo's own
-    #[arg(long, value_name = "PATH", required_unless_present = "inputs")]
+    #[arg(long, value_name = "PATH", required_unless_present = "inputs", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -228,6 +232,7 @@ pub(super) struct EvaluateArguments {
 #[command(group = ArgGroup::new("limits").required(true).multiple(true))]
 pub(super) struct CheckArguments {
     /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Top-1 that the recipe may cost on --data, such as 1%; of text, by how much perplexity may grow
     #[arg(long, value_name = "SHARE", value_parser = share, group = "limits")]
@@ -239,7 +244,7 @@ pub(super) struct CheckArguments {
     #[arg(long, value_name = "DB", value_parser = positive, group = "limits")]
     pub(super) min_sqnr: Option<f64>,
     /// Labelled images, arrays or text to measure on, or a demo's own
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -261,9 +266,10 @@ pub(super) struct CheckArguments {
 #[derive(Debug, Args)]
 pub(super) struct SensitivityArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -285,9 +291,10 @@ pub(super) struct SensitivityArguments {
 #[derive(Debug, Args)]
 pub(super) struct CureArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
@@ -321,11 +328,13 @@ pub(super) struct CureArguments {
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
     /// Float network: an .onnx file, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// The same network quantized by any tool; without, the recipe quantizes MODEL
+    #[arg(value_parser = path_text())]
     pub(super) quantized: Option<String>,
     /// Images, arrays or text to run, or a demo's own; without, seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = at_least_one)]
@@ -348,9 +357,10 @@ pub(super) struct TraceArguments {
 #[derive(Debug, Args)]
 pub(super) struct SweepArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -413,9 +423,10 @@ pub(super) struct SweepArguments {
 #[command(after_help = examples::AUTO)]
 pub(super) struct AutoArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Bytes that the quantized weights may take: so much more than plain --weight-bits (5%), or in all (130kB, 1.5MB)
     #[arg(long, value_name = "SHARE|BYTES", default_value = "5%", allow_hyphen_values = true)]
@@ -486,13 +497,13 @@ pub(super) struct AutoArguments {
 #[derive(Debug, Args)]
 pub(super) struct DiffArguments {
     /// Network to compare with: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
-    #[arg(value_name = "A")]
+    #[arg(value_name = "A", value_parser = path_text())]
     pub(super) one: String,
     /// Network to compare, such as an export of the first
-    #[arg(value_name = "B")]
+    #[arg(value_name = "B", value_parser = path_text())]
     pub(super) other: String,
     /// Run both on these samples too and compare their answers
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -513,6 +524,7 @@ pub(super) struct DiffArguments {
 #[derive(Debug, Args)]
 pub(super) struct ReportArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// Page to write
     #[arg(short, long, value_name = "REPORT.html")]
@@ -522,7 +534,7 @@ pub(super) struct ReportArguments {
     #[arg(long, value_name = "OUT.json")]
     pub(super) model_explorer: Option<PathBuf>,
     /// Run the networks on these samples and tell the accuracy
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
     #[arg(long, value_name = "N", value_parser = at_least_one)]
@@ -552,7 +564,7 @@ pub(super) struct ReportArguments {
 pub(super) struct CalibrationArguments {
     /// Samples that show how large activations get; a demo brings its own. Without any, batch-norm statistics tell, and
     /// noise where there are none
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) calibration: Option<String>,
     /// Samples of the calibration data to run
     #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]

@@ -247,7 +247,7 @@ fn target(output: &Path, layout: &str) -> Result<Target, UsageError> {
 /// Checks before any work that `path` can be written and is not the model itself.
 fn check_output(path: &Path, model: &str) -> anyhow::Result<()> {
     check_place(path)?;
-    if same_file(path, Path::new(model)) {
+    if same_file(path, &files::real_path(Path::new(model))) {
         bail!("{}: is the model itself; write to another file", path.display());
     }
     Ok(())

@@ -5,6 +5,7 @@ use super::arguments::ReportArguments;
 use super::output::{check_place, write_whole};
 use super::pipeline::{self, CalibrationFrom, Planned};
 use crate::engine;
+use crate::files;
 use crate::inference::sweep::{SweepRow, load_rows};
 use crate::inference::{
     DataOptions, Dataset, Engine, Evaluation, Outputs, Pipeline, QuantizedModel, evaluate, known_shapes,
@@ -69,7 +70,7 @@ fn files(arguments: &ReportArguments) -> anyhow::Result<Vec<(PathBuf, Option<Met
         let is_model = path
             .canonicalize()
             .ok()
-            .is_some_and(|path| Path::new(&arguments.model).canonicalize().ok() == Some(path));
+            .is_some_and(|path| files::real_path(Path::new(&arguments.model)).canonicalize().ok() == Some(path));
         if is_model {
             bail!("{}: is the model itself; give another file", path.display());
         }

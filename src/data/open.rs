@@ -43,7 +43,7 @@ fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) ->
     if path.is_empty() {
         return opening.arrays(Vec::new());
     }
-    let file = Path::new(path);
+    let file = &*files::real_path(Path::new(path));
     let wrong = |error: std::io::Error| fault(path, error.to_string());
     let metadata = std::fs::metadata(file).map_err(wrong)?;
     if metadata.is_dir() {

@@ -69,6 +69,7 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     if let Some(demo) = demo_of(path)? {
         return demo.network();
     }
+    let path = &*files::real_path(path);
     let path = &folder::model_in(path).unwrap_or_else(|| path.to_owned());
     let (format, model) = match read(path)? {
         Read::Graph(model) => (Format::Onnx, model),

@@ -183,3 +183,61 @@ fn labels_inputs_and_operators_are_made_safe_in_errors() {
         assert!(told.len() < 20_000, "{words:?}: {} bytes", told.len());
     }
 }
+
+/// A model, its data and its outputs under names that are bytes and no text.
+#[cfg(unix)]
+#[test]
+fn files_whose_names_are_no_text_are_read_and_written() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+    let (model, data) = (at(b"caf\xe9.onnx"), at(b"d\xff.npy"));
+    std::fs::write(&model, include_bytes!("../../assets/fashion_resnet.onnx")).unwrap();
+    // Two pictures of 28 x 28 floats, NumPy's format 1.0.
+    let mut header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 1, 28, 28), }".to_owned();
+    header.extend(std::iter::repeat_n(' ', 117 - header.len()));
+    let mut npy = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
+    npy.extend(header.bytes().chain(*b"\n"));
+    npy.extend((0..2 * 28 * 28).flat_map(|i| ((i % 7) as f32 / 7.0).to_le_bytes()));
+    std::fs::write(&data, npy).unwrap();
+    let run = |words: &[&OsStr]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_splitscope"));
+        let output = program.args(words).env_remove("RUST_LOG").output().unwrap();
+        (
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let words = |text: &'static str| text.split(' ').map(OsStr::new).collect::<Vec<_>>();
+    assert_eq!(run(&[OsStr::new("inspect"), model.as_os_str()]).0, Some(0));
+    let flags = words("--weight-bits 4 --activation-bits float --expand-ratio 0.05");
+    for ending in [&b"onnx"[..], b"safetensors"] {
+        let out = at(&[b"o\xe9.", ending].concat());
+        let quantize = [
+            OsStr::new("quantize"),
+            model.as_os_str(),
+            OsStr::new("-o"),
+            out.as_os_str(),
+        ];
+        let (code, said) = run(&[&quantize[..], &flags].concat());
+        assert_eq!(code, Some(0), "{said}");
+        assert_eq!(run(&[OsStr::new("inspect"), out.as_os_str()]).0, Some(0));
+    }
+    let evaluate = [
+        OsStr::new("evaluate"),
+        model.as_os_str(),
+        OsStr::new("--data"),
+        data.as_os_str(),
+    ];
+    let (code, said) = run(&[&evaluate[..], &flags].concat());
+    assert_eq!(code, Some(0), "{said}");
+    let over = [
+        OsStr::new("quantize"),
+        model.as_os_str(),
+        OsStr::new("-o"),
+        model.as_os_str(),
+    ];
+    let (code, said) = run(&[&over[..], &flags].concat());
+    assert!(code == Some(1) && said.contains("is the model itself"), "{said}");
+}

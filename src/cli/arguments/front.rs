@@ -1,6 +1,6 @@
 //! Words of `splitscope front`.
 
-use super::values::{at_least_one, grid_bits};
+use super::values::{at_least_one, grid_bits, path_text};
 use super::{AnswerArguments, CalibrationArguments, DataArguments, examples};
 use clap::Args;
 
@@ -9,9 +9,10 @@ use clap::Args;
 #[command(after_help = examples::FRONT)]
 pub(in crate::cli) struct FrontArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
     pub(in crate::cli) model: String,
     /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(in crate::cli) data: Option<String>,
     /// Judge on N samples at most
     #[arg(long, value_name = "N", value_parser = at_least_one)]

@@ -1,7 +1,14 @@
 //! What a flag may be: each function reads one kind of value or says what is needed.
 
+use crate::files;
 use crate::quantization::Bits;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::path::PathBuf;
+
+/// A model or data: `demo:fashion`, or a path as text ([`files::path_text`]).
+pub(super) fn path_text() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|path| files::path_text(&path))
+}
 
 pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {

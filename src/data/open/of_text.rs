@@ -16,7 +16,7 @@ const ENCODER_WINDOW: usize = 128;
 
 impl Opening<'_> {
     pub(super) fn tokenizer(&self) -> Result<Tokenizer, DatasetError> {
-        let beside = || vocabulary::beside_text(Path::new(self.path));
+        let beside = || vocabulary::beside_text(&crate::files::real_path(Path::new(self.path)));
         let path = self.options.vocabulary.clone().or_else(beside).ok_or_else(|| {
             self.fault(
                 "text needs the network's vocabulary: put it beside the text or the model as NAME.vocab.json or tokenizer.json",
