@@ -34,20 +34,20 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
         return Ok(Labels::Ordered(npy::parse_npy(&bytes, &name)?.into_labels(&name)?));
     }
     let wrong = |reason: String| fault(&name, reason);
-    of_text(&text(bytes).map_err(wrong)?).map_err(wrong)
+    of_text(&text(&bytes).map_err(wrong)?).map_err(wrong)
 }
 
 /// Text in UTF-8, or in UTF-16 with its mark (as spreadsheets write it); a byte order mark is no part of it.
-fn text(bytes: Vec<u8>) -> Result<String, String> {
+fn text(bytes: &[u8]) -> Result<String, String> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
         String::from_utf16(&units).map_err(|_| "the text is no UTF-16, though its first bytes say so".to_owned())
     };
-    match &bytes[..] {
+    match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
         _ => {
-            let text = std::str::from_utf8(files::without_mark(&bytes));
+            let text = std::str::from_utf8(files::without_mark(bytes));
             text.map(str::to_owned)
                 .map_err(|_| "labels are IDX, .npy or text; this file is none of them".to_owned())
         }

@@ -162,7 +162,7 @@ fn scheme(layer: &Layer, quantized: &QuantizedLayer) -> Result<(Scheme, String),
     let bits = CodeType::holding(Storage::Auto, quantized.grid.bits).bits();
     let block = match &quantized.scales {
         Scales::Tensor(_) | Scales::Channel(_) => None,
-        Scales::Block { size, .. } if layout.channels % size == 0 => Some(*size),
+        Scales::Block { size, .. } if layout.channels.is_multiple_of(*size) => Some(*size),
         Scales::Block { size, .. } => {
             return Err(format!(
                 "its {} inputs are no multiple of the block of {size}",
