@@ -19,7 +19,7 @@ pub(super) const BATCH: usize = 25;
 pub(super) const PICTURE_SIDES: [usize; 2] = [224, 32];
 
 /// Steps that are tried for other free axes.
-const STEPS: usize = 1;
+pub(super) const STEPS: usize = 1;
 
 /// What calibration learnt.
 #[derive(Debug, Clone)]
@@ -103,10 +103,7 @@ pub fn value_shapes(
     engine: &dyn Engine,
     data: Option<&Dataset>,
 ) -> Result<ValueShapes, InferenceError> {
-    let mut seen = HashSet::new();
-    let names: Vec<&str> = (input_names(network).into_iter().chain(output_names(network)))
-        .filter(|name| seen.insert(*name))
-        .collect();
+    let names = layer_values(network);
     if let Some(data) = data.filter(|data| !data.is_empty()) {
         let one = super::outputs::batches(engine, data, 0..1, 1)?.remove(0).run;
         let inputs = data
@@ -186,6 +183,14 @@ pub(super) fn input_names(network: &Network) -> Vec<&str> {
     let mut seen = HashSet::new();
     let names = main_layers(network).filter_map(|layer| Some(layer.input.as_ref()?.0.as_str()));
     names.filter(|name| !name.is_empty() && seen.insert(*name)).collect()
+}
+
+/// The inputs and outputs of the layers, each once.
+pub(super) fn layer_values(network: &Network) -> Vec<&str> {
+    let mut seen = HashSet::new();
+    (input_names(network).into_iter().chain(output_names(network)))
+        .filter(|name| seen.insert(*name))
+        .collect()
 }
 
 /// The first output of each layer's node.

@@ -37,6 +37,7 @@ mod outputs;
 mod pipeline;
 mod prefetch;
 mod sensitivity;
+mod shapes;
 mod split_only;
 mod suggest;
 pub mod sweep;

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use super::shapes::{WorkedOut, worked_out_shapes};
 use super::{
     Calibration, DataOptions, Dataset, Engine, InferenceError, add_moments, calibrate, data_free_activations,
     value_shapes,
@@ -54,8 +55,19 @@ pub fn float_engine(network: &Network) -> Result<Arc<dyn Engine>, InferenceError
 }
 
 /// Shapes of the network's values for one sample of `data`, or of the declared size; `None`, and the reason in the log, where it
-/// does not run so: then the overhead of activations and operations stays unknown.
+/// does not run so: then the overhead of activations and operations stays unknown. Without data they are worked out, and the
+/// network runs only where an operator's shapes are not known and nothing in the file makes it large.
 pub fn known_shapes(network: &Network, data: Option<&Dataset>) -> Option<ValueShapes> {
+    if data.is_none() && network.why_not_runnable.is_none() {
+        match worked_out_shapes(network) {
+            WorkedOut::All(shapes) => return Some(shapes),
+            WorkedOut::TooLarge => {
+                log::info!("the overhead of activations stays unknown: the network is too large to be tried");
+                return None;
+            }
+            WorkedOut::Part => {}
+        }
+    }
     float_engine(network)
         .and_then(|engine| value_shapes(network, &engine, data))
         .inspect_err(|error| log::info!("the overhead of activations stays unknown: {error:#}"))

@@ -25,6 +25,7 @@ mod names;
 mod preparation;
 mod preprocess_hint;
 mod repeated;
+mod shapes;
 mod smooth;
 mod stored;
 mod unpacked;
@@ -42,6 +43,7 @@ pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
 pub(crate) use repeated::index_name;
+pub use shapes::{Shapes, shapes};
 pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
 pub use stored::{StoredWeight, StoredWeights, WEIGHTS_KEY};
 

@@ -8,6 +8,7 @@ mod common;
 mod check;
 mod command_line;
 mod diff;
+mod memory;
 mod names;
 mod not_files;
 mod report;

@@ -81,6 +81,40 @@ fn no_operator_of_the_backend_tests_of_onnx_is_computed_otherwise_in_silence() {
     assert!(right >= 790, "only {right} are computed");
 }
 
+/// The shapes that are worked out without running a network are those of the answers.
+#[test]
+fn shapes_that_are_worked_out_are_those_of_the_outputs() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/conformance.tar.gz");
+    let mut cases = Case::read_all(&here, "");
+    let archive = shared("data/onnx-1.17.0-backend-test-data.tar.gz");
+    if archive.exists() {
+        cases.extend(Case::read_all(&archive, "data/node/"));
+    }
+    let (mut known, mut wrong) = (0, Vec::new());
+    for case in &cases {
+        for (name, worked_out, is) in case.shapes() {
+            known += 1;
+            if worked_out != is {
+                let operators = case.operators().join(", ");
+                wrong.push(format!(
+                    "{} ({operators}): {name} {worked_out:?} instead of {is:?}",
+                    case.name
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {known}:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(known > 2500, "only {known} are worked out");
+}
+
+/// Cases of an archive that a person names in `CONFORMANCE_CASES`, laid out as those of the grid.
+#[test]
+fn cases_that_are_named_give_their_answers() {
+    if let Some(archive) = std::env::var_os("CONFORMANCE_CASES") {
+        run(&Case::read_all(Path::new(&archive), ""));
+    }
+}
+
 #[test]
 fn the_grid_of_attributes_gives_the_answers_of_onnxruntime() {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/conformance.tar.gz");

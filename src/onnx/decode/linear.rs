@@ -61,7 +61,10 @@ impl Writer<'_> {
             }
             op => {
                 let channels_last = super::attribute_int(old, "channels_last").unwrap_or(0) != 0;
-                let float = unary(op).filter(|_| !channels_last)?;
+                // Beyond the pads of a last window, onnxruntime counts places here that AveragePool does not count.
+                let is_set = |name: &str| super::attribute_int(old, name).unwrap_or(0) != 0;
+                let counts_more = op == "QLinearAveragePool" && is_set("ceil_mode") && is_set("count_include_pad");
+                let float = unary(op).filter(|_| !channels_last && !counts_more)?;
                 let x = self.off([input(0)?, input(1)?, input(2).unwrap_or("")], &y, "off");
                 let ours = |attribute: &&AttributeProto| !["channels_last", "opset"].contains(&attribute.name());
                 let attributes = old.attribute.iter().filter(ours).cloned().collect();

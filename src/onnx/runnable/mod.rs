@@ -17,7 +17,9 @@ mod pads;
 mod quantize;
 mod recurrent;
 mod resize;
+mod scatter;
 mod site;
+mod slice;
 mod table;
 mod wide;
 

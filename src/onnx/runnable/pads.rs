@@ -264,21 +264,28 @@ pub(super) fn pool(site: &mut Site<'_>) -> Ruled {
     if window.dilations.iter().any(|dilation| *dilation != 1) {
         return Err("its dilations are not computed".to_owned());
     }
-    if !matches!(auto_pad(node)?, AutoPad::Same { lower: true }) {
-        return Ok(Outcome::Kept);
+    // Where windows lie apart, the engine begins SAME_UPPER elsewhere than at the first element.
+    let is_dense = (0..window.axes()).all(|axis| window.strides[axis] <= window.span(axis));
+    let has_ceil = attribute_int(node, "ceil_mode").unwrap_or(0) != 0;
+    match auto_pad(node)? {
+        AutoPad::Given | AutoPad::Valid => return Ok(Outcome::Kept),
+        AutoPad::Same { lower: false } if is_dense && !has_ceil => return Ok(Outcome::Kept),
+        AutoPad::Same { .. } => {}
     }
+    // The size of the output is that of the input over the stride, rounded up, whatever ceil_mode says.
+    let without = ["auto_pad", "pads", "ceil_mode"];
     let x = site.needed(0)?;
     let computed = match pads(site, 0, &window)? {
         Pads::Known(pads) => {
             let pads = vec![ints_attribute("pads", pads)];
-            return site.replace_with(with_attributes(node, &["auto_pad", "pads"], pads));
+            return site.replace_with(with_attributes(node, &without, pads));
         }
         Pads::Computed(pads) => pads,
     };
     let is_max = node.op_type() == "MaxPool";
     let value = is_max.then(|| site.float("nothing", f32::NEG_INFINITY));
     let padded_x = padded(site, x, &computed, &window, value.as_deref());
-    let mut pool = with_attributes(node, &["auto_pad", "pads"], no_pads(&window));
+    let mut pool = with_attributes(node, &without, no_pads(&window));
     pool.input[0] = padded_x;
     if is_max || attribute_int(node, "count_include_pad").unwrap_or(0) != 0 {
         return site.replace_with(pool);

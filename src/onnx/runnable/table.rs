@@ -2,7 +2,9 @@
 
 use super::super::build::is_standard_domain;
 use super::site::{Ruled, Site};
-use super::{arg_max, cast, elementwise, expand, integer, lrn, normalization, pads, quantize, recurrent, resize};
+use super::{
+    arg_max, cast, elementwise, expand, integer, lrn, normalization, pads, quantize, recurrent, resize, scatter, slice,
+};
 
 /// Rewrites a node, or says why it cannot be computed.
 pub(super) type Rule = fn(&mut Site<'_>) -> Ruled;
@@ -96,7 +98,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     rewritten(
         "AveragePool",
         pads::pool,
-        "SAME_LOWER by pads, or by a Pad computed from the sizes; refused with dilations",
+        "SAME_LOWER, and SAME_UPPER of windows apart or with ceil_mode, by pads, or by a Pad computed from the sizes; refused with dilations",
     ),
     right("BatchNormalization", "refused in training mode"),
     right("BitCast", ""),
@@ -210,7 +212,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     rewritten(
         "MaxPool",
         pads::pool,
-        "SAME_LOWER by pads, or by a Pad computed from the sizes; refused with dilations and with Indices",
+        "SAME_LOWER, and SAME_UPPER of windows apart or with ceil_mode, by pads, or by a Pad computed from the sizes; refused with dilations and with Indices",
     ),
     right("Mean", ""),
     right("Min", ""),
@@ -262,7 +264,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("RotaryEmbedding", ""),
     right("Round", ""),
     refused("STFT", "the engine is built without Fourier transforms"),
-    right("ScatterElements", ""),
+    rewritten(
+        "ScatterElements",
+        scatter::scatter_elements,
+        "as ScatterND, unless indices and value are known to have the same sizes along the other axes; refused where the number of axes is not known",
+    ),
     right("ScatterND", ""),
     right("SequenceAt", ""),
     right("SequenceConstruct", ""),
@@ -277,7 +283,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("Sin", ""),
     right("Sinh", ""),
     right("Size", ""),
-    right("Slice", ""),
+    rewritten(
+        "Slice",
+        slice::slice,
+        "axes that are left out are spelled out; backwards, the greatest integer as an end becomes the least one, as in onnxruntime; refused with steps, without axes and of an unknown number of starts",
+    ),
     right("Softmax", ""),
     rewritten(
         "Softplus",

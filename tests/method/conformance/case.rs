@@ -3,8 +3,9 @@
 use prost::Message as _;
 use splitscope::data::{Tensor, TensorValues};
 use splitscope::engine::{Engine as _, Rten};
-use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{GraphProto, ModelProto, TensorProto, tensor_bytes};
+use splitscope::network::{Shapes, shapes};
+use splitscope::onnx::schema::{data_type, type_proto};
+use splitscope::onnx::{GraphProto, ModelProto, TensorProto, ValueInfoProto, tensor_bytes};
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
@@ -76,6 +77,31 @@ impl Case {
         let mut operators = Vec::new();
         model.graph.iter().for_each(|graph| gather(graph, &mut operators));
         operators
+    }
+
+    /// The outputs whose shape is worked out from those of the inputs: name, that shape, the right one.
+    pub(crate) fn shapes(&self) -> Vec<(String, Vec<usize>, Vec<usize>)> {
+        let model = ModelProto::decode(self.model.as_slice()).unwrap_or_default();
+        let Some(graph) = model.graph else { return Vec::new() };
+        let constants: Vec<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        let names = graph.input.iter().map(|input| input.name());
+        let given = names.filter(|name| !constants.contains(name)).zip(&self.inputs);
+        let given: Shapes = given.map(|(name, tensor)| (name.to_owned(), shape(tensor))).collect();
+        let found = shapes(&graph, &given);
+        // Sequences have no shape.
+        let is_tensor = |output: &ValueInfoProto| {
+            let kind = output.r#type.as_ref().and_then(|kind| kind.value.as_ref());
+            matches!(kind, None | Some(type_proto::Value::TensorType(_)))
+        };
+        let outputs = graph
+            .output
+            .iter()
+            .zip(&self.outputs)
+            .filter(|(output, _)| is_tensor(output));
+        let outputs = outputs.map(|(output, tensor)| (output.name(), tensor));
+        outputs
+            .filter_map(|(name, tensor)| Some((name.to_owned(), found.get(name)?.clone(), shape(tensor))))
+            .collect()
     }
 
     pub(crate) fn judge(&self) -> Verdict {

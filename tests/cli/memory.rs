@@ -1,0 +1,66 @@
+//! What a file may make the program take of memory, under a limit on all of its memory.
+
+#![cfg(unix)]
+
+use super::command_line::stderr;
+use crate::common::graph::{floats, model};
+use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, node};
+use splitscope::onnx::{NodeProto, TensorProto, encode};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in `folder` with at most so many KiB of addresses.
+fn limited(folder: &Path, kib: u64, words: &[&str]) -> Output {
+    Command::new("sh")
+        .args(["-c", &format!("ulimit -v {kib} && exec \"$0\" \"$@\"")])
+        .arg(env!("CARGO_BIN_EXE_splitscope"))
+        .args(words)
+        .current_dir(folder)
+        .env_remove("RUST_LOG")
+        .output()
+        .unwrap()
+}
+
+/// A network of one convolution that asks for tens of gigabytes when it runs is quantized all the same, in 2 GB: its shapes are
+/// worked out, and nothing is run.
+#[test]
+fn weights_of_a_network_too_large_to_run_are_quantized() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight = || float_tensor("w", &[2, 1, 1, 1], &[1.0, 0.5]);
+    let conv = |attributes| node("Conv", "c", ["x", "w"], ["t"], attributes);
+    let huge: Vec<NodeProto> = vec![
+        conv(vec![]),
+        node("ConstantOfShape", "", ["s"], ["k"], vec![]),
+        node("ReduceSum", "", ["k"], ["r"], vec![int_attribute("keepdims", 0)]),
+        node("Add", "", ["t", "r"], ["y"], vec![]),
+    ];
+    let sizes = i64_tensor("s", &[2], &[100_000, 100_000]);
+    let files: [(&str, Vec<NodeProto>, Vec<TensorProto>, [i64; 4]); 5] = [
+        ("input", vec![conv(vec![])], vec![weight()], [1, 1, 100_000, 100_000]),
+        ("batch", vec![conv(vec![])], vec![weight()], [1_000_000_000, 1, 4, 4]),
+        ("overflow", vec![conv(vec![])], vec![weight()], [1 << 40, 1, 1 << 40, 4]),
+        (
+            "pads",
+            vec![conv(vec![ints_attribute("pads", [50_000; 4])])],
+            vec![weight()],
+            [1, 1, 4, 4],
+        ),
+        ("constant", huge, vec![weight(), sizes], [1, 1, 4, 4]),
+    ];
+    for (name, nodes, constants, x) in files {
+        let output = nodes.last().unwrap().output[0].clone();
+        let file = model(
+            17,
+            (nodes, constants),
+            vec![floats("x", &x)],
+            vec![floats(&output, &[0, 0, 0, 0])],
+        );
+        let path = format!("{name}.onnx");
+        std::fs::write(folder.path().join(&path), encode(&file).unwrap()).unwrap();
+        let words = ["quantize", &path, "-o", "out.onnx", "--weight-bits", "8"];
+        let ran = limited(folder.path(), 2_000_000, &words);
+        assert_eq!(ran.status.code(), Some(0), "{name}: {}", stderr(&ran));
+        assert!(folder.path().join("out.onnx").exists(), "{name}");
+        std::fs::remove_file(folder.path().join("out.onnx")).unwrap();
+    }
+}
