@@ -157,3 +157,25 @@ fn both_layers_of_a_recurrent_node_count_at_that_node() {
     );
     assert!(results.len() < found.layers.len());
 }
+
+#[test]
+fn what_the_exported_file_needs_is_told_in_the_words_of_the_command_line() {
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        activation_bits: Bits::Float,
+        expand_ratio: 0.05,
+        ..Recipe::default()
+    };
+    let network = Demo::Fashion.network().unwrap();
+    let report = report(&network, &recipe, None);
+    let page = report.page();
+    assert!(page.contains("<li>The runtime must have operator set 21.</li>"));
+    let note = report.overhead.runtime_note.as_deref().unwrap();
+    let (_, rest) = note.split_at(1);
+    assert!(page.contains(&super::html::escaped(rest)), "{note}");
+    assert!(
+        report.overhead.needs.iter().all(|need| page.contains(need)),
+        "{:?}",
+        report.overhead.needs
+    );
+}
