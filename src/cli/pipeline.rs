@@ -248,6 +248,9 @@ pub(super) fn activations(
             let learnt = inference::measure_inputs(network, &engine, None, &stated, wanted, progress)
                 .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
             note(&sources(network, &learnt.activations));
+            if recipe.plans_in_sequence() {
+                note("layers are not rounded one after the other: that needs samples (give --calibration PATH)");
+            }
             if recipe.quantizes_activations()
                 && let Some(warning) = inference::noise_warning(network, &learnt.activations)
             {
@@ -257,7 +260,7 @@ pub(super) fn activations(
             }
             return Ok(learnt.activations);
         }
-        CalibrationFrom::Demo(demo, _) => Dataset::demo_calibration(demo),
+        CalibrationFrom::Demo(demo, _) => Arc::new(Dataset::demo_calibration(demo)),
         CalibrationFrom::Path(path) => {
             // Labels and inputs by name belong to the data that the network is judged on.
             let options = DataOptions {
@@ -266,7 +269,7 @@ pub(super) fn activations(
                 limit: Some(arguments.calibration_limit),
                 ..data.options(network)
             };
-            Dataset::open(path, &options, engine.inputs())?
+            Arc::new(Dataset::open(path, &options, engine.inputs())?)
         }
     };
     let learnt = inference::measure_inputs(network, &engine, Some(&data), &stated, wanted, progress)

@@ -362,12 +362,12 @@ fn gptq_inputs(planned: &Planned) -> Option<String> {
     let layers = planned.plan.layers.iter().filter_map(LayerPlan::quantized);
     let count = layers.filter(|layer| layer.rounding.by == Rounding::Gptq).count();
     (count > 0).then(|| {
-        let known = if planned.with_data {
-            "measured on calibration data"
-        } else {
-            "estimated from batch-norm statistics and noise"
+        let known = match (planned.with_data, planned.plan.recipe.sequential) {
+            (true, true) => "its inputs behind the quantized layers before it, measured on calibration data",
+            (true, false) => "the float network's inputs, measured on calibration data",
+            (false, _) => "the float network's inputs, estimated from batch-norm statistics and noise",
         };
-        format!("GPTQ: {count} layers, each rounded on the float network's inputs, {known}")
+        format!("GPTQ: {count} layers, each rounded on {known}")
     })
 }
 

@@ -37,6 +37,7 @@ mod outputs;
 mod pipeline;
 mod prefetch;
 mod sensitivity;
+mod sequential;
 mod shapes;
 mod split_only;
 mod suggest;
@@ -67,6 +68,7 @@ pub use pipeline::{
     Pipeline, QuantizedModel, RANGES_WITHOUT_DATA, calibration_label, float_engine, known_shapes, measure_inputs,
 };
 pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
+pub use sequential::{MAX_KEPT_BYTES, SequentialSamples};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 pub use token_loss::{TokenLosses, token_losses};

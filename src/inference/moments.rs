@@ -100,7 +100,7 @@ fn as_str(names: &[String]) -> Vec<&str> {
 
 /// Sums over the numbers of each channel of a value.
 #[derive(Default)]
-struct Channels {
+pub(super) struct Channels {
     /// Of a channel: how many, their sum, the sum of their squares.
     sums: Vec<[f64; 3]>,
 }
@@ -108,11 +108,16 @@ struct Channels {
 impl Channels {
     /// Takes in a value whose channels lie along `axis` (negative counts from the end).
     fn add(&mut self, value: &Tensor, axis: i64) {
-        let shape = value.shape();
+        if let Some(values) = value.floats() {
+            self.add_values(value.shape(), values, axis);
+        }
+    }
+
+    /// The same for numbers of that shape.
+    pub(super) fn add_values(&mut self, shape: &[usize], values: &[f32], axis: i64) {
         let Some(axis) = place_of(axis, shape.len()) else {
             return;
         };
-        let Some(values) = value.floats() else { return };
         let inner: usize = shape[axis + 1..].iter().product();
         self.sums.resize(shape[axis], [0.0; 3]);
         for (run, values) in values.chunks(inner.max(1)).enumerate() {
@@ -124,7 +129,7 @@ impl Channels {
     }
 
     /// Mean and deviation of each channel.
-    fn moments(&self) -> Vec<[f64; 2]> {
+    pub(super) fn moments(&self) -> Vec<[f64; 2]> {
         let of = |[count, sum, squares]: &[f64; 3]| {
             let mean = sum / count.max(1.0);
             [mean, (squares / count.max(1.0) - mean * mean).max(0.0).sqrt()]
@@ -232,7 +237,7 @@ impl Wanted {
 
 /// How a layer reads its input: which numbers of it meet the weights of one output at one position.
 #[derive(Debug, Clone, PartialEq)]
-struct Reading {
+pub(super) struct Reading {
     groups: usize,
     /// Input channels of a group.
     channels: usize,
@@ -259,7 +264,7 @@ enum Pads {
 }
 
 impl Reading {
-    fn of(network: &Network, layer: &Layer) -> Result<Self, String> {
+    pub(super) fn of(network: &Network, layer: &Layer) -> Result<Self, String> {
         if let Some(why) = InputMoments::why_not(layer) {
             return Err(why.to_owned());
         }
@@ -284,14 +289,21 @@ impl Reading {
     /// Adds rows of a value.
     fn add(&self, value: &Tensor, share: f64, moments: &mut InputMoments) {
         let Some(values) = value.floats() else { return };
-        let shape = value.shape();
+        self.add_rows(value.shape(), [values, values], share, moments);
+    }
+
+    /// Adds rows of a value, with those at the same places of what it is in the float network, `values` being the numbers of both,
+    /// the float network's last.
+    pub(super) fn add_rows(&self, shape: &[usize], values: [&[f32]; 2], share: f64, moments: &mut InputMoments) {
         let Some(places) = Places::of(self, shape) else { return };
         let total = places.count();
         let wanted = ((MAX_ROWS as f64 * share).ceil() as usize).min(total);
         let columns = moments.columns();
-        if total == 0 || columns == 0 || values.len() != shape.iter().product::<usize>() {
+        let elements = shape.iter().product::<usize>();
+        if total == 0 || columns == 0 || values.iter().any(|values| values.len() != elements) {
             return;
         }
+        let pairs = !std::ptr::eq(values[0], values[1]);
         // Evenly spread over all positions and in no step with the width of a picture (golden ratio).
         let chosen: Vec<usize> = (0..wanted)
             .map(|i| match wanted == total {
@@ -299,15 +311,23 @@ impl Reading {
                 false => ((i as f64 * 0.618_033_988_749_894_9).fract() * total as f64) as usize,
             })
             .collect();
-        let mut rows = vec![0.0_f32; CHUNK.min(wanted) * columns];
+        let mut buffers = [(); 2].map(|()| vec![0.0_f32; CHUNK.min(wanted) * columns]);
         for group in 0..self.groups {
             for chosen in chosen.chunks(CHUNK) {
-                let rows = &mut rows[..chosen.len() * columns];
-                rows.par_chunks_mut(columns).zip(chosen).for_each(|(row, position)| {
-                    places.read(values, *position, group * self.channels, row);
-                });
-                if rows.iter().all(|x| x.is_finite()) {
+                let [rows, float_rows] = buffers.each_mut().map(|rows| &mut rows[..chosen.len() * columns]);
+                let read = |rows: &mut [f32], values: &[f32]| {
+                    rows.par_chunks_mut(columns).zip(chosen).for_each(|(row, position)| {
+                        places.read(values, *position, group * self.channels, row);
+                    });
+                    rows.iter().all(|x| x.is_finite())
+                };
+                if !read(rows, values[0]) {
+                    continue;
+                }
+                if !pairs {
                     moments.add(group, rows);
+                } else if read(&mut *float_rows, values[1]) {
+                    moments.add_pairs(group, rows, float_rows);
                 }
             }
         }

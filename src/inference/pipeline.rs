@@ -21,8 +21,8 @@
 
 use super::shapes::{WorkedOut, worked_out_shapes};
 use super::{
-    Calibration, DataOptions, Dataset, Engine, InferenceError, add_moments, calibrate, data_free_activations,
-    value_shapes,
+    Calibration, DataOptions, Dataset, Engine, InferenceError, SequentialSamples, add_moments, calibrate,
+    data_free_activations, value_shapes,
 };
 use crate::engine;
 use crate::network::Network;
@@ -75,14 +75,15 @@ pub fn known_shapes(network: &Network, data: Option<&Dataset>) -> Option<ValueSh
 }
 
 /// What is known of the layers' inputs: from up to `limit` samples of `data`, or without any from batch-norm statistics, what
-/// `stated` says of the network's input, and noise; with second moments if `moments`. `engine` runs `network`.
+/// `stated` says of the network's input, and noise; with second moments if `moments`. `engine` runs `network`. The samples stay at
+/// hand for recipes that plan layer by layer.
 ///
 /// # Errors
 /// [`InferenceError`] of data or engine, or `Cancelled`.
 pub fn measure_inputs(
     network: &Network,
     engine: &dyn Engine,
-    data: Option<&Dataset>,
+    data: Option<&Arc<Dataset>>,
     stated: &DataOptions,
     (limit, moments): (usize, bool),
     progress: &Progress,
@@ -96,7 +97,12 @@ pub fn measure_inputs(
         },
     };
     if moments {
+        let data = data.map(|data| &**data);
         add_moments(network, engine, data, limit, &mut known.activations, progress)?;
+    }
+    if let Some(data) = data {
+        let samples = SequentialSamples::new(Arc::clone(data), limit);
+        known.activations.set_samples(Arc::new(samples));
     }
     Ok(known)
 }
@@ -213,7 +219,7 @@ mod tests {
     fn the_file_holds_the_bytes_that_run() {
         let network = prepare(&Demo::Fashion.network().unwrap(), &recipe()).unwrap();
         let engine = float_engine(&network).unwrap();
-        let (data, progress) = (Dataset::demo_calibration(Demo::Fashion), Progress::default());
+        let (data, progress) = (Arc::new(Dataset::demo_calibration(Demo::Fashion)), Progress::default());
         let known = measure_inputs(
             &network,
             &engine,
@@ -245,7 +251,7 @@ mod tests {
     fn moments_are_measured_with_and_without_data_and_a_recipe_that_needs_ranges_says_so() {
         let network = prepare(&Demo::Fashion.network().unwrap(), &recipe()).unwrap();
         let engine = float_engine(&network).unwrap();
-        let (data, progress) = (Dataset::demo_calibration(Demo::Fashion), Progress::default());
+        let (data, progress) = (Arc::new(Dataset::demo_calibration(Demo::Fashion)), Progress::default());
         let gptq = Recipe {
             rounding: Rounding::Gptq,
             activation_bits: Bits::Float,

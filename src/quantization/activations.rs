@@ -2,9 +2,11 @@
 
 use super::data_free::KnownInput;
 use super::rounding::InputMoments;
+use super::sequential::CalibrationSamples;
 use super::weight::NO_INPUTS;
 use crate::statistics::ActivationStatistics;
 use std::collections::HashMap;
+use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
@@ -14,6 +16,27 @@ pub struct Activations {
     of_values: HashMap<String, ActivationStatistics>,
     moments: HashMap<String, Result<Arc<InputMoments>, String>>,
     inputs: Vec<KnownInput>,
+    samples: Samples,
+}
+
+/// The samples that the rest was learnt from, if they are at hand.
+#[derive(Clone, Default)]
+struct Samples(Option<Arc<dyn CalibrationSamples>>);
+
+impl fmt::Debug for Samples {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "samples" } else { "no samples" })
+    }
+}
+
+/// The same samples, not samples of the same numbers.
+impl PartialEq for Samples {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (Some(one), Some(other)) => Arc::ptr_eq(one, other),
+            (one, other) => one.is_none() && other.is_none(),
+        }
+    }
 }
 
 impl Activations {
@@ -39,6 +62,16 @@ impl Activations {
     /// Sets what is stated of the network's inputs.
     pub fn set_inputs(&mut self, inputs: Vec<KnownInput>) {
         self.inputs = inputs;
+    }
+
+    /// The samples to measure the inputs behind quantized layers on, if there are any.
+    pub fn samples(&self) -> Option<&dyn CalibrationSamples> {
+        self.samples.0.as_deref()
+    }
+
+    /// Sets the samples that ranges and moments were measured on.
+    pub fn set_samples(&mut self, samples: Arc<dyn CalibrationSamples>) {
+        self.samples = Samples(Some(samples));
     }
 
     /// Whether second moments of any layer are known.

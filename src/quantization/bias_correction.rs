@@ -8,7 +8,8 @@ use crate::onnx::schema::data_type;
 use crate::onnx::{NodeProto, float_values};
 
 /// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
-/// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel.
+/// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel, in the float network and behind
+/// the quantized layers, where that is another.
 ///
 /// For a convolution, pixels beside the border are taken to have the mean too; of a transposed one, whose outputs meet other
 /// weights at other places, the mean over places counts. Its bias, if it has one, is a constant with one number a channel. The
@@ -21,33 +22,14 @@ pub(super) fn corrected_bias(
     layer: &Layer,
     weights: &[f32],
     quantized: &QuantizedLayer,
-    means: &[f64],
+    means: InputMeans<'_>,
 ) -> Result<Vec<f32>, String> {
-    let why_not = match layer.kind {
-        LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm | LayerKind::MatMul => None,
-        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
-            Some("what rounding does to a recurrent cell depends on its states")
-        }
-        LayerKind::Embedding => Some("an embedding has none"),
-        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("the layer is not run"),
-    };
-    if let Some(why) = why_not {
-        return Err(why.to_owned());
-    }
-    let node = network.node(layer).ok_or("it has no node")?;
-    if !reads_floats(network, layer) {
-        return Err("its weight is not read as F32".to_owned());
-    }
-    if means.len() != layer.layout.in_channels() {
+    let node = can_correct(network, layer)?;
+    let channels = layer.layout.in_channels();
+    if means.float.len() != channels || means.quantized.len() != channels {
         return Err("the means of its input channels are not known".to_owned());
     }
-    let (alpha, beta) = match layer.kind {
-        LayerKind::Gemm => {
-            let factor = |name: &str| f64::from(attribute_float(node, name).unwrap_or(1.0));
-            (factor("alpha"), factor("beta"))
-        }
-        _ => (1.0, 1.0),
-    };
+    let (alpha, beta) = factors(layer, node);
     let mut shift = output_shift(layer, weights, quantized, means);
     if layer.kind == LayerKind::ConvTranspose {
         // With a stride, each weight meets one in that many outputs.
@@ -71,8 +53,56 @@ pub(super) fn corrected_bias(
     }
 }
 
-/// How far the mean of each output moves: `(Wq - W) E[x]`, copies of a channel added up.
-fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, means: &[f64]) -> Vec<f64> {
+/// What a Gemm multiplies its product and its bias by; 1 for other layers.
+fn factors(layer: &Layer, node: &NodeProto) -> (f64, f64) {
+    let factor = |name: &str| match layer.kind {
+        LayerKind::Gemm => f64::from(attribute_float(node, name).unwrap_or(1.0)),
+        _ => 1.0,
+    };
+    (factor("alpha"), factor("beta"))
+}
+
+/// The node of a layer whose bias can be corrected, if the means of its inputs are known.
+///
+/// # Errors
+/// Why it cannot.
+pub(super) fn can_correct<'a>(network: &'a Network, layer: &Layer) -> Result<&'a NodeProto, String> {
+    let why_not = match layer.kind {
+        LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm | LayerKind::MatMul => None,
+        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
+            Some("what rounding does to a recurrent cell depends on its states")
+        }
+        LayerKind::Embedding => Some("an embedding has none"),
+        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("the layer is not run"),
+    };
+    if let Some(why) = why_not {
+        return Err(why.to_owned());
+    }
+    let node = network.node(layer).ok_or("it has no node")?;
+    if !reads_floats(network, layer) {
+        return Err("its weight is not read as F32".to_owned());
+    }
+    if factors(layer, node).1 != 0.0 {
+        let groups = match layer.layout.out_axis {
+            OutAxis::Outer => 1,
+            OutAxis::Inner => layer.layout.groups,
+        };
+        constant_bias(network, node, groups * layer.layout.out_channels())?;
+    }
+    Ok(node)
+}
+
+/// The mean of each input channel of a layer.
+#[derive(Clone, Copy)]
+pub(super) struct InputMeans<'a> {
+    /// In the float network.
+    pub(super) float: &'a [f64],
+    /// In the quantized network; the same where that is not known.
+    pub(super) quantized: &'a [f64],
+}
+
+/// How far the mean of each output moves: `Wq E[x] - W E[z]` for inputs z in the float network, copies of a channel added up.
+fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, means: InputMeans<'_>) -> Vec<f64> {
     let layout = &layer.layout;
     let expanded = &quantized.layout;
     // Groups share the axis of the output channels where those are behind the input channels.
@@ -94,7 +124,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
             add(
                 row,
                 place,
-                f64::from(*q) * f64::from(scales.at(row, place)) * means[source],
+                f64::from(*q) * f64::from(scales.at(row, place)) * means.quantized[source],
             );
         }
     }
@@ -102,7 +132,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
     for (row, values) in weights.chunks_exact(length.max(1)).enumerate() {
         let first = row / layout.outer * layout.channels;
         for (place, w) in values.iter().enumerate() {
-            add(row, place, -f64::from(*w) * means[first + place / layout.inner]);
+            add(row, place, -f64::from(*w) * means.float[first + place / layout.inner]);
         }
     }
     shift

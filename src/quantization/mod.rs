@@ -44,6 +44,7 @@ mod recipe;
 mod rewrite;
 mod rounding;
 mod scales;
+mod sequential;
 mod shared;
 mod split;
 mod storage;
@@ -78,6 +79,7 @@ pub use rewrite::{
 };
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScales, Scales};
+pub use sequential::{CalibrationSamples, InputsBehind, MeasuredInput, Stages, WantedInput};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
 pub use storage::{CodeType, Storage};
 pub use weight::{NO_INPUTS, clip_thresholds, plan_layer, plan_layer_in, split_weights};
@@ -102,4 +104,7 @@ pub enum QuantizationError {
     /// The graph cannot be rewritten.
     #[error("{0}")]
     Rewrite(String),
+    /// The inputs of layers behind quantized layers cannot be measured.
+    #[error("layer by layer: {0}")]
+    Inputs(String),
 }

@@ -1,10 +1,12 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
 use super::activation_split::{Chooser, largest_channels, outlier_channels};
-use super::bias_correction::corrected_bias;
+use super::bias_correction::{InputMeans, corrected_bias};
 use super::clip::choose_activation_threshold;
 use super::int32_bias::{is_below, least_scales};
 use super::outputs::{ValueGrids, value_grids};
+use super::rounding::InputMoments;
+use super::sequential::{self, MeasuredInput};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_above};
 use super::{
@@ -121,7 +123,7 @@ impl LayerPlan {
     }
 
     /// The layer without what concerns its input, if its weights were asked the same as by `settings`.
-    fn with_weights_of(&self, settings: &LayerSettings) -> Option<QuantizedLayer> {
+    pub(super) fn with_weights_of(&self, settings: &LayerSettings) -> Option<QuantizedLayer> {
         // Rounding by the layer's inputs is done anew: other inputs may be known by now.
         let same = self.settings.weights == settings.weights && !settings.weights.rounding.needs_moments();
         // Raised scales belong to the grid of the input that they were raised for.
@@ -180,7 +182,7 @@ pub fn replan(
         let known = known.and_then(|known| known.layers.get(index)?.with_weights_of(&settings));
         let known = known.or_else(|| twin?.with_weights_of(&settings));
         let weights = network.weights(index);
-        let outcome = planning.outcome(layer, &settings, weights, known);
+        let outcome = planning.outcome(layer, &settings, weights, known, None);
         progress.advance(1);
         Ok(LayerPlan {
             name: layer.name.clone(),
@@ -188,6 +190,15 @@ pub fn replan(
             outcome,
         })
     };
+    let samples = activations.and_then(Activations::samples);
+    if let Some(samples) = samples.filter(|_| recipe.plans_in_sequence()) {
+        let layers = sequential::plan_in_sequence(&planning, recipe, samples, known, progress)?;
+        return Ok(Plan {
+            recipe: recipe.clone(),
+            values: value_grids(network, recipe, &layers, activations),
+            layers,
+        });
+    }
     // Layers that share a weight take over what the first of them made of it.
     let firsts = first_readers(network);
     let first = |(index, first): (usize, &usize)| (index == *first).then(|| planned(index, None)).transpose();
@@ -204,7 +215,8 @@ pub fn replan(
     })
 }
 
-/// What [`plan`] gives layer `index` alone; a recipe is tried on one layer without planning all others.
+/// What [`plan`] gives layer `index` alone; a recipe is tried on one layer without planning all others. It is rounded by the inputs
+/// of the float network, also where the recipe plans layer by layer.
 ///
 /// # Errors
 /// As [`plan`]; [`QuantizationError::Network`] when there is no such layer.
@@ -229,7 +241,7 @@ pub fn plan_one(
     let settings = recipe.effective(network, index);
     Ok(LayerPlan {
         name: layer.name.clone(),
-        outcome: planning.outcome(layer, &settings, network.weights(index), None),
+        outcome: planning.outcome(layer, &settings, network.weights(index), None, None),
         settings,
     })
 }
@@ -264,21 +276,24 @@ pub fn oracle_plan(network: &Network, plan: &Plan, activations: &Activations) ->
 }
 
 /// What all layers of one plan share.
-struct Planning<'a> {
-    network: &'a Network,
-    activations: Option<&'a Activations>,
+pub(super) struct Planning<'a> {
+    pub(super) network: &'a Network,
+    pub(super) activations: Option<&'a Activations>,
     /// `activations` where the recipe corrects biases.
     means: Option<&'a Activations>,
     buffers: Buffers,
 }
 
 impl Planning<'_> {
-    fn outcome(
+    /// What becomes of a layer; `measured` is what was seen of its input behind quantized layers, else that of the float network
+    /// counts.
+    pub(super) fn outcome(
         &self,
         layer: &Layer,
         settings: &LayerSettings,
         weights: Result<FloatData, NetworkError>,
         known: Option<QuantizedLayer>,
+        measured: Option<&MeasuredInput>,
     ) -> Outcome {
         if let Support::View(why) = &layer.support {
             return Outcome::Float(why.clone());
@@ -314,7 +329,10 @@ impl Planning<'_> {
                 ..FloatLayer::split(&weights, &layer.layout, count)
             }));
         }
-        let inputs = self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
+        let inputs: Result<&InputMoments, &str> = match measured.and_then(|measured| measured.moments.as_ref()) {
+            Some(moments) => Ok(moments),
+            None => self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name)),
+        };
         let least = activation.map_or_else(Vec::new, |input| least_scales(self.network, layer, &input));
         let known = known.filter(|known| !is_below(&known.scales, &least));
         let quantized = known.unwrap_or_else(|| {
@@ -326,7 +344,7 @@ impl Planning<'_> {
         }
         let corrected = self
             .means
-            .map(|all| correct(self.network, layer, &weights, &quantized, all));
+            .map(|all| correct(self.network, layer, &weights, &quantized, all, measured));
         let (bias, bias_note) = match corrected {
             Some(Ok(bias)) => (Some(bias), None),
             Some(Err(why)) => (None, Some(why)),
@@ -366,6 +384,7 @@ fn correct(
     weights: &[f32],
     quantized: &QuantizedLayer,
     all: &Activations,
+    measured: Option<&MeasuredInput>,
 ) -> Result<Vec<f32>, String> {
     let input = layer.input.as_ref().map_or("", |(input, _)| input.as_str());
     let seen = all.get(input);
@@ -376,7 +395,15 @@ fn correct(
         return Err("noise alone tells the means of its inputs (calibrate on data)".to_owned());
     }
     let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
-    corrected_bias(network, layer, weights, quantized, &means)
+    let measured = measured.and_then(|measured| measured.means.as_ref());
+    let means = match measured {
+        Some([float, quantized]) => InputMeans { float, quantized },
+        None => InputMeans {
+            float: &means,
+            quantized: &means,
+        },
+    };
+    corrected_bias(network, layer, weights, quantized, means)
         .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))
 }
 

@@ -52,7 +52,7 @@ impl Derived for Channelled {
                 let engine = float_engine(&network)?;
                 progress.check()?;
                 let source = key.calibration.source;
-                work::with_calibration_data((&network, &engine), source, &set, data.as_deref(), |data| {
+                work::with_calibration_data((&network, &engine), source, &set, data.as_ref(), |data| {
                     let data = data.ok_or_else(|| JobError::Failed("no data are open".to_owned()))?;
                     let samples = calibration.samples;
                     let found = input_channels(&engine, data, samples, &layer, seen, key.sigma, progress)?;

@@ -55,7 +55,7 @@ impl Subject {
             Some(network) => Arc::clone(network),
             None => {
                 progress.start(0, "preparing the network");
-                let known_from = (self.source, &self.set, Some(&*self.data));
+                let known_from = (self.source, &self.set, Some(&self.data));
                 Arc::new(work::prepare_on(&self.original, recipe, known_from, progress)?)
             }
         };

@@ -188,6 +188,7 @@ impl OpenNetwork {
             prepared: self.prepare_key(self.recipe()),
             settings,
             moments: asks.then(|| self.calibration_key()),
+            plan: (asks && self.recipe().plans_in_sequence() && self.current_plan().is_some()).then(|| self.plan_key()),
             range: self.range,
         }
     }

@@ -139,7 +139,7 @@ impl Derived for Calibrated {
         let network = Arc::clone(&open.analysis()?.network);
         let (data, source, set) = (open.data().cloned(), (key.source, key.moments), open.calibration_set());
         Some(Work::new("Measuring activations", move |progress| {
-            work::calibrate_on(&network, source, &set, data.as_deref(), progress)
+            work::calibrate_on(&network, source, &set, data.as_ref(), progress)
         }))
     }
 }

@@ -57,7 +57,7 @@ impl Derived for Prepared {
         let (source, set, data) = (open.calibration_source(), open.calibration_set(), open.data().cloned());
         Some(Work::new(title, move |progress| {
             progress.start(0, "preparing the network");
-            let network = work::prepare_on(&original.network, &recipe, (source, &set, data.as_deref()), progress)?;
+            let network = work::prepare_on(&original.network, &recipe, (source, &set, data.as_ref()), progress)?;
             progress.check()?;
             Ok(original.of_prepared(Arc::new(network), progress)?)
         }))

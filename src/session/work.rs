@@ -93,7 +93,7 @@ pub(super) fn open(path: &Path, sigma: f64, progress: &Progress) -> Result<Outpu
 pub(super) fn prepare_on(
     original: &Network,
     recipe: &Recipe,
-    (source, set, data): (CalibrationSource, &CalibrationSet, Option<&Dataset>),
+    (source, set, data): (CalibrationSource, &CalibrationSet, Option<&Arc<Dataset>>),
     progress: &Progress,
 ) -> Result<Network, JobError> {
     prepare_with(original, recipe, |network, moments| {
@@ -224,7 +224,7 @@ pub(super) fn calibrate_on(
     network: &Network,
     (source, moments): (CalibrationSource, bool),
     set: &CalibrationSet,
-    data: Option<&Dataset>,
+    data: Option<&Arc<Dataset>>,
     progress: &Progress,
 ) -> Result<Arc<Calibration>, JobError> {
     let engine = float_engine(network)?;
@@ -247,14 +247,15 @@ pub(super) fn with_calibration_data<T>(
     (network, engine): (&Network, &dyn Engine),
     source: CalibrationSource,
     set: &CalibrationSet,
-    data: Option<&Dataset>,
-    run: impl FnOnce(Option<&Dataset>) -> Result<T, JobError>,
+    data: Option<&Arc<Dataset>>,
+    run: impl FnOnce(Option<&Arc<Dataset>>) -> Result<T, JobError>,
 ) -> Result<T, JobError> {
     match (source, &set.path) {
-        (CalibrationSource::Demo(demo), _) => run(Some(&Dataset::demo_calibration(demo))),
+        (CalibrationSource::Demo(demo), _) => run(Some(&Arc::new(Dataset::demo_calibration(demo)))),
         (CalibrationSource::Set(_), Some(path)) => {
             let options = set.options.clone().for_network(network);
-            run(Some(&Dataset::open(path, &options, engine.inputs()).map_err(failed)?))
+            let data = Dataset::open(path, &options, engine.inputs()).map_err(failed)?;
+            run(Some(&Arc::new(data)))
         }
         (CalibrationSource::Data(_), _) => run(data),
         (CalibrationSource::DataFree | CalibrationSource::Set(_), _) => run(None),

@@ -308,7 +308,7 @@ fn recipes_smooth_and_scale_inputs_by_what_was_measured() {
     for name in ["llama", "opt"] {
         let (folder, network) = hub(name);
         let float = engine(&network);
-        let data = text(&folder, &network, &float, Some(7));
+        let data = std::sync::Arc::new(text(&folder, &network, &float, Some(7)));
         let outputs = |network: &Network| {
             run_outputs(&engine(network), &data, usize::MAX, &progress)
                 .unwrap()

@@ -156,7 +156,10 @@ fn a_budget_below_the_least_and_a_recipe_without_grids_are_refused() {
 fn all_axes(recipe: &Recipe, goal: Goal, judged: usize) -> (Network, Activations, AutoSamples, AutoOptions) {
     let original = open("demo:fashion");
     let network = prepare(&original, recipe).unwrap();
-    let (data, other) = (Dataset::demo(Demo::Fashion), Dataset::demo_calibration(Demo::Fashion));
+    let (data, other) = (
+        Dataset::demo(Demo::Fashion),
+        Arc::new(Dataset::demo_calibration(Demo::Fashion)),
+    );
     let progress = Progress::default();
     let known = measure_inputs(
         &network,
@@ -168,13 +171,7 @@ fn all_axes(recipe: &Recipe, goal: Goal, judged: usize) -> (Network, Activations
     )
     .unwrap();
     let limits = (Some(100), judged);
-    let samples = AutoSamples::of(
-        &engine(&original),
-        &Arc::new(data),
-        Some(Arc::new(other)),
-        limits,
-        &progress,
-    );
+    let samples = AutoSamples::of(&engine(&original), &Arc::new(data), Some(other), limits, &progress);
     let options = AutoOptions {
         scales: AutoOptions::SCALES.to_vec(),
         roundings: Rounding::CHOICES.to_vec(),

@@ -251,6 +251,7 @@ fn every_field_has_an_effect_on_float_weights_or_is_refused() {
             "rounding",
             "awq",
             "bias_correction",
+            "sequential",
             "quantize_outputs",
             "quantize_embeddings",
             "split_export",

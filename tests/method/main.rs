@@ -22,6 +22,7 @@ mod recipe;
 mod recurrent;
 mod rounding;
 mod scales;
+mod sequential;
 mod smoothing;
 mod split_export;
 mod storage;

@@ -7,6 +7,7 @@ use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, int_attribute, node};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Granularity, Recipe, Rounding, prepare_with};
+use std::sync::Arc;
 
 const WIDTH: usize = 64;
 const HIDDEN: usize = 128;
@@ -55,7 +56,7 @@ fn two_layers() -> Network {
 fn sqnr(network: &Network, recipe: &Recipe) -> f64 {
     let progress = Progress::default();
     let float = float_engine(network).unwrap();
-    let noise = |seed: u64| Dataset::noise(network, &float, 300, seed).unwrap();
+    let noise = |seed: u64| Arc::new(Dataset::noise(network, &float, 300, seed).unwrap());
     let (calibration, data) = (noise(1), noise(2));
     let learn = |network: &Network, moments: bool| -> Result<_, anyhow::Error> {
         let engine = float_engine(network)?;

@@ -182,6 +182,8 @@ struct Search<'a> {
     kept: Incremental<&'a Dataset>,
     float: Signature,
     runs: usize,
+    /// Whether the recipe plans layer by layer: that runs the network for each setting, so that it is tried for the best alone.
+    sequential: bool,
 }
 
 impl<'a> Search<'a> {
@@ -194,6 +196,7 @@ impl<'a> Search<'a> {
         let base = Recipe {
             expand_ratio: 0.0,
             clip: Clip::None,
+            sequential: false,
             ..recipe.uniform()
         };
         let base_bits = base.weight_bits.grid();
@@ -231,6 +234,7 @@ impl<'a> Search<'a> {
             kept: Incremental::new(subject.choose.data, Incremental::<&Dataset>::MOST_BYTES),
             float: Signature::of(nothing.model()),
             runs: 0,
+            sequential: recipe.sequential,
         })
     }
 
@@ -357,7 +361,32 @@ impl<'a> Search<'a> {
                 best = other;
             }
         }
+        if let Some(other) = self.in_sequence(&best, log, progress)?
+            && other.chosen_on.noise() < best.chosen_on.noise()
+        {
+            best = other;
+        }
         Ok(best)
+    }
+
+    /// A setting planned layer by layer, tried out; `None` where the recipe does not ask for that or it changes nothing.
+    fn in_sequence(
+        &mut self,
+        setting: &AutoSetting,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Option<AutoSetting>, InferenceError> {
+        let recipe = Recipe {
+            sequential: self.sequential,
+            ..setting.recipe.clone()
+        };
+        if !recipe.plans_in_sequence() {
+            return Ok(None);
+        }
+        self.runs += 1;
+        let mut other = AutoSetting::new(recipe, setting.bytes);
+        other.try_out(self.subject, log, progress)?;
+        Ok(Some(other))
     }
 
     /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe.

@@ -243,10 +243,11 @@ impl AutoSetting {
     }
 }
 
-/// What a run of `recipe` is called; `None` where layers have settings of their own.
+/// What a run of `recipe` is called; `None` where layers have settings of their own or depend on those before them.
 fn uniform_key(recipe: &Recipe, on: RunSamples) -> Option<RunKey> {
     let bits = recipe.weight_bits.grid()?;
-    (recipe.layers == recipe.uniform().layers).then_some(RunKey {
+    let is_uniform = recipe.layers == recipe.uniform().layers && !recipe.sequential;
+    is_uniform.then_some(RunKey {
         on,
         layer: None,
         bits,

@@ -114,6 +114,7 @@ impl Recipe {
             "rounding" => self.rounding != Rounding::Nearest,
             "awq" => self.awq,
             "bias_correction" => self.bias_correction,
+            "sequential" => self.sequential,
             "quantize_embeddings" => self.quantize_embeddings,
             "storage" => self.storage != Storage::Auto,
             "products" => self.products == Products::Fast,
@@ -138,6 +139,7 @@ fn needs(field: &str) -> &'static [Lacking] {
         | "rounding"
         | "awq"
         | "bias_correction"
+        | "sequential"
         | "quantize_embeddings"
         | "storage"
         | "products"

@@ -74,6 +74,8 @@ pub struct Recipe {
     pub awq: bool,
     /// Take back in the bias what rounding the weights does to a layer's mean outputs.
     pub bias_correction: bool,
+    /// Round and correct layer after layer, by the inputs that each has behind the quantized layers before it.
+    pub sequential: bool,
     /// Put the outputs of layers, sums and pools on a grid too, where the inputs of layers are: runtimes then compute in
     /// integers from layer to layer.
     pub quantize_outputs: bool,
@@ -175,6 +177,7 @@ impl Default for Recipe {
             smooth: 0.0,
             awq: false,
             bias_correction: false,
+            sequential: false,
             quantize_outputs: false,
             quantize_embeddings: false,
             split_export: SplitExport::Gather,
@@ -228,6 +231,7 @@ impl Recipe {
             Preset::Deploy | Preset::Int8 | Preset::Int4 if with_data => Self {
                 rounding: Rounding::Gptq,
                 bias_correction: true,
+                sequential: true,
                 ..recipe
             },
             _ => recipe,
@@ -282,6 +286,7 @@ impl Recipe {
             smooth,
             awq,
             bias_correction,
+            sequential,
             quantize_outputs,
             quantize_embeddings,
             split_export,
@@ -302,6 +307,7 @@ impl Recipe {
             smooth: *smooth,
             awq: *awq,
             bias_correction: *bias_correction,
+            sequential: *sequential,
             quantize_outputs: *quantize_outputs,
             quantize_embeddings: *quantize_embeddings,
             split_export: *split_export,
@@ -354,6 +360,11 @@ impl Recipe {
     /// Whether something must be known of the layers' inputs: their ranges, or their means.
     pub fn needs_activations(&self) -> bool {
         self.quantizes_activations() || self.bias_correction || self.needs_moments()
+    }
+
+    /// Whether layers are planned one after the other, because something of a layer depends on those before it.
+    pub fn plans_in_sequence(&self) -> bool {
+        self.sequential && (self.bias_correction || self.needs_moments())
     }
 
     /// Whether second moments of the layers' inputs are asked for.

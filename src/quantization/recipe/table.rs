@@ -158,6 +158,14 @@ pub static FIELDS: &[Field] = &[
         access: Access::Switch(whole!(bias_correction)),
     },
     Field {
+        name: "sequential",
+        label: "Layer by layer",
+        value_name: "",
+        flag_help: "Round by GPTQ and correct biases layer by layer, on the inputs behind the quantized layers before; needs calibration data",
+        help: "Quantize one layer after the other. GPTQ and bias correction then see the inputs that a layer has behind the quantized layers before it, and aim at the outputs of the float network, so that later layers make good some of the error of earlier ones. It matters most at 2 and 3 bits and takes two more runs over the calibration data, which it needs.",
+        access: Access::Switch(whole!(sequential)),
+    },
+    Field {
         name: "quantize_outputs",
         label: "Quantize outputs",
         value_name: "",

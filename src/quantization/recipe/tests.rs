@@ -34,6 +34,7 @@ fn everything() -> Recipe {
         cross_layer_equalization: true,
         smooth: 0.5,
         awq: true,
+        sequential: true,
         bias_correction: true,
         quantize_outputs: true,
         quantize_embeddings: true,

@@ -3,16 +3,20 @@
 //!
 //! With `H = E[x x']` of the layer's inputs, damped by a hundredth of its mean diagonal, and `U` upper triangular with
 //! `U' U = H^-1`, the error `e_j = (w_j - scale * code_j) / U_jj` moves each later weight by `-e_j U_jk` (algorithm 1, without
-//! its batches of columns: here channels are batched instead). Scales are fixed before, blocks too. `H` is that of the float
-//! network's inputs: layers do not wait for each other. A row whose objective `e H e'` nearest rounding beats keeps nearest
-//! rounding, so that no row is worse for it.
+//! its batches of columns: here channels are batched instead). Scales are fixed before, blocks too. A row whose objective
+//! `e H e'` nearest rounding beats keeps nearest rounding, so that no row is worse for it.
+//!
+//! Where the inputs `x` are those behind quantized layers, the outputs that are wanted are still those of the float network, `W z`
+//! for its inputs `z`. The weights that come nearest to them are `W + W E[(z - x) x'] H^-1` (asymmetric calibration: Li et al.
+//! 2025, GPTAQ, arXiv 2504.02692): these are rounded in place of `W`, on the grid of `W`. With `H` damped by `d` this is the least
+//! `E|W z - Q x|^2 + d |Q - W|^2` over weights `Q`, and no row has more of it than with the codes nearest to `W`.
 
 use super::super::layer_error::Expanded;
 use super::super::{Grid, PlacedScales};
 use super::InputMoments;
 use super::nearest;
 use crate::network::{Layout, OutAxis};
-use faer::linalg::solvers::Llt;
+use faer::linalg::solvers::{Llt, Solve};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
 use faer::{Mat, Par, Side};
 use multiversion::multiversion;
@@ -41,6 +45,11 @@ pub(super) fn round(
     if row == 0 {
         return Ok((codes, None));
     }
+    let aims = columns.aims(split, inputs)?;
+    let split = Expanded {
+        values: aims.as_deref().unwrap_or(split.values),
+        ..split
+    };
     for group in 0..layout.groups {
         for places in columns.blocks(group) {
             let factor = Factor::of(&places, group, inputs)?;
@@ -180,6 +189,76 @@ impl<'a> Columns<'a> {
     }
 }
 
+impl Columns<'_> {
+    /// The weights to round in place of the split ones, so that the outputs come nearest to those of the float network; `None`
+    /// where the inputs are the same in both. What a weight moves by is shared out among its copies.
+    fn aims(&self, split: Expanded<'_>, inputs: &InputMoments) -> Result<Option<Vec<f32>>, String> {
+        if !inputs.is_shifted() {
+            return Ok(None);
+        }
+        let layout = self.layout;
+        let row = layout.channels * layout.inner;
+        let mut aims = split.values.to_vec();
+        for group in 0..layout.groups {
+            for places in self.blocks(group) {
+                let Some(first) = places.iter().map(|(_, input)| *input).min() else {
+                    continue;
+                };
+                let last = places.iter().map(|(_, input)| *input).max().unwrap_or(first);
+                let size = last + 1 - first;
+                let mut copies = vec![0.0_f64; size];
+                places.iter().for_each(|(_, input)| copies[input - first] += 1.0);
+                let rows = group * layout.outer..(group + 1) * layout.outer;
+                let lines: Vec<(usize, Line)> = match layout.out_axis {
+                    OutAxis::Outer => rows.map(|number| (number * row, Line::row(0, row))).collect(),
+                    OutAxis::Inner => rows
+                        .flat_map(|number| {
+                            (0..layout.inner).map(move |column| (number * row, Line::column(column, layout.inner)))
+                        })
+                        .collect(),
+                };
+                let mut whole = Mat::<f64>::zeros(lines.len(), size);
+                for (number, (start, line)) in lines.iter().enumerate() {
+                    for (place, input) in &places {
+                        whole[(number, input - first)] += f64::from(split.values[start + line.at(*place)]);
+                    }
+                }
+                let shift = Mat::from_fn(size, size, |i, j| {
+                    inputs.shift(group, first + i, first + j).unwrap_or(0.0)
+                });
+                let mut moves = (whole * shift).transpose().to_owned();
+                let damping = damping(size, |i| inputs.moment(group, first + i, first + i))?;
+                let moments = Mat::from_fn(size, size, |i, j| {
+                    inputs.moment(group, first + i, first + j) + if i == j { damping } else { 0.0 }
+                });
+                let llt = Llt::new(moments.as_ref(), Side::Lower).map_err(|_| NO_FACTOR.to_owned())?;
+                llt.solve_in_place(moves.as_mut());
+                for (number, (start, line)) in lines.iter().enumerate() {
+                    for (place, input) in &places {
+                        let moved = moves[(input - first, number)] / copies[input - first];
+                        aims[start + line.at(*place)] += moved as f32;
+                    }
+                }
+            }
+        }
+        let finite = aims.iter().all(|weight| weight.is_finite());
+        finite.then_some(Some(aims)).ok_or_else(|| NOT_FINITE.to_owned())
+    }
+}
+
+const NO_FACTOR: &str = "the moments of its inputs have no Cholesky factor";
+const NOT_FINITE: &str = "its inputs were not finite";
+
+/// What is added to the diagonal of `H`: a share of its mean.
+fn damping(size: usize, diagonal: impl Fn(usize) -> f64) -> Result<f64, String> {
+    let mean = (0..size).map(diagonal).sum::<f64>() / size.max(1) as f64;
+    if !mean.is_finite() {
+        return Err(NOT_FINITE.to_owned());
+    }
+    // An input that is always 0 has no say: its weights are rounded to nearest.
+    Ok(if mean > 0.0 { DAMPING * mean } else { 1.0 })
+}
+
 /// `U`, upper triangular with `U' U = H^-1`.
 struct Factor {
     /// Row j begins at its diagonal.
@@ -189,21 +268,14 @@ struct Factor {
 impl Factor {
     fn of(places: &[Place], group: usize, inputs: &InputMoments) -> Result<Self, String> {
         let size = places.len();
-        let diagonal = |i: usize| inputs.moment(group, places[i].1, places[i].1);
-        let mean = (0..size).map(diagonal).sum::<f64>() / size.max(1) as f64;
-        if !mean.is_finite() {
-            return Err("its inputs were not finite".to_owned());
-        }
-        // An input that is always 0 has no say: its weights are rounded to nearest.
-        let damping = if mean > 0.0 { DAMPING * mean } else { 1.0 };
+        let damping = damping(size, |i| inputs.moment(group, places[i].1, places[i].1))?;
         let moment = |i: usize, j: usize| {
             let own = if i == j { damping } else { 0.0 };
             inputs.moment(group, places[i].1, places[j].1) + own
         };
         // With the rows and columns of H in reverse order, P H P = L L': then U = P L^-1 P is upper triangular and U' U = H^-1.
         let reversed = Mat::from_fn(size, size, |i, j| moment(size - 1 - i, size - 1 - j));
-        let no_factor = |_| "the moments of its inputs have no Cholesky factor".to_owned();
-        let llt = Llt::new(reversed.as_ref(), Side::Lower).map_err(no_factor)?;
+        let llt = Llt::new(reversed.as_ref(), Side::Lower).map_err(|_| NO_FACTOR.to_owned())?;
         let mut inverse = Mat::<f64>::zeros(size, size);
         invert_lower_triangular(inverse.as_mut(), llt.L(), Par::rayon(0));
         let row = |row: usize| {

@@ -23,6 +23,19 @@ pub struct InputMoments {
     rows: u64,
     /// For each group, for each block of it, the sum of `x x'`, row-major; only the lower triangle holds.
     sums: Vec<Vec<f32>>,
+    /// In the same way the sum of `(z - x) x'`, where z are the inputs in the float network, if they are others.
+    shifts: Option<Vec<Vec<f32>>>,
+    /// For each group, where inputs count from their mean.
+    centres: Option<Vec<Centre>>,
+}
+
+/// Where the inputs of a group are counted from: what does the mean of the outputs is left to the bias.
+#[derive(Clone, PartialEq, Default)]
+struct Centre {
+    /// Means of the first rows, x and z: all rows are taken less these, so that large means cost no digits.
+    pivots: [Vec<f32>; 2],
+    /// Sums of the rows less their pivots.
+    sums: [Vec<f64>; 2],
 }
 
 /// Without the matrices.
@@ -49,6 +62,20 @@ impl InputMoments {
             sums: (0..groups)
                 .flat_map(|_| sizes.iter().map(|size| vec![0.0; size * size]))
                 .collect(),
+            shifts: None,
+            centres: None,
+        }
+    }
+
+    /// The same for inputs that are others in the float network: [`InputMoments::add_pairs`] adds both. Where they are `centred`,
+    /// inputs count from their mean ([`InputMoments::finish`]): for a layer whose bias takes back what the mean of its outputs
+    /// moves by.
+    pub fn of_pairs(groups: usize, columns: usize, centred: bool) -> Self {
+        let moments = Self::new(groups, columns);
+        Self {
+            shifts: Some(moments.sums.clone()),
+            centres: centred.then(|| vec![Centre::default(); groups]),
+            ..moments
         }
     }
 
@@ -128,6 +155,87 @@ impl InputMoments {
         }
     }
 
+    /// Adds rows of inputs as [`InputMoments::add`] does, and what the inputs in the float network have in common with them:
+    /// `float_rows` are those at the same places. Both are used up.
+    pub fn add_pairs(&mut self, group: usize, rows: &mut [f32], float_rows: &mut [f32]) {
+        let count = rows.len() / self.columns.max(1);
+        if count == 0 || float_rows.len() != rows.len() {
+            return;
+        }
+        if let Some(centre) = self.centres.as_mut().and_then(|centres| centres.get_mut(group)) {
+            for (which, rows) in [&mut *rows, &mut *float_rows].into_iter().enumerate() {
+                centre.take(which, rows, self.columns);
+            }
+        }
+        self.add(group, rows);
+        let parts = self.columns.div_ceil(self.block);
+        let Some(shifts) = &mut self.shifts else { return };
+        let more: Vec<f32> = float_rows.iter().zip(&*rows).map(|(z, x)| *z - x).collect();
+        let more = MatRef::from_row_major_slice(&more[..count * self.columns], count, self.columns);
+        let all = MatRef::from_row_major_slice(&rows[..count * self.columns], count, self.columns);
+        for part in 0..parts {
+            let first = part * self.block;
+            let size = self.block.min(self.columns - first);
+            let Some(sum) = shifts.get_mut(group * parts + part) else {
+                return;
+            };
+            faer::linalg::matmul::matmul(
+                MatMut::from_row_major_slice_mut(sum, size, size),
+                Accum::Add,
+                more.subcols(first, size).transpose(),
+                all.subcols(first, size),
+                1.0_f32,
+                Par::rayon(0),
+            );
+        }
+    }
+
+    /// Takes the means out, where the inputs count from them; once, when all rows are added.
+    #[must_use]
+    pub fn finish(mut self) -> Self {
+        let parts = self.columns.div_ceil(self.block);
+        let count = self.rows.max(1) as f64;
+        for (group, centre) in self.centres.take().into_iter().flatten().enumerate() {
+            let [sums, float_sums] = &centre.sums;
+            if sums.is_empty() {
+                continue;
+            }
+            for part in 0..parts {
+                let first = part * self.block;
+                let size = self.block.min(self.columns - first);
+                let at = group * parts + part;
+                let less = |matrix: Option<&mut Vec<f32>>, left: &dyn Fn(usize) -> f64| {
+                    for (place, sum) in matrix.into_iter().flatten().enumerate() {
+                        let (i, j) = (first + place / size, first + place % size);
+                        *sum = (f64::from(*sum) - left(i) * sums[j] / count) as f32;
+                    }
+                };
+                less(self.sums.get_mut(at), &|i| sums[i]);
+                let shifts = self.shifts.as_mut().and_then(|shifts| shifts.get_mut(at));
+                less(shifts, &|i| float_sums[i] - sums[i]);
+            }
+        }
+        self
+    }
+
+    /// `E[(z - x)_i x_j]` for inputs of one block, z in the float network; `None` where both are the same.
+    pub(super) fn shift(&self, group: usize, i: usize, j: usize) -> Option<f64> {
+        let shifts = self.shifts.as_ref()?;
+        let parts = self.columns.div_ceil(self.block);
+        let part = i / self.block;
+        let first = part * self.block;
+        let size = self.block.min(self.columns - first);
+        let sum = shifts
+            .get(group * parts + part)?
+            .get((i - first) * size + (j - first))?;
+        Some(f64::from(*sum) / self.rows.max(1) as f64)
+    }
+
+    /// Whether the inputs in the float network are others.
+    pub(super) fn is_shifted(&self) -> bool {
+        self.shifts.is_some()
+    }
+
     /// Sets what the inputs of `group` have in common: `of(i, j)` is `E[x_i x_j]`.
     pub fn set(&mut self, group: usize, of: impl Fn(usize, usize) -> f64) {
         let parts = self.columns.div_ceil(self.block);
@@ -185,9 +293,71 @@ impl InputMoments {
     }
 }
 
+impl Centre {
+    /// Takes rows (0: x, 1: z) less their pivot into the sums.
+    fn take(&mut self, which: usize, rows: &mut [f32], columns: usize) {
+        let sums_of = |rows: &[f32]| {
+            let mut sums = vec![0.0_f64; columns];
+            for row in rows.chunks_exact(columns) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+            }
+            sums
+        };
+        if self.pivots[which].is_empty() {
+            let count = (rows.len() / columns) as f64;
+            self.pivots[which] = sums_of(rows).into_iter().map(|sum| (sum / count) as f32).collect();
+            self.sums[which] = vec![0.0; columns];
+        }
+        for row in rows.chunks_exact_mut(columns) {
+            row.iter_mut()
+                .zip(&self.pivots[which])
+                .for_each(|(x, pivot)| *x -= pivot);
+        }
+        let more = sums_of(rows);
+        self.sums[which]
+            .iter_mut()
+            .zip(more)
+            .for_each(|(sum, more)| *sum += more);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Covariances by their definition, of inputs whose means are large beside them.
+    #[test]
+    fn centred_pairs_are_covariances() {
+        let numbers = |seed: f64, mean: f64| -> Vec<f32> {
+            (0..40 * 3)
+                .map(|i| ((f64::from(i) * seed).sin() + mean * f64::from(i % 3 + 1)) as f32)
+                .collect()
+        };
+        let (x, z) = (numbers(1.7, 300.0), numbers(2.9, 310.0));
+        let mut moments = InputMoments::of_pairs(1, 3, true);
+        for run in [0..10, 10..40] {
+            let part = run.start * 3..run.end * 3;
+            moments.add_pairs(0, &mut x[part.clone()].to_vec(), &mut z[part].to_vec());
+        }
+        let moments = moments.finish();
+        let column = |rows: &[f32], at: usize| -> Vec<f64> { rows.chunks(3).map(|row| f64::from(row[at])).collect() };
+        let covariance = |one: &[f64], other: &[f64]| {
+            let mean = |values: &[f64]| values.iter().sum::<f64>() / 40.0;
+            let (m, n) = (mean(one), mean(other));
+            one.iter().zip(other).map(|(a, b)| (a - m) * (b - n)).sum::<f64>() / 40.0
+        };
+        for i in 0..3 {
+            for j in 0..3 {
+                let (xi, xj) = (column(&x, i), column(&x, j));
+                let more: Vec<f64> = column(&z, i).iter().zip(&xi).map(|(z, x)| z - x).collect();
+                assert!((moments.moment(0, i, j) - covariance(&xi, &xj)).abs() < 1e-3, "{i} {j}");
+                assert!(
+                    (moments.shift(0, i, j).unwrap() - covariance(&more, &xj)).abs() < 1e-3,
+                    "{i} {j}"
+                );
+            }
+        }
+    }
 
     #[test]
     fn rows_add_up_to_their_mean_products() {

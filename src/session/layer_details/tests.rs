@@ -24,9 +24,10 @@ fn the_marks_are_where_a_plan_would_clip_and_the_heat_holds_every_weight() {
         prepared: PrepareKey::of(&recipe, (crate::session::CalibrationSource::DataFree, None)),
         settings: recipe.settings(&analysis.network, index),
         moments: None,
+        plan: None,
         range: None,
     };
-    let view = LayerView::compute(&analysis, &view_key, NO_INPUTS, None, &progress).unwrap();
+    let view = LayerView::compute(&analysis, &view_key, (NO_INPUTS, None), None, &progress).unwrap();
     let key = LayerDetailsKey {
         view: view_key,
         calibration: None,

@@ -57,6 +57,11 @@ impl After {
         inputs: Result<&InputMoments, &str>,
     ) -> Self {
         let quantized = plan_layer_in(&Buffers::default(), weights, &layout, settings, inputs);
+        Self::of(weights, layout, settings, quantized)
+    }
+
+    /// The layer as it was planned.
+    pub(super) fn of(weights: &[f32], layout: Layout, settings: &WeightSettings, quantized: QuantizedLayer) -> Self {
         let split = split_weights(weights, &layout, settings, &quantized);
         let expanded = tensor_statistics(&split.values, &split.layout).in_channel_max_abs;
         let mut channels = vec![0.0_f32; layout.in_channels()];

@@ -10,12 +10,12 @@ pub use stacked::{STACKED, StackedChannel};
 
 use super::analysis::Analysis;
 use super::derived::{Derived, Newer, Wanted, Work};
-use super::keys::{CalibrationKey, PrepareKey};
+use super::keys::{CalibrationKey, PlanKey, PrepareKey};
 use super::open::OpenNetwork;
 use super::work::Kind;
 use crate::network::Support;
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, split_levels};
+use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, QuantizedLayer, split_levels};
 use crate::statistics::{Histogram, histogram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,11 @@ impl Derived for Viewed {
     fn compute(open: &mut OpenNetwork, key: &LayerViewKey, _: &Wanted) -> Option<Work<LayerView>> {
         let (analysis, key) = (open.analysis()?.clone(), key.clone());
         let calibration = key.moments.and_then(|_| open.calibration().map(Arc::clone));
+        let plan = key
+            .plan
+            .as_ref()
+            .and_then(|_| open.current_plan())
+            .map(|(_, plan)| plan);
         let previous = open.slots.of::<Self>().latest();
         let previous = previous.map(|(key, view)| (key.clone(), view.clone()));
         let title = format!("Looking at {}", analysis.network.layers[key.layer].name);
@@ -44,7 +49,9 @@ impl Derived for Viewed {
             let previous = previous.as_ref().map(|(key, view)| (key, view));
             let name = &analysis.network.layers[key.layer].name;
             let inputs = (calibration.as_ref()).map_or(NO_INPUTS, |known| known.activations.moments_of(name));
-            Ok(LayerView::compute(&analysis, &key, inputs, previous, progress)?)
+            let planned = plan.as_ref().and_then(|plan| plan.layers.get(key.layer)?.quantized());
+            let known = (inputs, planned);
+            Ok(LayerView::compute(&analysis, &key, known, previous, progress)?)
         }))
     }
 }
@@ -67,6 +74,8 @@ pub struct LayerViewKey {
     pub settings: LayerSettings,
     /// Where the moments of its inputs come from, if its rounding asks for them and they are known.
     pub moments: Option<CalibrationKey>,
+    /// The plan that it is part of, once there is one, where the layers before it decide how it is rounded.
+    pub plan: Option<PlanKey>,
     /// The visible range, if it is not all.
     pub range: Option<(f64, f64)>,
 }
@@ -96,14 +105,15 @@ pub struct LayerView {
 }
 
 impl LayerView {
-    /// Computes the view of `key`; `inputs` is what rounding is told of the layer's inputs, `previous` lends what has not changed.
+    /// Computes the view of `key`; `inputs` is what rounding is told of the layer's inputs, `planned` the layer where it is rounded
+    /// already, `previous` lends what has not changed.
     ///
     /// # Errors
     /// [`ViewError`] when cancelled, or when the weights cannot be read.
     pub fn compute(
         analysis: &Analysis,
         key: &LayerViewKey,
-        inputs: Result<&InputMoments, &str>,
+        (inputs, planned): (Result<&InputMoments, &str>, Option<&QuantizedLayer>),
         previous: Option<(&LayerViewKey, &Self)>,
         progress: &Progress,
     ) -> Result<Self, ViewError> {
@@ -132,7 +142,10 @@ impl LayerView {
             Some(after) => after,
             None if key.settings.weights.bits.grid().is_some() && layer.support.can_quantize() => {
                 let settings = &key.settings.weights;
-                Some(Arc::new(After::compute(&weights, layer.layout, settings, inputs)))
+                Some(Arc::new(match planned {
+                    Some(planned) => After::of(&weights, layer.layout, settings, planned.clone()),
+                    None => After::compute(&weights, layer.layout, settings, inputs),
+                }))
             }
             None => None,
         };

@@ -26,6 +26,9 @@ const SURVIVORS: usize = 16;
 /// Settings with another rounding that are tried with GPTQ too, which takes long to plan.
 const WITH_GPTQ: usize = 6;
 
+/// Of the best uniform settings, those that are planned layer by layer too where the recipe asks for that.
+const IN_SEQUENCE: usize = 2;
+
 /// The first samples to choose on, and what the float network answers on them.
 pub(super) struct Screen(Outputs);
 
@@ -165,6 +168,11 @@ impl Search<'_> {
             self.runs += 1;
             setting.try_out(self.subject, log, progress)?;
             progress.advance(1);
+        }
+        best_first.sort_by(|a, b| a.chosen_on.noise().total_cmp(&b.chosen_on.noise()));
+        let first: Vec<AutoSetting> = best_first.iter().take(IN_SEQUENCE).cloned().collect();
+        for setting in first {
+            best_first.extend(self.in_sequence(&setting, log, progress)?);
         }
         best_first.sort_by(|a, b| a.chosen_on.noise().total_cmp(&b.chosen_on.noise()));
         if best_first.is_empty() {
