@@ -256,15 +256,19 @@ fn oracle_line(oracle: &OracleMetrics) -> String {
     )
 }
 
-/// Where the top-1 of other samples of the same kind would lie.
+/// Where the top-1 or the perplexity of other samples of the same kind would lie.
 fn interval_line(float: &Metrics, quantized: &Metrics) -> Option<String> {
-    let show = |[low, high]: [f64; 2]| format!("{:.2} to {:.2} %", low * 100.0, high * 100.0);
-    let (before, after) = (float.top1_interval?, quantized.top1_interval?);
-    Some(format!(
-        "top-1, 95 % interval: float {}, quantized {}\n",
-        show(before),
-        show(after)
-    ))
+    let (what, [before, after]) = if let (Some(before), Some(after)) = (float.top1_interval, quantized.top1_interval) {
+        let show = |[low, high]: [f64; 2]| format!("{:.2} to {:.2} %", low * 100.0, high * 100.0);
+        ("top-1", [before, after].map(show))
+    } else {
+        let show = |[low, high]: [f64; 2]| format!("{low:.3} to {high:.3}");
+        (
+            "perplexity",
+            [float.perplexity_interval?, quantized.perplexity_interval?].map(show),
+        )
+    };
+    Some(format!("{what}, 95 % interval: float {before}, quantized {after}\n"))
 }
 
 /// What the splits change by themselves, and on how many samples that was seen.

@@ -1,13 +1,16 @@
 //! `splitscope front`: what scales, clips, splits and rounding reach, alone and together, against the bytes of the file.
 
+use super::UsageError;
 use super::arguments::FrontArguments;
 use super::output::{Table, lines, to_json};
 use super::pipeline::{self, CalibrationFrom};
 use crate::format;
 use crate::inference::sweep::{
-    Method, Score, SizeMeasure, SweepRow, SweepSubject, input_methods, pareto_front, sweep, weight_methods,
+    Method, OutlierMove, Score, SizeMeasure, SweepRow, SweepSubject, input_methods, moved_input_methods,
+    moved_weight_methods, pareto_front, sweep, weight_methods,
 };
-use crate::inference::{self, Metrics, known_shapes, run_outputs};
+use crate::inference::{self, Dataset, Metrics, Outputs, known_shapes, run_outputs};
+use crate::network::{self, Network};
 use crate::progress::Progress;
 use crate::quantization::{Bits, Recipe};
 use anyhow::Context;
@@ -45,15 +48,7 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
         unsigned_activations: true,
         ..Recipe::default()
     };
-    let of_weights = arguments
-        .weight_bits
-        .iter()
-        .flat_map(|bits| weight_methods(&base, *bits));
-    let of_inputs = arguments
-        .activation_bits
-        .iter()
-        .flat_map(|bits| input_methods(&base, *bits));
-    let methods: Vec<Method> = of_weights.chain(of_inputs).collect();
+    let methods = chosen(arguments, &base)?;
     let original = format::open(Path::new(model))?;
     for method in &methods {
         method
@@ -62,30 +57,16 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
             .map_err(anyhow::Error::msg)
             .context("recipe")?;
     }
-    let network = pipeline::prepared(
-        model,
-        &original,
-        &base,
-        &arguments.calibration,
-        &arguments.data_flags,
-        progress,
-    )?;
+    // Refused before anything is run.
+    if methods.iter().any(|method| method.recipe.rotate) {
+        network::rotate(&original).context("rotate")?;
+    }
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(arguments.data.as_deref(), arguments.limit, flags, &original, &engine)?;
     let data = pipeline::judged(data, arguments.answer.output.as_ref(), &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());
-    let recipes: Vec<Recipe> = methods.iter().map(|method| method.recipe.clone()).collect();
-    let activations = pipeline::activations_of_all(model, &recipes, &network, calibration, flags, progress)?;
     let float = run_outputs(&engine, &data, limit, progress).context("the float network")?;
-    let shapes = known_shapes(&network, Some(&data));
-    let subject = SweepSubject {
-        network: &network,
-        activations: activations.as_ref(),
-        shapes: shapes.as_ref(),
-        data: &data,
-        float: &float,
-    };
-    let rows = sweep(&subject, &recipes, &[], progress, &mut |_| Ok(()))?;
+    let rows = rows(arguments, &methods, &original, (&data, &float), progress)?;
     let (score, size) = (Score::of_rows(&rows), SizeMeasure::of_rows(&rows));
     let front = pareto_front(&rows, score, |row| size.value(row));
     let metrics = inference::metrics(&float, &data);
@@ -113,12 +94,89 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
     let known = known.map_or_else(String::new, |value| format!(" · float {}", score.show(value)));
     let moments = CalibrationFrom::of(calibration, model).sentence(model, calibration.calibration_limit);
     let heading = format!(
-        "{} · {} samples · {}{known}\ninputs known from {moments}\n",
+        "{} · {} {} · {}{known}{}\ninputs known from {moments}\n",
         data.name(),
         float.samples,
-        score.label()
+        if data.is_text() { "tokens" } else { "samples" },
+        score.label(),
+        interval(score, &metrics)
     );
     Ok(heading + &lines(data.notes()) + &tables(&methods, &rows, &front))
+}
+
+/// The methods that the flags ask for: those of the weights at each number of bits, then those of the inputs.
+fn chosen(arguments: &FrontArguments, base: &Recipe) -> anyhow::Result<Vec<Method>> {
+    let moves: &[OutlierMove] = &arguments.moves;
+    let of_weights = arguments
+        .weight_bits
+        .iter()
+        .flat_map(|bits| [weight_methods(base, *bits), moved_weight_methods(base, *bits, moves)]);
+    let of_inputs = arguments
+        .activation_bits
+        .iter()
+        .flat_map(|bits| [input_methods(base, *bits), moved_input_methods(base, *bits, moves)]);
+    let all: Vec<Method> = of_weights.chain(of_inputs).flatten().collect();
+    let named = |name: &String| all.iter().any(|method| method.name == *name);
+    if let Some(unknown) = arguments.methods.iter().find(|name| !named(name)) {
+        let mut names: Vec<&str> = Vec::new();
+        for method in &all {
+            if !names.contains(&method.name.as_str()) {
+                names.push(&method.name);
+            }
+        }
+        let why = format!(
+            "--methods: there is no '{unknown}' here; there are: {}",
+            names.join(", ")
+        );
+        return Err(UsageError(why).into());
+    }
+    let is_asked = |method: &Method| arguments.methods.is_empty() || arguments.methods.contains(&method.name);
+    Ok(all.into_iter().filter(is_asked).collect())
+}
+
+/// The rows of all methods, in their order. Methods with the same preparation share the network that it gives and what is known of its
+/// inputs; one such network is held at a time.
+fn rows(
+    arguments: &FrontArguments,
+    methods: &[Method],
+    original: &Network,
+    (data, float): (&Dataset, &Outputs),
+    progress: &Progress,
+) -> anyhow::Result<Vec<SweepRow>> {
+    let (model, calibration, flags) = (&arguments.model, &arguments.calibration, &arguments.data_flags);
+    let mut found: Vec<Option<SweepRow>> = vec![None; methods.len()];
+    while let Some(first) = found.iter().position(Option::is_none) {
+        let lead = &methods[first].recipe;
+        let group: Vec<usize> = (first..methods.len())
+            .filter(|place| methods[*place].recipe.prepares_like(lead))
+            .collect();
+        let recipes: Vec<Recipe> = group.iter().map(|place| methods[*place].recipe.clone()).collect();
+        let network = pipeline::prepared(model, original, lead, calibration, flags, progress)?;
+        let activations = pipeline::activations_of_all(model, &recipes, &network, calibration, flags, progress)?;
+        let shapes = known_shapes(&network, Some(data));
+        let subject = SweepSubject {
+            network: &network,
+            activations: activations.as_ref(),
+            shapes: shapes.as_ref(),
+            data,
+            float,
+        };
+        let rows = sweep(&subject, &recipes, &[], progress, &mut |_| Ok(()))?;
+        for (place, row) in group.into_iter().zip(rows) {
+            found[place] = Some(row);
+        }
+    }
+    Ok(found.into_iter().flatten().collect())
+}
+
+/// Where the float network's perplexity would lie on other text of the kind.
+fn interval(score: Score, metrics: &Metrics) -> String {
+    match (score, metrics.perplexity_interval) {
+        (Score::Perplexity, Some([low, high])) => {
+            format!(" (95 % interval {} to {})", score.show(low), score.show(high))
+        }
+        _ => String::new(),
+    }
 }
 
 /// A table for each number of bits, in the order of the methods.

@@ -26,6 +26,7 @@ mod preparation;
 mod preprocess_hint;
 mod repeated;
 mod shapes;
+mod rotate;
 mod smooth;
 mod stored;
 mod unpacked;
@@ -44,6 +45,7 @@ pub use preprocess_hint::{Interpolation, PreprocessHint};
 pub use repeated::RepeatedChannels;
 pub(crate) use repeated::index_name;
 pub use shapes::{Shapes, shapes};
+pub use rotate::{RotatedStream, Rotation, rotate};
 pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
 pub use stored::{StoredWeight, StoredWeights, WEIGHTS_KEY};
 

@@ -8,6 +8,7 @@ mod maker;
 use super::{Layer, Network, NetworkError, TensorPlace};
 use crate::onnx::{Graph, GraphEdit};
 use maker::Maker;
+pub(super) use maker::vector;
 use std::collections::BTreeMap;
 
 /// End of the names of new constants.
@@ -282,7 +283,7 @@ fn scale(x: f32, w: f32, strength: f64) -> f64 {
 }
 
 /// The node and its input that read the weight's tensor: the first on the way to the layer, or the layer itself.
-fn weight_reader(layer: &Layer) -> Option<(usize, usize)> {
+pub(super) fn weight_reader(layer: &Layer) -> Option<(usize, usize)> {
     if !layer.source.subgraphs.is_empty() || !matches!(layer.source.tensor, TensorPlace::Initializer(_)) {
         return None;
     }

@@ -2,10 +2,10 @@
 
 use super::awq::scaled_by_activations;
 use super::{Activations, Recipe};
-use crate::network::{Network, NetworkError, Smoothing, equalize, fold_batch_norm, smooth};
+use crate::network::{Network, NetworkError, Rotation, Smoothing, equalize, fold_batch_norm, rotate, smooth};
 
-/// The network that `recipe` is carried out on: chosen channel axes taken, batch-norms folded, then layers equalized with each other, each if the
-/// recipe says so. It computes what `network` computes; what was done stands in [`Network::preparation`].
+/// The network that `recipe` is carried out on: chosen channel axes taken, batch-norms folded, layers equalized with each other, then the
+/// residual stream rotated, each if the recipe says so. It computes what `network` computes; what was done stands in [`Network::preparation`].
 ///
 /// # Errors
 /// [`NetworkError`] when a constant of the network cannot be read, or the recipe smooths or scales inputs: that needs to know them, see
@@ -41,6 +41,9 @@ pub fn prepare_with<E: From<NetworkError>>(
     if recipe.cross_layer_equalization {
         prepared = equalize(&prepared)?.network;
     }
+    if recipe.rotate {
+        prepared = told_rotation(&prepared, rotate(&prepared)?);
+    }
     if recipe.smooth > 0.0 {
         let known = learn(&prepared, false)?;
         let largest = |value: &str| -> Option<Vec<f32>> {
@@ -54,6 +57,36 @@ pub fn prepare_with<E: From<NetworkError>>(
         prepared = told(scaled_by_activations(&prepared, recipe, &known)?, "scaled");
     }
     Ok(prepared)
+}
+
+/// The rotated network with its steps told.
+fn told_rotation(before: &Network, rotation: Rotation) -> Network {
+    let Rotation {
+        mut network,
+        streams,
+        skipped,
+    } = rotation;
+    let mut preparation = network.preparation.as_ref().clone();
+    preparation.steps.extend(streams.iter().map(|stream| {
+        format!(
+            "rotated a residual stream of {} channels: {} layers read it, {} write it, {} gains of norms went into layers",
+            stream.width,
+            stream.readers.len(),
+            stream.writers.len(),
+            stream.norms
+        )
+    }));
+    let more = network.parameters().saturating_sub(before.parameters());
+    if more > 0 {
+        let step = format!("weights that layers shared are no longer the same: {more} parameters more");
+        preparation.steps.push(step);
+    }
+    let skips = skipped
+        .iter()
+        .map(|(value, why)| format!("not rotated at '{value}': {why}"));
+    preparation.steps.extend(skips);
+    network.preparation = preparation.into();
+    network
 }
 
 /// The network with its steps told.

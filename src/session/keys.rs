@@ -11,6 +11,8 @@ pub struct PrepareKey {
     pub fold: bool,
     /// Layers are equalized with each other.
     pub equalize: bool,
+    /// The residual stream is rotated.
+    pub rotate: bool,
     /// Which channel axes were chosen, as a fingerprint of layers and axes; 0 for none.
     pub channel_axes: u64,
     /// How inputs are smoothed; `None` where they are not.
@@ -47,12 +49,13 @@ impl PrepareKey {
             smooth: (recipe.smooth > 0.0 || recipe.awq).then_some(smooth),
             fold: recipe.fold_batch_norm,
             equalize: recipe.cross_layer_equalization,
+            rotate: recipe.rotate,
             channel_axes: fingerprint(recipe.channel_axes()),
         }
     }
 
     pub(super) fn is_nothing(self) -> bool {
-        !self.fold && !self.equalize && self.channel_axes == 0 && self.smooth.is_none()
+        !self.fold && !self.equalize && !self.rotate && self.channel_axes == 0 && self.smooth.is_none()
     }
 }
 

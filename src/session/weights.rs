@@ -51,6 +51,7 @@ impl Derived for Prepared {
         let (original, recipe) = (open.original.clone(), open.recipe().clone());
         let title = match key {
             PrepareKey { smooth: Some(_), .. } => "Smoothing inputs",
+            PrepareKey { rotate: true, .. } => "Rotating the residual stream",
             PrepareKey { equalize: true, .. } => "Equalizing layers",
             _ => "Folding batch-norm",
         };

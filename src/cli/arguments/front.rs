@@ -1,7 +1,8 @@
 //! Words of `splitscope front`.
 
-use super::values::{at_least_one, grid_bits, path_text};
+use super::values::{at_least_one, grid_bits, outlier_move, path_text};
 use super::{AnswerArguments, CalibrationArguments, DataArguments, examples};
+use crate::inference::sweep::OutlierMove;
 use clap::Args;
 
 /// `splitscope front`.
@@ -23,6 +24,13 @@ pub(in crate::cli) struct FrontArguments {
     /// Bits of the layers' inputs to try, with weights of 8 bits
     #[arg(long, value_name = "K,K,...", value_delimiter = ',', value_parser = grid_bits)]
     pub(in crate::cli) activation_bits: Vec<u8>,
+    /// Try what moves outliers before anything is rounded too: rotate (residual streams of transformers), smooth (inputs of norms'
+    /// readers, strength 0.5), awq
+    #[arg(long, value_name = "NAME,NAME,...", value_delimiter = ',', value_parser = outlier_move)]
+    pub(in crate::cli) moves: Vec<OutlierMove>,
+    /// Run only the methods of these names, as the tables have them
+    #[arg(long, value_name = "NAME,NAME,...", value_delimiter = ',')]
+    pub(in crate::cli) methods: Vec<String>,
     /// Fold each batch-norm into the layer before it, first of all
     #[arg(long)]
     pub(in crate::cli) fold_batch_norm: bool,

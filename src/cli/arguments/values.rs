@@ -1,6 +1,7 @@
 //! What a flag may be: each function reads one kind of value or says what is needed.
 
 use crate::files;
+use crate::inference::sweep::OutlierMove;
 use crate::quantization::Bits;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use std::path::PathBuf;
@@ -15,6 +16,11 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
         Ok(number) if number > 0 => Ok(number),
         _ => Err("a whole number from 1 on is needed".to_owned()),
     }
+}
+
+pub(super) fn outlier_move(text: &str) -> Result<OutlierMove, String> {
+    let found = OutlierMove::ALL.into_iter().find(|outliers| outliers.name() == text);
+    found.ok_or_else(|| "rotate, smooth or awq is needed".to_owned())
 }
 
 pub(super) fn positive(text: &str) -> Result<f64, String> {

@@ -1,4 +1,5 @@
-//! The ways to quantize that stand against each other: scales, clips, splits (OCS) and rounding, alone and together.
+//! The ways to quantize that stand against each other: scales, clips, splits (OCS) and rounding, alone and together, and what moves
+//! outliers before that: rotation, smoothing, scaling by activations.
 
 use crate::quantization::{Bits, Clip, Granularity, Recipe, Rounding};
 
@@ -6,6 +7,58 @@ use crate::quantization::{Bits, Clip, Granularity, Recipe, Rounding};
 const RATIO: f64 = 0.05;
 /// Ratios of splits alone.
 const RATIOS: [f64; 3] = [0.05, 0.1, 0.2];
+
+/// Strength of smoothing: that of SmoothQuant's paper.
+const STRENGTH: f64 = 0.5;
+
+/// A preparation that moves outliers before anything is put on a grid, and leaves the function.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutlierMove {
+    /// Rotation of the residual stream (QuaRot).
+    Rotate,
+    /// Out of the inputs into the weights (SmoothQuant).
+    Smooth,
+    /// Columns of weights scaled by their inputs (AWQ).
+    Awq,
+}
+
+impl OutlierMove {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Rotate, Self::Smooth, Self::Awq];
+
+    /// Name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rotate => "rotate",
+            Self::Smooth => "smooth",
+            Self::Awq => "awq",
+        }
+    }
+
+    /// As part of a method's name.
+    fn label(self) -> String {
+        match self {
+            Self::Rotate => "rotate".to_owned(),
+            Self::Smooth => format!("smooth {STRENGTH}"),
+            Self::Awq => "AWQ".to_owned(),
+        }
+    }
+
+    /// `recipe` with it, and the method's name with its own.
+    fn before(self, method: &Method) -> Method {
+        let mut recipe = method.recipe.clone();
+        match self {
+            Self::Rotate => recipe.rotate = true,
+            Self::Smooth => recipe.smooth = STRENGTH,
+            Self::Awq => recipe.awq = true,
+        }
+        let name = match method.name.split_once(" + ") {
+            Some((scales, rest)) => format!("{scales} + {} + {rest}", self.label()),
+            None => format!("{} + {}", method.name, self.label()),
+        };
+        Method { name, recipe }
+    }
+}
 
 /// A way to quantize, with its name.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +120,44 @@ pub fn weight_methods(base: &Recipe, bits: u8) -> Vec<Method> {
     methods
 }
 
+/// The methods of [`weight_methods`] behind each of the preparations: nearest rounding, splits and GPTQ for rotation, with each kind
+/// of scales; nearest rounding and GPTQ with several scales for AWQ, and nearest rounding with a scale a channel for smoothing.
+pub fn moved_weight_methods(base: &Recipe, bits: u8, moves: &[OutlierMove]) -> Vec<Method> {
+    let methods = weight_methods(base, bits);
+    let takes = |outliers: OutlierMove, recipe: &Recipe| {
+        let Recipe {
+            scales,
+            rounding,
+            expand_ratio,
+            clip: Clip::None,
+            ..
+        } = *recipe
+        else {
+            return false;
+        };
+        let is_plain = expand_ratio == 0.0 && rounding != Rounding::Squant;
+        match outliers {
+            OutlierMove::Rotate => is_plain || (expand_ratio == RATIO && rounding == Rounding::Nearest),
+            OutlierMove::Awq => is_plain && scales != Granularity::Tensor,
+            OutlierMove::Smooth => is_plain && rounding == Rounding::Nearest && scales == Granularity::Channel,
+        }
+    };
+    let with = |outliers: OutlierMove| {
+        let taken = methods.iter().filter(move |method| takes(outliers, &method.recipe));
+        taken.map(move |method| outliers.before(method))
+    };
+    moves.iter().flat_map(|outliers| with(*outliers)).collect()
+}
+
+/// The methods of [`input_methods`] behind rotation and smoothing, where those are among the preparations.
+pub fn moved_input_methods(base: &Recipe, bits: u8, moves: &[OutlierMove]) -> Vec<Method> {
+    let methods = input_methods(base, bits);
+    let moves = moves.iter().filter(|outliers| **outliers != OutlierMove::Awq);
+    moves
+        .flat_map(|outliers| methods.iter().map(|method| outliers.before(method)))
+        .collect()
+}
+
 /// Ways for the layers' inputs at these bits, with 8-bit weights that cost nothing: none, a clip, splits, both.
 pub fn input_methods(base: &Recipe, bits: u8) -> Vec<Method> {
     let with = |name: &str, activation_expand_ratio: f64, activation_clip: Clip| Method {
@@ -111,5 +202,60 @@ mod tests {
         }
         assert!(weights.iter().all(|method| method.recipe.weight_bits == Bits::Grid(3)));
         assert_eq!(weights[10].name, "one scale + GPTQ");
+    }
+
+    #[test]
+    fn preparations_go_before_what_is_rounded() {
+        let base = Recipe::default();
+        let names = |methods: Vec<Method>| methods.into_iter().map(|method| method.name).collect::<Vec<_>>();
+        let weights = moved_weight_methods(&base, 4, &OutlierMove::ALL);
+        let plain = weight_methods(&base, 4);
+        for method in &weights {
+            let Recipe {
+                rotate, smooth, awq, ..
+            } = method.recipe;
+            assert_eq!(
+                usize::from(rotate) + usize::from(smooth > 0.0) + usize::from(awq),
+                1,
+                "{}",
+                method.name
+            );
+            let unmoved = Recipe {
+                rotate: false,
+                smooth: 0.0,
+                awq: false,
+                ..method.recipe.clone()
+            };
+            assert!(plain.iter().any(|plain| plain.recipe == unmoved), "{}", method.name);
+        }
+        assert_eq!(
+            names(weights)[..5],
+            [
+                "one scale + rotate",
+                "one scale + rotate + OCS 0.05",
+                "one scale + rotate + GPTQ",
+                "channel + rotate",
+                "channel + rotate + OCS 0.05"
+            ]
+        );
+        assert_eq!(
+            names(moved_weight_methods(&base, 4, &[OutlierMove::Awq, OutlierMove::Smooth])),
+            [
+                "channel + AWQ",
+                "channel + AWQ + GPTQ",
+                "blocks of 32 + AWQ",
+                "blocks of 32 + AWQ + GPTQ",
+                "channel + smooth 0.5"
+            ]
+        );
+        assert_eq!(
+            names(moved_input_methods(&base, 8, &[OutlierMove::Smooth, OutlierMove::Awq])),
+            [
+                "inputs as they are + smooth 0.5",
+                "clip mse + smooth 0.5",
+                "OCS 0.05 + smooth 0.5",
+                "OCS 0.05 + smooth 0.5 + clip mse"
+            ]
+        );
     }
 }

@@ -16,7 +16,7 @@ mod shared_tests;
 mod tests;
 
 pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
-pub use methods::{Method, input_methods, weight_methods};
+pub use methods::{Method, OutlierMove, input_methods, moved_input_methods, moved_weight_methods, weight_methods};
 pub use pareto::{Score, pareto_front};
 pub use row::{RowLatency, SizeMeasure, SweepOverhead, SweepRow};
 pub use shard::Shard;

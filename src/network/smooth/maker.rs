@@ -144,7 +144,7 @@ impl Way<'_> {
 }
 
 /// The numbers of a constant vector: a tensor, behind casts, or plus a number (Gemma's gains).
-pub(super) fn vector(graph: &Graph<'_>, value: &str, depth: usize) -> Option<Vec<f32>> {
+pub(in crate::network) fn vector(graph: &Graph<'_>, value: &str, depth: usize) -> Option<Vec<f32>> {
     if let Some(tensor) = graph.constant(value) {
         return Some(numbers(tensor).ok()?.to_vec()).filter(|values| tensor.dims.len() <= 1 && !values.is_empty());
     }

@@ -66,6 +66,8 @@ pub struct Recipe {
     pub fold_batch_norm: bool,
     /// Scale the channels between two layers so that both have weights of the same range, after folding.
     pub cross_layer_equalization: bool,
+    /// Rotate the residual stream of a transformer, before anything is smoothed or scaled (offline rotation of QuaRot).
+    pub rotate: bool,
     /// How much of the outliers of inputs is moved into the weights before anything else (SmoothQuant's strength a), 0 to 1; 0
     /// leaves the network as it is.
     pub smooth: f64,
@@ -174,6 +176,7 @@ impl Default for Recipe {
             unsigned_activations: false,
             fold_batch_norm: false,
             cross_layer_equalization: false,
+            rotate: false,
             smooth: 0.0,
             awq: false,
             bias_correction: false,
@@ -283,6 +286,7 @@ impl Recipe {
             unsigned_activations,
             fold_batch_norm,
             cross_layer_equalization,
+            rotate,
             smooth,
             awq,
             bias_correction,
@@ -304,6 +308,7 @@ impl Recipe {
             unsigned_activations: *unsigned_activations,
             fold_batch_norm: *fold_batch_norm,
             cross_layer_equalization: *cross_layer_equalization,
+            rotate: *rotate,
             smooth: *smooth,
             awq: *awq,
             bias_correction: *bias_correction,
@@ -333,6 +338,18 @@ impl Recipe {
             layers: layers.filter(|(_, layer)| *layer != LayerRecipe::default()).collect(),
             ..self.clone()
         }
+    }
+
+    /// Whether the network that `other` is carried out on is the same: whatever is done before layers are put on grids
+    /// ([`super::prepare_with`]) is asked for alike. Scaling by activations (AWQ) goes by all of the recipe.
+    pub fn prepares_like(&self, other: &Self) -> bool {
+        self.fold_batch_norm == other.fold_batch_norm
+            && self.cross_layer_equalization == other.cross_layer_equalization
+            && self.rotate == other.rotate
+            && self.smooth == other.smooth
+            && self.channel_axes().eq(other.channel_axes())
+            && (self.awq, other.awq) != (false, true)
+            && (!self.awq || self == other)
     }
 
     /// The layers whose axis of input channels was chosen, and which axis.

@@ -134,6 +134,14 @@ pub static FIELDS: &[Field] = &[
         access: Access::Switch(whole!(cross_layer_equalization)),
     },
     Field {
+        name: "rotate",
+        label: "Rotate residual stream",
+        value_name: "",
+        flag_help: "Rotate the residual stream of a transformer, in the weights, so that outliers of single channels spread over all (QuaRot)",
+        help: "Multiply what the blocks of a transformer add up by an orthogonal matrix, in the weights that write it and those that read it; gains of norms go into the weights first. The function is the same; an outlier of one channel becomes small numbers in all of them. It needs no data. A head that shares the table of the embedding gets weights of its own. Only for transformers with their norms before their layers (Llama, GPT-2 and the like).",
+        access: Access::Switch(whole!(rotate)),
+    },
+    Field {
         name: "smooth",
         label: "Smooth inputs",
         value_name: "A",
