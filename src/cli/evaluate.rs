@@ -177,16 +177,20 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     row("perplexity", |metrics| metrics.perplexity, &|perplexity| {
         format!("{perplexity:.3}")
     });
+    row("Pearson", |metrics| metrics.pearson, &|r| format!("{r:.4}"));
+    row("Spearman", |metrics| metrics.spearman, &|r| format!("{r:.4}"));
     let answers = match evaluation.agreement {
         Some(agreement) => format!(
             "same first answer {} · {}",
             share(agreement),
             sqnr_text(evaluation.sqnr_db)
         ),
+        None if float.pairs.is_some() => format!("output {}", sqnr_text(evaluation.sqnr_db)),
         None => format!("output {} · {NO_CLASSES}", sqnr_text(evaluation.sqnr_db)),
     };
     // Without labels there is nothing to stand in the columns.
-    let rows = if float.top1.is_some() || float.perplexity.is_some() {
+    let judged = [float.top1, float.perplexity, float.pearson];
+    let rows = if judged.iter().any(Option::is_some) {
         rows.text()
     } else {
         String::new()
@@ -261,6 +265,9 @@ fn interval_line(float: &Metrics, quantized: &Metrics) -> Option<String> {
     let (what, [before, after]) = if let (Some(before), Some(after)) = (float.top1_interval, quantized.top1_interval) {
         let show = |[low, high]: [f64; 2]| format!("{:.2} to {:.2} %", low * 100.0, high * 100.0);
         ("top-1", [before, after].map(show))
+    } else if let (Some(before), Some(after)) = (float.spearman_interval, quantized.spearman_interval) {
+        let show = |[low, high]: [f64; 2]| format!("{low:.4} to {high:.4}");
+        ("Spearman", [before, after].map(show))
     } else {
         let show = |[low, high]: [f64; 2]| format!("{low:.3} to {high:.3}");
         (

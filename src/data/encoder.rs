@@ -1,5 +1,5 @@
-//! Text for an encoder, which sees the words on both sides and guesses no next one: windows of the text, each a sample without
-//! a label, between the tokens that stand for beginning and end.
+//! Text for an encoder, which sees the words on both sides and guesses no next one: windows of the text between the tokens that
+//! stand for beginning and end.
 
 use super::pieces::Pieces;
 
@@ -8,6 +8,10 @@ use super::pieces::Pieces;
 pub(super) struct Windows {
     /// Tokens of a window.
     pub(super) length: usize,
+    /// Tokens of them that stand for the beginning.
+    pub(super) before: usize,
+    /// Tokens of the text in a window.
+    pub(super) inner: usize,
     /// Row-major `[windows, length]`.
     pub(super) tokens: Vec<i32>,
 }
@@ -23,6 +27,8 @@ impl Windows {
         let rows = tokens.chunks_exact(inner);
         Self {
             length: before.len() + inner + after.len(),
+            before: before.len(),
+            inner,
             tokens: rows.flat_map(|row| [&before, row, &after].concat()).collect(),
         }
     }

@@ -13,6 +13,7 @@ mod idx;
 mod jpeg;
 mod label_table;
 mod labels;
+mod masked;
 mod noise;
 mod npy;
 mod open;
@@ -25,6 +26,7 @@ mod preprocess;
 mod presets;
 mod prompt;
 mod seen;
+mod sentence_pairs;
 mod single;
 mod stated;
 mod tensor;
@@ -39,6 +41,7 @@ use crate::format::demo::Demo;
 use arrays::InputArray;
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
+use masked::Masked;
 pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
 pub use port::{ElementKind, Port};
@@ -47,6 +50,7 @@ pub use preprocess::{PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;
 use rayon::prelude::*;
 pub use seen::SeenPicture;
+use sentence_pairs::SentencePairs;
 use std::ops::Range;
 use std::sync::Arc;
 pub use tensor::{ShapeMismatch, Tensor, TensorValues, by_name};
@@ -98,6 +102,19 @@ enum Samples {
     /// Number of samples.
     Arrays(usize),
     Text(Text),
+    /// Hidden tokens of a text.
+    Masked(Masked),
+    /// Sentences, two after the other of which belong together.
+    Pairs(SentencePairs),
+}
+
+/// What of a network's output counts for a sample of a text that an encoder reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EncoderAnswer {
+    /// What it says at the place of this token.
+    AtToken(usize),
+    /// The mean over the first so many tokens, or the one answer for all of them.
+    MeanOfTokens(usize),
 }
 
 impl Dataset {
@@ -165,7 +182,7 @@ impl Dataset {
     pub(crate) fn sample_axis(&self) -> usize {
         match &self.samples {
             Samples::Arrays(_) => self.arrays.iter().find_map(|array| array.sample_axis).unwrap_or(0),
-            Samples::Pictures(_) | Samples::Text(_) => 0,
+            Samples::Pictures(_) | Samples::Text(_) | Samples::Masked(_) | Samples::Pairs(_) => 0,
         }
     }
 
@@ -175,6 +192,8 @@ impl Dataset {
             Samples::Pictures(samples) => samples.pictures.len(),
             Samples::Arrays(samples) => *samples,
             Samples::Text(text) => text.len(),
+            Samples::Masked(text) => text.len(),
+            Samples::Pairs(pairs) => pairs.len(),
         }
     }
 
@@ -187,6 +206,7 @@ impl Dataset {
     pub fn label(&self, sample: usize) -> Option<usize> {
         match &self.samples {
             Samples::Text(text) => text.target(sample),
+            Samples::Masked(text) => text.target(sample),
             _ => self.labels.as_ref()?.get(sample).copied(),
         }
     }
@@ -212,9 +232,10 @@ impl Dataset {
         self.classes.get(class).map(String::as_str)
     }
 
-    /// Whether this is text for a language model (else images or arrays).
+    /// Whether this is text whose tokens are guessed, by a language model or from both sides (else images, arrays or pairs of
+    /// sentences).
     pub fn is_text(&self) -> bool {
-        matches!(self.samples, Samples::Text(_))
+        matches!(self.samples, Samples::Text(_) | Samples::Masked(_))
     }
 
     /// What is done to a sample before the network sees it, in one line for a person.
@@ -223,6 +244,8 @@ impl Dataset {
             Samples::Pictures(samples) => samples.preprocess.describe(),
             Samples::Arrays(_) => "arrays, as they are".to_owned(),
             Samples::Text(text) => text.describe(),
+            Samples::Masked(text) => text.describe(),
+            Samples::Pairs(_) => "pairs of sentences, one after the other".to_owned(),
         }
     }
 
@@ -261,6 +284,8 @@ impl Dataset {
         match &self.samples {
             Samples::Arrays(_) => {}
             Samples::Text(text) => inputs.extend(text.batch(&range, &self.name)?),
+            Samples::Masked(text) => inputs.extend(text.batch(&range)?),
+            Samples::Pairs(pairs) => inputs.extend(pairs.batch(&range)?),
             Samples::Pictures(samples) => inputs.push((samples.input.clone(), self.pictures(samples, range)?)),
         }
         Ok(inputs)
@@ -324,6 +349,32 @@ impl Dataset {
     pub fn preprocess_fields(&self) -> Option<(&str, PreprocessFields)> {
         match &self.samples {
             Samples::Pictures(samples) => Some((samples.preprocess.preset(), samples.preprocess.fields())),
+            _ => None,
+        }
+    }
+
+    /// How alike the sentences of each pair are, as people judged; samples 2i and 2i + 1 are pair i. `None` for other data.
+    pub fn similarity_scores(&self) -> Option<&[f64]> {
+        match &self.samples {
+            Samples::Pairs(pairs) => Some(pairs.scores()),
+            _ => None,
+        }
+    }
+
+    /// What of the network's output counts for a sample; `None` for data that are no text for an encoder.
+    pub(crate) fn encoder_answer(&self, sample: usize) -> Option<EncoderAnswer> {
+        match &self.samples {
+            Samples::Masked(text) => Some(EncoderAnswer::AtToken(text.hidden(sample))),
+            Samples::Pairs(pairs) => Some(EncoderAnswer::MeanOfTokens(pairs.tokens(sample))),
+            _ => None,
+        }
+    }
+
+    /// Samples of a text for an encoder that may run at once; `None` for other data.
+    pub(crate) fn encoder_at_once(&self) -> Option<usize> {
+        match &self.samples {
+            Samples::Masked(text) => Some(text.at_once()),
+            Samples::Pairs(pairs) => Some(pairs.at_once()),
             _ => None,
         }
     }

@@ -2,6 +2,7 @@
 
 use super::tokenizer;
 use crate::network::{Interpolation, Network, PreprocessHint};
+use crate::onnx::schema::{data_type, tensor_shape_proto, type_proto};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,6 +37,8 @@ pub struct DataOptions {
     pub vocabulary: Option<PathBuf>,
     /// Tokens that a language model reads at a time, each window of the text alone; else the text is read in long streams.
     pub window: Option<usize>,
+    /// Numbers that the network answers at each token, where that is known: a vocabulary's, or the width of an embedding.
+    pub answer_width: Option<usize>,
     /// Inputs by name, each a `.npy` file.
     pub inputs: Vec<(String, PathBuf)>,
     /// The output of the network that counts; the first of floats where none is chosen.
@@ -53,6 +56,26 @@ fn usual_window(network: &Network) -> Option<usize> {
     (!recurrent).then_some(USUAL_WINDOW)
 }
 
+/// The last axis of the output that counts, if it is one row of numbers for each token.
+fn answer_width(network: &Network, chosen: Option<&str>) -> Option<usize> {
+    let outputs = network.model.graph.iter().flat_map(|graph| &graph.output);
+    let mut widths = outputs
+        .filter(|output| chosen.is_none_or(|name| output.name() == name))
+        .filter_map(|output| {
+            let type_proto::Value::TensorType(tensor) = output.r#type.as_ref()?.value.as_ref()? else {
+                return None;
+            };
+            (tensor.elem_type() == data_type::FLOAT).then_some(tensor.shape.as_ref()?)
+        });
+    match widths.next()?.dim.as_slice() {
+        [_, _, last] => match last.value {
+            Some(tensor_shape_proto::Value::DimValue(size)) => usize::try_from(size).ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
 impl DataOptions {
     /// The same with what the files of `network` tell: its vocabulary, how it wants its pictures, its classes.
     #[must_use]
@@ -60,6 +83,7 @@ impl DataOptions {
         let options = Self {
             hint: self.hint.or_else(|| network.preprocess.clone()),
             window: self.window.or_else(|| usual_window(network)),
+            answer_width: answer_width(network, self.output.as_deref()),
             ..self
         };
         match &network.path {

@@ -9,6 +9,9 @@ use tokenizers::Tokenizer;
 
 /// Kinds of models that cut words into pieces.
 const KINDS: [&str; 3] = ["BPE", "WordPiece", "Unigram"];
+/// What stands for a hidden piece, and what fills shorter sentences up.
+const MASK: [&str; 2] = ["[MASK]", "<mask>"];
+const PAD: [&str; 2] = ["[PAD]", "<pad>"];
 /// What stands for a piece that is not in the vocabulary.
 const UNKNOWN: [&str; 2] = ["[UNK]", "<unk>"];
 /// Share of unknown tokens above which the vocabulary is another text's. Spaces may be tokens of their own, so that half of the
@@ -60,11 +63,33 @@ impl Pieces {
         tokenizer
             .with_truncation(None)
             .map_err(|error| fault(name, error.to_string()))?;
-        let unknown = UNKNOWN.iter().find_map(|piece| tokenizer.token_to_id(piece));
-        Ok(Self {
-            unknown: unknown.and_then(|id| i32::try_from(id).ok()),
+        let mut pieces = Self {
+            unknown: None,
             tokenizer,
-        })
+        };
+        pieces.unknown = pieces.named(&UNKNOWN);
+        Ok(pieces)
+    }
+
+    /// The id of the first of these pieces that the vocabulary has.
+    fn named(&self, names: &[&str]) -> Option<i32> {
+        let id = names.iter().find_map(|piece| self.tokenizer.token_to_id(piece))?;
+        i32::try_from(id).ok()
+    }
+
+    /// The token that stands for a hidden one, if there is one.
+    pub(super) fn mask(&self) -> Option<i32> {
+        self.named(&MASK)
+    }
+
+    /// The token that fills shorter sentences up.
+    pub(super) fn pad(&self) -> i32 {
+        self.named(&PAD).unwrap_or(0)
+    }
+
+    /// Number of pieces.
+    pub(super) fn len(&self) -> usize {
+        self.tokenizer.get_vocab_size(true)
     }
 
     /// The tokens of `text`, without any that stand for its beginning or end.
@@ -72,6 +97,16 @@ impl Pieces {
     /// # Errors
     /// When the tokenizer fails, or so much of the text called `name` is unknown that it is another text's.
     pub(super) fn encode(&self, text: &str, name: &str) -> Result<Encoded, DatasetError> {
+        let tokens = self.tokens(text, name)?;
+        let notes = self.unknown_note(&tokens, name)?.into_iter().collect();
+        Ok(Encoded { tokens, notes })
+    }
+
+    /// [`Pieces::encode`] of a part of a text, of which it is no matter how much is unknown.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub(super) fn tokens(&self, text: &str, name: &str) -> Result<Vec<i32>, DatasetError> {
         let cut = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, false)));
         let encoding = match cut {
             Ok(Ok(encoding)) => encoding,
@@ -79,18 +114,24 @@ impl Pieces {
             Err(_) => return Err(fault(name, "the tokenizer fails on this text".to_owned())),
         };
         let tokens: Option<Vec<i32>> = encoding.get_ids().iter().map(|id| i32::try_from(*id).ok()).collect();
-        let tokens = tokens.ok_or_else(|| fault(name, "the tokenizer has ids that no network reads".to_owned()))?;
+        tokens.ok_or_else(|| fault(name, "the tokenizer has ids that no network reads".to_owned()))
+    }
+
+    /// How many of the tokens of a text stand for what is not in the vocabulary, if any do.
+    ///
+    /// # Errors
+    /// When they are so many that it is another text's.
+    pub(super) fn unknown_note(&self, tokens: &[i32], name: &str) -> Result<Option<String>, DatasetError> {
         let unknown = tokens.iter().filter(|token| Some(**token) == self.unknown).count();
-        let mut notes = Vec::new();
         if unknown > 0 {
             let (all, percent) = (tokens.len(), 100.0 * unknown as f64 / tokens.len() as f64);
             let what = format!("{unknown} of {all} tokens ({percent:.1} %) stand for what is not in the vocabulary");
             if unknown as f64 > MAX_UNKNOWN * all as f64 {
                 return Err(fault(name, format!("{what}; is it the network's own tokenizer?")));
             }
-            notes.push(what);
+            return Ok(Some(what));
         }
-        Ok(Encoded { tokens, notes })
+        Ok(None)
     }
 
     /// The tokens that stand before and behind a text.
@@ -118,7 +159,7 @@ impl Pieces {
 
     /// The text of each token by itself, by id.
     pub(super) fn names(&self) -> Vec<String> {
-        let count = i32::try_from(self.tokenizer.get_vocab_size(true)).unwrap_or(0);
+        let count = i32::try_from(self.len()).unwrap_or(0);
         (0..count).map(|token| self.text(&[token])).collect()
     }
 }

@@ -8,7 +8,7 @@ impl Dataset {
     /// # Errors
     /// [`DatasetError`] for data that are no text, and naming the characters that the vocabulary lacks.
     pub fn tokens_of(&self, text: &str) -> Result<Vec<i32>, DatasetError> {
-        if !self.is_text() {
+        if !matches!(self.samples, Samples::Text(_)) {
             return Err(fault(
                 &self.name,
                 "it is no text, so nothing can be continued".to_owned(),

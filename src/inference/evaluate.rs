@@ -1,6 +1,7 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
 use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
+use super::similarity::similarity;
 use super::{AtChance, Dataset, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
 use serde::Serialize;
 
@@ -26,6 +27,21 @@ pub struct Metrics {
     /// tokens taken as independent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity_interval: Option<[f64; 2]>,
+    /// Pairs of sentences that were judged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pairs: Option<usize>,
+    /// Correlation (Pearson) of the cosines of pairs of sentences with how alike people say they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pearson: Option<f64>,
+    /// 95 % confidence interval of `pearson` (Fisher 1921), low and high.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pearson_interval: Option<[f64; 2]>,
+    /// The same correlation of their ranks (Spearman).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spearman: Option<f64>,
+    /// 95 % confidence interval of `spearman` (Bonett and Wright 2000), low and high.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub spearman_interval: Option<[f64; 2]>,
 }
 
 /// A quantized network beside the float one.
@@ -111,6 +127,9 @@ pub(super) fn agreement(one: &Outputs, other: &Outputs) -> Option<f64> {
 
 /// Metrics of one run on `data`.
 pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
+    if let Some(scores) = data.similarity_scores() {
+        return similarity(outputs, scores);
+    }
     let samples = outputs.samples;
     let labels: Option<Vec<usize>> = outputs.range().map(|sample| data.label(sample)).collect();
     let Some(labels) = labels.filter(|_| samples > 0 && outputs.classification) else {

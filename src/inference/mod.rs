@@ -39,6 +39,7 @@ mod prefetch;
 mod sensitivity;
 mod sequential;
 mod shapes;
+mod similarity;
 mod split_only;
 mod suggest;
 pub mod sweep;

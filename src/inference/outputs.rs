@@ -5,7 +5,7 @@ use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, EngineError, InferenceError, QuantizedModel};
-use crate::data::{Tensor, TextLayout};
+use crate::data::{EncoderAnswer, Tensor, TextLayout};
 use crate::engine::{RunOptions, Threads};
 use crate::network::Network;
 use crate::progress::Progress;
@@ -268,6 +268,7 @@ pub(super) fn batches(
                 fixed.map(|streams| streams * layout.length),
             )
         }
+        None if data.encoder_at_once().is_some() => (fixed(0).or(data.encoder_at_once()).unwrap_or(1), fixed(0)),
         None => (
             fixed(data.sample_axis()).unwrap_or(if large { images.min(LARGE_IMAGES) } else { images }),
             fixed(data.sample_axis()),
@@ -341,6 +342,10 @@ impl Outputs {
             ))
         };
         match data.text_layout() {
+            None if data.encoder_at_once().is_some() => {
+                self.take_encoded(shape, values, data, batch)
+                    .ok_or_else(|| wrong(batch.run.len()))?;
+            }
             None => {
                 let rows = batch.run.len();
                 self.classes = values.len() / rows.max(1);
@@ -400,6 +405,50 @@ impl Outputs {
             }
         }
         Ok(())
+    }
+
+    /// Adds what an encoder answers to the wanted samples: at the hidden token of each, or the mean over the tokens of a sentence.
+    /// `None` for an output of another shape.
+    fn take_encoded(&mut self, shape: &[usize], values: &[f32], data: &Dataset, batch: &Batch) -> Option<()> {
+        let (steps, width) = match *shape {
+            [_, width] => (1, width),
+            [_, steps, width] => (steps, width),
+            _ => return None,
+        };
+        let each = steps.checked_mul(width).filter(|each| *each > 0)?;
+        if shape.first() != Some(&batch.run.len()) || values.len() != batch.run.len() * each {
+            return None;
+        }
+        self.classes = width;
+        let sample_values = |sample: usize| &values[(sample - batch.run.start) * each..][..each];
+        let place = |sample: usize| match data.encoder_answer(sample) {
+            Some(EncoderAnswer::AtToken(place)) => Some(place),
+            _ => None,
+        };
+        if let Some(places) = batch.wanted.clone().map(place).collect::<Option<Vec<usize>>>() {
+            if shape.len() != 3 || places.iter().any(|place| *place >= steps) {
+                return None;
+            }
+            let first = batch.wanted.start;
+            self.keep(data, batch.wanted.clone(), |sample| {
+                &sample_values(sample)[places[sample - first] * width..][..width]
+            });
+            return Some(());
+        }
+        self.classification = false;
+        for sample in batch.wanted.clone() {
+            let Some(EncoderAnswer::MeanOfTokens(tokens)) = data.encoder_answer(sample) else {
+                return None;
+            };
+            let tokens = tokens.clamp(1, steps);
+            let rows = &sample_values(sample)[..tokens * width];
+            let mean = |at: usize| {
+                let sum: f64 = rows.iter().skip(at).step_by(width).map(|x| f64::from(*x)).sum();
+                (sum / tokens as f64) as f32
+            };
+            self.logits.extend((0..width).map(mean));
+        }
+        Some(())
     }
 
     /// Keeps the logits of `tokens` or, where those of all tokens are too many, what they say.

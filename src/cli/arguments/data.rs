@@ -113,6 +113,7 @@ impl DataArguments {
             labels: self.labels.clone(),
             vocabulary: self.vocab.clone(),
             window: self.window,
+            answer_width: None,
             inputs: self.inputs.clone(),
             output: None,
             limit: None,

@@ -4,7 +4,9 @@ use super::Opening;
 use crate::data::arrays::{Array, Elements};
 use crate::data::companions::Companions;
 use crate::data::encoder::Windows;
+use crate::data::masked::Masked;
 use crate::data::pieces::Pieces;
+use crate::data::sentence_pairs::SentencePairs;
 use crate::data::text::Text;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::vocabulary;
@@ -35,6 +37,9 @@ impl Opening<'_> {
             return Err(self.fault("text takes no labels and no preprocessing of pictures"));
         }
         let companions = self.companions();
+        if SentencePairs::is_table(content) {
+            return self.pairs(content, tokenizer, &companions);
+        }
         if let (Tokenizer::Pieces(pieces), true) = (tokenizer, self.is_encoder(&companions)) {
             return self.encoded(content, pieces, &companions);
         }
@@ -86,18 +91,69 @@ impl Opening<'_> {
         takes("token_type_ids") || takes("attention_mask") && !takes("position_ids") && !companions.have_past()
     }
 
-    /// A text for an encoder: windows without labels.
+    /// Pairs of sentences with a score, for an encoder.
+    fn pairs(&self, content: &str, tokenizer: &Tokenizer, companions: &Companions) -> Result<Dataset, DatasetError> {
+        let Tokenizer::Pieces(pieces) = tokenizer else {
+            return Err(self.fault("pairs of sentences need the encoder's tokenizer.json, not a list of words"));
+        };
+        let input = self.tokens_input()?;
+        let longest = self.options.window.unwrap_or(ENCODER_WINDOW);
+        let (pairs, notes) = SentencePairs::read(content, self.path, pieces, longest, (&input, companions))?;
+        let samples = Samples::Pairs(pairs);
+        self.of_encoder(samples, &input, companions, notes)
+    }
+
+    /// The input that takes the tokens.
+    fn tokens_input(&self) -> Result<String, DatasetError> {
+        let port = self.free_port(true)?;
+        Ok(port.map_or_else(|| "input_ids".to_owned(), |port| port.name.clone()))
+    }
+
+    /// Text that makes its own inputs, with those that are given as arrays.
+    fn of_encoder(
+        &self,
+        samples: Samples,
+        input: &str,
+        companions: &Companions,
+        notes: Vec<String>,
+    ) -> Result<Dataset, DatasetError> {
+        let fed: Vec<String> = std::iter::once(input)
+            .chain(companions.names())
+            .map(str::to_owned)
+            .collect();
+        Ok(Dataset {
+            name: self.name(),
+            samples,
+            labels: None,
+            classes: Vec::new(),
+            arrays: self.given_arrays(&fed, None, |_, _| None)?,
+            notes,
+            output: None,
+        })
+    }
+
+    /// A text for an encoder: windows, of which one that was trained to guess hidden words gets its tokens hidden in turn; of others
+    /// they have no labels.
     fn encoded(&self, content: &str, pieces: &Pieces, companions: &Companions) -> Result<Dataset, DatasetError> {
         let encoded = pieces.encode(content, self.path)?;
         if encoded.tokens.is_empty() {
             return Err(self.fault("there are no tokens in it"));
         }
-        let input = self
-            .free_port(true)?
-            .map_or_else(|| "input_ids".to_owned(), |port| port.name.clone());
+        let input = self.tokens_input()?;
         let windows = Windows::of(&encoded.tokens, pieces, self.options.window.unwrap_or(ENCODER_WINDOW));
         let (samples, length) = (windows.len(), windows.length);
         let mut notes = encoded.notes;
+        if let Some(masked) = Masked::of(&windows, pieces, self.options.answer_width, &input, companions) {
+            notes.push(
+                "perplexity is pseudo-perplexity: each token is hidden by itself and guessed from both sides; one run for each token"
+                    .to_owned(),
+            );
+            let data = self.of_encoder(Samples::Masked(masked), &input, companions, notes)?;
+            return Ok(Dataset {
+                classes: pieces.names(),
+                ..data
+            });
+        }
         notes.push(format!(
             "an encoder guesses no next word: {samples} windows of {length} tokens are compared by their outputs"
         ));

@@ -258,6 +258,8 @@ fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<
             perplexity: number("perplexity")?,
             perplexity_interval: (number("perplexity_low")?.zip(number("perplexity_high")?))
                 .map(|(low, high)| [low, high]),
+            // Correlations are no column: runs are compared by accuracy, perplexity or SQNR.
+            ..Metrics::default()
         },
         agreement: number("agreement")?,
         sqnr_db: number("sqnr_db")?,

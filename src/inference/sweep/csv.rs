@@ -354,6 +354,8 @@ fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Res
             nats_per_token: optional(&text, "nats_per_token")?,
             perplexity: optional(&text, "perplexity")?,
             perplexity_interval: interval(&text, ["perplexity_low", "perplexity_high"])?,
+            // Correlations are no column: rows are compared by accuracy, perplexity or SQNR.
+            ..Metrics::default()
         },
         agreement: optional(&text, "agreement")?,
         sqnr_db: optional(&text, "sqnr_db")?,

@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn rows_are_orthogonal_and_no_number_is_large() {
-        for width in [1, 2, 8, 12, 36, 41, 96, 576] {
+        for width in [1, 2, 8, 12, 36, 41, 72, 96] {
             for keeps_mean in [false, true] {
                 let rows = rows(&Orthogonal::new(width, 7, keeps_mean));
                 for (i, a) in rows.iter().enumerate() {

@@ -6,7 +6,7 @@ use super::super::{Layer, LayerKind, Network};
 use super::matrix::{MAX_ODD_FACTOR, odd_factor};
 use crate::onnx::build::{attribute_float, attribute_int, attribute_ints, is_standard_domain};
 use crate::onnx::schema::data_type;
-use crate::onnx::{Graph, NodeProto, TensorProto, numbers};
+use crate::onnx::{Graph, NodeProto, TensorProto, computed_type, numbers};
 use std::collections::{HashMap, HashSet};
 
 /// Nodes between a reduction and where it is used that are followed.
@@ -432,7 +432,7 @@ impl<'a> Explorer<'a, '_> {
         let is_float = self
             .network
             .tensor(layer)
-            .is_ok_and(|tensor| tensor.data_type() == data_type::FLOAT);
+            .is_ok_and(|tensor| computed_type(tensor) == data_type::FLOAT);
         if !is_float && !chain.clone().any(|node| node.op_type() == "Cast") {
             return refused("are not of 32-bit floats");
         }
@@ -453,7 +453,7 @@ pub(super) fn float_constant<'a>(graph: &Graph<'a>, name: &str) -> Option<&'a Te
     let mut cast = false;
     for _ in 0..DEEPEST {
         if let Some(tensor) = graph.constant(value) {
-            return Some(tensor).filter(|tensor| cast || tensor.data_type() == data_type::FLOAT);
+            return Some(tensor).filter(|tensor| cast || computed_type(tensor) == data_type::FLOAT);
         }
         let node = graph.maker_node(value)?;
         match node.op_type() {

@@ -32,6 +32,7 @@ fn everything() -> Recipe {
         unsigned_activations: true,
         fold_batch_norm: true,
         cross_layer_equalization: true,
+        rotate: true,
         smooth: 0.5,
         awq: true,
         sequential: true,

@@ -314,3 +314,33 @@ fn a_trace_to_one_output_leaves_out_what_only_others_are_computed_from() {
     let said = fails(&[&words[..], &["--output", "absent"]].concat());
     assert!(said.contains("no output 'absent'") && said.contains("scores"), "{said}");
 }
+
+#[test]
+fn front_runs_the_methods_that_are_named_and_refuses_a_rotation_before_it_runs_anything() {
+    let words = [
+        "front",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "20",
+        "--weight-bits",
+        "4",
+    ];
+    let report = json(&succeeds(
+        &[&words[..], &["--methods", "blocks of 32,channel + clip mse", "--json"]].concat(),
+    ));
+    let rows = report["rows"].as_array().unwrap();
+    let names: Vec<&str> = rows.iter().map(|row| row["method"].as_str().unwrap()).collect();
+    // In the order of the tables.
+    assert_eq!(names, ["channel + clip mse", "blocks of 32"]);
+    assert_eq!(rows[0]["recipe"]["clip"], "mse");
+    let unknown = refused(&[&words[..], &["--methods", "channel + rotate"]].concat());
+    assert!(
+        unknown.contains("there is no 'channel + rotate' here") && unknown.contains("channel + GPTQ"),
+        "{unknown}"
+    );
+    let rotated = fails(&[&words[..], &["--moves", "rotate", "--methods", "channel + rotate"]].concat());
+    assert!(rotated.contains("no residual stream"), "{rotated}");
+    refused(&[&words[..], &["--moves", "turn"]].concat());
+}
