@@ -21,6 +21,7 @@ mod scatter;
 mod site;
 mod slice;
 mod table;
+mod vector;
 mod wide;
 
 pub use defaults::spell_out_defaults;

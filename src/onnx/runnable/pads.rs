@@ -272,6 +272,10 @@ pub(super) fn pool(site: &mut Site<'_>) -> Ruled {
         AutoPad::Same { lower: false } if is_dense && !has_ceil => return Ok(Outcome::Kept),
         AutoPad::Same { .. } => {}
     }
+    let lie_apart = (0..window.axes()).any(|axis| window.strides[axis] > window.span(axis) + 1);
+    if node.op_type() == "AveragePool" && matches!(auto_pad(node)?, AutoPad::Same { lower: false }) && lie_apart {
+        return Err("its windows lie apart, where SAME_UPPER begins is not agreed upon".to_owned());
+    }
     // The size of the output is that of the input over the stride, rounded up, whatever ceil_mode says.
     let without = ["auto_pad", "pads", "ceil_mode"];
     let x = site.needed(0)?;

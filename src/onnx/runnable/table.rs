@@ -4,6 +4,7 @@ use super::super::build::is_standard_domain;
 use super::site::{Ruled, Site};
 use super::{
     arg_max, cast, elementwise, expand, integer, lrn, normalization, pads, quantize, recurrent, resize, scatter, slice,
+    vector,
 };
 
 /// Rewrites a node, or says why it cannot be computed.
@@ -98,7 +99,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     rewritten(
         "AveragePool",
         pads::pool,
-        "SAME_LOWER, and SAME_UPPER of windows apart or with ceil_mode, by pads, or by a Pad computed from the sizes; refused with dilations",
+        "SAME_LOWER, and SAME_UPPER of windows apart or with ceil_mode, by pads, or by a Pad computed from the sizes; refused with dilations, and with SAME_UPPER and strides two greater than the kernel",
     ),
     right("BatchNormalization", "refused in training mode"),
     right("BitCast", ""),
@@ -206,7 +207,11 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("LogSoftmax", ""),
     right("Loop", ""),
     right("LpNormalization", ""),
-    right("MatMul", ""),
+    rewritten(
+        "MatMul",
+        vector::product,
+        "a vector beside a stack of matrices becomes a matrix, whose axis is taken out again",
+    ),
     right("MatMulInteger", ""),
     right("Max", ""),
     rewritten(
@@ -243,8 +248,8 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("RandomUniformLike", "other random numbers than those of onnxruntime"),
     right("Range", ""),
     right("Reciprocal", ""),
-    right("ReduceL1", ""),
-    right("ReduceL2", ""),
+    rewritten("ReduceL1", vector::norm, "the magnitude where no axes are reduced"),
+    rewritten("ReduceL2", vector::norm, "the magnitude where no axes are reduced"),
     right("ReduceLogSum", ""),
     right("ReduceLogSumExp", ""),
     right("ReduceMax", ""),
