@@ -307,7 +307,8 @@ mod tests {
         assert_eq!(stages.kept(1), [read(1)], "the block and the sum read the same");
         let mut expected = vec![read(1), read(2)];
         let mut kept = stages.kept(2);
-        (expected.sort_unstable(), kept.sort_unstable());
+        expected.sort_unstable();
+        kept.sort_unstable();
         assert_eq!(kept, expected);
         // Every layer once, each behind those that it reads from.
         let mut seen: Vec<usize> = stages.layers().concat();
