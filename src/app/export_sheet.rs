@@ -28,6 +28,9 @@ pub(super) fn export_sheet(ctx: &Context, session: &Session, out: &mut Outbox) {
             ui.label(RichText::new(size_text(bytes, exported.original_bytes)).strong());
         }
         ui.add(Label::new(note(contents(exported))).wrap());
+        for need in &exported.needs {
+            ui.add(Label::new(note(need)).wrap());
+        }
         if exported.kind == ExportKind::Onnx {
             check_ui(ui, session, open, out);
         }

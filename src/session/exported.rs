@@ -31,6 +31,8 @@ pub struct Exported {
     pub recipe: Recipe,
     /// What became of the layers.
     pub summary: Option<Arc<PlanSummary>>,
+    /// What the file needs of the runtime and the hardware, in sentences; the command line and the report say the same.
+    pub needs: Vec<String>,
     /// The evaluation that the preview showed.
     preview: Option<EvaluationKey>,
 }
@@ -65,6 +67,10 @@ impl OpenNetwork {
             original_bytes: None,
             recipe: self.recipe().clone(),
             summary: self.planned().map(|(_, planned)| Arc::clone(&planned.summary)),
+            needs: match self.planned().filter(|_| kind == ExportKind::Onnx) {
+                Some((_, planned)) => planned.overhead.notes().map(str::to_owned).collect(),
+                None => Vec::new(),
+            },
             preview: preview.filter(|_| kind == ExportKind::Onnx),
         });
     }

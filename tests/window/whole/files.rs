@@ -53,6 +53,14 @@ fn an_export_is_written_where_the_person_says() {
         session(&window).messages()
     );
     assert!(splitscope::format::open(&path).is_ok());
+    // The sheet tells what came of it and what it takes to run it.
+    for told in [
+        "Verified equal to the preview",
+        "The runtime must have operator set 21.",
+        "the inputs of layers are float, so onnxruntime dequantizes",
+    ] {
+        assert_eq!(texts(&window, told).len(), 1, "{told}");
+    }
 }
 
 #[test]
