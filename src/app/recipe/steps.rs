@@ -9,6 +9,7 @@ use super::rows::{
     Edit, bits_row, clip_row, export_row, help, products_row, ratio_row, rounding_row, scales_row, split_row,
     storage_row,
 };
+use crate::network::LayerKind;
 use crate::quantization::{Field, Recipe};
 use crate::session::{Action, OpenNetwork, start_recipe};
 use egui::{DragValue, RichText, Ui};
@@ -26,6 +27,17 @@ pub(super) fn steps_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
     );
     switch(ui, &mut edit, &FOLD);
     switch(ui, &mut edit, &EQUALIZE);
+    // Only transformers have a residual stream that can be turned.
+    if edit.value.rotate
+        || open
+            .original
+            .network
+            .layers
+            .iter()
+            .any(|layer| layer.kind == LayerKind::Embedding)
+    {
+        switch(ui, &mut edit, &ROTATE);
+    }
     smooth_row(ui, &mut edit);
     switch(ui, &mut edit, &AWQ);
     split_step(ui, &mut edit);
@@ -85,7 +97,7 @@ fn grid_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     where_it_acts(ui, edit, "rounding", |ui, edit| {
         rounding_row(ui, "Rounding", help("rounding"), edit, |recipe| &mut recipe.rounding);
     });
-    for one in &[EMBEDDINGS, FIRST, LAST] {
+    for one in &[SEQUENTIAL, EMBEDDINGS, FIRST, LAST] {
         switch(ui, edit, one);
     }
 }
@@ -180,6 +192,8 @@ const FOLD: Switch = ("fold_batch_norm", |recipe| &mut recipe.fold_batch_norm);
 const EQUALIZE: Switch = ("cross_layer_equalization", |recipe| {
     &mut recipe.cross_layer_equalization
 });
+const ROTATE: Switch = ("rotate", |recipe| &mut recipe.rotate);
+const SEQUENTIAL: Switch = ("sequential", |recipe| &mut recipe.sequential);
 const AWQ: Switch = ("awq", |recipe| &mut recipe.awq);
 const BIASES: Switch = ("bias_correction", |recipe| &mut recipe.bias_correction);
 const UNSIGNED: Switch = ("unsigned_activations", |recipe| &mut recipe.unsigned_activations);

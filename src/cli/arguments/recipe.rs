@@ -52,12 +52,13 @@ impl RecipeArguments {
         for found in recipe.without_effect() {
             let flag = self.fields.given(found.field) && found.layer.is_none();
             if flag {
-                let bits = match found.lacks {
-                    Lacking::WeightBits => "--weight-bits",
-                    Lacking::ActivationBits => "--activation-bits",
+                let needed = match found.lacks {
+                    Lacking::WeightBits => "--weight-bits K",
+                    Lacking::ActivationBits => "--activation-bits K",
+                    Lacking::InputsLookedAt => "--rounding gptq or --bias-correction",
                 };
                 let flag = found.field.replace('_', "-");
-                return Err(UsageError(format!("--{flag}: {found}; give {bits} K too")).into());
+                return Err(UsageError(format!("--{flag}: {found}; give {needed} too")).into());
             }
             match Field::named(found.field) {
                 Some(field) if self.base.preset.is_some() && found.layer.is_none() => {
@@ -69,7 +70,7 @@ impl RecipeArguments {
         }
         if let (Some(preset), false) = (&self.base.preset, left_out.is_empty()) {
             note(&format!(
-                "the preset {preset} is taken without {}: nothing is on a grid that they are about",
+                "the preset {preset} is taken without {}: nothing could come of it",
                 left_out.join(", ")
             ));
         }

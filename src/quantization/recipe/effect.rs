@@ -24,6 +24,8 @@ pub enum Lacking {
     WeightBits,
     /// Inputs of layers on a grid.
     ActivationBits,
+    /// Rounding or biases that look at inputs.
+    InputsLookedAt,
 }
 
 impl fmt::Display for WithoutEffect {
@@ -43,6 +45,7 @@ impl fmt::Display for Lacking {
         f.write_str(match self {
             Self::WeightBits => "weights are on no grid (weight_bits is float)",
             Self::ActivationBits => "inputs are on no grid (activation_bits is float)",
+            Self::InputsLookedAt => "no layer is rounded by GPTQ and no bias is corrected",
         })
     }
 }
@@ -52,6 +55,8 @@ impl fmt::Display for Lacking {
 struct OnGrid {
     weights: bool,
     inputs: bool,
+    /// Weights are rounded, or biases corrected, by what layers read.
+    looks_at_inputs: bool,
 }
 
 impl Recipe {
@@ -77,6 +82,7 @@ impl Recipe {
             let own = OnGrid {
                 weights: !is_float && is_grid(Some(layer.weight_bits.unwrap_or(self.weight_bits))),
                 inputs: !is_float && is_grid(Some(layer.activation_bits.unwrap_or(self.activation_bits))),
+                looks_at_inputs: whole.looks_at_inputs,
             };
             let asked = layer.asks();
             let lacking = asked.into_iter().filter(|(_, _, lacks)| own.lacks(*lacks));
@@ -103,6 +109,7 @@ impl Recipe {
         OnGrid {
             weights: is_grid(self.weight_bits) || self.layers.values().any(own),
             inputs: self.quantizes_activations(),
+            looks_at_inputs: self.looks_at_inputs(),
         }
     }
 
@@ -132,20 +139,20 @@ impl Recipe {
 
 /// What the field of that name says something about.
 fn needs(field: &str) -> &'static [Lacking] {
-    use Lacking::{ActivationBits, WeightBits};
+    use Lacking::{ActivationBits, InputsLookedAt, WeightBits};
     match field {
         "clip"
         | "scales"
         | "rounding"
         | "awq"
         | "bias_correction"
-        | "sequential"
         | "quantize_embeddings"
         | "storage"
         | "products"
         | "split_export" => &[WeightBits],
         "activation_clip" | "activation_expand_ratio" | "unsigned_activations" => &[ActivationBits],
         "quantize_outputs" => &[WeightBits, ActivationBits],
+        "sequential" => &[WeightBits, InputsLookedAt],
         _ => &[],
     }
 }
@@ -192,6 +199,7 @@ impl OnGrid {
         match lacks {
             Lacking::WeightBits => !self.weights,
             Lacking::ActivationBits => !self.inputs,
+            Lacking::InputsLookedAt => !self.looks_at_inputs,
         }
     }
 }
@@ -235,6 +243,17 @@ mod tests {
         );
         recipe.activation_bits = Bits::Float;
         assert!(names(&recipe).contains(&"unsigned_activations".to_owned()));
+        let mut recipe = Recipe {
+            sequential: true,
+            ..Recipe::default()
+        };
+        assert_eq!(names(&recipe), ["sequential"]);
+        let layer = LayerRecipe {
+            rounding: Some(Rounding::Gptq),
+            ..LayerRecipe::default()
+        };
+        recipe.layers.insert("conv1".to_owned(), layer);
+        assert!(names(&recipe).is_empty());
         // One layer on a grid is enough for the network's fields.
         let layer = LayerRecipe {
             weight_bits: Some(Bits::Grid(4)),

@@ -376,12 +376,17 @@ impl Recipe {
 
     /// Whether something must be known of the layers' inputs: their ranges, or their means.
     pub fn needs_activations(&self) -> bool {
-        self.quantizes_activations() || self.bias_correction || self.needs_moments()
+        self.quantizes_activations() || self.looks_at_inputs()
     }
 
     /// Whether layers are planned one after the other, because something of a layer depends on those before it.
     pub fn plans_in_sequence(&self) -> bool {
-        self.sequential && (self.bias_correction || self.needs_moments())
+        self.sequential && self.looks_at_inputs()
+    }
+
+    /// Whether weights are rounded, or biases corrected, by what layers read.
+    pub(super) fn looks_at_inputs(&self) -> bool {
+        self.bias_correction || self.needs_moments()
     }
 
     /// Whether second moments of the layers' inputs are asked for.
