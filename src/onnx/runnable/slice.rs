@@ -22,9 +22,15 @@ pub(super) fn slice(site: &mut Site<'_>) -> Ruled {
         ends.iter().enumerate().map(end).collect()
     });
     let meant = meant.filter(|meant| Some(meant) != ends.as_ref());
+    let may_go_backwards = match &steps {
+        Some(steps) => steps.iter().any(|step| *step < 0),
+        None => site.input(4).is_some(),
+    };
+    // What is known while the network runs only is looked at then.
+    let looks = may_go_backwards && (ends.is_none() || steps.is_none());
     let begun = begun_inside(site, backwards);
     let lacks_axes = site.input(3).is_none();
-    if !lacks_axes && meant.is_none() && begun.is_none() {
+    if !lacks_axes && meant.is_none() && begun.is_none() && !looks {
         return Ok(Outcome::Kept);
     }
     let mut inputs: Vec<String> = (0..5)
@@ -51,11 +57,28 @@ pub(super) fn slice(site: &mut Site<'_>) -> Ruled {
     if let Some(meant) = meant {
         inputs[2] = site.tensor("ends", i64_tensor("", &[meant.len()], &meant));
     }
+    if looks {
+        inputs[2] = ends_looked_at(site)?;
+    }
     while inputs.last().is_some_and(String::is_empty) {
         inputs.pop();
     }
     let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
     site.end("Slice", &inputs)
+}
+
+/// The ends with the greatest integer as the least one wherever a step is negative.
+fn ends_looked_at(site: &mut Site<'_>) -> Result<String, String> {
+    let (ends, steps) = (site.needed(2)?, site.needed(4)?);
+    let (none, greatest, least) = (
+        site.ints("zero", &[0]),
+        site.ints("greatest", &[i64::from(i32::MAX)]),
+        site.ints("least", &[i64::from(i32::MIN)]),
+    );
+    let is_backwards = site.op("Less", &[steps, &none]);
+    let is_greatest = site.op("Equal", &[ends, &greatest]);
+    let turns = site.op("And", &[&is_backwards, &is_greatest]);
+    Ok(site.op("Where", &[&turns, &least, ends]))
 }
 
 /// The starts, where a slice goes backwards from before the first element: from the first one then. The engine gives up on
