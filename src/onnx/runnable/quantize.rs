@@ -38,7 +38,7 @@ pub(super) fn quantize(site: &mut Site<'_>) -> Ruled {
     site.end_with("QuantizeLinear", &inputs, attributes.cloned().collect())
 }
 
-/// `Div` by a single number whose result is rounded: a true division.
+/// `Div` by a single number: a true division where the result is rounded, and a result of as many axes as the number has.
 pub(super) fn division(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     let is_rounded = node
@@ -48,8 +48,18 @@ pub(super) fn division(site: &mut Site<'_>) -> Ruled {
     let is_single = site
         .shape(1)
         .is_some_and(|shape| shape.iter().all(|size| *size == Some(1)));
+    // Of a single number the engine does not see the axes.
+    if let (Some(rank), Some(more)) = (site.rank(0), site.rank(1))
+        && is_single
+        && rank < more
+    {
+        let (x, divisor) = (site.needed(0)?, site.needed(1)?);
+        let lacking = site.ints("lacking", &(0..(more - rank) as i64).collect::<Vec<_>>());
+        let x = site.op("Unsqueeze", &[x, &lacking]);
+        return site.end("Div", &[&x, divisor]);
+    }
     let is_float = site.element_type(1) == Some(data_type::FLOAT);
-    if !(is_rounded && is_single && is_float) || site.rank(0).is_none_or(|rank| rank < site.rank(1).unwrap_or(0)) {
+    if !(is_rounded && is_single && is_float) || site.rank(0).is_none() {
         return Ok(Outcome::Kept);
     }
     let (x, divisor) = (site.needed(0)?, site.needed(1)?);
