@@ -45,8 +45,7 @@ pub(super) const SWEEP: &str = "Examples:
 pub(super) const FRONT: &str = "Examples:
   splitscope front demo:fashion --data demo:fashion --weight-bits 4,3
   splitscope front model.onnx --data images --calibration others --weight-bits 4 --activation-bits 5,4 --json
-  splitscope front smollm2.gguf --data test.txt --calibration train.txt --window 256 --limit 1024 --float-last-layer \
-      --weight-bits 4 --activation-bits 8 --moves rotate,smooth,awq";
+  splitscope front model.gguf --data test.txt --calibration train.txt --window 256 --moves rotate,smooth,awq";
 
 pub(super) const AUTO: &str = "Bits, ratio, clip, scales and rounding of the weights are chosen layer by layer; of the recipe flags, --weight-bits and --scales say what \
      plain network a budget in % refers to; --expand-ratio, --clip and --rounding are chosen anew, and bias correction is tried.
