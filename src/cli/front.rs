@@ -237,6 +237,7 @@ mod tests {
                 file_bytes: Some(bytes),
             },
             latency: None,
+            not_timed: None,
         };
         let mut methods = weight_methods(&Recipe::default(), 4)[..2].to_vec();
         methods.push(weight_methods(&Recipe::default(), 3)[0].clone());

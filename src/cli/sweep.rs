@@ -206,7 +206,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
     let with_scales = rows_differ(&|a, b| a.recipe.scales != b.recipe.scales);
     let with_rounding = rows_differ(&|a, b| a.recipe.rounding != b.recipe.rounding);
     let with_bytes = SizeMeasure::of_rows(rows) == SizeMeasure::FileBytes;
-    let with_latency = rows.iter().any(|row| row.latency.is_some());
+    let with_latency = rows.iter().any(|row| row.latency.is_some() || row.not_timed.is_some());
     let with_interval = rows.iter().any(|row| score.interval(row).is_some());
     let mut titles = vec!["size", "weights", "bits", "input bits", "ratio", "clip"];
     titles.splice(..0, with_bytes.then_some("file bytes"));
@@ -241,7 +241,12 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
         }));
         shown.row(cells);
     }
-    format!("\nno other row is both as small and better\n{}", shown.text())
+    let untimed = rows.iter().filter(|row| row.not_timed.is_some()).count();
+    let untimed = match rows.iter().find_map(|row| row.not_timed.as_ref()) {
+        Some(why) => format!("{untimed} of {} rows could not be timed: {why}\n", rows.len()),
+        None => String::new(),
+    };
+    format!("\nno other row is both as small and better\n{}{untimed}", shown.text())
 }
 
 #[cfg(test)]
@@ -274,6 +279,7 @@ mod tests {
                 file_bytes: None,
             },
             latency: None,
+            not_timed: None,
         }
     }
 

@@ -294,6 +294,7 @@ mod tests {
                 file_bytes: None,
             },
             latency: None,
+            not_timed: None,
         }
     }
 

@@ -379,6 +379,7 @@ fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Res
             }),
             None => None,
         },
+        not_timed: None,
     })
 }
 

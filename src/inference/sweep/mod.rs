@@ -173,16 +173,12 @@ fn run_row(
     let network = subject.network;
     let bytes = QuantizedModel::of(network, plan)?.bytes()?;
     let file_bytes = bytes.len() as u64;
-    let latency = match timed_in {
-        Some(choice) => {
-            let timed = choice.load(bytes.clone())?;
-            let time = latency_of_one(&timed, subject.data, &Threads::current(), progress)?;
-            Some(RowLatency {
-                engine: timed.name().to_owned(),
-                time,
-            })
-        }
-        None => None,
+    let (latency, not_timed) = match timed_in.map(|choice| row_latency(choice, bytes.clone(), subject.data, progress)) {
+        None => (None, None),
+        Some(Ok(latency)) => (Some(latency), None),
+        Some(Err(InferenceError::Cancelled(cancelled))) => return Err(cancelled.into()),
+        // One runtime that cannot run one setting does not end the sweep.
+        Some(Err(why)) => (None, Some(why.to_string())),
     };
     let engine = engine::load(bytes)?;
     let outputs = run_samples(&engine, subject.data, subject.float.range(), progress)?;
@@ -196,5 +192,21 @@ fn run_row(
         sqnr_db_interval: evaluation.sqnr_db_interval,
         overhead: SweepOverhead::of(network, plan, file_bytes, subject.shapes),
         latency,
+        not_timed,
+    })
+}
+
+/// Median and 95th percentile of one sample in the chosen engine.
+fn row_latency(
+    choice: &EngineChoice,
+    bytes: Vec<u8>,
+    data: &Dataset,
+    progress: &Progress,
+) -> Result<RowLatency, InferenceError> {
+    let timed = choice.load(bytes)?;
+    let time = latency_of_one(&timed, data, &Threads::current(), progress)?;
+    Ok(RowLatency {
+        engine: timed.name().to_owned(),
+        time,
     })
 }

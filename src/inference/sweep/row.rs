@@ -28,6 +28,9 @@ pub struct SweepRow {
     /// How long a run takes, if it was timed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<RowLatency>,
+    /// Why it was not timed, though that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_timed: Option<String>,
 }
 
 /// How long a run of a setting takes.

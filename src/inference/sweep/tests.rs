@@ -34,6 +34,7 @@ pub(super) fn row(bits: u8, expand_ratio: f64, clip: &str, top1: f64) -> SweepRo
             file_bytes: Some(1000 * u64::from(bits)),
         },
         latency: None,
+        not_timed: None,
     }
 }
 
@@ -302,4 +303,15 @@ fn scales_and_roundings_are_axes_and_finished_rows_without_a_time_are_timed() {
     let latency = timed[0].latency.as_ref().unwrap();
     assert!(latency.engine.starts_with("rten") && latency.time.median_ms > 0.0 && latency.time.batch == 1);
     assert_eq!((seen.len(), timed[0].sqnr_db), (1, untimed[0].sqnr_db));
+    let absent: EngineChoice = "onnxruntime:there is no such library".parse().unwrap();
+    let rows = timed_sweep(
+        &subject.shared(),
+        &recipes[..1],
+        (&[], Some(&absent)),
+        &progress,
+        &mut |_| Ok(()),
+    );
+    let row = &rows.unwrap()[0];
+    assert_eq!((row.sqnr_db, row.latency.is_none()), (untimed[0].sqnr_db, true));
+    assert!(row.not_timed.as_ref().is_some_and(|why| !why.is_empty()), "{row:?}");
 }
