@@ -64,7 +64,7 @@ fn load(model: &ModelProto) -> Result<Arc<dyn Engine>, InferenceError> {
     let bytes = onnx::encode(model)?;
     Ok(match engine::chosen() {
         EngineChoice::Rten => Arc::new(Rten::load_unoptimized(bytes)?),
-        chosen => chosen.load(bytes)?,
+        chosen @ EngineChoice::Onnxruntime(_) => chosen.load(bytes)?,
     })
 }
 

@@ -35,7 +35,9 @@ fn weights_of_a_network_too_large_to_run_are_quantized() {
         node("Add", "", ["t", "r"], ["y"], vec![]),
     ];
     let sizes = i64_tensor("s", &[2], &[100_000, 100_000]);
-    let files: [(&str, Vec<NodeProto>, Vec<TensorProto>, [i64; 4]); 5] = [
+    /// Name of the file, nodes, constants, shape of the input.
+    type File = (&'static str, Vec<NodeProto>, Vec<TensorProto>, [i64; 4]);
+    let files: [File; 5] = [
         ("input", vec![conv(vec![])], vec![weight()], [1, 1, 100_000, 100_000]),
         ("batch", vec![conv(vec![])], vec![weight()], [1_000_000_000, 1, 4, 4]),
         ("overflow", vec![conv(vec![])], vec![weight()], [1 << 40, 1, 1 << 40, 4]),

@@ -25,10 +25,10 @@ fn three_layers(weights: &[f32], biases: &[f32]) -> Network {
     let mut constants = Vec::new();
     for (number, [outputs, inputs]) in WIDTHS.into_iter().enumerate() {
         let (own, rest) = weights.split_at(outputs * inputs);
-        constants.push(float_tensor(&format!("w{number}"), &[outputs, inputs], own));
+        constants.push(float_tensor(format!("w{number}"), &[outputs, inputs], own));
         weights = rest;
         let (own, rest) = biases.split_at(outputs);
-        constants.push(float_tensor(&format!("b{number}"), &[outputs], own));
+        constants.push(float_tensor(format!("b{number}"), &[outputs], own));
         biases = rest;
     }
     let gemm = |number: usize, from: &str, to: &str| {

@@ -219,6 +219,8 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
         "Keep last layer float",
     ];
     let before = session(&window).open().unwrap().recipe().clone();
+    // Unsigned grids are for inputs that are on one.
+    set_slider(&mut window, "Activation bits", 8.0);
     for name in switches {
         scroll_and_click(&mut window, name);
     }
@@ -245,7 +247,7 @@ fn every_choice_of_a_recipe_is_on_the_panel() {
     set_slider(&mut window, "Activation bits", 6.0);
     window.get_by_role_and_label(Role::ComboBox, "Activation clip");
     window.get_by_role_and_label(Role::ComboBox, "Layer activation clip");
-    for _ in 0..switches.len() + 2 {
+    for _ in 0..switches.len() + 3 {
         click(&mut window, "Undo");
     }
     assert_eq!(*session(&window).open().unwrap().recipe(), before);

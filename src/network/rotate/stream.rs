@@ -57,7 +57,12 @@ pub(super) fn search<'a>(network: &'a Network, graph: &'a Graph<'a>) -> Vec<(&'a
             ))
         })
         .collect();
-    let outputs: HashSet<&str> = graph.proto.output.iter().map(|output| output.name()).collect();
+    let outputs: HashSet<&str> = graph
+        .proto
+        .output
+        .iter()
+        .map(crate::onnx::ValueInfoProto::name)
+        .collect();
     let mut seen: HashSet<&str> = HashSet::new();
     let mut found = Vec::new();
     for node in &graph.proto.node {

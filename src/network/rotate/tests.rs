@@ -32,7 +32,7 @@ fn gain(name: &str, seed: u32) -> TensorProto {
 fn network(nodes: Vec<NodeProto>, mut constants: Vec<TensorProto>) -> Network {
     let mut table = noise(ROWS * WIDTH, 1);
     for row in table.chunks_mut(WIDTH) {
-        row[LOUD] = 40.0 + row[LOUD];
+        row[LOUD] += 40.0;
     }
     constants.push(float_tensor("table", &[ROWS, WIDTH], &table));
     let mut all = vec![node("Gather", "embed", ["table", "tokens"], ["e"], vec![])];

@@ -84,7 +84,7 @@ impl Case {
         let model = ModelProto::decode(self.model.as_slice()).unwrap_or_default();
         let Some(graph) = model.graph else { return Vec::new() };
         let constants: Vec<&str> = graph.initializer.iter().map(TensorProto::name).collect();
-        let names = graph.input.iter().map(|input| input.name());
+        let names = graph.input.iter().map(splitscope::onnx::ValueInfoProto::name);
         let given = names.filter(|name| !constants.contains(name)).zip(&self.inputs);
         let given: Shapes = given.map(|(name, tensor)| (name.to_owned(), shape(tensor))).collect();
         let found = shapes(&graph, &given);
