@@ -16,7 +16,7 @@
 //! - [`quantization`]: recipe, split, clip, scales, rounding, plan, the rewritten graph, its overhead.
 //! - [`data`]: data sets, preprocessing, tokens, noise; what a network takes and gives.
 //! - [`engine`]: runs the bytes of an ONNX file, built in or in onnxruntime.
-//! - [`inference`]: a network on data: calibration, metrics, sensitivity, trace, sweep, auto.
+//! - [`inference`]: a network on data: calibration, metrics, sensitivity, causes and fixes, trace, sweep, auto.
 //! - [`difference`]: two networks side by side: which layers belong together, how far apart their weights are.
 //! - [`report`]: a page that shows what a recipe does to a network, and what all drawings share.
 //! - [`jobs`]: background work: progress, cancel, newest wins, panics caught.

@@ -9,6 +9,11 @@ fn recipe(window: &Window) -> Recipe {
     session(window).open().unwrap().recipe().clone()
 }
 
+fn top1(window: &Window) -> f64 {
+    let open = session(window).open().unwrap();
+    open.evaluated().unwrap().1.evaluation.quantized.top1.unwrap()
+}
+
 fn press(window: &mut Window, key: Key) {
     window.key_press(key);
     settle(window);
@@ -20,28 +25,10 @@ fn f11_presents_one_figure_whose_steps_follow_the_arrow_keys_and_gives_the_recip
     let before = recipe(&window);
     press(&mut window, Key::F11);
     assert!(window.query_by_label("1 Plain").is_some() && window.query_by_label("Preview").is_none());
-    let plain = session(&window)
-        .open()
-        .unwrap()
-        .evaluated()
-        .unwrap()
-        .1
-        .evaluation
-        .quantized
-        .top1
-        .unwrap();
+    let plain = top1(&window);
     press(&mut window, Key::ArrowRight);
     assert_eq!((recipe(&window).expand_ratio, recipe(&window).clip), (0.05, Clip::None));
-    let split = session(&window)
-        .open()
-        .unwrap()
-        .evaluated()
-        .unwrap()
-        .1
-        .evaluation
-        .quantized
-        .top1
-        .unwrap();
+    let split = top1(&window);
     assert!(split > plain, "{plain} {split}");
     let percent = format!("{:.1} %", split * 100.0);
     assert_eq!(texts(&window, &percent).len(), 1, "the accuracy stands there");
