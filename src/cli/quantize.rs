@@ -58,6 +58,8 @@ struct LayerReport<'a> {
     /// What has a scale of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     scales: Option<Granularity>,
+    /// Whether each scale has a zero point.
+    weight_zero_points: bool,
     /// How the weights were rounded.
     #[serde(skip_serializing_if = "Option::is_none")]
     rounding: Option<Rounding>,
@@ -128,6 +130,7 @@ impl<'a> LayerReport<'a> {
             }),
             bias_corrected: false,
             scales: None,
+            weight_zero_points: false,
             rounding: None,
             notes,
             why_float: None,
@@ -147,6 +150,7 @@ impl<'a> LayerReport<'a> {
                 sqnr_db: Some(layer.sqnr_db),
                 bias_corrected: layer.bias.is_some(),
                 scales: Some(layer.scales.granularity()),
+                weight_zero_points: !layer.zero_points.is_empty(),
                 rounding: Some(layer.rounding.by),
                 ..plain
             },
@@ -437,7 +441,7 @@ fn warning(planned: &Planned) -> String {
 /// As what the weights are stored; nothing if none is quantized.
 fn stored_text(cost: &Overhead) -> String {
     let count = |code_type: CodeType| (cost.layers.iter().filter(|layer| layer.stored == Some(code_type))).count();
-    let types = [CodeType::Int2, CodeType::Int4, CodeType::Int8, CodeType::Float].map(|kind| (kind, count(kind)));
+    let types = CodeType::ALL.map(|kind| (kind, count(kind)));
     let used = types.iter().filter(|(_, count)| *count > 0);
     let texts: Vec<String> = used
         .map(|(kind, count)| {

@@ -145,6 +145,73 @@ fn place_of(axis: i64, rank: usize) -> Option<usize> {
     usize::try_from(axis).ok().filter(|axis| *axis < rank)
 }
 
+/// What takes in rows of what the weights of an output meet: `[count, columns]`, row-major.
+pub(super) trait Rows {
+    /// Numbers in a row.
+    fn columns(&self) -> usize;
+    /// Takes in rows of a group.
+    fn add(&mut self, group: usize, rows: &mut [f32]);
+    /// Takes in rows of a group, and those at the same places in the float network.
+    fn add_pairs(&mut self, group: usize, rows: &mut [f32], float_rows: &mut [f32]);
+}
+
+impl Rows for InputMoments {
+    fn columns(&self) -> usize {
+        Self::columns(self)
+    }
+
+    fn add(&mut self, group: usize, rows: &mut [f32]) {
+        Self::add(self, group, rows);
+    }
+
+    fn add_pairs(&mut self, group: usize, rows: &mut [f32], float_rows: &mut [f32]) {
+        Self::add_pairs(self, group, rows, float_rows);
+    }
+}
+
+/// The mean of each number of a row, for layers that ask for nothing else.
+pub(super) struct PlaceSums {
+    columns: usize,
+    /// Of each group: how many rows, and their sums.
+    sums: Vec<(f64, Vec<f64>)>,
+}
+
+impl PlaceSums {
+    pub(super) fn new(groups: usize, columns: usize) -> Self {
+        Self {
+            columns,
+            sums: vec![(0.0, vec![0.0; columns]); groups],
+        }
+    }
+
+    /// Group by group; `None` where nothing was seen.
+    pub(super) fn means(self) -> Option<Vec<f64>> {
+        let is_seen = !self.sums.is_empty() && self.sums.iter().all(|(count, _)| *count > 0.0);
+        let of = |(count, sums): (f64, Vec<f64>)| sums.into_iter().map(move |sum| sum / count);
+        is_seen.then(|| self.sums.into_iter().flat_map(of).collect())
+    }
+}
+
+impl Rows for PlaceSums {
+    fn columns(&self) -> usize {
+        self.columns
+    }
+
+    fn add(&mut self, group: usize, rows: &mut [f32]) {
+        let Some((count, sums)) = self.sums.get_mut(group) else {
+            return;
+        };
+        for row in rows.chunks_exact(self.columns.max(1)) {
+            *count += 1.0;
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+    }
+
+    fn add_pairs(&mut self, group: usize, rows: &mut [f32], _: &mut [f32]) {
+        self.add(group, rows);
+    }
+}
+
 /// Layers that see the same rows.
 struct Group {
     value: String,
@@ -294,11 +361,11 @@ impl Reading {
 
     /// Adds rows of a value, with those at the same places of what it is in the float network, `values` being the numbers of both,
     /// the float network's last.
-    pub(super) fn add_rows(&self, shape: &[usize], values: [&[f32]; 2], share: f64, moments: &mut InputMoments) {
+    pub(super) fn add_rows(&self, shape: &[usize], values: [&[f32]; 2], share: f64, taken: &mut impl Rows) {
         let Some(places) = Places::of(self, shape) else { return };
         let total = places.count();
         let wanted = ((MAX_ROWS as f64 * share).ceil() as usize).min(total);
-        let columns = moments.columns();
+        let columns = taken.columns();
         let elements = shape.iter().product::<usize>();
         if total == 0 || columns == 0 || values.iter().any(|values| values.len() != elements) {
             return;
@@ -325,9 +392,9 @@ impl Reading {
                     continue;
                 }
                 if !pairs {
-                    moments.add(group, rows);
+                    taken.add(group, rows);
                 } else if read(&mut *float_rows, values[1]) {
-                    moments.add_pairs(group, rows, float_rows);
+                    taken.add_pairs(group, rows, float_rows);
                 }
             }
         }

@@ -6,7 +6,7 @@
 //! [`MAX_MOMENT_BYTES`] at most; layers that are left are rounded by the float network's inputs.
 
 use super::calibration::BATCH;
-use super::moments::{Channels, MAX_MOMENT_BYTES, Reading};
+use super::moments::{Channels, MAX_MOMENT_BYTES, PlaceSums, Reading};
 use super::{Dataset, Engine, InferenceError, Rten};
 use crate::data::{Tensor, by_name};
 use crate::engine::{self, EngineChoice, EngineError, Threads, UNOPTIMIZED};
@@ -211,8 +211,12 @@ fn between(engine: &dyn Engine, given: &[(&str, &Tensor)], names: &[&str]) -> Re
 struct Seen<'a> {
     layer: &'a Layer,
     grid: Option<Grid>,
-    /// How it reads its input, and the moments, where they are wanted and fit.
-    moments: Option<(Reading, InputMoments)>,
+    /// How it reads its input, where that is known.
+    reading: Option<Reading>,
+    /// The moments, where they are wanted and fit.
+    moments: Option<InputMoments>,
+    /// Where there are none: sums of what each weight meets, in the quantized network and in the float one.
+    places: [PlaceSums; 2],
     /// In the float network and in the quantized one.
     channels: [Channels; 2],
 }
@@ -221,10 +225,10 @@ impl<'a> Seen<'a> {
     /// `bytes` are those of all moments so far.
     fn of(network: &Network, wanted: &WantedInput<'a>, bytes: &mut u64) -> Self {
         let layer = wanted.layer;
-        let reading = wanted.moments.then(|| Reading::of(network, layer).ok()).flatten();
+        let reading = Reading::of(network, layer).ok();
         let more = 2 * InputMoments::bytes_of(layer);
-        let reading = reading.filter(|_| *bytes + more <= MAX_MOMENT_BYTES);
-        if reading.is_some() {
+        let gathers = wanted.moments && reading.is_some() && *bytes + more <= MAX_MOMENT_BYTES;
+        if gathers {
             *bytes += more;
         }
         let (groups, columns) = (layer.layout.groups, InputMoments::columns_of(layer));
@@ -232,7 +236,9 @@ impl<'a> Seen<'a> {
         Self {
             layer,
             grid: wanted.grid,
-            moments: reading.map(|reading| (reading, of_pairs())),
+            moments: gathers.then(of_pairs),
+            reading,
+            places: [(); 2].map(|()| PlaceSums::new(groups, columns)),
             channels: Default::default(),
         }
     }
@@ -250,8 +256,14 @@ impl<'a> Seen<'a> {
             None => values,
         };
         let shape = changed.shape();
-        if let Some((reading, moments)) = &mut self.moments {
-            reading.add_rows(shape, [values, float_values], share, moments);
+        match (&self.reading, &mut self.moments) {
+            (Some(reading), Some(moments)) => reading.add_rows(shape, [values, float_values], share, moments),
+            (Some(reading), None) => {
+                let [own, float] = &mut self.places;
+                reading.add_rows(shape, [values, values], share, own);
+                reading.add_rows(shape, [float_values, float_values], share, float);
+            }
+            (None, _) => {}
         }
         if let Some((_, axis)) = &self.layer.input {
             self.channels[0].add_values(shape, float_values, *axis);
@@ -264,12 +276,19 @@ impl<'a> Seen<'a> {
             let means = channels.moments().into_iter().map(|[mean, _]| mean);
             means.collect::<Vec<f64>>()
         });
+        let moments = (self.moments)
+            .map(InputMoments::finish)
+            .filter(|moments| moments.rows() > 0);
+        let of_places = match &moments {
+            Some(moments) => moments.means(),
+            None => {
+                let [quantized, float] = self.places.map(PlaceSums::means);
+                float.zip(quantized).map(|(float, quantized)| [float, quantized])
+            }
+        };
         MeasuredInput {
-            moments: (self.moments)
-                .map(|(_, moments)| moments.finish())
-                .filter(|moments| moments.rows() > 0)
-                .map(Arc::new),
-            means: (!float.is_empty()).then_some([float, quantized]),
+            moments: moments.map(Arc::new),
+            means: of_places.or((!float.is_empty()).then_some([float, quantized])),
         }
     }
 }

@@ -1,18 +1,18 @@
 //! Bias correction (Nagel et al. 2019, arXiv 1906.04721, section 4.2): rounding moves the mean of a layer's outputs by
 //! `E[Wq x] - E[W x] = (Wq - W) E[x]`; the bias takes it back.
 
-use super::QuantizedLayer;
+use super::{InputMoments, QuantizedLayer};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_float, attribute_ints};
 use crate::onnx::schema::data_type;
 use crate::onnx::{NodeProto, float_values};
 
 /// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
-/// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel, in the float network and behind
-/// the quantized layers, where that is another.
+/// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel, or of what each weight of an
+/// output meets, in the float network and behind the quantized layers, where that is another.
 ///
-/// For a convolution, pixels beside the border are taken to have the mean too; of a transposed one, whose outputs meet other
-/// weights at other places, the mean over places counts. Its bias, if it has one, is a constant with one number a channel. The
+/// For a convolution of which only the means of channels are known, pixels beside the border are taken to have the mean too; of a
+/// transposed one, whose outputs meet other weights at other places, the mean over places counts. Its bias, if it has one, is a constant with one number a channel. The
 /// bias of a Gemm that leaves it out (`beta = 0`) is for `beta = 1`.
 ///
 /// # Errors
@@ -26,7 +26,8 @@ pub(super) fn corrected_bias(
 ) -> Result<Vec<f32>, String> {
     let node = can_correct(network, layer)?;
     let channels = layer.layout.in_channels();
-    if means.float.len() != channels || means.quantized.len() != channels {
+    let fits = |means: &[f64]| means.len() == channels || means.len() == places_of(layer);
+    if !fits(means.float) || !fits(means.quantized) {
         return Err("the means of its input channels are not known".to_owned());
     }
     let (alpha, beta) = factors(layer, node);
@@ -92,7 +93,12 @@ pub(super) fn can_correct<'a>(network: &'a Network, layer: &Layer) -> Result<&'a
     Ok(node)
 }
 
-/// The mean of each input channel of a layer.
+/// What the weights of the outputs of a layer meet: for a convolution each input channel at each place of the kernel.
+fn places_of(layer: &Layer) -> usize {
+    layer.layout.groups * InputMoments::columns_of(layer)
+}
+
+/// The mean of each input channel of a layer, or of each place of the kernel in each.
 #[derive(Clone, Copy)]
 pub(super) struct InputMeans<'a> {
     /// In the float network.
@@ -111,7 +117,7 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
         OutAxis::Inner => (layout.groups, layout.out_channels()),
     };
     let mut shift = vec![0.0_f64; groups * channels];
-    let scales = quantized.scales.on(expanded);
+    let scales = quantized.placed();
     let mut add = |row: usize, place: usize, contribution: f64| {
         let group = if groups > 1 { row / layout.outer } else { 0 };
         shift[group * channels + layout.out_channel(row, place)] += contribution;
@@ -121,21 +127,29 @@ fn output_shift(layer: &Layer, weights: &[f32], quantized: &QuantizedLayer, mean
         let first = row / expanded.outer * expanded.channels;
         for (place, q) in values.iter().enumerate() {
             let source = quantized.index[first + place / expanded.inner];
-            add(
-                row,
-                place,
-                f64::from(*q) * f64::from(scales.at(row, place)) * means.quantized[source],
-            );
+            let mean = mean_at(means.quantized, layer, source, place % expanded.inner);
+            let scale = scales.both_at(row, place);
+            let steps = i32::from(*q) - scale.zero_point.map_or(0, i32::from);
+            add(row, place, f64::from(steps) * f64::from(scale.scale) * mean);
         }
     }
     let length = layout.channels * layout.inner;
     for (row, values) in weights.chunks_exact(length.max(1)).enumerate() {
         let first = row / layout.outer * layout.channels;
         for (place, w) in values.iter().enumerate() {
-            add(row, place, -f64::from(*w) * means.float[first + place / layout.inner]);
+            let mean = mean_at(means.float, layer, first + place / layout.inner, place % layout.inner);
+            add(row, place, -f64::from(*w) * mean);
         }
     }
     shift
+}
+
+/// The mean of what a weight meets: input channel `channel`, at place `at` of its kernel.
+fn mean_at(means: &[f64], layer: &Layer, channel: usize, at: usize) -> f64 {
+    match means.len() == layer.layout.in_channels() {
+        true => means[channel],
+        false => means[channel * layer.layout.inner + at],
+    }
 }
 
 /// The bias of a node of `count` output channels, zeros if it has none.

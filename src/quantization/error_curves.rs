@@ -84,7 +84,7 @@ pub fn error_curves(
     let wanted = split_count(layout, settings.expand_ratio);
     let at = thinned(last);
     progress.start(at.len() as u64 + 1, "Error curves");
-    if values.len() <= SMALL {
+    if values.len() <= SMALL || settings.zero_points {
         subject.planned(&at, progress)
     } else {
         subject.counted(&at, wanted, progress)

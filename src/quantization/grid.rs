@@ -1,4 +1,4 @@
-//! The symmetric linear grid (Zhao et al. 2019, section 3.1).
+//! The symmetric linear grid (Zhao et al. 2019, section 3.1), and grids with a zero point.
 
 use multiversion::multiversion;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -78,7 +78,7 @@ impl<'de> Deserialize<'de> for Bits {
     }
 }
 
-/// A uniform grid: values `q * step` for integer q in [`Grid::low`]`..=`[`Grid::high`].
+/// A uniform grid: values `(q - zero_point) * step` for integer q in [`Grid::low`]`..=`[`Grid::high`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Grid {
     /// Bits k, 2 to 8.
@@ -87,6 +87,10 @@ pub struct Grid {
     pub step: f32,
     /// `0..=2^k - 1` instead of `-n..=n`; only for activations that are never negative.
     pub unsigned: bool,
+    /// The index of 0 on a grid that has all of `-2^(k-1)..=2^(k-1) - 1` (asymmetric weights); `None` for the other two grids, on
+    /// which 0 has index 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zero_point: Option<i8>,
 }
 
 impl Grid {
@@ -97,6 +101,7 @@ impl Grid {
             bits,
             step: positive_or_one(threshold / symmetric_levels(bits) as f32),
             unsigned: false,
+            zero_point: None,
         }
     }
 
@@ -106,36 +111,86 @@ impl Grid {
             bits,
             step: positive_or_one(threshold / ((1_u32 << bits) - 1) as f32),
             unsigned: true,
+            zero_point: None,
+        }
+    }
+
+    /// The grid of `2^k` values that reaches from `low` to `high`, both widened to hold 0, with 0 on it: the step is
+    /// `(high - low) / (2^k - 1)`, and the ends move by half a step at most.
+    ///
+    /// ```
+    /// # use splitscope::quantization::Grid;
+    /// let grid = Grid::asymmetric(2, -1.0, 5.0);
+    /// assert_eq!((grid.step, grid.zero_point), (2.0, Some(-1)));
+    /// assert_eq!((grid.value(grid.low()), grid.value(grid.high())), (-2.0, 4.0));
+    /// ```
+    pub fn asymmetric(bits: u8, low: f32, high: f32) -> Self {
+        let (low, high) = (low.min(0.0), high.max(0.0));
+        let last = ((1_u32 << bits) - 1) as f32;
+        let step = positive_or_one(high / last - low / last);
+        let place = floor_clamped(-low / step + 0.5, 0.0, last);
+        Self {
+            bits,
+            step,
+            unsigned: false,
+            zero_point: i8::try_from(place - half_range(bits)).ok().or(Some(0)),
+        }
+    }
+
+    /// The symmetric grid of this one's bits with zero points: its step, and 0 in the middle, which adds one value below.
+    #[must_use]
+    pub fn with_middle_zero_point(self) -> Self {
+        Self {
+            zero_point: Some(0),
+            ..self
         }
     }
 
     /// Least index.
     pub fn low(self) -> i32 {
-        if self.unsigned { 0 } else { -symmetric_levels(self.bits) }
+        match (self.zero_point, self.unsigned) {
+            (Some(_), _) => -half_range(self.bits),
+            (None, true) => 0,
+            (None, false) => -symmetric_levels(self.bits),
+        }
     }
 
     /// Greatest index.
     pub fn high(self) -> i32 {
-        if self.unsigned {
-            (1 << self.bits) - 1
-        } else {
-            symmetric_levels(self.bits)
+        match self.unsigned {
+            true => (1 << self.bits) - 1,
+            false => symmetric_levels(self.bits),
         }
     }
 
-    /// Index of the value nearest to `x`: `clamp(floor(x/d + 1/2), low, high)`. NaN becomes 0.
-    pub fn index(self, x: f32) -> i32 {
-        floor_clamped(x / self.step + 0.5, self.low() as f32, self.high() as f32)
+    /// The index of 0.
+    pub fn zero(self) -> i32 {
+        self.zero_point.map_or(0, i32::from)
     }
 
-    /// Indices of a run of values on a symmetric grid.
+    /// The least and the greatest number that round to a value without being cut.
+    pub(super) fn ends(self) -> [f32; 2] {
+        let end = |index: i32, half: f32| ((index - self.zero()) as f32 + half) * self.step;
+        [end(self.low(), -0.5), end(self.high(), 0.5)]
+    }
+
+    /// Index of the value nearest to `x`: `clamp(floor(x/d + 1/2) + zero, low, high)`. NaN becomes that of 0.
+    pub fn index(self, x: f32) -> i32 {
+        let zero = self.zero();
+        let (low, high) = ((self.low() - zero) as f32, (self.high() - zero) as f32);
+        floor_clamped(x / self.step + 0.5, low, high) + zero
+    }
+
+    /// Indices of a run of values on a grid of signed indices.
     pub fn indices(self, values: &[f32], indices: &mut [i8]) {
-        quantize_run(values, indices, self.step, self.low() as f32, self.high() as f32);
+        let zero = self.zero();
+        let (low, high) = ((self.low() - zero) as f32, (self.high() - zero) as f32);
+        quantize_run(values, indices, self.step, (low, high), zero);
     }
 
     /// The value of index `q`.
     pub fn value(self, q: i32) -> f32 {
-        q as f32 * self.step
+        (q - self.zero()) as f32 * self.step
     }
 
     /// `x` on the grid.
@@ -154,7 +209,7 @@ fn floor_clamped(x: f32, low: f32, high: f32) -> i32 {
 }
 
 #[multiversion(targets = "simd")]
-fn quantize_run(values: &[f32], indices: &mut [i8], step: f32, low: f32, high: f32) {
+fn quantize_run(values: &[f32], indices: &mut [i8], step: f32, (low, high): (f32, f32), zero: i32) {
     // Adding 1.5 * 2^23 leaves the nearest whole number in the low bits of an f32; where that is above, the one below is meant.
     // That takes few instructions where a cast, which is defined for every number, takes many.
     const WHOLE: f32 = 12_582_912.0;
@@ -165,13 +220,18 @@ fn quantize_run(values: &[f32], indices: &mut [i8], step: f32, low: f32, high: f
         let shifted = place + WHOLE;
         let above = i32::from(shifted - WHOLE > place);
         let whole = shifted.to_bits() as i32 - above;
-        *index = if x.is_nan() { 0 } else { whole as i8 };
+        *index = if x.is_nan() { zero as i8 } else { (whole + zero) as i8 };
     }
 }
 
 /// n = 2^(k-1) - 1: the greatest index of the symmetric grid of k bits.
 pub(super) fn symmetric_levels(bits: u8) -> i32 {
     (1 << (bits - 1)) - 1
+}
+
+/// 2^(k-1): how far the signed integers of k bits reach below 0.
+fn half_range(bits: u8) -> i32 {
+    1 << (bits - 1)
 }
 
 fn positive_or_one(step: f32) -> f32 {
@@ -242,16 +302,21 @@ mod tests {
             -0.500_000_06,
         ]);
         for bits in 2..=8 {
-            for step in [1.0, 0.37, 1.75] {
+            let zero_points = [None, Some(0), Some(-1_i8 << (bits - 1)), Some(1)];
+            for (step, zero_point) in [1.0, 0.37, 1.75]
+                .into_iter()
+                .flat_map(|step| zero_points.map(|zero| (step, zero)))
+            {
                 let grid = Grid {
                     bits,
                     step,
                     unsigned: false,
+                    zero_point,
                 };
                 let mut indices = vec![0; values.len()];
                 grid.indices(&values, &mut indices);
                 let each: Vec<i8> = values.iter().map(|x| grid.index(*x) as i8).collect();
-                assert_eq!(indices, each, "{bits} bits, step {step}");
+                assert_eq!(indices, each, "{bits} bits, step {step}, {zero_point:?}");
             }
         }
     }
@@ -262,8 +327,27 @@ mod tests {
             bits: 8,
             step: 1.0,
             unsigned: false,
+            zero_point: None,
         };
         assert_eq!([-1.5, -0.5, 0.5, 1.5].map(|x| grid.index(x)), [-1, 0, 1, 2]);
+    }
+
+    #[test]
+    fn a_grid_with_a_zero_point_reaches_both_ends_and_holds_zero() {
+        for bits in 2..=8 {
+            for (low, high) in [(-1.0, 3.0), (0.0, 2.0), (-2.0, 0.0), (0.5, 2.0), (-0.01, 7.0)] {
+                let grid = Grid::asymmetric(bits, low, high);
+                assert_eq!(grid.high() - grid.low() + 1, 1 << bits);
+                assert_eq!(grid.round(0.0), 0.0);
+                assert!((grid.step - (high - f32::min(low, 0.0)) / ((1 << bits) - 1) as f32).abs() < 1e-6);
+                for end in [low, high] {
+                    assert!(
+                        (grid.round(end) - end).abs() <= grid.step * 0.500_01,
+                        "{bits} {low} {high}"
+                    );
+                }
+            }
+        }
     }
 
     proptest! {

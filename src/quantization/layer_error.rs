@@ -109,22 +109,22 @@ impl Seen {
         grid: Grid,
         scales: PlacedScales<'_>,
     ) {
-        let end = grid.high() as f32 + 0.5;
+        let is_cut = |x: f32, [low, high]: [f32; 2]| x > high || x < low;
         let width = self.weights.len();
         match scales.of_row(row) {
-            Some(step) => dequantize(
+            Some(scale) => dequantize(
                 &indices[..width],
                 &expanded[..width],
-                step,
-                end * step,
+                scale.grid(grid),
                 &mut self.weights,
                 &mut self.clipped,
             ),
             None => {
-                for (run, step) in scales.runs(row).filter(|(run, _)| run.start < width) {
+                for (run, scale) in scales.runs(row).filter(|(run, _)| run.start < width) {
+                    let ends = scale.grid(grid).ends();
                     for i in run.start..run.end.min(width) {
-                        self.weights[i] = f32::from(indices[i]) * step;
-                        self.clipped[i] = f32::from(u8::from(expanded[i].abs() > end * step));
+                        self.weights[i] = scale.value(indices[i]);
+                        self.clipped[i] = f32::from(u8::from(is_cut(expanded[i], ends)));
                     }
                 }
             }
@@ -134,9 +134,9 @@ impl Seen {
             let source = split.index[group * split.layout.channels + channel] - group * layout.channels;
             let (to, from) = (source * layout.inner, channel * layout.inner);
             for i in 0..layout.inner {
-                let step = scales.at(row, from + i);
-                self.weights[to + i] += f32::from(indices[from + i]) * step;
-                if expanded[from + i].abs() > end * step {
+                let scale = scales.both_at(row, from + i);
+                self.weights[to + i] += scale.value(indices[from + i]);
+                if is_cut(expanded[from + i], scale.grid(grid).ends()) {
                     self.clipped[to + i] = 1.0;
                 }
             }
@@ -145,11 +145,12 @@ impl Seen {
 }
 
 #[multiversion(targets = "simd")]
-fn dequantize(indices: &[i8], expanded: &[f32], step: f32, end: f32, weights: &mut [f32], clipped: &mut [f32]) {
+fn dequantize(indices: &[i8], expanded: &[f32], grid: Grid, weights: &mut [f32], clipped: &mut [f32]) {
+    let (step, zero, [low, high]) = (grid.step, grid.zero(), grid.ends());
     let places = weights.iter_mut().zip(clipped);
     for ((weight, clipped), (index, x)) in places.zip(indices.iter().zip(expanded)) {
-        *weight = f32::from(*index) * step;
-        *clipped = if x.abs() > end { 1.0 } else { 0.0 };
+        *weight = (i32::from(*index) - zero) as f32 * step;
+        *clipped = if *x > high || *x < low { 1.0 } else { 0.0 };
     }
 }
 

@@ -78,7 +78,7 @@ pub use rewrite::{
     quantized_tensors, rewrite, split_only,
 };
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
-pub use scales::{Granularity, PlacedScales, Scales};
+pub use scales::{Granularity, PlacedScale, PlacedScales, Scales};
 pub use sequential::{CalibrationSamples, InputsBehind, MeasuredInput, Stages, WantedInput};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};
 pub use storage::{CodeType, Storage};

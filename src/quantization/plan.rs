@@ -10,8 +10,8 @@ use super::sequential::{self, MeasuredInput};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_above};
 use super::{
-    Activations, Buffers, FloatLayer, Grid, InputSettings, LayerSettings, PlannedInputs, QuantizationError, Recipe,
-    RecipeError, Rounded, Scales, split_count,
+    Activations, Buffers, FloatLayer, Grid, InputSettings, LayerSettings, PlacedScales, PlannedInputs,
+    QuantizationError, Recipe, RecipeError, Rounded, Scales, split_count,
 };
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
@@ -61,6 +61,8 @@ pub struct QuantizedLayer {
     pub grid: Grid,
     /// The scales of the weights.
     pub scales: Scales,
+    /// The code of 0 for each scale, in the order of the scales; empty where the grid is symmetric.
+    pub zero_points: Vec<i8>,
     /// How the weights were rounded.
     pub rounding: Rounded,
     /// Clip threshold a of the weights; with more scales than one, the largest.
@@ -369,6 +371,11 @@ fn raised_text(channels: usize) -> String {
 }
 
 impl QuantizedLayer {
+    /// The scale and the zero point of each of its weights.
+    pub fn placed(&self) -> PlacedScales<'_> {
+        self.scales.on(&self.layout).with_zero_points(&self.zero_points)
+    }
+
     /// What was done to the layer in another way than asked for, and why.
     pub fn notes(&self) -> Vec<String> {
         let bias = (self.bias_note.as_ref()).map(|why| format!("its bias is not corrected: {why}"));
@@ -394,14 +401,16 @@ fn correct(
     if is_noise && !network.is_input(input) {
         return Err("noise alone tells the means of its inputs (calibrate on data)".to_owned());
     }
-    let means = seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
-    let measured = measured.and_then(|measured| measured.means.as_ref());
-    let means = match measured {
-        Some([float, quantized]) => InputMeans { float, quantized },
-        None => InputMeans {
-            float: &means,
-            quantized: &means,
-        },
+    // What weights meet at each place of a kernel tells more than the means of channels: beside the border there are zeros.
+    let measured = match measured {
+        Some(measured) => measured.means.clone(),
+        None => all.moments_of(&layer.name).ok().and_then(InputMoments::means),
+    };
+    let channels = || seen.and_then(ActivationStatistics::channel_means).unwrap_or_default();
+    let [float, behind] = measured.unwrap_or_else(|| [channels(), channels()]);
+    let means = InputMeans {
+        float: &float,
+        quantized: &behind,
     };
     corrected_bias(network, layer, weights, quantized, means)
         .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))

@@ -2,6 +2,7 @@
 //!
 //! A scale is the distance of two grid points, in the units of the tensor, as `DequantizeLinear` stores it.
 
+use super::Grid;
 use crate::network::{Layout, OutAxis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -135,7 +136,33 @@ impl Scales {
             inner: layout.inner.max(1),
             out_run: layout.out_run.max(1),
             width: layout.channels * layout.inner,
+            zero_points: &[],
         }
+    }
+}
+
+/// The scale of a weight, and the code of 0 where that is not 0's own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlacedScale {
+    /// Distance of two grid points.
+    pub scale: f32,
+    /// The code of 0; `None` on a symmetric grid.
+    pub zero_point: Option<i8>,
+}
+
+impl PlacedScale {
+    /// The grid of `base`'s bits with this scale and zero point.
+    pub fn grid(self, base: Grid) -> Grid {
+        Grid {
+            step: self.scale,
+            zero_point: self.zero_point,
+            ..base
+        }
+    }
+
+    /// The number that a code stands for, as `DequantizeLinear` computes it.
+    pub fn value(self, code: i8) -> f32 {
+        (i32::from(code) - self.zero_point.map_or(0, i32::from)) as f32 * self.scale
     }
 }
 
@@ -153,57 +180,82 @@ pub struct PlacedScales<'a> {
     out_run: usize,
     /// Weights in a row of the layout.
     width: usize,
+    /// One for each scale, or none.
+    zero_points: &'a [i8],
 }
 
-impl PlacedScales<'_> {
+impl<'a> PlacedScales<'a> {
+    /// The same with zero points: one for each scale, in their order, or none.
+    #[must_use]
+    pub fn with_zero_points(self, zero_points: &'a [i8]) -> Self {
+        Self { zero_points, ..self }
+    }
+
     /// The scale of a whole row (rows of all groups counted through), if it has one.
-    pub fn of_row(&self, row: usize) -> Option<f32> {
+    pub fn of_row(&self, row: usize) -> Option<PlacedScale> {
         match (self.scales, self.out_axis) {
-            (Scales::Tensor(scale), _) => Some(*scale),
-            (Scales::Channel(scales), OutAxis::Outer) => scales.get(row).copied(),
+            (Scales::Tensor(_), _) => Some(self.numbered(0)),
+            (Scales::Channel(scales), OutAxis::Outer) if row < scales.len() => Some(self.numbered(row)),
             _ => None,
         }
     }
 
     /// The scale of the tensor, if there is one for all.
-    pub fn of_tensor(&self) -> Option<f32> {
+    pub fn of_tensor(&self) -> Option<PlacedScale> {
         match self.scales {
-            Scales::Tensor(scale) => Some(*scale),
+            Scales::Tensor(_) => Some(self.numbered(0)),
             Scales::Channel(_) | Scales::Block { .. } => None,
         }
     }
 
     /// The scale of element `place` of row `row`.
     pub fn at(&self, row: usize, place: usize) -> f32 {
+        self.scales.values()[self.number(row, place)]
+    }
+
+    /// The scale of element `place` of row `row`, with its zero point.
+    pub fn both_at(&self, row: usize, place: usize) -> PlacedScale {
+        self.numbered(self.number(row, place))
+    }
+
+    fn numbered(&self, number: usize) -> PlacedScale {
+        PlacedScale {
+            scale: self.scales.values()[number],
+            zero_point: self.zero_points.get(number).copied(),
+        }
+    }
+
+    /// Which of the scales belongs to element `place` of row `row`.
+    pub(super) fn number(&self, row: usize, place: usize) -> usize {
         match (self.scales, self.out_axis) {
-            (Scales::Tensor(scale), _) => *scale,
-            (Scales::Channel(scales), OutAxis::Outer) => scales[row],
-            (Scales::Channel(scales), OutAxis::Inner) => scales[place % self.inner / self.out_run],
-            (Scales::Block { size, values }, OutAxis::Outer) => values[row * blocks(self.width, *size) + place / size],
-            (Scales::Block { size, values }, OutAxis::Inner) => {
+            (Scales::Tensor(_), _) => 0,
+            (Scales::Channel(_), OutAxis::Outer) => row,
+            (Scales::Channel(_), OutAxis::Inner) => place % self.inner / self.out_run,
+            (Scales::Block { size, .. }, OutAxis::Outer) => row * blocks(self.width, *size) + place / size,
+            (Scales::Block { size, .. }, OutAxis::Inner) => {
                 let lines = self.width / self.inner;
                 let block = row * blocks(lines, *size) + place / self.inner / size;
-                values[block * self.inner + place % self.inner]
+                block * self.inner + place % self.inner
             }
         }
     }
 
     /// The parts of column `column` of row `row` that have one scale, counted in input channels, with that scale: for layouts
     /// whose output channels are columns.
-    pub fn of_column(&self, row: usize, column: usize) -> impl Iterator<Item = (Range<usize>, f32)> + '_ {
+    pub fn of_column(&self, row: usize, column: usize) -> impl Iterator<Item = (Range<usize>, PlacedScale)> + '_ {
         let lines = self.width / self.inner;
         let length = match self.scales {
             Scales::Block { size, .. } => *size,
             Scales::Tensor(_) | Scales::Channel(_) => lines,
         };
         (0..lines).step_by(length.max(1)).map(move |start| {
-            let scale = self.at(row, start * self.inner + column);
+            let scale = self.both_at(row, start * self.inner + column);
             (start..(start + length).min(lines), scale)
         })
     }
 
     /// The parts of a row that have one scale, in order, with that scale.
-    pub fn runs(&self, row: usize) -> impl Iterator<Item = (Range<usize>, f32)> + '_ {
+    pub fn runs(&self, row: usize) -> impl Iterator<Item = (Range<usize>, PlacedScale)> + '_ {
         let length = match (self.scales, self.out_axis) {
             (Scales::Tensor(_), _) | (Scales::Channel(_), OutAxis::Outer) => self.width,
             (Scales::Block { size, .. }, OutAxis::Outer) => *size,
@@ -212,7 +264,7 @@ impl PlacedScales<'_> {
         let width = self.width;
         (0..width)
             .step_by(length.max(1))
-            .map(move |start| (start..(start + length).min(width), self.at(row, start)))
+            .map(move |start| (start..(start + length).min(width), self.both_at(row, start)))
     }
 }
 
@@ -255,7 +307,7 @@ mod tests {
             (placed.at(0, 15), placed.at(0, 16), placed.at(3, 0), placed.at(3, 19)),
             (0.0, 1.0, 6.0, 7.0)
         );
-        let runs: Vec<_> = placed.runs(1).collect();
+        let runs: Vec<_> = placed.runs(1).map(|(range, placed)| (range, placed.scale)).collect();
         assert_eq!(runs, [(0..16, 2.0), (16..20, 3.0)]);
         // W[I, O]: 40 inputs in blocks of 16, three output channels.
         let values = (0..9).map(|i| i as f32).collect();
@@ -281,7 +333,7 @@ mod tests {
                 for (range, scale) in placed.runs(row) {
                     assert_eq!(range.start, next);
                     next = range.end;
-                    assert!(range.into_iter().all(|place| placed.at(row, place) == scale));
+                    assert!(range.into_iter().all(|place| placed.at(row, place) == scale.scale));
                 }
                 assert_eq!(next, layout.channels * layout.inner);
             }

@@ -63,7 +63,8 @@ pub struct WantedInput<'a> {
 pub struct MeasuredInput {
     /// Its second moments, with those of the float network's inputs beside them; `None` where they are not wanted or not known.
     pub moments: Option<Arc<InputMoments>>,
-    /// Means of the input channels: in the float network, in the quantized one; `None` where channels cannot be told apart.
+    /// Means of what each weight of an output meets, or else of the input channels: in the float network, in the quantized one;
+    /// `None` where channels cannot be told apart.
     pub means: Option<[Vec<f64>; 2]>,
 }
 

@@ -94,6 +94,7 @@ fn alike_codes(one: &QuantizedLayer, other: &QuantizedLayer) -> bool {
     one.grid == other.grid
         && one.layout == other.layout
         && one.scales == other.scales
+        && one.zero_points == other.zero_points
         && one.index == other.index
         && one.activation_splits == other.activation_splits
         && one.values == other.values

@@ -1,12 +1,13 @@
 //! How the codes of weights are stored in an exported file.
 //!
 //! ONNX has signed integers of 2 bits (operator set 25), 4 bits (21) and 8 bits. A grid of k bits is stored in the smallest of
-//! them that holds its codes: there is none for 3, 5, 6 and 7 bits.
+//! them that holds its codes: there is none for 3, 5, 6 and 7 bits. Codes with zero points are stored in the unsigned integers of
+//! the same sizes, half of their range more than they are.
 
 use super::{Granularity, QuantizedLayer};
 use crate::network::{Layer, LayerKind};
 use crate::onnx::TensorProto;
-use crate::onnx::build::{i8_tensor, int2_tensor, int4_tensor, raw_tensor};
+use crate::onnx::build::{i8_tensor, int2_tensor, int4_tensor, raw_tensor, u8_tensor, uint2_tensor, uint4_tensor};
 use crate::onnx::schema::data_type;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -75,15 +76,42 @@ impl std::str::FromStr for Storage {
 pub enum CodeType {
     /// Four codes a byte.
     Int2,
+    /// The same, with zero points.
+    Uint2,
     /// Two codes a byte.
     Int4,
+    /// The same, with zero points.
+    Uint4,
     /// A byte a code.
     Int8,
+    /// The same, with zero points.
+    Uint8,
     /// No codes: 32-bit floats on the grid.
     Float,
 }
 
 impl CodeType {
+    /// All of them, the smallest first.
+    pub const ALL: [Self; 7] = [
+        Self::Int2,
+        Self::Uint2,
+        Self::Int4,
+        Self::Uint4,
+        Self::Int8,
+        Self::Uint8,
+        Self::Float,
+    ];
+
+    /// The type of that size for codes with zero points.
+    fn with_zero_points(self) -> Self {
+        match self {
+            Self::Int2 | Self::Uint2 => Self::Uint2,
+            Self::Int4 | Self::Uint4 => Self::Uint4,
+            Self::Int8 | Self::Uint8 => Self::Uint8,
+            Self::Float => Self::Float,
+        }
+    }
+
     /// The smallest type for signed codes of `bits`, as `storage` allows.
     pub(super) fn holding(storage: Storage, bits: u8) -> Self {
         match (storage, bits) {
@@ -103,7 +131,8 @@ impl CodeType {
                 Some(columns) if columns % 2 == 0 => Self::Int4,
                 _ => Self::Int8,
             },
-            _ => smallest,
+            _ if quantized.zero_points.is_empty() => smallest,
+            _ => smallest.with_zero_points(),
         }
     }
 
@@ -113,6 +142,9 @@ impl CodeType {
             Self::Int2 => "INT2",
             Self::Int4 => "INT4",
             Self::Int8 => "INT8",
+            Self::Uint2 => "UINT2",
+            Self::Uint4 => "UINT4",
+            Self::Uint8 => "UINT8",
             Self::Float => "FLOAT",
         }
     }
@@ -120,24 +152,24 @@ impl CodeType {
     /// Bits of one stored code.
     pub fn bits(self) -> u8 {
         match self {
-            Self::Int2 => 2,
-            Self::Int4 => 4,
-            Self::Int8 => 8,
+            Self::Int2 | Self::Uint2 => 2,
+            Self::Int4 | Self::Uint4 => 4,
+            Self::Int8 | Self::Uint8 => 8,
             Self::Float => 32,
         }
     }
 
     /// Whether several codes share a byte.
     pub(super) fn is_packed(self) -> bool {
-        matches!(self, Self::Int2 | Self::Int4)
+        self.bits() < 8
     }
 
     /// The operator set that has it as an element type.
     pub(super) fn opset(self) -> i64 {
         match self {
-            Self::Int2 => 25,
-            Self::Int4 => 21,
-            Self::Int8 | Self::Float => 13,
+            Self::Int2 | Self::Uint2 => 25,
+            Self::Int4 | Self::Uint4 => 21,
+            Self::Int8 | Self::Uint8 | Self::Float => 13,
         }
     }
 
@@ -147,6 +179,9 @@ impl CodeType {
             Self::Int2 => data_type::INT2,
             Self::Int4 => data_type::INT4,
             Self::Int8 => data_type::INT8,
+            Self::Uint2 => data_type::UINT2,
+            Self::Uint4 => data_type::UINT4,
+            Self::Uint8 => data_type::UINT8,
             Self::Float => data_type::FLOAT,
         }
     }
@@ -163,9 +198,21 @@ impl CodeType {
             dims: codes.dims.clone(),
             ..make(codes.name().to_owned(), &[], bytemuck::cast_slice(&raw))
         };
+        // Half of the range up, in the bits that are kept.
+        let unsigned = |make: fn(String, &[usize], &[u8]) -> TensorProto| {
+            let middle = 1_u8 << (self.bits() - 1);
+            let moved: Vec<u8> = raw.iter().map(|code| code.wrapping_add(middle)).collect();
+            TensorProto {
+                dims: codes.dims.clone(),
+                ..make(codes.name().to_owned(), &[], &moved)
+            }
+        };
         match self {
             Self::Int2 => of(int2_tensor),
             Self::Int4 => of(int4_tensor),
+            Self::Uint2 => unsigned(uint2_tensor),
+            Self::Uint4 => unsigned(uint4_tensor),
+            Self::Uint8 => unsigned(u8_tensor),
             Self::Int8 | Self::Float => codes,
         }
     }
@@ -175,8 +222,9 @@ impl CodeType {
 pub(super) fn bytes_of_scales(code_type: CodeType, granularity: Granularity, scales: u64) -> u64 {
     let zero_points = match (code_type, granularity) {
         (CodeType::Float, _) => return 0,
+        (CodeType::Uint2 | CodeType::Uint4 | CodeType::Uint8, _) => code_type.bytes_of(scales),
         (CodeType::Int8, Granularity::Tensor | Granularity::Channel) => scales,
-        _ => 0,
+        (CodeType::Int2 | CodeType::Int4 | CodeType::Int8, _) => 0,
     };
     scales.saturating_mul(4).saturating_add(zero_points)
 }
@@ -213,7 +261,7 @@ impl Elements {
 
     /// `codes`, an INT8 tensor, in another integer type.
     pub(super) fn packed(&self, codes: TensorProto, code_type: CodeType) -> TensorProto {
-        if !code_type.is_packed() || matches!(self, Self::Codes) {
+        if code_type == CodeType::Int8 || matches!(self, Self::Codes) {
             return code_type.packed(codes);
         }
         let bytes = codes.raw_data.as_ref().map_or(0, Bytes::len);
@@ -283,7 +331,7 @@ mod tests {
     fn hollow_tensors_are_as_long_as_those_with_codes() {
         for count in [1, 2, 3, 4, 5, 63] {
             let values = || vec![-1_i8; count];
-            for code_type in [CodeType::Int2, CodeType::Int4, CodeType::Int8] {
+            for code_type in CodeType::ALL.into_iter().filter(|kind| *kind != CodeType::Float) {
                 let of = |elements: &Elements| elements.packed(elements.codes(&[count], values), code_type);
                 let (real, hollow) = (of(&Elements::Codes), of(&Elements::hollow(count)));
                 assert_eq!(

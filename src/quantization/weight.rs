@@ -1,6 +1,6 @@
 //! One weight tensor: split, given its grid, put on it.
 
-use super::clip::{choose_thresholds, threshold_of, threshold_of_part};
+use super::clip::{asymmetric_grid, choose_thresholds, threshold_of, threshold_of_part};
 use super::int32_bias::raise;
 use super::layer_error::{Expanded, LayerError, layer_error};
 use super::rounding::{self, InputMoments};
@@ -55,18 +55,22 @@ pub(super) fn plan_layer_above(
         split: splitter.as_ref().map(|splitter| (splitter, count)),
         buffers,
     };
-    let (threshold, mut scales) = unquantized.scales(bits, settings);
+    let Steps {
+        threshold,
+        mut scales,
+        zero_points,
+    } = unquantized.scales(bits, settings);
     let raised_scales = raise(&mut scales, least);
-    let threshold = if raised_scales == 0 {
-        threshold
-    } else {
-        let n = Grid::symmetric(bits, 1.0).high() as f32;
-        scales
-            .values()
-            .iter()
-            .fold(threshold, |largest, scale| largest.max(scale * n))
+    let (threshold, grid) = match zero_points.as_slice() {
+        [] if raised_scales == 0 => (threshold, Grid::symmetric(bits, threshold)),
+        [] => {
+            let n = Grid::symmetric(bits, 1.0).high() as f32;
+            let reach = scales.values().iter().map(|scale| scale * n);
+            let threshold = reach.fold(threshold, f32::max);
+            (threshold, Grid::symmetric(bits, threshold))
+        }
+        zero_points => widest(bits, &scales, zero_points),
     };
-    let grid = Grid::symmetric(bits, threshold);
     // One scale is the step of the grid itself.
     if let Scales::Tensor(scale) = &mut scales {
         *scale = grid.step;
@@ -86,7 +90,7 @@ pub(super) fn plan_layer_above(
         layout: layout_then,
         index: &index,
     };
-    let placed = scales.on(&layout_then);
+    let placed = scales.on(&layout_then).with_zero_points(&zero_points);
     let (codes, rounding) = rounding::round(settings.rounding, unrounded, grid, placed, inputs);
     let LayerError { mse, clip_mse, sqnr_db } = layer_error(values, layout, unrounded, &codes, grid, placed);
     if let Cow::Owned(expanded) = expanded {
@@ -95,6 +99,7 @@ pub(super) fn plan_layer_above(
     QuantizedLayer {
         grid,
         scales,
+        zero_points,
         rounding,
         threshold,
         layout: layout_then,
@@ -140,7 +145,7 @@ pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &WeightSetting
         split: splitter.as_ref().map(|splitter| (splitter, count)),
         buffers: &Buffers::default(),
     };
-    if settings.scales != Granularity::Tensor {
+    if settings.scales != Granularity::Tensor || settings.zero_points {
         let of = |clip: &Clip| {
             unquantized
                 .scales(
@@ -150,7 +155,7 @@ pub fn clip_thresholds(values: &[f32], layout: &Layout, settings: &WeightSetting
                         ..*settings
                     },
                 )
-                .0
+                .threshold
         };
         return clips.iter().map(of).collect();
     }
@@ -188,8 +193,41 @@ impl Unquantized<'_> {
         }
     }
 
-    /// The largest threshold and the scales.
-    fn scales(&self, bits: u8, settings: &WeightSettings) -> (f32, Scales) {
+    /// The largest threshold, the scales and the zero points.
+    fn scales(&self, bits: u8, settings: &WeightSettings) -> Steps {
+        if settings.zero_points {
+            return self.asymmetric(bits, settings);
+        }
+        let (threshold, scales) = self.symmetric(bits, settings);
+        Steps {
+            threshold,
+            scales,
+            zero_points: Vec::new(),
+        }
+    }
+
+    fn asymmetric(&self, bits: u8, settings: &WeightSettings) -> Steps {
+        let clip = settings.clip;
+        let grids: Vec<Grid> = self.halved(|layout, values| match settings.scales {
+            Granularity::Tensor => vec![asymmetric_grid(values, bits, clip, false)],
+            Granularity::Channel => of_channels(values, layout, |part| asymmetric_grid(part, bits, clip, true)),
+            Granularity::Block(size) => of_blocks(values, layout, size, |part| asymmetric_grid(part, bits, clip, true)),
+        });
+        let zero_points: Vec<i8> = grids.iter().map(|grid| grid.zero_point.unwrap_or(0)).collect();
+        let steps: Vec<f32> = grids.iter().map(|grid| grid.step).collect();
+        let scales = match settings.scales {
+            Granularity::Tensor => Scales::Tensor(steps.first().copied().unwrap_or(1.0)),
+            Granularity::Channel => Scales::Channel(steps),
+            Granularity::Block(size) => Scales::Block { size, values: steps },
+        };
+        Steps {
+            threshold: widest(bits, &scales, &zero_points).0,
+            scales,
+            zero_points,
+        }
+    }
+
+    fn symmetric(&self, bits: u8, settings: &WeightSettings) -> (f32, Scales) {
         let scale = |threshold: f32| Grid::symmetric(bits, threshold).step;
         let clip = settings.clip;
         if settings.scales == Granularity::Tensor {
@@ -197,8 +235,10 @@ impl Unquantized<'_> {
             return (threshold, Scales::Tensor(scale(threshold)));
         }
         let thresholds = self.halved(|layout, values| match settings.scales {
-            Granularity::Block(size) => thresholds_of_blocks(values, layout, bits, clip, size),
-            Granularity::Tensor | Granularity::Channel => thresholds_of_channels(values, layout, bits, clip),
+            Granularity::Block(size) => of_blocks(values, layout, size, |part| threshold_of_part(part, bits, clip)),
+            Granularity::Tensor | Granularity::Channel => {
+                of_channels(values, layout, |part| threshold_of_part(part, bits, clip))
+            }
         });
         let scales = thresholds.iter().map(|threshold| scale(*threshold)).collect();
         let largest = thresholds.into_iter().fold(0.0, f32::max);
@@ -210,16 +250,38 @@ impl Unquantized<'_> {
     }
 }
 
-fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip) -> Vec<f32> {
+/// The scales of a tensor, with a zero point for each or none, and the largest threshold.
+struct Steps {
+    threshold: f32,
+    scales: Scales,
+    zero_points: Vec<i8>,
+}
+
+/// How far the scales reach at most, and the grid of the one that does.
+fn widest(bits: u8, scales: &Scales, zero_points: &[i8]) -> (f32, Grid) {
+    let grid = |(step, zero): (&f32, &i8)| Grid {
+        step: *step,
+        zero_point: Some(*zero),
+        ..Grid::symmetric(bits, 1.0)
+    };
+    let reach = |grid: Grid| grid.value(grid.low()).abs().max(grid.value(grid.high()).abs());
+    let first = (0.0, Grid::symmetric(bits, 0.0).with_middle_zero_point());
+    let grids = scales.values().iter().zip(zero_points).map(grid);
+    grids.fold(first, |widest, grid| match reach(grid) > widest.0 {
+        true => (reach(grid), grid),
+        false => widest,
+    })
+}
+
+/// What `of_part` says of the weights of each output channel.
+fn of_channels<T: Send>(values: &[f32], layout: &Layout, of_part: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
+    let of_part = &of_part;
     let row = layout.channels * layout.inner;
     if row == 0 {
-        return vec![0.0; layout.out_channels()];
+        return (0..layout.out_channels()).map(|_| of_part(&[])).collect();
     }
     match layout.out_axis {
-        OutAxis::Outer => values
-            .par_chunks(row)
-            .map(|row| threshold_of_part(row, bits, clip))
-            .collect(),
+        OutAxis::Outer => values.par_chunks(row).map(of_part).collect(),
         // The weights of a channel lie in every line; groups share their channels' scales.
         OutAxis::Inner => (0..layout.out_channels())
             .into_par_iter()
@@ -230,14 +292,15 @@ fn thresholds_of_channels(values: &[f32], layout: &Layout, bits: u8, clip: Clip)
                     1 => lines.map(|line| line[channel]).collect(),
                     _ => lines.flat_map(of_line).collect(),
                 };
-                threshold_of_part(&own, bits, clip)
+                of_part(&own)
             })
             .collect(),
     }
 }
 
-/// In the order of [`Scales::Block`].
-fn thresholds_of_blocks(values: &[f32], layout: &Layout, bits: u8, clip: Clip, size: usize) -> Vec<f32> {
+/// What `of_part` says of the weights of each block, in the order of [`Scales::Block`].
+fn of_blocks<T: Send>(values: &[f32], layout: &Layout, size: usize, of_part: impl Fn(&[f32]) -> T + Sync) -> Vec<T> {
+    let of_part = &of_part;
     let row = layout.channels * layout.inner;
     if row == 0 || size == 0 {
         return Vec::new();
@@ -246,7 +309,7 @@ fn thresholds_of_blocks(values: &[f32], layout: &Layout, bits: u8, clip: Clip, s
         OutAxis::Outer => values
             .par_chunks(row)
             .with_min_len((1 << 12) / row + 1)
-            .flat_map_iter(|row| row.chunks(size).map(|block| threshold_of_part(block, bits, clip)))
+            .flat_map_iter(|row| row.chunks(size).map(of_part))
             .collect(),
         OutAxis::Inner => values
             .par_chunks(row)
@@ -254,7 +317,7 @@ fn thresholds_of_blocks(values: &[f32], layout: &Layout, bits: u8, clip: Clip, s
             .flat_map_iter(|lines| {
                 (0..layout.inner).map(move |column| {
                     let block: Vec<f32> = lines.iter().skip(column).step_by(layout.inner).copied().collect();
-                    threshold_of_part(&block, bits, clip)
+                    of_part(&block)
                 })
             })
             .collect(),

@@ -49,9 +49,12 @@ fn recipe(bits: u8, scales: Granularity) -> Recipe {
 fn packed_modules_come_back_as_the_numbers_on_the_grid() {
     let folder = tempfile::tempdir().unwrap();
     let path = checkpoint(folder.path());
-    for (bits, stored) in [(2, 2), (3, 4), (4, 4), (6, 8), (8, 8)] {
+    for (bits, stored) in [(2, 2_i64), (3, 4), (4, 4), (6, 8), (8, 8)] {
         for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(32)] {
-            let recipe = recipe(bits, scales);
+            let recipe = Recipe {
+                weight_zero_points: bits % 2 == 0,
+                ..recipe(bits, scales)
+            };
             let export = exported(&path, &recipe);
             let out = folder.path().join("out.safetensors");
             write(&out, &export.tensors.0, &export.tensors.1).unwrap();
@@ -79,7 +82,7 @@ fn packed_modules_come_back_as_the_numbers_on_the_grid() {
             }
             let tensor = |name: &str| export.tensors.0.iter().find(|tensor| tensor.name() == name);
             let words = tensor("layers.0.q.weight_packed").unwrap();
-            assert_eq!(tensor_bytes(words).unwrap().len(), 8 * 64 * stored / 8);
+            assert_eq!(tensor_bytes(words).unwrap().len() as i64, 8 * 64 * stored / 8);
             assert!(tensor("layers.0.q.weight").is_none() && tensor("embed_tokens.weight_packed").is_none());
             // 40 inputs are no multiple of 32.
             let is_packed = scales != Granularity::Block(32);
@@ -91,6 +94,14 @@ fn packed_modules_come_back_as_the_numbers_on_the_grid() {
             let group = &export.config["config_groups"]["group_0"];
             assert_eq!(group["weights"]["num_bits"], stored);
             assert_eq!(group["targets"][0], "Linear");
+            assert_eq!(group["weights"]["symmetric"], bits % 2 != 0);
+            let zeros = tensor("layers.0.k.weight_zero_point");
+            assert_eq!(zeros.is_some(), bits % 2 == 0);
+            if let Some(zeros) = zeros {
+                // Those of six outputs in words of 32 bits, column by column of the groups.
+                let groups = if scales == Granularity::Block(32) { 2 } else { 1 };
+                assert_eq!(zeros.dims, [if stored == 8 { 2 } else { 1 }, groups]);
+            }
             assert_eq!(
                 group["weights"]["group_size"],
                 if is_packed { Value::Null } else { Value::from(32) }

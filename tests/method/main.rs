@@ -27,3 +27,4 @@ mod smoothing;
 mod split_export;
 mod storage;
 mod whole_networks;
+mod zero_points;

@@ -277,9 +277,9 @@ fn recipe() -> impl Strategy<Value = Recipe> {
         Just(Granularity::Channel),
         Just(Granularity::Block(16))
     ];
-    let flags = (scales, any::<bool>(), any::<bool>(), any::<bool>());
+    let flags = (scales, any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     (bits, 0.0_f64..0.7, clip, flags).prop_map(|((bits, activation_bits), ratio, clip, flags)| {
-        let (scales, fold_batch_norm, widen, split_activations) = flags;
+        let (scales, fold_batch_norm, widen, split_activations, weight_zero_points) = flags;
         // The copies of a channel would have to share their blocks, which is refused.
         let split_activations = split_activations && scales != Granularity::Block(16);
         Recipe {
@@ -289,6 +289,7 @@ fn recipe() -> impl Strategy<Value = Recipe> {
             activation_expand_ratio: if split_activations { ratio / 2.0 } else { 0.0 },
             clip,
             scales,
+            weight_zero_points,
             fold_batch_norm,
             split_export: if widen { SplitExport::Widen } else { SplitExport::Gather },
             float_first_layer: false,

@@ -1,17 +1,18 @@
 //! Rounding layer by layer, against an independent implementation in numpy (`fixtures/sequential_reference.py`, whose output is kept
 //! beside it), against nearest rounding, and on a demo.
 
-use crate::common::graph::{floats, model, network};
+use crate::common::graph::{floats, model, network, run};
 use ndarray::{Array1, Array2};
 use ndarray_npy::{NpzReader, write_npy};
 use proptest::prelude::*;
 use splitscope::format::demo::Demo;
 use splitscope::inference::{DataOptions, Dataset, Pipeline, evaluate, float_engine, measure_inputs, run_outputs};
 use splitscope::network::{Layout, Network, OutAxis};
-use splitscope::onnx::build::{float_tensor, int_attribute, node};
+use splitscope::onnx::ModelProto;
+use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, node};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
-    Bits, Buffers, Granularity, InputMoments, Recipe, Rounding, WeightSettings, plan_layer_in, prepare,
+    Bits, Buffers, Granularity, InputMoments, Recipe, Rounding, WeightSettings, plan, plan_layer_in, prepare, rewrite,
 };
 use std::io::Cursor;
 use std::sync::Arc;
@@ -246,4 +247,89 @@ fn two_bits_survive_layer_by_layer() {
         in_sequence > apart + 0.05 && in_sequence > 0.85,
         "{apart} {in_sequence}"
     );
+}
+
+/// Beside the border a convolution meets zeros: the mean of what each place of its kernel meets is another than the channel's. With a
+/// corrected bias the mean of each output channel over all places and samples is that of the float network.
+#[test]
+fn corrected_convolutions_have_the_mean_outputs_of_the_float_network_with_their_borders() {
+    let numbers = |count: usize, seed: f32| -> Vec<f32> {
+        (0..count)
+            .map(|i| ((i as f32 + seed) * 0.618_034).fract() - 0.4)
+            .collect()
+    };
+    let pads = || vec![ints_attribute("pads", [1, 1, 1, 1])];
+    let nodes = vec![
+        node("Conv", "one", ["x", "a"], ["h"], pads()),
+        node("Relu", "relu", ["h"], ["r"], vec![]),
+        node("Conv", "two", ["r", "c"], ["y"], pads()),
+    ];
+    let constants = vec![
+        float_tensor("a", &[6, 3, 3, 3], &numbers(162, 0.0)),
+        float_tensor("c", &[4, 6, 3, 3], &numbers(216, 3.0)),
+    ];
+    let network = network(model(
+        17,
+        (nodes, constants),
+        vec![floats("x", &[0, 3, 4, 4])],
+        vec![floats("y", &[0, 4, 4, 4])],
+    ));
+    let samples = 50;
+    let x: Vec<f32> = numbers(samples * 48, 1.0).iter().map(|x| x + 1.0).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("x.npy");
+    write_npy(
+        &path,
+        &ndarray::Array4::from_shape_vec((samples, 3, 4, 4), x.clone()).unwrap(),
+    )
+    .unwrap();
+    let engine = float_engine(&network).unwrap();
+    let (stated, progress) = (DataOptions::default(), Progress::default());
+    let data = Arc::new(Dataset::open(&path.display().to_string(), &stated, engine.inputs()).unwrap());
+    let means = |model: &ModelProto| -> Vec<f64> {
+        let outputs = run(model, &[samples, 3, 4, 4], &x);
+        let mut sums = vec![0.0; 4];
+        for (place, y) in outputs.iter().enumerate() {
+            sums[place / 16 % 4] += f64::from(*y) / (samples * 16) as f64;
+        }
+        sums
+    };
+    let float = means(&network.model);
+    for (rounding, sequential) in [
+        (Rounding::Nearest, true),
+        (Rounding::Gptq, true),
+        (Rounding::Gptq, false),
+    ] {
+        let known = measure_inputs(
+            &network,
+            &engine,
+            Some(&data),
+            &stated,
+            (1000, rounding == Rounding::Gptq),
+            &progress,
+        );
+        let known = known.unwrap();
+        let mean_error = |bias_correction: bool| -> f64 {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(2),
+                rounding,
+                sequential,
+                bias_correction,
+                ..Recipe::default()
+            };
+            let plan = plan(&network, &recipe, Some(&known.activations), &progress).unwrap();
+            let found = means(&rewrite(&network, &plan).unwrap());
+            float.iter().zip(found).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max)
+        };
+        let (plain, corrected) = (mean_error(false), mean_error(true));
+        if sequential {
+            assert!(
+                corrected < 1e-4 && plain > 0.02,
+                "{rounding}: {corrected}, without {plain}"
+            );
+        } else {
+            // Each layer's own mean is right on the float network's inputs; what those become behind layers before is not asked.
+            assert!(corrected < plain, "{corrected}, without {plain}");
+        }
+    }
 }

@@ -46,6 +46,7 @@ fn recipes() -> Vec<Recipe> {
                     recipes.push(Recipe {
                         storage,
                         scales,
+                        weight_zero_points: recipes.len() % 3 == 0,
                         expand_ratio,
                         split_export,
                         fold_batch_norm: weight_bits % 2 == 0,
@@ -171,6 +172,7 @@ fn every_storage_computes_the_same() {
                 let with = |storage| Recipe {
                     storage,
                     scales,
+                    weight_zero_points: weight_bits == 2,
                     quantize_embeddings: true,
                     ..bits(weight_bits)
                 };

@@ -197,6 +197,7 @@ mod tests {
         bits: 4,
         step: 0.5,
         unsigned: false,
+        zero_point: None,
     };
 
     /// .6, 1.55, 2.65 and 3.2 steps: errors .4, .45, .35, -.2 add up to 1, so that SQuant flips the second.

@@ -179,6 +179,7 @@ mod tests {
             bits: 8,
             step: 0.25,
             unsigned: false,
+            zero_point: None,
         };
         let mut differs = false;
         for i in -450..=450 {

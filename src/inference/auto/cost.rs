@@ -19,6 +19,8 @@ pub(super) struct Stored {
     pub(super) splits: usize,
     /// What has a scale of its own.
     pub(super) scales: Granularity,
+    /// Whether each scale has a zero point.
+    pub(super) zero_points: bool,
 }
 
 /// Counts bytes for choices of bits, splits and scales. What the recipe leaves float is not counted, unless a split of another layer
@@ -46,6 +48,7 @@ impl<'a> Cost<'a> {
                     bits: quantized.grid.bits,
                     splits: 0,
                     scales: quantized.scales.granularity(),
+                    zero_points: !quantized.zero_points.is_empty(),
                 };
                 set(network, &mut plain, layer, stored);
             }
@@ -133,7 +136,12 @@ fn scales_of(scales: Granularity, layout: &Layout) -> Scales {
 
 /// Gives a layer bits, splits and scales, and no values: what it costs depends on neither them nor on which channels are split.
 fn set(network: &Network, plan: &mut Plan, layer: usize, stored: Stored) {
-    let Stored { bits, splits, scales } = stored;
+    let Stored {
+        bits,
+        splits,
+        scales,
+        zero_points,
+    } = stored;
     let mut layout = network.layers[layer].layout;
     let group = (0..layout.channels).chain(std::iter::repeat_n(0, splits));
     let groups = 0..layout.groups;
@@ -142,6 +150,10 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, stored: Stored) {
     layout.channels += splits;
     plan.layers[layer].outcome = Outcome::Quantized(Arc::new(QuantizedLayer {
         grid: Grid::symmetric(bits, 1.0),
+        zero_points: match zero_points {
+            true => vec![0; scales_of(scales, &layout).values().len()],
+            false => Vec::new(),
+        },
         scales: scales_of(scales, &layout),
         rounding: Rounded::default(),
         threshold: 1.0,
@@ -205,6 +217,7 @@ mod tests {
                             bits: 5,
                             splits: count,
                             scales,
+                            zero_points: false,
                         },
                     )
                 })

@@ -22,6 +22,8 @@ pub(super) struct Choice {
     pub(super) clip: Clip,
     /// What has a scale of its own.
     pub(super) scales: Granularity,
+    /// Whether each scale has a zero point, as the recipe says.
+    pub(super) zero_points: bool,
     /// How the weights are rounded.
     pub(super) rounding: Rounding,
     /// What the quantized weights take with this choice, other layers as in the plain network.
@@ -51,6 +53,7 @@ impl Choice {
             bits: self.bits,
             splits: self.splits,
             scales: self.scales,
+            zero_points: self.zero_points,
         }
     }
 
@@ -159,7 +162,13 @@ fn choices_of(
     for &bits in &options.bits {
         for &scales in &scales {
             for &splits in &counts {
-                let stored = Stored { bits, splits, scales };
+                let zero_points = settings.zero_points;
+                let stored = Stored {
+                    bits,
+                    splits,
+                    scales,
+                    zero_points,
+                };
                 let bytes = cost.with_one(index, stored);
                 tried.extend(options.clips.iter().map(|clip| (stored, bytes, *clip)));
             }
@@ -169,7 +178,12 @@ fn choices_of(
     let mut choices: Vec<Choice> = tried
         .into_par_iter()
         .map(|(stored, bytes, clip)| {
-            let Stored { bits, splits, scales } = stored;
+            let Stored {
+                bits,
+                splits,
+                scales,
+                zero_points,
+            } = stored;
             let settings = WeightSettings {
                 bits: Bits::Grid(bits),
                 expand_ratio: ratio_of(splits, layer.layout.channels),
@@ -184,6 +198,7 @@ fn choices_of(
                 splits,
                 clip,
                 scales,
+                zero_points,
                 rounding: Rounding::Nearest,
                 bytes,
                 rounding_error: (planned.mse - planned.clip_mse).max(0.0),

@@ -205,6 +205,7 @@ mod tests {
             splits: 0,
             clip,
             scales: Granularity::Tensor,
+            zero_points: false,
             rounding: Rounding::Nearest,
             bytes: u64::from(bits),
             rounding_error,

@@ -494,6 +494,7 @@ impl<'a> Search<'a> {
                 bits,
                 splits,
                 scales: settings.weights.scales,
+                zero_points: settings.weights.zero_points,
             };
             AutoLayer {
                 name: layer.name.clone(),

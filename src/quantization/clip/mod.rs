@@ -4,6 +4,7 @@
 //! activations, the window's menu, the command line and recipe files take it from here.
 
 mod aciq;
+mod asymmetric;
 mod expected;
 mod fit;
 mod kl;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
+pub(super) use asymmetric::asymmetric_grid;
 pub use expected::{ExpectedError, expected_error};
 pub use fit::CentredFits;
 pub(super) use magnitudes::Magnitudes;

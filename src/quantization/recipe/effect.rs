@@ -118,6 +118,7 @@ impl Recipe {
         let asks = match field {
             "clip" => self.clip != Clip::None,
             "scales" => self.scales != Granularity::Tensor,
+            "weight_zero_points" => self.weight_zero_points,
             "rounding" => self.rounding != Rounding::Nearest,
             "awq" => self.awq,
             "bias_correction" => self.bias_correction,
@@ -143,6 +144,7 @@ fn needs(field: &str) -> &'static [Lacking] {
     match field {
         "clip"
         | "scales"
+        | "weight_zero_points"
         | "rounding"
         | "awq"
         | "bias_correction"
@@ -177,6 +179,13 @@ impl LayerRecipe {
                 self.scales
                     .filter(|scales| *scales != Granularity::Tensor)
                     .map(|scales| scales.to_string()),
+                WeightBits,
+            ),
+            (
+                "weight_zero_points",
+                self.weight_zero_points
+                    .filter(|given| *given)
+                    .map(|given| given.to_string()),
                 WeightBits,
             ),
             (

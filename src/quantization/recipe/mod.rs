@@ -58,6 +58,8 @@ pub struct Recipe {
     pub activation_split: SplitKind,
     /// Which parts of a weight have a scale of their own.
     pub scales: Granularity,
+    /// Give each scale of the weights a zero point, so that its grid reaches from the least weight to the greatest.
+    pub weight_zero_points: bool,
     /// Which integer each weight gets.
     pub rounding: Rounding,
     /// Use the grid `0..2^k - 1` for activations that are never negative.
@@ -131,6 +133,9 @@ pub struct LayerRecipe {
     /// See [`Recipe::scales`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scales: Option<Granularity>,
+    /// See [`Recipe::weight_zero_points`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_zero_points: Option<bool>,
     /// See [`Recipe::rounding`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rounding: Option<Rounding>,
@@ -172,6 +177,7 @@ impl Default for Recipe {
             activation_expand_ratio: 0.0,
             activation_split: SplitKind::Qa,
             scales: Granularity::Tensor,
+            weight_zero_points: false,
             rounding: Rounding::Nearest,
             unsigned_activations: false,
             fold_batch_norm: false,
@@ -282,6 +288,7 @@ impl Recipe {
             activation_expand_ratio: _,
             activation_split: _,
             scales,
+            weight_zero_points,
             rounding: _,
             unsigned_activations,
             fold_batch_norm,
@@ -305,6 +312,7 @@ impl Recipe {
             weight_bits: *weight_bits,
             activation_bits: *activation_bits,
             scales: *scales,
+            weight_zero_points: *weight_zero_points,
             unsigned_activations: *unsigned_activations,
             fold_batch_norm: *fold_batch_norm,
             cross_layer_equalization: *cross_layer_equalization,
@@ -429,6 +437,7 @@ impl LayerRecipe {
             activation_expand_ratio: _,
             activation_split: _,
             scales,
+            weight_zero_points,
             rounding: _,
             channel_axis,
         } = self;
@@ -437,6 +446,7 @@ impl LayerRecipe {
             weight_bits: *weight_bits,
             activation_bits: *activation_bits,
             scales: *scales,
+            weight_zero_points: *weight_zero_points,
             channel_axis: *channel_axis,
             ..Self::default()
         }

@@ -26,6 +26,8 @@ pub struct WeightSettings {
     pub clip: Clip,
     /// Which parts have a scale of their own.
     pub scales: Granularity,
+    /// Whether each scale has a zero point.
+    pub zero_points: bool,
     /// Which integer each weight gets.
     pub rounding: Rounding,
 }
@@ -54,6 +56,7 @@ impl Default for WeightSettings {
             split: SplitKind::Qa,
             clip: Clip::None,
             scales: Granularity::Tensor,
+            zero_points: false,
             rounding: Rounding::Nearest,
         }
     }
@@ -76,7 +79,7 @@ impl WeightSettings {
     /// What of the settings `layer` can do: a layer that cannot be split has ratio 0, one whose output channels cannot be told
     /// apart has one scale for the tensor. Transposed convolutions have a scale for each output channel at most: the inputs of
     /// one are not neighbours in the file. The rows of an embedding are looked up, not added up: they have a scale each at most,
-    /// and each number is rounded to the nearest. [`WeightSettings::shortfalls`] says so to a person.
+    /// on a symmetric grid, and each number is rounded to the nearest. [`WeightSettings::shortfalls`] says so to a person.
     pub fn effective(self, layer: &Layer) -> Self {
         let splits = layer.support == Support::Split;
         let is_table = layer.kind == LayerKind::Embedding;
@@ -89,6 +92,7 @@ impl WeightSettings {
         Self {
             expand_ratio: if splits { self.expand_ratio } else { 0.0 },
             scales,
+            zero_points: self.zero_points && !is_table,
             rounding: if is_table { Rounding::Nearest } else { self.rounding },
             ..self
         }
@@ -108,6 +112,9 @@ impl WeightSettings {
                 _ => "its output channels are on two axes of the tensor",
             };
             sentences.push(format!("scales {given}, not {asked}: {why}"));
+        }
+        if possible.zero_points != self.zero_points {
+            sentences.push("no zero points: the rows of a table are looked up one by one".to_owned());
         }
         if possible.expand_ratio != self.expand_ratio
             && let Some(why) = layer.support.why_not_split()
@@ -175,6 +182,7 @@ impl Recipe {
                 split: own.split.unwrap_or(self.split),
                 clip: own.clip.unwrap_or(self.clip),
                 scales: own.scales.unwrap_or(self.scales),
+                zero_points: own.weight_zero_points.unwrap_or(self.weight_zero_points),
                 rounding: own.rounding.unwrap_or(self.rounding),
             },
             input: InputSettings {

@@ -102,6 +102,14 @@ pub static FIELDS: &[Field] = &[
         access: Access::Scales(layered!(scales)),
     },
     Field {
+        name: "weight_zero_points",
+        label: "Weight zero points",
+        value_name: "",
+        flag_help: "Give each scale of the weights a zero point: the grid reaches from the least weight to the greatest (unsigned integers in the file)",
+        help: "Asymmetric weights: each scale has a zero point, and its grid of 2^k values reaches from the least weight to the greatest instead of as far below 0 as above. It helps where weights lie on one side, most in blocks and at few bits. Codes are stored as UINT2, UINT4 or UINT8 with zero points beside the scales; integer kernels and chips often take symmetric weights only.",
+        access: Access::Switch(layered!(weight_zero_points)),
+    },
+    Field {
         name: "rounding",
         label: "Rounding",
         value_name: "nearest|squant|gptq",

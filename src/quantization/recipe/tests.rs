@@ -15,6 +15,7 @@ fn everything() -> Recipe {
         activation_expand_ratio: Some(0.1),
         activation_split: Some(SplitKind::Naive),
         scales: Some(Granularity::Block(32)),
+        weight_zero_points: Some(true),
         rounding: Some(Rounding::Squant),
         channel_axis: None,
     };
@@ -28,6 +29,7 @@ fn everything() -> Recipe {
         activation_expand_ratio: 0.03,
         activation_split: SplitKind::Naive,
         scales: Granularity::Channel,
+        weight_zero_points: true,
         rounding: Rounding::Gptq,
         unsigned_activations: true,
         fold_batch_norm: true,
@@ -131,6 +133,7 @@ fn plain_has_the_bits_and_the_grid_but_no_split_no_clip_and_nearest_rounding() {
                 weight_bits: Some(Bits::Grid(5)),
                 activation_bits: Some(Bits::Grid(6)),
                 scales: Some(Granularity::Block(32)),
+                weight_zero_points: Some(true),
                 ..LayerRecipe::default()
             },
         )]),

@@ -3,7 +3,7 @@
 //! `MODULE.weight`, and a `quantization_config` that names the modules.
 //!
 //! The codes of neighbouring inputs follow each other from the low end of a word, moved up by half of their range so that none is
-//! negative. A weight that the layout has no place for is written as floats on its grid, with the copies of split channels added up:
+//! negative. Zero points are packed likewise in `MODULE.weight_zero_point`, those of neighbouring outputs in a word. A weight that the layout has no place for is written as floats on its grid, with the copies of split channels added up:
 //! the same function in the shapes of the original file.
 
 use super::super::shared::{WeightPlace, weight_place};
@@ -17,6 +17,7 @@ use crate::onnx::build::{float_tensor, i32_tensor, i64_tensor};
 use crate::onnx::{Names, TensorProto};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
 
 /// Key of the metadata, and of `config.json`, that describes the packed modules.
 pub const QUANTIZATION_CONFIG: &str = "quantization_config";
@@ -33,8 +34,9 @@ pub struct CompressedTensors {
     pub floats: Vec<(String, String)>,
 }
 
-/// How the codes of a group of modules are stored: bits, and weights that share a scale (a whole row where `None`).
-type Scheme = (u8, Option<usize>);
+/// How the codes of a group of modules are stored: bits, weights that share a scale (a whole row where `None`), whether there are
+/// zero points.
+type Scheme = (u8, Option<usize>, bool);
 
 /// The tensors of `plan` in that layout.
 ///
@@ -127,7 +129,9 @@ fn is_quantized(planned: &LayerPlan) -> bool {
 fn is_alike(plan: &Plan, one: usize, other: usize) -> bool {
     let quantized = |index: usize| plan.layers.get(index).and_then(LayerPlan::quantized);
     match (quantized(one), quantized(other)) {
-        (Some(a), Some(b)) => a.values == b.values && a.scales == b.scales && a.index == b.index,
+        (Some(a), Some(b)) => {
+            a.values == b.values && a.scales == b.scales && a.zero_points == b.zero_points && a.index == b.index
+        }
         _ => false,
     }
 }
@@ -170,10 +174,10 @@ fn scheme(layer: &Layer, quantized: &QuantizedLayer) -> Result<(Scheme, String),
             ));
         }
     };
-    Ok(((bits, block), module.to_owned()))
+    Ok(((bits, block, !quantized.zero_points.is_empty()), module.to_owned()))
 }
 
-fn packed_tensors(module: &str, layer: &Layer, quantized: &QuantizedLayer, (bits, _): Scheme) -> Vec<TensorProto> {
+fn packed_tensors(module: &str, layer: &Layer, quantized: &QuantizedLayer, (bits, ..): Scheme) -> Vec<TensorProto> {
     let (rows, columns) = (layer.layout.outer, layer.layout.channels);
     let (per_word, middle) = (32 / usize::from(bits), 1_i32 << (bits - 1));
     let word = |codes: &[i8]| {
@@ -193,19 +197,33 @@ fn packed_tensors(module: &str, layer: &Layer, quantized: &QuantizedLayer, (bits
         Scales::Tensor(scale) => vec![*scale; rows],
         scales => scales.values().to_vec(),
     };
-    vec![
+    let groups = scales.len() / rows.max(1);
+    let zero_points = match (&quantized.scales, quantized.zero_points.as_slice()) {
+        (Scales::Tensor(_), [zero]) => vec![*zero; rows],
+        (_, zeros) => zeros.to_vec(),
+    };
+    let zero_point = (!zero_points.is_empty()).then(|| {
+        let column = |group: usize, outputs: Range<usize>| -> Vec<i8> {
+            outputs.map(|output| zero_points[output * groups + group]).collect()
+        };
+        let outputs = |word: usize| word * per_word..((word + 1) * per_word).min(rows);
+        let height = rows.div_ceil(per_word);
+        let words: Vec<i32> = (0..height)
+            .flat_map(|at| (0..groups).map(move |group| (at, group)))
+            .map(|(at, group)| word(&column(group, outputs(at))))
+            .collect();
+        i32_tensor(format!("{module}.weight_zero_point"), &[height, groups], &words)
+    });
+    let tensors = [
         i32_tensor(
             format!("{module}.weight_packed"),
             &[rows, columns.div_ceil(per_word)],
             &words,
         ),
-        float_tensor(
-            format!("{module}.weight_scale"),
-            &[rows, scales.len() / rows.max(1)],
-            &scales,
-        ),
+        float_tensor(format!("{module}.weight_scale"), &[rows, groups], &scales),
         i64_tensor(format!("{module}.weight_shape"), &[2], &[rows as i64, columns as i64]),
-    ]
+    ];
+    tensors.into_iter().chain(zero_point).collect()
 }
 
 /// The weights as the network sees them, in the shape of the original: the copies of a channel added up.
@@ -231,10 +249,10 @@ fn whole_values(layer: &Layer, quantized: &QuantizedLayer) -> Vec<f32> {
 
 /// The value of `quantization_config`: a group of modules for each scheme, and the linear modules that stay float.
 fn config(network: &Network, schemes: &BTreeMap<Scheme, Vec<String>>, packed: &HashSet<usize>) -> Value {
-    let groups = schemes.iter().enumerate().map(|(number, ((bits, block), modules))| {
+    let groups = schemes.iter().enumerate().map(|(number, ((bits, block, has_zeros), modules))| {
         let strategy = if block.is_some() { "group" } else { "channel" };
         let weights = json!({
-            "num_bits": bits, "type": "int", "symmetric": true, "strategy": strategy, "group_size": block, "dynamic": false,
+            "num_bits": bits, "type": "int", "symmetric": !has_zeros, "strategy": strategy, "group_size": block, "dynamic": false,
         });
         // One scheme is named by the class, as usual; of several, each lists its modules.
         let targets = if schemes.len() == 1 { vec!["Linear".to_owned()] } else { modules.clone() };

@@ -4,7 +4,7 @@ use super::super::storage::{CodeType, Elements};
 use super::super::{Granularity, Plan, QuantizationError, QuantizedLayer};
 use super::widen::Rows;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
-use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8};
+use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, int_attribute, node, scalar_f32};
 use crate::onnx::{AttributeProto, GraphEdit, TensorProto, UPGRADED_OPSET};
 
 /// The operator set that has scales in blocks.
@@ -59,13 +59,22 @@ impl Stored {
             None => Ok(tensor),
         };
         // Integer kernels want to be told the zero point of bytes; a packed type has none of these kernels.
-        let with_zeros = |zeros: TensorProto| (!code_type.is_packed()).then(|| with_rows(zeros)).transpose();
         let pack = |codes: TensorProto| elements.packed(codes, code_type);
+        let zero_points = &quantized.zero_points;
+        let has_zeros = !zero_points.is_empty() || !code_type.is_packed();
+        let zeros_of = |shape: &[usize]| match zero_points.is_empty() {
+            true => i8_tensor("", shape, &vec![0; count]),
+            false => i8_tensor("", shape, zero_points),
+        };
+        let with_zeros = |shape: &[usize]| {
+            let zeros = has_zeros.then(|| with_rows(zeros_of(shape))).transpose();
+            zeros.map(|zeros| zeros.map(pack))
+        };
         match quantized.scales.granularity() {
             Granularity::Tensor => Ok(Self {
                 codes: pack(wide(codes)?),
                 scale: with_rows(scalar_f32("", quantized.grid.step))?,
-                zero_point: with_zeros(scalar_i8("", 0))?,
+                zero_point: with_zeros(&[])?,
                 attributes: vec![],
                 shape: None,
             }),
@@ -77,10 +86,11 @@ impl Stored {
                 let shape = codes.dims.clone();
                 codes.dims = flat(&codes.dims, 2);
                 scale.dims = vec![scale.dims.iter().product()];
-                let zeros = vec![0; usize::try_from(scale.dims[0]).unwrap_or(0)];
+                let mut zeros = wide(zeros_of(&[directions, count / directions]))?;
+                zeros.dims.clone_from(&scale.dims);
                 Ok(Self {
                     codes: pack(codes),
-                    zero_point: (!code_type.is_packed()).then(|| i8_tensor("", &[zeros.len()], &zeros)),
+                    zero_point: has_zeros.then(|| pack(zeros)),
                     scale,
                     attributes: vec![int_attribute("axis", 0)],
                     shape: Some(shape),
@@ -89,7 +99,7 @@ impl Stored {
             Granularity::Channel => Ok(Self {
                 codes: pack(wide(codes)?),
                 scale: with_rows(float_tensor("", &[count], scales))?,
-                zero_point: with_zeros(i8_tensor("", &[count], &vec![0; count]))?,
+                zero_point: with_zeros(&[count])?,
                 attributes: vec![int_attribute("axis", layer.output_axis() as i64)],
                 shape: None,
             }),
@@ -111,14 +121,18 @@ impl Stored {
                     OutAxis::Inner => vec![count / layer.layout.inner.max(1), layer.layout.inner],
                 };
                 let (codes, scale) = (pack(wide(codes)?), wide(float_tensor("", &shape, scales))?);
-                Ok(Self::in_blocks(codes, scale, leading, layer.layout.out_axis, size))
+                let zero_point = match zero_points.is_empty() {
+                    true => None,
+                    false => Some(pack(wide(zeros_of(&shape))?)),
+                };
+                let tensors = (codes, scale, zero_point);
+                Ok(Self::in_blocks(tensors, leading, layer.layout.out_axis, size))
             }
         }
     }
 
     fn in_blocks(
-        mut codes: TensorProto,
-        mut scale: TensorProto,
+        (mut codes, mut scale, mut zero_point): (TensorProto, TensorProto, Option<TensorProto>),
         leading: usize,
         out_axis: OutAxis,
         size: usize,
@@ -132,12 +146,15 @@ impl Stored {
                 shape = Some(codes.dims.clone());
                 codes.dims = flat(&codes.dims, leading);
                 scale.dims = flat(&scale.dims, leading);
+                if let Some(zero_point) = &mut zero_point {
+                    zero_point.dims.clone_from(&scale.dims);
+                }
             }
         }
         Self {
             codes,
             scale,
-            zero_point: None,
+            zero_point,
             attributes: vec![int_attribute("axis", axis), int_attribute("block_size", size as i64)],
             shape,
         }

@@ -16,7 +16,7 @@ use std::collections::{HashMap, HashSet};
 pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 
 /// The tensors and metadata of a safetensors export. In place of the weight `NAME` of a quantized layer there are `NAME.q` (codes,
-/// packed as an ONNX export packs them) and `NAME.scale`, described by a [`StoredWeight`] under [`WEIGHTS_KEY`]; with
+/// packed as an ONNX export packs them), `NAME.scale` and, on an asymmetric grid, `NAME.zero_point`, described by a [`StoredWeight`] under [`WEIGHTS_KEY`]; with
 /// [`Storage::Float`](super::super::Storage::Float) there is `NAME` itself, the numbers on the grid. Where channels are split,
 /// `NAME.ocs_index` lists the source of each input channel (int64); a layer with float weights that is split has `NAME` and that.
 /// A corrected bias has the name it had, or `NAME.corrected_bias` where there was none; every other constant of the main graph is
@@ -107,6 +107,7 @@ fn metadata(
 const VALUES: &str = "";
 const CODES: &str = "q";
 const SCALE: &str = "scale";
+const ZERO_POINT: &str = "zero_point";
 const INDEX: &str = "ocs_index";
 
 /// The new tensors of a layer, called by what they are until they are named.
@@ -236,6 +237,7 @@ impl Group {
                 match role.as_str() {
                     CODES => weight.codes.clone_from(&name),
                     SCALE => weight.scale.clone_from(&name),
+                    ZERO_POINT => weight.zero_point = Some(name.clone()),
                     INDEX => weight.index = Some(name.clone()),
                     _ => {}
                 }
@@ -273,9 +275,9 @@ pub(super) fn corrected_biases(
 
 /// The expanded weights as the numbers on the grid, as `DequantizeLinear` makes them of the codes.
 pub(in crate::quantization) fn grid_values(quantized: &QuantizedLayer) -> Vec<f32> {
-    let scales = quantized.scales.on(&quantized.layout);
+    let scales = quantized.placed();
     let row = (quantized.layout.channels * quantized.layout.inner).max(1);
-    let value = |(i, q): (usize, &i8)| f32::from(*q) * scales.at(i / row, i % row);
+    let value = |(i, q): (usize, &i8)| scales.both_at(i / row, i % row).value(*q);
     quantized.values.iter().enumerate().map(value).collect()
 }
 
@@ -321,7 +323,10 @@ fn layer_tensors(
         code_type.packed(i8_tensor(CODES, &shape, &quantized.values)),
         float_tensor(SCALE, &placed.scale_shape, scales),
     ];
-    (tensors.into_iter().chain(index).collect(), Some(stored))
+    let zero_points = &quantized.zero_points;
+    let zero =
+        (!zero_points.is_empty()).then(|| code_type.packed(i8_tensor(ZERO_POINT, &placed.scale_shape, zero_points)));
+    (tensors.into_iter().chain(zero).chain(index).collect(), Some(stored))
 }
 
 /// Where scales lie on a weight: along an axis of a view of it.

@@ -12,7 +12,7 @@
 //! `E|W z - Q x|^2 + d |Q - W|^2` over weights `Q`, and no row has more of it than with the codes nearest to `W`.
 
 use super::super::layer_error::Expanded;
-use super::super::{Grid, PlacedScales};
+use super::super::{Grid, PlacedScale, PlacedScales};
 use super::InputMoments;
 use super::nearest;
 use crate::network::{Layout, OutAxis};
@@ -65,7 +65,7 @@ pub(super) fn round(
                             let first = rows.start + tile * TILE;
                             let lines: Vec<Line> = (0..weights.len() / row).map(|line| Line::row(line, row)).collect();
                             factor.round(&places, weights, codes, &lines, grid, |line, place| {
-                                scales.at(first + line, place)
+                                scales.both_at(first + line, place)
                             });
                         });
                 }
@@ -82,7 +82,7 @@ pub(super) fn round(
                                     outputs.map(|column| Line::column(column, layout.inner)).collect();
                                 let mut own = codes[part.clone()].to_vec();
                                 factor.round(&places, weights, &mut own, &lines, grid, |line, place| {
-                                    scales.at(number, place * layout.inner + lines[line].start)
+                                    scales.both_at(number, place * layout.inner + lines[line].start)
                                 });
                                 let gathered = lines
                                     .iter()
@@ -299,7 +299,7 @@ impl Factor {
         codes: &mut [i8],
         lines: &[Line],
         grid: Grid,
-        scale: impl Fn(usize, usize) -> f32,
+        scale: impl Fn(usize, usize) -> PlacedScale,
     ) {
         let size = places.len();
         // Of each line: the weights that are left to round, and the errors of the nearest codes.
@@ -309,7 +309,7 @@ impl Factor {
             for (place, _) in places {
                 let at = line.at(*place);
                 left.push(weights[at]);
-                nearest.push(weights[at] - f32::from(codes[at]) * scale(number, *place));
+                nearest.push(weights[at] - scale(number, *place).value(codes[at]));
             }
         }
         let mut chosen = vec![0_i8; lines.len() * size];
@@ -318,11 +318,11 @@ impl Factor {
             let upper = &self.upper[column];
             for (line, objectives) in objectives.iter_mut().enumerate() {
                 let rest = line * size + column..(line + 1) * size;
-                let step = scale(line, *place);
+                let grid = scale(line, *place).grid(grid);
                 let left = &mut left[rest.clone()];
-                let code = Grid { step, ..grid }.index(left[0]);
+                let code = grid.index(left[0]);
                 chosen[line * size + column] = code as i8;
-                let error = (left[0] - code as f32 * step) / upper[0];
+                let error = (left[0] - grid.value(code)) / upper[0];
                 subtract(left, upper, error);
                 let nearest = &mut nearest[rest];
                 let nearest_error = nearest[0] / upper[0];

@@ -27,6 +27,8 @@ pub struct InputMoments {
     shifts: Option<Vec<Vec<f32>>>,
     /// For each group, where inputs count from their mean.
     centres: Option<Vec<Centre>>,
+    /// For each group the sums of the rows as they are, x and z; empty where moments were not gathered from rows.
+    firsts: Vec<[Vec<f64>; 2]>,
 }
 
 /// Where the inputs of a group are counted from: what does the mean of the outputs is left to the bias.
@@ -64,6 +66,7 @@ impl InputMoments {
                 .collect(),
             shifts: None,
             centres: None,
+            firsts: vec![Default::default(); groups],
         }
     }
 
@@ -129,6 +132,13 @@ impl InputMoments {
         if count == 0 {
             return;
         }
+        self.add_firsts(group, 0, rows);
+        self.add_products(group, rows);
+    }
+
+    /// The part of [`InputMoments::add`] that second moments need.
+    fn add_products(&mut self, group: usize, rows: &[f32]) {
+        let count = rows.len() / self.columns.max(1);
         let parts = self.columns.div_ceil(self.block);
         let all = MatRef::from_row_major_slice(&rows[..count * self.columns], count, self.columns);
         for part in 0..parts {
@@ -162,12 +172,14 @@ impl InputMoments {
         if count == 0 || float_rows.len() != rows.len() {
             return;
         }
+        self.add_firsts(group, 0, rows);
+        self.add_firsts(group, 1, float_rows);
         if let Some(centre) = self.centres.as_mut().and_then(|centres| centres.get_mut(group)) {
             for (which, rows) in [&mut *rows, &mut *float_rows].into_iter().enumerate() {
                 centre.take(which, rows, self.columns);
             }
         }
-        self.add(group, rows);
+        self.add_products(group, rows);
         let parts = self.columns.div_ceil(self.block);
         let Some(shifts) = &mut self.shifts else { return };
         let more: Vec<f32> = float_rows.iter().zip(&*rows).map(|(z, x)| *z - x).collect();
@@ -188,6 +200,34 @@ impl InputMoments {
                 Par::rayon(0),
             );
         }
+    }
+
+    fn add_firsts(&mut self, group: usize, which: usize, rows: &[f32]) {
+        let Some(sums) = self.firsts.get_mut(group).map(|firsts| &mut firsts[which]) else {
+            return;
+        };
+        sums.resize(self.columns, 0.0);
+        for row in rows.chunks_exact(self.columns.max(1)) {
+            sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += f64::from(*x));
+        }
+    }
+
+    /// The mean of each input, group by group, in the float network and in the quantized one (the same where the inputs are): of a
+    /// convolution one for each place of the kernel in each channel, with the zeros beyond the border. `None` where the moments
+    /// were not gathered from rows.
+    pub fn means(&self) -> Option<[Vec<f64>; 2]> {
+        let of = |which: usize| -> Option<Vec<f64>> {
+            let mut means = Vec::with_capacity(self.firsts.len() * self.columns);
+            for [own, float] in &self.firsts {
+                let sums = if which == 1 && self.is_shifted() { float } else { own };
+                means.extend(sums.iter().map(|sum| sum / self.rows.max(1) as f64));
+                if sums.len() != self.columns {
+                    return None;
+                }
+            }
+            Some(means)
+        };
+        Some([of(1)?, of(0)?])
     }
 
     /// Takes the means out, where the inputs count from them; once, when all rows are added.

@@ -11,8 +11,8 @@ const TASK: usize = 1 << 14;
 pub(super) fn round(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>) -> Vec<i8> {
     let mut codes = vec![0_i8; split.values.len()];
     let row = split.layout.channels * split.layout.inner;
-    if let Some(step) = scales.of_tensor() {
-        let grid = Grid { step, ..grid };
+    if let Some(scale) = scales.of_tensor() {
+        let grid = scale.grid(grid);
         codes
             .par_chunks_mut(TASK)
             .zip(split.values.par_chunks(TASK))
@@ -24,8 +24,8 @@ pub(super) fn round(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>) -
             .with_min_len(TASK / row + 1)
             .enumerate()
             .for_each(|(number, (to, from))| {
-                for (range, step) in scales.runs(number) {
-                    let grid = Grid { step, ..grid };
+                for (range, scale) in scales.runs(number) {
+                    let grid = scale.grid(grid);
                     match (&mut to[range.clone()], &from[range]) {
                         ([to], [x]) => *to = grid.index(*x) as i8,
                         (to, from) => grid.indices(from, to),

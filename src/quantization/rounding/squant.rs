@@ -34,8 +34,8 @@ pub(super) fn round(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>) -
             .with_min_len((1 << 12) / row + 1)
             .enumerate()
             .for_each_init(Work::default, |work, (number, (codes, weights))| {
-                for (range, step) in scales.runs(number) {
-                    let grid = Grid { step, ..grid };
+                for (range, scale) in scales.runs(number) {
+                    let grid = scale.grid(grid);
                     let kernels = Kernels {
                         start: range.start % layout.inner,
                         length: layout.inner,
@@ -52,8 +52,8 @@ pub(super) fn round(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>) -
                     let rows = &split.values[row_number * row..][..row];
                     let weights: Vec<f32> = rows.iter().skip(column).step_by(layout.inner).copied().collect();
                     let mut codes = vec![0; weights.len()];
-                    for (range, step) in scales.of_column(row_number, column) {
-                        let grid = Grid { step, ..grid };
+                    for (range, scale) in scales.of_column(row_number, column) {
+                        let grid = scale.grid(grid);
                         let kernels = Kernels { start: 0, length: 1 };
                         work.round(&weights[range.clone()], kernels, grid, &mut codes[range]);
                     }
@@ -110,7 +110,7 @@ impl Work {
         grid.indices(weights, codes);
         self.errors.clear();
         let error = |(code, weight): (&i8, &f32)| {
-            let error = f32::from(*code) - weight / grid.step;
+            let error = (i32::from(*code) - grid.zero()) as f32 - weight / grid.step;
             if error.is_finite() { error } else { 0.0 }
         };
         self.errors.extend(codes.iter().zip(weights).map(error));
@@ -196,6 +196,7 @@ mod tests {
         bits: 8,
         step: 1.0,
         unsigned: false,
+        zero_point: None,
     };
 
     fn rows(outer: usize, channels: usize, inner: usize) -> Layout {

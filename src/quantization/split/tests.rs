@@ -122,6 +122,7 @@ fn the_quantization_aware_split_keeps_the_sum_of_the_rounded_halves() {
         bits: 8,
         step: 1.0,
         unsigned: false,
+        zero_point: None,
     };
     for i in -64_000..=64_000 {
         let u = i as f32 / 1000.0;
@@ -137,6 +138,7 @@ fn the_naive_split_does_not() {
         bits: 8,
         step: 1.0,
         unsigned: false,
+        zero_point: None,
     };
     assert_ne!(2 * grid.index(1.5), grid.index(3.0));
 }

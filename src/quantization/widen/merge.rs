@@ -7,7 +7,7 @@
 use super::SplitExport;
 use crate::network::{Layer, Layout, Network};
 use crate::quantization::storage::CodeType;
-use crate::quantization::{Grid, LayerPlan, Outcome, Plan, QuantizedLayer, Scales};
+use crate::quantization::{Bits, Grid, LayerPlan, Outcome, PlacedScale, Plan, QuantizedLayer, Scales};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -96,8 +96,11 @@ fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, S
     if !quantized.activation_splits.is_empty() {
         return Err("its activations are split too".to_owned());
     }
+    if !quantized.zero_points.is_empty() {
+        return merged_with_zero_points(layer, quantized);
+    }
     let too_wide = |code: i32| format!("a merged code is {code}, and the exported tensor has 8 bits a code");
-    let sums = summed(quantized, &layer.layout);
+    let sums = summed(&quantized.values, quantized, &layer.layout);
     let widest = sums
         .iter()
         .copied()
@@ -116,22 +119,79 @@ fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, S
     })
 }
 
+/// [`merged`] on a grid with zero points: each scale gets a zero point of its own again, so that the sums of its weights fit.
+fn merged_with_zero_points(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, String> {
+    let layout = layer.layout;
+    let placed = quantized.scales.on(&layout);
+    let row = (layout.channels * layout.inner).max(1);
+    // How far the codes of all copies lie from that of 0.
+    let copies_placed = quantized.placed();
+    let wide_row = (quantized.layout.channels * layout.inner).max(1);
+    let off_zero: Vec<i32> = (quantized.values.iter().enumerate())
+        .map(|(at, code)| i32::from(*code) - zero_of(copies_placed.both_at(at / wide_row, at % wide_row)))
+        .collect();
+    let sums = summed(&off_zero, quantized, &layout);
+    let mut ends = vec![(0_i32, 0_i32); quantized.zero_points.len()];
+    for (at, sum) in sums.iter().enumerate() {
+        let (low, high) = &mut ends[placed.number(at / row, at % row)];
+        (*low, *high) = ((*low).min(*sum), (*high).max(*sum));
+    }
+    let values_of = |(low, high): &(i32, i32)| high - low + 1;
+    let most = ends.iter().map(values_of).max().unwrap_or(1);
+    let bits = (1..=i32::BITS as u8 - 1)
+        .find(|bits| (1_i64 << bits) >= i64::from(most))
+        .unwrap_or(u8::MAX)
+        .max(quantized.grid.bits);
+    if bits > Bits::MAX {
+        return Err(format!(
+            "the merged codes of one scale have {most} values, and the exported tensor has 8 bits a code"
+        ));
+    }
+    let least = -(1_i32 << (bits - 1));
+    // The zero point that there was, as near as the sums allow.
+    let highest = (1_i32 << (bits - 1)) - 1;
+    let zero_point = |(old, (low, high)): (&i8, &(i32, i32))| i32::from(*old).clamp(least - low, highest - high);
+    let zeros: Vec<i32> = quantized.zero_points.iter().zip(&ends).map(zero_point).collect();
+    let too_wide = || "a merged code is out of its range".to_owned();
+    let narrow = |code: i32| i8::try_from(code).map_err(|_| too_wide());
+    let values = (sums.iter().enumerate()).map(|(at, sum)| narrow(sum + zeros[placed.number(at / row, at % row)]));
+    let values = values.collect::<Result<_, _>>()?;
+    let zero_points: Vec<i8> = zeros.iter().map(|zero| narrow(*zero)).collect::<Result<_, _>>()?;
+    Ok(QuantizedLayer {
+        values,
+        grid: Grid {
+            bits,
+            zero_point: zero_points.first().copied(),
+            ..quantized.grid
+        },
+        zero_points,
+        layout,
+        index: (0..layout.in_channels()).collect(),
+        splits: Vec::new(),
+        ..quantized.clone()
+    })
+}
+
+fn zero_of(scale: PlacedScale) -> i32 {
+    scale.zero_point.map_or(0, i32::from)
+}
+
 /// The codes of each channel of `layout`, those of its copies added up.
-fn summed(quantized: &QuantizedLayer, layout: &Layout) -> Vec<i32> {
+fn summed<T: Copy + Into<i32>>(codes: &[T], quantized: &QuantizedLayer, layout: &Layout) -> Vec<i32> {
     let inner = layout.inner;
     let (row, wide_row) = (layout.channels * inner, quantized.layout.channels * inner);
     let mut sums = vec![0_i32; layout.elements()];
     if row == 0 || wide_row == 0 {
         return sums;
     }
-    for (number, (to, from)) in sums.chunks_mut(row).zip(quantized.values.chunks(wide_row)).enumerate() {
+    for (number, (to, from)) in sums.chunks_mut(row).zip(codes.chunks(wide_row)).enumerate() {
         let group = number / layout.outer.max(1);
         let sources = &quantized.index[group * quantized.layout.channels..][..quantized.layout.channels];
         for (copy, source) in sources.iter().enumerate() {
             let channel = source - group * layout.channels;
             let codes = &from[copy * inner..][..inner];
             for (sum, code) in to[channel * inner..][..inner].iter_mut().zip(codes) {
-                *sum += i32::from(*code);
+                *sum += (*code).into();
             }
         }
     }
@@ -149,7 +209,7 @@ fn bits((low, high): (i32, i32)) -> u8 {
 mod tests {
     use super::*;
     use crate::network::OutAxis;
-    use crate::quantization::{Bits, WeightSettings, plan_layer};
+    use crate::quantization::{WeightSettings, plan_layer};
 
     #[test]
     fn bits_are_those_of_two_s_complement() {
@@ -185,7 +245,7 @@ mod tests {
                 ..WeightSettings::default()
             };
             let planned = plan_layer(&values, &layout, &settings);
-            let sums = summed(&planned, &layout);
+            let sums = summed(&planned.values, &planned, &layout);
             assert_eq!(sums.len(), values.len());
             let step = planned.grid.step;
             let mut wider = 0;

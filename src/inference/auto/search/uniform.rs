@@ -238,6 +238,7 @@ impl Search<'_> {
             bits,
             splits: self.uniform_splits(layer, expand_ratio),
             scales: uniform.effective(network, layer).weights.scales,
+            zero_points: uniform.effective(network, layer).weights.zero_points,
         };
         let layers = self.noises.iter().map(LayerNoise::layer);
         let chosen: Vec<(usize, Stored)> = layers.map(|layer| (layer, stored(layer))).collect();
