@@ -26,6 +26,7 @@ mod errors;
 mod execute;
 mod export_sheet;
 mod graph;
+mod inputs;
 mod launch;
 mod layer_table;
 mod layer_title;

@@ -11,7 +11,7 @@ pub(super) use draw::{draw, draw_over};
 
 use super::text;
 use super::theme::{SQNR_RANGE_DB, tokens};
-use egui::{Color32, Mesh, Painter, Rect, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Color32, Mesh, Painter, Rect, Response, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
 use egui_plot::{GridInput, GridMark, Plot, PlotPoint, PlotUi};
 
 /// The choice of the scale, for the line above a histogram.
@@ -170,21 +170,39 @@ const SCALE: f32 = 60.0;
 pub(super) fn sqnr_scale_ui(ui: &mut Ui) {
     let colors = tokens(ui);
     let (bad, good) = SQNR_RANGE_DB;
+    let ends = [format!("SQNR {bad:.0} dB"), format!("{good:.0} dB")];
+    let says = format!("Colours of layers: SQNR from {bad:.0} to {good:.0} dB");
+    let color = |share: f32| colors.sqnr(bad + (good - bad) * f64::from(share));
+    color_scale_ui(ui, ends, &says, color).on_hover_text(
+        "The colour of a layer is its error: the SQNR of its weights under the present recipe. What stands out is bad.",
+    );
+}
+
+/// The same colours for what layers cost: from nothing to the worst layer of this network.
+pub(super) fn cost_scale_ui(ui: &mut Ui) {
+    let colors = tokens(ui);
+    let ends = ["worst layer".to_owned(), "no error".to_owned()];
+    let says = "Colours of layers: from the worst layer to no error of the outputs";
+    let color = |share: f32| colors.cost(1.0 - f64::from(share));
+    color_scale_ui(ui, ends, says, color).on_hover_text(
+        "The colour of a layer is the error of the network's outputs with only this layer quantized, as a share of what the worst \
+         layer makes.",
+    );
+}
+
+/// Colours in one piece between what their ends stand for; `says` is the whole in words.
+pub(super) fn color_scale_ui(ui: &mut Ui, ends: [String; 2], says: &str, color: impl Fn(f32) -> Color32) -> Response {
     let font = TextStyle::Small.resolve(ui.style());
     let ink = ui.visuals().weak_text_color();
-    let words = |text: String| ui.painter().layout_no_wrap(text, font.clone(), ink);
-    let (left, right) = (words(format!("SQNR {bad:.0} dB")), words(format!("{good:.0} dB")));
+    let [left, right] = ends.map(|text| ui.painter().layout_no_wrap(text, font.clone(), ink));
     let size = vec2(left.size().x + SCALE + right.size().x + 8.0, left.size().y);
     let (rect, response) = ui.allocate_exact_size(size, Sense::hover());
-    response.widget_info(|| {
-        let text = format!("Colours of layers: SQNR from {bad:.0} to {good:.0} dB");
-        WidgetInfo::labeled(Role::Label, true, text)
-    });
+    response.widget_info(|| WidgetInfo::labeled(Role::Label, true, says));
     let start = rect.min.x + left.size().x + 4.0;
     let mut mesh = Mesh::default();
     for i in 0..=12_u32 {
         let share = i as f32 / 12.0;
-        let color = colors.sqnr(bad + (good - bad) * f64::from(share));
+        let color = color(share);
         let x = start + SCALE * share;
         mesh.colored_vertex(pos2(x, rect.center().y - 5.0), color);
         mesh.colored_vertex(pos2(x, rect.center().y + 5.0), color);
@@ -197,9 +215,7 @@ pub(super) fn sqnr_scale_ui(ui: &mut Ui) {
     ui.painter().add(egui::Shape::mesh(mesh));
     ui.painter().galley(rect.min, left, ink);
     ui.painter().galley(pos2(start + SCALE + 4.0, rect.min.y), right, ink);
-    response.on_hover_text(
-        "The colour of a layer is its error: the SQNR of its weights under the present recipe. What stands out is bad.",
-    );
+    response
 }
 
 /// A pointer on a vertical line: near enough to grab.

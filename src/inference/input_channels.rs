@@ -9,7 +9,7 @@ use crate::data::Tensor;
 use crate::engine::UNOPTIMIZED;
 use crate::network::Layer;
 use crate::progress::Progress;
-use crate::statistics::ActivationStatistics;
+use crate::statistics::{ActivationStatistics, ratio_to_median};
 use std::ops::Range;
 
 /// Positions of a map at most; of more, neighbours share a cell, which holds the largest of them.
@@ -126,11 +126,7 @@ impl InputChannels {
 
     /// Greatest |x| of the largest channel over that of the median one; `None` where the median is 0.
     pub fn ratio_to_median(&self) -> Option<f64> {
-        let mut reach: Vec<f32> = self.channels.iter().map(InputChannel::max_abs).collect();
-        reach.sort_by(f32::total_cmp);
-        let median = reach.get(reach.len() / 2).copied().map(f64::from)?;
-        let largest = reach.last().copied().map(f64::from)?;
-        (median > 0.0).then(|| largest / median)
+        ratio_to_median(self.channels.iter().map(InputChannel::max_abs).collect())
     }
 }
 
@@ -388,6 +384,10 @@ mod tests {
         let at_bound = counts[((bound + f64::from(range)) / width) as usize];
         assert!((beyond - far as f64).abs() <= at_bound as f64 + 0.5, "{beyond} {far}");
         assert!(found.outlier_channels() > 0 && found.ratio_to_median().unwrap() >= 1.0);
+        // What is known of all layers at once is the same.
+        let spread = seen.channel_spread(found.sigma).unwrap();
+        assert_eq!(spread.outliers, Some(found.outlier_channels()));
+        assert_eq!(spread.ratio_to_median, found.ratio_to_median());
 
         // No channel holds more of a bin than all of them.
         assert_eq!(found.stacked.len(), 4);

@@ -12,6 +12,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod blocks;
 mod check;
 mod constants;
 mod dequantize;
@@ -36,6 +37,7 @@ mod shared_tests;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{Block, Blocks, common_end};
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use integer_grid::{IntegerGrid, Scale};

@@ -1,6 +1,7 @@
 //! Where things are by their names, so that asking for one of a hundred thousand does not walk through all of them: each map is
 //! made when it is first asked for.
 
+use super::blocks::{Blocks, common_end};
 use super::graphs::graph_at;
 use super::layer::TensorPlace;
 use super::{Layer, Network};
@@ -15,9 +16,19 @@ pub(super) struct Places {
     makers: OnceLock<HashMap<String, usize>>,
     readers: OnceLock<HashMap<String, usize>>,
     layers: OnceLock<HashMap<String, usize>>,
+    blocks: OnceLock<Blocks>,
 }
 
 impl Network {
+    /// The blocks that its layers are in, by their names without the end that all share.
+    pub fn blocks(&self) -> &Blocks {
+        self.places.blocks.get_or_init(|| {
+            let names = || self.layers.iter().map(|layer| layer.name.as_str());
+            let end = common_end(names());
+            Blocks::of(names().map(|name| &name[..name.len() - end]))
+        })
+    }
+
     /// The constant of the main graph that is called `name`: an initializer, or what a `Constant` node makes.
     pub(crate) fn constant(&self, name: &str) -> Option<&TensorProto> {
         let graph = self.model.graph.as_ref()?;

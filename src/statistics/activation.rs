@@ -53,10 +53,30 @@ pub struct ActivationStatistics {
     counts: Vec<u64>,
     /// Sum of the finite elements of each channel; empty where channels were not told apart.
     channel_sums: Vec<f64>,
+    /// Sum of their squares; empty where channels were not told apart, or not run.
+    channel_squares: Vec<f64>,
     /// Finite elements of each channel.
     channel_counts: Vec<f64>,
     /// How far each channel reaches; `None` where channels were not told apart.
     tails: Option<ChannelTails>,
+}
+
+/// How the channels of an activation differ.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChannelSpread {
+    /// Channels with elements beyond the bounds; `None` of what was not run, where the bounds are not known.
+    pub outliers: Option<usize>,
+    /// See [`ratio_to_median`].
+    pub ratio_to_median: Option<f64>,
+}
+
+/// The greatest of `reach`, the largest |x| of each channel, over their median; `None` where that is 0.
+pub fn ratio_to_median(mut reach: Vec<f32>) -> Option<f64> {
+    let largest = reach.iter().copied().max_by(f32::total_cmp).map(f64::from)?;
+    let middle = reach.len() / 2;
+    let (_, median, _) = reach.select_nth_unstable_by(middle, f32::total_cmp);
+    let median = f64::from(*median);
+    (median > 0.0).then(|| largest / median)
 }
 
 impl ActivationStatistics {
@@ -71,6 +91,7 @@ impl ActivationStatistics {
             range: 0.0,
             counts: vec![0; BINS],
             channel_sums: Vec::new(),
+            channel_squares: Vec::new(),
             channel_counts: Vec::new(),
             tails: None,
         }
@@ -87,34 +108,39 @@ impl ActivationStatistics {
         let fits = channels > 0 && shape.iter().product::<usize>() == values.len() && !values.is_empty();
         if first && fits {
             self.channel_sums = vec![0.0; channels];
+            self.channel_squares = vec![0.0; channels];
             self.channel_counts = vec![0.0; channels];
             self.tails = Some(ChannelTails::new(channels));
         }
         if !fits || self.channel_sums.len() != channels {
             self.channel_sums.clear();
+            self.channel_squares.clear();
             self.channel_counts.clear();
             self.tails = None;
             return;
         }
         let inner: usize = shape[axis + 1..].iter().product();
         let end = self.range;
-        let (sums, seen): (Vec<(f64, f64)>, Vec<Tail>) = (0..channels)
+        let (sums, seen): (Vec<[f64; 3]>, Vec<Tail>) = (0..channels)
             .into_par_iter()
             .with_min_len((CHUNK * channels / values.len()).max(1))
             .map(|channel| {
-                let (mut sum, mut count, mut tail) = (0.0, 0.0, Tail::EMPTY);
+                let (mut sum, mut squares, mut count, mut tail) = (0.0, 0.0, 0.0, Tail::EMPTY);
                 for row in values.chunks_exact(inner).skip(channel).step_by(channels) {
                     for &value in row.iter().filter(|value| value.is_finite()) {
-                        sum += f64::from(value);
+                        let wide = f64::from(value);
+                        sum += wide;
+                        squares += wide * wide;
                         count += 1.0;
                         tail.add(value, end);
                     }
                 }
-                ((sum, count), tail)
+                ([sum, squares, count], tail)
             })
             .unzip();
-        for (channel, (sum, count)) in sums.into_iter().enumerate() {
+        for (channel, [sum, squares, count]) in sums.into_iter().enumerate() {
             self.channel_sums[channel] += sum;
+            self.channel_squares[channel] += squares;
             self.channel_counts[channel] += count;
         }
         if let Some(tails) = &mut self.tails {
@@ -127,6 +153,27 @@ impl ActivationStatistics {
     /// channel. From bins 9 to 12 % wide.
     pub fn channel_outliers(&self) -> Option<Vec<(f64, f32)>> {
         self.tails.as_ref().map(ChannelTails::outliers)
+    }
+
+    /// How the channels of the layer's input differ, with bounds `sigma` standard deviations from the mean; `None` where channels
+    /// were not told apart.
+    pub fn channel_spread(&self, sigma: f64) -> Option<ChannelSpread> {
+        let tails = self.tails.as_ref()?;
+        let count: f64 = self.channel_counts.iter().sum();
+        let bounds = (self.channel_squares.len() == tails.len() && count > 0.0).then(|| {
+            let mean = self.channel_sums.iter().sum::<f64>() / count;
+            let square = self.channel_squares.iter().sum::<f64>() / count;
+            (mean, sigma * (square - mean * mean).max(0.0).sqrt())
+        });
+        let outliers = bounds.map(|(mean, bound)| {
+            let is_far = |(low, high): &(f32, f32)| [*low, *high].iter().any(|x| (f64::from(*x) - mean).abs() > bound);
+            tails.ends().filter(is_far).count()
+        });
+        let reach = tails.ends().map(|(low, high)| low.abs().max(high.abs())).collect();
+        Some(ChannelSpread {
+            outliers,
+            ratio_to_median: ratio_to_median(reach),
+        })
     }
 
     /// What would have been seen if each of `channels` came twice, at half its size (activation OCS, Zhao et al. 2019,

@@ -24,7 +24,7 @@ mod normal;
 mod tails;
 mod tensor;
 
-pub use activation::{ActivationStatistics, RangeSource};
+pub use activation::{ActivationStatistics, ChannelSpread, RangeSource, ratio_to_median};
 pub use channel::ChannelDistribution;
 pub(crate) use counters::Counters;
 pub use histogram::{Histogram, histogram, outlier_count, streamed_outlier_count};

@@ -124,6 +124,18 @@ impl ChannelTails {
         }
     }
 
+    /// Least and greatest element of each channel: 0 of one without any.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (f32, f32)> {
+        let ends = |tail: &Tail| {
+            if tail.min <= tail.max {
+                (tail.min, tail.max)
+            } else {
+                (0.0, 0.0)
+            }
+        };
+        self.channels.iter().map(ends)
+    }
+
     fn grow(&mut self, end: f32) {
         let end = end.max(self.end);
         let by = ((end.to_bits() >> SHIFT) - (self.end.to_bits() >> SHIFT)) as usize;

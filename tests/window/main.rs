@@ -14,6 +14,7 @@ mod harness;
 mod ab_view;
 mod answers_view;
 mod auto_view;
+mod blocks_view;
 mod churn;
 mod compare_view;
 mod controls;

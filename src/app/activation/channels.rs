@@ -7,6 +7,7 @@ use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, Token, draw, swatch};
 use super::super::theme::{faded, tokens};
 use super::super::{Outbox, lit, text};
+use super::relief::Relief;
 use crate::inference::{InputChannels, PositionMap};
 use crate::session::OpenNetwork;
 use egui::{Color32, ColorImage, TextureHandle, TextureOptions, Ui, vec2};
@@ -24,10 +25,11 @@ enum Measure {
     Mean,
     Beyond,
     Map,
+    Relief,
 }
 
 impl Measure {
-    const ALL: [Self; 4] = [Self::Max, Self::Mean, Self::Beyond, Self::Map];
+    const ALL: [Self; 5] = [Self::Max, Self::Mean, Self::Beyond, Self::Map, Self::Relief];
 
     fn name(self) -> &'static str {
         match self {
@@ -35,6 +37,7 @@ impl Measure {
             Self::Mean => "mean |x|",
             Self::Beyond => "beyond σ",
             Self::Map => "map",
+            Self::Relief => "relief",
         }
     }
 
@@ -46,6 +49,7 @@ impl Measure {
             Self::Map => {
                 "The largest |x| of each channel at each position: an outlier channel is a line from end to end."
             }
+            Self::Relief => "The map as a relief: an outlier channel is a wall. Drag to turn it.",
         }
     }
 
@@ -54,7 +58,7 @@ impl Measure {
             Self::Max => "max |x|",
             Self::Mean => "mean |x|",
             Self::Beyond => "beyond the bounds, %",
-            Self::Map => "position",
+            Self::Map | Self::Relief => "position",
         }
     }
 }
@@ -67,6 +71,7 @@ pub(super) struct Channels {
     /// The map of one sample; of all without one.
     sample: Option<usize>,
     made: Option<(Made, TextureHandle)>,
+    relief: Relief,
 }
 
 /// What the texture of the map was made of.
@@ -107,6 +112,15 @@ impl Channels {
         };
         if self.measure == Measure::Map {
             self.map_ui(ui, open, found, &channels, figure, height, out);
+            return;
+        }
+        if self.measure == Measure::Relief {
+            let own = self.sample.and_then(|sample| found.map_of_sample.get(sample));
+            let map = own.unwrap_or(&found.map);
+            let shown = self.relief.ui(ui, found, map, &channels, open.selected(), height);
+            figure_menu(ui, &shown, "Relief of the input channels", out, || {
+                self.map_figure(found, &channels, figure)
+            });
             return;
         }
         figure.series = self.bars(found, &channels, splits);
@@ -153,7 +167,7 @@ impl Channels {
                 ui.label(text::note(ratio))
                     .on_hover_text("The largest |x| of the largest channel over that of the median channel.");
             }
-            if self.measure == Measure::Map {
+            if matches!(self.measure, Measure::Map | Measure::Relief) {
                 self.sample_ui(ui, found);
             }
         });
@@ -188,7 +202,7 @@ impl Channels {
         let value = |channel: usize| {
             let channel = &found.channels[channel];
             match self.measure {
-                Measure::Max | Measure::Map => f64::from(channel.max_abs()),
+                Measure::Max | Measure::Map | Measure::Relief => f64::from(channel.max_abs()),
                 Measure::Mean => channel.mean_abs,
                 Measure::Beyond => channel.beyond * 100.0,
             }
@@ -247,22 +261,28 @@ impl Channels {
             light_band(plot, channels, lit, handle);
             self.pointer(plot, open, found, channels);
         });
-        let map = self.map(found);
         figure_menu(ui, &shown.response, "Map of the input channels", out, || {
-            let width = positions / map.cells.max(1) as f64;
-            let column = |(x, channel): (usize, &usize)| {
-                let values = map.channel(*channel).iter().map(|value| f64::from(*value)).collect();
-                let cells = Shape::Cells {
-                    x: x as f64,
-                    low: 0.0,
-                    width,
-                    values,
-                };
-                Series::new(format!("channel {channel}"), Token::Original, cells)
-            };
-            figure.series = channels.iter().enumerate().map(column).collect();
-            figure
+            self.map_figure(found, channels, figure)
         });
+    }
+
+    /// The cells of the map in `figure`, to copy or save.
+    fn map_figure(&self, found: &InputChannels, channels: &[usize], mut figure: Figure) -> Figure {
+        let (map, positions) = (self.map(found), found.positions.max(1) as f64);
+        figure.y_range = (0.0, positions);
+        let width = positions / map.cells.max(1) as f64;
+        let column = |(x, channel): (usize, &usize)| {
+            let values = map.channel(*channel).iter().map(|value| f64::from(*value)).collect();
+            let cells = Shape::Cells {
+                x: x as f64,
+                low: 0.0,
+                width,
+                values,
+            };
+            Series::new(format!("channel {channel}"), Token::Original, cells)
+        };
+        figure.series = channels.iter().enumerate().map(column).collect();
+        figure
     }
 
     fn map<'a>(&self, found: &'a InputChannels) -> &'a PositionMap {

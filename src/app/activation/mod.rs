@@ -1,6 +1,7 @@
 //! The values that flow into the selected layer, once data was run: the same view as of its weights, and its channels below.
 
 mod channels;
+mod relief;
 
 use super::command::Command;
 use super::distribution::{Grip, Hand, Show, errors_ui, headroom, markers_ui, threshold_hand, zoom_and_pan};

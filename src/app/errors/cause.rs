@@ -4,7 +4,7 @@ use super::super::Outbox;
 use super::super::text::{self, note};
 use super::super::theme::tokens;
 use super::super::widgets::{failure_ui, job_ui, stopped_ui, waiting_ui};
-use crate::inference::{AccuracyLost, Cause, Cure, Mended, OrderBasis, TriedFix};
+use crate::inference::{AccuracyLost, Cause, Cure, LayerSensitivity, Mended, OrderBasis, TriedFix};
 use crate::quantization::LayerRecipe;
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Button, DragValue, Grid, Label, RichText, Role, Ui, WidgetInfo};
@@ -131,6 +131,19 @@ pub(in crate::app) fn lost_text(lost: AccuracyLost) -> String {
         AccuracyLost::OutputDb(db) => return text::decibels(db),
     };
     format!("{} {unit}", one_digit(number))
+}
+
+/// What a layer costs, and what its bar and its colour stand for, in a sentence each.
+pub(in crate::app) fn cost_text(cost: &LayerSensitivity) -> String {
+    let lost = cost.accuracy_lost();
+    let outputs = match (lost, cost.sqnr_db) {
+        (AccuracyLost::OutputDb(_), _) | (_, None) => String::new(),
+        (_, Some(db)) => format!(
+            "\nSQNR of the outputs: {}. Bar, colour and order stand for this error: points on few samples are left to chance.",
+            text::decibels(db)
+        ),
+    };
+    format!("With only this layer quantized: {}.{outputs}", lost_text(lost))
 }
 
 /// One digit behind the point, and no sign before a zero.

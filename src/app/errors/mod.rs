@@ -6,7 +6,7 @@ mod curves;
 mod sensitivity;
 mod trace;
 
-pub(super) use cause::lost_text;
+pub(super) use cause::{cost_text, lost_text};
 
 use super::Outbox;
 use super::text::note;

@@ -11,7 +11,7 @@ use super::Outbox;
 use super::learn::glossary::{Term, help_ui};
 use super::network::layers_figure;
 use super::plot::export::menu;
-use super::plot::sqnr_scale_ui;
+use super::plot::{cost_scale_ui, sqnr_scale_ui};
 use super::text::{self, note};
 use super::theme::{thin, tokens};
 use crate::jobs::{Jobs, Waker};
@@ -111,7 +111,9 @@ impl GraphPanel {
                     "The colour of a box is its error; small boxes have no weights. Drag to move, scroll to go along, scroll with Ctrl to zoom.",
                 );
             self.coloring.ui(ui);
-            if self.coloring != Coloring::Lost {
+            if self.coloring == Coloring::Lost {
+                cost_scale_ui(ui);
+            } else {
                 sqnr_scale_ui(ui);
                 help_ui(ui, Term::Sqnr);
             }

@@ -1,11 +1,12 @@
 //! The columns of the table, their titles and the cells of a row.
 
-use super::super::errors::lost_text;
+use super::super::errors::{cost_text, lost_text};
+use super::super::inputs::InputFacts;
 use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
-use crate::inference::OrderBasis;
-use crate::network::Layer;
+use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis};
+use crate::network::{Block, Layer};
 use crate::quantization::{LayerPlan, Outcome};
 use crate::session::{LayerOrder, OpenNetwork, Planned};
 use egui::{Rect, Sense, Ui, pos2, vec2};
@@ -26,6 +27,9 @@ pub(super) enum Field {
     Rounding,
     Sqnr,
     Lost,
+    InputMax,
+    InputOutliers,
+    InputRatio,
 }
 
 impl Field {
@@ -39,6 +43,8 @@ impl Field {
             Self::Bits => Some(38.0),
             Self::Scales | Self::Clip | Self::Rounding => Some(56.0),
             Self::Splits => Some(44.0),
+            Self::InputMax => Some(56.0),
+            Self::InputOutliers | Self::InputRatio => Some(62.0),
             Self::Sqnr => Some(66.0),
             Self::Lost => Some(86.0),
         }
@@ -52,8 +58,16 @@ impl Field {
         )
     }
 
-    fn title(self) -> &'static str {
+    /// Whether the order by it changes with what flows through the network.
+    pub(super) fn is_of_inputs(self) -> bool {
+        matches!(self, Self::InputMax | Self::InputOutliers | Self::InputRatio)
+    }
+
+    /// The title; what a layer costs is named for what can be told of it.
+    fn title(self, order: &LayerOrder<'_>) -> &'static str {
+        let lost = || order.costs.iter().flatten().next().map(|cost| cost.accuracy_lost());
         match self {
+            Self::Lost if matches!(lost(), Some(AccuracyLost::OutputDb(_))) => "Output SQNR",
             Self::Name => "Layer",
             Self::Op => "Op",
             Self::Shape => "Shape",
@@ -67,6 +81,9 @@ impl Field {
             Self::Rounding => "Rounding",
             Self::Sqnr => "SQNR",
             Self::Lost => "Accuracy lost",
+            Self::InputMax => "Max |x|",
+            Self::InputOutliers => "Outlier ch",
+            Self::InputRatio => "× median",
         }
     }
 
@@ -86,6 +103,13 @@ impl Field {
             Self::Lost => {
                 "What the network loses with only this layer quantized, on the first samples: points of accuracy, added perplexity, or SQNR of the outputs where there are no labels. The longest bar is the worst layer."
             }
+            Self::InputMax => "The largest |x| that flows into the layer, on the samples that ranges come from.",
+            Self::InputOutliers => {
+                "Channels of the layer's input with values beyond the set number of standard deviations."
+            }
+            Self::InputRatio => {
+                "The largest |x| of the largest input channel over that of the median channel: one far channel stretches the grid of all."
+            }
             Self::Sqnr => {
                 "Strength of the weights over strength of their quantization error under the present recipe. More is better; 6 dB is one bit."
             }
@@ -94,9 +118,9 @@ impl Field {
 }
 
 /// The title of a column; tells a click. `descending` is the direction if it is the one sorted by.
-pub(super) fn header_ui(ui: &mut Ui, column: Field, descending: Option<bool>) -> bool {
+pub(super) fn header_ui(ui: &mut Ui, column: Field, order: &LayerOrder<'_>, descending: Option<bool>) -> bool {
     let heading = Heading {
-        title: column.title(),
+        title: column.title(order),
         help: column.tooltip(),
         is_text: matches!(
             column,
@@ -121,16 +145,28 @@ pub(super) enum Columns {
     Facts,
     /// The recipe as it holds for each.
     Settings,
+    /// What flows into each.
+    Inputs,
 }
 
 impl Columns {
-    /// The other choice.
-    pub(super) fn other(self) -> Self {
-        match self {
-            Self::Facts => Self::Settings,
-            Self::Settings => Self::Facts,
-        }
-    }
+    /// Those besides the facts, with what they are called and what is said of them.
+    pub(super) const OTHERS: [(Self, &'static str, &'static str, &'static str); 2] = [
+        (
+            Self::Settings,
+            "settings",
+            "Layer settings as columns",
+            "Show the settings that hold for each layer: bits, scales, clip, rounding. Click one to change it; \
+             Ctrl or Shift selects several rows.",
+        ),
+        (
+            Self::Inputs,
+            "inputs",
+            "Layer inputs as columns",
+            "Show what flows into each layer: the largest |x|, the outlier channels, and how far the largest channel is from \
+             the median one.",
+        ),
+    ];
 
     /// The columns that fit into `width` points: the least telling ones go first.
     pub(super) fn fields(self, width: f32) -> &'static [Field] {
@@ -144,6 +180,15 @@ impl Columns {
                 Field::Splits,
                 Field::Clip,
                 Field::Rounding,
+                Field::Lost,
+            ],
+            Self::Inputs if width < 420.0 => &[Field::Name, Field::InputMax, Field::InputOutliers, Field::InputRatio],
+            Self::Inputs => &[
+                Field::Name,
+                Field::InputMax,
+                Field::InputOutliers,
+                Field::InputRatio,
+                Field::Sqnr,
                 Field::Lost,
             ],
         }
@@ -193,6 +238,7 @@ pub(super) fn cell_ui(
     field: Field,
     open: &OpenNetwork,
     order: &LayerOrder<'_>,
+    input: Option<&InputFacts>,
     index: usize,
     common_end: usize,
 ) {
@@ -222,6 +268,113 @@ pub(super) fn cell_ui(
         }
         Field::Sqnr => sqnr_ui(ui, open.planned().map(|(_, planned)| planned), layer, index),
         Field::Lost => lost_ui(ui, order, index),
+        Field::InputMax | Field::InputOutliers | Field::InputRatio => {
+            if let Some(input) = input {
+                number_cell(ui, &input_text(field, input));
+            }
+        }
+    }
+}
+
+/// What a column of inputs shows of one; nothing where it is not known.
+fn input_text(field: Field, input: &InputFacts) -> String {
+    let spread = input.spread.as_ref();
+    let text = match field {
+        Field::InputOutliers => spread
+            .and_then(|spread| spread.outliers)
+            .map(|count| text::short_count(count as u64)),
+        Field::InputRatio => {
+            let ratio = spread.and_then(|spread| spread.ratio_to_median);
+            ratio.map(|ratio| format!("{} ×", text::three_digits(ratio)))
+        }
+        _ => Some(text::three_digits(f64::from(input.max_abs))),
+    };
+    text.unwrap_or_default()
+}
+
+/// One cell of the row of a block: the sum of its layers, or the worst of them.
+pub(super) fn block_cell_ui(
+    ui: &mut Ui,
+    field: Field,
+    open: &OpenNetwork,
+    order: &LayerOrder<'_>,
+    inputs: &[Option<InputFacts>],
+    block: &Block,
+    is_folded: bool,
+) {
+    let members = || block.layers.iter().map(|(_, layer)| *layer);
+    let facts = |layer: usize| open.shown().layers.get(layer);
+    match field {
+        Field::Name => {
+            let mark = if is_folded { "▶" } else { "▼" };
+            let count = text::plural(block.layers.len() as u64, "layer", "layers");
+            let response = elided_label(ui, &format!("{mark} {}", block.name), ui.available_width());
+            response
+                .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, format!("Block {}", block.name)));
+            let act = if is_folded {
+                "Click to list them."
+            } else {
+                "Click to fold them away."
+            };
+            response.on_hover_text(format!("{}: {count}. {act}", block.name));
+        }
+        Field::Parameters => {
+            let weights = members().filter_map(|layer| Some(open.original.network.layers.get(layer)?.parameters()));
+            number_cell(ui, &text::short_count(weights.sum()));
+        }
+        Field::Max => {
+            let max = members().filter_map(|layer| facts(layer)?.max_in_sigma());
+            if let Some(max) = max.max_by(f64::total_cmp) {
+                number_cell(ui, &format!("{max:.1} σ"));
+            }
+        }
+        Field::Outliers => {
+            let outliers = members().filter_map(|layer| Some(facts(layer)?.outliers));
+            number_cell(ui, &text::short_count(outliers.sum()));
+        }
+        Field::Splits => {
+            let plan = open.planned().map(|(_, planned)| &planned.plan);
+            let splits = members().filter_map(|layer| Some(plan?.layers.get(layer)?.quantized()?.splits.len()));
+            number_cell(ui, &splits.sum::<usize>().to_string());
+        }
+        Field::Sqnr => {
+            let plan = open.planned().map(|(_, planned)| &planned.plan);
+            let errors = members().filter_map(|layer| Some(plan?.layers.get(layer)?.quantized()?.sqnr_db));
+            if let Some(worst) = errors.min_by(f64::total_cmp) {
+                decibels_ui(ui, worst);
+            }
+        }
+        Field::Lost => {
+            let error = |layer: &usize| {
+                order
+                    .costs
+                    .get(*layer)
+                    .copied()
+                    .flatten()
+                    .map(LayerSensitivity::output_error)
+            };
+            let known = members().filter(|layer| error(layer).is_some());
+            if let Some(worst) = known.max_by(|a, b| error(a).unwrap_or(0.0).total_cmp(&error(b).unwrap_or(0.0))) {
+                lost_ui(ui, order, worst);
+            }
+        }
+        Field::InputMax | Field::InputOutliers | Field::InputRatio => {
+            let inputs = members().filter_map(|layer| inputs.get(layer)?.as_ref());
+            let number = |input: &&InputFacts| input_number(field, input).unwrap_or(-1.0);
+            if let Some(worst) = inputs.max_by(|a, b| number(a).total_cmp(&number(b))) {
+                number_cell(ui, &input_text(field, worst));
+            }
+        }
+        Field::Op | Field::Shape | Field::Bits | Field::Scales | Field::Clip | Field::Rounding => {}
+    }
+}
+
+/// The number that a column of inputs sorts by.
+pub(super) fn input_number(field: Field, input: &InputFacts) -> Option<f64> {
+    match field {
+        Field::InputOutliers => input.spread?.outliers.map(|count| count as f64),
+        Field::InputRatio => input.spread?.ratio_to_median,
+        _ => Some(f64::from(input.max_abs)),
     }
 }
 
@@ -232,6 +385,10 @@ fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
     };
     let share = order.share_of_worst(index).unwrap_or(0.0) as f32;
     let cell = ui.max_rect();
+    if ui.rect_contains_pointer(cell) {
+        ui.interact(cell, ui.scope_id().with("lost"), Sense::hover())
+            .on_hover_text(cost_text(cost));
+    }
     let bar = Rect::from_min_size(pos2(cell.min.x, cell.max.y - 4.0), vec2(cell.width() * share, 3.0));
     let color = tokens(ui).cost(f64::from(share));
     ui.painter().rect_filled(bar, 1.0, color);
@@ -284,12 +441,17 @@ fn sqnr_ui(ui: &mut Ui, planned: Option<&Planned>, layer: &Layer, index: usize) 
                 .on_hover_text(float.describe());
         }
         Outcome::Quantized(quantized) => {
-            let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());
-            let color = tokens(ui).sqnr(quantized.sqnr_db);
-            ui.painter()
-                .rect(rect, 2.0, color, thin(tokens(ui).grid), egui::StrokeKind::Inside);
-            ui.spacing_mut().item_spacing.x = 4.0;
-            number_cell(ui, &text::decibels(quantized.sqnr_db));
+            decibels_ui(ui, quantized.sqnr_db);
         }
     }
+}
+
+/// An error with its colour.
+fn decibels_ui(ui: &mut Ui, sqnr_db: f64) {
+    let (rect, _) = ui.allocate_exact_size(vec2(10.0, 12.0), Sense::hover());
+    let color = tokens(ui).sqnr(sqnr_db);
+    ui.painter()
+        .rect(rect, 2.0, color, thin(tokens(ui).grid), egui::StrokeKind::Inside);
+    ui.spacing_mut().item_spacing.x = 4.0;
+    number_cell(ui, &text::decibels(sqnr_db));
 }

@@ -1,17 +1,21 @@
 //! The table of layers: virtual rows, sorted, filtered, coloured by error, walked with the arrow keys.
 
+mod blocks;
 mod cells;
 mod edit;
 
 use super::Outbox;
+use super::inputs::{InputFacts, Inputs};
 use super::learn::glossary::{Term, words_help_ui};
 use super::text::{self, note};
 use super::widgets::{ROW_HEIGHT, column};
 use crate::inference::LayerSensitivity;
+use crate::network::common_end;
 use crate::printable::csv::cell;
 use crate::quantization::LayerPlan;
 use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary};
-use cells::{Columns, Field, cell_ui, header_ui};
+use blocks::{MANY, Row};
+use cells::{Columns, Field, block_cell_ui, cell_ui, header_ui, input_number};
 use egui::{Align, Button, Key, Layout, Modifiers, Role, Sense, Ui, WidgetInfo};
 use egui_extras::TableBuilder;
 use std::collections::BTreeSet;
@@ -36,6 +40,8 @@ struct OrderKey {
     plan: Option<Arc<PlanSummary>>,
     /// What layers cost, if they are sorted by that.
     costs: Vec<f64>,
+    /// The inputs, if they are sorted by.
+    inputs: Option<Arc<Vec<Option<InputFacts>>>>,
 }
 
 impl OrderKey {
@@ -44,7 +50,9 @@ impl OrderKey {
             (Some(a), Some(b)) => Arc::ptr_eq(a, b),
             (a, b) => a.is_none() && b.is_none(),
         };
+        let inputs = |key: &Self| key.inputs.as_ref().map(Arc::as_ptr);
         plans
+            && inputs(self) == inputs(other)
             && Arc::ptr_eq(&self.facts, &other.facts)
             && self.exceptions == other.exceptions
             && self.costs == other.costs
@@ -63,12 +71,20 @@ pub(super) struct LayerTable {
     focus_filter: bool,
     /// Only layers with settings of their own are listed.
     only_exceptions: bool,
-    /// The selection was moved by key: bring it into sight.
+    /// The selection was moved by key to this layer: bring it into sight.
     scroll_to: Option<usize>,
     /// Facts of the layers, or their settings.
     columns: Columns,
     /// Layers that are chosen besides the selected one: what is set for one of them is set for all.
     marked: BTreeSet<usize>,
+    /// What is known of the layers' inputs.
+    inputs: Inputs,
+    /// Whether blocks have rows of their own; by the number of layers until somebody says.
+    grouped: Option<bool>,
+    /// Blocks whose layers are not listed.
+    folded: BTreeSet<usize>,
+    /// Layers as they were listed last.
+    listed: Vec<usize>,
 }
 
 impl Default for LayerTable {
@@ -84,6 +100,10 @@ impl Default for LayerTable {
             scroll_to: None,
             columns: Columns::default(),
             marked: BTreeSet::new(),
+            inputs: Inputs::default(),
+            grouped: None,
+            folded: BTreeSet::new(),
+            listed: Vec::new(),
         }
     }
 }
@@ -101,14 +121,13 @@ impl LayerTable {
 
     /// Selects the row `step` rows further down.
     pub(super) fn walk(&mut self, open: &OpenNetwork, step: isize, out: &mut Outbox) {
-        let Some((_, order)) = &self.order else { return };
-        let row = order.iter().position(|&layer| layer == open.selected());
+        let row = self.listed.iter().position(|&layer| layer == open.selected());
         let next = row.map_or(0, |row| {
-            row.saturating_add_signed(step).min(order.len().saturating_sub(1))
+            row.saturating_add_signed(step).min(self.listed.len().saturating_sub(1))
         });
-        if let Some(&layer) = order.get(next) {
+        if let Some(&layer) = self.listed.get(next) {
             out.actions.push(Action::SelectLayer(layer));
-            self.scroll_to = Some(next);
+            self.scroll_to = Some(layer);
         }
     }
 
@@ -118,7 +137,11 @@ impl LayerTable {
         self.exceptions_ui(ui, open);
         self.marked_ui(ui, open);
         let costs = open.layer_order();
-        self.update_order(open, &costs);
+        let inputs = Arc::clone(self.inputs.update(open, sigma));
+        if self.columns == Columns::Inputs && inputs.is_empty() {
+            inputs_missing_ui(ui, open, out);
+        }
+        self.update_order(open, &costs, &inputs);
         let (up, down) = ui.input(|input| (input.key_pressed(Key::ArrowUp), input.key_pressed(Key::ArrowDown)));
         if (up || down) && ui.memory(|memory| memory.focused().is_none()) {
             self.walk(open, if up { -1 } else { 1 }, out);
@@ -128,12 +151,20 @@ impl LayerTable {
             ui.label(format!("No layer matches '{}'.", self.filter));
             return;
         }
+        let blocks = open.original.network.blocks();
+        let rows = if self.is_grouped(open) {
+            blocks::rows(order, blocks, &self.folded)
+        } else {
+            order.iter().copied().map(Row::Layer).collect()
+        };
+        self.listed = rows.iter().filter_map(|row| row.layer()).collect();
         let scroll_to = self.scroll_to.take();
+        let scroll_to = scroll_to.and_then(|layer| rows.iter().position(|row| *row == Row::Layer(layer)));
         let mut sort = None;
         let fields = self.columns.fields(ui.available_width());
         let least_name = if ui.available_width() < NARROW { 64.0 } else { 88.0 };
         let (modifiers, marked) = (ui.input(|input| input.modifiers), self.marked.clone());
-        let mut clicked = None;
+        let (mut clicked, mut folding) = (None, None);
         let mut table = TableBuilder::new(ui)
             .id_salt(("layers", fields.len()))
             .striped(true)
@@ -151,21 +182,36 @@ impl LayerTable {
             .header(ROW_HEIGHT, |mut header| {
                 for &titled in fields {
                     header.col(|ui| {
-                        if header_ui(ui, titled, (titled == field).then_some(descending)) {
+                        if header_ui(ui, titled, &costs, (titled == field).then_some(descending)) {
                             sort = Some(titled);
                         }
                     });
                 }
             })
             .body(|body| {
-                body.rows(ROW_HEIGHT, order.len(), |mut row| {
-                    let layer = order[row.index()];
+                body.rows(ROW_HEIGHT, rows.len(), |mut row| {
+                    let layer = match rows[row.index()] {
+                        Row::Layer(layer) => layer,
+                        Row::Block(number) => {
+                            let (block, is_folded) = (&blocks.blocks[number], self.folded.contains(&number));
+                            for &field in fields {
+                                row.col(|ui| block_cell_ui(ui, field, open, &costs, &inputs, block, is_folded));
+                            }
+                            let response = row.response();
+                            if response.clicked() {
+                                folding = Some(Folding::One(number));
+                            }
+                            response.context_menu(|ui| folding = folding_menu(ui).or(folding));
+                            return;
+                        }
+                    };
                     row.set_selected(layer == open.selected() || marked.contains(&layer));
                     let targets = edit::targets(layer, &marked);
                     for &field in fields {
                         row.col(|ui| {
                             if !edit::cell_ui(ui, field, open, &targets, layer, out) {
-                                cell_ui(ui, field, open, &costs, layer, common_end);
+                                let input = inputs.get(layer).and_then(Option::as_ref);
+                                cell_ui(ui, field, open, &costs, input, layer, common_end);
                             }
                         });
                     }
@@ -176,13 +222,21 @@ impl LayerTable {
                     response.context_menu(|ui| {
                         edit::bits_menu(ui, open, &targets, order, out);
                         ui.separator();
-                        row_menu(ui, open, layer, order);
+                        row_menu(ui, open, &inputs, layer, order);
+                        if blocks.are_some() {
+                            ui.separator();
+                            folding = folding_menu(ui).or(folding);
+                        }
                     });
                 });
             });
         if let Some(layer) = clicked {
-            let (rows, selected) = (order.to_vec(), open.selected());
+            let (rows, selected) = (std::mem::take(&mut self.listed), open.selected());
             self.click(&rows, selected, layer, modifiers, out);
+            self.listed = rows;
+        }
+        if let Some(folding) = folding {
+            self.fold(folding, blocks.blocks.len());
         }
         if let Some(field) = sort {
             // Numbers are worst first at the first click, names in order.
@@ -195,6 +249,36 @@ impl LayerTable {
                 )
             };
             self.field = field;
+        }
+    }
+
+    /// Whether the rows of blocks are listed: in the network's order, of all layers.
+    fn is_grouped(&self, open: &OpenNetwork) -> bool {
+        let network = &open.original.network;
+        let is_wanted = self.grouped.unwrap_or(network.layers.len() >= MANY);
+        let is_whole = self
+            .order
+            .as_ref()
+            .is_some_and(|(_, order)| order.len() == network.layers.len());
+        is_wanted && is_whole && self.field == Field::Name && !self.descending && network.blocks().are_some()
+    }
+
+    fn fold(&mut self, folding: Folding, blocks: usize) {
+        match folding {
+            Folding::One(block) => {
+                if !self.folded.remove(&block) {
+                    self.folded.insert(block);
+                }
+            }
+            Folding::All => {
+                (self.grouped, self.field, self.descending) = (Some(true), Field::Name, false);
+                self.folded = (0..blocks).collect();
+            }
+            Folding::Nothing => {
+                (self.grouped, self.field, self.descending) = (Some(true), Field::Name, false);
+                self.folded.clear();
+            }
+            Folding::Off => self.grouped = Some(false),
         }
     }
 
@@ -260,15 +344,13 @@ impl LayerTable {
                 if !is_narrow {
                     words_help_ui(ui, "the layers", &WORDS);
                 }
-                let settings = Button::selectable(self.columns == Columns::Settings, "settings").small();
-                let help = "Show the settings that hold for each layer: bits, scales, clip, rounding. Click one to change it; \
-                            Ctrl or Shift selects several rows.";
-                let settings = ui.add(settings).on_hover_text(help);
-                settings.widget_info(|| {
-                    WidgetInfo::selected(Role::CheckBox, true, self.columns == Columns::Settings, "Layer settings as columns")
-                });
-                if settings.clicked() {
-                    self.columns = self.columns.other();
+                for (columns, text, label, help) in Columns::OTHERS.into_iter().rev() {
+                    let is_shown = self.columns == columns;
+                    let button = ui.add(Button::selectable(is_shown, text).small()).on_hover_text(help);
+                    button.widget_info(|| WidgetInfo::selected(Role::CheckBox, true, is_shown, label));
+                    if button.clicked() {
+                        self.columns = if is_shown { Columns::Facts } else { columns };
+                    }
                 }
                 let filter = egui::TextEdit::singleline(&mut self.filter)
                     .hint_text("filter…")
@@ -294,7 +376,7 @@ impl LayerTable {
         }
     }
 
-    fn update_order(&mut self, open: &OpenNetwork, costs: &LayerOrder<'_>) {
+    fn update_order(&mut self, open: &OpenNetwork, costs: &LayerOrder<'_>, inputs: &Arc<Vec<Option<InputFacts>>>) {
         let key = OrderKey {
             filter: self.filter.trim().to_lowercase(),
             field: self.field,
@@ -311,6 +393,7 @@ impl LayerTable {
             } else {
                 Vec::new()
             },
+            inputs: self.field.is_of_inputs().then(|| Arc::clone(inputs)),
         };
         if self.order.as_ref().is_some_and(|(known, _)| known.same(&key)) {
             return;
@@ -346,6 +429,10 @@ impl LayerTable {
             Field::Lost => key.costs.get(index).copied().unwrap_or(-1.0),
             Field::Bits => settings(index).bits.grid().map_or(f64::INFINITY, f64::from),
             Field::Splits => splits(index) as f64,
+            Field::InputMax | Field::InputOutliers | Field::InputRatio => {
+                let input = inputs.get(index).and_then(Option::as_ref);
+                input.and_then(|input| input_number(key.field, input)).unwrap_or(-1.0)
+            }
             Field::Name | Field::Op | Field::Shape | Field::Scales | Field::Clip | Field::Rounding => index as f64,
         };
         order.sort_by(|&a, &b| match key.field {
@@ -363,8 +450,58 @@ impl LayerTable {
     }
 }
 
+/// What becomes of the rows of blocks.
+#[derive(Clone, Copy)]
+enum Folding {
+    /// That block is folded, or opened again.
+    One(usize),
+    All,
+    Nothing,
+    /// Blocks have no rows.
+    Off,
+}
+
+/// How blocks are listed: right-click.
+fn folding_menu(ui: &mut Ui) -> Option<Folding> {
+    let choices = [
+        (
+            "Fold all blocks",
+            Folding::All,
+            "One row for each block that the network repeats.",
+        ),
+        (
+            "Open all blocks",
+            Folding::Nothing,
+            "The layers of each block below its row.",
+        ),
+        ("No rows for blocks", Folding::Off, "List layers only."),
+    ];
+    let mut chosen = None;
+    for (text, folding, help) in choices {
+        if ui.button(text).on_hover_text(help).clicked() {
+            chosen = Some(folding);
+            ui.close();
+        }
+    }
+    chosen
+}
+
+/// Says why nothing is known of the inputs, and begins to find out.
+fn inputs_missing_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
+    if let Some(reason) = open.original.network.why_not_runnable.as_deref() {
+        ui.label(note(format!("No inputs to show: {reason}.")));
+    } else if let Some(reason) = open.calibration_failure() {
+        ui.label(note(format!("The inputs could not be measured: {reason}")));
+    } else {
+        ui.label(note("Measuring what flows into the layers…"));
+        if !open.wants_activations() {
+            out.actions.push(Action::ShowActivations);
+        }
+    }
+}
+
 /// What can be copied of a row: right-click.
-fn row_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize]) {
+fn row_menu(ui: &mut Ui, open: &OpenNetwork, inputs: &[Option<InputFacts>], layer: usize, order: &[usize]) {
     let rows = [
         ("Copy name", "The layer's full name."),
         ("Copy row", "The layer's numbers, as CSV."),
@@ -374,8 +511,8 @@ fn row_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize]) {
         if ui.button(text).on_hover_text(what).clicked() {
             let copied = match text {
                 "Copy name" => open.original.network.layers[layer].name.clone(),
-                "Copy row" => csv(open, &[layer]),
-                _ => csv(open, order),
+                "Copy row" => csv(open, inputs, &[layer]),
+                _ => csv(open, inputs, order),
             };
             ui.ctx().copy_text(copied);
             ui.close();
@@ -384,19 +521,22 @@ fn row_menu(ui: &mut Ui, open: &OpenNetwork, layer: usize, order: &[usize]) {
 }
 
 /// The numbers of those layers, a row each.
-fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
+fn csv(open: &OpenNetwork, inputs: &[Option<InputFacts>], layers: &[usize]) -> String {
     let mut text =
-        "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB,output SQNR of this layer only in dB\n"
+        "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB,output SQNR of this layer only in dB,\
+         largest |x|,outlier channels of the input,largest channel over the median one\n"
             .to_owned();
     let costs = open.layer_order();
     for &index in layers {
         let (layer, facts) = (&open.original.network.layers[index], &open.shown().layers[index]);
         let plan = open.planned().map(|(_, planned)| &planned.summary);
         let number = |number: Option<f64>| number.map(|number| number.to_string()).unwrap_or_default();
+        let of_input = inputs.get(index).and_then(Option::as_ref);
+        let input = |field| number(of_input.and_then(|input| input_number(field, input)));
         // Writing into a string cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{},{},{},{},{}",
+            "{},{},{},{},{},{},{},{},{},{},{}",
             cell(&layer.name),
             layer.op,
             text::shape(&layer.shape),
@@ -404,35 +544,11 @@ fn csv(open: &OpenNetwork, layers: &[usize]) -> String {
             number(facts.max_in_sigma()),
             facts.outliers,
             number(plan.and_then(|plan| plan.sqnr_db(index))),
-            number(costs.costs.get(index).copied().flatten().and_then(|cost| cost.sqnr_db))
+            number(costs.costs.get(index).copied().flatten().and_then(|cost| cost.sqnr_db)),
+            input(Field::InputMax),
+            input(Field::InputOutliers),
+            input(Field::InputRatio)
         );
     }
     text
-}
-
-/// Length of the last dotted part that all names share (`.weight`), 0 if they don't.
-fn common_end<'a>(names: impl Iterator<Item = &'a str> + Clone) -> usize {
-    let mut all = names.clone();
-    let Some(end) = all.next().and_then(|name| name.rfind('.').map(|dot| &name[dot..])) else {
-        return 0;
-    };
-    let shared = names.count() > 1 && all.all(|name| name.len() > end.len() && name.ends_with(end));
-    if shared { end.len() } else { 0 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::common_end;
-
-    #[test]
-    fn what_all_names_end_with_is_left_out() {
-        assert_eq!(common_end(["a.weight", "b.1.weight"].into_iter()), ".weight".len());
-        assert_eq!(common_end(["a.weight", "b.kernel"].into_iter()), 0);
-        assert_eq!(common_end(["a.weight"].into_iter()), 0);
-        assert_eq!(
-            common_end([".weight", ".weight"].into_iter()),
-            0,
-            "something of a name must stay"
-        );
-    }
 }

@@ -27,6 +27,8 @@ pub(super) struct Card<'a> {
     pub(super) sigma: f64,
     /// Standard deviations that half of the histogram's width stands for.
     pub(super) reach: f64,
+    /// What the layer costs the network: as a share of the worst layer, and in words. `None` as long as it is not known.
+    pub(super) cost: Option<(f64, String)>,
 }
 
 /// Draws a card into `rect`.
@@ -41,17 +43,23 @@ pub(super) fn card_ui(ui: &Ui, rect: Rect, open: &OpenNetwork, card: &Card<'_>) 
         .map(|quantized| quantized.sqnr_db);
     let selected = card.layer == open.selected();
     let response = ui.interact(rect, ui.scope_id().with(("card", card.layer)), Sense::click());
-    let number = match (sqnr, plan) {
-        (Some(sqnr), _) => text::decibels(sqnr),
-        (None, Some(_)) => text::not_planned(layer).to_owned(),
-        (None, None) => String::new(),
+    let colors = tokens(ui);
+    let number = match (&card.cost, sqnr, plan) {
+        (Some((_, lost)), _, _) => lost.clone(),
+        (None, Some(sqnr), _) => text::decibels(sqnr),
+        (None, None, Some(_)) => text::not_planned(layer).to_owned(),
+        (None, None, None) => String::new(),
+    };
+    // What the layer costs tells more than the error of its weights, which stands for it until it is known.
+    let color = match &card.cost {
+        Some((share, _)) => Some(colors.cost(*share)),
+        None => sqnr.map(|sqnr| colors.sqnr(sqnr)),
     };
     let label = format!("Card of {}, {number}", layer.name);
     response.widget_info(|| WidgetInfo::selected(Role::Button, true, selected, &label));
     if !ui.is_rect_visible(rect) {
         return response;
     }
-    let colors = tokens(ui);
     let visuals = ui.visuals();
     let painter = ui.painter_at(rect);
     let stroke = if selected {
@@ -63,23 +71,18 @@ pub(super) fn card_ui(ui: &Ui, rect: Rect, open: &OpenNetwork, card: &Card<'_>) 
     };
     painter.rect(rect, 4.0, visuals.faint_bg_color, stroke, StrokeKind::Inside);
     let inner = rect.shrink(MARGIN);
-    title(
-        ui,
-        &painter,
-        inner,
-        &layer.name,
-        &number,
-        sqnr.map(|sqnr| colors.sqnr(sqnr)),
-    );
+    title(ui, &painter, inner, &layer.name, &number, color);
     let plot = Rect::from_min_size(inner.min + vec2(0.0, TITLE), vec2(inner.width(), HISTOGRAM));
     let says = match card.row {
         Some(Ok(row)) => {
-            let fill = sqnr.map_or(colors.original, |sqnr| colors.sqnr(sqnr));
+            let fill = color.unwrap_or(colors.original);
             histogram(&painter, plot, facts, row, card, fill, colors);
             if let Some(errors) = row.errors {
                 bars(&painter, inner, &errors, colors);
             }
-            row.errors.map(|errors| errors_text(&errors)).unwrap_or_default()
+            let weights = sqnr.map(|sqnr| format!("weight SQNR {}\n", text::decibels(sqnr)));
+            let errors = row.errors.map(|errors| errors_text(&errors));
+            weights.unwrap_or_default() + &errors.unwrap_or_default()
         }
         Some(Err(reason)) => reason.clone(),
         None => {

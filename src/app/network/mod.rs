@@ -1,5 +1,6 @@
 //! The network view: every layer as a small picture, all on one scale, to be compared at a glance.
 
+mod blocks;
 mod card;
 mod figure;
 mod rows;
@@ -7,16 +8,17 @@ mod rows;
 pub(super) use figure::layers_figure;
 
 use super::Outbox;
+use super::errors::lost_text;
 use super::learn::glossary::{Term, words_help_ui};
 use super::plot::export::menu;
-use super::plot::{sqnr_scale_ui, swatch};
+use super::plot::{cost_scale_ui, sqnr_scale_ui, swatch};
 use super::text::{self, note};
 use super::theme::tokens;
-use crate::session::{Action, LayerFacts, OpenNetwork, PlanSummary};
+use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary};
+use blocks::BlockMap;
 use card::{CARD, Card, card_ui};
 use egui::{Rect, ScrollArea, Ui, vec2};
 use rows::Rows;
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The words of the legend.
@@ -33,8 +35,8 @@ enum Order {
     Position,
     Error,
     Outliers,
-    /// What the layer alone does to the outputs, once that was measured.
-    Sensitivity,
+    /// What the network loses with the layer alone quantized, once that is known.
+    Lost,
 }
 
 /// What the order was computed from.
@@ -43,15 +45,15 @@ struct OrderKey {
     facts: Arc<Vec<LayerFacts>>,
     /// The errors, if they are sorted by.
     plan: Option<Arc<PlanSummary>>,
-    /// SQNR of the outputs with only that layer quantized, decibels; empty unless it is sorted by.
-    outputs: Vec<f64>,
+    /// What layers cost, as shares of the worst; empty unless it is sorted by.
+    costs: Vec<f64>,
 }
 
 impl OrderKey {
     fn same(&self, other: &Self) -> bool {
         let plan = |key: &Self| key.plan.as_ref().map(Arc::as_ptr);
         self.order == other.order
-            && self.outputs == other.outputs
+            && self.costs == other.costs
             && Arc::ptr_eq(&self.facts, &other.facts)
             && plan(self) == plan(other)
     }
@@ -63,6 +65,9 @@ pub(super) struct NetworkPanel {
     sorted: Option<(OrderKey, Vec<usize>)>,
     reach: Option<(Arc<Vec<LayerFacts>>, f64)>,
     rows: Rows,
+    /// Blocks against their parts instead of cards.
+    by_block: bool,
+    blocks: BlockMap,
 }
 
 impl Default for NetworkPanel {
@@ -72,6 +77,8 @@ impl Default for NetworkPanel {
             sorted: None,
             reach: None,
             rows: Rows::default(),
+            by_block: false,
+            blocks: BlockMap::default(),
         }
     }
 }
@@ -94,9 +101,17 @@ impl NetworkPanel {
             ui.centered_and_justified(|ui| ui.label("This network has no layer with weights."));
             return;
         }
+        if open.original.network.blocks().are_some() {
+            self.shown_ui(ui);
+            if self.by_block {
+                self.blocks.ui(ui, open, sigma, out);
+                return;
+            }
+        }
         let reach = self.reach(&analysis.layers);
-        self.legend_ui(ui, open, sigma, reach);
-        self.sort(open);
+        let costs = open.layer_order();
+        self.legend_ui(ui, open, &costs, sigma, reach);
+        self.sort(open, &costs);
         let order = self.sorted.as_ref().map_or(&[][..], |(_, order)| order.as_slice());
         let columns = (((ui.available_width() + GAP) / (CARD.x + GAP)) as usize).max(1);
         let width = (ui.available_width() - 8.0 + GAP) / columns as f32 - GAP;
@@ -116,8 +131,12 @@ impl NetworkPanel {
                 for (place, &layer) in order.iter().enumerate().take(last * columns).skip(first * columns) {
                     let offset = vec2((place % columns) as f32 * stride.x, (place / columns) as f32 * stride.y);
                     let rect = Rect::from_min_size(origin + offset, vec2(width, CARD.y));
+                    let cost = costs
+                        .share_of_worst(layer)
+                        .zip(costs.costs.get(layer).copied().flatten());
                     let card = Card {
                         layer,
+                        cost: cost.map(|(share, cost)| (share, lost_text(cost.accuracy_lost()))),
                         row: rows.get(open, layer),
                         sigma,
                         reach,
@@ -146,7 +165,20 @@ impl NetworkPanel {
         }
     }
 
-    fn legend_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, sigma: f64, reach: f64) {
+    /// Cards, or blocks against their parts.
+    fn shown_ui(&mut self, ui: &mut Ui) {
+        ui.horizontal(|ui| {
+            ui.spacing_mut().item_spacing.x = 4.0;
+            ui.label(note("show"));
+            ui.selectable_value(&mut self.by_block, false, "cards")
+                .on_hover_text("A small picture of each layer.");
+            ui.selectable_value(&mut self.by_block, true, "blocks").on_hover_text(
+                "The blocks that the network repeats, one above the other; what they consist of side by side.",
+            );
+        });
+    }
+
+    fn legend_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, costs: &LayerOrder<'_>, sigma: f64, reach: f64) {
         let colors = tokens(ui);
         ui.horizontal_wrapped(|ui| {
             ui.label(note("sort by"));
@@ -161,13 +193,13 @@ impl NetworkPanel {
             ] {
                 ui.selectable_value(&mut self.order, order, name).on_hover_text(why);
             }
-            let measured = !open.sensitivity().rows().is_empty();
+            let measured = costs.basis.is_some();
             ui.add_enabled_ui(measured, |ui| {
-                ui.selectable_value(&mut self.order, Order::Sensitivity, "sensitivity")
-                    .on_hover_text("What harms the network's outputs most when it alone is quantized first.")
-                    .on_disabled_hover_text("Measure it in the view Errors first.");
+                ui.selectable_value(&mut self.order, Order::Lost, "accuracy lost")
+                    .on_hover_text("The layer that costs the network most when it alone is quantized first.")
+                    .on_disabled_hover_text("Not known yet: the network has to run first.");
             });
-            if !measured && self.order == Order::Sensitivity {
+            if !measured && self.order == Order::Lost {
                 self.order = Order::Position;
             }
             ui.add_space(8.0);
@@ -205,19 +237,24 @@ impl NetworkPanel {
             ui.label(note("both: OCS and clip"))
                 .on_hover_text("Split first, then clipped: the bar of two colours.");
             ui.add_space(8.0);
-            sqnr_scale_ui(ui);
+            if costs.max_error > 0.0 {
+                cost_scale_ui(ui);
+            } else {
+                sqnr_scale_ui(ui);
+            }
             words_help_ui(ui, "the network view", &WORDS);
         });
     }
 
-    fn sort(&mut self, open: &OpenNetwork) {
+    fn sort(&mut self, open: &OpenNetwork, costs: &LayerOrder<'_>) {
         let key = OrderKey {
             order: self.order,
             facts: Arc::clone(&open.shown().layers),
             plan: (open.planned().filter(|_| self.order == Order::Error))
                 .map(|(_, planned)| Arc::clone(&planned.summary)),
-            outputs: if self.order == Order::Sensitivity {
-                outputs_sqnr(open)
+            costs: if self.order == Order::Lost {
+                let share = |layer| costs.share_of_worst(layer).unwrap_or(-1.0);
+                (0..costs.costs.len()).map(share).collect()
             } else {
                 Vec::new()
             },
@@ -232,23 +269,11 @@ impl NetworkPanel {
                 let sqnr = key.plan.as_ref().and_then(|plan| plan.sqnr_db(index));
                 sqnr.map_or(f64::NEG_INFINITY, |sqnr| -sqnr)
             }
-            Order::Sensitivity => key.outputs.get(index).map_or(f64::NEG_INFINITY, |sqnr| -sqnr),
+            Order::Lost => key.costs.get(index).copied().unwrap_or(-1.0),
             Order::Outliers => key.facts[index].outliers as f64 / layers[index].parameters().max(1) as f64,
         };
         let mut order: Vec<usize> = (0..key.facts.len()).collect();
         order.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
         self.sorted = Some((key, order));
     }
-}
-
-/// SQNR of the outputs with only that layer quantized, for each layer, decibels; infinite where it was not measured.
-fn outputs_sqnr(open: &OpenNetwork) -> Vec<f64> {
-    let rows = open.sensitivity().rows().iter();
-    let known: HashMap<&str, f64> = rows
-        .map(|row| (row.name.as_str(), row.sqnr_db.unwrap_or(f64::INFINITY)))
-        .collect();
-    let layers = open.original.network.layers.iter();
-    layers
-        .map(|layer| known.get(layer.name.as_str()).copied().unwrap_or(f64::INFINITY))
-        .collect()
 }
