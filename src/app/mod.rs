@@ -149,7 +149,9 @@ impl App {
         let folder = options.memory.as_ref();
         let memory = folder.map(|folder| Memory::of_session(folder.join("session.json")));
         let layout_memory = folder.map(|folder| Memory::at(folder.join("layout.json"), |_, layout| layout));
-        let saved = memory.as_ref().and_then(Memory::load).unwrap_or_default();
+        let known = memory.as_ref().map(Memory::load);
+        let is_first_start = known == Some(None);
+        let saved = known.flatten().unwrap_or_default();
         let layout = layout_memory.as_ref().and_then(Memory::load);
         let layout = layout.and_then(Layout::from_saved);
         let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
@@ -175,7 +177,7 @@ impl App {
             layout_memory,
             layout: layout.unwrap_or_default(),
             views: views::Views::default(),
-            tour: learn::tour::Tour::default(),
+            tour: learn::tour::Tour::offered(is_first_start),
             dialogs: Dialogs::new(true),
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
@@ -222,6 +224,9 @@ impl App {
             ui.add_space(1.0);
         });
         resume::resume_ui(ui, &self.session, &mut self.offer, out);
+        if self.session.open().is_some() {
+            self.tour.offer_ui(ui, out);
+        }
         Panel::bottom("status").show(ui, |ui| status::status_ui(ui, &self.session, out));
         let Some(open) = self.session.open() else {
             CentralPanel::default().show(ui, |ui| welcome::welcome_ui(ui, &self.session, out));
@@ -253,6 +258,7 @@ impl eframe::App for App {
         };
         self.panels_ui(ui, &mut out);
         self.views.watch(&mut out);
+        learn::spotlight::spotlight(&ctx);
         lit::settle(&ctx);
         status::messages_window(&ctx, &self.session, &mut self.messages_open, &mut out);
         settings::settings_window(&ctx, &self.session, &mut self.settings_open, &mut out);

@@ -4,11 +4,12 @@ use super::Outbox;
 use super::ab;
 use super::command::Command;
 use super::layout::Layout as ViewLayout;
+use super::learn::spotlight::{Spot, spot};
 use super::text;
 use super::view::View;
 use crate::format::demo::Demo;
 use crate::session::{Action, ExportKind, Session};
-use egui::{Align, Layout, Ui};
+use egui::{Align, Layout, Rect, Ui};
 
 /// The bar.
 pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, out: &mut Outbox) {
@@ -25,14 +26,15 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
         .on_hover_text("Small networks with their data, inside the program.");
         let something = session.open().is_some();
         ui.add_enabled_ui(something, |ui| {
-            ui.menu_button("Export ▾", |ui| {
+            let menu = ui.menu_button("Export ▾", |ui| {
                 for kind in ExportKind::ALL {
                     entry(ui, Command::Export(kind), true, out);
                 }
-            })
-            .response
-            .on_hover_text("Write the network as the recipe makes it.")
-            .on_disabled_hover_text("Open a model first.");
+            });
+            spot(ui.ctx(), Spot::Export, menu.response.rect);
+            menu.response
+                .on_hover_text("Write the network as the recipe makes it.")
+                .on_disabled_hover_text("Open a model first.");
         });
         ui.menu_button("View ▾", |ui| view_menu(ui, layout, out))
             .response
@@ -52,7 +54,10 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
             ),
         ];
         for (command, symbol, enabled) in steps {
-            symbol_button(ui, command, symbol, enabled, out);
+            let place = symbol_button(ui, command, symbol, enabled, out);
+            if command == Command::Undo {
+                spot(ui.ctx(), Spot::Undo, place);
+            }
         }
         ui.separator();
         ab::top_bar_ui(ui, session.open(), out);
@@ -166,11 +171,13 @@ fn entry(ui: &mut Ui, command: Command, enabled: bool, out: &mut Outbox) {
     }
 }
 
-/// A button with a symbol; its name for screen readers is the command's.
-fn symbol_button(ui: &mut Ui, command: Command, symbol: &str, enabled: bool, out: &mut Outbox) {
+/// A button with a symbol, and its place; its name for screen readers is the command's.
+fn symbol_button(ui: &mut Ui, command: Command, symbol: &str, enabled: bool, out: &mut Outbox) -> Rect {
     let response = ui.add_enabled(enabled, egui::Button::new(symbol));
+    let place = response.rect;
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Button, enabled, command.text()));
     if response.on_hover_text(command.tooltip_with_keys(ui.ctx())).clicked() {
         out.commands.push(command);
     }
+    place
 }

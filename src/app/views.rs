@@ -13,6 +13,7 @@ use super::graph::GraphPanel;
 use super::layer_table::LayerTable;
 use super::layer_title::layer_title_ui;
 use super::learn::LearnPanel;
+use super::learn::spotlight::{Spot, spot};
 use super::network::NetworkPanel;
 use super::preview::PreviewPanel;
 use super::recipe::recipe_ui;
@@ -84,6 +85,11 @@ impl Views {
             layer_title_ui(ui, open, sigma);
         }
         let height = ui.available_height();
+        match view {
+            View::Layers => spot(ui.ctx(), Spot::Layers, ui.available_rect_before_wrap()),
+            View::Preview => spot(ui.ctx(), Spot::Preview, ui.available_rect_before_wrap()),
+            _ => {}
+        }
         match view {
             View::Layers => self.table.ui(ui, open, sigma, out),
             View::Weights if height < LEAST_WITH_STRIP => self.distribution.ui(ui, session, open, height, out),

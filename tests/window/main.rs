@@ -27,4 +27,5 @@ mod quantized_view;
 mod small_and_large;
 mod snapshots;
 mod sweep_view;
+mod tour;
 mod whole;

@@ -16,6 +16,7 @@ pub(super) use markers::{MARKERS_HEIGHT, markers_ui};
 pub(super) use readout::errors_ui;
 pub(super) use show::Show;
 
+use super::learn::spotlight::{Spot, spot};
 use super::plot::export::figure_menu;
 use super::plot::stack::Stack;
 use super::plot::{Steps, draw, draw_over, histogram_plot};
@@ -154,6 +155,9 @@ impl DistributionPanel {
         if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "weights") {
             out.edit_layer(open, false, |layer| layer.clip = Some(clip));
         }
+        let frame = *shown.transform.frame();
+        spot(ui.ctx(), Spot::Weights, shown.response.rect);
+        spot(ui.ctx(), Spot::Clips, frame.with_max_y(frame.min.y + MARKERS_HEIGHT));
         figure_menu(ui, &shown.response, "Plot of the weights", out, || figure);
         shown.inner
     }

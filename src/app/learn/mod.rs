@@ -14,6 +14,7 @@ mod sample;
 mod scales;
 mod scene;
 mod splitting;
+pub(super) mod spotlight;
 pub(super) mod tour;
 
 use super::Outbox;

@@ -3,9 +3,10 @@
 use super::super::Outbox;
 use super::super::command::Command;
 use super::super::view::View;
+use super::spotlight::{self, Spot};
 use crate::quantization::{Clip, Recipe};
 use crate::session::{Event, OpenNetwork, RunState, Session};
-use egui::{Align, Layout, RichText, Ui};
+use egui::{Align, Layout, Panel, RichText, Ui};
 
 /// A step of the tour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,16 +35,16 @@ impl Step {
     fn text(self) -> &'static str {
         match self {
             Self::Look => {
-                "The worst layer is selected. Its weights are a needle in the middle and a few coloured specks far out: the \
-                 grid has to reach the specks, so the needle gets few values."
+                "Look at the selected layer. Its weights are a needle in the middle and a few coloured specks far out: the grid \
+                 has to reach the specks, so the needle gets few values."
             }
             Self::Split => {
                 "Move Expand ratio, in the recipe, to 5 %. Channels with specks are split: the specks walk inwards and the grid \
                  gets finer."
             }
             Self::Recover => {
-                "Watch the line of the preview: what the float network gets right, what this recipe gets right, and what plain \
-                 bits do."
+                "Watch the line of the preview: float, this recipe, plain bits. A layer's SQNR can rise while the accuracy falls: \
+                 SQNR counts each weight's error by itself, the network sees their sums. Accuracy lost, in the table, counts."
             }
             Self::Clip => {
                 "Clipping is the other way. Click a label above the histogram, such as MSE, to cut this layer's weights there."
@@ -53,6 +54,19 @@ impl Step {
             Self::Export => {
                 "Press Export and choose ONNX graph: the file holds exactly what the preview ran, for any runtime."
             }
+        }
+    }
+
+    /// What is pointed at.
+    fn spot(self) -> Spot {
+        match self {
+            Self::Look => Spot::Weights,
+            Self::Split => Spot::ExpandRatio,
+            Self::Recover => Spot::Preview,
+            Self::Clip => Spot::Clips,
+            Self::Layer => Spot::Layers,
+            Self::Undo => Spot::Undo,
+            Self::Export => Spot::Export,
         }
     }
 
@@ -120,12 +134,39 @@ fn clips(recipe: &Recipe) -> Vec<Clip> {
 #[derive(Default)]
 pub(in crate::app) struct Tour {
     under_way: Option<(usize, Option<Start>)>,
+    is_offered: bool,
 }
 
 impl Tour {
     /// Begins with the first step.
     pub(in crate::app) fn start(&mut self) {
-        self.under_way = Some((0, None));
+        (self.under_way, self.is_offered) = (Some((0, None)), false);
+    }
+
+    /// Whether it is offered, to somebody who has never seen the program.
+    pub(in crate::app) fn offered(is_first_start: bool) -> Self {
+        Self {
+            under_way: None,
+            is_offered: is_first_start,
+        }
+    }
+
+    /// A line below the bar while the offer stands; it goes once it is taken or refused.
+    pub(in crate::app) fn offer_ui(&mut self, ui: &mut Ui, out: &mut Outbox) {
+        if !self.is_offered {
+            return;
+        }
+        Panel::top("tour offer").show(ui, |ui| {
+            ui.horizontal(|ui| {
+                ui.label("New here? A tour of five minutes mends this network and ends with an exported file.");
+                let tour = Command::Tour;
+                if ui.button("Start the tour").on_hover_text(tour.tooltip()).clicked() {
+                    out.commands.push(tour);
+                }
+                let no = ui.button("Not now").on_hover_text("It stays behind the button Tour.");
+                self.is_offered &= !no.clicked();
+            });
+        });
     }
 
     /// Whether it is under way.
@@ -142,11 +183,16 @@ impl Tour {
             self.under_way = None;
             return;
         };
+        let words = ui.max_rect().expand(8.0);
+        spotlight::want(ui.ctx(), Some(step.spot()), words);
         if start.is_none() {
             out.commands.push(Command::ShowView(step.view()));
         }
         let start = start.get_or_insert_with(|| Start::of(session, open));
         let done = step.is_done(session, open, start);
+        if done {
+            spotlight::want(ui.ctx(), None, words);
+        }
         let last = *index + 1 == Step::ALL.len();
         let (mut next, mut end) = (false, false);
         ui.horizontal(|ui| {
@@ -180,6 +226,7 @@ impl Tour {
             ui.ctx().request_repaint();
         } else if end || next {
             self.under_way = None;
+            spotlight::want(ui.ctx(), None, words);
         }
     }
 }

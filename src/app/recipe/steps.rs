@@ -2,6 +2,7 @@
 
 use super::super::Outbox;
 use super::super::learn::glossary::explain_ui;
+use super::super::learn::spotlight::{Spot, spot};
 use super::super::text::note;
 use super::super::widgets::choice_row;
 use super::ranges::ranges_ui;
@@ -76,9 +77,12 @@ fn split_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
         "2 Split",
         "Then the channels that hold the largest weights are split in two.",
     );
+    let top = ui.cursor().min;
     ratio_row(ui, "Expand ratio", help("expand_ratio"), edit, |recipe| {
         &mut recipe.expand_ratio
     });
+    let row = egui::Rect::from_min_max(top, egui::pos2(ui.max_rect().max.x, ui.cursor().min.y));
+    spot(ui.ctx(), Spot::ExpandRatio, row);
     if edit.value.expand_ratio == 0.0 {
         let hint = "At 0 % nothing is split. Move it up to split the channels that hold the outliers.";
         ui.add(egui::Label::new(note(hint)).wrap());
