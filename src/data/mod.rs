@@ -379,6 +379,11 @@ impl Dataset {
         }
     }
 
+    /// Whether samples that run at once are filled up to the length of the longest.
+    pub(crate) fn is_padded(&self) -> bool {
+        matches!(self.samples, Samples::Pairs(_))
+    }
+
     /// Where a text's answers are in the network's output; `None` for other data.
     pub(crate) fn text_layout(&self) -> Option<TextLayout> {
         match &self.samples {

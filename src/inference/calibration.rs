@@ -56,7 +56,7 @@ pub fn calibrate(
     names.extend(joined.iter().map(String::as_str));
     let mut activations = Activations::new();
     progress.start(samples as u64, format!("Calibrating on {}", data.name()));
-    let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;
+    let batches = super::outputs::measured_batches(engine, data, 0..samples)?;
     let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
     // A network with a fixed batch size runs earlier samples again in its last batch: they count twice there, which leaves
     // the range as it is.

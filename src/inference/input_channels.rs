@@ -2,7 +2,6 @@
 //! bounds, and where in the sample it is large. What shows the outlier channels of activations, as LLM.int8 (Dettmers et al.
 //! 2022) and SmoothQuant (Xiao et al. 2023) draw them.
 
-use super::calibration::BATCH;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
 use crate::data::Tensor;
@@ -331,7 +330,7 @@ fn each_value(
     progress: &Progress,
     mut take: impl FnMut(&Tensor) -> Result<(), InferenceError>,
 ) -> Result<(), InferenceError> {
-    let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;
+    let batches = super::outputs::measured_batches(engine, data, 0..samples)?;
     let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
     each_batch(data, &ranges, progress, |position, inputs| {
         for value in engine.run_with(inputs, &[name], UNOPTIMIZED)? {

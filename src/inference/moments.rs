@@ -5,7 +5,7 @@
 //! ([`moments_of_channels`]), which batch-norm statistics tell where they are known, else noise. Neighbouring pixels of noise have
 //! nothing in common, so that its own moments round no better than to nearest.
 
-use super::calibration::{BATCH, main_layers};
+use super::calibration::main_layers;
 use super::data_free::run_noise;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError};
@@ -47,7 +47,7 @@ pub fn add_moments(
             let samples = data.len().min(limit);
             progress.start(samples as u64, "Measuring what inputs have in common");
             let names = wanted.names();
-            let batches = super::outputs::batches(engine, data, 0..samples, BATCH)?;
+            let batches = super::outputs::measured_batches(engine, data, 0..samples)?;
             let ranges: Vec<Range<usize>> = batches.iter().map(|batch| batch.run.clone()).collect();
             each_batch(data, &ranges, progress, |position, inputs| {
                 let values = engine.run_with(inputs, &as_str(&names), UNOPTIMIZED)?;

@@ -1,6 +1,7 @@
 //! Running a network over a data set, batch by batch: what it answers for each sample.
 
 use super::answer::answering;
+use super::calibration::BATCH;
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
@@ -239,6 +240,29 @@ pub(super) fn batches(
     range: Range<usize>,
     images: usize,
 ) -> Result<Vec<Batch>, InferenceError> {
+    batches_of(engine, data, range, images, data.encoder_at_once())
+}
+
+/// The batches in which the values between layers are measured: no sentence is filled up to the length of a longer one, since
+/// what stands there is no sample.
+pub(super) fn measured_batches(
+    engine: &dyn Engine,
+    data: &Dataset,
+    range: Range<usize>,
+) -> Result<Vec<Batch>, InferenceError> {
+    let sentences = data
+        .encoder_at_once()
+        .map(|at_once| if data.is_padded() { 1 } else { at_once });
+    batches_of(engine, data, range, BATCH, sentences)
+}
+
+fn batches_of(
+    engine: &dyn Engine,
+    data: &Dataset,
+    range: Range<usize>,
+    images: usize,
+    sentences: Option<usize>,
+) -> Result<Vec<Batch>, InferenceError> {
     let fixed = |axis: usize| -> Option<usize> {
         let port = engine
             .inputs()
@@ -268,7 +292,7 @@ pub(super) fn batches(
                 fixed.map(|streams| streams * layout.length),
             )
         }
-        None if data.encoder_at_once().is_some() => (fixed(0).or(data.encoder_at_once()).unwrap_or(1), fixed(0)),
+        None if sentences.is_some() => (fixed(0).or(sentences).unwrap_or(1), fixed(0)),
         None => (
             fixed(data.sample_axis()).unwrap_or(if large { images.min(LARGE_IMAGES) } else { images }),
             fixed(data.sample_axis()),

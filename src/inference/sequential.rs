@@ -5,7 +5,6 @@
 //! do not fit run from the beginning again. The moments of one stage's inputs take up to twice what [`InputMoments::bytes_of`] says,
 //! [`MAX_MOMENT_BYTES`] at most; layers that are left are rounded by the float network's inputs.
 
-use super::calibration::BATCH;
 use super::moments::{Channels, MAX_MOMENT_BYTES, PlaceSums, Reading};
 use super::{Dataset, Engine, InferenceError, Rten};
 use crate::data::{Tensor, by_name};
@@ -45,7 +44,7 @@ impl CalibrationSamples for SequentialSamples {
     fn begin<'a>(&'a self, network: &'a Network) -> Result<Box<dyn InputsBehind + 'a>, QuantizationError> {
         let float = load(&network.runnable_model()).map_err(told)?;
         let samples = self.data.len().min(self.limit);
-        let batches = super::outputs::batches(&*float, &self.data, 0..samples, BATCH).map_err(told)?;
+        let batches = super::outputs::measured_batches(&*float, &self.data, 0..samples).map_err(told)?;
         Ok(Box::new(SideBySide {
             network,
             data: &self.data,

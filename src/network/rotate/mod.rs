@@ -17,7 +17,7 @@ use crate::onnx::{Graph, GraphEdit, numbers};
 use matrix::Orthogonal;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use stream::{Norm, Search, Slot, Stream, float_constant, search};
+use stream::{Search, Slot, Stream, float_constant, search};
 
 /// End of the names of new constants.
 const ROTATED: &str = "rotated";
@@ -163,21 +163,14 @@ impl Changes<'_> {
         for (index, norm) in &stream.readers {
             let layer = &self.network.layers[*index];
             let norm = norm.and_then(|norm| stream.norms.get(norm).copied());
-            if let Some(Norm { gain, bias }) = norm {
-                if let Some(bias) = bias {
-                    let bias = self.vector(bias);
-                    let moved = outputs_of(&bias, layer, self.weight(*index)?);
-                    self.add_to_bias(*index, &moved)?;
-                }
-                let gain = self.vector(gain);
-                let layout = layer.layout;
-                for (place, weight) in self.weight(*index)?.iter_mut().enumerate() {
-                    let channel = place / layout.inner % layout.channels;
-                    *weight = (f64::from(*weight) * f64::from(gain[channel])) as f32;
-                }
+            if let Some(bias) = norm.and_then(|norm| norm.bias) {
+                let bias = self.vector(bias);
+                let moved = outputs_of(&bias, layer, self.weight(*index)?);
+                self.add_to_bias(*index, &moved)?;
             }
-            let layout = layer.layout;
-            turn_axis(self.weight(*index)?, layout.inner, matrix);
+            // Gain and rotation in one go: the weights are rounded to 32 bits once.
+            let gain = norm.map(|norm| self.vector(norm.gain));
+            turn_axis(self.weight(*index)?, layer.layout.inner, matrix, gain.as_deref());
         }
         let width = i64::try_from(stream.width).unwrap_or(i64::MAX);
         for norm in &stream.norms {
@@ -197,13 +190,13 @@ impl Changes<'_> {
                 OutAxis::Outer => layout.channels * layout.inner,
                 OutAxis::Inner => 1,
             };
-            turn_axis(self.weight(*index)?, run, matrix);
+            turn_axis(self.weight(*index)?, run, matrix, None);
             if let Some(bias) = self.new_biases.get_mut(index) {
-                turn_axis(bias, 1, matrix);
+                turn_axis(bias, 1, matrix, None);
             }
         }
         for slot in &stream.rows {
-            turn_axis(&mut self.constant(*slot)?.1, 1, matrix);
+            turn_axis(&mut self.constant(*slot)?.1, 1, matrix, None);
         }
         Ok(())
     }
@@ -285,8 +278,9 @@ fn outputs_of(inputs: &[f32], layer: &Layer, weights: &[f32]) -> Vec<f64> {
     outputs
 }
 
-/// Multiplies every row along an axis by the matrix; the axis has the matrix's width, and `run` elements lie behind each of its own.
-fn turn_axis(values: &mut [f32], run: usize, matrix: &Orthogonal) {
+/// Multiplies every row along an axis by the `gain` of its channels, if there is one, and by the matrix; the axis has the matrix's
+/// width, and `run` elements lie behind each of its own.
+fn turn_axis(values: &mut [f32], run: usize, matrix: &Orthogonal, gain: Option<&[f32]>) {
     let width = matrix.width();
     if run == 1 {
         values.par_chunks_exact_mut(width).for_each_init(
@@ -294,6 +288,9 @@ fn turn_axis(values: &mut [f32], run: usize, matrix: &Orthogonal) {
             |row, values| {
                 for (x, value) in row.iter_mut().zip(values.iter()) {
                     *x = f64::from(*value);
+                }
+                for (x, gain) in row.iter_mut().zip(gain.unwrap_or_default()) {
+                    *x *= f64::from(*gain);
                 }
                 matrix.turn(row);
                 for (x, value) in row.iter().zip(values) {
@@ -308,7 +305,7 @@ fn turn_axis(values: &mut [f32], run: usize, matrix: &Orthogonal) {
         for (place, value) in part.iter().enumerate() {
             rows[place % run * width + place / run] = *value;
         }
-        turn_axis(&mut rows, 1, matrix);
+        turn_axis(&mut rows, 1, matrix, gain);
         for (place, value) in part.iter_mut().enumerate() {
             *value = rows[place % run * width + place / run];
         }
