@@ -177,6 +177,10 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     row("perplexity", |metrics| metrics.perplexity, &|perplexity| {
         format!("{perplexity:.3}")
     });
+    row("mean IoU", |metrics| metrics.mean_iou, &|iou| format!("{iou:.4}"));
+    row("pixel accuracy", |metrics| metrics.pixel_accuracy, &|share| {
+        format!("{:.2} %", share * 100.0)
+    });
     row("Pearson", |metrics| metrics.pearson, &|r| format!("{r:.4}"));
     row("Spearman", |metrics| metrics.spearman, &|r| format!("{r:.4}"));
     let answers = match evaluation.agreement {
@@ -185,11 +189,19 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
             share(agreement),
             sqnr_text(evaluation.sqnr_db)
         ),
-        None if float.pairs.is_some() => format!("output {}", sqnr_text(evaluation.sqnr_db)),
-        None => format!("output {} · {NO_CLASSES}", sqnr_text(evaluation.sqnr_db)),
+        None if float.pairs.is_some() || float.mean_iou.is_some() => {
+            format!("output {}", sqnr_text(evaluation.sqnr_db))
+        }
+        None => {
+            let maps = data.label_maps().map_or_else(String::new, |maps| {
+                let [height, width] = maps.size();
+                format!("; the label maps of {height} x {width} pixels fit no output and are not used")
+            });
+            format!("output {} · {NO_CLASSES}{maps}", sqnr_text(evaluation.sqnr_db))
+        }
     };
     // Without labels there is nothing to stand in the columns.
-    let judged = [float.top1, float.perplexity, float.pearson];
+    let judged = [float.top1, float.perplexity, float.pearson, float.mean_iou];
     let rows = if judged.iter().any(Option::is_some) {
         rows.text()
     } else {

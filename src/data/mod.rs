@@ -11,6 +11,7 @@ mod fitted;
 mod folder;
 mod idx;
 mod jpeg;
+mod label_maps;
 mod label_table;
 mod labels;
 mod masked;
@@ -41,6 +42,7 @@ use crate::format::demo::Demo;
 use arrays::InputArray;
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
+pub use label_maps::LabelMaps;
 use masked::Masked;
 pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
@@ -88,6 +90,8 @@ pub struct Dataset {
     name: String,
     samples: Samples,
     labels: Option<Vec<usize>>,
+    /// A class for each pixel, where labels are maps.
+    maps: Option<LabelMaps>,
     classes: Vec<String>,
     /// Inputs that are given as arrays; all inputs when `samples` is `Arrays`.
     arrays: Vec<InputArray>,
@@ -158,6 +162,7 @@ impl Dataset {
                 arrays: Vec::new(),
                 notes: vec![error.to_string()],
                 output: None,
+                maps: None,
             }
         })
     }
@@ -337,6 +342,7 @@ impl Dataset {
                     ..*samples
                 }),
                 labels: self.labels.clone(),
+                maps: self.maps.clone(),
                 classes: self.classes.clone(),
                 arrays: self.arrays.clone(),
                 notes: self.notes.clone(),
@@ -377,6 +383,11 @@ impl Dataset {
             Samples::Pairs(pairs) => Some(pairs.at_once()),
             _ => None,
         }
+    }
+
+    /// A class for each pixel of each sample, for segmentation.
+    pub fn label_maps(&self) -> Option<&LabelMaps> {
+        self.maps.as_ref()
     }
 
     /// Whether samples that run at once are filled up to the length of the longest.

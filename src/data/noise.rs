@@ -89,6 +89,7 @@ fn made(
         labels: None,
         classes: Vec::new(),
         output: None,
+        maps: None,
         notes: vec!["no data was given: seeded noise, judged against the float network's answers".to_owned()],
     })
 }

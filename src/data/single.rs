@@ -41,6 +41,7 @@ impl Dataset {
             arrays: Vec::new(),
             notes: Vec::new(),
             output: self.output.clone(),
+            maps: None,
         });
         Some(match read {
             Ok(_) if !self.arrays.is_empty() => Err(fault(

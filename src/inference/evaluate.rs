@@ -1,6 +1,7 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
 use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
+use super::segmentation::segmentation;
 use super::similarity::similarity;
 use super::{AtChance, Dataset, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
 use serde::Serialize;
@@ -27,6 +28,12 @@ pub struct Metrics {
     /// tokens taken as independent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub perplexity_interval: Option<[f64; 2]>,
+    /// Intersection over union of the pixels of a class, mean over the classes that occur, 0 to 1 (segmentation).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_iou: Option<f64>,
+    /// Fraction of pixels whose likeliest class is the label (segmentation).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pixel_accuracy: Option<f64>,
     /// Pairs of sentences that were judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<usize>,
@@ -129,6 +136,9 @@ pub(super) fn agreement(one: &Outputs, other: &Outputs) -> Option<f64> {
 pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
     if let Some(scores) = data.similarity_scores() {
         return similarity(outputs, scores);
+    }
+    if let Some(maps) = data.label_maps() {
+        return segmentation(outputs, maps).unwrap_or_default();
     }
     let samples = outputs.samples;
     let labels: Option<Vec<usize>> = outputs.range().map(|sample| data.label(sample)).collect();

@@ -36,6 +36,7 @@ mod oracle;
 mod outputs;
 mod pipeline;
 mod prefetch;
+mod segmentation;
 mod sensitivity;
 mod sequential;
 mod shapes;

@@ -30,6 +30,8 @@ pub struct Outputs {
     /// Whether a row has one number for each of several classes; false for maps, a single number and other outputs, which
     /// have no accuracy.
     pub classification: bool,
+    /// Sizes of the axes behind the samples, where there are three of them and a map of several pixels.
+    pub map: Option<[usize; 3]>,
     /// What the logits of every token said, where not all are kept; else empty.
     pub tokens: Vec<TokenAnswer>,
 }
@@ -391,6 +393,7 @@ impl Outputs {
                             [classes, behind @ ..] => *classes >= 2 && behind.iter().all(|size| *size == 1),
                             [] => false,
                         };
+                        self.map = <[usize; 3]>::try_from(rest).ok().filter(|_| !self.classification);
                         let each = self.classes;
                         self.logits
                             .extend_from_slice(&values[wanted.start * each..wanted.end * each]);

@@ -3,6 +3,7 @@
 use super::Opening;
 use crate::data::Port;
 use crate::data::arrays::{Array, Elements, InputArray};
+use crate::data::label_maps::LabelMaps;
 use crate::data::pictures::{Pictures, Stored};
 use crate::data::preprocess::Origin;
 use crate::data::text::Text;
@@ -16,9 +17,12 @@ impl Opening<'_> {
         let labels_at = arrays
             .iter()
             .position(|(name, _)| ["labels", "y"].contains(&name.as_str()) && !is_port(name));
-        let in_file = labels_at
-            .map(|at| arrays.remove(at).1.into_labels(self.path))
-            .transpose()?;
+        let found = labels_at.map(|at| arrays.remove(at).1);
+        let (maps, labels) = match found {
+            Some(array) if LabelMaps::fits(&array) => (Some(LabelMaps::of(array, self.path)?), None),
+            found => (None, found),
+        };
+        let in_file = labels.map(|array| array.into_labels(self.path)).transpose()?;
         // Of `whole` samples no more than `samples` may have been read.
         let labelled = |samples: usize, whole: usize| {
             let labels = match (&self.options.labels, in_file) {
@@ -51,7 +55,8 @@ impl Opening<'_> {
             if let Some(stored) = stored_pictures(array) {
                 let channels = stored.channels;
                 let labels = labelled(array.shape[0], array.rows)?;
-                return self.pictures(Pictures::Stored(stored), labels, Vec::new(), Origin::Array, channels);
+                let data = self.pictures(Pictures::Stored(stored), labels, Vec::new(), Origin::Array, channels)?;
+                return Ok(Dataset { maps, ..data });
             }
         }
         if self.options.wants_pictures() {
@@ -72,6 +77,9 @@ impl Opening<'_> {
         if counts.iter().any(|count| *count != whole && *count != 1) {
             return Err(self.fault(format!("the arrays have different numbers of samples: {counts:?}")));
         }
+        if let Some(found) = maps.as_ref().map(LabelMaps::len).filter(|found| *found < samples) {
+            return Err(self.fault(format!("{found} label maps for {whole} samples")));
+        }
         Ok(Dataset {
             name: self.name(),
             labels: labelled(samples, whole)?,
@@ -80,6 +88,7 @@ impl Opening<'_> {
             arrays: inputs,
             notes: Vec::new(),
             output: None,
+            maps,
         })
     }
 }

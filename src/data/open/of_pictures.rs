@@ -103,6 +103,7 @@ impl Opening<'_> {
             arrays,
             notes: Vec::new(),
             output: None,
+            maps: None,
         })
     }
 }

@@ -74,6 +74,7 @@ impl Opening<'_> {
             arrays,
             notes,
             output: None,
+            maps: None,
         })
     }
 
@@ -129,6 +130,7 @@ impl Opening<'_> {
             arrays: self.given_arrays(&fed, None, |_, _| None)?,
             notes,
             output: None,
+            maps: None,
         })
     }
 
@@ -178,6 +180,7 @@ impl Opening<'_> {
             arrays,
             notes,
             output: None,
+            maps: None,
         })
     }
 }

@@ -189,3 +189,85 @@ fn data_text_of_words() {
     let error = Dataset::open(path.to_str().unwrap(), &options, &ports).unwrap_err();
     assert!(error.reason.contains(".npy array of token ids"), "{error}");
 }
+
+/// Segmentation: pixel accuracy and mean IoU of a network that passes its scores on, against what was counted by hand. Other maps of
+/// numbers, as a detector's boxes, have neither.
+#[test]
+fn data_label_maps() {
+    use crate::common::graph::{floats, model, network};
+    use splitscope::inference::{Engine, Rten, evaluate, metrics, run_outputs};
+    use splitscope::onnx::build::node;
+    use splitscope::onnx::encode;
+    use splitscope::progress::Progress;
+    let through = |sizes: &[i64]| {
+        let nodes = vec![node("Identity", "pass", ["x"], ["y"], vec![])];
+        let made = model(17, (nodes, vec![]), vec![floats("x", sizes)], vec![floats("y", sizes)]);
+        Rten::load(encode(&network(made).runnable_model()).unwrap()).unwrap()
+    };
+    // Two samples of 2 x 3 pixels, three classes. 255 is no class: that pixel does not count.
+    let labels: [[u8; 6]; 2] = [[0, 0, 1, 1, 1, 255], [0, 2, 1, 0, 1, 1]];
+    let answers: [[usize; 6]; 2] = [[0, 1, 1, 1, 0, 2], [0, 1, 1, 0, 1, 1]];
+    // Class 0: 4 labelled, 4 answered, 3 both: 3/5. Class 1: 6, 7, 5: 5/8. Class 2: 1, 0, 0: 0. Right: 8 of 11.
+    let expected = ((3.0 / 5.0 + 5.0 / 8.0 + 0.0) / 3.0, 8.0 / 11.0);
+    let folder = tempfile::tempdir().unwrap();
+    let saved = |name: &str, classes_last: bool, maps: ndarray::ArrayD<u8>| {
+        let shape: &[usize] = if classes_last { &[2, 2, 3, 3] } else { &[2, 3, 2, 3] };
+        let scores = ndarray::ArrayD::<f32>::from_shape_fn(shape, |at| {
+            let (class, row, column) = if classes_last {
+                (at[3], at[1], at[2])
+            } else {
+                (at[1], at[2], at[3])
+            };
+            if answers[at[0]][row * 3 + column] == class {
+                2.0
+            } else {
+                0.5
+            }
+        });
+        let path = folder.path().join(name);
+        let mut npz = NpzWriter::new(std::fs::File::create(&path).unwrap());
+        npz.add_array("x", &scores).unwrap();
+        npz.add_array("y", &maps).unwrap();
+        npz.finish().unwrap();
+        path
+    };
+    let maps = |shape: &[usize]| ndarray::ArrayD::from_shape_vec(shape, labels.concat()).unwrap();
+    for (name, classes_last, sizes, shape) in [
+        ("first.npz", false, [0, 3, 2, 3], &[2, 2, 3][..]),
+        ("last.npz", true, [0, 2, 3, 3], &[2, 1, 2, 3][..]),
+    ] {
+        let engine = through(&sizes);
+        let data = open(&saved(name, classes_last, maps(shape)), engine.inputs());
+        assert_eq!((data.len(), data.label(0)), (2, None));
+        let outputs = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
+        let found = metrics(&outputs, &data);
+        let (iou, accuracy) = (found.mean_iou.unwrap(), found.pixel_accuracy.unwrap());
+        assert!(
+            (iou - expected.0).abs() < 1e-12 && (accuracy - expected.1).abs() < 1e-12,
+            "{iou} {accuracy}"
+        );
+        // A map has no first answer.
+        assert_eq!(
+            (found.top1, evaluate(&outputs, &outputs, &data).agreement),
+            (None, None)
+        );
+    }
+    // Maps of another size than the output's fit nothing; fewer of them than samples are refused.
+    let engine = through(&[0, 3, 2, 3]);
+    let data = open(&saved("other.npz", false, maps(&[2, 6, 1])), engine.inputs());
+    let outputs = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
+    assert_eq!(metrics(&outputs, &data), splitscope::inference::Metrics::default());
+    let path = saved("short.npz", false, maps(&[1, 4, 3]));
+    let error = Dataset::open(path.to_str().unwrap(), &DataOptions::default(), engine.inputs()).unwrap_err();
+    assert!(error.to_string().contains("1 label maps for 2 samples"), "{error}");
+    // Boxes of a detector: numbers without a first answer, compared by SQNR.
+    let engine = through(&[0, 5, 4]);
+    let mut npy = Vec::new();
+    let boxes = ndarray::Array3::<f32>::from_shape_fn((2, 5, 4), |(n, b, c)| (n * 20 + b * 4 + c) as f32);
+    boxes.write_npy(&mut npy).unwrap();
+    let data = open(&file(&folder, "boxes.npy", &npy), engine.inputs());
+    let outputs = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
+    let compared = evaluate(&outputs, &outputs, &data);
+    assert_eq!((compared.agreement, compared.float.top1), (None, None));
+    assert_eq!(compared.sqnr_db, Some(f64::INFINITY));
+}
