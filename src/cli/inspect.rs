@@ -117,6 +117,7 @@ pub(super) fn run(arguments: &InspectArguments, progress: &Progress) -> anyhow::
                 Format::Safetensors => "safetensors",
                 Format::Gguf => "gguf",
                 Format::PyTorch => "pytorch",
+                Format::Numpy => "numpy",
             },
             parameters: network.parameters(),
             nodes: network.nodes(),

@@ -1,23 +1,15 @@
 //! Arrays of NumPy: `.npy`, and `.npz`, which is a zip archive of them. Every size in a header is checked against the bytes that
 //! are there, and no more samples are read than are wanted.
-//!
-//! Both byte orders and both orders of the elements are read (numpy.lib.format, versions 1 to 3).
 
 use super::arrays::{Array, Elements};
 use super::{DatasetError, element_count, fault};
 use crate::files::LARGEST_DATA;
+pub(super) use crate::files::is_npy;
+use crate::files::{NpyHeader as Header, by_rows};
 use std::io::{Read, Seek};
-
-/// The bytes that every `.npy` begins with.
-const MAGIC: &[u8] = b"\x93NUMPY";
 
 /// How many rows of an array are wanted, by its name and shape: all where `None`.
 pub(super) type Wanted<'a> = &'a dyn Fn(&str, &[usize]) -> Option<usize>;
-
-/// Whether a file that begins with `start` is `.npy`.
-pub(super) fn is_npy(start: &[u8]) -> bool {
-    start.starts_with(MAGIC)
-}
 
 /// Whether a file that begins with `start` is a zip archive, as `.npz` is.
 pub(super) fn is_npz(start: &[u8]) -> bool {
@@ -88,19 +80,6 @@ struct Source<'a, R> {
     path: &'a str,
 }
 
-/// What a header says.
-struct Header {
-    shape: Vec<usize>,
-    /// Type code of an element: `f`, `i`, `u`, `b`.
-    code: u8,
-    /// Bytes of an element.
-    width: usize,
-    big_endian: bool,
-    fortran: bool,
-    /// Bytes before the elements.
-    start: u64,
-}
-
 impl<R: Read> Source<'_, R> {
     fn fault(&self, reason: impl Into<String>) -> DatasetError {
         fault(self.path, reason.into())
@@ -120,7 +99,7 @@ impl<R: Read> Source<'_, R> {
 
     /// The first rows of the array, as many as `wanted` says. `room` is what may still be taken of memory, bytes.
     fn array(mut self, room: &mut u64, wanted: impl Fn(&[usize]) -> Option<usize>) -> Result<Array, DatasetError> {
-        let header = self.header()?;
+        let header = Header::read(&mut self.bytes).map_err(|reason| self.fault(reason))?;
         let Header { width, fortran, .. } = header;
         let mut shape = header.shape.clone();
         let bytes = |shape: &[usize]| element_count(shape).and_then(|count| count.checked_mul(width));
@@ -158,55 +137,6 @@ impl<R: Read> Source<'_, R> {
         Ok(Array { shape, elements, rows })
     }
 
-    fn header(&mut self) -> Result<Header, DatasetError> {
-        let short = ".npy header is";
-        let start = self.take(8, short)?;
-        if !is_npy(&start) {
-            return Err(self.fault("not an .npy array"));
-        }
-        let bytes_of_length = match start[6] {
-            1 => 2,
-            2 | 3 => 4,
-            _ => return Err(self.fault("the .npy header has an unknown version")),
-        };
-        let length = self.take(bytes_of_length, short)?;
-        let length = length
-            .iter()
-            .rev()
-            .fold(0_u64, |length, byte| (length << 8) | u64::from(*byte));
-        let text = self.take(length, short)?;
-        let text = String::from_utf8_lossy(&text);
-        let field = |key: &str| {
-            let after = text
-                .split_once(&format!("'{key}':"))
-                .map(|(_, after)| after.trim_start());
-            after.ok_or_else(|| self.fault(format!("the .npy header lacks '{key}'")))
-        };
-        let described = (field("descr")?.strip_prefix('\''))
-            .and_then(|rest| rest.split_once('\''))
-            .map(|(described, _)| described)
-            .ok_or_else(|| self.fault("structured arrays are not understood"))?;
-        let (big_endian, code, width) = element(described).ok_or_else(|| {
-            let advice = "save float32, float64, uint8 or int64";
-            self.fault(format!("elements of type '{described}' are not understood: {advice}"))
-        })?;
-        let shape = (field("shape")?.strip_prefix('('))
-            .and_then(|rest| rest.split_once(')'))
-            .and_then(|(sizes, _)| {
-                let sizes = sizes.split(',').map(str::trim).filter(|size| !size.is_empty());
-                sizes.map(|size| size.parse::<usize>().ok()).collect::<Option<Vec<_>>>()
-            })
-            .ok_or_else(|| self.fault("the .npy header has no shape"))?;
-        Ok(Header {
-            fortran: field("fortran_order")?.starts_with("True"),
-            shape,
-            code,
-            width,
-            big_endian,
-            start: 8 + bytes_of_length + length,
-        })
-    }
-
     /// The elements of little-endian `data`, in its order.
     fn elements(&self, header: &Header, data: &[u8]) -> Result<Elements, DatasetError> {
         /// Each group of bytes as one number.
@@ -232,47 +162,9 @@ impl<R: Read> Source<'_, R> {
     }
 }
 
-/// Byte order, type code and width of an element that is described like `<f4`.
-fn element(described: &str) -> Option<(bool, u8, usize)> {
-    let &[order @ (b'<' | b'>' | b'|' | b'='), code, width] = described.as_bytes() else {
-        return None;
-    };
-    let width = usize::from(width.checked_sub(b'0')?);
-    let known = match code {
-        b'f' => [2, 4, 8].contains(&width),
-        b'i' | b'u' => [1, 2, 4, 8].contains(&width),
-        b'b' => width == 1,
-        _ => false,
-    };
-    // One byte has no order.
-    (known && (order != b'|' || width == 1)).then_some((order == b'>', code, width))
-}
-
 impl Elements {
     /// The elements of an array of that shape, whose first axis runs fastest in `self`, with the last axis running fastest.
     fn transposed(self, shape: &[usize]) -> Self {
-        fn by_rows<T: Copy>(values: &[T], shape: &[usize]) -> Vec<T> {
-            let mut position = vec![0; shape.len()];
-            let steps: Vec<usize> = shape
-                .iter()
-                .scan(1, |step, size| Some(std::mem::replace(step, *step * *size)))
-                .collect();
-            let mut at = 0;
-            let mut rows = Vec::with_capacity(values.len());
-            for _ in 0..values.len() {
-                rows.push(values[at]);
-                for axis in (0..shape.len()).rev() {
-                    position[axis] += 1;
-                    at += steps[axis];
-                    if position[axis] < shape[axis] {
-                        break;
-                    }
-                    at -= steps[axis] * shape[axis];
-                    position[axis] = 0;
-                }
-            }
-            rows
-        }
         match self {
             Self::Float(values) => Self::Float(by_rows(&values, shape)),
             Self::Integer(values) => Self::Integer(by_rows(&values, shape)),

@@ -15,10 +15,12 @@ mod bounded;
 #[cfg(unix)]
 mod guard;
 mod map;
+mod npy;
 mod text_path;
 
 pub use bounded::{LARGEST_DATA, LARGEST_TEXT, read, read_text, without_mark};
 pub use map::{COPIED_AT_MOST, check, check_all, check_closed, contents};
+pub use npy::{NpyHeader, by_rows, is_npy};
 pub use text_path::{path_text, real_path};
 
 use std::fs::{File, Metadata};

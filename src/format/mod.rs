@@ -1,4 +1,4 @@
-//! Files to networks: `.onnx`, `.safetensors`, `.gguf`, the embedded demos.
+//! Files to networks: `.onnx`, `.safetensors`, `.gguf`, PyTorch's and NumPy's, the embedded demos.
 //!
 //! # Example
 //!
@@ -11,9 +11,11 @@
 //! ```
 
 pub mod architecture;
+mod archive;
 pub mod demo;
 mod folder;
 pub mod gguf;
+pub mod npz;
 pub mod pytorch;
 pub mod safetensors;
 
@@ -74,9 +76,9 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     let (format, model) = match read(path)? {
         Read::Graph(model) => (Format::Onnx, model),
         Read::Weights(format, model, config) => return from_weights(path, format, model, &config),
-        Read::Checkpoint(weights) => {
-            let mut network = from_weights(path, Format::PyTorch, weights.model, &Config::beside(path))?;
-            network.notes.splice(0..0, weights.notes);
+        Read::Checkpoint(format, model, notes) => {
+            let mut network = from_weights(path, format, model, &Config::beside(path))?;
+            network.notes.splice(0..0, notes);
             return Ok(network);
         }
     };
@@ -158,8 +160,8 @@ enum Read {
     Graph(ModelProto),
     /// Weights alone, and what is said of their network.
     Weights(Format, ModelProto, Config),
-    /// A checkpoint of PyTorch.
-    Checkpoint(pytorch::Weights),
+    /// Weights alone, and sentences on how they were read.
+    Checkpoint(Format, ModelProto, Vec<String>),
 }
 
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
@@ -179,7 +181,12 @@ fn read(path: &Path) -> Result<Read, FormatError> {
         return Ok(Read::Weights(Format::Gguf, model, config));
     }
     if pytorch::looks_like(&bytes) {
-        return Ok(Read::Checkpoint(pytorch::read(&bytes, &file)?));
+        let weights = pytorch::read(&bytes, &file)?;
+        return Ok(Read::Checkpoint(Format::PyTorch, weights.model, weights.notes));
+    }
+    if npz::looks_like(&bytes) {
+        let (model, notes) = npz::read(&bytes, &file)?;
+        return Ok(Read::Checkpoint(Format::Numpy, model, notes));
     }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));
@@ -212,7 +219,8 @@ fn read(path: &Path) -> Result<Read, FormatError> {
     }
 }
 
-const OPENS: &str = "Splitscope opens .onnx, .safetensors and .gguf files, and state dicts of PyTorch";
+const OPENS: &str =
+    "Splitscope opens .onnx, .safetensors and .gguf files, state dicts of PyTorch and .npz files of weights";
 
 /// Why a file cannot be opened, and what to do.
 fn open_reason(error: &io::Error) -> String {

@@ -72,6 +72,8 @@ pub enum Format {
     Gguf,
     /// A bag of named tensors, as PyTorch saves a state dict.
     PyTorch,
+    /// A bag of named tensors, as NumPy saves arrays (`.npz`).
+    Numpy,
 }
 
 impl Format {

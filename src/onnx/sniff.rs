@@ -19,7 +19,7 @@ pub fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
         }
         _ if text.starts_with(b"<") => "an HTML or XML page, not a network: the download went wrong",
         _ if bytes.starts_with(b"PK\x03\x04") => {
-            "a zip archive, such as a PyTorch (.pt, .pth), Keras (.keras) or numpy (.npz) file: \
+            "a zip archive, such as a Keras (.keras) file, and neither a state dict of PyTorch nor arrays of NumPy (.npz): \
              export the network with torch.onnx.export or tf2onnx"
         }
         [0x80, 2..=5, ..] => EXPORT_TORCH,

@@ -36,6 +36,7 @@ impl Provenance {
             Format::Safetensors => "safetensors",
             Format::Gguf => "GGUF",
             Format::PyTorch => "PyTorch",
+            Format::Numpy => "NumPy",
         };
         let format = match &original.architecture {
             Some(architecture) => format!("{format}, as {architecture}"),

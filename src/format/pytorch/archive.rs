@@ -1,18 +1,13 @@
 //! The zip archive of `torch.save`: `NAME/data.pkl`, and the numbers of each storage in `NAME/data/KEY`.
 
+use super::super::archive::{contents, open};
 use super::pickle::Pickle;
 use super::tensor::Storages;
 use super::{Weights, checkpoint, weights};
 use bytes::Bytes;
 use std::collections::HashMap;
-use std::io::{Cursor, Read as _};
-use zip::{CompressionMethod, ZipArchive};
-
-/// Entries of an archive at most: one for each storage, and checkpoints have some thousands.
-const MAX_ENTRIES: usize = 1 << 20;
-
-/// Bytes that a compressed entry may have: torch compresses none, and a small entry can stand for any number of zeros.
-const MAX_COMPRESSED: u64 = 1 << 28;
+use std::io::Cursor;
+use zip::ZipArchive;
 
 /// Whether `bytes` begin as a zip archive does and hold a pickle.
 pub(super) fn looks_like(bytes: &Bytes) -> bool {
@@ -25,14 +20,7 @@ fn is_pickle(name: &str) -> bool {
 }
 
 pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
-    let mut archive =
-        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("its archive cannot be read: {error}"))?;
-    if archive.len() > MAX_ENTRIES {
-        return Err(format!(
-            "its archive has {} entries, more than {MAX_ENTRIES}",
-            archive.len()
-        ));
-    }
+    let mut archive = open(bytes)?;
     let name = archive.file_names().find(|name| is_pickle(name)).map(str::to_owned);
     let name = name.ok_or("its archive holds no data.pkl")?;
     let folder = name.trim_end_matches("data.pkl").to_owned();
@@ -60,33 +48,6 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
     let pickle = Pickle::read(&pickle.unwrap_or_default())?;
     let (tensors, notes) = checkpoint::tensors(&pickle, &storages, bytes.len())?;
     Ok(weights(tensors, notes))
-}
-
-/// The bytes of an entry, without a copy where it is stored as it is.
-fn contents<R: std::io::Read>(bytes: &Bytes, entry: zip::read::ZipFile<'_, R>) -> Result<Bytes, String> {
-    let fault = |what: &str| {
-        format!(
-            "the entry '{}' of its archive {what}",
-            crate::onnx::one_line(entry.name())
-        )
-    };
-    if entry.compression() == CompressionMethod::Stored {
-        let start = usize::try_from(entry.data_start()).ok();
-        let end = start
-            .zip(usize::try_from(entry.size()).ok())
-            .and_then(|(start, size)| start.checked_add(size));
-        return match start.zip(end) {
-            Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
-            _ => Err(fault("ends behind the file")),
-        };
-    }
-    if entry.size() > MAX_COMPRESSED {
-        return Err(fault("is compressed and too large"));
-    }
-    let (name, size) = (fault("cannot be unpacked"), entry.size());
-    let mut unpacked = Vec::new();
-    entry.take(size).read_to_end(&mut unpacked).map_err(|_| name)?;
-    Ok(unpacked.into())
 }
 
 /// The entries `data/KEY`.

@@ -286,3 +286,124 @@ fn safetensors_of_exports() {
     assert!(network.layers.iter().all(|layer| !layer.support.can_quantize()));
     assert!((0..network.layers.len()).all(|layer| network.real_weights(layer).is_ok()));
 }
+
+/// An `.npy` of `bytes`, as numpy writes it.
+fn npy(described: &str, fortran: bool, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
+    let sizes: String = shape.iter().map(|size| format!("{size}, ")).collect();
+    let fortran = if fortran { "True" } else { "False" };
+    let header = format!("{{'descr': '{described}', 'fortran_order': {fortran}, 'shape': ({sizes}), }}\n");
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.as_bytes());
+    npy.extend(bytes);
+    npy
+}
+
+fn npz(path: &Path, packed: bool, arrays: &[(String, Vec<u8>)]) {
+    let mut archive = zip::ZipWriter::new(std::fs::File::create(path).unwrap());
+    let method = if packed {
+        zip::CompressionMethod::Deflated
+    } else {
+        zip::CompressionMethod::Stored
+    };
+    let options = zip::write::SimpleFileOptions::default().compression_method(method);
+    for (name, bytes) in arrays {
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        std::io::Write::write_all(&mut archive, bytes).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+/// The weights of the demo as `numpy.savez` and `numpy.savez_compressed` write them are the network that they are as safetensors.
+#[test]
+fn numpy_archives_of_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let original = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/fashion_resnet.safetensors");
+    let expected = open(&original).unwrap();
+    let constants = |network: &splitscope::network::Network| -> Vec<(String, Vec<i64>, Vec<f32>)> {
+        let graph = network.model.graph.as_ref().unwrap();
+        let values = |tensor: &TensorProto| numbers(tensor).unwrap().to_vec();
+        let mut all: Vec<_> = (graph.initializer.iter())
+            .map(|tensor| (tensor.name().to_owned(), tensor.dims.clone(), values(tensor)))
+            .collect();
+        all.sort_by(|a, b| a.0.cmp(&b.0));
+        all
+    };
+    let file = |name: &str| folder.path().join(name);
+    let plain = |tensor: &TensorProto| {
+        let shape: Vec<usize> = tensor.dims.iter().map(|size| *size as usize).collect();
+        let described = match tensor.data_type() {
+            data_type::INT64 => "<i8",
+            _ => "<f4",
+        };
+        npy(described, false, &shape, &tensor_bytes(tensor).unwrap())
+    };
+    let source = splitscope::format::safetensors::read(std::fs::read(&original).unwrap().into(), "a").unwrap();
+    let tensors = source.graph.unwrap().initializer;
+    let mut arrays: Vec<(String, Vec<u8>)> = tensors
+        .iter()
+        .map(|tensor| (tensor.name().to_owned(), plain(tensor)))
+        .collect();
+    npz(&file("plain.npz"), false, &arrays);
+    // The same numbers with the highest byte first, and the head with its first axis running fastest.
+    let first = tensors
+        .iter()
+        .position(|tensor| tensor.name() == "conv1.weight")
+        .unwrap();
+    let shape: Vec<usize> = tensors[first].dims.iter().map(|size| *size as usize).collect();
+    let reversed: Vec<u8> = (numbers(&tensors[first]).unwrap().iter())
+        .flat_map(|x| x.to_be_bytes())
+        .collect();
+    arrays[first].1 = npy(">f4", false, &shape, &reversed);
+    let head = tensors.iter().position(|tensor| tensor.name() == "fc.weight").unwrap();
+    let [rows, columns] = [0, 1].map(|axis| tensors[head].dims[axis] as usize);
+    let values = numbers(&tensors[head]).unwrap();
+    let by_columns: Vec<u8> = (0..rows * columns)
+        .flat_map(|at| values[at % rows * columns + at / rows].to_le_bytes())
+        .collect();
+    arrays[head].1 = npy("<f4", true, &[rows, columns], &by_columns);
+    arrays.push(("epoch_name".to_owned(), npy("<U5", false, &[], &[0; 20])));
+    npz(&file("packed.npz"), true, &arrays);
+    for name in ["plain.npz", "packed.npz"] {
+        let network = open(&file(name)).unwrap();
+        assert_eq!(network.architecture, expected.architecture, "{name}");
+        assert_eq!(network.why_not_runnable, None, "{name}");
+        assert_eq!(constants(&network), constants(&expected), "{name}");
+        let left_out = network
+            .notes
+            .iter()
+            .any(|note| note.contains("'epoch_name' is left out") && note.contains("<U5"));
+        assert_eq!(left_out, name == "packed.npz", "{name}: {:?}", network.notes);
+    }
+    // Split and quantized it is the export of the same weights.
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        expand_ratio: 0.05,
+        ..Recipe::default()
+    };
+    let tensors = |path: &Path| exported(path, &recipe).0;
+    assert!(tensors(&file("packed.npz")) == tensors(&original));
+    // Names of no architecture: to look at and to quantize; what is broken is refused by what is wrong.
+    let numbers: Vec<u8> = (0..64).flat_map(|x| (x as f32).to_le_bytes()).collect();
+    npz(
+        &file("other.npz"),
+        false,
+        &[("arr_0".to_owned(), npy("<f4", false, &[8, 8], &numbers))],
+    );
+    let other = open(&file("other.npz")).unwrap();
+    assert_eq!((other.layers.len(), other.layers[0].weight.as_str()), (1, "arr_0"));
+    assert!(other.why_not_runnable.is_some());
+    npz(
+        &file("short.npz"),
+        false,
+        &[("w".to_owned(), npy("<f4", false, &[8, 9], &numbers))],
+    );
+    let error = open(&file("short.npz")).err().unwrap().to_string();
+    assert!(
+        error.contains("declares [8, 9] elements of 4 bytes, there are 256 bytes"),
+        "{error}"
+    );
+    std::fs::write(file("a.tflite"), b"\x1c\0\0\0TFL3rest").unwrap();
+    let error = open(&file("a.tflite")).err().unwrap().to_string();
+    assert!(error.contains("TensorFlow Lite"), "{error}");
+}

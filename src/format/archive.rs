@@ -1,0 +1,54 @@
+//! Zip archives of tensors, as PyTorch and NumPy write them: entries that are stored as they are take no memory of their own.
+
+use bytes::Bytes;
+use std::io::{Cursor, Read as _};
+use zip::{CompressionMethod, ZipArchive};
+
+/// Entries of an archive at most: one for each storage, and checkpoints have some thousands.
+const MAX_ENTRIES: usize = 1 << 20;
+
+/// Bytes that a compressed entry may have: torch and NumPy compress none unless asked, and a small entry can stand for any number of zeros.
+const MAX_COMPRESSED: u64 = 1 << 28;
+
+/// The archive in `bytes`.
+///
+/// # Errors
+/// What is wrong with it, in words that follow a file's name.
+pub(super) fn open(bytes: &Bytes) -> Result<ZipArchive<Cursor<&Bytes>>, String> {
+    let archive =
+        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("its archive cannot be read: {error}"))?;
+    if archive.len() > MAX_ENTRIES {
+        return Err(format!(
+            "its archive has {} entries, more than {MAX_ENTRIES}",
+            archive.len()
+        ));
+    }
+    Ok(archive)
+}
+
+/// The bytes of an entry, without a copy where it is stored as it is.
+pub(super) fn contents<R: std::io::Read>(bytes: &Bytes, entry: zip::read::ZipFile<'_, R>) -> Result<Bytes, String> {
+    let fault = |what: &str| {
+        format!(
+            "the entry '{}' of its archive {what}",
+            crate::onnx::one_line(entry.name())
+        )
+    };
+    if entry.compression() == CompressionMethod::Stored {
+        let start = usize::try_from(entry.data_start()).ok();
+        let end = start
+            .zip(usize::try_from(entry.size()).ok())
+            .and_then(|(start, size)| start.checked_add(size));
+        return match start.zip(end) {
+            Some((start, end)) if end <= bytes.len() => Ok(bytes.slice(start..end)),
+            _ => Err(fault("ends behind the file")),
+        };
+    }
+    if entry.size() > MAX_COMPRESSED {
+        return Err(fault("is compressed and too large"));
+    }
+    let (name, size) = (fault("cannot be unpacked"), entry.size());
+    let mut unpacked = Vec::new();
+    entry.take(size).read_to_end(&mut unpacked).map_err(|_| name)?;
+    Ok(unpacked.into())
+}

@@ -1,0 +1,115 @@
+//! `.npz` files of NumPy as files of weights: an array a tensor, by its name.
+
+use super::FormatError;
+use super::archive::{contents, open};
+use crate::files::{NpyHeader, by_rows};
+use crate::onnx::build::raw_tensor;
+use crate::onnx::schema::data_type;
+use crate::onnx::{GraphProto, MOST_AXES, ModelProto, TensorProto, one_line};
+use bytes::Bytes;
+use std::io::Cursor;
+use zip::ZipArchive;
+
+/// Bytes that unpacked arrays may take together.
+const MAX_UNPACKED: u64 = 8 << 30;
+
+/// Whether `bytes` are a zip archive whose entries are all arrays.
+pub fn looks_like(bytes: &Bytes) -> bool {
+    bytes.starts_with(b"PK\x03\x04")
+        && ZipArchive::new(Cursor::new(bytes))
+            .is_ok_and(|archive| !archive.is_empty() && archive.file_names().all(|name| name.ends_with(".npy")))
+}
+
+/// The arrays as initializers of a model without nodes, and sentences for a person on those that are left out.
+///
+/// # Errors
+/// [`FormatError::File`] on an archive or array that does not hold together.
+pub fn read(bytes: &Bytes, file: &str) -> Result<(ModelProto, Vec<String>), FormatError> {
+    let fault = |reason: String| FormatError::File {
+        file: file.to_owned(),
+        reason,
+    };
+    let mut archive = open(bytes).map_err(fault)?;
+    let (mut initializer, mut notes) = (Vec::new(), Vec::new());
+    let mut room = MAX_UNPACKED;
+    for index in 0..archive.len() {
+        let entry = archive
+            .by_index(index)
+            .map_err(|error| fault(format!("its archive cannot be read: {error}")))?;
+        let name = entry.name().trim_end_matches(".npy").to_owned();
+        if entry.compressed_size() < entry.size() {
+            room = room
+                .checked_sub(entry.size())
+                .ok_or_else(|| fault(format!("its arrays unpack to more than {} GiB", MAX_UNPACKED >> 30)))?;
+        }
+        let entry = contents(bytes, entry).map_err(fault)?;
+        match tensor(&name, &entry) {
+            Ok(tensor) => initializer.push(tensor),
+            Err(reason) => notes.push(format!("the array '{}' is left out: {reason}", one_line(&name))),
+        }
+    }
+    if initializer.is_empty() {
+        return Err(fault(format!("it holds no weights: {}", notes.join("; "))));
+    }
+    let graph = GraphProto {
+        initializer,
+        ..GraphProto::default()
+    };
+    let model = ModelProto {
+        graph: Some(graph),
+        ..ModelProto::default()
+    };
+    Ok((model, notes))
+}
+
+/// An array as a tensor: its bytes as they lie, if their order is that of tensors.
+fn tensor(name: &str, bytes: &Bytes) -> Result<TensorProto, String> {
+    let header = NpyHeader::read(&mut Cursor::new(bytes))?;
+    let element_type = match (header.code, header.width) {
+        (b'f', 2) => data_type::FLOAT16,
+        (b'f', 4) => data_type::FLOAT,
+        (b'f', 8) => data_type::DOUBLE,
+        (b'i', 1) => data_type::INT8,
+        (b'i', 2) => data_type::INT16,
+        (b'i', 4) => data_type::INT32,
+        (b'i', 8) => data_type::INT64,
+        (b'u', 1) => data_type::UINT8,
+        (b'u', 2) => data_type::UINT16,
+        (b'u', 4) => data_type::UINT32,
+        (b'u', 8) => data_type::UINT64,
+        (b'b', 1) => data_type::BOOL,
+        (code, width) => return Err(format!("elements '{}{width}' are not understood", char::from(code))),
+    };
+    let (shape, width) = (&header.shape, header.width);
+    if shape.len() > MOST_AXES {
+        return Err(format!("it has {} axes, more than {MOST_AXES}", shape.len()));
+    }
+    let declared = shape
+        .iter()
+        .try_fold(width, |bytes, size| bytes.checked_mul(*size))
+        .ok_or_else(|| format!("its shape {shape:?} is too large"))?;
+    let start = usize::try_from(header.start).unwrap_or(usize::MAX);
+    let data = bytes
+        .get(start..)
+        .filter(|data| data.len() == declared)
+        .ok_or_else(|| {
+            let found = bytes.len().saturating_sub(start);
+            format!("its header declares {shape:?} elements of {width} bytes, there are {found} bytes")
+        })?;
+    if !header.big_endian && !header.fortran {
+        return Ok(raw_tensor(name, element_type, shape, bytes.slice(start..)));
+    }
+    let mut data = data.to_vec();
+    if header.big_endian {
+        data.chunks_exact_mut(width).for_each(<[u8]>::reverse);
+    }
+    if header.fortran {
+        data = match width {
+            1 => by_rows(&data, shape),
+            2 => by_rows(data.as_chunks::<2>().0, shape).concat(),
+            4 => by_rows(data.as_chunks::<4>().0, shape).concat(),
+            _ => by_rows(data.as_chunks::<8>().0, shape).concat(),
+        };
+    }
+    Ok(raw_tensor(name, element_type, shape, data))
+}
