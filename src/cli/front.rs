@@ -15,6 +15,7 @@ use crate::progress::Progress;
 use crate::quantization::{Bits, Recipe};
 use anyhow::Context;
 use serde::Serialize;
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 /// What `--json` prints. Field names are a contract: add, never rename.
@@ -161,12 +162,33 @@ fn rows(
             data,
             float,
         };
-        let rows = sweep(&subject, &recipes, &[], progress, &mut |_| Ok(()))?;
+        let rows = sweep(&subject, &recipes, &[], progress, &mut |row| {
+            tell(methods, row);
+            Ok(())
+        })?;
         for (place, row) in group.into_iter().zip(rows) {
             found[place] = Some(row);
         }
     }
     Ok(found.into_iter().flatten().collect())
+}
+
+/// Says a row as it comes: whether it is on the front is known at the end. Only to a person who is looking, and to the log.
+fn tell(methods: &[Method], row: &SweepRow) {
+    let score = Score::of_rows(std::slice::from_ref(row));
+    let method = methods.iter().find(|method| method.recipe == row.recipe);
+    let line = format!(
+        "{} · weights {}, inputs {} · {} {}",
+        method.map_or("", |method| method.name.as_str()),
+        row.recipe.weight_bits,
+        row.recipe.activation_bits,
+        score.label(),
+        score.value(row).map(|value| score.show(value)).unwrap_or_default()
+    );
+    log::info!("{line}");
+    if std::io::stderr().is_terminal() {
+        pipeline::note(&line);
+    }
 }
 
 /// Where the float network's perplexity would lie on other text of the kind.
