@@ -10,7 +10,7 @@ enum Kind {
     Ones,
     /// All of the first text.
     Zeros,
-    /// Counted from 0.
+    /// Counted from 0, or on from the past.
     Positions,
     /// Nothing before the first token.
     Past,
@@ -53,13 +53,28 @@ impl Companions {
     /// # Errors
     /// [`DatasetError`] when the engine refuses a shape.
     pub(super) fn values(&self, streams: usize, steps: usize) -> Result<Vec<(String, Tensor)>, DatasetError> {
+        self.values_behind(0, streams, steps)
+    }
+
+    /// The same for tokens that follow `past` others, whose keys and values the caller has: the mask covers both, positions are
+    /// counted on.
+    ///
+    /// # Errors
+    /// As [`Companions::values`].
+    pub(super) fn values_behind(
+        &self,
+        past: usize,
+        streams: usize,
+        steps: usize,
+    ) -> Result<Vec<(String, Tensor)>, DatasetError> {
         let value = |(port, kind): &(Port, Kind)| {
             let shape = [streams, steps];
             let value = match kind {
-                Kind::Ones => Tensor::from_shape(shape, vec![1_i32; streams * steps]),
+                Kind::Ones => Tensor::from_shape([streams, past + steps], vec![1_i32; streams * (past + steps)]),
                 Kind::Zeros => Tensor::from_shape(shape, vec![0_i32; streams * steps]),
                 Kind::Positions => {
-                    let row: Vec<i32> = (0..steps).map(|step| i32::try_from(step).unwrap_or(i32::MAX)).collect();
+                    let positions = past..past + steps;
+                    let row: Vec<i32> = positions.map(|at| i32::try_from(at).unwrap_or(i32::MAX)).collect();
                     Tensor::from_shape(shape, row.repeat(streams))
                 }
                 Kind::Past => {
@@ -115,6 +130,10 @@ mod tests {
         let (mask, past) = (&values[0].1, &values[1].1);
         assert_eq!(*mask, Tensor::from_shape([2, 5], vec![1_i32; 10]).unwrap());
         assert_eq!(past.shape(), [2, 3, 0, 8]);
+        // Behind four others the mask is of all six, and positions go on.
+        let behind = Companions::of(&ports[1..3], |_| false).values_behind(4, 1, 2).unwrap();
+        assert_eq!(behind[0].1, Tensor::from_shape([1, 6], vec![1_i32; 6]).unwrap());
+        assert_eq!(behind[1].1, Tensor::from_shape([1, 2], vec![4_i32, 5]).unwrap());
         let positions = Companions::of(&ports[2..3], |_| false).values(2, 3).unwrap();
         assert_eq!(
             positions[0].1,

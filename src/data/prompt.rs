@@ -59,15 +59,16 @@ impl Dataset {
         }
     }
 
-    /// A sequence of tokens as the network's inputs by name, the same in each of `streams` streams; `None` for data that are
-    /// no text.
+    /// A sequence of tokens as the network's inputs by name, the same in each of `streams` streams, behind `past` others whose
+    /// keys and values the caller has; `None` for data that are no text.
     pub(crate) fn sequence(
         &self,
+        past: usize,
         tokens: &[i32],
         streams: usize,
     ) -> Option<Result<Vec<(String, Tensor)>, DatasetError>> {
         match &self.samples {
-            Samples::Text(text) => Some(text.sequence(tokens, streams)),
+            Samples::Text(text) => Some(text.sequence(past, tokens, streams)),
             _ => None,
         }
     }

@@ -207,10 +207,15 @@ impl Text {
         Ok(inputs)
     }
 
-    /// One sequence of tokens as the network's input takes it, in each of `streams` streams.
-    pub(super) fn sequence(&self, tokens: &[i32], streams: usize) -> Result<Vec<(String, Tensor)>, DatasetError> {
+    /// One sequence of tokens behind `past` others as the network's input takes it, in each of `streams` streams.
+    pub(super) fn sequence(
+        &self,
+        past: usize,
+        tokens: &[i32],
+        streams: usize,
+    ) -> Result<Vec<(String, Tensor)>, DatasetError> {
         let streams = if self.axes == Axes::Time { 1 } else { streams.max(1) };
-        let mut inputs = self.companions.values(streams, tokens.len())?;
+        let mut inputs = self.companions.values_behind(past, streams, tokens.len())?;
         let (shape, values): (Vec<usize>, Vec<i32>) = match self.axes {
             Axes::TimeBatch => (
                 vec![tokens.len(), streams],

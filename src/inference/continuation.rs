@@ -1,13 +1,24 @@
 //! What a language model writes when it goes on from a text.
+//!
+//! A network with inputs and outputs for keys and values reads each token once ([`TextWriter`] gives such ones to decoders that
+//! are known); others read the whole text again for each token.
 
 use super::evaluate::{is_distribution, largest};
 use super::{Dataset, Engine, InferenceError};
-use crate::data::by_name;
+use crate::data::{ElementKind, Tensor, by_name};
+use crate::engine;
+use crate::network::with_past;
+use crate::onnx::ModelProto;
 use crate::progress::Progress;
+use std::sync::Arc;
 
-/// Tokens that are read at most for each one that is written: the network starts from its zero state each time, so the cost
-/// grows with the square of the length.
-const MOST_READ: usize = 256;
+/// Tokens that are read at most for each one that is written, where the network has no past to read on from: the cost grows
+/// with the square of the length.
+const MAX_READ: usize = 256;
+/// Tokens whose keys and values are kept at most; then the later half is read again from its beginning.
+const MAX_PAST: usize = 2048;
+/// Tokens that are read at once: the answers to all of them are held, each as wide as the vocabulary.
+const READ_AT_ONCE: usize = 256;
 
 /// How the next token is chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -25,6 +36,52 @@ pub enum Sampling {
     },
 }
 
+/// A network that goes on from texts.
+pub struct TextWriter {
+    engine: Arc<dyn Engine>,
+    longest: Option<usize>,
+}
+
+impl TextWriter {
+    /// `model` in the engine that was chosen, with inputs and outputs for keys and values if it is a decoder that is known;
+    /// else as it is, in `loaded` where that is given.
+    ///
+    /// # Errors
+    /// [`InferenceError::Engine`] with the engine's reason.
+    pub fn of(model: ModelProto, loaded: Option<Arc<dyn Engine>>) -> Result<Self, InferenceError> {
+        let (engine, longest) = match with_past(&model) {
+            Ok(decoder) => (engine::load_model(decoder.model)?, decoder.longest),
+            Err(reason) => {
+                log::info!("no inputs for keys and values are added: {reason}");
+                (loaded.map_or_else(|| engine::load_model(model), Ok)?, None)
+            }
+        };
+        Ok(Self { engine, longest })
+    }
+
+    /// Whether it reads each token once.
+    pub fn keeps_past(&self) -> bool {
+        PastPorts::of(&*self.engine).is_some()
+    }
+
+    /// As [`continue_text`].
+    ///
+    /// # Errors
+    /// As [`continue_text`].
+    pub fn continue_text(
+        &self,
+        data: &Dataset,
+        prompt: &[i32],
+        count: usize,
+        sampling: Sampling,
+        progress: &Progress,
+        written: impl FnMut(i32),
+    ) -> Result<Vec<i32>, InferenceError> {
+        let reader = Reader::of(&*self.engine, data, self.longest)?;
+        go_on(reader, prompt, count, sampling, progress, written)
+    }
+}
+
 /// Goes on from `prompt` by `count` tokens; `written` gets each as it is chosen. `data` is a text for the network: it tells
 /// how tokens are fed.
 ///
@@ -38,20 +95,35 @@ pub fn continue_text(
     count: usize,
     sampling: Sampling,
     progress: &Progress,
+    written: impl FnMut(i32),
+) -> Result<Vec<i32>, InferenceError> {
+    go_on(
+        Reader::of(engine, data, None)?,
+        prompt,
+        count,
+        sampling,
+        progress,
+        written,
+    )
+}
+
+fn go_on(
+    mut reader: Reader<'_>,
+    prompt: &[i32],
+    count: usize,
+    sampling: Sampling,
+    progress: &Progress,
     mut written: impl FnMut(i32),
 ) -> Result<Vec<i32>, InferenceError> {
     let fault = |reason: &str| InferenceError::Data(reason.to_owned());
     if prompt.is_empty() {
         return Err(fault("there is nothing to go on from: write a few characters"));
     }
-    let output = super::answering(engine, data)?.name.clone();
-    let shape = Shape::of(engine, data)?;
     progress.start(count as u64, "Writing on");
     let mut text = prompt.to_vec();
     for step in 0..count {
         progress.check()?;
-        let read = &text[text.len().saturating_sub(shape.steps.unwrap_or(MOST_READ))..];
-        let logits = shape.answer(engine, data, read, &output)?;
+        let logits = reader.answer(&text, progress)?;
         let token = choose(&logits, sampling, step)
             .and_then(|token| i32::try_from(token).ok())
             .ok_or_else(|| fault("the network's answer is no number"))?;
@@ -60,6 +132,123 @@ pub fn continue_text(
         progress.advance(1);
     }
     Ok(text.split_off(prompt.len()))
+}
+
+/// Inputs for keys and values of earlier tokens, and the outputs that hold them for the next.
+struct PastPorts {
+    inputs: Vec<String>,
+    outputs: Vec<String>,
+    empty: Vec<Tensor>,
+}
+
+impl PastPorts {
+    /// Those of a network that has an output for each such input.
+    fn of(engine: &dyn Engine) -> Option<Self> {
+        let mut ports = Self {
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            empty: Vec::new(),
+        };
+        for input in engine.inputs() {
+            let Some(part) = input.name.strip_prefix("past_key_values.") else {
+                continue;
+            };
+            let names = ["present", "present_key_values"].map(|prefix| format!("{prefix}.{part}"));
+            let output = (engine.outputs().iter()).find(|port| names.contains(&port.name))?;
+            let shape = input.shape.as_ref().filter(|shape| shape.len() == 4)?;
+            // One stream; what else is free is the length of the past.
+            let sizes = shape.iter().enumerate();
+            let sizes: Vec<usize> = sizes
+                .map(|(axis, size)| size.unwrap_or(usize::from(axis == 0)))
+                .collect();
+            if input.kind != ElementKind::Float || !sizes.contains(&0) {
+                return None;
+            }
+            ports.empty.push(Tensor::from_shape(&sizes, Vec::<f32>::new()).ok()?);
+            ports.inputs.push(input.name.clone());
+            ports.outputs.push(output.name.clone());
+        }
+        (!ports.inputs.is_empty()).then_some(ports)
+    }
+}
+
+/// A network that reads a text, and what it has kept of it.
+struct Reader<'a> {
+    engine: &'a dyn Engine,
+    data: &'a Dataset,
+    output: String,
+    shape: Shape,
+    past: Option<Past>,
+}
+
+/// Keys and values of the tokens `start..end` of the text.
+struct Past {
+    ports: PastPorts,
+    longest: usize,
+    kept: Vec<Tensor>,
+    start: usize,
+    end: usize,
+}
+
+impl<'a> Reader<'a> {
+    fn of(engine: &'a dyn Engine, data: &'a Dataset, longest: Option<usize>) -> Result<Self, InferenceError> {
+        let shape = Shape::of(engine, data)?;
+        let ports = PastPorts::of(engine).filter(|_| shape.steps.is_none() && shape.batch_first);
+        Ok(Self {
+            engine,
+            data,
+            output: super::answering(engine, data)?.name.clone(),
+            shape,
+            past: ports.map(|ports| Past {
+                kept: ports.empty.clone(),
+                ports,
+                longest: longest.unwrap_or(MAX_PAST).clamp(1, MAX_PAST),
+                start: 0,
+                end: 0,
+            }),
+        })
+    }
+
+    /// The logits after the last token of `text`, which is the text of the last call and more.
+    fn answer(&mut self, text: &[i32], progress: &Progress) -> Result<Vec<f32>, InferenceError> {
+        let Some(past) = &mut self.past else {
+            let read = &text[text.len().saturating_sub(self.shape.steps.unwrap_or(MAX_READ))..];
+            return self.shape.answer(self.engine, self.data, read, &self.output);
+        };
+        if text.len() - past.start > past.longest {
+            past.start = text.len() - past.longest.div_ceil(2);
+            past.end = past.start;
+            past.kept.clone_from(&past.ports.empty);
+        }
+        let mut logits = Vec::new();
+        for tokens in text[past.end..].chunks(READ_AT_ONCE) {
+            progress.check()?;
+            let inputs = self.data.sequence(past.end - past.start, tokens, 1);
+            let mut inputs = sequence(inputs)?;
+            inputs.retain(|(name, _)| !past.ports.inputs.contains(name));
+            let mut given = by_name(&inputs);
+            given.extend(past.ports.inputs.iter().map(String::as_str).zip(&past.kept));
+            let mut wanted = vec![self.output.as_str()];
+            wanted.extend(past.ports.outputs.iter().map(String::as_str));
+            let mut outputs = self.engine.run(&given, &wanted)?;
+            let kept = outputs.split_off(1);
+            logits = self
+                .shape
+                .row(outputs.pop(), tokens.len(), tokens.len() - 1, &self.output)?;
+            past.kept = kept;
+            past.end += tokens.len();
+        }
+        Ok(logits)
+    }
+}
+
+/// The inputs that a text gave.
+fn sequence(
+    inputs: Option<Result<Vec<(String, Tensor)>, crate::data::DatasetError>>,
+) -> Result<Vec<(String, Tensor)>, InferenceError> {
+    inputs
+        .ok_or_else(|| InferenceError::Data("no text".to_owned()))?
+        .map_err(|error| InferenceError::Data(error.to_string()))
 }
 
 /// Sizes that the network's input fixes.
@@ -103,26 +292,31 @@ impl Shape {
     ) -> Result<Vec<f32>, InferenceError> {
         let mut tokens = read.to_vec();
         tokens.resize(self.steps.unwrap_or(read.len()), 0);
-        let inputs = data
-            .sequence(&tokens, self.streams)
-            .ok_or_else(|| InferenceError::Data("no text".to_owned()))?
-            .map_err(|error| InferenceError::Data(error.to_string()))?;
+        let inputs = sequence(data.sequence(0, &tokens, self.streams))?;
         let mut outputs = engine.run(&by_name(&inputs), &[output])?;
-        let answer = outputs.pop();
+        self.row(outputs.pop(), tokens.len(), read.len() - 1, output)
+    }
+
+    /// The row of token `last` of an answer to `tokens` tokens.
+    fn row(
+        &self,
+        answer: Option<Tensor>,
+        tokens: usize,
+        last: usize,
+        output: &str,
+    ) -> Result<Vec<f32>, InferenceError> {
         let Some((answer, logits)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
         };
         let classes = answer.shape().last().copied().unwrap_or(0);
-        if classes == 0 || answer.len() != classes * tokens.len() * self.streams {
+        if classes == 0 || answer.len() != classes * tokens * self.streams {
             return Err(InferenceError::Data(format!(
-                "the output '{output}' has the shape {:?} for {} tokens: the network does not answer each",
+                "the output '{output}' has the shape {:?} for {tokens} tokens: the network does not answer each",
                 answer.shape(),
-                tokens.len()
             )));
         }
-        let last = read.len() - 1;
         let row = if self.batch_first { last } else { last * self.streams };
         Ok(logits[row * classes..][..classes].to_vec())
     }

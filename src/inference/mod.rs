@@ -53,7 +53,7 @@ pub use crate::engine::{Engine, EngineError, Rten};
 pub use answer::{answering, skipped_outputs};
 pub use calibration::{Calibration, calibrate, value_shapes};
 pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answers};
-pub use continuation::{Sampling, continue_text};
+pub use continuation::{Sampling, TextWriter, continue_text};
 pub use cure::{Cause, ChosenFix, Cure, Examination, Fix, Mended, NetworkEnd, TriedFix, mend, worst_layers};
 pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};

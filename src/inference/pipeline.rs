@@ -25,7 +25,7 @@ use super::{
     data_free_activations, value_shapes,
 };
 use crate::engine;
-use crate::network::Network;
+use crate::network::{Network, with_past};
 use crate::onnx::{self, ModelProto};
 use crate::progress::Progress;
 use crate::quantization::{self, Activations, Plan, Recipe, ValueShapes, rewrite, split_only};
@@ -170,6 +170,20 @@ impl QuantizedModel {
     /// The model itself.
     pub fn model(&self) -> &ModelProto {
         &self.0
+    }
+
+    /// The model itself, taken out.
+    pub fn into_model(self) -> ModelProto {
+        self.0
+    }
+
+    /// The same with inputs and outputs for keys and values of earlier tokens ([`with_past`]).
+    ///
+    /// # Errors
+    /// [`InferenceError::Data`] with the reason where it is no decoder that is known.
+    pub fn with_past(&self) -> Result<Self, InferenceError> {
+        let decoder = with_past(&self.0).map_err(InferenceError::Data)?;
+        Ok(Self(decoder.model))
     }
 
     /// The bytes of its `.onnx` file.

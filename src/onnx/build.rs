@@ -145,6 +145,39 @@ pub fn float_value_info(name: &str, dims: &[i64]) -> ValueInfoProto {
     }
 }
 
+/// One axis of an input or output of a graph.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Axis {
+    /// Of this size.
+    Size(usize),
+    /// Of any size, by the name of the axis.
+    Free(&'static str),
+}
+
+/// The description of a value of `element_type` (see [`data_type`]) with these axes.
+pub fn value_info(name: &str, element_type: i32, axes: &[Axis]) -> ValueInfoProto {
+    use tensor_shape_proto::{Dimension, Value};
+    let dim = axes.iter().map(|axis| Dimension {
+        value: Some(match axis {
+            Axis::Size(size) => Value::DimValue(i64::try_from(*size).unwrap_or(i64::MAX)),
+            Axis::Free(name) => Value::DimParam((*name).to_owned()),
+        }),
+        denotation: None,
+    });
+    let tensor = type_proto::Tensor {
+        elem_type: Some(element_type),
+        shape: Some(TensorShapeProto { dim: dim.collect() }),
+    };
+    ValueInfoProto {
+        name: Some(name.to_owned()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            denotation: None,
+        }),
+        ..ValueInfoProto::default()
+    }
+}
+
 /// A node of the standard operator set.
 pub fn node<I: Into<String>, O: Into<String>>(
     op_type: impl Into<String>,

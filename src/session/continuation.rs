@@ -4,12 +4,12 @@ use super::derived::{Derived, Pieces, Slot, Wanted, Work, rows};
 use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::work::{self, Kind};
-use crate::inference::{Dataset, Engine, QuantizedModel, Sampling, continue_text};
+use crate::inference::{Dataset, Engine, QuantizedModel, Sampling, TextWriter};
 use crate::jobs::JobError;
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::{Plan, Recipe};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// Rest of the hand before the quantized network begins to write.
@@ -93,10 +93,19 @@ impl Derived for FloatText {
     }
 
     fn compute(open: &mut OpenNetwork, key: &FloatTextKey, _: &Wanted) -> Option<Work<Vec<String>>> {
-        let (engine, data, prompt) = (open.engine()?, open.data()?.clone(), key.prompt.clone());
+        let (network, engine) = (Arc::clone(&open.original.network), open.engine()?);
+        let (data, prompt) = (open.data()?.clone(), key.prompt.clone());
+        // Loaded once: the prompt changes with every key that is pressed.
+        let kept = Arc::clone(&open.float_writer);
         let written = rows::<Self, String>(open);
         Some(Work::new("Writing on, float", move |progress| {
-            write(&engine, &data, &prompt, &written, progress)
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            let writer = match &*kept {
+                Some(writer) => Arc::clone(writer),
+                None => Arc::clone(kept.insert(Arc::new(TextWriter::of(network.runnable_model(), Some(engine))?))),
+            };
+            drop(kept);
+            write(&writer, &data, &prompt, &written, progress)
         }))
     }
 }
@@ -119,8 +128,12 @@ impl Derived for QuantizedText {
         let written = rows::<Self, String>(open);
         Some(Work::new("Writing on, quantized", move |progress| {
             work::settle(progress, SETTLE)?;
-            let engine = quantized_engine(&network, &plan, progress)?;
-            write(&engine, &data, &prompt, &written, progress)
+            progress.start(0, "writing the quantized graph");
+            let quantized = QuantizedModel::of(&network, &plan)?;
+            progress.check()?;
+            let writer = TextWriter::of(quantized.into_model(), None)?;
+            progress.check()?;
+            write(&writer, &data, &prompt, &written, progress)
         }))
     }
 }
@@ -140,7 +153,7 @@ pub(super) fn quantized_engine(
 }
 
 fn write(
-    engine: &dyn Engine,
+    writer: &TextWriter,
     data: &Dataset,
     prompt: &Prompt,
     written: &Pieces<String>,
@@ -148,20 +161,12 @@ fn write(
 ) -> Result<Vec<String>, JobError> {
     let tokens = data.tokens_of(&prompt.text).map_err(work::failed)?;
     let mut texts = Vec::with_capacity(prompt.count);
-    continue_text(
-        engine,
-        data,
-        &tokens,
-        prompt.count,
-        prompt.sampling,
-        progress,
-        |token| {
-            let text = data
-                .token_text(token)
-                .map_or_else(|| format!("⟨{token}⟩"), str::to_owned);
-            written.send(text.clone());
-            texts.push(text);
-        },
-    )?;
+    writer.continue_text(data, &tokens, prompt.count, prompt.sampling, progress, |token| {
+        let text = data
+            .token_text(token)
+            .map_or_else(|| format!("⟨{token}⟩"), str::to_owned);
+        written.send(text.clone());
+        texts.push(text);
+    })?;
     Ok(texts)
 }

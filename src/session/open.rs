@@ -20,13 +20,13 @@ use super::work::{DataRequest, Planned};
 use crate::format::demo::Demo;
 use crate::inference::auto::AutoOptions;
 use crate::inference::incremental::Incremental;
-use crate::inference::{DataOptions, Dataset};
+use crate::inference::{DataOptions, Dataset, TextWriter};
 use crate::jobs::{Foreground, JobError};
 use crate::network::Network;
 use crate::quantization::{Bits, LayerSettings, Plan, Recipe};
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// Weights of a network whose layers are all planned while a person edits the recipe. A plan holds a byte or more of each.
@@ -67,6 +67,8 @@ pub struct OpenNetwork {
     pub(super) sweep: Sweep,
     pub(super) snapshots: Snapshots,
     pub(super) prompt: Option<Prompt>,
+    /// The float network that goes on from texts, once it was asked for.
+    pub(super) float_writer: Arc<Mutex<Option<Arc<TextWriter>>>>,
     pub(super) trials: Trials,
     /// The recipe that the file was exported with.
     pub(super) embedded: Option<Result<Recipe, String>>,
@@ -102,6 +104,7 @@ impl OpenNetwork {
             sweep: Sweep::default(),
             snapshots: Snapshots::default(),
             prompt: None,
+            float_writer: Arc::default(),
             trials: Trials::default(),
             embedded,
             other: None,

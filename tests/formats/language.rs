@@ -1,13 +1,18 @@
 //! A language model as a hub keeps it, on a text: windows, word pieces, and what an exported network takes besides.
 
 use crate::common::state_dict::Fixture;
-use splitscope::data::Tensor;
+use splitscope::data::{Port, Tensor};
+use splitscope::engine::{EngineError, RunOptions, Threads};
 use splitscope::format;
-use splitscope::inference::{DataOptions, Dataset, Engine, Rten, Sampling, continue_text, metrics, run_outputs};
-use splitscope::network::Network;
-use splitscope::onnx::encode;
+use splitscope::inference::{
+    DataOptions, Dataset, Engine, Pipeline, Rten, Sampling, TextWriter, calibrate, continue_text, metrics, run_outputs,
+};
+use splitscope::network::{Network, with_past};
+use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Recipe};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// A hub's folder: network, configuration, and a tokenizer that makes a token of every letter.
 fn hub(name: &str) -> (tempfile::TempDir, Network) {
@@ -264,6 +269,19 @@ fn sentence_encoders_are_judged_by_how_alike_they_find_pairs() {
     assert_eq!(found.pairs, Some(6));
     let [low, high] = found.pearson_interval.unwrap();
     assert!(low < pearson && pearson < high && found.spearman.is_some());
+    // What is measured between layers is of the sentences' own tokens: none is filled up there.
+    let seen = calibrate(&network, &engine, &data, usize::MAX, &Progress::default()).unwrap();
+    let own: usize = pairs
+        .iter()
+        .map(|(a, b, _)| pieces(a).len() + pieces(b).len() + 4)
+        .sum();
+    let layer = network
+        .layers
+        .iter()
+        .find(|layer| layer.name.ends_with("query"))
+        .unwrap();
+    let statistics = &seen.activations[&layer.input.as_ref().unwrap().0];
+    assert_eq!(statistics.count, own as u64 * 32);
     // What is wrong is named with its line.
     let refused = |table: &str| open(table).unwrap_err().to_string();
     let text = refused("sentence1\tsentence2\tscore\nbad\tcab\t3\nbad\tcab\tmany\n");
@@ -533,4 +551,251 @@ fn recipes_smooth_and_scale_inputs_by_what_was_measured() {
             assert!(prepare(&network, &recipe).is_err(), "nothing is known without data");
         }
     }
+}
+
+/// The decoders among the fixtures, as they are and with weights of 4 bits.
+fn decoders() -> Vec<(String, Fixture, [ModelProto; 2])> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        let fixture = Fixture::read(&path);
+        let tokens = fixture.integers.iter().map(|(name, ..)| name.as_str());
+        if !(tokens.eq(["input_ids"]) && fixture.outputs[0].0 == "logits") {
+            continue;
+        }
+        let network = fixture.open(&fixture.tensors());
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(4),
+            ..Recipe::default()
+        };
+        let quantized = Pipeline::new(&network, None)
+            .quantize(&recipe, &Progress::default())
+            .unwrap();
+        found.push((name, fixture, [network.runnable_model(), quantized.into_model()]));
+    }
+    found
+}
+
+/// A decoder that reads on from keys and values answers as one that reads the whole text, in every architecture.
+#[test]
+fn keys_and_values_of_earlier_tokens_change_no_answer() {
+    let decoders = decoders();
+    assert!(decoders.len() >= 20, "{}", decoders.len());
+    for (name, fixture, models) in decoders {
+        for model in models {
+            let (_, shape, numbers) = &fixture.integers[0];
+            let (steps, tokens) = (shape[1], &numbers[..shape[1]]);
+            let row = |tokens: &[i32]| Tensor::from_shape([1, tokens.len()], tokens.to_vec()).unwrap();
+            let whole = Rten::load(encode(&model).unwrap()).unwrap();
+            let expected = whole
+                .run(&[("input_ids", &row(tokens))], &["logits"])
+                .unwrap()
+                .remove(0);
+            let decoder = with_past(&model).unwrap();
+            let reader = Rten::load(encode(&decoder.model).unwrap()).unwrap();
+            let ports: Vec<&Port> = reader.inputs()[1..].iter().collect();
+            assert!(ports.len() >= 2 && ports.len() % 2 == 0, "{name}");
+            let mut kept: Vec<Tensor> = (ports.iter())
+                .map(|port| {
+                    let sizes = port.shape.as_ref().unwrap();
+                    let sizes = [1, sizes[1].unwrap(), 0, sizes[3].unwrap()];
+                    Tensor::from_shape(sizes, Vec::<f32>::new()).unwrap()
+                })
+                .collect();
+            let mut found = Vec::new();
+            let mut read = 0;
+            // Three tokens, two, then one at a time.
+            for piece in [3, 2].into_iter().chain(std::iter::repeat(1)) {
+                if read >= steps {
+                    break;
+                }
+                let piece = row(&tokens[read..(read + piece).min(steps)]);
+                read += piece.len();
+                let mut inputs = vec![("input_ids", &piece)];
+                inputs.extend(ports.iter().map(|port| port.name.as_str()).zip(&kept));
+                let presents: Vec<String> = ports
+                    .iter()
+                    .map(|port| port.name.replace("past_key_values", "present"))
+                    .collect();
+                let wanted: Vec<&str> = std::iter::once("logits")
+                    .chain(presents.iter().map(String::as_str))
+                    .collect();
+                let mut outputs = reader.run(&inputs, &wanted).unwrap();
+                kept = outputs.split_off(1);
+                assert_eq!(kept[0].shape()[2], read, "{name}");
+                found.extend(outputs[0].floats().unwrap().to_vec());
+            }
+            let difference = crate::common::relative_difference(expected.floats().unwrap(), &found);
+            println!("{name}: {difference:.1e}");
+            assert!(difference <= 1e-5, "{name}: {difference}");
+        }
+    }
+}
+
+/// An engine that counts the tokens that it reads.
+struct Counting(Rten, AtomicUsize);
+
+impl Engine for Counting {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn inputs(&self) -> &[Port] {
+        self.0.inputs()
+    }
+    fn outputs(&self) -> &[Port] {
+        self.0.outputs()
+    }
+    fn compute(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        wanted: &[&str],
+        options: RunOptions<'_>,
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let (_, tokens) = inputs.iter().find(|(name, _)| *name == "input_ids").unwrap();
+        self.1.fetch_add(tokens.len(), Ordering::Relaxed);
+        self.0.compute(inputs, wanted, options)
+    }
+    fn has_value(&self, name: &str) -> bool {
+        self.0.has_value(name)
+    }
+    fn compute_between(
+        &self,
+        threads: &Threads,
+        given: &[(&str, &Tensor)],
+        wanted: &[&str],
+    ) -> Result<Option<Vec<Tensor>>, EngineError> {
+        self.0.compute_between(threads, given, wanted)
+    }
+}
+
+#[test]
+fn a_text_is_continued_by_reading_each_token_once() {
+    for name in ["gpt2", "llama", "mistral_window"] {
+        let (folder, network) = hub(name);
+        let engine = engine(&network);
+        let data = text(&folder, &network, &engine, None);
+        let prompt = data.tokens_of("bad egg").unwrap();
+        let go_on = |engine: &dyn Engine| {
+            let progress = Progress::default();
+            continue_text(engine, &data, &prompt, 9, Sampling::Greedy, &progress, |_| ()).unwrap()
+        };
+        let expected = go_on(&engine);
+        let model = with_past(&network.runnable_model()).unwrap().model;
+        let counting = Counting(Rten::load(encode(&model).unwrap()).unwrap(), AtomicUsize::new(0));
+        assert_eq!(go_on(&counting), expected, "{name}");
+        // The last token that was written is read by nobody.
+        assert_eq!(counting.1.into_inner(), prompt.len() + 9 - 1, "{name}");
+        let writer = TextWriter::of(network.runnable_model(), None).unwrap();
+        assert!(writer.keeps_past());
+        let written = writer.continue_text(&data, &prompt, 9, Sampling::Greedy, &Progress::default(), |_| ());
+        assert_eq!(written.unwrap(), expected, "{name}");
+    }
+}
+
+/// A table of positions ends: the later half of the text is then read again from its beginning.
+#[test]
+fn a_text_goes_on_behind_the_end_of_the_table_of_positions() {
+    let (folder, network) = hub("gpt2");
+    let engine = engine(&network);
+    let data = text(&folder, &network, &engine, None);
+    let prompt = data.tokens_of("bad egg").unwrap();
+    let model = network.runnable_model();
+    let longest = with_past(&model).unwrap().longest.unwrap();
+    let table = fixture_rows("gpt2", "transformer.wpe.weight");
+    assert_eq!(longest, table);
+    let writer = TextWriter::of(model, None).unwrap();
+    let count = longest + 4 - prompt.len();
+    let written = writer
+        .continue_text(&data, &prompt, count, Sampling::Greedy, &Progress::default(), |_| ())
+        .unwrap();
+    // The first token behind the table's end, by hand: the network reads the later half alone.
+    let all = [prompt, written].concat();
+    let read = all[longest + 1 - longest.div_ceil(2)..=longest].to_vec();
+    let steps = read.len();
+    let read = Tensor::from_shape([1, steps], read).unwrap();
+    let logits = engine.run(&[("input_ids", &read)], &["logits"]).unwrap().remove(0);
+    let last = &logits.floats().unwrap()[(steps - 1) * 41..];
+    let likeliest = (0..41).max_by(|a, b| last[*a].total_cmp(&last[*b])).unwrap();
+    assert_eq!(all[longest + 1] as usize, likeliest);
+    // Positions of OPT are counted from 2 on.
+    let opt = hub("opt").1.runnable_model();
+    let rows = fixture_rows("opt", "model.decoder.embed_positions.weight");
+    assert_eq!(with_past(&opt).unwrap().longest, Some(rows - 2));
+    assert_eq!(with_past(&hub("llama").1.runnable_model()).unwrap().longest, None);
+}
+
+fn fixture_rows(name: &str, tensor: &str) -> usize {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
+    let fixture = Fixture::read(&fixtures.join(format!("{name}.json.gz")));
+    fixture.tensors.iter().find(|(name, _)| name == tensor).unwrap().1[0]
+}
+
+#[test]
+fn what_is_no_known_decoder_gets_no_past_and_says_why() {
+    let why = with_past(&hub("bert_masked").1.runnable_model()).unwrap_err();
+    assert!(why.contains("known decoder"), "{why}");
+}
+
+/// A decoder that optimum exported (`fixtures/optimum/make.py`) writes what transformers writes, reading each token once; without a
+/// past it answers the same.
+#[test]
+fn an_export_of_optimum_goes_on_from_its_past_as_transformers_does() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/optimum");
+    let mut onnx = Vec::new();
+    let packed = std::fs::File::open(fixtures.join("llama_with_past.onnx.gz")).unwrap();
+    std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(packed), &mut onnx).unwrap();
+    let told = std::fs::read(fixtures.join("llama_with_past.json")).unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+    let numbers = |key: &str| -> Vec<i32> { serde_json::from_value(told[key].clone()).unwrap() };
+    let expected: Vec<f32> = serde_json::from_value(told["logits"].clone()).unwrap();
+    let (folder, _) = hub("llama");
+    let path = folder.path().join("exported.onnx");
+    std::fs::write(&path, onnx).unwrap();
+    let network = format::open(&path).unwrap();
+    assert_eq!(network.why_not_runnable, None);
+    // Each projection and the head; the table of words is too small to be one.
+    assert_eq!(network.layers.len(), 2 * 7 + 1);
+    let counting = Counting(
+        Rten::load(encode(&network.runnable_model()).unwrap()).unwrap(),
+        AtomicUsize::new(0),
+    );
+    let data = text(&folder, &network, &counting, None);
+    assert!(
+        data.notes().iter().any(|note| note.contains("without a past")),
+        "{:?}",
+        data.notes()
+    );
+    let prompt = numbers("prompt");
+    let outputs = {
+        let read = Tensor::from_shape([1, prompt.len()], prompt.clone()).unwrap();
+        let ones = Tensor::from_shape([1, prompt.len()], vec![1_i32; prompt.len()]).unwrap();
+        let positions: Vec<i32> = (0..5).collect();
+        let positions = Tensor::from_shape([1, prompt.len()], positions).unwrap();
+        let nothing = Tensor::from_shape([1, 2, 0, 4], Vec::<f32>::new()).unwrap();
+        let inputs: Vec<(&str, &Tensor)> = (counting.inputs().iter())
+            .map(|port| match port.name.as_str() {
+                "input_ids" => ("input_ids", &read),
+                "attention_mask" => ("attention_mask", &ones),
+                "position_ids" => ("position_ids", &positions),
+                name => (name, &nothing),
+            })
+            .collect();
+        counting.0.run(&inputs, &["logits"]).unwrap()
+    };
+    let last = &outputs[0].floats().unwrap()[(prompt.len() - 1) * 41..];
+    let difference = crate::common::relative_difference(&expected, last);
+    assert!(difference < 1e-5, "{difference}");
+    let written = continue_text(
+        &counting,
+        &data,
+        &prompt,
+        12,
+        Sampling::Greedy,
+        &Progress::default(),
+        |_| (),
+    );
+    assert_eq!(written.unwrap(), numbers("written"));
+    assert_eq!(counting.1.into_inner(), prompt.len() + 12 - 1);
 }

@@ -1,9 +1,8 @@
 //! A graph that fits its state dict, put around the tensors of the file.
 
 use super::Recognised;
-use super::net::{Axis, as_i64};
 use crate::network::PreprocessHint;
-use crate::onnx::schema::{OperatorSetIdProto, TensorShapeProto, TypeProto, tensor_shape_proto, type_proto};
+use crate::onnx::schema::OperatorSetIdProto;
 use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 use std::collections::HashSet;
 
@@ -55,28 +54,5 @@ impl Finished {
             preprocess: self.preprocess,
             notes: self.notes,
         }
-    }
-}
-
-pub(super) fn value_info(name: &str, element_type: i32, axes: &[Axis]) -> ValueInfoProto {
-    use tensor_shape_proto::{Dimension, Value};
-    let dim = axes.iter().map(|axis| Dimension {
-        value: Some(match axis {
-            Axis::Size(size) => Value::DimValue(as_i64(*size)),
-            Axis::Free(name) => Value::DimParam((*name).to_owned()),
-        }),
-        denotation: None,
-    });
-    let tensor = type_proto::Tensor {
-        elem_type: Some(element_type),
-        shape: Some(TensorShapeProto { dim: dim.collect() }),
-    };
-    ValueInfoProto {
-        name: Some(name.to_owned()),
-        r#type: Some(TypeProto {
-            value: Some(type_proto::Value::TensorType(tensor)),
-            denotation: None,
-        }),
-        ..ValueInfoProto::default()
     }
 }

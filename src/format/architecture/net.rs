@@ -2,25 +2,17 @@
 
 use super::config::Config;
 use super::derived::Derived;
-use super::finished::{Finished, value_info};
+use super::finished::Finished;
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
 use crate::network::PreprocessHint;
-use crate::onnx::build::{i64_tensor, int_attribute, node};
+pub(super) use crate::onnx::build::Axis;
+use crate::onnx::build::{i64_tensor, int_attribute, node, value_info};
 use crate::onnx::schema::data_type;
 use crate::onnx::{
     AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, computed_type, data_type_name, is_float, numbers,
 };
 use std::collections::{HashMap, HashSet};
-
-/// One axis of an input or output.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) enum Axis {
-    /// Of this size.
-    Size(usize),
-    /// Of any size, by the name of the axis.
-    Free(&'static str),
-}
 
 /// What the network gives: a value and its axes.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@ use crate::format::architecture::Family;
 use crate::format::architecture::misfit::Fault;
 use crate::format::architecture::net::{Net, Output};
 use crate::format::architecture::transformer::{Between, Sequence};
+use crate::network::LOOKED_AT;
 use crate::onnx::build::{float_tensor, int_attribute};
 use crate::onnx::schema::data_type;
 use serde_json::Value;
@@ -67,7 +68,7 @@ fn build(net: &mut Net<'_>) -> Output {
 /// The mask with each head's slope times the position that is looked at, `[heads, steps, steps]`.
 fn slopes(net: &mut Net<'_>, positions: &str, mask: &str, heads: usize) -> String {
     let to = int_attribute("to", i64::from(data_type::FLOAT));
-    let positions = net.node("Cast", "alibi.positions", [positions], vec![to]);
+    let positions = net.node("Cast", LOOKED_AT[1], [positions], vec![to]);
     let slopes = float_tensor("alibi.slopes", &[heads, 1, 1], &alibi(heads));
     let slopes = net.constant(slopes);
     let bias = net.node("Mul", "alibi.bias", [slopes, positions], vec![]);

@@ -1,6 +1,7 @@
 //! The tokens that a decoder reads, their positions, and which of them each step may look at.
 
 use crate::format::architecture::net::{Axis, Net};
+use crate::network::{LOOKED_AT, POSITIONS};
 use crate::onnx::build::{i64_tensor, int_attribute, scalar_f32, scalar_i64};
 use crate::onnx::schema::data_type;
 use std::collections::HashMap;
@@ -25,12 +26,12 @@ pub(super) fn read_tokens(net: &mut Net<'_>) -> (String, Steps) {
     let axis = net.constant(scalar_i64("steps.axis", 1));
     let count = net.node("Gather", "steps.count", [shape, axis], vec![int_attribute("axis", 0)]);
     let [zero, one] = [0, 1].map(|number| net.constant(scalar_i64(format!("steps.{number}"), number)));
-    let positions = net.node("Range", "steps.positions", [zero, count, one], vec![]);
-    let mut along = |part: &str, axis: i64| {
-        let axes = net.constant(i64_tensor(format!("steps.{part}.axis"), &[1], &[axis]));
-        net.node("Unsqueeze", &format!("steps.{part}"), [positions.clone(), axes], vec![])
+    let positions = net.node("Range", POSITIONS, [zero, count, one], vec![]);
+    let mut along = |name: &str, axis: i64| {
+        let axes = net.constant(i64_tensor(format!("{name}.axis"), &[1], &[axis]));
+        net.node("Unsqueeze", name, [positions.clone(), axes], vec![])
     };
-    let (column, row) = (along("column", 1), along("row", 0));
+    let (column, row) = (along("steps.column", 1), along(LOOKED_AT[0], 0));
     (tokens, Steps { positions, column, row })
 }
 
