@@ -14,6 +14,7 @@ mod arguments;
 mod auto;
 mod bar;
 mod check;
+mod continuation;
 mod cure;
 mod curves;
 mod diff;
@@ -100,8 +101,8 @@ fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
         return window(arguments);
     };
     cancel_on_interrupt(progress);
-    // The bar is wiped before the result is printed.
-    let bar = bar::Bar::start(progress);
+    // The bar is wiped before the result is printed; what is printed as it comes would tear it.
+    let bar = (!matches!(command, Command::Continue(_))).then(|| bar::Bar::start(progress));
     let result = match arguments.threads {
         None => carry_out(command, progress)?,
         Some(threads) => {
@@ -121,6 +122,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Inspect(arguments) => inspect::run(&arguments, progress),
         Command::Quantize(arguments) => quantize::run(&arguments, progress),
         Command::Evaluate(arguments) => evaluate::run(&arguments, progress),
+        Command::Continue(arguments) => continuation::run(&arguments, progress),
         Command::Check(arguments) => check::run(&arguments, progress),
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
         Command::Cure(arguments) => cure::run(&arguments, progress),

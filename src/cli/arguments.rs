@@ -84,6 +84,9 @@ pub(super) enum Command {
     /// Run a network before and after quantization on the same data and compare
     #[command(after_help = examples::EVALUATE)]
     Evaluate(EvaluateArguments),
+    /// Let a language model go on from a text, before and after quantization
+    #[command(after_help = examples::CONTINUE)]
+    Continue(ContinueArguments),
     /// Check a recipe against limits, for continuous integration: exit status 3 when one is missed
     #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
@@ -182,6 +185,10 @@ pub(super) struct QuantizeArguments {
     /// (linear layers as transformers and vLLM read them, with config.json beside it if there is none)
     #[arg(long, value_name = "LAYOUT", default_value = "splitscope", value_parser = ["splitscope", "compressed-tensors"])]
     pub(super) layout: String,
+    /// Give a decoder that was opened as weights inputs and outputs for keys and values of earlier tokens (past_key_values.N.key,
+    /// present.N.key and likewise value), so that it reads each token once; OUT.onnx
+    #[arg(long)]
+    pub(super) with_past: bool,
     #[command(flatten)]
     pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]
@@ -225,6 +232,36 @@ pub(super) struct EvaluateArguments {
     pub(super) data_flags: DataArguments,
     #[command(flatten)]
     pub(super) answer: AnswerArguments,
+}
+
+/// `splitscope continue`.
+#[derive(Debug, Args)]
+pub(super) struct ContinueArguments {
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder or demo:shakespeare
+    #[arg(value_parser = path_text())]
+    pub(super) model: String,
+    /// Text to go on from
+    #[arg(long, value_name = "TEXT")]
+    pub(super) prompt: String,
+    /// Tokens to write
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = at_least_one)]
+    pub(super) tokens: usize,
+    /// Draw tokens from the network's distribution, sharpened below 1; without, the likeliest is taken. Both networks draw with
+    /// the same noise
+    #[arg(long, value_name = "T", value_parser = positive)]
+    pub(super) temperature: Option<f64>,
+    /// Which noise --temperature draws with
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "temperature")]
+    pub(super) seed: u64,
+    /// Print JSON at the end instead of text as it comes
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) recipe_flags: RecipeArguments,
+    #[command(flatten)]
+    pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
 }
 
 /// `splitscope check`.

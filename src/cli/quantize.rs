@@ -202,6 +202,9 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
             return Err(UsageError(format!("{}: report and output are the same file", report.display())).into());
         }
     }
+    if arguments.with_past && target != Target::Onnx {
+        return Err(UsageError("--with-past: a file of weights has no inputs; name an OUT.onnx".to_owned()).into());
+    }
     let planned = pipeline::plan(
         &arguments.model,
         &arguments.recipe_flags,
@@ -210,7 +213,10 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         progress,
     )?;
     let mut cost = cost(&planned);
-    let remarks = write(&planned, target, &arguments.output, &mut cost, progress)?;
+    let remarks = write(&planned, target, arguments, &mut cost, progress)?;
+    if target == Target::Onnx && arguments.with_past {
+        cost.bytes.quantized = std::fs::metadata(&arguments.output)?.len();
+    }
     if target != Target::Onnx {
         // Another file than the one that is counted: it says itself how large it is, and no runtime of graphs reads it.
         cost.bytes.quantized = std::fs::metadata(&arguments.output)?.len();
@@ -271,16 +277,20 @@ fn same_file(left: &Path, right: &Path) -> bool {
 fn write(
     planned: &Planned,
     target: Target,
-    output: &Path,
+    arguments: &QuantizeArguments,
     cost: &mut Overhead,
     progress: &Progress,
 ) -> anyhow::Result<Vec<String>> {
+    let output = &arguments.output;
     match target {
         Target::CompressedTensors => return write_compressed(planned, output, cost, progress),
         Target::Onnx => {
             refuse_weights_only(&planned.network)?;
-            let quantized =
+            let mut quantized =
                 QuantizedModel::of(&planned.network, &planned.plan).with_context(|| planned.network.name.clone())?;
+            if arguments.with_past {
+                quantized = quantized.with_past().context("--with-past")?;
+            }
             progress.check()?;
             quantized.write(output)?;
         }

@@ -15,6 +15,10 @@ pub(super) const EVALUATE: &str = "Examples:
   splitscope evaluate model.onnx --data images --preprocess imagenet --preset deploy --json
   splitscope evaluate model.onnx --input x=samples.npy --weight-bits 4";
 
+pub(super) const CONTINUE: &str = "Examples:
+  splitscope continue demo:shakespeare --prompt ROMEO: --tokens 80 --weight-bits 3
+  splitscope continue model.gguf --prompt Once --temperature 0.8 --seed 1 --preset int4 --json";
+
 pub(super) const CHECK: &str = "Examples:
   splitscope check demo:fashion --data demo:fashion --weight-bits 4 --clip mse --max-drop 1% --max-bytes 600kB
   splitscope check model.onnx --recipe recipe.toml --data images --max-drop 0.5% --json";
