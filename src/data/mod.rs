@@ -44,6 +44,7 @@ pub use classes::CLASS_LISTS;
 use fitted::Fitted;
 pub use label_maps::LabelMaps;
 use masked::Masked;
+pub(crate) use noise::Random;
 pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
 pub use port::{ElementKind, Port};

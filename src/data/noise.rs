@@ -102,7 +102,8 @@ fn normal(shape: &[usize], random: &mut Random) -> Vec<f32> {
 /// Share of a picture's variance that all its channels have in common.
 const COMMON: f32 = 0.9;
 
-/// Samples `[N, C, H, W]` or `[N, ..., T]` of 1/f noise, each with mean 0 and variance 1.
+/// Samples `[N, C, H, W]` or `[N, ..., T]` of 1/f noise, each with mean 0 and variance 1; every second one with a dark ground, as
+/// things have that are alone in their picture.
 fn natural(shape: &[usize], random: &mut Random) -> Vec<f32> {
     let [samples, channels, plane @ ..] = shape else {
         return normal(shape, random);
@@ -114,7 +115,7 @@ fn natural(shape: &[usize], random: &mut Random) -> Vec<f32> {
         [.., width] => (plane.iter().product::<usize>() / width.max(&1), *width),
     };
     let mut numbers = Vec::with_capacity(shape.iter().product());
-    for _ in 0..*samples {
+    for sample in 0..*samples {
         let common = octaves(height, width, random);
         let first = numbers.len();
         for _ in 0..*channels {
@@ -123,6 +124,10 @@ fn natural(shape: &[usize], random: &mut Random) -> Vec<f32> {
             numbers.extend(mixed.map(|(common, own)| COMMON.sqrt() * common + (1.0 - COMMON).sqrt() * own));
         }
         standardize(&mut numbers[first..]);
+        if sample % 2 == 1 {
+            numbers[first..].iter_mut().for_each(|x| *x = x.max(0.0));
+            standardize(&mut numbers[first..]);
+        }
     }
     numbers
 }
@@ -183,9 +188,20 @@ fn shape(port: &Port, (side, steps): (usize, usize), samples: usize, axis: Optio
         .collect()
 }
 
-/// Number of rows of the table that the input `port` picks from, as far as the graph shows it.
+impl Dataset {
+    /// Tokens that the input `port` of `network` takes: the rows of the table that it picks from, as far as the graph shows it.
+    pub(crate) fn vocabulary_of(network: &Network, port: &str) -> Option<u64> {
+        rows(network, port).filter(|rows| *rows > 0)
+    }
+}
+
+/// The same, and few where it is not known.
 fn tokens(network: &Network, port: &str) -> u64 {
-    let rows = network.model.graph.as_ref().and_then(|graph| {
+    Dataset::vocabulary_of(network, port).unwrap_or(FEW_TOKENS)
+}
+
+fn rows(network: &Network, port: &str) -> Option<u64> {
+    network.model.graph.as_ref().and_then(|graph| {
         let cast =
             |node: &&crate::onnx::NodeProto| node.op_type() == "Cast" && node.input.first().is_some_and(|i| i == port);
         let alias = graph.node.iter().find(cast).and_then(|node| node.output.first());
@@ -200,12 +216,11 @@ fn tokens(network: &Network, port: &str) -> u64 {
             .find(|table| gather.input.first().is_some_and(|name| name == table.name()))?;
         // Along the first axis, as an embedding is.
         table.dims.first().and_then(|rows| u64::try_from(*rows).ok())
-    });
-    rows.filter(|rows| *rows > 0).unwrap_or(FEW_TOKENS)
+    })
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, the same everywhere.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -216,7 +231,7 @@ impl Random {
     }
 
     /// Between 0 and 1, neither.
-    fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         ((self.next() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
     }
 
@@ -225,7 +240,7 @@ impl Random {
         ((-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos()) as f32
     }
 
-    fn below(&mut self, end: u64) -> i64 {
+    pub(crate) fn below(&mut self, end: u64) -> i64 {
         i64::try_from(self.next() % end.max(1)).unwrap_or(0)
     }
 }

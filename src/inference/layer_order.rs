@@ -3,6 +3,7 @@
 //! Weight SQNR does not tell it (Spearman .25 to .37 against the truth on six networks); one layer at a time on a few dozen samples
 //! does (.98). Without data the network runs on inputs that are made up; `cargo bench --bench ranking` prints how near both come.
 
+use super::own_text::own_text;
 use super::sensitivity::{LayerSensitivity, sensitivity};
 use super::sweep::SweepSubject;
 use super::{Dataset, Engine, InferenceError, run_outputs};
@@ -56,7 +57,7 @@ pub fn order_on_data(
     sensitivity(&subject, recipe, progress, on_row)
 }
 
-/// An estimate of the same without data, on inputs that are made up ([`Dataset::made_up`]).
+/// An estimate of the same without data, on inputs that are made up ([`made_up_data`]).
 ///
 /// # Errors
 /// As [`sensitivity`]; [`InferenceError::Data`] for a network that does not run on them.
@@ -67,16 +68,19 @@ pub fn order_without_data(
     progress: &Progress,
     on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
-    let data = made_up_data(network, engine)?;
+    let data = made_up_data(network, engine, &progress.part())?;
     order_on_data(network, engine, &data, settings, progress, on_row)
 }
 
-/// The inputs that layers are ranked on without data, the same each time.
+/// The inputs that layers are ranked on without data, the same each time: of a language model a text of its own, else noise.
 ///
 /// # Errors
-/// [`InferenceError::Data`] when an input would be too large.
-pub fn made_up_data(network: &Network, engine: &dyn Engine) -> Result<Dataset, InferenceError> {
-    Dataset::made_up(network, engine, ORDER_SAMPLES, SEED)
+/// [`InferenceError::Data`] when an input would be too large; `Cancelled`.
+pub fn made_up_data(network: &Network, engine: &dyn Engine, progress: &Progress) -> Result<Dataset, InferenceError> {
+    match own_text(network, engine, SEED, progress)? {
+        Some(text) => Ok(text),
+        None => Dataset::made_up(network, engine, ORDER_SAMPLES, SEED),
+    }
 }
 
 /// The inputs are the same each time.

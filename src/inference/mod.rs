@@ -34,6 +34,7 @@ mod moments;
 mod noise;
 mod oracle;
 mod outputs;
+mod own_text;
 mod pipeline;
 mod prefetch;
 mod segmentation;

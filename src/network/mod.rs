@@ -46,7 +46,7 @@ pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlac
 pub use past::{DecoderWithPast, with_past};
 pub(crate) use past::{LOOKED_AT, POSITIONS};
 pub use preparation::Preparation;
-pub use preprocess_hint::{Interpolation, PreprocessHint};
+pub use preprocess_hint::{Interpolation, PreprocessHint, USUAL_FOR};
 pub use repeated::RepeatedChannels;
 pub(crate) use repeated::index_name;
 pub use rotate::{RotatedStream, Rotation, rotate};

@@ -1,5 +1,8 @@
 //! What the makers of a network say of the pictures that it wants.
 
+/// How [`PreprocessHint::source`] begins where no file but the architecture tells.
+pub const USUAL_FOR: &str = "usual for ";
+
 /// How pictures were made ready in the network's training, as far as its files or its architecture tell. Every field may
 /// be missing; what a person chooses goes before all of it.
 #[derive(Debug, Clone, PartialEq, Default)]

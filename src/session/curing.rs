@@ -125,7 +125,7 @@ impl ExaminationInputs {
         let data = match &self.data {
             Some(data) => &**data,
             None => {
-                made_up = made_up_data(&self.network, &self.engine)?;
+                made_up = made_up_data(&self.network, &self.engine, &progress.part())?;
                 &made_up
             }
         };

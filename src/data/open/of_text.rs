@@ -10,11 +10,36 @@ use crate::data::sentence_pairs::SentencePairs;
 use crate::data::text::Text;
 use crate::data::tokenizer::Tokenizer;
 use crate::data::vocabulary;
+use crate::data::{DataOptions, Port};
 use crate::data::{Dataset, DatasetError, Samples};
+use crate::network::Network;
 use std::path::Path;
 
 /// Tokens that an encoder reads at a time where nothing else is chosen.
 const ENCODER_WINDOW: usize = 128;
+
+impl Dataset {
+    /// Tokens in streams of `window` as a text for the language model `network`, whose inputs are `ports`.
+    ///
+    /// # Errors
+    /// [`DatasetError`] for a network that takes no text.
+    pub(crate) fn of_tokens(
+        name: &str,
+        tokens: Vec<i32>,
+        window: usize,
+        network: &Network,
+        ports: &[Port],
+    ) -> Result<Self, DatasetError> {
+        let options = DataOptions::default().for_network(network);
+        let opening = Opening {
+            path: name,
+            options: &options,
+            ports,
+        };
+        let text = Text::of_tokens(tokens, opening.free_port(true)?, Some(window), name)?;
+        opening.stream(text, Vec::new(), Vec::new())
+    }
+}
 
 impl Opening<'_> {
     pub(super) fn tokenizer(&self) -> Result<Tokenizer, DatasetError> {

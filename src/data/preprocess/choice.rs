@@ -4,7 +4,7 @@
 use super::{OF_NETWORK, Origin};
 use crate::data::presets::{PreprocessPreset, Sides};
 use crate::data::{DataOptions, ElementKind, Port};
-use crate::network::{Interpolation, PreprocessHint};
+use crate::network::{Interpolation, PreprocessHint, USUAL_FOR};
 
 /// Smallest side of a network for photographs, such as ImageNet's, pixels.
 const LARGE: usize = 160;
@@ -105,7 +105,7 @@ impl Target {
         let name = match (&options.preprocess, hint) {
             (Some(name), Some(hint)) if name == OF_NETWORK => return Ok(self.of_network(hint)),
             (None, _) if self.bytes => "raw",
-            (None, Some(hint)) if origin != Origin::Demo => return Ok(self.of_network(hint)),
+            (None, Some(hint)) if origin != Origin::Demo => return self.of_network_or_usual(hint, origin),
             (Some(name), _) => name.as_str(),
             (None, _) => self.usual_preset(origin),
         };
@@ -142,6 +142,26 @@ impl Target {
             shorter_side: shorter,
             crop: side.filter(|_| shorter.is_some() || self.size.is_none()),
         }
+    }
+
+    /// What the network says. Where its files say nothing and its architecture nothing of the normalization, that is what is usual
+    /// for such data: a small network for CIFAR-10 was trained on normalized pictures.
+    fn of_network_or_usual(&self, hint: &PreprocessHint, origin: Origin) -> Result<Base, String> {
+        let base = self.of_network(hint);
+        let usual = PreprocessPreset::called(self.usual_preset(origin))?;
+        let is_told = hint.mean.is_some() || hint.std.is_some() || !hint.source.starts_with(USUAL_FOR);
+        let same = base.unit == usual.unit && base.mean == usual.mean && base.std == usual.std;
+        Ok(if is_told || same {
+            base
+        } else {
+            Base {
+                name: usual.name.to_owned(),
+                unit: usual.unit,
+                mean: usual.mean.to_vec(),
+                std: usual.std.to_vec(),
+                ..base
+            }
+        })
     }
 
     fn usual_preset(&self, origin: Origin) -> &'static str {

@@ -216,3 +216,35 @@ fn presets_centre_and_scale_as_their_names_say() {
     assert_eq!(numbers("raw"), [0.0, 255.0]);
     assert_eq!(numbers("inception"), [-1.0, 1.0]);
 }
+
+#[test]
+fn an_architecture_that_tells_no_normalization_leaves_it_to_what_is_usual_for_the_data() {
+    let hint = |source: &str| {
+        let hint = PreprocessHint {
+            source: source.to_owned(),
+            size: Some([32, 32]),
+            ..PreprocessHint::default()
+        };
+        DataOptions {
+            hint: Some(Arc::new(hint)),
+            ..DataOptions::default()
+        }
+    };
+    let small = port(&[None, Some(3), Some(32), Some(32)]);
+    let steps = |options: &DataOptions, origin| Preprocess::new(options, Some(&small), origin, 3).unwrap().describe();
+    let chosen = DataOptions {
+        preprocess: Some("cifar".to_owned()),
+        ..DataOptions::default()
+    };
+    let usual = hint("usual for ResNet-20 for small pictures");
+    assert_eq!(steps(&usual, Origin::Cifar), steps(&chosen, Origin::Cifar));
+    // A file that tells nothing else means the pixels as they are.
+    assert_ne!(
+        steps(&hint("preprocessor_config.json"), Origin::Cifar),
+        steps(&chosen, Origin::Cifar)
+    );
+    assert_eq!(
+        steps(&usual, Origin::Array),
+        steps(&hint("preprocessor_config.json"), Origin::Array)
+    );
+}

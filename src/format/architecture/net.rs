@@ -5,7 +5,7 @@ use super::derived::Derived;
 use super::finished::Finished;
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
-use crate::network::PreprocessHint;
+use crate::network::{PreprocessHint, USUAL_FOR};
 pub(super) use crate::onnx::build::Axis;
 use crate::onnx::build::{i64_tensor, int_attribute, node, value_info};
 use crate::onnx::schema::data_type;
@@ -271,7 +271,7 @@ impl<'a> Net<'a> {
         let outputs = std::iter::once((self.answer, output.clone())).chain(more);
         let output = outputs.map(|(name, output)| self.output(name, &output)).collect();
         let mut usual = self.usual;
-        usual.source = format!("usual for {}", self.title);
+        usual.source = format!("{USUAL_FOR}{}", self.title);
         let mut preprocess = self.config.preprocess_over(usual);
         // Names of another network's classes: a configuration that was copied along.
         if classes != Some(Axis::Size(preprocess.classes.len())) {

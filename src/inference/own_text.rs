@@ -1,0 +1,122 @@
+//! A text that a language model writes itself: what layers are ranked on without data. Tokens drawn evenly are no text, and what
+//! flows through the network on them is nothing like what flows on one.
+
+use super::layer_order::ORDER_TOKENS;
+use super::{Dataset, Engine, InferenceError, run_outputs};
+use crate::data::Random;
+use crate::network::Network;
+use crate::progress::Progress;
+
+/// Tokens of a stream, each of which begins with any token; and so many rounds make all of it follow from its beginning.
+const STREAM: usize = 24;
+
+/// A text of [`ORDER_TOKENS`] tokens, the same for the same `seed`; `None` for a network that does not guess the next token.
+///
+/// It begins with tokens drawn evenly, in streams of [`STREAM`]. In each round the network runs once, and the token behind each
+/// position is drawn from its answer there: one run a round instead of one a token.
+///
+/// # Errors
+/// [`InferenceError`] of the engine, or `Cancelled`.
+pub(super) fn own_text(
+    network: &Network,
+    engine: &dyn Engine,
+    seed: u64,
+    progress: &Progress,
+) -> Result<Option<Dataset>, InferenceError> {
+    let vocabulary = |port: &&crate::data::Port| port.is_integer().then(|| Dataset::vocabulary_of(network, &port.name));
+    let ports = engine.inputs();
+    let Some(vocabulary) = ports.iter().find_map(|port| vocabulary(&port).flatten()) else {
+        return Ok(None);
+    };
+    let mut random = Random(seed);
+    let Ok(most) = i32::try_from(vocabulary) else {
+        return Ok(None);
+    };
+    let even = (0..=ORDER_TOKENS).map(|_| i32::try_from(random.below(vocabulary)).unwrap_or(0));
+    let mut tokens: Vec<i32> = even.collect();
+    // The whole vocabulary is asked for, whatever was drawn.
+    tokens[0] = most - 1;
+    // The same for a position in every round: what follows from tokens that stay stays too.
+    let shares: Vec<f64> = (0..ORDER_TOKENS).map(|_| random.uniform()).collect();
+    let text =
+        |tokens: &[i32]| Dataset::of_tokens("text of the network's own", tokens.to_vec(), STREAM, network, ports).ok();
+    for _ in 0..STREAM {
+        progress.check()?;
+        let Some(data) = text(&tokens) else {
+            return Ok(None);
+        };
+        let answers = run_outputs(engine, &data, data.len(), &Progress::default())?;
+        if answers.classes as u64 != vocabulary || answers.logits.len() < answers.samples * answers.classes {
+            return Ok(None);
+        }
+        let answers = answers.logits.chunks_exact(answers.classes);
+        for (at, (logits, share)) in answers.zip(&shares).enumerate() {
+            // A stream keeps its beginning, or none would ever settle.
+            if (at + 1) % STREAM != 0 {
+                tokens[at + 1] = draw(logits, *share);
+            }
+        }
+    }
+    Ok(text(&tokens))
+}
+
+/// The token at `share` of the probability that `logits` give.
+fn draw(logits: &[f32], share: f64) -> i32 {
+    let most = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let weight = |logit: &f32| f64::from(logit - most).exp();
+    let all: f64 = logits.iter().map(weight).filter(|weight| weight.is_finite()).sum();
+    let mut left = share * all;
+    for (token, logit) in logits.iter().enumerate() {
+        let weight = weight(logit);
+        if weight.is_finite() {
+            left -= weight;
+        }
+        if left <= 0.0 {
+            return i32::try_from(token).unwrap_or(0);
+        }
+    }
+    i32::try_from(logits.len().saturating_sub(1)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Rten;
+    use crate::format::demo::Demo;
+
+    #[test]
+    fn a_token_is_drawn_as_often_as_it_is_likely() {
+        let logits = [0.0, f32::NEG_INFINITY, 3.0_f32.ln(), f32::NAN];
+        let drawn: Vec<i32> = [0.0, 0.2, 0.26, 0.9, 1.0].map(|share| draw(&logits, share)).to_vec();
+        assert_eq!(drawn, [0, 0, 2, 2, 2]);
+    }
+
+    #[test]
+    fn the_text_of_a_network_surprises_it_less_than_tokens_drawn_evenly() {
+        let network = Demo::Shakespeare.network().unwrap();
+        let engine = Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+        let own = own_text(&network, &engine, 1, &Progress::default()).unwrap().unwrap();
+        assert!(own.is_text() && own.len() >= ORDER_TOKENS / 2);
+        let even = (0..=ORDER_TOKENS as i32).map(|at| at * 31 % 65).collect();
+        let even = Dataset::of_tokens("even", even, STREAM, &network, engine.inputs()).unwrap();
+        let loss = |data: &Dataset| {
+            let answers = run_outputs(&engine, data, data.len(), &Progress::default()).unwrap();
+            let rows = answers.logits.chunks_exact(answers.classes).enumerate();
+            let nats = rows.map(|(at, row)| {
+                let most = row.iter().copied().fold(f32::MIN, f32::max);
+                let all: f64 = row.iter().map(|logit| f64::from(logit - most).exp()).sum();
+                all.ln() - f64::from(row[data.label(at).unwrap()] - most)
+            });
+            nats.sum::<f64>() / answers.samples as f64
+        };
+        let (own, even) = (loss(&own), loss(&even));
+        assert!(own < 2.5 && even > 2.0 * own, "{own} {even}");
+    }
+
+    #[test]
+    fn a_network_of_pictures_writes_none() {
+        let network = Demo::Fashion.network().unwrap();
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        assert!(own_text(&network, &engine, 1, &Progress::default()).unwrap().is_none());
+    }
+}
