@@ -13,6 +13,9 @@ use serde::Serialize;
 struct Report<'a> {
     passed: bool,
     limits: &'a [Limit],
+    /// Which preset was taken, where the flags ask for nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<&'a str>,
     /// Bytes of the .onnx file that `quantize` writes.
     bytes: usize,
     evaluation: Option<&'a Evaluation>,
@@ -112,11 +115,12 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
         to_json(&Report {
             passed,
             limits: &limits,
+            suggestion: planned.suggestion,
             bytes,
             evaluation: evaluation.as_ref(),
         })?
     } else {
-        table(&limits)
+        output::lines(planned.suggestion) + &table(&limits)
     };
     if passed {
         return Ok(text);

@@ -41,7 +41,11 @@ struct LayerReport<'a> {
 pub(super) fn run(arguments: &CureArguments, progress: &Progress) -> anyhow::Result<String> {
     let model = &arguments.model;
     arguments.output.as_deref().map(check_place).transpose()?;
-    let Asked { original, recipe, .. } = pipeline::ask(model, &arguments.recipe_flags, &arguments.calibration)?;
+    let Asked {
+        original,
+        recipe,
+        suggestion,
+    } = pipeline::ask(model, &arguments.recipe_flags, &arguments.calibration)?;
     let network = pipeline::prepared(
         model,
         &original,
@@ -102,7 +106,8 @@ pub(super) fn run(arguments: &CureArguments, progress: &Progress) -> anyhow::Res
     }
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let head = format!(
-        "{} · {} {unit} · {}\n",
+        "{}{} · {} {unit} · {}\n",
+        lines(suggestion),
         data.name(),
         float.samples,
         data.preprocessing()

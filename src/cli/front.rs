@@ -108,10 +108,13 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
 /// The methods that the flags ask for: those of the weights at each number of bits, then those of the inputs.
 fn chosen(arguments: &FrontArguments, base: &Recipe) -> anyhow::Result<Vec<Method>> {
     let moves: &[OutlierMove] = &arguments.moves;
-    let of_weights = arguments
-        .weight_bits
-        .iter()
-        .flat_map(|bits| [weight_methods(base, *bits), moved_weight_methods(base, *bits, moves)]);
+    let with_data = CalibrationFrom::of(&arguments.calibration, &arguments.model).is_data();
+    let of_weights = arguments.weight_bits.iter().flat_map(|bits| {
+        [
+            weight_methods(base, *bits, with_data),
+            moved_weight_methods(base, *bits, moves),
+        ]
+    });
     let of_inputs = arguments
         .activation_bits
         .iter()
@@ -261,8 +264,8 @@ mod tests {
             latency: None,
             not_timed: None,
         };
-        let mut methods = weight_methods(&Recipe::default(), 4)[..2].to_vec();
-        methods.push(weight_methods(&Recipe::default(), 3)[0].clone());
+        let mut methods = weight_methods(&Recipe::default(), 4, false)[..2].to_vec();
+        methods.push(weight_methods(&Recipe::default(), 3, false)[0].clone());
         let rows = [row(0.9, 1000), row(0.89, 1001), row(0.5, 900)];
         let front = pareto_front(&rows, Score::Top1, |row| SizeMeasure::FileBytes.value(row));
         let expected = "

@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::ReportArguments;
-use super::output::{check_place, write_whole};
+use super::output::{check_place, lines, write_whole};
 use super::pipeline::{self, CalibrationFrom, Planned};
 use crate::engine;
 use crate::files;
@@ -37,7 +37,7 @@ pub(super) fn run(arguments: &ReportArguments, progress: &Progress) -> anyhow::R
         None => None,
     };
     let report = report(arguments, &planned, accuracy.as_ref(), &sweep, progress)?;
-    let mut written = String::new();
+    let mut written = lines(planned.suggestion);
     for (path, metric) in files {
         let text = match metric {
             None => report.page(),

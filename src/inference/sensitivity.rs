@@ -71,7 +71,8 @@ impl LayerSensitivity {
 
 /// Carries `recipe` out on one layer at a time and runs the network on the subject's samples, labelled or not; `on_row` sees
 /// each layer as it is finished and may stop the work with an error. Layers that the recipe leaves as they are have no row.
-/// The float outputs and the ranges of inputs are those of the subject, and the plan is made once.
+/// The float outputs and the ranges of inputs are those of the subject, and the plan is made once, with each layer rounded by the inputs
+/// of the float network, which are those that it has here ([`Recipe::of_layers_apart`]).
 ///
 /// # Errors
 /// [`InferenceError`] of recipe, graph, engine, data, of `on_row`, or `Cancelled`; rows that were seen by then are good.
@@ -81,7 +82,7 @@ pub fn sensitivity(
     progress: &Progress,
     on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
-    let whole = subject.pipeline().plan(recipe, &progress.part())?;
+    let whole = subject.pipeline().plan(&recipe.of_layers_apart(), &progress.part())?;
     let quantized: Vec<usize> = (0..whole.layers.len())
         .filter(|place| whole.layers[*place].inputs().is_some())
         .collect();

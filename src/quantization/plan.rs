@@ -218,7 +218,7 @@ pub fn replan(
 }
 
 /// What [`plan`] gives layer `index` alone; a recipe is tried on one layer without planning all others. It is rounded by the inputs
-/// of the float network, also where the recipe plans layer by layer.
+/// of the float network, as [`Recipe::of_layers_apart`] says.
 ///
 /// # Errors
 /// As [`plan`]; [`QuantizationError::Network`] when there is no such layer.

@@ -45,6 +45,28 @@ fn a_limit_that_is_missed_ends_with_status_3_and_says_by_how_much() {
 }
 
 #[test]
+fn check_and_report_say_which_preset_they_took() {
+    let folder = tempfile::tempdir().unwrap();
+    let page = folder.path().join("r.html");
+    let said = "no recipe was given: taking --preset deploy --activation-bits float";
+    let words = ["check", "demo:fashion", "--data-free", "--max-bytes", "10MB"];
+    // What is known without data is said beside it.
+    let printed = |words: &[&str]| {
+        let output = splitscope(words);
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+        stdout(&output)
+    };
+    let checked = printed(&words);
+    assert!(checked.starts_with(said), "{checked}");
+    let report = json(&printed(&[&words[..], &["--json"]].concat()));
+    assert!(report["suggestion"].as_str().unwrap().starts_with(said), "{report}");
+    let reported = printed(&["report", "demo:fashion", "--data-free", "-o", page.to_str().unwrap()]);
+    assert!(reported.starts_with(said), "{reported}");
+    let chosen = printed(&[&words[..], &["--weight-bits", "4"]].concat());
+    assert!(!chosen.contains("no recipe"), "{chosen}");
+}
+
+#[test]
 fn limits_that_are_kept_end_with_status_0_and_bytes_are_those_of_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.onnx");

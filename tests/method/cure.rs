@@ -5,13 +5,14 @@ use crate::common::graph::{floats, model, network};
 use splitscope::format::demo::Demo;
 use splitscope::inference::sweep::SweepSubject;
 use splitscope::inference::{
-    Calibration, Cause, Cure, Dataset, Examination, NetworkEnd, Rten, calibrate, mend, run_outputs,
+    Calibration, Cause, Cure, DataOptions, Dataset, Examination, NetworkEnd, Rten, calibrate, measure_inputs, mend,
+    run_outputs, sensitivity,
 };
 use splitscope::network::{Layout, Network, OutAxis, fold_batch_norm};
 use splitscope::onnx::build::{float_tensor, int_attribute, node};
 use splitscope::onnx::encode;
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Clip, LayerRecipe, Recipe};
+use splitscope::quantization::{Bits, Clip, Granularity, LayerRecipe, Recipe, Rounding};
 use std::sync::Arc;
 
 /// A network with data, and what its layers do without any fault.
@@ -414,4 +415,44 @@ fn a_mended_network_keeps_to_its_bytes_and_answers_better() {
     }
     // Scales of their own cost bytes: without any to spend there is little to win.
     assert!(gains[0] > -0.1 && gains[1] > 1.0, "{gains:?}");
+}
+
+/// Alone, a layer has the inputs of the float network: rounded behind quantized layers, it would make good errors that are not there.
+#[test]
+fn layers_are_looked_at_as_they_are_rounded_by_themselves() {
+    let patient = fashion();
+    let recipe = |sequential| Recipe {
+        weight_bits: Bits::Grid(3),
+        scales: Granularity::Channel,
+        rounding: Rounding::Gptq,
+        sequential,
+        ..Recipe::default()
+    };
+    let network = &patient.network;
+    let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+    let progress = Progress::default();
+    let calibration = Arc::new(Dataset::demo_calibration(Demo::Fashion));
+    let stated = DataOptions::default();
+    let known = measure_inputs(network, &engine, Some(&calibration), &stated, (64, true), &progress).unwrap();
+    let float = run_outputs(&engine, &patient.data, 40, &progress).unwrap();
+    let subject = SweepSubject {
+        network,
+        activations: Some(&known.activations),
+        shapes: None,
+        data: &patient.data,
+        float: &float,
+    };
+    let rows = [true, false].map(|sequential| {
+        let recipe = recipe(sequential);
+        let examined = Examination::new(&subject, &recipe, &progress)
+            .unwrap()
+            .layers(&progress)
+            .unwrap();
+        assert_eq!(
+            sensitivity(&subject, &recipe, &progress, &mut |_| Ok(())).unwrap(),
+            examined
+        );
+        examined
+    });
+    assert!(rows[0].len() > 15 && rows[0] == rows[1]);
 }

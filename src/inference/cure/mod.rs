@@ -85,7 +85,8 @@ impl Cure {
 /// Looks at the layers of one network under one recipe: what they share is computed once.
 pub struct Examination<'a> {
     subject: &'a SweepSubject<'a>,
-    recipe: &'a Recipe,
+    /// With each layer planned by itself, as it is looked at.
+    recipe: Recipe,
     whole: Plan,
     float: Plan,
     float_signature: Signature,
@@ -100,7 +101,8 @@ impl<'a> Examination<'a> {
     /// # Errors
     /// [`InferenceError`] of recipe or graph, or `Cancelled`.
     pub fn new(subject: &'a SweepSubject<'a>, recipe: &'a Recipe, progress: &Progress) -> Result<Self, InferenceError> {
-        let whole = quantization::plan(subject.network, recipe, subject.activations, &progress.part())?;
+        let recipe = recipe.of_layers_apart();
+        let whole = quantization::plan(subject.network, &recipe, subject.activations, &progress.part())?;
         let float = all_float(&whole);
         Ok(Self {
             float_signature: Signature::of(&rewrite(subject.network, &float)?),

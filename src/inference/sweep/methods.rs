@@ -70,8 +70,9 @@ pub struct Method {
 }
 
 /// All of them for the weights at these bits; nothing of the inputs changes. With one scale for a tensor, for each output channel
-/// and for blocks of 32: nearest rounding, SQuant and GPTQ, and each with splits; with one scale clips and more splits too.
-pub fn weight_methods(base: &Recipe, bits: u8) -> Vec<Method> {
+/// and for blocks of 32: nearest rounding, SQuant and GPTQ, and each with splits; with one scale clips and more splits too; zero
+/// points with nearest rounding and GPTQ; where there are calibration data (`with_data`) GPTQ layer by layer.
+pub fn weight_methods(base: &Recipe, bits: u8, with_data: bool) -> Vec<Method> {
     let mut methods = Vec::new();
     for (scales, name) in [
         (Granularity::Tensor, "one scale"),
@@ -116,6 +117,26 @@ pub fn weight_methods(base: &Recipe, bits: u8) -> Vec<Method> {
             methods.push(with(rounding, 0.0, Clip::None));
             methods.push(with(rounding, RATIO, Clip::None));
         }
+        if with_data {
+            let method = with(Rounding::Gptq, 0.0, Clip::None);
+            methods.push(Method {
+                name: format!("{} layer by layer", method.name),
+                recipe: Recipe {
+                    sequential: true,
+                    ..method.recipe
+                },
+            });
+        }
+        for rounding in [Rounding::Nearest, Rounding::Gptq] {
+            let method = with(rounding, 0.0, Clip::None);
+            methods.push(Method {
+                name: format!("{} + zero points", method.name),
+                recipe: Recipe {
+                    weight_zero_points: true,
+                    ..method.recipe
+                },
+            });
+        }
     }
     methods
 }
@@ -123,13 +144,14 @@ pub fn weight_methods(base: &Recipe, bits: u8) -> Vec<Method> {
 /// The methods of [`weight_methods`] behind each of the preparations: nearest rounding, splits and GPTQ for rotation, with each kind
 /// of scales; nearest rounding and GPTQ with several scales for AWQ, and nearest rounding with a scale a channel for smoothing.
 pub fn moved_weight_methods(base: &Recipe, bits: u8, moves: &[OutlierMove]) -> Vec<Method> {
-    let methods = weight_methods(base, bits);
+    let methods = weight_methods(base, bits, false);
     let takes = |outliers: OutlierMove, recipe: &Recipe| {
         let Recipe {
             scales,
             rounding,
             expand_ratio,
             clip: Clip::None,
+            weight_zero_points: false,
             ..
         } = *recipe
         else {
@@ -189,8 +211,11 @@ mod tests {
             fold_batch_norm: true,
             ..Recipe::default()
         };
-        let weights = weight_methods(&base, 3);
-        assert_eq!(weights.len(), 12 + 7 + 7);
+        let without = weight_methods(&base, 3, false);
+        assert_eq!(without.len(), 12 + 7 + 7 + 3 * 2);
+        let weights = weight_methods(&base, 3, true);
+        let in_sequence = weights.iter().filter(|method| method.recipe.sequential);
+        assert_eq!((in_sequence.count(), weights.len()), (3, without.len() + 3));
         let inputs = input_methods(&base, 4);
         let all: Vec<&Method> = weights.iter().chain(&inputs).collect();
         for (number, one) in all.iter().enumerate() {
@@ -209,7 +234,7 @@ mod tests {
         let base = Recipe::default();
         let names = |methods: Vec<Method>| methods.into_iter().map(|method| method.name).collect::<Vec<_>>();
         let weights = moved_weight_methods(&base, 4, &OutlierMove::ALL);
-        let plain = weight_methods(&base, 4);
+        let plain = weight_methods(&base, 4, false);
         for method in &weights {
             let Recipe {
                 rotate, smooth, awq, ..

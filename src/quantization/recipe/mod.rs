@@ -348,6 +348,15 @@ impl Recipe {
         }
     }
 
+    /// The recipe for layers that are looked at one at a time, all others float: each is planned on the inputs that it has then.
+    /// Layers planned one after the other would make good errors that are not there.
+    pub fn of_layers_apart(&self) -> Self {
+        Self {
+            sequential: false,
+            ..self.clone()
+        }
+    }
+
     /// Whether the network that `other` is carried out on is the same: whatever is done before layers are put on grids
     /// ([`super::prepare_with`]) is asked for alike. Scaling by activations (AWQ) goes by all of the recipe.
     pub fn prepares_like(&self, other: &Self) -> bool {
