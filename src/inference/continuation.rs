@@ -234,7 +234,7 @@ impl<'a> Reader<'a> {
             let kept = outputs.split_off(1);
             logits = self
                 .shape
-                .row(outputs.pop(), tokens.len(), tokens.len() - 1, &self.output)?;
+                .row(outputs.pop().as_ref(), tokens.len(), tokens.len() - 1, &self.output)?;
             past.kept = kept;
             past.end += tokens.len();
         }
@@ -294,18 +294,18 @@ impl Shape {
         tokens.resize(self.steps.unwrap_or(read.len()), 0);
         let inputs = sequence(data.sequence(0, &tokens, self.streams))?;
         let mut outputs = engine.run(&by_name(&inputs), &[output])?;
-        self.row(outputs.pop(), tokens.len(), read.len() - 1, output)
+        self.row(outputs.pop().as_ref(), tokens.len(), read.len() - 1, output)
     }
 
     /// The row of token `last` of an answer to `tokens` tokens.
     fn row(
         &self,
-        answer: Option<Tensor>,
+        answer: Option<&Tensor>,
         tokens: usize,
         last: usize,
         output: &str,
     ) -> Result<Vec<f32>, InferenceError> {
-        let Some((answer, logits)) = answer.as_ref().and_then(|answer| Some((answer, answer.floats()?))) else {
+        let Some((answer, logits)) = answer.and_then(|answer| Some((answer, answer.floats()?))) else {
             return Err(InferenceError::Data(format!(
                 "the output '{output}' is no float tensor"
             )));
