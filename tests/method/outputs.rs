@@ -94,6 +94,51 @@ fn every_kernel_of_the_demo_stands_between_integers() {
     );
 }
 
+/// An integer kernel adds the bias as an integer of scale `s_x s_w`, into which onnxruntime turns it: the exported float is one.
+#[test]
+fn biases_of_convolutions_are_what_integer_kernels_add() {
+    for (split_export, quantize_outputs) in [
+        (SplitExport::Gather, false),
+        (SplitExport::Widen, true),
+        (SplitExport::Merge, true),
+    ] {
+        let recipe = Recipe {
+            expand_ratio: 0.05,
+            split_export,
+            quantize_outputs,
+            ..deploy()
+        };
+        let (_, model) = exported(&recipe);
+        let proto = model.graph.as_ref().unwrap();
+        let graph = Graph::main(proto);
+        let constant = |name: &str| float_values(graph.constant(name).unwrap()).unwrap().to_vec();
+        let scales_of = |value: &str| {
+            let mut maker = graph.maker_node(value).unwrap();
+            while maker.op_type() == "Gather" {
+                maker = graph.maker_node(&maker.input[0]).unwrap();
+            }
+            assert_eq!(maker.op_type(), "DequantizeLinear");
+            constant(&maker.input[1])
+        };
+        let mut biases = 0;
+        for conv in proto.node.iter().filter(|node| node.op_type() == "Conv") {
+            let (input, weights) = (scales_of(&conv.input[0])[0], scales_of(&conv.input[1]));
+            for (channel, bias) in constant(&conv.input[2]).iter().enumerate() {
+                let steps = f64::from(*bias) / (f64::from(input) * f64::from(weights[channel]));
+                // Floats have 24 bits.
+                let least = 1e-6 * steps.abs().max(1.0);
+                assert!(
+                    (steps - steps.round()).abs() <= least,
+                    "{} {channel}: {steps}",
+                    conv.name()
+                );
+                biases += usize::from(steps != 0.0);
+            }
+        }
+        assert!(biases > 500, "{biases}");
+    }
+}
+
 #[test]
 fn grids_between_layers_cost_the_demo_little() {
     let (network, model) = exported(&deploy());

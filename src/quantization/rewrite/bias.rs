@@ -4,6 +4,7 @@ use super::super::int32_bias::product_factor;
 use super::super::storage::{CodeType, Storage};
 use super::super::{QuantizationError, QuantizedLayer, Scales};
 use super::editor::{node_at, replace_input};
+use super::widen::Rows;
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::{float_tensor, i32_tensor, int_attribute, node};
 use crate::onnx::schema::data_type;
@@ -46,6 +47,55 @@ fn vector(tensor: &TensorProto, count: usize) -> Option<Vec<f32>> {
     (tensor.data_type() == data_type::FLOAT && is_row && values.len() == count).then(|| values.to_vec())
 }
 
+/// The scale `s_x s_w` of what an integer kernel of `layer` adds up, for each output channel; `None` where it has no such kernel,
+/// because its input is not on a grid, or its weights are not stored as bytes or have scales in blocks.
+fn sum_scales(layer: &Layer, quantized: &QuantizedLayer, storage: Storage) -> Option<Vec<f32>> {
+    if CodeType::of(storage, layer, quantized) != CodeType::Int8 {
+        return None;
+    }
+    let input = quantized.activation.as_ref()?.grid.step;
+    match &quantized.scales {
+        Scales::Tensor(scale) => Some(vec![scale * input; layer.layout.out_channels()]),
+        Scales::Channel(scales) => Some(scales.iter().map(|scale| scale * input).collect()),
+        Scales::Block { .. } => None,
+    }
+}
+
+/// Rounds the bias of a convolution to multiples of `s_x s_w`. onnxruntime makes an integer of it that its kernel adds; with a bias
+/// that is whole already, the graph as it is written computes what that kernel computes, and so does the preview.
+pub(super) fn round_to_sums(
+    editor: &mut GraphEdit,
+    layer: &Layer,
+    quantized: &QuantizedLayer,
+    storage: Storage,
+    rows: Option<&Rows<'_>>,
+) {
+    let (LayerKind::Conv, Some(path)) = (layer.kind, &layer.node) else {
+        return;
+    };
+    let Some(mut scales) = sum_scales(layer, quantized, storage) else {
+        return;
+    };
+    let bias = editor.node(path.node).and_then(|node| node.input.get(2));
+    let Some(tensor) = bias.and_then(|name| editor.constant(name)) else {
+        return;
+    };
+    // A corrected bias has the copies of a wider layer in it; one of the file gets them later.
+    if let Some(rows) = rows.filter(|_| tensor.dims != [scales.len() as i64]) {
+        scales = rows.vector(&scales);
+    }
+    let Some(values) = vector(tensor, scales.len()) else {
+        return;
+    };
+    let whole = |(bias, scale): (&f32, &f32)| {
+        let scale = f64::from(*scale);
+        let rounded = ((f64::from(*bias) / scale).round() * scale) as f32;
+        if rounded.is_finite() { rounded } else { *bias }
+    };
+    let rounded: Vec<f32> = values.iter().zip(&scales).map(whole).collect();
+    editor.replace_constant(path.node, 2, "rounded", &[rounded.len() as i64], &rounded);
+}
+
 /// Stores the bias of a Gemm in 32-bit integers of scale `s_x s_w` behind `DequantizeLinear`: onnxruntime turns the product into
 /// an integer kernel only with such a bias. (That of a convolution it makes itself.)
 pub(super) fn store_as_integers(
@@ -54,10 +104,7 @@ pub(super) fn store_as_integers(
     quantized: &QuantizedLayer,
     storage: Storage,
 ) -> Result<(), QuantizationError> {
-    if CodeType::of(storage, layer, quantized) != CodeType::Int8 {
-        return Ok(());
-    }
-    let (Some(input), Some(path)) = (&quantized.activation, &layer.node) else {
+    let (Some(scales), Some(path)) = (sum_scales(layer, quantized, storage), &layer.node) else {
         return Ok(());
     };
     let gemm = node_at(editor, path.node)?;
@@ -68,11 +115,6 @@ pub(super) fn store_as_integers(
     let count = layer.layout.out_channels();
     let Some(values) = editor.constant(&name).and_then(|bias| vector(bias, count)) else {
         return Ok(());
-    };
-    let scales: Vec<f32> = match &quantized.scales {
-        Scales::Tensor(scale) => vec![scale * input.grid.step; count],
-        Scales::Channel(scales) => scales.iter().map(|scale| scale * input.grid.step).collect(),
-        Scales::Block { .. } => return Ok(()),
     };
     let codes: Vec<f64> = values
         .iter()

@@ -237,6 +237,9 @@ fn carry_out(
             }
             own_biases.insert(number);
         }
+        if let (Some(quantized), true) = (quantized, on_grids) {
+            bias::round_to_sums(&mut editor, layer, quantized, plan.recipe.storage, rows.as_ref());
+        }
         if let (Some(quantized), true, true) = (quantized, on_grids && plan.recipe.quantize_outputs, rows.is_none()) {
             bias::store_as_integers(&mut editor, layer, quantized, plan.recipe.storage)?;
         }
