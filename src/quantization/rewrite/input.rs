@@ -191,10 +191,12 @@ pub(super) enum SignedCodes {
 const UINT8_OPSET: i64 = 21;
 
 impl SignedCodes {
-    /// What `plan` needs in a model of the operator set `opset`. Where whole layers are to run in integers all codes are of one
-    /// type: runtimes make int8 codes unsigned only where nothing stands between the two quantizers.
+    /// What `plan` needs in a model of the operator set `opset`. Where whole layers are to run in integers, or grids without negative
+    /// numbers are stored as UINT8 anyhow, all codes are of one type: onnxruntime makes int8 codes unsigned only where nothing
+    /// stands between the two quantizers and one layer reads them, and has no kernel for the others (the three projections of an
+    /// attention).
     pub(super) fn of(plan: &Plan, opset: i64) -> Self {
-        if plan.recipe.quantize_outputs || opset >= UINT8_OPSET {
+        if plan.recipe.quantize_outputs || plan.recipe.unsigned_activations || opset >= UINT8_OPSET {
             Self::Uint8
         } else {
             Self::Int8
