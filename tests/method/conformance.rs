@@ -4,8 +4,10 @@
 
 mod case;
 
-use crate::common::shared;
+use crate::common::{graph, shared};
 use case::{Case, Verdict};
+use splitscope::onnx::build::{i64_tensor, int_attribute, node};
+use splitscope::onnx::schema::{data_type, tensor_shape_proto, type_proto};
 use std::path::Path;
 
 /// Cases that may differ, with the reason.
@@ -120,4 +122,45 @@ fn the_grid_of_attributes_gives_the_answers_of_onnxruntime() {
     let archive = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/conformance.tar.gz");
     let right = run(&Case::read_all(&archive, ""));
     assert!(right >= 1000, "only {right} are computed");
+}
+
+/// Files call axes alike that are not: what is computed of their sizes is of the sizes that they have.
+#[test]
+fn axes_of_one_name_need_not_be_equally_long() {
+    use tensor_shape_proto::{Dimension, Value};
+    for name in ["?", "side"] {
+        let mut input = graph::floats("x", &[1, 2, 0, 0]);
+        let Some(type_proto::Value::TensorType(tensor)) = input.r#type.as_mut().and_then(|kind| kind.value.as_mut())
+        else {
+            panic!("it is a tensor");
+        };
+        for axis in &mut tensor.shape.as_mut().unwrap().dim[2..] {
+            *axis = Dimension {
+                value: Some(Value::DimParam(name.to_owned())),
+                ..Dimension::default()
+            };
+        }
+        let nodes = vec![
+            node("Relu", "relu", ["x"], ["r"], vec![]),
+            node("Shape", "shape", ["r"], ["s"], vec![]),
+            node("Slice", "slice", ["s", "last", "all"], ["w"], vec![]),
+            node(
+                "Cast",
+                "cast",
+                ["w"],
+                ["f"],
+                vec![int_attribute("to", i64::from(data_type::FLOAT))],
+            ),
+            node("Mul", "mul", ["r", "f"], ["y"], vec![]),
+        ];
+        let constants = vec![i64_tensor("last", &[1], &[-1]), i64_tensor("all", &[1], &[i64::MAX])];
+        let model = graph::model(
+            17,
+            (nodes, constants),
+            vec![input],
+            vec![graph::floats("y", &[0, 0, 0, 0])],
+        );
+        let y = graph::run(&model, &[1, 2, 3, 5], &[1.0; 30]);
+        assert_eq!(y, [5.0; 30], "{name}: times the last size");
+    }
 }

@@ -10,6 +10,7 @@ mod cast;
 mod defaults;
 mod elementwise;
 mod expand;
+mod free_sizes;
 mod integer;
 mod lrn;
 mod normalization;
@@ -44,6 +45,7 @@ pub fn make_runnable(model: &mut ModelProto) -> Result<bool, OnnxError> {
     let mut changed = opset_version(model).is_some_and(|version| version < UPGRADED_OPSET);
     upgrade(model, UPGRADED_OPSET)?;
     changed |= spell_out_defaults(model);
+    changed |= free_sizes::forget_shared_names(model);
     let mut names = Names::of(model);
     if let Some(graph) = &mut model.graph {
         changed |= in_graph(graph, None, None, &mut names)?;
