@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &ContinueArguments, progress: &Progress) -> anyhow:
     if prompt.is_empty() {
         return Err(UsageError("--prompt: there is nothing to go on from".to_owned()).into());
     }
-    let planned = pipeline::plan_asked(asked, model, calibration, flags, progress)?;
+    let planned = pipeline::plan_asked(asked, model, (calibration, flags), None, progress)?;
     let sampling = match arguments.temperature {
         None => Sampling::Greedy,
         Some(temperature) => Sampling::Seeded {

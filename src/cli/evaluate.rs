@@ -41,7 +41,7 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     if data.is_empty() {
         bail!("{path}: holds no samples");
     }
-    let planned = pipeline::plan_asked(asked, model, calibration, flags, progress)?;
+    let planned = pipeline::plan_asked(asked, model, (calibration, flags), None, progress)?;
     // The very bytes that `quantize` writes.
     let exported = QuantizedModel::of(&planned.network, &planned.plan)?;
     let quantized = exported.engine().context("the quantized network")?;

@@ -1,6 +1,7 @@
 //! What `quantize` and `evaluate` share: from a model's name and a recipe to a plan, exactly as the window does it.
 
 use super::arguments::{CalibrationArguments, DataArguments, RecipeArguments};
+use crate::files::Spool;
 use crate::format::{self, demo::Demo};
 use crate::inference::{self, DataOptions, Dataset, Engine, Pipeline, RANGES_WITHOUT_DATA, calibration_label};
 use crate::network::Network;
@@ -66,15 +67,21 @@ pub(super) fn plan(
     data: &DataArguments,
     progress: &Progress,
 ) -> anyhow::Result<Planned> {
-    plan_asked(ask(model, recipe, calibration)?, model, calibration, data, progress)
+    plan_asked(
+        ask(model, recipe, calibration)?,
+        model,
+        (calibration, data),
+        None,
+        progress,
+    )
 }
 
-/// Carries a recipe out on the network that it is for.
+/// Carries a recipe out on the network that it is for; codes wait in the file of `spool`, if there is one.
 pub(super) fn plan_asked(
     asked: Asked,
     model: &str,
-    calibration: &CalibrationArguments,
-    data: &DataArguments,
+    (calibration, data): (&CalibrationArguments, &DataArguments),
+    spool: Option<&Spool>,
     progress: &Progress,
 ) -> anyhow::Result<Planned> {
     let Asked {
@@ -85,7 +92,11 @@ pub(super) fn plan_asked(
     let network = prepared(model, &original, &recipe, calibration, data, progress)?;
     progress.check()?;
     let activations = needed_activations(model, &recipe, &network, calibration, data, progress)?;
-    let plan = Pipeline::new(&network, activations.as_ref()).plan(&recipe, progress)?;
+    let pipeline = Pipeline::new(&network, activations.as_ref());
+    let plan = match spool {
+        Some(spool) => pipeline.plan_spooled(&recipe, spool, progress)?,
+        None => pipeline.plan(&recipe, progress)?,
+    };
     Ok(Planned {
         original,
         network,

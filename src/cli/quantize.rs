@@ -4,7 +4,7 @@ use super::UsageError;
 use super::arguments::QuantizeArguments;
 use super::output::{Table, check_place, folder_of, lines, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
-use crate::files;
+use crate::files::{self, Spool};
 use crate::format::safetensors;
 use crate::inference::{QuantizedModel, known_shapes};
 use crate::network::Network;
@@ -13,6 +13,7 @@ use crate::progress::Progress;
 use crate::quantization::{
     ActivationPlan, Bits, CodeType, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead,
     QUANTIZATION_CONFIG, QuantizedLayer, Recipe, Rounding, Storage, compressed_tensors, overhead, quantized_tensors,
+    spooled_tensors,
 };
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
@@ -158,6 +159,9 @@ impl<'a> LayerReport<'a> {
     }
 }
 
+/// Networks of so many parameters wait on the disk while they are written, a part of them at a time in memory.
+const SPOOLED_PARAMETERS: u64 = 1 << 25;
+
 /// Of a layer whose input nobody tells the range of.
 const NOISE_NOTE: &str = "warning: the range of its input comes from random noise and can be far off";
 
@@ -205,15 +209,15 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
     if arguments.with_past && target != Target::Onnx {
         return Err(UsageError("--with-past: a file of weights has no inputs; name an OUT.onnx".to_owned()).into());
     }
-    let planned = pipeline::plan(
-        &arguments.model,
-        &arguments.recipe_flags,
-        &arguments.calibration,
-        &arguments.data_flags,
-        progress,
-    )?;
+    let asked = pipeline::ask(&arguments.model, &arguments.recipe_flags, &arguments.calibration)?;
+    // A graph is encoded in memory all the same.
+    let spool = (target != Target::Onnx && asked.original.parameters() >= SPOOLED_PARAMETERS)
+        .then(|| Spool::in_folder(folder_of(&arguments.output)))
+        .transpose()?;
+    let learning = (&arguments.calibration, &arguments.data_flags);
+    let planned = pipeline::plan_asked(asked, &arguments.model, learning, spool.as_ref(), progress)?;
     let mut cost = cost(&planned);
-    let remarks = write(&planned, target, arguments, &mut cost, progress)?;
+    let remarks = write(&planned, target, arguments, (&mut cost, spool.as_ref()), progress)?;
     if target == Target::Onnx && arguments.with_past {
         cost.bytes.quantized = std::fs::metadata(&arguments.output)?.len();
     }
@@ -278,12 +282,12 @@ fn write(
     planned: &Planned,
     target: Target,
     arguments: &QuantizeArguments,
-    cost: &mut Overhead,
+    (cost, spool): (&mut Overhead, Option<&Spool>),
     progress: &Progress,
 ) -> anyhow::Result<Vec<String>> {
     let output = &arguments.output;
     match target {
-        Target::CompressedTensors => return write_compressed(planned, output, cost, progress),
+        Target::CompressedTensors => return write_compressed(planned, output, (cost, spool), progress),
         Target::Onnx => {
             refuse_weights_only(&planned.network)?;
             let mut quantized =
@@ -295,7 +299,10 @@ fn write(
             quantized.write(output)?;
         }
         Target::Safetensors => {
-            let (tensors, metadata) = quantized_tensors(&planned.network, &planned.plan)?;
+            let (tensors, metadata) = match spool {
+                Some(spool) => spooled_tensors(&planned.network, &planned.plan, spool)?,
+                None => quantized_tensors(&planned.network, &planned.plan)?,
+            };
             progress.check()?;
             safetensors::write(output, &tensors, &metadata)?;
         }
@@ -307,14 +314,14 @@ fn write(
 fn write_compressed(
     planned: &Planned,
     output: &Path,
-    cost: &mut Overhead,
+    (cost, spool): (&mut Overhead, Option<&Spool>),
     progress: &Progress,
 ) -> anyhow::Result<Vec<String>> {
     let storage = planned.plan.recipe.storage;
     if storage != Storage::Auto {
         bail!("--layout compressed-tensors stores integers of 2, 4 or 8 bits: leave out storage = \"{storage}\"");
     }
-    let export = compressed_tensors(&planned.network, &planned.plan)?;
+    let export = compressed_tensors(&planned.network, &planned.plan, spool)?;
     progress.check()?;
     let (tensors, metadata) = &export.tensors;
     safetensors::write(output, tensors, metadata)?;

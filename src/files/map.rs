@@ -60,6 +60,38 @@ pub fn check(bytes: &[u8]) -> io::Result<()> {
     }
 }
 
+/// Gives back the memory that `bytes` of a mapped file or of a [`super::Spool`] take; they are read again where they are needed. For
+/// work that goes through files larger than memory. Other bytes stay where they are.
+pub fn release(bytes: &[u8]) {
+    if bytes.is_empty() || super::spool::release(bytes) {
+        return;
+    }
+    let at = bytes.as_ptr() as usize;
+    let maps: Vec<_> = maps().iter().filter_map(Weak::upgrade).collect();
+    if let Some(mapped) = maps.iter().find(|mapped| mapped.range().contains(&at)) {
+        let offset = at - mapped.range().start;
+        forget_pages(&mapped.map, offset, bytes.len().min(mapped.map.len() - offset));
+    }
+}
+
+/// Lets the system take back the pages of `map`, a map of a file, in this range.
+pub(super) fn forget_pages(map: &memmap2::Mmap, offset: usize, length: usize) {
+    #[cfg(unix)]
+    {
+        #[allow(
+            unsafe_code,
+            reason = "The map is of a file and read only, so that no page of it holds anything that the file does not: a page \
+                      that was taken back is read from the file again, or is one of the guard's zeros as before."
+        )]
+        let advised = unsafe { map.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, offset, length) };
+        if let Err(error) = advised {
+            log::debug!("{length} bytes of a mapped file stay in memory: {error}");
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (map, offset, length);
+}
+
 /// Whether all files that are mapped now are as they were when they were opened. To be asked after work that read them.
 ///
 /// # Errors

@@ -25,6 +25,9 @@ use std::path::Path;
 /// Bytes before the header: its length as a little-endian u64.
 const LENGTH_BYTES: usize = 8;
 
+/// Bytes that are written at a time.
+const PART_BYTES: usize = 1 << 26;
+
 /// The name in the header that is no tensor.
 const METADATA: &str = "__metadata__";
 
@@ -153,8 +156,10 @@ pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]
         let mut file = Replacement::new(path)?;
         file.write_all(&(header.len() as u64).to_le_bytes())?;
         file.write_all(header.as_bytes())?;
-        for entry in &entries {
-            file.write_all(&entry.bytes)?;
+        for part in entries.iter().flat_map(|entry| entry.bytes.chunks(PART_BYTES)) {
+            file.write_all(part)?;
+            // What was mapped need not stay in memory: the file may be larger than that.
+            files::release(part);
         }
         files::check_all()?;
         file.commit()

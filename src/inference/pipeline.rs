@@ -25,6 +25,7 @@ use super::{
     data_free_activations, value_shapes,
 };
 use crate::engine;
+use crate::files::Spool;
 use crate::network::{Network, with_past};
 use crate::onnx::{self, ModelProto};
 use crate::progress::Progress;
@@ -126,6 +127,15 @@ impl<'a> Pipeline<'a> {
     /// [`InferenceError::Quantization`] when the recipe is out of range or lacks activations, or `Cancelled`.
     pub fn plan(self, recipe: &Recipe, progress: &Progress) -> Result<Plan, InferenceError> {
         self.replan(recipe, None, progress)
+    }
+
+    /// [`Pipeline::plan`] with the codes in the file of `spool`, for networks larger than memory.
+    ///
+    /// # Errors
+    /// As [`Pipeline::plan`].
+    pub fn plan_spooled(self, recipe: &Recipe, spool: &Spool, progress: &Progress) -> Result<Plan, InferenceError> {
+        let plan = quantization::plan_spooled(self.network, recipe, self.activations, spool, progress);
+        Ok(plan?)
     }
 
     /// [`Pipeline::plan`] that takes over the layers' weights of which `known`, a plan for the same network, asked the same.

@@ -27,6 +27,7 @@ mod activations;
 mod awq;
 mod bias_correction;
 mod clip;
+mod codes;
 mod data_free;
 mod deployment;
 mod error_curves;
@@ -57,13 +58,15 @@ pub use clip::{
     CentredFits, Clip, ClipChoice, ExpectedError, choose_activation_threshold, choose_threshold, expected_error,
     mean_squared_errors,
 };
+pub use codes::Codes;
 pub use data_free::{ChannelPlace, KnownInput, batch_norm_activations, batch_norm_moments, moments_of_channels};
 pub use error_curves::{CurvePoint, ErrorCurves, error_curves};
 pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
 pub use plan::{
-    ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, plan_one, replan,
+    ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, plan_one, plan_spooled,
+    replan,
 };
 pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::{prepare, prepare_with};
@@ -75,7 +78,7 @@ pub use recipe::{
 };
 pub use rewrite::{
     CompressedTensors, NamedTensors, QUANTIZATION_CONFIG, RECIPE_KEY, compressed_tensors, exported_bytes,
-    quantized_tensors, rewrite, split_only,
+    quantized_tensors, rewrite, split_only, spooled_tensors,
 };
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScale, PlacedScales, Scales};

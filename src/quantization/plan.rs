@@ -10,9 +10,10 @@ use super::sequential::{self, MeasuredInput};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_above};
 use super::{
-    Activations, Buffers, FloatLayer, Grid, InputSettings, LayerSettings, PlacedScales, PlannedInputs,
+    Activations, Buffers, Codes, FloatLayer, Grid, InputSettings, LayerSettings, PlacedScales, PlannedInputs,
     QuantizationError, Recipe, RecipeError, Rounded, Scales, split_count,
 };
+use crate::files::{self, Spool};
 use crate::network::{Layer, Layout, Network, NetworkError, Support};
 use crate::onnx::FloatData;
 use crate::progress::Progress;
@@ -70,7 +71,7 @@ pub struct QuantizedLayer {
     /// Layout of the expanded weights.
     pub layout: Layout,
     /// Grid indices q of the expanded weights.
-    pub values: Vec<i8>,
+    pub values: Codes,
     /// Source channel of each channel of the expanded layer.
     pub index: Vec<usize>,
     /// Input channels in the order they were split.
@@ -166,6 +167,34 @@ pub fn replan(
     known: Option<&Plan>,
     progress: &Progress,
 ) -> Result<Plan, QuantizationError> {
+    plan_all(network, recipe, activations, (known, None), progress)
+}
+
+/// [`plan`] with the codes of the weights in the file of `spool`, and without keeping what was read of the network in memory: for
+/// networks larger than it.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_spooled(
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    spool: &Spool,
+    progress: &Progress,
+) -> Result<Plan, QuantizationError> {
+    plan_all(network, recipe, activations, (None, Some(spool)), progress)
+}
+
+/// Weights of a layer that are 64 MiB as floats.
+const LARGE_LAYER: usize = 1 << 24;
+
+fn plan_all(
+    network: &Network,
+    recipe: &Recipe,
+    activations: Option<&Activations>,
+    (known, spool): (Option<&Plan>, Option<&Spool>),
+    progress: &Progress,
+) -> Result<Plan, QuantizationError> {
     recipe.check(network)?;
     if let Some(why) = recipe.lacks(activations.is_some()) {
         return Err(RecipeError::Lacks(why).into());
@@ -176,6 +205,7 @@ pub fn replan(
         activations,
         means: activations.filter(|_| recipe.bias_correction),
         buffers: Buffers::default(),
+        spool,
     };
     let planned = |index: usize, twin: Option<&LayerPlan>| -> Result<LayerPlan, QuantizationError> {
         progress.check()?;
@@ -203,8 +233,18 @@ pub fn replan(
     }
     // Layers that share a weight take over what the first of them made of it.
     let firsts = first_readers(network);
-    let first = |(index, first): (usize, &usize)| (index == *first).then(|| planned(index, None)).transpose();
-    let unshared: Vec<Option<LayerPlan>> = (firsts.par_iter().enumerate().map(first)).collect::<Result<_, _>>()?;
+    // Where memory counts, those that take much of it come one after the other.
+    let is_large = |index: usize| spool.is_some() && network.layers[index].layout.elements() >= LARGE_LAYER;
+    let first = |(index, first): (usize, &usize)| {
+        let is_now = index == *first && !is_large(index);
+        is_now.then(|| planned(index, None)).transpose()
+    };
+    let mut unshared: Vec<Option<LayerPlan>> = (firsts.par_iter().enumerate().map(first)).collect::<Result<_, _>>()?;
+    for (index, first) in firsts.iter().enumerate() {
+        if index == *first && is_large(index) {
+            unshared[index] = Some(planned(index, None)?);
+        }
+    }
     let rest = |(index, first): (usize, &usize)| match &unshared[index] {
         Some(layer) => Ok(layer.clone()),
         None => planned(index, unshared[*first].as_ref()),
@@ -239,6 +279,7 @@ pub fn plan_one(
         activations,
         means: activations.filter(|_| recipe.bias_correction),
         buffers: Buffers::default(),
+        spool: None,
     };
     let settings = recipe.effective(network, index);
     Ok(LayerPlan {
@@ -284,6 +325,8 @@ pub(super) struct Planning<'a> {
     /// `activations` where the recipe corrects biases.
     means: Option<&'a Activations>,
     buffers: Buffers,
+    /// Where codes wait until they are written; in memory without.
+    spool: Option<&'a Spool>,
 }
 
 impl Planning<'_> {
@@ -352,13 +395,21 @@ impl Planning<'_> {
             Some(Err(why)) => (None, Some(why)),
             None => (None, None),
         };
-        Outcome::Quantized(Arc::new(QuantizedLayer {
+        let mut quantized = QuantizedLayer {
             activation,
             activation_splits,
             bias,
             bias_note,
             ..quantized
-        }))
+        };
+        if let Some(spool) = self.spool {
+            quantized.values = quantized.values.kept_in(spool);
+            drop(weights);
+            if let Some(stored) = (self.network.tensor(layer).ok()).and_then(|tensor| tensor.raw_data.as_deref()) {
+                files::release(stored);
+            }
+        }
+        Outcome::Quantized(Arc::new(quantized))
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) fn plan_layer_above(
         rounding,
         threshold,
         layout: layout_then,
-        values: codes,
+        values: codes.into(),
         index,
         splits: order,
         mse,

@@ -33,7 +33,7 @@ fn checkpoint(folder: &Path) -> PathBuf {
 fn exported(path: &Path, recipe: &Recipe) -> CompressedTensors {
     let network = prepare(&open(path).unwrap(), recipe).unwrap();
     let plan = plan(&network, recipe, None, &Progress::default()).unwrap();
-    compressed_tensors(&network, &plan).unwrap()
+    compressed_tensors(&network, &plan, None).unwrap()
 }
 
 fn recipe(bits: u8, scales: Granularity) -> Recipe {
@@ -170,7 +170,7 @@ fn a_network_without_linear_modules_is_refused_with_a_way_out() {
     let recipe = recipe(4, Granularity::Channel);
     let network = prepare(&open(&path).unwrap(), &recipe).unwrap();
     let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
-    let Err(error) = compressed_tensors(&network, &plan) else {
+    let Err(error) = compressed_tensors(&network, &plan, None) else {
         panic!("it has no linear module");
     };
     let error = error.to_string();

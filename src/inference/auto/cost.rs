@@ -158,7 +158,7 @@ fn set(network: &Network, plan: &mut Plan, layer: usize, stored: Stored) {
         rounding: Rounded::default(),
         threshold: 1.0,
         layout,
-        values: Vec::new(),
+        values: Vec::new().into(),
         index,
         splits: vec![0; splits],
         mse: 0.0,

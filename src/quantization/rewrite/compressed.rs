@@ -11,7 +11,8 @@ use super::super::storage::{CodeType, Storage};
 use super::super::{LayerPlan, Outcome, Plan, QuantizationError, QuantizedLayer, Scales};
 use super::RECIPE_KEY;
 use super::editor::initializer_of;
-use super::tensors::{NamedTensors, corrected_biases, grid_values};
+use super::tensors::{NamedTensors, corrected_biases, grid_values, keep};
+use crate::files::Spool;
 use crate::network::{Layer, LayerKind, Network, OutAxis, WEIGHTS_KEY};
 use crate::onnx::build::{float_tensor, i32_tensor, i64_tensor};
 use crate::onnx::{Names, TensorProto};
@@ -38,11 +39,15 @@ pub struct CompressedTensors {
 /// zero points.
 type Scheme = (u8, Option<usize>, bool);
 
-/// The tensors of `plan` in that layout.
+/// The tensors of `plan` in that layout; they wait in the file of `spool` to be written, if there is one.
 ///
 /// # Errors
 /// [`QuantizationError::Rewrite`] when no weight fits it.
-pub fn compressed_tensors(network: &Network, plan: &Plan) -> Result<CompressedTensors, QuantizationError> {
+pub fn compressed_tensors(
+    network: &Network,
+    plan: &Plan,
+    spool: Option<&Spool>,
+) -> Result<CompressedTensors, QuantizationError> {
     let graph = network.model.graph.as_ref();
     let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
     let mut readers: HashMap<WeightPlace<'_>, Vec<usize>> = HashMap::new();
@@ -73,7 +78,9 @@ pub fn compressed_tensors(network: &Network, plan: &Plan) -> Result<CompressedTe
             Ok((scheme, module)) => {
                 packed.insert(index);
                 if all.first() == Some(&index) {
-                    made.insert(place, packed_tensors(&module, layer, quantized, scheme));
+                    let mut tensors = packed_tensors(&module, layer, quantized, scheme);
+                    keep(spool, &mut tensors, Some(quantized));
+                    made.insert(place, tensors);
                     schemes.entry(scheme).or_default().push(module);
                 }
             }
@@ -85,7 +92,9 @@ pub fn compressed_tensors(network: &Network, plan: &Plan) -> Result<CompressedTe
                     .all(|other| plan.layers.get(*other).is_some_and(is_quantized));
                 if all.first() == Some(&index) && are_quantized {
                     let values = whole_values(layer, quantized);
-                    made.insert(place, vec![float_tensor(layer.weight.clone(), &layer.shape, &values)]);
+                    let mut tensors = vec![float_tensor(layer.weight.clone(), &layer.shape, &values)];
+                    keep(spool, &mut tensors, Some(quantized));
+                    made.insert(place, tensors);
                 }
             }
         }
@@ -127,6 +136,9 @@ fn is_quantized(planned: &LayerPlan) -> bool {
 
 /// Whether two readers of one weight have the same codes of it.
 fn is_alike(plan: &Plan, one: usize, other: usize) -> bool {
+    if one == other {
+        return true;
+    }
     let quantized = |index: usize| plan.layers.get(index).and_then(LayerPlan::quantized);
     match (quantized(one), quantized(other)) {
         (Some(a), Some(b)) => {

@@ -21,7 +21,7 @@ mod widen;
 pub use compressed::{CompressedTensors, QUANTIZATION_CONFIG, compressed_tensors};
 pub(super) use stored::needed_opset;
 pub(super) use tensors::grid_values;
-pub use tensors::{NamedTensors, quantized_tensors};
+pub use tensors::{NamedTensors, quantized_tensors, spooled_tensors};
 
 use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};

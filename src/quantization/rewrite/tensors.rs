@@ -6,8 +6,10 @@ use super::super::widen::Merging;
 use super::super::{FloatLayer, LayerPlan, Outcome, Plan, QuantizationError, QuantizedLayer, Scales};
 use super::editor::initializer_of;
 use super::{RECIPE_KEY, expanded_shape};
+use crate::files::Spool;
 use crate::network::{Layer, LayerKind, Network, OutAxis, StoredWeight, StoredWeights, WEIGHTS_KEY, index_name};
-use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor};
+use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, raw_tensor};
+use crate::onnx::schema::data_type;
 use crate::onnx::{Names, TensorProto};
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
@@ -26,11 +28,23 @@ pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
 pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors, QuantizationError> {
+    tensors_of(network, plan, None)
+}
+
+/// [`quantized_tensors`], which wait in the file of `spool` to be written.
+///
+/// # Errors
+/// As [`quantized_tensors`].
+pub fn spooled_tensors(network: &Network, plan: &Plan, spool: &Spool) -> Result<NamedTensors, QuantizationError> {
+    tensors_of(network, plan, Some(spool))
+}
+
+fn tensors_of(network: &Network, plan: &Plan, spool: Option<&Spool>) -> Result<NamedTensors, QuantizationError> {
     let merging = Merging::of(network, plan);
     let plan = &*merging.plan;
     let graph = network.model.graph.as_ref();
     let initializers = graph.map(|graph| graph.initializer.as_slice()).unwrap_or_default();
-    let mut groups = groups(network, plan)?;
+    let mut groups = groups(network, plan, spool)?;
     let gone = gone(network, plan);
     let quantized = network.layers.iter().zip(&plan.layers);
     let quantized: Vec<(&Layer, &QuantizedLayer)> = quantized
@@ -122,7 +136,7 @@ struct Group {
 }
 
 /// The new weights, each once however many layers read it.
-fn groups(network: &Network, plan: &Plan) -> Result<Vec<Group>, QuantizationError> {
+fn groups(network: &Network, plan: &Plan, spool: Option<&Spool>) -> Result<Vec<Group>, QuantizationError> {
     let made: Vec<Group> = (0..network.layers.len().min(plan.layers.len()))
         .into_par_iter()
         .filter_map(|index| {
@@ -134,11 +148,14 @@ fn groups(network: &Network, plan: &Plan) -> Result<Vec<Group>, QuantizationErro
                     .map(|weights| (split_tensors(network, layer, float, &weights), None)),
                 Outcome::Expanded(_) | Outcome::Float(_) => return None,
             };
-            let group = |(tensors, stored)| Group {
-                layer: index,
-                is_first: true,
-                tensors,
-                stored,
+            let group = |(mut tensors, stored): (Vec<TensorProto>, _)| {
+                keep(spool, &mut tensors, plan.layers[index].quantized());
+                Group {
+                    layer: index,
+                    is_first: true,
+                    tensors,
+                    stored,
+                }
             };
             Some(made.map(group).map_err(QuantizationError::from))
         })
@@ -156,6 +173,17 @@ fn groups(network: &Network, plan: &Plan) -> Result<Vec<Group>, QuantizationErro
         kept.push(group);
     }
     Ok(kept)
+}
+
+/// Moves `tensors`, made of the codes of `quantized`, to the file of `spool`, and the codes out of memory.
+pub(super) fn keep(spool: Option<&Spool>, tensors: &mut [TensorProto], quantized: Option<&QuantizedLayer>) {
+    let Some(spool) = spool else { return };
+    for raw in tensors.iter_mut().filter_map(|tensor| tensor.raw_data.as_mut()) {
+        *raw = spool.keep(std::mem::take(raw));
+    }
+    if let Some(quantized) = quantized {
+        quantized.values.release();
+    }
 }
 
 /// Whether a planned layer has a weight with split channels.
@@ -320,7 +348,12 @@ fn layer_tensors(
         ..StoredWeight::default()
     };
     let tensors = [
-        code_type.packed(i8_tensor(CODES, &shape, &quantized.values)),
+        code_type.packed(raw_tensor(
+            CODES,
+            data_type::INT8,
+            &shape,
+            quantized.values.bytes().clone(),
+        )),
         float_tensor(SCALE, &placed.scale_shape, scales),
     ];
     let zero_points = &quantized.zero_points;

@@ -107,7 +107,7 @@ fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, S
         .fold((0, 0), |(low, high), code| (low.min(code), high.max(code)));
     let values = sums.iter().map(|code| i8::try_from(*code).map_err(|_| too_wide(*code)));
     Ok(QuantizedLayer {
-        values: values.collect::<Result<_, _>>()?,
+        values: values.collect::<Result<Vec<i8>, _>>()?.into(),
         grid: Grid {
             bits: bits(widest).max(quantized.grid.bits),
             ..quantized.grid
@@ -155,7 +155,7 @@ fn merged_with_zero_points(layer: &Layer, quantized: &QuantizedLayer) -> Result<
     let too_wide = || "a merged code is out of its range".to_owned();
     let narrow = |code: i32| i8::try_from(code).map_err(|_| too_wide());
     let values = (sums.iter().enumerate()).map(|(at, sum)| narrow(sum + zeros[placed.number(at / row, at % row)]));
-    let values = values.collect::<Result<_, _>>()?;
+    let values = values.collect::<Result<Vec<i8>, _>>()?.into();
     let zero_points: Vec<i8> = zeros.iter().map(|zero| narrow(*zero)).collect::<Result<_, _>>()?;
     Ok(QuantizedLayer {
         values,
