@@ -596,7 +596,7 @@ fn keys_and_values_of_earlier_tokens_change_no_answer() {
             let decoder = with_past(&model).unwrap();
             let reader = Rten::load(encode(&decoder.model).unwrap()).unwrap();
             let ports: Vec<&Port> = reader.inputs()[1..].iter().collect();
-            assert!(ports.len() >= 2 && ports.len() % 2 == 0, "{name}");
+            assert!(ports.len() >= 2 && ports.len().is_multiple_of(2), "{name}");
             let mut kept: Vec<Tensor> = (ports.iter())
                 .map(|port| {
                     let sizes = port.shape.as_ref().unwrap();
