@@ -10,6 +10,15 @@ use std::io::Cursor;
 /// colour, which no network looks at.
 pub(super) const LARGEST: u64 = 256 << 20;
 
+/// Most bytes between the two passes of resizing, columns before rows, where each pixel is four floats.
+const MAX_BETWEEN: u64 = 4 * LARGEST;
+
+/// Bytes of a pixel there.
+const BETWEEN: usize = 16;
+
+/// Columns that are left of a picture, as a multiple of those wanted, when its columns are put together before resizing.
+const MIN_LEFT: usize = 3;
+
 /// How many times as long as wide a picture is resized whole, where its middle is all that is wanted.
 const MAX_ASPECT: usize = 16;
 
@@ -87,9 +96,21 @@ impl Picture {
     }
 
     /// Resized with an antialiasing filter, as Pillow does; to the nearest pixel without one.
-    pub(super) fn resized(self, width: usize, height: usize, interpolation: Interpolation) -> Self {
+    ///
+    /// # Errors
+    /// That the picture would take more than [`LARGEST`], or resizing it more than [`MAX_BETWEEN`].
+    pub(super) fn resized(self, width: usize, height: usize, interpolation: Interpolation) -> Result<Self, String> {
         if (self.width, self.height) == (width, height) {
-            return self;
+            return Ok(self);
+        }
+        let (from_width, from_height) = (self.width, self.height);
+        let picture = self.narrowed(width, height, interpolation);
+        let channels = picture.channels;
+        if area(width, height, channels) > LARGEST || area(picture.width, height, BETWEEN) > MAX_BETWEEN {
+            return Err(format!(
+                "a picture of {from_width} x {from_height} pixels, resized to {width} x {height}, would take more than {} MiB",
+                LARGEST >> 20
+            ));
         }
         let filter = match interpolation {
             Interpolation::Nearest => FilterType::Nearest,
@@ -97,17 +118,49 @@ impl Picture {
             Interpolation::Bicubic => FilterType::CatmullRom,
             Interpolation::Lanczos => FilterType::Lanczos3,
         };
-        let channels = self.channels;
         let pixels = if channels == 1 {
-            resize::<image::Luma<u8>>(self, width, height, filter, GrayImage::from_raw)
+            resize::<image::Luma<u8>>(picture, width, height, filter, GrayImage::from_raw)
         } else {
-            resize::<image::Rgb<u8>>(self, width, height, filter, RgbImage::from_raw)
+            resize::<image::Rgb<u8>>(picture, width, height, filter, RgbImage::from_raw)
         };
-        Self {
+        Ok(Self {
             width,
             height,
             channels,
             pixels,
+        })
+    }
+
+    /// A picture so wide that resizing it to `width` x `height` would take more than [`LARGEST`] between its passes, with
+    /// neighbouring columns put together: their mean, or the middle one where the nearest pixel is wanted. Others as they are.
+    fn narrowed(self, width: usize, height: usize, interpolation: Interpolation) -> Self {
+        let left = width.saturating_mul(MIN_LEFT).max(1);
+        if self.width / left < 2 || area(self.width, height, BETWEEN) <= LARGEST {
+            return self;
+        }
+        let channels = self.channels;
+        let put_together = |columns: &[u8], channel: usize| {
+            let count = columns.len() / channels;
+            if interpolation == Interpolation::Nearest {
+                return columns[count / 2 * channels + channel];
+            }
+            let sum: usize = (columns.iter().skip(channel).step_by(channels))
+                .map(|byte| usize::from(*byte))
+                .sum();
+            ((sum + count / 2) / count) as u8
+        };
+        // Parts of the same width, up to a column.
+        let end = |part: usize| (part as u128 * self.width as u128 / left as u128) as usize * channels;
+        let row_parts = |row| (0..left).map(move |part| (row, part));
+        let pixels = (self.pixels.chunks_exact(self.width * channels))
+            .flat_map(row_parts)
+            .map(|(row, part): (&[u8], usize)| &row[end(part)..end(part + 1)])
+            .flat_map(|columns| (0..channels).map(move |channel| put_together(columns, channel)))
+            .collect();
+        Self {
+            width: left,
+            pixels,
+            ..self
         }
     }
 
@@ -119,8 +172,7 @@ impl Picture {
         let shorter = self.width.min(self.height).max(1);
         let longer = |side: usize| (side.saturating_mul(size) / shorter).max(1);
         let (width, height) = (longer(self.width), longer(self.height));
-        let bytes = width.saturating_mul(height).saturating_mul(self.channels) as u64;
-        if bytes > LARGEST {
+        if area(width, height, self.channels) > LARGEST {
             return Err(format!(
                 "a picture of {} x {} pixels is too long and narrow: with a shorter side of {size} it would take more than \
                  {} MiB",
@@ -129,7 +181,7 @@ impl Picture {
                 LARGEST >> 20
             ));
         }
-        Ok(self.resized(width, height, interpolation))
+        self.resized(width, height, interpolation)
     }
 
     /// The middle of a picture that is more than [`MAX_ASPECT`] times as long as wide; others as they are. What is cut off is
@@ -209,6 +261,11 @@ pub(super) fn check_size((width, height): (u32, u32), bytes: u64) -> Result<(), 
         ));
     }
     Ok(())
+}
+
+/// Bytes of so many pixels, each of `bytes`.
+pub(super) fn area(width: usize, height: usize, bytes: usize) -> u64 {
+    width.saturating_mul(height).saturating_mul(bytes) as u64
 }
 
 /// Half, rounded half to even: where torchvision begins a centre crop.

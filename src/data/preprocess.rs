@@ -3,7 +3,7 @@
 mod choice;
 
 use super::DataOptions;
-use super::picture::Picture;
+use super::picture::{LARGEST, Picture, area};
 use crate::data::{ElementKind, Port};
 use crate::network::Interpolation;
 use crate::quantization::ChannelPlace;
@@ -178,7 +178,7 @@ impl Preprocess {
     /// Geometry: the picture in its final size and channels.
     ///
     /// # Errors
-    /// A picture so long and narrow that it would be enlarged beyond [`super::picture::LARGEST`].
+    /// A picture that would take more than [`LARGEST`] once it is resized, as one so long and narrow that it is enlarged.
     pub(super) fn fit(&self, picture: Picture) -> Result<Picture, String> {
         // Grey is repeated at the end: resized and cropped, each channel would be the same.
         let mut picture = if self.channels == 1 {
@@ -196,9 +196,17 @@ impl Preprocess {
             picture = picture.cropped(side, self.interpolation)?;
         }
         let picture = match self.exact {
-            Some((height, width)) => picture.resized(width, height, self.interpolation),
+            Some((height, width)) => picture.resized(width, height, self.interpolation)?,
             None => picture,
         };
+        let (width, height) = (picture.width, picture.height);
+        if area(width, height, self.channels) > LARGEST {
+            let most = LARGEST >> 20;
+            return Err(format!(
+                "{width} x {height} pixels in {} channels take more than {most} MiB: give a smaller size",
+                self.channels
+            ));
+        }
         Ok(picture.with_channels(self.channels))
     }
 

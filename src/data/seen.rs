@@ -33,7 +33,7 @@ impl Dataset {
         };
         let (seen, (low, high)) = samples.preprocess.seen(&*samples.fitted(sample).ok()?);
         let (full_width, full_height) = (seen.width, seen.height);
-        let small = small(seen);
+        let small = small(seen)?;
         Some(SeenPicture {
             width: small.width,
             height: small.height,
@@ -49,18 +49,19 @@ impl Dataset {
         let Samples::Pictures(samples) = &self.samples else {
             return None;
         };
-        let small = small(samples.pictures.picture(sample).ok()?);
+        let small = small(samples.pictures.picture(sample).ok()?)?;
         Some((small.width, small.height, small.pixels))
     }
 }
 
 /// A picture in three channels and no larger than a thumbnail.
-fn small(picture: Picture) -> Picture {
+fn small(picture: Picture) -> Option<Picture> {
     let longer = picture.width.max(picture.height);
     if longer <= THUMBNAIL {
-        return picture.with_channels(3);
+        return Some(picture.with_channels(3));
     }
     let side = |side: usize| (side * THUMBNAIL / longer).max(1);
     let (width, height) = (side(picture.width), side(picture.height));
-    picture.resized(width, height, Interpolation::Bilinear).with_channels(3)
+    let resized = picture.resized(width, height, Interpolation::Bilinear).ok()?;
+    Some(resized.with_channels(3))
 }

@@ -10,17 +10,38 @@ const MAX_ENTRIES: usize = 1 << 20;
 /// Bytes that a compressed entry may have: torch and NumPy compress none unless asked, and a small entry can stand for any number of zeros.
 const MAX_COMPRESSED: u64 = 1 << 28;
 
+/// Bytes that all compressed entries together may have.
+const MAX_UNPACKED: u64 = 1 << 30;
+
 /// The archive in `bytes`.
 ///
 /// # Errors
 /// What is wrong with it, in words that follow a file's name.
 pub(super) fn open(bytes: &Bytes) -> Result<ZipArchive<Cursor<&Bytes>>, String> {
-    let archive =
+    let mut archive =
         ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("its archive cannot be read: {error}"))?;
     if archive.len() > MAX_ENTRIES {
         return Err(format!(
             "its archive has {} entries, more than {MAX_ENTRIES}",
             archive.len()
+        ));
+    }
+    if archive.has_overlapping_files().unwrap_or(true) {
+        return Err("entries of its archive lie over each other".to_owned());
+    }
+    let mut unpacked = 0_u64;
+    for index in 0..archive.len() {
+        let entry = archive
+            .by_index_raw(index)
+            .map_err(|error| format!("its archive cannot be read: {error}"))?;
+        if entry.compression() != CompressionMethod::Stored {
+            unpacked = unpacked.saturating_add(entry.size());
+        }
+    }
+    if unpacked > MAX_UNPACKED {
+        let most = MAX_UNPACKED >> 20;
+        return Err(format!(
+            "the compressed entries of its archive unpack to more than {most} MiB"
         ));
     }
     Ok(archive)

@@ -7,7 +7,7 @@ use crate::common::graph::{floats, model};
 use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, node};
 use splitscope::onnx::{NodeProto, TensorProto, encode};
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read as _, Write};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -133,4 +133,149 @@ fn an_export_of_weights_takes_no_more_memory_than_some_of_its_tensors() {
         .map(|entry| entry.unwrap().file_name())
         .collect();
     assert_eq!(names, ["large.safetensors"], "nothing is left behind");
+}
+
+/// A PNG of zeros: `depth` bits for each of the pixel's `samples` (1: grey, 3: colour).
+fn png(width: u32, height: u32, depth: u8, samples: u8) -> Vec<u8> {
+    let row = 1 + (u64::from(width) * u64::from(depth) * u64::from(samples)).div_ceil(8);
+    let mut packed = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::repeat(0).take(row * u64::from(height)), &mut packed).unwrap();
+    let colour = if samples == 3 { 2 } else { 0 };
+    let header = [
+        &width.to_be_bytes()[..],
+        &height.to_be_bytes(),
+        &[depth, colour, 0, 0, 0],
+    ]
+    .concat();
+    let mut bytes = b"\x89PNG\r\n\x1a\n".to_vec();
+    for (kind, data) in [
+        (b"IHDR", header),
+        (b"IDAT", packed.finish().unwrap()),
+        (b"IEND", Vec::new()),
+    ] {
+        let mut sum = flate2::Crc::new();
+        sum.update(kind);
+        sum.update(&data);
+        bytes.extend((data.len() as u32).to_be_bytes());
+        bytes.extend(kind);
+        bytes.extend(data);
+        bytes.extend(sum.sum().to_be_bytes());
+    }
+    bytes
+}
+
+/// Pictures within the limit of 256 MiB run in 1 GB, however long and narrow: columns are put together before they are resized
+/// (two million columns took 0.9 GB, sixteen million 7). Pictures beyond it are refused with their size.
+#[test]
+fn pictures_are_decoded_and_resized_in_the_stated_memory() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = [
+        ("bits.png", png(4000, 4000, 1, 1), None),
+        ("wide.png", png(2_000_000, 1, 8, 1), None),
+        ("narrow.png", png(1, 2_000_000, 8, 1), None),
+        ("more bits.png", png(16_400, 16_400, 1, 1), Some("16400 x 16400")),
+        ("colours.png", png(10_000, 10_000, 8, 3), Some("10000 x 10000")),
+    ];
+    for (name, bytes, refused) in files {
+        std::fs::write(folder.path().join(name), bytes).unwrap();
+        let ran = limited(
+            folder.path(),
+            1_000_000,
+            &["evaluate", "demo:fashion", "--data", name, "--weight-bits", "4"],
+        );
+        let told = stderr(&ran);
+        match refused {
+            None => assert_eq!(ran.status.code(), Some(0), "{name}: {told}"),
+            Some(size) => {
+                assert_eq!(ran.status.code(), Some(1), "{name}: {told}");
+                assert!(told.contains(size) && told.contains(name), "{told}");
+            }
+        }
+    }
+}
+
+/// A zip archive of entries with zeros, packed `zeros` bytes each. `over`: all of them are one and the same.
+fn zeros_in_zip(names: &[String], zeros: u64, over: bool) -> Vec<u8> {
+    let mut packed = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut std::io::repeat(0).take(zeros), &mut packed).unwrap();
+    let packed = packed.finish().unwrap();
+    let mut sum = flate2::Crc::new();
+    let block = vec![0; 1 << 20];
+    (0..zeros >> 20).for_each(|_| sum.update(&block));
+    let entry = |name: &str| {
+        let fields: [&[u8]; 6] = [
+            &[20, 0, 0, 0, 8, 0, 0, 0, 0, 0],
+            &sum.sum().to_le_bytes(),
+            &(packed.len() as u32).to_le_bytes(),
+            &(zeros as u32).to_le_bytes(),
+            &(name.len() as u16).to_le_bytes(),
+            &[0, 0],
+        ];
+        fields.concat()
+    };
+    let (mut file, mut directory) = (Vec::new(), Vec::new());
+    for name in names {
+        let at = if over { 0 } else { file.len() as u32 };
+        if !over || file.is_empty() {
+            file.extend([b"PK\x03\x04", &entry(name)[..], name.as_bytes(), &packed].concat());
+        }
+        directory.extend(
+            [
+                b"PK\x01\x02\x14\x00",
+                &entry(name)[..],
+                &[0; 10],
+                &at.to_le_bytes(),
+                name.as_bytes(),
+            ]
+            .concat(),
+        );
+    }
+    let count = (names.len() as u16).to_le_bytes();
+    let ends = [
+        (directory.len() as u32).to_le_bytes(),
+        (file.len() as u32).to_le_bytes(),
+    ]
+    .concat();
+    [
+        &file[..],
+        &directory,
+        b"PK\x05\x06\0\0\0\0",
+        &count,
+        &count,
+        &ends,
+        &[0, 0],
+    ]
+    .concat()
+}
+
+/// Archives whose entries lie over each other, or unpack to more than is stated, are refused before they are unpacked: as
+/// weights and as data, in 1 GB.
+#[test]
+fn archives_that_unpack_to_more_than_is_stated_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let torch: Vec<String> = (0..40)
+        .map(|key| format!("a/data/{key}"))
+        .chain(["a/data.pkl".to_owned()])
+        .collect();
+    let arrays: Vec<String> = (0..40).map(|at| format!("{at}.npy")).collect();
+    let write = |name: &str, names: &[String], over| {
+        std::fs::write(folder.path().join(name), zeros_in_zip(names, 200 << 20, over)).unwrap();
+    };
+    write("over.pth", &torch, true);
+    write("packed.pth", &torch[..8], false);
+    write("packed with pickle.pth", &torch[33..], false);
+    write("over.npz", &arrays, true);
+    let refused = |words: &[&str], reason: &str| {
+        let ran = limited(folder.path(), 1_000_000, words);
+        let told = stderr(&ran);
+        assert_eq!(ran.status.code(), Some(1), "{words:?}: {told}");
+        assert!(told.contains(reason), "{words:?}: {told}");
+    };
+    refused(&["inspect", "over.pth"], "lie over each other");
+    refused(&["inspect", "packed.pth"], "packed.pth");
+    refused(&["inspect", "packed with pickle.pth"], "more than 1024 MiB");
+    refused(
+        &["evaluate", "demo:fashion", "--data", "over.npz"],
+        "lie over each other",
+    );
 }

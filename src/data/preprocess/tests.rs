@@ -129,6 +129,42 @@ fn a_centre_crop_begins_where_torchvision_begins_it() {
     );
 }
 
+/// The mean of the columns that are put together is what averaging all of them gives, and of the nearest the middle one.
+#[test]
+fn a_picture_of_a_million_columns_is_resized_to_the_means_of_its_parts() {
+    let columns = 4_000_000;
+    let ramp: Vec<u8> = (0..columns * 2)
+        .map(|at| (at % columns * 256 / columns) as u8)
+        .collect();
+    let resized = |interpolation| grey(columns, 2, &ramp).resized(16, 16, interpolation).unwrap();
+    let linear = resized(Interpolation::Bilinear).pixels;
+    for (at, pixel) in linear.iter().enumerate() {
+        // Between two ends the filter is symmetric, and a ramp stays one; at them it is cut off.
+        let expected = ((at % 16) as f32 + 0.5) * 16.0;
+        let apart = (f32::from(*pixel) - expected).abs();
+        assert!(
+            apart < if matches!(at % 16, 0 | 15) { 4.0 } else { 1.5 },
+            "{at}: {pixel}, {expected}"
+        );
+    }
+    let nearest = resized(Interpolation::Nearest).pixels;
+    let near = |(at, pixel): (usize, &u8)| (f32::from(*pixel) - ((at % 16) as f32 + 0.5) * 16.0).abs() < 3.0;
+    assert!(nearest.iter().enumerate().all(near), "{nearest:?}");
+}
+
+#[test]
+fn grey_that_would_become_too_large_in_three_channels_is_refused() {
+    let steps = Preprocess::new(
+        &DataOptions::default(),
+        Some(&port(&[None, Some(3), None, None])),
+        Origin::Array,
+        1,
+    )
+    .unwrap();
+    let refused = steps.fit(grey(12_000, 8_000, &vec![0; 96_000_000])).err().unwrap();
+    assert!(refused.contains("12000 x 8000 pixels in 3 channels"), "{refused}");
+}
+
 #[test]
 fn what_the_network_says_of_itself_goes_before_what_is_usual_and_behind_what_is_chosen() {
     let hint = PreprocessHint {
