@@ -34,12 +34,14 @@ use crate::files;
 use crate::jobs;
 use crate::printable;
 use crate::progress::Progress;
+use crate::replacement;
 use arguments::{Arguments, Command};
 use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 /// Exit status of a fault, told in one line.
 const FAILED: u8 = 1;
@@ -169,14 +171,20 @@ fn refuse_unknown_word(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first Ctrl-C asks the work to stop at its next step, the second ends the program at once.
+/// How long work may take to its next step once it is asked to stop.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// Ctrl-C and SIGTERM ask the work to stop at its next step. Work that has none soon (one that reads, waits for whoever reads
+/// what it writes, or runs a large network) is ended: files that were being written are removed, and those in their places stay.
 fn cancel_on_interrupt(progress: &Progress) {
     let progress = progress.clone();
     let handler = move || {
-        if progress.is_cancelled() {
-            std::process::exit(CANCELLED.into());
-        }
         progress.cancel();
+        // The handler has a thread of its own, which ends with the program.
+        std::thread::sleep(GRACE);
+        replacement::abandon_all();
+        let _ = writeln!(std::io::stderr(), "splitscope: cancelled");
+        std::process::exit(CANCELLED.into());
     };
     if let Err(error) = ctrlc::set_handler(handler) {
         log::warn!("Ctrl-C will not clean up: {error}");

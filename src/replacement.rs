@@ -13,7 +13,34 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
+
+/// Files of this process that are being written beside their place.
+static UNFINISHED: Unfinished = Unfinished(Mutex::new(Vec::new()));
+
+/// Removes every file that is being written beside its place: for a process that ends now. What was in their places stays.
+pub(crate) fn abandon_all() {
+    UNFINISHED.abandon();
+}
+
+/// Files that are being written.
+struct Unfinished(Mutex<Vec<PathBuf>>);
+
+impl Unfinished {
+    fn change(&self, change: impl FnOnce(&mut Vec<PathBuf>)) {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn abandon(&self) {
+        self.change(|paths| {
+            for path in paths.drain(..) {
+                // Nothing else can be done for one that cannot be removed.
+                std::fs::remove_file(path).ok();
+            }
+        });
+    }
+}
 
 /// A file being written beside its place; dropped before [`Replacement::commit`], it leaves nothing behind.
 ///
@@ -21,6 +48,19 @@ use tempfile::NamedTempFile;
 pub struct Replacement {
     path: PathBuf,
     writer: BufWriter<NamedTempFile>,
+    _listed: Listed,
+}
+
+/// The name of a file in a list as long as it is being written.
+struct Listed {
+    file: PathBuf,
+    list: &'static Unfinished,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.list.change(|paths| paths.retain(|path| *path != self.file));
+    }
 }
 
 impl Replacement {
@@ -29,6 +69,10 @@ impl Replacement {
     /// # Errors
     /// The system's reason, such as a folder that is missing or may not be written to.
     pub fn new(path: &Path) -> io::Result<Self> {
+        Self::listed(path, &UNFINISHED)
+    }
+
+    fn listed(path: &Path, list: &'static Unfinished) -> io::Result<Self> {
         let led_to = path.is_symlink().then(|| path.canonicalize().ok()).flatten();
         let path = led_to.as_deref().unwrap_or(path);
         let folder = folder_of(path);
@@ -48,9 +92,12 @@ impl Replacement {
         let file = builder
             .tempfile_in(folder)
             .map_err(|error| io::Error::from(error.kind()))?;
+        let beside = file.path().to_owned();
+        list.change(|paths| paths.push(beside.clone()));
         Ok(Self {
             path: path.to_owned(),
             writer: BufWriter::with_capacity(1 << 20, file),
+            _listed: Listed { file: beside, list },
         })
     }
 
@@ -69,10 +116,11 @@ impl Replacement {
     /// The system's reason; what was there is then untouched.
     pub fn commit(mut self) -> io::Result<()> {
         self.sync()?;
-        let file = self.writer.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.persist(&self.path).map_err(|error| error.error)?;
+        let Self { path, writer, _listed } = self;
+        let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
+        file.persist(&path).map_err(|error| error.error)?;
         // So that the rename itself survives a power cut. Not every file system can; the file is whole either way.
-        if let Ok(folder) = File::open(folder_of(&self.path)) {
+        if let Ok(folder) = File::open(folder_of(&path)) {
             folder.sync_all().ok();
         }
         Ok(())
@@ -120,6 +168,27 @@ mod tests {
         drop(file);
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_process_that_ends_was_writing_is_removed_and_the_old_files_stay() {
+        static LIST: Unfinished = Unfinished(Mutex::new(Vec::new()));
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
+        std::fs::write(&one, "old").unwrap();
+        let mut finished = Replacement::listed(&other, &LIST).unwrap();
+        finished.write_all(b"whole").unwrap();
+        finished.commit().unwrap();
+        let mut file = Replacement::listed(&one, &LIST).unwrap();
+        file.write_all(&[0; 3 << 20]).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 3);
+        LIST.abandon();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(std::fs::read(&one).unwrap(), b"old");
+        assert_eq!(std::fs::read(&other).unwrap(), b"whole");
+        // It can no longer take its place.
+        assert!(file.commit().is_err());
+        assert_eq!(std::fs::read(&one).unwrap(), b"old");
     }
 
     #[test]

@@ -35,12 +35,16 @@ struct SampleSet<'a> {
     data: &'a str,
     first: usize,
     samples: usize,
+    /// What a person should know of the data.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
 }
 
 impl<'a> SampleSet<'a> {
     fn of(judged: &Judged<'a>) -> Self {
         Self {
             data: judged.data.name(),
+            notes: judged.data.notes(),
             first: judged.float.first,
             samples: judged.float.samples,
         }

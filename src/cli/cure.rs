@@ -20,6 +20,9 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     samples: usize,
+    /// What a person should know of the data.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     recipe: &'a Recipe,
     float: &'a Metrics,
     layers: Vec<LayerReport<'a>>,
@@ -96,6 +99,7 @@ pub(super) fn run(arguments: &CureArguments, progress: &Progress) -> anyhow::Res
         return to_json(&Report {
             model,
             data: data.name(),
+            notes: data.notes(),
             samples: float.samples,
             recipe: &recipe,
             float: &metrics,

@@ -24,6 +24,9 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     samples: usize,
+    /// What a person should know of the data.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     float: &'a Metrics,
     rows: Vec<NamedRow<'a>>,
 }
@@ -76,6 +79,7 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
         return to_json(&Report {
             model,
             data: data.name(),
+            notes: data.notes(),
             samples: float.samples,
             float: &metrics,
             rows: named

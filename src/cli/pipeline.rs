@@ -259,6 +259,9 @@ pub(super) fn activations(
             let learnt = inference::measure_inputs(network, &engine, None, &stated, wanted, progress)
                 .context("ranges of activations without data (give --calibration PATH for ranges from data)")?;
             note(&sources(network, &learnt.activations));
+            if let Some(sizes) = inference::noise_sizes_note(learnt.activations.noise_sizes()) {
+                note(&sizes);
+            }
             if recipe.plans_in_sequence() {
                 note("layers are not rounded one after the other: that needs samples (give --calibration PATH)");
             }
@@ -280,7 +283,11 @@ pub(super) fn activations(
                 limit: Some(arguments.calibration_limit),
                 ..data.options(network)
             };
-            Arc::new(Dataset::open(path, &options, engine.inputs())?)
+            let data = Dataset::open(path, &options, engine.inputs())?;
+            data.notes()
+                .iter()
+                .for_each(|text| note(&format!("calibration data: {text}")));
+            Arc::new(data)
         }
     };
     let learnt = inference::measure_inputs(network, &engine, Some(&data), &stated, wanted, progress)

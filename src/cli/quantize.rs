@@ -29,6 +29,16 @@ struct Report<'a> {
     steps: &'a [String],
     layers: Vec<LayerReport<'a>>,
     overhead: &'a Overhead,
+    /// Inputs that leave sizes free, as noise was run through the network where there was no data.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    noise_inputs: Vec<NoiseInput<'a>>,
+}
+
+/// The shape of the noise for an input.
+#[derive(Serialize)]
+struct NoiseInput<'a> {
+    name: &'a str,
+    shape: &'a [usize],
 }
 
 #[derive(Serialize)]
@@ -236,6 +246,10 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
                 .map(|((plan, cost), notes)| LayerReport::new(plan, cost, notes.clone()))
                 .collect(),
             overhead: &cost,
+            noise_inputs: (planned.activations.iter())
+                .flat_map(|activations| activations.noise_sizes())
+                .map(|(name, shape)| NoiseInput { name, shape })
+                .collect(),
         };
         write_whole(path, to_json(&report)?.as_bytes())?;
     }

@@ -16,6 +16,9 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     samples: usize,
+    /// What a person should know of the data.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     recipe: &'a Recipe,
     float: &'a Metrics,
     /// In the network's order; layers that stay float are left out.
@@ -58,6 +61,7 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
         return to_json(&Report {
             model,
             data: data.name(),
+            notes: data.notes(),
             samples: float.samples,
             recipe: &recipe,
             float: &metrics,

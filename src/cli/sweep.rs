@@ -22,6 +22,9 @@ struct Report<'a> {
     model: &'a str,
     data: &'a str,
     samples: usize,
+    /// What a person should know of the data.
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    notes: &'a [String],
     float: &'a Metrics,
     rows: &'a [SweepRow],
     /// Places in `rows` that no other row beats in both score and size of its file, smallest first.
@@ -98,6 +101,7 @@ pub(super) fn run(arguments: &SweepArguments, progress: &Progress) -> anyhow::Re
         return to_json(&Report {
             model: &arguments.model,
             data: data.name(),
+            notes: data.notes(),
             samples: limit,
             float: &inference::metrics(&float, &data),
             rows: &rows,

@@ -2,6 +2,7 @@
 
 use super::port::ElementKind;
 use super::{DatasetError, Tensor, fault};
+use std::collections::HashSet;
 use std::ops::Range;
 
 /// An array as the file holds it.
@@ -73,6 +74,8 @@ pub(super) struct InputArray {
     pub(super) sample_axis: Option<usize>,
     /// Number of samples in the file, if it has an axis of samples; no more may have been read than are wanted.
     pub(super) whole: Option<usize>,
+    /// How many of its values are no finite numbers and where the first of them is, if there are any.
+    pub(super) note: Option<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -122,16 +125,14 @@ impl InputArray {
                 ));
             }
         };
-        if let Numbers::Float(values) = &numbers
-            && !values.is_empty()
-            && !values.iter().any(|value| value.is_finite())
-        {
-            let reason = format!(
-                "the input '{name}': none of its {} values is a finite number",
-                values.len()
-            );
-            return Err(fault(path, reason));
-        }
+        let note = match &numbers {
+            Numbers::Float(values) => {
+                let found = not_finite(values, &array.shape, sample_axis);
+                let found = found.map_err(|reason| fault(path, format!("the input '{name}': {reason}")))?;
+                found.map(|found| format!("{path}: the input '{name}': {found}"))
+            }
+            _ => None,
+        };
         let whole = match sample_axis {
             Some(0) => Some(array.rows),
             axis => axis.and_then(|axis| array.shape.get(axis).copied()),
@@ -142,6 +143,7 @@ impl InputArray {
             shape: array.shape,
             numbers,
             sample_axis,
+            note,
         })
     }
 
@@ -174,6 +176,36 @@ impl InputArray {
         };
         value.map_err(|error| fault(path, error.to_string()))
     }
+}
+
+/// How many values are no finite numbers, in how many samples, and which is the first; `None` where all are.
+///
+/// # Errors
+/// That none of the values is a finite number.
+fn not_finite(values: &[f32], shape: &[usize], sample_axis: Option<usize>) -> Result<Option<String>, String> {
+    let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
+    let Some((first, value)) = wrong().next() else {
+        return Ok(None);
+    };
+    let count = wrong().count();
+    if count == values.len() {
+        return Err(format!("none of its {count} values is a finite number"));
+    }
+    let along = |axis: usize, at: usize| {
+        let inner: usize = shape[axis + 1..].iter().product();
+        at / inner.max(1) % shape[axis].max(1)
+    };
+    let samples: HashSet<usize> = (wrong().filter_map(|(at, _)| Some(along(sample_axis?, at)))).collect();
+    let within = match samples.len() {
+        0 => String::new(),
+        1 => " in one sample".to_owned(),
+        samples => format!(" in {samples} samples"),
+    };
+    let place: Vec<usize> = (0..shape.len()).map(|axis| along(axis, first)).collect();
+    let total = values.len();
+    Ok(Some(format!(
+        "{count} of {total} values{within} are no finite numbers; the first is {value} at {place:?}"
+    )))
 }
 
 /// The elements at `indices` of an axis.

@@ -138,7 +138,9 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::open`].
     pub fn from_bytes(name: &str, bytes: Vec<u8>, options: &DataOptions, ports: &[Port]) -> Result<Self, DatasetError> {
-        open::of_bytes(name, bytes, options, ports)
+        let data = open::of_bytes(name, bytes, options, ports)?;
+        let notes = open::notes_of_arrays(&data);
+        Ok(data.with_notes(notes))
     }
 
     /// The labelled test data of a demo.
@@ -253,6 +255,13 @@ impl Dataset {
             Samples::Masked(text) => text.describe(),
             Samples::Pairs(_) => "pairs of sentences, one after the other".to_owned(),
         }
+    }
+
+    /// The same data with further notes.
+    #[must_use]
+    pub(crate) fn with_notes(mut self, notes: impl IntoIterator<Item = String>) -> Self {
+        self.notes.extend(notes);
+        self
     }
 
     /// What a person should know of the data, such as images that were left out.

@@ -28,7 +28,13 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
     if named && !known.names.is_empty() && !data.is_text() {
         data.classes = known.names;
     }
-    Ok(data.judged_by(options.output.clone()))
+    let notes = notes_of_arrays(&data);
+    Ok(data.judged_by(options.output.clone()).with_notes(notes))
+}
+
+/// What is odd about the arrays of a data set.
+pub(super) fn notes_of_arrays(data: &Dataset) -> Vec<String> {
+    data.arrays.iter().filter_map(|array| array.note.clone()).collect()
 }
 
 fn opened(path: &str, options: &DataOptions, ports: &[Port], known: &Classes) -> Result<Dataset, DatasetError> {

@@ -57,7 +57,7 @@ impl Port {
     }
 
     /// The axis that samples are on.
-    pub(super) fn sample_axis(&self) -> usize {
+    pub(crate) fn sample_axis(&self) -> usize {
         usize::from(self.is_time_major())
     }
 

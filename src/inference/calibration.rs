@@ -1,5 +1,6 @@
 //! Ranges of layer inputs from samples run through the float network.
 
+use super::free_sizes::{FreeSizes, first_that_runs};
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError, Port};
 use crate::data::{ElementKind, Tensor, by_name};
@@ -15,11 +16,8 @@ use std::ops::Range;
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
 pub(super) const BATCH: usize = 25;
 
-/// Height and width that are tried for a picture of any size, pixels.
-pub(super) const PICTURE_SIDES: [usize; 2] = [224, 32];
-
-/// Steps that are tried for other free axes.
-pub(super) const STEPS: usize = 1;
+/// What is tried first for free sizes, where one sample of one step is wanted. Further ones follow.
+pub(super) const ONE_SAMPLE: [FreeSizes; 2] = [(224, 1), (32, 1)];
 
 /// What calibration learnt.
 #[derive(Debug, Clone)]
@@ -111,18 +109,14 @@ pub fn value_shapes(
             .map_err(|error| InferenceError::Data(error.to_string()))?;
         return shapes(engine, &names, &inputs);
     }
-    let mut result = Err(InferenceError::Data("the network has no input".to_owned()));
-    for side in PICTURE_SIDES {
+    let run = |free: FreeSizes| {
         let zeros = engine
             .inputs()
             .iter()
-            .map(|port| Ok((port.name.clone(), zeros(port, side)?)));
-        result = shapes(engine, &names, &zeros.collect::<Result<Vec<_>, InferenceError>>()?);
-        if result.is_ok() {
-            break;
-        }
-    }
-    result
+            .map(|port| Ok((port.name.clone(), zeros(port, free)?)));
+        shapes(engine, &names, &zeros.collect::<Result<Vec<_>, InferenceError>>()?)
+    };
+    first_that_runs(engine.inputs(), &ONE_SAMPLE, run).map(|(shapes, _)| shapes)
 }
 
 fn shapes(engine: &dyn Engine, names: &[&str], inputs: &[(String, Tensor)]) -> Result<ValueShapes, InferenceError> {
@@ -132,9 +126,9 @@ fn shapes(engine: &dyn Engine, names: &[&str], inputs: &[(String, Tensor)]) -> R
         .collect())
 }
 
-/// Zeros of a port's shape. Free axes are 1, but the height and width of a picture `side`.
-fn zeros(port: &Port, side: usize) -> Result<Tensor, InferenceError> {
-    let (shape, elements) = sizes(port, side, STEPS)?;
+/// Zeros of a port's shape.
+fn zeros(port: &Port, (side, steps): FreeSizes) -> Result<Tensor, InferenceError> {
+    let (shape, elements) = sizes(port, side, steps)?;
     let zeros = match port.kind {
         ElementKind::Float => Tensor::from_shape(&shape, vec![0.0_f32; elements]),
         ElementKind::Integer => Tensor::from_shape(&shape, vec![0_i32; elements]),

@@ -1,7 +1,8 @@
 //! Ranges of layer inputs without any data: from batch-norm statistics and from what is stated of the network's inputs, and
 //! where neither tells from seeded noise that is run through the network.
 
-use super::calibration::{PICTURE_SIDES, gather, input_names, sizes};
+use super::calibration::{gather, input_names, sizes};
+use super::free_sizes::{FreeSizes, chosen, first_that_runs};
 use super::{Engine, InferenceError, Port};
 use crate::data::{DataOptions, ElementKind, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
@@ -15,11 +16,8 @@ use crate::statistics::{ChannelDistribution, RangeSource};
 /// Samples of noise.
 const SAMPLES: u64 = 8;
 
-/// Steps of a sequence of noise, where the network leaves the number free.
-const STEPS: usize = 32;
-
-/// Steps of a sequence are tried one by one when a network does not take [`STEPS`].
-const ONE_STEP: usize = 1;
+/// What is tried first for free sizes: sequences of 32 steps or one, pictures of 224 x 224 or 32 x 32. Further ones follow.
+const USUAL: [FreeSizes; 4] = [(224, 32), (224, 1), (32, 32), (32, 1)];
 
 /// Statistics of every layer input of the main graph: those that batch-norms or the stated preprocessing tell
 /// ([`crate::quantization::batch_norm_activations`]), else those of noise; [`ActivationStatistics::source`] says which.
@@ -50,10 +48,11 @@ pub fn data_free_activations(
     if unknown.is_empty() {
         return Ok(activations);
     }
-    run_noise(network, engine, &inputs, &unknown, progress, |values, _| {
+    let sizes = run_noise(network, engine, &inputs, &unknown, progress, |values, _| {
         gather(&mut activations, &unknown, values, network, RangeSource::Noise);
         Ok(())
     })?;
+    activations.set_noise_sizes(sizes);
     Ok(activations)
 }
 
@@ -121,7 +120,7 @@ fn known_inputs(network: &Network, ports: &[Port], options: &DataOptions) -> Res
 }
 
 /// Runs the network on noise, inside the ends that `known` tells of its inputs, and hands on the `wanted` values of each run,
-/// with the share of all runs that it is.
+/// with the share of all runs that it is. Gives the shapes of the inputs that leave sizes free.
 pub(super) fn run_noise(
     network: &Network,
     engine: &dyn Engine,
@@ -129,42 +128,28 @@ pub(super) fn run_noise(
     wanted: &[&str],
     progress: &Progress,
     mut seen: impl FnMut(Vec<Tensor>, f64) -> Result<(), InferenceError>,
-) -> Result<(), InferenceError> {
+) -> Result<Vec<(String, Vec<usize>)>, InferenceError> {
     if wanted.is_empty() {
-        return Ok(());
+        return Ok(Vec::new());
     }
     progress.start(SAMPLES, "Running noise");
     let mut noise = Noise::new();
-    // The first that runs decides how large free axes are.
-    let mut tried = PICTURE_SIDES
-        .into_iter()
-        .flat_map(|side| [STEPS, ONE_STEP].map(|steps| (side, steps)))
-        .peekable();
-    let mut samples = 0;
-    while let Some(&(side, steps)) = tried.peek() {
+    let mut run = |free: FreeSizes| {
         progress.check()?;
-        let run = noise
-            .inputs(network, engine.inputs(), known, (side, steps))
-            .and_then(|inputs| Ok(engine.run_with(&by_name(&inputs), wanted, UNOPTIMIZED)?));
-        match run {
-            Ok(values) => {
-                seen(values, 1.0 / SAMPLES as f64)?;
-                samples += 1;
-                progress.advance(1);
-                if samples == SAMPLES {
-                    break;
-                }
-            }
-            // What runs once runs again; before that, other sizes may.
-            Err(error) => {
-                tried.next();
-                if samples > 0 || tried.peek().is_none() {
-                    return Err(error);
-                }
-            }
+        let inputs = noise.inputs(network, engine.inputs(), known, free)?;
+        Ok(engine.run_with(&by_name(&inputs), wanted, UNOPTIMIZED)?)
+    };
+    // The first that runs decides how large free axes are.
+    let (mut values, free) = first_that_runs(engine.inputs(), &USUAL, &mut run)?;
+    for sample in 1..=SAMPLES {
+        seen(values, 1.0 / SAMPLES as f64)?;
+        progress.advance(1);
+        if sample == SAMPLES {
+            break;
         }
+        values = run(free)?;
     }
-    Ok(())
+    Ok(chosen(engine.inputs(), free))
 }
 
 /// A generator of seeded noise (SplitMix64; Steele, Lea, Flood 2014).

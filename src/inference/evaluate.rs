@@ -92,6 +92,9 @@ pub struct Evaluation {
     /// Both networks in another engine, if they were run there: see [`super::verify`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verified: Option<Verification>,
+    /// What a person should know of the data: samples that were left out, values that are no numbers, sizes that were chosen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// One answer: class and probability (softmax).
@@ -122,6 +125,7 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         engine: None,
         latency: None,
         verified: None,
+        notes: data.notes().to_vec(),
     }
 }
 

@@ -23,6 +23,7 @@ mod continuation;
 mod cure;
 mod data_free;
 mod evaluate;
+mod free_sizes;
 mod growing_csv;
 pub mod incremental;
 mod input_channels;
@@ -58,6 +59,7 @@ pub use continuation::{Sampling, TextWriter, continue_text};
 pub use cure::{Cause, ChosenFix, Cure, Examination, Fix, Mended, NetworkEnd, TriedFix, mend, worst_layers};
 pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
+pub use free_sizes::noise_sizes_note;
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{

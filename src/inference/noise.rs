@@ -1,11 +1,11 @@
 //! Noise that a network runs on, in the sizes that it leaves free.
 
+use super::free_sizes::{FreeSizes, chosen, first_that_runs, noise_sizes_note};
 use super::{Dataset, DatasetError, Engine, InferenceError, run_outputs};
 use crate::network::Network;
 
-/// What is tried for free sizes, one after the other: height and width of a picture in pixels, and every other free axis
-/// that no sample lies on (steps of a sequence, of a sound).
-const TRIED: [(usize, usize); 3] = [(224, 1), (32, 1), (224, 512)];
+/// What is tried first for free sizes; further ones follow.
+const USUAL: [FreeSizes; 3] = [(224, 1), (32, 1), (224, 512)];
 
 impl Dataset {
     /// Samples of noise where nothing else is said.
@@ -19,7 +19,7 @@ impl Dataset {
     /// # Errors
     /// [`InferenceError`] with the engine's reason when the network does not run on it: then it needs data.
     pub fn noise(network: &Network, engine: &dyn Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
-        fitting(engine, |free| {
+        fitting(engine, samples, |samples, free| {
             Self::noise_of_size(network, engine.inputs(), samples, free, seed)
         })
     }
@@ -31,26 +31,27 @@ impl Dataset {
     /// # Errors
     /// As [`Dataset::noise`].
     pub fn made_up(network: &Network, engine: &dyn Engine, samples: usize, seed: u64) -> Result<Self, InferenceError> {
-        fitting(engine, |free| {
+        fitting(engine, samples, |samples, free| {
             Self::made_up_of_size(network, engine.inputs(), samples, free, seed)
         })
     }
 }
 
-/// Data of the first sizes that the network in `engine` runs on.
+/// `samples` samples of the first sizes that the network in `engine` runs on, which are noted with them.
 fn fitting(
     engine: &dyn Engine,
-    make: impl Fn((usize, usize)) -> Result<Dataset, DatasetError>,
+    samples: usize,
+    make: impl Fn(usize, FreeSizes) -> Result<Dataset, DatasetError>,
 ) -> Result<Dataset, InferenceError> {
-    let mut outcome = Err(InferenceError::Data("the network has no input".to_owned()));
-    for free in TRIED {
-        let data = make(free).map_err(|error| InferenceError::Data(error.to_string()))?;
-        outcome = run_outputs(engine, &data, 1, &Default::default()).map(|_| data);
-        if outcome.is_ok() {
-            return outcome;
-        }
-    }
-    outcome.map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))
+    let wrong = |error: DatasetError| InferenceError::Data(error.to_string());
+    // One sample is enough to try a size on.
+    let ((), free) = first_that_runs(engine.inputs(), &USUAL, |free| {
+        let one = make(1, free).map_err(wrong)?;
+        run_outputs(engine, &one, 1, &Default::default()).map(|_| ())
+    })
+    .map_err(|error| InferenceError::Data(format!("the network does not run on noise, give data: {error}")))?;
+    let note = noise_sizes_note(&chosen(engine.inputs(), free));
+    Ok(make(samples, free).map_err(wrong)?.with_notes(note))
 }
 
 #[cfg(test)]

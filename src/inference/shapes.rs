@@ -2,7 +2,8 @@
 //! bytes may ask for more memory than there is.
 
 use super::Port;
-use super::calibration::{PICTURE_SIDES, STEPS, layer_values, sizes};
+use super::calibration::{ONE_SAMPLE, layer_values, sizes};
+use super::free_sizes::tried;
 use crate::data::ElementKind;
 use crate::network::{Network, Shapes, shapes};
 use crate::onnx::schema::{data_type, tensor_shape_proto, type_proto};
@@ -53,14 +54,19 @@ pub(super) fn worked_out_shapes(network: &Network) -> WorkedOut {
         .filter(|input| network.is_input(input.name()))
         .collect();
     let mut nearest = WorkedOut::TooLarge;
-    for side in PICTURE_SIDES {
+    let mut before: Vec<Shapes> = Vec::new();
+    for (side, steps) in tried(&ONE_SAMPLE) {
         let given = inputs.iter().map(|input| {
             let port = port(input);
-            Some((port.name.clone(), sizes(&port, side, STEPS).ok()?.0))
+            Some((port.name.clone(), sizes(&port, side, steps).ok()?.0))
         });
-        let Some(given) = given.collect::<Option<Shapes>>() else {
-            return WorkedOut::TooLarge;
+        let given = match given.collect::<Option<Shapes>>() {
+            Some(given) if before.contains(&given) => continue,
+            Some(given) => given,
+            None if before.is_empty() => return WorkedOut::TooLarge,
+            None => continue,
         };
+        before.push(given.clone());
         let found = shapes(graph, &given);
         let all: Option<ValueShapes> = (wanted.iter())
             .map(|name| Some(((*name).to_owned(), found.get(*name)?.clone())))

@@ -16,6 +16,7 @@ pub struct Activations {
     of_values: HashMap<String, ActivationStatistics>,
     moments: HashMap<String, Result<Arc<InputMoments>, String>>,
     inputs: Vec<KnownInput>,
+    noise_sizes: Vec<(String, Vec<usize>)>,
     samples: Samples,
 }
 
@@ -62,6 +63,16 @@ impl Activations {
     /// Sets what is stated of the network's inputs.
     pub fn set_inputs(&mut self, inputs: Vec<KnownInput>) {
         self.inputs = inputs;
+    }
+
+    /// Name and shape of each input of the network that leaves sizes free, as noise was run through it.
+    pub fn noise_sizes(&self) -> &[(String, Vec<usize>)] {
+        &self.noise_sizes
+    }
+
+    /// Sets the shapes of noise.
+    pub fn set_noise_sizes(&mut self, sizes: Vec<(String, Vec<usize>)>) {
+        self.noise_sizes = sizes;
     }
 
     /// The samples to measure the inputs behind quantized layers on, if there are any.

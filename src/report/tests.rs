@@ -100,6 +100,7 @@ fn a_text_is_told_by_perplexity_and_without_labels_answers_are_compared() {
         engine: None,
         latency: None,
         verified: None,
+        notes: Vec::new(),
     };
     let network = Demo::Shakespeare.network().unwrap();
     let mut accuracy = Accuracy {
