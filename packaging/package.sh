@@ -19,6 +19,8 @@ export SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/n
 export RUSTFLAGS="${RUSTFLAGS:-} --remap-path-prefix=$PWD=splitscope --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=cargo"
 version=$(sed -n 's/^version = "\(.*\)"$/\1/p' Cargo.toml | head -n 1)
 target=$(rustc -vV | sed -n 's/^host: //p')
+# Functions that came out the same are kept once; the linker that rustc brings for this target can do that.
+[ "$target" != x86_64-unknown-linux-gnu ] || RUSTFLAGS="$RUSTFLAGS -Clink-arg=-Wl,--icf=all"
 
 program=${SPLITSCOPE:-}
 if [ -z "$program" ]; then
