@@ -41,6 +41,9 @@ fn main() {
             put("data", &format!("{name}-{kind}"), &[&[kind], &bytes[..]].concat());
         }
     }
+    for (target, name, bytes) in files() {
+        put(target, name, bytes);
+    }
     for (name, bytes) in pictures() {
         for choices in [[0; 6], [8, 4, 6, 0, 0, 0], [16, 0, 12, 9, 7, 2], [0, 12, 19, 5, 5, 1]] {
             let name = format!("{name}-{}", choices[0]);
@@ -48,6 +51,31 @@ fn main() {
         }
     }
 }
+
+/// Checkpoints of PyTorch, GGUF, tokenizers, labels and rows: target, name, contents.
+fn files() -> Vec<(&'static str, &'static str, &'static [u8])> {
+    vec![
+        ("pickle", "state_dict", include_bytes!("../../tests/fixtures/pytorch/state_dict.pth")),
+        ("pickle", "checkpoint", include_bytes!("../../tests/fixtures/pytorch/checkpoint.pth")),
+        ("pickle", "legacy", include_bytes!("../../tests/fixtures/pytorch/legacy.pth")),
+        ("pickle", "hostile", include_bytes!("../../tests/fixtures/pytorch/hostile.pth")),
+        ("gguf", "quants", include_bytes!("../../tests/fixtures/gguf/quants.gguf")),
+        ("tokenizer", "characters", br#"["a", "b", " "]"#),
+        ("tokenizer", "unigram", UNIGRAM),
+        ("tokenizer", "pairs", PAIRS),
+        ("labels", "numbers", b"0\n1\n2\n1\n0\n"),
+        ("labels", "names", b"image,label\na.png,cat\nb.png,dog\nc.png,cat\nd.png,dog\ne.png,cat\n"),
+        ("labels", "floats", b"\xef\xbb\xbf1.0\n2.0\n0.0\n0.0\n1.0\n"),
+        ("rows", "titles", b"model,data,calibration,samples,weight_bits,recipe\nm,d,none,4,8,{}\n"),
+    ]
+}
+
+const UNIGRAM: &[u8] = br#"{"version":"1.0","added_tokens":[],"normalizer":null,"pre_tokenizer":null,"post_processor":null,
+"decoder":null,"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["a",-1.0],["b",-1.5],["ab",-0.5],[" ",-2.0]]}}"#;
+
+const PAIRS: &[u8] = br#"{"version":"1.0","added_tokens":[],"normalizer":null,"pre_tokenizer":null,"post_processor":null,"decoder":null,
+"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,
+"vocab":{"a":0,"b":1,"ab":2," ":3},"merges":["a b"]}}"#;
 
 fn model(nodes: Vec<NodeProto>, initializer: Vec<TensorProto>) -> ModelProto {
     let value = |name: &str| ValueInfoProto {

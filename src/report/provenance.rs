@@ -99,7 +99,8 @@ impl Report {
             .collect();
         format!(
             "<section><h2>Recipe</h2>\n<pre>{}</pre>\n<p class=\"quiet\">Save it as a .toml file; <code>splitscope quantize MODEL \
-             --recipe FILE -o OUT.onnx</code> writes the network.</p></section>\n<section><h2>Where the numbers come from</h2>\n\
+             --recipe FILE -o OUT.onnx</code> writes the network, <code>splitscope MODEL --recipe FILE --data DATA</code> opens it in \
+             the window with this recipe.</p></section>\n<section><h2>Where the numbers come from</h2>\n\
              <table class=\"facts\">{rows}</table></section>\n",
             escaped(&from.recipe)
         )

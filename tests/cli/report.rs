@@ -83,6 +83,11 @@ fn the_page_tells_what_evaluate_and_quantize_tell() {
     let added = (report["overhead"]["weights"].as_f64().unwrap() - 1.0) * 100.0;
     assert!(page.contains(&format!("+{added:.1} %")));
     assert!(page.contains("expand_ratio = 0.05") && page.contains("demo:fashion"));
+    // How to go on from the page: write the network, or open it in the window.
+    assert!(
+        page.contains("splitscope quantize MODEL --recipe FILE")
+            && page.contains("splitscope MODEL --recipe FILE --data DATA")
+    );
 }
 
 #[test]

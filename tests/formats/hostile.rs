@@ -1,6 +1,7 @@
 //! Files made to do harm: each is refused or shown with a clear line, in bounded memory.
 
 mod data;
+mod mutated;
 
 use crate::common::graph::{self, value};
 use data::picture_port;

@@ -12,6 +12,7 @@ mod auto;
 mod conformance;
 mod cure;
 mod data_free;
+mod differential;
 mod embedding;
 mod float_weights;
 mod incremental;

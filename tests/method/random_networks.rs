@@ -15,11 +15,11 @@ use splitscope::quantization::{
 };
 
 /// Samples, channels, height and width of the input.
-const SHAPE: [usize; 4] = [2, 4, 8, 8];
+pub(super) const SHAPE: [usize; 4] = [2, 4, 8, 8];
 
 /// What may stand in the part that works on pictures.
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     Conv {
         outputs: usize,
         kernel: usize,
@@ -45,13 +45,13 @@ enum Step {
 
 /// What may stand at the end.
 #[derive(Debug, Clone)]
-enum Head {
+pub(super) enum Head {
     Gemm { stored_by_output: bool },
     MatMul,
     Lstm { hidden: usize, both_directions: bool },
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1_usize..9, 0_usize..2, any::<bool>()).prop_map(|(outputs, kernel, bias)| Step::Conv {
             outputs,
@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn head() -> impl Strategy<Value = Head> {
+pub(super) fn head() -> impl Strategy<Value = Head> {
     prop_oneof![
         any::<bool>().prop_map(|stored_by_output| Head::Gemm { stored_by_output }),
         Just(Head::MatMul),
@@ -248,7 +248,7 @@ impl Build {
     }
 }
 
-fn random_network(seed: u64, steps: &[Step], head: &Head) -> Network {
+pub(super) fn random_network(seed: u64, steps: &[Step], head: &Head) -> Network {
     let mut build = Build::new(seed);
     steps.iter().for_each(|step| build.step(step));
     build.head(head);
@@ -269,7 +269,7 @@ fn read_again(model: &ModelProto) -> Network {
     network
 }
 
-fn recipe() -> impl Strategy<Value = Recipe> {
+pub(super) fn recipe() -> impl Strategy<Value = Recipe> {
     let clip = prop_oneof![Just(Clip::None), Just(Clip::Mse), Just(Clip::Percentile(99.0))];
     let bits = (2_u8..=8, prop_oneof![Just(Bits::Float), Just(Bits::Grid(8))]);
     let scales = prop_oneof![
