@@ -8,11 +8,12 @@ use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, node}
 use splitscope::onnx::encode;
 use std::path::Path;
 
-/// A convolution, and an average over `window`, which pictures (or sequences) shorter than it do not have.
+/// A convolution, an average over `window`, which pictures (or sequences) shorter than it do not have, and a matrix product.
 fn pooling(folder: &Path, name: &str, x: &[i64], window: &[i64]) -> String {
     let channels = x[1] as usize;
     let (kernel, axes) = (vec![1_usize; window.len()], window.len());
     let weight: Vec<f32> = (0..4 * channels).map(|i| (i as f32 * 0.7).sin()).collect();
+    let matrix: Vec<f32> = (0..16).map(|i| (i as f32 * 0.9).cos()).collect();
     let shape = [&[4, channels], &kernel[..]].concat();
     let nodes = vec![
         node("Conv", "c", ["x", "w"], ["t"], vec![]),
@@ -27,11 +28,15 @@ fn pooling(folder: &Path, name: &str, x: &[i64], window: &[i64]) -> String {
             ],
         ),
         node("GlobalAveragePool", "g", ["u"], ["v"], vec![]),
-        node("Flatten", "f", ["v"], ["y"], vec![int_attribute("axis", 1)]),
+        node("Flatten", "f", ["v"], ["z"], vec![int_attribute("axis", 1)]),
+        node("MatMul", "m", ["z", "k"], ["y"], vec![]),
     ];
     let file = model(
         17,
-        (nodes, vec![float_tensor("w", &shape, &weight)]),
+        (
+            nodes,
+            vec![float_tensor("w", &shape, &weight), float_tensor("k", &[4, 4], &matrix)],
+        ),
         vec![floats("x", x)],
         vec![floats("y", &[0, 4])],
     );

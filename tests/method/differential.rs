@@ -36,7 +36,7 @@ const ONE_STEP: f32 = 0.05;
 enum Found {
     /// The recipe cannot be carried out on the network, which was said.
     Refused,
-    /// How far the engines are apart, and whether inputs are on a grid.
+    /// How far the engines are apart, and whether inputs are on a grid or may be rounded by the runtime.
     Apart(f32, bool),
     /// What is wrong.
     Wrong(String),
@@ -139,11 +139,16 @@ fn compared(number: u64, other: &EngineChoice) -> Found {
         relative_difference(&theirs, &ours)
     };
     let on_grid = recipe.quantizes_activations();
-    let most = if on_grid { ONE_STEP } else { ROUNDING };
+    // Fast products are fused with their weights: onnxruntime may then round the inputs of each.
+    let most = if on_grid || recipe.products == Products::Fast {
+        ONE_STEP
+    } else {
+        ROUNDING
+    };
     if apart > most {
         return wrong(&format!("the outputs are {apart} apart"));
     }
-    Found::Apart(apart, on_grid)
+    Found::Apart(apart, on_grid || recipe.products == Products::Fast)
 }
 
 #[test]
@@ -187,7 +192,7 @@ fn exports_of_random_networks_compute_the_same_in_onnxruntime() {
     let refused = found.iter().filter(|found| matches!(found, Found::Refused)).count();
     let wrong = found.iter().filter(|found| matches!(found, Found::Wrong(_))).count();
     println!(
-        "{count} graphs from {from}: {refused} refused; {} with float inputs, at most {:.1e} apart; {} with inputs on a grid, at most \
+        "{count} graphs from {from}: {refused} refused; {} with float inputs, at most {:.1e} apart; {} with rounded inputs, at most \
          {:.1e} apart, {} above {ROUNDING:.0e}; {wrong} wrong",
         float.len(),
         largest(&float),
