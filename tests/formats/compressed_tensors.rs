@@ -49,10 +49,10 @@ fn recipe(bits: u8, scales: Granularity) -> Recipe {
 fn packed_modules_come_back_as_the_numbers_on_the_grid() {
     let folder = tempfile::tempdir().unwrap();
     let path = checkpoint(folder.path());
-    for (bits, stored) in [(2, 2_i64), (3, 4), (4, 4), (6, 8), (8, 8)] {
+    for (bits, stored) in [(2_u8, 2_i64), (3, 4), (4, 4), (6, 8), (8, 8)] {
         for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(32)] {
             let recipe = Recipe {
-                weight_zero_points: bits % 2 == 0,
+                weight_zero_points: bits.is_multiple_of(2),
                 ..recipe(bits, scales)
             };
             let export = exported(&path, &recipe);
@@ -94,9 +94,9 @@ fn packed_modules_come_back_as_the_numbers_on_the_grid() {
             let group = &export.config["config_groups"]["group_0"];
             assert_eq!(group["weights"]["num_bits"], stored);
             assert_eq!(group["targets"][0], "Linear");
-            assert_eq!(group["weights"]["symmetric"], bits % 2 != 0);
+            assert_eq!(group["weights"]["symmetric"], !bits.is_multiple_of(2));
             let zeros = tensor("layers.0.k.weight_zero_point");
-            assert_eq!(zeros.is_some(), bits % 2 == 0);
+            assert_eq!(zeros.is_some(), bits.is_multiple_of(2));
             if let Some(zeros) = zeros {
                 // Those of six outputs in words of 32 bits, column by column of the groups.
                 let groups = if scales == Granularity::Block(32) { 2 } else { 1 };

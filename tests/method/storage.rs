@@ -46,7 +46,7 @@ fn recipes() -> Vec<Recipe> {
                     recipes.push(Recipe {
                         storage,
                         scales,
-                        weight_zero_points: recipes.len() % 3 == 0,
+                        weight_zero_points: recipes.len().is_multiple_of(3),
                         expand_ratio,
                         split_export,
                         fold_batch_norm: weight_bits % 2 == 0,
