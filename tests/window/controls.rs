@@ -184,3 +184,28 @@ fn smoothing_and_scaling_by_activations_are_prepared_and_change_the_network_that
     let open = session(&window).open().unwrap();
     assert!(open.planned().is_some(), "{:?}", open.plan_failure());
 }
+
+#[test]
+fn zero_points_are_a_switch_and_the_grid_reaches_from_the_least_weight_to_the_largest() {
+    let mut window = open();
+    assert!(!texts(&window, "values reach to ±").is_empty());
+    let switch = window.get_by_role_and_label(Role::CheckBox, "Weight zero points");
+    switch.scroll_to_me();
+    window.run_steps(8);
+    window
+        .get_by_role_and_label(Role::CheckBox, "Weight zero points")
+        .click();
+    settle(&mut window);
+    assert!(recipe(&window).weight_zero_points);
+    let ends = {
+        let open = session(&window).open().unwrap();
+        let (_, planned) = open.planned().unwrap();
+        let grid = planned.plan.layers[open.selected()].quantized().unwrap().grid;
+        assert!(grid.zero_point.is_some());
+        [grid.low(), grid.high()].map(|index| format!("{:.3}", grid.value(index)).replace('-', "−"))
+    };
+    assert_eq!(
+        texts(&window, &format!("reach from {} to {}", ends[0], ends[1])).len(),
+        1
+    );
+}

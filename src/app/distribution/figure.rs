@@ -3,7 +3,7 @@
 use super::super::plot::Token;
 use super::super::plot::figure::Figure;
 use super::super::plot::histogram::{Bounds, Extreme, Histogram, y_range};
-use super::{Grip, Picture, Show, headroom};
+use super::{Grip, Picture, Show, headroom, threshold_and_sides};
 use crate::session::{ClipMark, LayerView, StackedChannel};
 
 /// The figure, in a plot `height` points high.
@@ -29,7 +29,8 @@ pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32
     }
     if let Some(quantized) = after.map(|after| &after.quantized) {
         drawn.grid(quantized.grid);
-        drawn.threshold(f64::from(quantized.threshold), &[-1.0, 1.0], grip.hot);
+        let (threshold, sides) = threshold_and_sides(quantized);
+        drawn.threshold(threshold, &sides, grip.hot);
     }
     if let Some(details) = picture.details.filter(|_| show.fits) {
         drawn.fits(&details.fits, picture.range);

@@ -23,7 +23,7 @@ use super::plot::{Steps, draw, draw_over, histogram_plot};
 use super::widgets::{failure_ui, waiting_ui};
 use super::{Outbox, lit};
 use crate::network::LayerKind;
-use crate::quantization::Clip;
+use crate::quantization::{Clip, QuantizedLayer};
 use crate::session::{
     Action, Kind, LayerDetails, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, StackedChannel, whole_range,
 };
@@ -137,8 +137,8 @@ impl DistributionPanel {
                 draw(plot, &figure);
                 let mut hand = Hand::default();
                 if let Some(quantized) = quantized {
-                    let threshold = f64::from(quantized.threshold);
-                    hand = threshold_hand(plot, self.grip, threshold, &[-1.0, 1.0], whole.1);
+                    let (threshold, sides) = threshold_and_sides(quantized);
+                    hand = threshold_hand(plot, self.grip, threshold, &sides, whole.1);
                 }
                 if !self.grip.dragging {
                     hover::hover(plot, view, &before, after.as_ref(), self.show.staircase);
@@ -169,10 +169,23 @@ impl Picture<'_> {
         // Halves of a split may lie a little beyond the threshold and still round to the end of the grid: no error from that.
         let quantized = self.view.after.as_deref().map(|after| &after.quantized);
         let clips = quantized.filter(|quantized| quantized.clip_mse > 0.0);
-        let threshold = clips.map_or(f64::INFINITY, |quantized| f64::from(quantized.threshold));
+        let Some((threshold, [low, high])) = clips.map(threshold_and_sides) else {
+            return false;
+        };
         let width = (self.view.range.1 - self.view.range.0) / self.view.before.counts.len().max(1) as f64;
-        x.abs() > threshold + width * 0.5
+        x < threshold * low - width * 0.5 || x > threshold * high + width * 0.5
     }
+}
+
+/// How far the grid of a layer reaches, and its ends as shares of that: ±1 of one that is symmetric.
+fn threshold_and_sides(quantized: &QuantizedLayer) -> (f64, [f64; 2]) {
+    let grid = quantized.grid;
+    if grid.zero_point.is_none() {
+        return (f64::from(quantized.threshold), [-1.0, 1.0]);
+    }
+    let ends = [grid.low(), grid.high()].map(|index| f64::from(grid.value(index)));
+    let threshold = ends.iter().map(|end| end.abs()).fold(f64::MIN_POSITIVE, f64::max);
+    (threshold, ends.map(|end| end / threshold))
 }
 
 /// The range that shows all weights.

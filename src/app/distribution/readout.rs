@@ -48,14 +48,20 @@ fn crowding(after: &After) -> String {
     let quantized = &after.quantized;
     let steps = after.staircase.steps();
     let middle: u64 = steps
-        .filter(|(q, _)| (-1..=1).contains(q))
+        .filter(|(q, _)| (-1..=1).contains(&(q - quantized.grid.zero())))
         .map(|(_, count)| count)
         .sum();
     let share = middle as f64 / quantized.values.len().max(1) as f64;
     let values = quantized.grid.high() - quantized.grid.low() + 1;
-    let reach = text::three_digits(f64::from(quantized.threshold));
+    let grid = quantized.grid;
+    let reach = if grid.zero_point.is_some() {
+        let [low, high] = [grid.low(), grid.high()].map(|index| text::three_digits(f64::from(grid.value(index))));
+        format!("from {low} to {high}")
+    } else {
+        format!("to ±{}", text::three_digits(f64::from(quantized.threshold)))
+    };
     format!(
-        "The grid's {values} values reach to ±{reach}; {} of the weights share the middle 3.",
+        "The grid's {values} values reach {reach}; {} of the weights share the middle 3.",
         text::percent(share)
     )
 }

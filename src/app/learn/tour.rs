@@ -157,7 +157,7 @@ impl Tour {
             return;
         }
         Panel::top("tour offer").show(ui, |ui| {
-            ui.horizontal(|ui| {
+            ui.horizontal_wrapped(|ui| {
                 ui.label("New here? A tour of five minutes mends this network and ends with an exported file.");
                 let tour = Command::Tour;
                 if ui.button("Start the tour").on_hover_text(tour.tooltip()).clicked() {

@@ -3,6 +3,7 @@
 use super::super::Outbox;
 use super::super::learn::glossary::explain_ui;
 use super::super::text::{self, note};
+use super::super::widgets::choice_row;
 use super::axis::axis_row;
 use super::ranges::range_source_ui;
 use super::rows::{Edit, bits_row, clip_row, help, ratio_row, rounding_row, scales_row, split_row};
@@ -89,6 +90,19 @@ pub(super) fn layer_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
             settings.weights.scales,
             |ui, name, edit| {
                 scales_row(ui, name, help("scales"), edit, |value| value);
+            },
+        );
+        overriding(
+            ui,
+            "Layer zero points",
+            &mut edit,
+            |layer| &mut layer.weight_zero_points,
+            settings.weights.zero_points,
+            |ui, name, edit| {
+                let response = choice_row(ui, name, help("weight_zero_points"), |ui| {
+                    ui.checkbox(&mut edit.value, "")
+                });
+                edit.seen(&response);
             },
         );
         overriding(

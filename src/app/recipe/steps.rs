@@ -98,6 +98,7 @@ fn grid_step(ui: &mut Ui, edit: &mut Edit<Recipe>) {
     where_it_acts(ui, edit, "scales", |ui, edit| {
         scales_row(ui, "Scales", help("scales"), edit, |recipe| &mut recipe.scales);
     });
+    switch(ui, edit, &ZERO_POINTS);
     where_it_acts(ui, edit, "rounding", |ui, edit| {
         rounding_row(ui, "Rounding", help("rounding"), edit, |recipe| &mut recipe.rounding);
     });
@@ -202,6 +203,7 @@ const AWQ: Switch = ("awq", |recipe| &mut recipe.awq);
 const BIASES: Switch = ("bias_correction", |recipe| &mut recipe.bias_correction);
 const UNSIGNED: Switch = ("unsigned_activations", |recipe| &mut recipe.unsigned_activations);
 const OUTPUTS: Switch = ("quantize_outputs", |recipe| &mut recipe.quantize_outputs);
+const ZERO_POINTS: Switch = ("weight_zero_points", |recipe| &mut recipe.weight_zero_points);
 const EMBEDDINGS: Switch = ("quantize_embeddings", |recipe| &mut recipe.quantize_embeddings);
 const FIRST: Switch = ("float_first_layer", |recipe| &mut recipe.float_first_layer);
 const LAST: Switch = ("float_last_layer", |recipe| &mut recipe.float_last_layer);
