@@ -247,7 +247,7 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
                 .collect(),
             overhead: &cost,
             noise_inputs: (planned.activations.iter())
-                .flat_map(|activations| activations.noise_sizes())
+                .flat_map(crate::quantization::Activations::noise_sizes)
                 .map(|(name, shape)| NoiseInput { name, shape })
                 .collect(),
         };

@@ -96,7 +96,7 @@ fn run(engine: &EngineChoice, bytes: Vec<u8>) -> Result<Vec<f32>, String> {
     let x = (0..SHAPE.iter().product::<usize>()).map(|i| (i as f32 * 0.7).sin() * 2.0);
     let x = vec![(
         "x".to_owned(),
-        Tensor::from_shape(&SHAPE, x.collect::<Vec<f32>>()).unwrap(),
+        Tensor::from_shape(SHAPE, x.collect::<Vec<f32>>()).unwrap(),
     )];
     let loaded = engine.load(bytes).map_err(|error| error.to_string())?;
     let outputs = loaded.run(&by_name(&x), &["y"]).map_err(|error| error.to_string())?;
