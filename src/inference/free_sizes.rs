@@ -86,7 +86,7 @@ pub(super) fn chosen(ports: &[Port], (side, steps): FreeSizes) -> Vec<(String, V
     ports.iter().filter(is_free).filter_map(of_port).collect()
 }
 
-/// [`chosen`] sizes for a person; `None` where there are none.
+/// Chosen sizes for a person; `None` where there are none.
 pub fn noise_sizes_note(chosen: &[(String, Vec<usize>)]) -> Option<String> {
     let one = |(name, shape): &(String, Vec<usize>)| {
         let shape: Vec<String> = shape.iter().map(ToString::to_string).collect();
