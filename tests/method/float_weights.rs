@@ -250,6 +250,7 @@ fn every_field_has_an_effect_on_float_weights_or_is_refused() {
         [
             "clip",
             "scales",
+            "weight_zero_points",
             "rounding",
             "awq",
             "bias_correction",
