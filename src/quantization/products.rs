@@ -33,7 +33,8 @@ impl Products {
             }
             Self::Fast => {
                 "onnxruntime fuses weights and product into MatMulNBits, which rounds the inputs to 8 bits unless the session \
-                 option session.qdq_matmulnbits_accuracy_level is 1. The preview does not round them."
+                 option session.qdq_matmulnbits_accuracy_level is 1. The preview does not round them. Weights of 2 bits are \
+                 exported as for exact: onnxruntime 1.32 computes other numbers from them."
             }
         }
     }

@@ -3,6 +3,9 @@
 //! ONNX has signed integers of 2 bits (operator set 25), 4 bits (21) and 8 bits. A grid of k bits is stored in the smallest of
 //! them that holds its codes: there is none for 3, 5, 6 and 7 bits. Codes with zero points are stored in the unsigned integers of
 //! the same sizes, half of their range more than they are.
+//!
+//! onnxruntime 1.32 makes one integer operator of a layer whose input and output are on grids, and of its weights: of 2 bits too,
+//! which none of these operators takes, so that the file does not load. Weights of 4 bits are left out of it.
 
 use super::{Granularity, QuantizedLayer};
 use crate::network::{Layer, LayerKind};
@@ -42,8 +45,8 @@ impl Storage {
     pub fn help(self) -> &'static str {
         match self {
             Self::Auto => {
-                "INT2 for 2 bits (operator set 25), INT4 for 3 and 4 bits (operator set 21), INT8 for the others. The \
-                 smallest file; the runtime must know these types."
+                "INT2 for 2 bits (operator set 25), INT4 for 3 and 4 bits (operator set 21) and for 2 bits where inputs \
+                 are on a grid too, INT8 for the others. The smallest file; the runtime must know these types."
             }
             Self::Int8 => {
                 "8 bits for each weight. Runs in every runtime with operator set 13; integer kernels take it."
@@ -123,9 +126,12 @@ impl CodeType {
     }
 
     /// The type that `layer`, planned as `quantized`, is stored in. A table of embeddings is looked up before its codes are
-    /// unpacked, two of which must fill a byte.
+    /// unpacked, two of which must fill a byte. Codes of 2 bits that a runtime may make an integer operator of take 4.
     pub(super) fn of(storage: Storage, layer: &Layer, quantized: &QuantizedLayer) -> Self {
-        let smallest = Self::holding(storage, quantized.grid.bits);
+        let smallest = match Self::holding(storage, quantized.grid.bits) {
+            Self::Int2 if may_be_fused(layer, quantized) => Self::Int4,
+            smallest => smallest,
+        };
         match (smallest, layer.kind) {
             (Self::Int2 | Self::Int4, LayerKind::Embedding) => match layer.shape.last() {
                 Some(columns) if columns % 2 == 0 => Self::Int4,
@@ -216,6 +222,14 @@ impl CodeType {
             Self::Int8 | Self::Float => codes,
         }
     }
+}
+
+/// Whether a runtime may make one integer operator of `layer`, the step onto the grid of its input before it, its weights, and the
+/// step onto a grid behind it, which the next layer may bring. Of scales in blocks none is made, nor of transposed convolutions.
+fn may_be_fused(layer: &Layer, quantized: &QuantizedLayer) -> bool {
+    quantized.activation.is_some()
+        && !matches!(quantized.scales.granularity(), Granularity::Block(_))
+        && matches!(layer.kind, LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul)
 }
 
 /// Bytes of the scales of a weight, and of the zero points beside them.

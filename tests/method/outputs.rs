@@ -2,13 +2,15 @@
 
 use crate::common::{graph, open};
 use splitscope::format::demo::Demo;
-use splitscope::inference::{Dataset, Rten, calibrate, run_outputs};
+use splitscope::inference::{DataOptions, Dataset, Rten, calibrate, data_free_activations, run_outputs};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, ints_attribute, node};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{Graph, GraphProto, ModelProto, NodeProto, encode, float_values, numbers};
 use splitscope::progress::Progress;
-use splitscope::quantization::{Bits, Preset, Products, Recipe, SplitExport, Storage, plan, prepare, rewrite};
+use splitscope::quantization::{
+    Bits, Granularity, Preset, Products, Recipe, SplitExport, Storage, exported_bytes, plan, prepare, rewrite,
+};
 
 fn exported(recipe: &Recipe) -> (Network, ModelProto) {
     let network = prepare(&open("demo:fashion"), recipe).unwrap();
@@ -273,4 +275,105 @@ fn exact_products_pass_a_reshape_before_any_transpose() {
         ["DequantizeLinear", "Reshape", "Transpose", "MatMul"]
     );
     assert_eq!(way(Products::Fast), ["DequantizeLinear", "Transpose", "MatMul"]);
+}
+
+/// The operators of one layer between `x` and `y` exported by `recipe`, and the element type of its codes.
+fn one_layer(operator: &str, recipe: &Recipe) -> (Vec<String>, i32) {
+    let (weight, input): (&[usize], &[i64]) = match operator {
+        "MatMul" | "Gemm" => (&[32, 8], &[2, 32]),
+        _ => (&[8, 8, 3, 3], &[1, 8, 6, 6]),
+    };
+    let values: Vec<f32> = (0..weight.iter().product::<usize>())
+        .map(|i| (i as f32 * 0.618_034).fract() - 0.5)
+        .collect();
+    let network = graph::network(graph::model(
+        17,
+        (
+            vec![node(operator, "layer", ["x", "w"], ["y"], vec![])],
+            vec![float_tensor("w", weight, &values)],
+        ),
+        vec![graph::typed("x", data_type::FLOAT, input)],
+        vec![graph::value("y")],
+    ));
+    let progress = Progress::default();
+    let activations = recipe.needs_activations().then(|| {
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        data_free_activations(&network, &engine, &DataOptions::default(), &progress).unwrap()
+    });
+    let plan = plan(&network, recipe, activations.as_ref(), &progress).unwrap();
+    let model = rewrite(&network, &plan).unwrap();
+    assert_eq!(
+        exported_bytes(&network, &plan).unwrap(),
+        encode(&model).unwrap().len() as u64
+    );
+    let proto = model.graph.unwrap();
+    let codes = proto.initializer.iter().find(|tensor| tensor.name() == "w.q").unwrap();
+    let operators = proto.node.iter().map(|node| node.op_type().to_owned());
+    (operators.collect(), codes.data_type())
+}
+
+/// onnxruntime 1.32 makes QLinearConv, QLinearMatMul and QGemm of weights of 2 bits too, and refuses the file; of 4 bits it does not,
+/// nor of scales in blocks, nor of a transposed convolution.
+#[test]
+fn codes_of_two_bits_between_grids_are_stored_in_four() {
+    let of = |operator, activation_bits, scales, weight_zero_points| {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(2),
+            activation_bits,
+            scales,
+            weight_zero_points,
+            ..Recipe::default()
+        };
+        one_layer(operator, &recipe).1
+    };
+    let (channel, tensor, block) = (Granularity::Channel, Granularity::Tensor, Granularity::Block(16));
+    for operator in ["Conv", "MatMul", "Gemm"] {
+        for scales in [channel, tensor] {
+            assert_eq!(
+                of(operator, Bits::Grid(8), scales, false),
+                data_type::INT4,
+                "{operator}"
+            );
+            assert_eq!(
+                of(operator, Bits::Grid(8), scales, true),
+                data_type::UINT4,
+                "{operator}"
+            );
+            assert_eq!(of(operator, Bits::Float, scales, false), data_type::INT2, "{operator}");
+        }
+        assert_eq!(of(operator, Bits::Grid(8), block, false), data_type::INT2, "{operator}");
+    }
+    assert_eq!(of("ConvTranspose", Bits::Grid(8), channel, true), data_type::UINT2);
+}
+
+/// Of these products onnxruntime 1.32 makes an operator that computes other numbers than the file, or fails.
+#[test]
+fn products_that_would_be_fused_wrongly_pass_a_reshape() {
+    let is_kept = |operator, weight_bits, activation_bits, scales, storage| {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(weight_bits),
+            activation_bits,
+            scales,
+            storage,
+            products: Products::Fast,
+            ..Recipe::default()
+        };
+        let (operators, _) = one_layer(operator, &recipe);
+        operators.iter().any(|operator| operator == "Reshape")
+    };
+    let (channel, block) = (Granularity::Channel, Granularity::Block(16));
+    // MatMulIntegerToFloat, of bytes in blocks.
+    assert!(is_kept("MatMul", 4, Bits::Grid(8), block, Storage::Int8));
+    assert!(is_kept("MatMul", 8, Bits::Grid(8), block, Storage::Auto));
+    assert!(!is_kept("MatMul", 4, Bits::Grid(8), block, Storage::Auto));
+    assert!(!is_kept("MatMul", 8, Bits::Grid(8), channel, Storage::Auto));
+    assert!(!is_kept("Gemm", 8, Bits::Grid(8), block, Storage::Auto));
+    // MatMulNBits, of 2 bits.
+    for operator in ["MatMul", "Gemm"] {
+        for scales in [channel, block] {
+            assert!(is_kept(operator, 2, Bits::Float, scales, Storage::Auto));
+            assert!(!is_kept(operator, 2, Bits::Float, scales, Storage::Int8));
+            assert!(!is_kept(operator, 4, Bits::Float, scales, Storage::Auto));
+        }
+    }
 }

@@ -27,7 +27,7 @@ use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};
 use super::storage::{CodeType, Elements, Storage};
 use super::widen::{Merging, Widening};
-use super::{Expansion, Plan, Products, QuantizationError, split_weights};
+use super::{Expansion, Granularity, Plan, Products, QuantizationError, split_weights};
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_int, float_tensor, i64_tensor, node, set_metadata};
 use crate::onnx::{GraphEdit, ModelProto, OnnxError, TensorProto, UPGRADED_OPSET, encoded_bytes, upgrade};
@@ -276,7 +276,7 @@ struct New<'a> {
     elements: &'a Elements,
     /// Whether the weight and the input are put on grids.
     on_grids: bool,
-    /// Whether products of float inputs are kept from being fused.
+    /// Whether all products of float inputs are kept from being fused.
     keeps_float: bool,
     /// Output channels that come more than once.
     rows: Option<&'a Rows<'a>>,
@@ -306,6 +306,7 @@ fn rewrite_layer<'a>(
     }
     let element_type = element_type(editor, network, layer)?;
 
+    let is_kept = must_be_kept_apart(layer, &new, input.grid.is_some());
     if let Some(weight) = new.weight {
         let is_float = matches!(weight, Weight::Float(_));
         let new_weight = match (weight, new.quantized) {
@@ -339,10 +340,9 @@ fn rewrite_layer<'a>(
             }
         };
         let mut new_weight = weights.value(editor, path.node, (layer, content), new_weight);
-        let is_product = matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
-        if new.keeps_float && !is_float && input.grid.is_none() && is_product {
+        if is_kept && !is_float {
             // Before a Transpose: behind it, onnxruntime takes both out and fuses all the same.
-            new_weight = keep_float_product(editor, path.node, layer, new_weight);
+            new_weight = keep_apart(editor, path.node, layer, new_weight);
         }
         let new_weight = repeat_chain(editor, path.node, layer, new_weight, element_type)?;
         replace_input(editor, path.node, layer.weight_input, new_weight)?;
@@ -363,10 +363,24 @@ fn rewrite_layer<'a>(
     replace_input(editor, path.node, side, value)
 }
 
-/// Passes a dequantized matrix through a `Reshape` to its own shape. Without it, onnxruntime fuses `DequantizeLinear` and the
-/// product into one operator that also rounds the input to 8 bits: not what the plan says for a float input, and not what
-/// the preview shows.
-fn keep_float_product(editor: &mut GraphEdit, before: usize, layer: &Layer, weight: String) -> String {
+/// Whether onnxruntime would make one operator of `layer` and its weights that computes something else than the file says. As of
+/// 1.32:
+/// - With float inputs, `MatMulNBits` rounds them to 8 bits, which is asked for by [`Products::Fast`]. Of codes of 2 bits it computes
+///   something else altogether.
+/// - With inputs on a grid, `MatMulIntegerToFloat` is made of a `MatMul` with bytes whose scales are in blocks. It takes the scales
+///   of a block of inputs for those of a matrix of a stack: the numbers are wrong, or the run fails.
+fn must_be_kept_apart(layer: &Layer, new: &New<'_>, on_grid: bool) -> bool {
+    let is_product = matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
+    let in_blocks = |quantized: &QuantizedLayer| matches!(quantized.scales.granularity(), Granularity::Block(_));
+    match on_grid {
+        false => is_product && (new.keeps_float || new.code_type.bits() == 2),
+        true => layer.kind == LayerKind::MatMul && new.code_type.bits() == 8 && new.quantized.is_some_and(in_blocks),
+    }
+}
+
+/// Passes a dequantized matrix through a `Reshape` to its own shape, so that onnxruntime does not make one operator of
+/// `DequantizeLinear` and the product: see [`must_be_kept_apart`].
+fn keep_apart(editor: &mut GraphEdit, before: usize, layer: &Layer, weight: String) -> String {
     // 0 stands for the size that is there.
     let shape = editor.shared("same shape".to_owned(), |editor| {
         editor.add_initializer("splitscope.same_shape", i64_tensor("", &[2], &[0, 0]))
