@@ -15,7 +15,7 @@ use engine::EngineArguments;
 pub(super) use front::FrontArguments;
 pub(super) use recipe::{BaseRecipeArguments, RecipeArguments};
 
-use crate::inference::auto::Budget;
+use crate::inference::auto::{Budget, LatencyTarget};
 use crate::inference::sweep::Shard;
 use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use clap::error::ErrorKind;
@@ -472,6 +472,10 @@ pub(super) struct AutoArguments {
     /// labels, of answers that are the float network's
     #[arg(long, value_name = "A", conflicts_with = "budget", value_parser = share)]
     pub(super) target_accuracy: Option<f64>,
+    /// Choose nothing whose run on one sample takes longer, as the median: milliseconds (20ms), or a share of the float network's
+    /// time (0.8x); timed in onnxruntime where it is found, else in the engine that runs the networks
+    #[arg(long, value_name = "MS|RATIO", conflicts_with = "shard")]
+    pub(super) target_latency: Option<LatencyTarget>,
     /// Bits that a layer may get; one number keeps all layers at it
     #[arg(long, value_name = "K,K,...", value_delimiter = ',', default_value = "2,3,4,5,6,7,8", value_parser = grid_bits)]
     pub(super) layer_bits: Vec<u8>,

@@ -5,8 +5,8 @@ use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_w
 use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
-    AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, Origin, RunLog, RunSetting, Scores,
-    auto_going_on, auto_part, check_goal,
+    AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, LatencyLimit, Origin, RunLog,
+    RunSetting, Scores, auto_going_on, auto_part, check_goal,
 };
 use crate::inference::{DataOptions, Dataset, Engine};
 use crate::network::Network;
@@ -76,6 +76,7 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         clips: arguments.layer_clips.clone(),
         scales: arguments.layer_scales.clone(),
         roundings: arguments.layer_rounding.clone(),
+        latency: arguments.target_latency,
         ..AutoOptions::all(match arguments.target_accuracy {
             Some(accuracy) => Goal::Accuracy(accuracy),
             None => Goal::Budget(arguments.budget),
@@ -226,7 +227,7 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
     let over = (result.auto.bytes as f64 / result.plain.bytes.max(1) as f64 - 1.0) * 100.0;
     let mut text = format!(
         "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\
-         {} uniform settings were tried\n\n{}",
+         {} uniform settings were tried\n{}\n{}",
         set(&subject.choose),
         set(&subject.judge),
         judge.name(),
@@ -234,12 +235,22 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
         result.budget_bytes,
         result.plain.recipe.weight_bits,
         result.uniform_tried,
+        latency_line(result),
         settings_table(result).text()
     );
     text.push_str(&verdict(result));
     text.push('\n');
     text.push_str(&layers_table(result).text());
     text
+}
+
+/// What the settings had to keep to, if a latency was asked for.
+fn latency_line(result: &AutoResult) -> String {
+    let Some(LatencyLimit { limit_ms, float }) = &result.latency else {
+        return String::new();
+    };
+    let (engine, ms, batch) = (&float.engine, float.time.median_ms, float.time.batch);
+    format!("at most {limit_ms:.3} ms a run with batch {batch}, timed in {engine}; float takes {ms:.3} ms\n")
 }
 
 fn settings_table(result: &AutoResult) -> Table {
@@ -256,6 +267,7 @@ fn settings_table(result: &AutoResult) -> Table {
     let mut titles = vec!["", "bytes"];
     titles.extend(name);
     titles.extend(["same answer", "SQNR dB", "SQNR dB where chosen"]);
+    titles.extend(result.latency.is_some().then_some("ms a run"));
     let mut table = Table::new(&titles);
     let decibels = |db: Option<f64>| db.map_or_else(|| "–".to_owned(), |db| format!("{db:.2}"));
     let mut row = |title: String, setting: &AutoSetting| {
@@ -265,6 +277,10 @@ fn settings_table(result: &AutoResult) -> Table {
         cells.push(percent_or_dash(scores.agreement));
         cells.push(decibels(scores.sqnr_db));
         cells.push(decibels(setting.chosen_on.sqnr_db));
+        cells.extend(result.latency.as_ref().map(|_| {
+            let latency = setting.latency.as_ref();
+            latency.map_or_else(|| "–".to_owned(), |latency| format!("{:.3}", latency.time.median_ms))
+        }));
         table.row(cells);
     };
     row(

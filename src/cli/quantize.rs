@@ -220,8 +220,7 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         return Err(UsageError("--with-past: a file of weights has no inputs; name an OUT.onnx".to_owned()).into());
     }
     let asked = pipeline::ask(&arguments.model, &arguments.recipe_flags, &arguments.calibration)?;
-    // A graph is encoded in memory all the same.
-    let spool = (target != Target::Onnx && asked.original.parameters() >= SPOOLED_PARAMETERS)
+    let spool = (asked.original.parameters() >= SPOOLED_PARAMETERS)
         .then(|| Spool::in_folder(folder_of(&arguments.output)))
         .transpose()?;
     let learning = (&arguments.calibration, &arguments.data_flags);
@@ -304,8 +303,12 @@ fn write(
         Target::CompressedTensors => return write_compressed(planned, output, (cost, spool), progress),
         Target::Onnx => {
             refuse_weights_only(&planned.network)?;
-            let mut quantized =
-                QuantizedModel::of(&planned.network, &planned.plan).with_context(|| planned.network.name.clone())?;
+            let (network, plan) = (&planned.network, &planned.plan);
+            let quantized = match spool {
+                Some(spool) => QuantizedModel::of_spooled(network, plan, spool),
+                None => QuantizedModel::of(network, plan),
+            };
+            let mut quantized = quantized.with_context(|| network.name.clone())?;
             if arguments.with_past {
                 quantized = quantized.with_past().context("--with-past")?;
             }

@@ -4,7 +4,7 @@ use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
 use super::pipeline::{self, CalibrationFrom};
 use crate::data::Port;
-use crate::engine::{self, Engine, EngineChoice};
+use crate::engine::Engine;
 use crate::format;
 use crate::inference::{Pipeline, Trace, TracedValue, trace};
 use crate::progress::Progress;
@@ -31,9 +31,6 @@ struct Report<'a> {
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Result<String> {
     let model = &arguments.model;
-    if engine::chosen() != EngineChoice::Rten {
-        pipeline::note("trace runs both networks in the built-in engine: it starts anywhere in the graph");
-    }
     let original = format::open(Path::new(model))?;
     let engine = pipeline::engine(&original)?;
     let data = pipeline::data_or_noise(
@@ -130,8 +127,9 @@ fn table(found: &Trace, data: &str) -> String {
         names => format!("\nwithout a counterpart: {}\n", names.join(", ")),
     };
     format!(
-        "{data} · {} samples · float against quantized, SQNR of each value\n{unmatched}\n{}",
+        "{data} · {} samples · {} · float against quantized, SQNR of each value\n{unmatched}\n{}",
         found.samples,
+        found.engine,
         shown.text()
     )
 }

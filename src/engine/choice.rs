@@ -61,6 +61,19 @@ impl EngineChoice {
         }
     }
 
+    /// Loads a model whose graph is to be run as it is written: no value is rounded otherwise because a fusion computed it.
+    ///
+    /// # Errors
+    /// As [`EngineChoice::load_model`].
+    pub fn load_unoptimized(&self, model: ModelProto) -> Result<Arc<dyn Engine>, EngineError> {
+        let bytes = onnx::encode(&model).map_err(|error| EngineError::Load(error.to_string()))?;
+        drop(model);
+        Ok(match self {
+            Self::Rten => Arc::new(Rten::load_unoptimized(bytes)?),
+            Self::Onnxruntime(options) => Arc::new(Onnxruntime::load_unoptimized(bytes, options)?),
+        })
+    }
+
     /// The engine to verify this one by: onnxruntime for the built-in one, the built-in one for onnxruntime.
     #[must_use]
     pub fn other(&self) -> Self {

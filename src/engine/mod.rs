@@ -109,7 +109,8 @@ pub trait Engine: Send + Sync {
         outputs: &[&str],
         options: RunOptions<'_>,
     ) -> Result<Vec<Tensor>, EngineError> {
-        if let Some(missing) = (self.inputs().iter()).find(|port| !inputs.iter().any(|(name, _)| *name == port.name)) {
+        let given: HashMap<&str, &Tensor> = inputs.iter().rev().copied().collect();
+        if let Some(missing) = (self.inputs().iter()).find(|port| !given.contains_key(port.name.as_str())) {
             let missing = missing.describe();
             return Err(EngineError::Run(format!("the input {missing} is missing")));
         }
@@ -117,7 +118,7 @@ pub trait Engine: Send + Sync {
         let mut wanted: Vec<&str> = Vec::new();
         let mut places: HashMap<&str, usize> = HashMap::new();
         for &name in outputs {
-            if !inputs.iter().any(|(input, _)| *input == name)
+            if !given.contains_key(name)
                 && let Entry::Vacant(place) = places.entry(name)
             {
                 place.insert(wanted.len());
@@ -133,7 +134,7 @@ pub trait Engine: Send + Sync {
         }
         let value = |name: &str| match places.get(name) {
             Some(at) => computed.get(*at),
-            None => inputs.iter().find(|(input, _)| *input == name).map(|(_, value)| *value),
+            None => given.get(name).copied(),
         };
         let values: Option<Vec<Tensor>> = outputs.iter().map(|name| value(name).cloned()).collect();
         values.ok_or_else(|| EngineError::Run("the engine gave too few outputs".to_owned()))

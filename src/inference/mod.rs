@@ -77,7 +77,7 @@ pub use sequential::{MAX_KEPT_BYTES, SequentialSamples};
 pub use split_only::{SplitOnly, split_only_difference};
 pub use suggest::{AtChance, Suggestion, chance_level, suggest_preprocess};
 pub use token_loss::{TokenLosses, token_losses};
-pub use trace::{MAX_POSITIONS, Trace, TracedValue, trace};
+pub use trace::{MAX_POSITIONS, Trace, TracedValue, trace, trace_in};
 pub use verify::{EngineDifference, Verification, engine_difference, verify};
 
 use crate::onnx::OnnxError;

@@ -17,7 +17,7 @@ use crate::onnx::build::{attribute_ints, attribute_string};
 use crate::progress::Progress;
 use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, batch_norm_moments, moments_of_channels};
 use rayon::prelude::*;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -70,15 +70,15 @@ pub fn add_moments(
             let mut channels: Vec<Channels> = wanted.groups.values().map(|_| Channels::default()).collect();
             run_noise(network, engine, &inputs, &as_str(&names), progress, |values, _| {
                 for (group, channels) in wanted.groups.values().zip(&mut channels) {
-                    let value = names.iter().zip(&values).find(|(name, _)| **name == group.value);
-                    if let Some((_, value)) = value {
+                    if let Some(value) = value_of(&names, &values, group) {
                         channels.add(value, group.reading.axis);
                     }
                 }
                 Ok(())
             })?;
             for (group, channels) in wanted.groups.values_mut().zip(channels) {
-                let layer = network.layers.iter().find(|layer| group.layers.contains(&layer.name));
+                let first = group.layers.first().and_then(|name| network.layer_index(name));
+                let layer = first.and_then(|index| network.layers.get(index));
                 if let Some(moments) = layer.and_then(|layer| moments_of_channels(layer, &channels.moments())) {
                     group.moments = moments;
                 }
@@ -223,12 +223,21 @@ struct Group {
 /// What is to be measured: layers by value and how they read it.
 struct Wanted {
     groups: BTreeMap<String, Group>,
+    /// The key of a layer's group by the name of the layer.
+    keys: HashMap<String, String>,
+}
+
+/// The value that a group reads, of those of the sorted `names`.
+fn value_of<'a>(names: &[String], values: &'a [Tensor], group: &Group) -> Option<&'a Tensor> {
+    let at = names.binary_search(&group.value).ok()?;
+    values.get(at)
 }
 
 impl Wanted {
     /// All layers whose moments can be gathered; of the others `activations` are told why not.
     fn of(network: &Network, activations: &mut Activations) -> Self {
         let mut groups: BTreeMap<String, Group> = BTreeMap::new();
+        let mut keys = HashMap::new();
         let mut bytes = 0_u64;
         for layer in main_layers(network).filter(|layer| layer.support.can_quantize()) {
             let reading = match Reading::of(network, layer) {
@@ -240,6 +249,7 @@ impl Wanted {
             };
             let Some((value, _)) = &layer.input else { continue };
             let key = format!("{value} {reading:?}");
+            keys.insert(layer.name.clone(), key.clone());
             if let Some(group) = groups.get_mut(&key) {
                 group.layers.push(layer.name.clone());
                 continue;
@@ -262,10 +272,10 @@ impl Wanted {
             };
             groups.insert(key, group);
         }
-        Self { groups }
+        Self { groups, keys }
     }
 
-    /// The values that are read, each once.
+    /// The values that are read, each once, sorted.
     fn names(&self) -> Vec<String> {
         let mut names: Vec<String> = self.groups.values().map(|group| group.value.clone()).collect();
         names.sort();
@@ -275,12 +285,8 @@ impl Wanted {
 
     /// Takes out the group of a layer: its layers.
     fn take(&mut self, layer: &str) -> Option<Vec<String>> {
-        let key = self
-            .groups
-            .iter()
-            .find(|(_, group)| group.layers.iter().any(|name| name == layer))
-            .map(|(key, _)| key.clone())?;
-        self.groups.remove(&key).map(|group| group.layers)
+        let key = self.keys.get(layer)?;
+        self.groups.remove(key).map(|group| group.layers)
     }
 
     /// Takes in the values of a batch, which is `share` of all samples.
@@ -293,8 +299,7 @@ impl Wanted {
     ) -> Result<(), InferenceError> {
         for group in self.groups.values_mut() {
             progress.check()?;
-            let value = names.iter().zip(values).find(|(name, _)| **name == group.value);
-            if let Some((_, value)) = value {
+            if let Some(value) = value_of(names, values, group) {
                 group.reading.add(value, share, &mut group.moments);
             }
         }

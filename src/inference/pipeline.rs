@@ -29,7 +29,7 @@ use crate::files::Spool;
 use crate::network::{Network, with_past};
 use crate::onnx::{self, ModelProto};
 use crate::progress::Progress;
-use crate::quantization::{self, Activations, Plan, Recipe, ValueShapes, rewrite, split_only};
+use crate::quantization::{self, Activations, Plan, Recipe, ValueShapes, rewrite, rewrite_spooled, split_only};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -167,6 +167,14 @@ impl QuantizedModel {
     /// [`InferenceError::Quantization`] when a tensor cannot be read or an operator cannot be rewritten.
     pub fn of(network: &Network, plan: &Plan) -> Result<Self, InferenceError> {
         Ok(Self(rewrite(network, plan)?))
+    }
+
+    /// [`QuantizedModel::of`] with its new weights in the file of `spool`, for networks larger than memory.
+    ///
+    /// # Errors
+    /// As [`QuantizedModel::of`].
+    pub fn of_spooled(network: &Network, plan: &Plan, spool: &Spool) -> Result<Self, InferenceError> {
+        Ok(Self(rewrite_spooled(network, plan, spool)?))
     }
 
     /// The same with the splits of the plan alone, in float.

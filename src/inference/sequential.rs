@@ -15,7 +15,7 @@ use crate::progress::Progress;
 use crate::quantization::{
     CalibrationSamples, Grid, InputMoments, InputsBehind, MeasuredInput, QuantizationError, WantedInput,
 };
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -112,11 +112,13 @@ impl SideBySide<'_> {
     ) -> Result<Vec<MeasuredInput>, InferenceError> {
         let quantized = load(quantized)?;
         let mut names: Vec<&str> = kept.to_vec();
+        let is_kept: HashSet<&str> = kept.iter().copied().collect();
         names.extend(
             WantedInput::values(wanted)
                 .into_iter()
-                .filter(|name| !kept.contains(name)),
+                .filter(|name| !is_kept.contains(name)),
         );
+        let places: HashMap<&str, usize> = names.iter().enumerate().map(|(at, name)| (*name, at)).collect();
         let mut bytes = 0;
         let mut seen: Vec<Seen<'_>> = (wanted.iter())
             .map(|wanted| Seen::of(self.network, wanted, &mut bytes))
@@ -129,10 +131,8 @@ impl SideBySide<'_> {
             let share = batch.len() as f64 / self.samples.max(1) as f64;
             for seen in &mut seen {
                 let value = |values: &[Tensor]| {
-                    let at = names
-                        .iter()
-                        .position(|name| seen.layer.input.as_ref().is_some_and(|(of, _)| of == name))?;
-                    values.get(at).cloned()
+                    let (name, _) = seen.layer.input.as_ref()?;
+                    values.get(*places.get(name.as_str())?).cloned()
                 };
                 if let (Some(float), Some(changed)) = (value(&float), value(&changed)) {
                     seen.add(&float, &changed, share);
@@ -190,7 +190,8 @@ fn bytes_of(kept: &Kept) -> usize {
 
 /// The values `names`, from `given` ones; `None` where the engine cannot begin there.
 fn between(engine: &dyn Engine, given: &[(&str, &Tensor)], names: &[&str]) -> Result<Option<Vec<Tensor>>, EngineError> {
-    let known = |name: &str| given.iter().find(|(of, _)| *of == name).map(|(_, value)| *value);
+    let known: HashMap<&str, &Tensor> = given.iter().copied().collect();
+    let known = |name: &str| known.get(name).copied();
     let wanted: Vec<&str> = names.iter().copied().filter(|name| known(name).is_none()).collect();
     let computed = match wanted.is_empty() {
         true => Vec::new(),

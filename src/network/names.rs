@@ -3,7 +3,7 @@
 
 use super::blocks::{Blocks, common_end};
 use super::graphs::graph_at;
-use super::layer::TensorPlace;
+use super::layer::{NodePath, TensorPlace};
 use super::{Layer, Network};
 use crate::onnx::{GraphProto, NodeProto, TensorProto, constant_tensor};
 use std::collections::HashMap;
@@ -16,6 +16,7 @@ pub(super) struct Places {
     makers: OnceLock<HashMap<String, usize>>,
     readers: OnceLock<HashMap<String, usize>>,
     layers: OnceLock<HashMap<String, usize>>,
+    layers_of_nodes: OnceLock<HashMap<NodePath, Vec<usize>>>,
     blocks: OnceLock<Blocks>,
 }
 
@@ -106,6 +107,40 @@ impl Network {
         });
         let is_here = |place: &usize| self.layers.get(*place).is_some_and(|layer: &Layer| layer.name == name);
         places.get(name).copied().filter(is_here)
+    }
+}
+
+impl Network {
+    /// Positions of the layers whose weights the node at `path` reads, in order.
+    pub(crate) fn layers_of_node(&self, path: &NodePath) -> &[usize] {
+        let places = self.places.layers_of_nodes.get_or_init(|| {
+            let mut places: HashMap<NodePath, Vec<usize>> = HashMap::new();
+            for (position, layer) in self.layers.iter().enumerate() {
+                if let Some(path) = &layer.node {
+                    places.entry(path.clone()).or_default().push(position);
+                }
+            }
+            places
+        });
+        places.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Position of the layer of the recurrent weight R of the cell that `layer` (its W or its R) belongs to.
+    pub(crate) fn recurrent_layer_of(&self, layer: &Layer) -> Option<usize> {
+        let layers = self.layers_of_node(layer.node.as_ref()?).iter().copied();
+        let is_recurrent = |at: &usize| {
+            let layer = &self.layers[*at];
+            layer.kind.is_recurrent() && layer.weight_input == Layer::RECURRENT_WEIGHT
+        };
+        layers.into_iter().find(is_recurrent)
+    }
+
+    /// Positions of the layers of the node of the main graph at `position`, in order.
+    pub(crate) fn layers_of_main_node(&self, position: usize) -> &[usize] {
+        self.layers_of_node(&NodePath {
+            subgraphs: Vec::new(),
+            node: position,
+        })
     }
 }
 

@@ -6,6 +6,7 @@
 //! the same.
 
 mod constants;
+mod elementwise;
 mod linear;
 
 use super::build::{attribute_int, float_tensor, int_attribute, is_standard_domain, node};

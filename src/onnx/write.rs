@@ -20,6 +20,9 @@ const SMALLEST_EXTERNAL: usize = 1024;
 /// External tensors begin on such boundaries, so that readers can map them.
 const ALIGNMENT: u64 = 4096;
 
+/// Elements of so many bytes leave memory once they are written.
+const LARGE: usize = 1 << 20;
+
 /// Field numbers that the streaming writer needs by name.
 const MODEL_GRAPH: u32 = 7;
 const GRAPH_NODE: u32 = 1;
@@ -121,6 +124,7 @@ fn move_out(
         let offset = position.next_multiple_of(ALIGNMENT);
         let gap = io::copy(&mut io::Read::take(io::repeat(0), offset - position), data);
         gap.and_then(|_| data.write_all(&bytes)).map_err(&failed)?;
+        release(&bytes);
         position = offset + bytes.len() as u64;
         *tensor = TensorProto {
             name: tensor.name.take(),
@@ -217,7 +221,15 @@ fn stream_tensor(tensor: &TensorProto, out: &mut impl Write) -> io::Result<()> {
     out.write_all(&rest.encode_to_vec())?;
     begin_message(TENSOR_RAW_DATA, raw.len(), out)?;
     out.write_all(raw)?;
+    release(raw);
     out.write_all(&tail.encode_to_vec())
+}
+
+/// Gives back the memory of elements that were written, where a file holds them and they are worth it.
+fn release(elements: &[u8]) {
+    if elements.len() >= LARGE {
+        files::release(elements);
+    }
 }
 
 /// Key and length of a field that is a message or bytes.

@@ -364,10 +364,7 @@ fn hidden_units(network: &Network, plan: &Plan, layer: &Layer) -> Option<(u64, u
     if !layer.kind.is_recurrent() {
         return None;
     }
-    let of_cell = |other: &Layer| {
-        other.kind.is_recurrent() && other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT
-    };
-    let place = network.layers.iter().position(of_cell)?;
+    let place = network.recurrent_layer_of(layer)?;
     let inputs = plan.layers.get(place)?.inputs()?;
     let units = network.layers[place].layout.channels;
     Some((units as u64, inputs.layout.channels as u64))

@@ -199,10 +199,10 @@ pub(super) fn plan_in_sequence(
                 .collect();
             let model = super::rewrite(network, &plan)?;
             let seen = running.measure(&model, &asked, &stages.kept(stage), progress)?;
-            for (index, seen) in wanted.iter().zip(seen) {
-                if let Some(at) = layers.iter().position(|layer| layer == index) {
-                    measured[at] = Some(seen);
-                }
+            // What is wanted comes in the order of the layers.
+            let mut seen = wanted.iter().zip(seen).peekable();
+            for (layer, measured) in layers.iter().zip(&mut measured) {
+                *measured = seen.next_if(|(index, _)| *index == layer).map(|(_, seen)| seen);
             }
         }
         let planned = |(index, measured): (&usize, &Option<MeasuredInput>)| -> Result<LayerPlan, QuantizationError> {

@@ -4,6 +4,7 @@ use crate::app::Outbox;
 use crate::app::text::{self, note};
 use crate::app::theme::tokens;
 use crate::inference::auto::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
+use crate::inference::sweep::RowLatency;
 use crate::quantization::Recipe;
 use crate::session::{Action, AutoKey, OpenNetwork};
 use egui::{Align, Label, Layout, RichText, Role, Sense, Ui, WidgetInfo};
@@ -81,12 +82,24 @@ fn describe(recipe: &Recipe) -> String {
 fn settings_ui(ui: &mut Ui, result: &AutoResult) {
     let (score, show) = score(result);
     let tokens = tokens(ui);
+    let time = |ui: &mut Ui, latency: Option<&RowLatency>| {
+        if result.latency.is_some() {
+            ui.label(latency.map_or_else(|| "–".to_owned(), |latency| format!("{:.2} ms", latency.time.median_ms)));
+        }
+    };
     egui::Grid::new("auto settings")
-        .num_columns(5)
+        .num_columns(6)
         .spacing([16.0, 3.0])
         .show(ui, |ui| {
             for title in ["", "Bytes", score, "Same answer", "Output SQNR"] {
                 ui.label(note(title));
+            }
+            if let Some(latency) = &result.latency {
+                let engine = &latency.float.engine;
+                ui.label(note("Latency")).on_hover_text(format!(
+                    "Median of a run on one sample, timed in {engine}; at most {:.2} ms was asked for.",
+                    latency.limit_ms
+                ));
             }
             ui.end_row();
             let row = |ui: &mut Ui, name: String, setting: &AutoSetting| {
@@ -99,6 +112,7 @@ fn settings_ui(ui: &mut Ui, result: &AutoResult) {
                 let agreement = setting.judged_on.agreement;
                 ui.label(agreement.map_or_else(|| "–".to_owned(), text::percent));
                 ui.label(setting.judged_on.sqnr_db.map_or_else(|| "–".to_owned(), text::decibels));
+                time(ui, setting.latency.as_ref());
                 ui.end_row();
             };
             row(
@@ -119,6 +133,11 @@ fn settings_ui(ui: &mut Ui, result: &AutoResult) {
             ui.colored_label(tokens.original, "Float");
             ui.label("");
             ui.label(show(&float));
+            if let Some(latency) = &result.latency {
+                ui.label("");
+                ui.label("");
+                time(ui, Some(&latency.float));
+            }
             ui.end_row();
         });
 }

@@ -1,6 +1,7 @@
 //! Settings chosen layer by layer: what to keep to, how far the search is, and what it found beside the best uniform setting.
 
 mod found;
+mod latency;
 
 use super::Outbox;
 use super::look_only::look_only_ui;
@@ -27,6 +28,7 @@ pub(super) struct AutoPanel {
     clips: Switches<Clip>,
     scales: Switches<Granularity>,
     roundings: Switches<Rounding>,
+    latency: latency::LatencyRow,
 }
 
 impl Default for AutoPanel {
@@ -40,6 +42,7 @@ impl Default for AutoPanel {
             clips: Switches::new(Clip::CHOICES, &AutoOptions::CLIPS),
             scales: Switches::new(Granularity::CHOICES, &AutoOptions::SCALES),
             roundings: Switches::new(Rounding::CHOICES, &Rounding::CHOICES),
+            latency: latency::LatencyRow::default(),
         }
     }
 }
@@ -70,6 +73,7 @@ impl AutoPanel {
             .ui(ui, "Layer rounding", what, "as in the recipe", |rounding| {
                 rounding.label().to_owned()
             });
+        self.latency.ui(ui);
         self.start_ui(ui, session, open, out);
         match open.auto().latest() {
             Some((key, result)) => {
@@ -171,6 +175,7 @@ impl AutoPanel {
             clips: self.clips.chosen(),
             scales: self.scales.chosen(),
             roundings: self.roundings.chosen(),
+            latency: self.latency.target(),
             ..AutoOptions::all(goal)
         }
     }

@@ -18,7 +18,7 @@ use ort::session::{OutputSelector, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 use prost::Message as _;
 use std::borrow::Cow;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +45,8 @@ pub struct Onnxruntime {
     threads: usize,
     bytes: Bytes,
     main: Loaded,
+    /// Whether it was loaded without optimizations.
+    unoptimized: bool,
     inputs: Vec<Port>,
     outputs: Vec<Port>,
     /// The session that was last made for values between nodes.
@@ -54,7 +56,7 @@ pub struct Onnxruntime {
 /// A session, and what it takes and gives.
 struct Loaded {
     session: Mutex<Session>,
-    inputs: Vec<(String, TensorElementType)>,
+    inputs: HashMap<String, TensorElementType>,
     outputs: HashSet<String>,
 }
 
@@ -82,6 +84,18 @@ impl Onnxruntime {
     /// # Errors
     /// [`EngineError::Load`] with the runtime's reason.
     pub fn load(model: Vec<u8>, options: &OnnxruntimeOptions) -> Result<Self, EngineError> {
+        Self::load_as(model, options, false)
+    }
+
+    /// Loads without the runtime's optimizations: every value of the graph is computed as it is written.
+    ///
+    /// # Errors
+    /// As [`Onnxruntime::load`].
+    pub fn load_unoptimized(model: Vec<u8>, options: &OnnxruntimeOptions) -> Result<Self, EngineError> {
+        Self::load_as(model, options, true)
+    }
+
+    fn load_as(model: Vec<u8>, options: &OnnxruntimeOptions, unoptimized: bool) -> Result<Self, EngineError> {
         let bytes = Bytes::from(model);
         let threads = options.threads.unwrap_or_else(|| Threads::current().count()).max(1);
         let options = OnnxruntimeOptions {
@@ -89,7 +103,7 @@ impl Onnxruntime {
             ..options.clone()
         };
         let library = library::load(options.library.as_deref()).map_err(EngineError::Load)?;
-        let main = Loaded::new(&library, &options, &bytes, false).map_err(EngineError::Load)?;
+        let main = Loaded::new(&library, &options, &bytes, unoptimized).map_err(EngineError::Load)?;
         let (inputs, outputs) = {
             let session = main.session.lock().unwrap_or_else(PoisonError::into_inner);
             (ports(session.inputs()), ports(session.outputs()))
@@ -101,6 +115,7 @@ impl Onnxruntime {
             library,
             bytes,
             main,
+            unoptimized,
             inputs,
             outputs,
             between: Mutex::new(None),
@@ -138,12 +153,13 @@ fn add_outputs(model: &mut ModelProto, wanted: &[&str]) -> Result<(), String> {
         .flat_map(|node| &node.output)
         .map(String::as_str)
         .collect();
+    let infos: HashMap<&str, &ValueInfoProto> = (graph.value_info.iter()).map(|info| (info.name(), info)).collect();
     let mut more = Vec::new();
     for name in wanted.iter().filter(|name| !outputs.contains(**name)) {
         if !made.contains(name) {
             return Err(format!("the network has no value '{name}'"));
         }
-        let known = graph.value_info.iter().find(|info| info.name() == *name);
+        let known = infos.get(name).copied();
         more.push(known.cloned().unwrap_or_else(|| ValueInfoProto {
             name: Some((*name).to_owned()),
             ..ValueInfoProto::default()
@@ -191,8 +207,10 @@ impl Loaded {
         let given = inputs
             .iter()
             .map(|(name, tensor)| {
-                let known = self.inputs.iter().find(|(known, _)| known == name);
-                let (_, ty) = known.ok_or_else(|| format!("the network has no value '{name}'"))?;
+                let ty = self
+                    .inputs
+                    .get(*name)
+                    .ok_or_else(|| format!("the network has no value '{name}'"))?;
                 Ok((Cow::from(*name), value::input(name, tensor, *ty)?))
             })
             .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String>>()?;
@@ -239,10 +257,10 @@ impl Engine for Onnxruntime {
         options: RunOptions<'_>,
     ) -> Result<Vec<Tensor>, EngineError> {
         let among_outputs = wanted.iter().all(|name| self.main.outputs.contains(*name));
-        let values = if among_outputs && !options.unoptimized {
+        let values = if among_outputs && (self.unoptimized || !options.unoptimized) {
             self.main.run(inputs, wanted)
         } else {
-            let between = self.between(wanted, options.unoptimized);
+            let between = self.between(wanted, self.unoptimized || options.unoptimized);
             between.and_then(|between| between.loaded.run(inputs, wanted))
         };
         values.map_err(EngineError::Run)

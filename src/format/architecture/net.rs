@@ -109,9 +109,19 @@ impl<'a> Net<'a> {
         self.more_outputs.push((name, output));
     }
 
-    /// Notes that `tensor` does not fit; only the first fault counts.
+    /// Notes that `tensor` does not fit; only the first fault counts. No graph comes of it any more: what there is of one is dropped,
+    /// since a family may go on to ask for the tensors of a hundred thousand blocks.
     pub(super) fn fail(&mut self, tensor: &str, fault: Fault) {
-        self.fault.get_or_insert_with(|| (tensor.to_owned(), fault));
+        if self.fault.is_none() {
+            self.fault = Some((tensor.to_owned(), fault));
+            (self.nodes, self.constants, self.derived) = Default::default();
+        }
+    }
+
+    fn push(&mut self, node: NodeProto) {
+        if self.fault.is_none() {
+            self.nodes.push(node);
+        }
     }
 
     /// Tensors of `module` serve training only: they may be there and are in no part of the graph.
@@ -199,8 +209,7 @@ impl<'a> Net<'a> {
     ) -> String {
         let name = self.fresh(name);
         let output = self.fresh(&format!("{name}.out"));
-        self.nodes
-            .push(node(operator, name, inputs, [output.clone()], attributes));
+        self.push(node(operator, name, inputs, [output.clone()], attributes));
         output
     }
 
@@ -212,8 +221,7 @@ impl<'a> Net<'a> {
         let outputs: [String; N] = std::array::from_fn(|part| self.fresh(&format!("{name}.{part}")));
         let inputs = [value.to_owned(), sizes];
         let attributes = vec![int_attribute("axis", -1)];
-        self.nodes
-            .push(node("Split", name, inputs, outputs.clone(), attributes));
+        self.push(node("Split", name, inputs, outputs.clone(), attributes));
         outputs
     }
 
@@ -225,7 +233,9 @@ impl<'a> Net<'a> {
             None => self.fresh(&derived.name),
         };
         let name = derived.name.clone();
-        self.derived.push(derived);
+        if self.fault.is_none() {
+            self.derived.push(derived);
+        }
         name
     }
 
@@ -233,7 +243,9 @@ impl<'a> Net<'a> {
     pub(super) fn constant(&mut self, mut tensor: TensorProto) -> String {
         let name = self.fresh(tensor.name());
         tensor.name = Some(name.clone());
-        self.constants.push(tensor);
+        if self.fault.is_none() {
+            self.constants.push(tensor);
+        }
         name
     }
 
@@ -245,7 +257,10 @@ impl<'a> Net<'a> {
     }
 
     fn fresh(&mut self, wanted: &str) -> String {
-        self.taken.fresh(wanted)
+        match self.fault {
+            None => self.taken.fresh(wanted),
+            Some(_) => wanted.to_owned(),
+        }
     }
 
     /// The graph, if all fits.

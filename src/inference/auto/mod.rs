@@ -14,11 +14,13 @@ mod samples;
 mod search;
 mod settings;
 mod table;
+mod target;
 
 pub use runs::{RunLog, RunSetting};
 pub use samples::AutoSamples;
 pub use search::{auto, auto_going_on, auto_part, check_goal};
 pub use settings::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
+pub use target::{LatencyLimit, LatencyTarget};
 
 use super::{Dataset, InferenceError, Outputs, Pipeline};
 use crate::network::Network;
@@ -63,6 +65,9 @@ pub struct AutoOptions {
     pub try_bias_correction: bool,
     /// Largest share of a layer's input channels to split.
     pub most_ratio: f64,
+    /// How long a run may take; settings that take longer are not chosen. Times are measured, so that with it the same input need
+    /// not give the same result.
+    pub latency: Option<LatencyTarget>,
 }
 
 impl AutoOptions {
@@ -84,6 +89,7 @@ impl AutoOptions {
             roundings: Vec::new(),
             try_bias_correction: false,
             most_ratio: Self::MOST_RATIO,
+            latency: None,
         }
     }
 

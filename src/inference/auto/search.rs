@@ -8,6 +8,7 @@ use super::lattice::{lattice, ratio_of};
 use super::noise::{Bench, LayerNoise};
 use super::runs::RunLog;
 use super::settings::{AutoLayer, AutoResult, AutoSetting, Origin, float_metrics, isolated};
+use super::target::{Stopwatch, Timer, by_the_clock};
 use super::{AutoOptions, AutoSubject, Goal, InferenceError};
 use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
@@ -50,8 +51,23 @@ pub fn auto_going_on(
     log: &mut RunLog,
     progress: &Progress,
 ) -> Result<AutoResult, InferenceError> {
+    auto_timed(subject, recipe, options, log, by_the_clock, progress)
+}
+
+/// [`auto_going_on`] with what settings are timed by, where a latency is asked for.
+pub(super) fn auto_timed(
+    subject: &AutoSubject<'_>,
+    recipe: &Recipe,
+    options: &AutoOptions,
+    log: &mut RunLog,
+    timer: Timer,
+    progress: &Progress,
+) -> Result<AutoResult, InferenceError> {
     let options = &possible(options, recipe, subject)?;
     let mut search = Search::new(subject, recipe, options, progress)?;
+    search.watch = (options.latency)
+        .map(|target| Stopwatch::new(subject, target, timer, progress))
+        .transpose()?;
     let anchors = search.anchors();
     search.measure(&anchors, "One layer quantized at a time", log, progress)?;
     let (budget, least_accuracy, mut candidates) = match options.goal {
@@ -60,15 +76,24 @@ pub fn auto_going_on(
             (budget, 0.0, search.within(budget, log, progress)?)
         }
         Goal::Accuracy(accuracy) => {
-            let found = search.reaching(accuracy, log, progress)?;
-            (found.bytes, accuracy, vec![(Origin::Layers, found)])
+            let found = search.reaching_in_time(accuracy, log, progress)?;
+            let bytes = found.iter().map(|setting| setting.bytes).max().unwrap_or(0);
+            let found = found.into_iter().map(|setting| (Origin::Layers, setting));
+            (bytes, accuracy, found.collect())
         }
     };
-    let uniforms = search.uniform(budget, log, progress)?;
-    let is_good = |setting: &AutoSetting| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy;
+    let mut uniforms = search.uniform(budget, log, progress)?;
+    search.time(&mut uniforms.best_first, progress)?;
+    let is_accurate = |setting: &AutoSetting| setting.chosen_on.accuracy().unwrap_or(0.0) >= least_accuracy;
+    let is_good = |setting: &AutoSetting| is_accurate(setting) && search.keeps_to_time(setting);
     progress.start(4, "Judging on other samples");
     let (good, others): (Vec<_>, Vec<_>) = uniforms.best_first.into_iter().partition(is_good);
     let reaches = !good.is_empty();
+    let quick = candidates.iter().any(|(_, setting)| is_good(setting)) || reaches;
+    if let Some(watch) = search.watch.as_ref().filter(|_| !quick) {
+        let tried = candidates.iter().map(|(_, setting)| setting).chain(&others);
+        return Err(watch.too_slow(tried.filter(|setting| is_accurate(setting))));
+    }
     let uniform = search.best_uniform(if reaches { good } else { others }, log, progress)?;
     let uniform = uniform.ok_or_else(|| out_of_reach("no uniform setting could be tried"))?;
     progress.advance(1);
@@ -85,6 +110,7 @@ pub fn auto_going_on(
     let (origin, chosen) = best.unwrap_or(&candidates[0]).clone();
     let mut plain = search.plain(log, progress)?;
     plain.judge(subject, log, progress)?;
+    search.time(std::slice::from_mut(&mut plain), progress)?;
     progress.advance(1);
     Ok(AutoResult {
         layers: search.layers_of(&chosen.recipe),
@@ -95,6 +121,7 @@ pub fn auto_going_on(
         plain,
         float: float_metrics(subject),
         budget_bytes: budget,
+        latency: search.watch.as_ref().map(|watch| watch.limit().clone()),
         runs: search.runs,
     })
 }
@@ -143,7 +170,7 @@ pub fn check_goal(subject: &AutoSubject<'_>, goal: Goal) -> Result<(), Inference
     }
 }
 
-fn out_of_reach(reason: &str) -> InferenceError {
+pub(super) fn out_of_reach(reason: &str) -> InferenceError {
     InferenceError::OutOfReach(reason.to_owned())
 }
 
@@ -170,6 +197,15 @@ fn possible(options: &AutoOptions, recipe: &Recipe, subject: &AutoSubject<'_>) -
     Ok(options)
 }
 
+/// Which choices of a layer may be taken.
+#[derive(Clone, Copy, Default)]
+struct Allowed {
+    /// Those with these bits alone.
+    bits: Option<u8>,
+    /// Those without splits alone: splits cost time.
+    unsplit: bool,
+}
+
 struct Search<'a> {
     subject: &'a AutoSubject<'a>,
     options: &'a AutoOptions,
@@ -184,6 +220,8 @@ struct Search<'a> {
     runs: usize,
     /// Whether the recipe plans layer by layer: that runs the network for each setting, so that it is tried for the best alone.
     sequential: bool,
+    /// What times settings, where a latency is asked for.
+    watch: Option<Stopwatch>,
 }
 
 impl<'a> Search<'a> {
@@ -235,6 +273,7 @@ impl<'a> Search<'a> {
             float: Signature::of(nothing.model()),
             runs: 0,
             sequential: recipe.sequential,
+            watch: None,
         })
     }
 
@@ -271,11 +310,29 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// The choices with the least noise within `budget`, at `bits` alone if they are given; `None` where nothing fits.
-    fn allocate(&self, budget: u64, bits: Option<u8>) -> Option<Vec<usize>> {
+    /// Times those settings that were not timed yet, where a latency is asked for.
+    fn time(&self, settings: &mut [AutoSetting], progress: &Progress) -> Result<(), InferenceError> {
+        let Some(watch) = &self.watch else {
+            return Ok(());
+        };
+        progress.start(settings.len() as u64, "Timing settings");
+        for setting in settings {
+            watch.time(self.subject, setting, progress)?;
+            progress.advance(1);
+        }
+        Ok(())
+    }
+
+    /// Whether a setting keeps to the latency that is asked for, if one is.
+    fn keeps_to_time(&self, setting: &AutoSetting) -> bool {
+        self.watch.as_ref().is_none_or(|watch| watch.allows(setting))
+    }
+
+    /// The choices that are allowed with the least noise within `budget`; `None` where nothing fits.
+    fn allocate(&self, budget: u64, of_those: Allowed) -> Option<Vec<usize>> {
         let price = |noise: &LayerNoise, choice: usize| {
             let of = &noise.choices()[choice];
-            let allowed = bits.is_none_or(|bits| of.bits == bits);
+            let allowed = of_those.bits.is_none_or(|bits| of.bits == bits) && !(of_those.unsplit && of.splits > 0);
             Price {
                 bytes: of.bytes,
                 noise: if allowed { noise.noise_of(choice) } else { f64::INFINITY },
@@ -308,12 +365,12 @@ impl<'a> Search<'a> {
     fn refined(
         &mut self,
         budget: u64,
-        bits: Option<u8>,
+        of_those: Allowed,
         log: &mut RunLog,
         progress: &Progress,
     ) -> Result<Option<Vec<usize>>, InferenceError> {
         for _ in 0..ROUNDS {
-            let Some(taken) = self.allocate(budget, bits) else {
+            let Some(taken) = self.allocate(budget, of_those) else {
                 return Ok(None);
             };
             let unknown =
@@ -324,7 +381,7 @@ impl<'a> Search<'a> {
             }
             self.measure(&unknown, "Measuring what was chosen", log, progress)?;
         }
-        Ok(self.allocate(budget, bits))
+        Ok(self.allocate(budget, of_those))
     }
 
     /// Runs the whole network with the choices taken; with and without bias correction if that is to be tried.
@@ -389,7 +446,8 @@ impl<'a> Search<'a> {
         Ok(Some(other))
     }
 
-    /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe.
+    /// The best choices by layers within `budget`: with bits chosen, and with those of the recipe; without splits too where those
+    /// with them take too long.
     fn within(
         &mut self,
         budget: u64,
@@ -404,9 +462,18 @@ impl<'a> Search<'a> {
             vec![(Origin::Layers, None), same_bits]
         };
         for (origin, bits) in ways {
-            if let Some(taken) = self.refined(budget, bits, log, progress)? {
+            for unsplit in [false, true] {
+                let Some(taken) = self.refined(budget, Allowed { bits, unsplit }, log, progress)? else {
+                    break;
+                };
                 progress.start(1, "Trying the whole");
-                found.push((origin, self.try_out(&taken, log, progress)?));
+                let mut tried = self.try_out(&taken, log, progress)?;
+                self.time(std::slice::from_mut(&mut tried), progress)?;
+                let in_time = self.keeps_to_time(&tried);
+                found.push((origin, tried));
+                if in_time {
+                    break;
+                }
             }
         }
         if found.is_empty() {
@@ -423,10 +490,32 @@ impl<'a> Search<'a> {
         self.noises.iter().map(least).collect()
     }
 
+    /// The choices by layers with the fewest bytes that reach an accuracy, timed; where they take too long those without splits
+    /// too, if they reach it.
+    fn reaching_in_time(
+        &mut self,
+        accuracy: f64,
+        log: &mut RunLog,
+        progress: &Progress,
+    ) -> Result<Vec<AutoSetting>, InferenceError> {
+        let mut found = vec![self.reaching(accuracy, false, log, progress)?];
+        self.time(&mut found, progress)?;
+        if !found.iter().all(|setting| self.keeps_to_time(setting)) {
+            match self.reaching(accuracy, true, log, progress) {
+                Ok(unsplit) => found.push(unsplit),
+                Err(InferenceError::OutOfReach(_)) => {}
+                Err(error) => return Err(error),
+            }
+            self.time(&mut found, progress)?;
+        }
+        Ok(found)
+    }
+
     /// The choices by layers with the fewest bytes that reach an accuracy on the samples to choose on.
     fn reaching(
         &mut self,
         accuracy: f64,
+        unsplit: bool,
         log: &mut RunLog,
         progress: &Progress,
     ) -> Result<AutoSetting, InferenceError> {
@@ -437,7 +526,7 @@ impl<'a> Search<'a> {
         let mut highest = 0.0_f64;
         let mut budget = high;
         for probe in 0..PROBES {
-            let Some(taken) = self.refined(budget, None, log, progress)? else {
+            let Some(taken) = self.refined(budget, Allowed { bits: None, unsplit }, log, progress)? else {
                 break;
             };
             progress.start(PROBES as u64, format!("Trying {budget} bytes"));

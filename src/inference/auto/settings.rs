@@ -1,7 +1,9 @@
 //! Settings that were run as a whole, and what is told of the chosen one.
 
 use super::runs::{RunKey, RunLog, RunSamples};
+use super::target::LatencyLimit;
 use super::{AutoSubject, InferenceError, Judged};
+use crate::inference::sweep::RowLatency;
 use crate::inference::{Metrics, Outputs, evaluate, metrics, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
@@ -35,6 +37,12 @@ pub struct AutoSetting {
     pub chosen_on: Scores,
     /// On the samples to judge by.
     pub judged_on: Scores,
+    /// How long a run takes, where a latency was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<RowLatency>,
+    /// Why it was not timed, though a latency was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_timed: Option<String>,
 }
 
 /// Where the chosen setting comes from.
@@ -92,6 +100,9 @@ pub struct AutoResult {
     pub float: Metrics,
     /// Bytes that were allowed; those of `auto` where an accuracy was asked for.
     pub budget_bytes: u64,
+    /// How long a run was allowed to take, where a latency was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency: Option<LatencyLimit>,
     /// The layers that are quantized, in the network's order.
     pub layers: Vec<AutoLayer>,
     /// Times that the network was run on the samples to choose on.
@@ -196,6 +207,8 @@ impl AutoSetting {
             bytes,
             chosen_on: Scores::default(),
             judged_on: Scores::default(),
+            latency: None,
+            not_timed: None,
         }
     }
 

@@ -197,7 +197,7 @@ fn run_row(
 }
 
 /// Median and 95th percentile of one sample in the chosen engine.
-fn row_latency(
+pub(super) fn row_latency(
     choice: &EngineChoice,
     bytes: Vec<u8>,
     data: &Dataset,

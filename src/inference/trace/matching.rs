@@ -7,7 +7,7 @@
 use crate::onnx::Graph;
 use crate::onnx::build::is_standard_domain;
 use crate::onnx::{GraphProto, NodeProto};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 /// A value of the float graph, and where it stands in the quantized one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,27 +41,15 @@ pub(super) fn matched_values(float: &GraphProto, quantized: &GraphProto) -> Vec<
             matching.put(&graphs, name, other, None);
         }
     }
-    let by_operator = by_operator(quantized);
     for (position, node) in float.node.iter().enumerate() {
         for (place, output) in node.output.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let named = graphs.1.maker(output).map(|_| output.as_str());
-            if let Some(other) = named.or_else(|| matching.alike(&graphs, node, place, &by_operator)) {
+            if let Some(other) = named.or_else(|| matching.alike(&graphs, node, place)) {
                 matching.put(&graphs, output, other, Some(position));
             }
         }
     }
     matching.values
-}
-
-/// Nodes of the quantized graph by what they compute.
-type ByOperator<'a> = HashMap<&'a str, Vec<&'a NodeProto>>;
-
-fn by_operator(graph: &GraphProto) -> ByOperator<'_> {
-    let mut nodes: ByOperator<'_> = HashMap::new();
-    for node in &graph.node {
-        nodes.entry(node.op_type()).or_default().push(node);
-    }
-    nodes
 }
 
 #[derive(Default)]
@@ -100,18 +88,24 @@ impl Matching {
         (float, quantized): &(Graph<'_>, Graph<'a>),
         node: &NodeProto,
         place: usize,
-        by_operator: &ByOperator<'a>,
     ) -> Option<&'a str> {
         let same_input = |(one, other): (&String, &String)| match self.places.get(one) {
             Some(places) => places.contains(other),
             // A constant is a constant; on what grid is no matter.
             None => one.is_empty() == other.is_empty() && is_constant(float, one) && is_constant(quantized, other),
         };
-        let flows = |node: &NodeProto| node.input.iter().any(|input| self.places.contains_key(input));
-        let found = by_operator.get(node.op_type())?.iter().find(|other| {
-            is_standard_domain(other.domain()) == is_standard_domain(node.domain())
+        // It reads each of the values that `node` reads: of the nodes that read one of them, whichever is read least.
+        let known = node.input.iter().filter_map(|input| self.places.get(input));
+        let readers = |places: &Vec<String>| places.iter().map(|name| quantized.readers(name).len()).sum::<usize>();
+        let read_least = known.min_by_key(|places| readers(places))?;
+        let candidates: BTreeSet<usize> = (read_least.iter())
+            .flat_map(|name| quantized.readers(name).iter().copied())
+            .collect();
+        let mut candidates = candidates.iter().filter_map(|position| quantized.node(*position));
+        let found = candidates.find(|other| {
+            other.op_type() == node.op_type()
+                && is_standard_domain(other.domain()) == is_standard_domain(node.domain())
                 && other.input.len() == node.input.len()
-                && flows(node)
                 && node.input.iter().zip(&other.input).all(same_input)
                 // A name that the float graph has, too, is that of another value.
                 && other.output.get(place).is_some_and(|name| !self.taken.contains(name) && float.maker(name).is_none())

@@ -6,17 +6,19 @@
 //! behind their grid if they have one. SQNR is `10 log10(sum float^2 / sum (float - x)^2)`, decibels.
 
 mod matching;
+mod own;
 
-use super::{Dataset, Engine, InferenceError, Rten};
+use super::{Dataset, Engine, InferenceError};
 use crate::data::{Tensor, by_name};
-use crate::engine::Threads;
+use crate::engine::{self, EngineChoice, UNOPTIMIZED};
 use crate::network::Network;
-use crate::onnx::Graph;
-use crate::onnx::{self, GraphProto, ModelProto};
+use crate::onnx::{Graph, GraphProto, ModelProto};
 use crate::progress::Progress;
-use matching::{MatchedValue, matched_values, nearest_known};
+use matching::{MatchedValue, matched_values};
+use own::{OwnGraph, ask_for};
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Samples that run at once: the values of the whole graph are held at the same time, twice.
 const BATCH: usize = 8;
@@ -62,6 +64,8 @@ pub const MAX_POSITIONS: usize = 16;
 /// The values that both networks have, in the order of the float graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Trace {
+    /// What ran both networks.
+    pub engine: String,
     /// Samples that were run.
     pub samples: usize,
     /// The values.
@@ -88,8 +92,8 @@ impl Trace {
     }
 }
 
-/// Runs the first `samples` of `data` through both networks and compares every value that both have. `float` tells the layers.
-/// The built-in engine runs them whatever was chosen: what each value's own error is takes runs that begin anywhere in the graph.
+/// Runs the first `samples` of `data` through both networks, in the engine that was chosen, and compares every value that both have.
+/// `float` tells the layers.
 ///
 /// # Errors
 /// [`InferenceError`] of either network, of the data, or `Cancelled`.
@@ -100,32 +104,149 @@ pub fn trace(
     samples: usize,
     progress: &Progress,
 ) -> Result<Trace, InferenceError> {
-    let float_model = float.runnable_model();
+    trace_in(&engine::chosen(), float, quantized, data, samples, progress)
+}
+
+/// [`trace`] in the engine `choice`.
+///
+/// # Errors
+/// As [`trace`].
+pub fn trace_in(
+    choice: &EngineChoice,
+    float: &Network,
+    quantized: &ModelProto,
+    data: &Dataset,
+    samples: usize,
+    progress: &Progress,
+) -> Result<Trace, InferenceError> {
+    let mut float_model = float.runnable_model();
     let no_graph = || InferenceError::Data("the network has no graph".to_owned());
-    let graph = float_model.graph.as_ref().ok_or_else(no_graph)?;
+    let graph = float.model.graph.as_ref().ok_or_else(no_graph)?;
     let quantized_graph = quantized.graph.as_ref().ok_or_else(no_graph)?;
     let matched = matched_values(graph, quantized_graph);
-    let engines = Engines {
-        float: Rten::load_unoptimized(onnx::encode(&float_model)?)?,
-        quantized: Rten::load_unoptimized(onnx::encode(quantized)?)?,
-    };
-    let mut sums = Sums::new(graph, quantized_graph, &matched);
+    ask_for(&mut float_model, computed(&matched).map(|value| value.float.as_str()));
+    let float_engine = choice.load_unoptimized(float_model)?;
+    let mut both: Option<Both> = None;
+    let mut sums = Sums::new(graph, &matched);
     let samples = samples.min(data.len());
     progress.start(samples as u64, "Comparing values");
-    for batch in super::outputs::batches(&engines.float, data, 0..samples, BATCH)? {
+    for batch in super::outputs::batches(&float_engine, data, 0..samples, BATCH)? {
         progress.check()?;
         let inputs = data
             .filled_batch(batch.run.clone())
             .map_err(|error| InferenceError::Data(error.to_string()))?;
-        sums.add(&engines, &inputs, progress)?;
+        let inputs = by_name(&inputs);
+        let names: Vec<&str> = matched.iter().map(|value| value.float.as_str()).collect();
+        let values = float_engine.run_with(&inputs, &names, UNOPTIMIZED)?;
+        let inputs = inputs_of_quantized(inputs, &matched);
+        let both = match &mut both {
+            Some(both) => both,
+            none => none.insert(Both::of(choice, quantized, &matched, &inputs, &values)?),
+        };
+        progress.check()?;
+        sums.add(&values, &both.run(&inputs, &values, &matched)?);
         progress.advance(batch.wanted.len() as u64);
     }
-    Ok(sums.trace(float, samples))
+    Ok(sums.trace(float, samples, float_engine.name()))
 }
 
-struct Engines {
-    float: Rten,
-    quantized: Rten,
+/// The values that nodes compute.
+fn computed(matched: &[MatchedValue]) -> impl Iterator<Item = &MatchedValue> {
+    matched.iter().filter(|value| value.node.is_some())
+}
+
+/// The values of the quantized network that are compared: before their grids, then those after them.
+fn compared(matched: &[MatchedValue]) -> impl Iterator<Item = &str> {
+    let before = matched.iter().map(|value| value.quantized.as_str());
+    before.chain(matched.iter().filter_map(|value| value.after_grid.as_deref()))
+}
+
+/// The inputs by the names that the quantized network has for them.
+fn inputs_of_quantized<'a>(
+    mut inputs: Vec<(&'a str, &'a Tensor)>,
+    matched: &'a [MatchedValue],
+) -> Vec<(&'a str, &'a Tensor)> {
+    for (name, _) in &mut inputs {
+        let mut of_inputs = matched.iter().take_while(|value| value.node.is_none());
+        if let Some(value) = of_inputs.find(|value| value.float == *name) {
+            *name = &value.quantized;
+        }
+    }
+    inputs
+}
+
+/// The quantized network as it runs, and its nodes on the float network's values, in one graph.
+struct Both {
+    engine: Arc<dyn Engine>,
+    own: OwnGraph,
+}
+
+/// The values of a batch in the quantized network, for each matched value.
+struct OfQuantized {
+    /// As it runs.
+    before: Vec<Tensor>,
+    /// The same behind its grid, where it has one.
+    after: Vec<Option<Tensor>>,
+    /// What its nodes make of the float network's values, where they can be run by themselves.
+    own: Vec<Option<Tensor>>,
+}
+
+impl Both {
+    /// `float` are the matched values of the first batch, whose inputs the quantized network gets as `inputs`.
+    fn of(
+        choice: &EngineChoice,
+        quantized: &ModelProto,
+        matched: &[MatchedValue],
+        inputs: &[(&str, &Tensor)],
+        float: &[Tensor],
+    ) -> Result<Self, InferenceError> {
+        // Which values have the same shape in both tells a run; the network alone is dropped behind it.
+        let mut alone = quantized.clone();
+        let names: Vec<&str> = matched.iter().map(|value| value.quantized.as_str()).collect();
+        ask_for(&mut alone, computed(matched).map(|value| value.quantized.as_str()));
+        let values = choice.load_unoptimized(alone)?.run_with(inputs, &names, UNOPTIMIZED)?;
+        let rank = |(one, other): (&Tensor, &Tensor)| {
+            let alike = one.shape() == other.shape() && one.floats().is_some() && other.floats().is_some();
+            alike.then_some(one.shape().len())
+        };
+        let ranks: Vec<Option<usize>> = float.iter().zip(&values).map(rank).collect();
+        let mut own = OwnGraph::of(quantized, matched, &ranks);
+        let mut model = std::mem::take(&mut own.model);
+        let computed = computed(matched).flat_map(|value| [Some(&value.quantized), value.after_grid.as_ref()]);
+        let after_inputs = matched.iter().filter(|value| value.node.is_none());
+        let wanted = computed
+            .chain(after_inputs.map(|value| value.after_grid.as_ref()))
+            .chain(own.made.iter().map(Option::as_ref));
+        ask_for(&mut model, wanted.flatten().map(String::as_str));
+        Ok(Self {
+            engine: choice.load_unoptimized(model)?,
+            own,
+        })
+    }
+
+    /// Runs a batch whose matched values are `float`.
+    fn run(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        float: &[Tensor],
+        matched: &[MatchedValue],
+    ) -> Result<OfQuantized, InferenceError> {
+        let given = self.own.given.iter().map(|(name, of)| (name.as_str(), &float[*of]));
+        let all: Vec<(&str, &Tensor)> = inputs.iter().copied().chain(given).collect();
+        let names: Vec<&str> = compared(matched)
+            .chain(self.own.made.iter().flatten().map(String::as_str))
+            .collect();
+        let mut values = self.engine.run_with(&all, &names, UNOPTIMIZED)?.into_iter();
+        let before = values.by_ref().take(matched.len()).collect();
+        let after = matched.iter().map(|value| {
+            let has_grid = value.after_grid.is_some();
+            if has_grid { values.next() } else { None }
+        });
+        let after: Vec<Option<Tensor>> = after.collect();
+        let own = (self.own.made.iter()).map(|made| if made.is_some() { values.next() } else { None });
+        let own = own.collect();
+        Ok(OfQuantized { before, after, own })
+    }
 }
 
 /// What is summed over batches for each matched value.
@@ -133,8 +254,6 @@ struct Sums<'a> {
     graph: &'a GraphProto,
     matched: &'a [MatchedValue],
     axes: Vec<Option<usize>>,
-    /// What each is computed from in the quantized network: names there, and the matched values that they are.
-    from: Vec<Vec<(&'a str, usize)>>,
     of: Vec<Sum>,
 }
 
@@ -190,28 +309,9 @@ impl Energy {
 }
 
 impl<'a> Sums<'a> {
-    fn new(graph: &'a GraphProto, quantized: &'a GraphProto, matched: &'a [MatchedValue]) -> Self {
-        let quantized = Graph::main(quantized);
-        let mut known: HashMap<&str, usize> = HashMap::new();
-        for (place, value) in matched.iter().enumerate() {
-            known.insert(&value.quantized, place);
-            known.extend(value.after_grid.iter().map(|name| (name.as_str(), place)));
-        }
-        let from = matched.iter().enumerate().map(|(place, value)| {
-            // Of an input what is before its grid is given; of any other value that is what is looked at.
-            let known_before = |name: &str| match known.get(name) {
-                Some(of) if *of == place => value.node.is_none() && name == value.quantized,
-                other => other.is_some(),
-            };
-            let nearest = nearest_known(&quantized, value.seen(), known_before);
-            nearest
-                .into_iter()
-                .filter_map(|name| Some((name, *known.get(name)?)))
-                .collect()
-        });
+    fn new(graph: &'a GraphProto, matched: &'a [MatchedValue]) -> Self {
         Self {
             axes: channel_axes(graph, matched),
-            from: from.collect(),
             of: matched.iter().map(|_| Sum::default()).collect(),
             graph,
             matched,
@@ -219,59 +319,22 @@ impl<'a> Sums<'a> {
     }
 
     /// Adds a batch.
-    fn add(
-        &mut self,
-        engines: &Engines,
-        inputs: &[(String, Tensor)],
-        progress: &Progress,
-    ) -> Result<(), InferenceError> {
-        let mut inputs = by_name(inputs);
-        let names: Vec<&str> = self.matched.iter().map(|value| value.float.as_str()).collect();
-        let float = engines.float.run(&inputs, &names)?;
-        // The quantized network may call its inputs otherwise.
-        for (name, _) in &mut inputs {
-            if let Some(value) = self
-                .matched
-                .iter()
-                .find(|value| value.float == *name && value.node.is_none())
-            {
-                *name = &value.quantized;
-            }
-        }
-        let before = self.matched.iter().map(|value| value.quantized.as_str());
-        let after = self.matched.iter().filter_map(|value| value.after_grid.as_deref());
-        let names: Vec<&str> = before.chain(after).collect();
-        let quantized = engines.quantized.run(&inputs, &names)?;
-        let (before, after) = quantized.split_at(self.matched.len());
-        let mut after = after.iter();
-        for (place, value) in self.matched.iter().enumerate() {
-            let after = value.after_grid.as_ref().and_then(|_| after.next());
-            self.of[place].add(&float[place], &before[place], after, self.axes[place]);
-        }
-        self.add_own(engines, &float, progress)
-    }
-
-    /// Adds the own errors of a batch whose float values are given.
-    fn add_own(&mut self, engines: &Engines, float: &[Tensor], progress: &Progress) -> Result<(), InferenceError> {
-        let threads = Threads::current();
-        for (place, value) in self.matched.iter().enumerate() {
-            if self.from[place].is_empty() || self.of[place].no_own || self.of[place].channels.is_empty() {
+    fn add(&mut self, float: &[Tensor], quantized: &OfQuantized) {
+        for (place, of) in self.of.iter_mut().enumerate() {
+            let (float, before) = (&float[place], &quantized.before[place]);
+            of.add(float, before, quantized.after[place].as_ref(), self.axes[place]);
+            let Some(own) = &quantized.own[place] else {
                 continue;
-            }
-            progress.check()?;
-            let given: Vec<(&str, &Tensor)> = self.from[place].iter().map(|(name, of)| (*name, &float[*of])).collect();
-            let own = engines.quantized.compute_between(&threads, &given, &[value.seen()])?;
-            let (float, own) = (&float[place], own.and_then(|mut values| values.pop()));
-            let own = own.as_ref().filter(|own| own.shape() == float.shape());
+            };
+            let own = Some(own).filter(|own| own.shape() == float.shape());
             match (float.floats(), own.and_then(Tensor::floats)) {
-                (Some(float), Some(own)) => self.of[place].own = Some(Energy::of(float, own, self.of[place].own)),
-                _ => self.of[place].no_own = true,
+                (Some(float), Some(own)) => of.own = Some(Energy::of(float, own, of.own)),
+                _ => of.no_own = true,
             }
         }
-        Ok(())
     }
 
-    fn trace(self, network: &Network, samples: usize) -> Trace {
+    fn trace(self, network: &Network, samples: usize, engine: &str) -> Trace {
         let layers = layers_by_output(network);
         let of_node = |value: &MatchedValue| value.node.and_then(|position| self.graph.node.get(position));
         let values = self
@@ -302,13 +365,14 @@ impl<'a> Sums<'a> {
         });
         let values: Vec<TracedValue> = values.collect();
         let outputs = self.graph.node.iter().flat_map(|node| &node.output);
-        let is_matched = |name: &&String| !self.matched.iter().any(|value| value.float == **name);
+        let matched: HashSet<&str> = self.matched.iter().map(|value| value.float.as_str()).collect();
         let unmatched = outputs
             .filter(|name| !name.is_empty())
-            .filter(is_matched)
+            .filter(|name| !matched.contains(name.as_str()))
             .cloned()
             .collect();
         Trace {
+            engine: engine.to_owned(),
             samples,
             values,
             unmatched,

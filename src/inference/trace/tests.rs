@@ -1,6 +1,8 @@
 use super::*;
+use crate::engine::Rten;
 use crate::format::demo::Demo;
 use crate::network::Format;
+use crate::onnx;
 use crate::quantization::{Bits, LayerRecipe, Recipe, plan, rewrite};
 use std::path::Path;
 

@@ -6,7 +6,7 @@ mod arithmetic;
 #[cfg(test)]
 mod tests;
 
-use super::{Layer, Network, NetworkError, Preparation};
+use super::{Network, NetworkError, Preparation};
 use crate::onnx::build::{attribute_float, attribute_int, is_standard_domain, opset_version};
 use crate::onnx::schema::data_type;
 use crate::onnx::{FloatData, GraphEdit, NodeProto, TensorProto, float_values};
@@ -147,15 +147,11 @@ pub(super) fn replace_weight(
     values: &[f32],
 ) {
     let renamed = edit.replace_constant(position, 1, what, dims, values);
-    let same = |layer: &&Layer| {
-        let path = layer.node.as_ref();
-        path.is_some_and(|path| path.subgraphs.is_empty() && path.node == position)
-    };
     if renamed
         && let Some(node) = edit.node_mut(position).filter(|node| node.name().is_empty())
-        && let Some(layer) = network.layers.iter().find(same)
+        && let Some(layer) = network.layers_of_main_node(position).first()
     {
-        node.name = Some(layer.name.clone());
+        node.name = Some(network.layers[*layer].name.clone());
     }
 }
 

@@ -116,11 +116,7 @@ impl Way<'_> {
 
     /// Whether the node is a layer whose output channels can be divided; `None` if it is no layer.
     fn layer(&self, position: usize, node: &NodeProto, maker: &mut Maker) -> Option<bool> {
-        let is_here = |path: &crate::network::NodePath| path.subgraphs.is_empty() && path.node == position;
-        let layers = self.network.layers.iter();
-        let index = layers
-            .clone()
-            .position(|layer| layer.node.as_ref().is_some_and(is_here))?;
+        let index = *self.network.layers_of_main_node(position).first()?;
         let layer = &self.network.layers[index];
         let product = match layer.kind {
             LayerKind::MatMul => layer.weight_input == 1,

@@ -2,8 +2,8 @@
 //! the output.
 //!
 //! Convolutions and products run on floats that hold the integers, so that their sums are those of the operator; they are
-//! scaled once, rounded half to even and saturated. The others are what their definition says: off the grid, the operator, onto
-//! the grid.
+//! scaled once, rounded half to even and saturated. Sums, products and means have roundings of their own ([`super::elementwise`]).
+//! The others are what their definition says: off the grid, the operator, onto the grid.
 
 use super::{Writer, shape};
 use crate::onnx::build::{float_tensor, node};
@@ -38,14 +38,8 @@ impl Writer<'_> {
         match old.op_type() {
             "QLinearConv" => self.product(old, "Conv", &y),
             "QLinearMatMul" => self.product(old, "MatMul", &y),
-            "QLinearAdd" | "QLinearMul" => {
-                let op = old.op_type().trim_start_matches("QLinear");
-                let left = self.off([input(0)?, input(1)?, input(2).unwrap_or("")], &y, "left");
-                let right = self.off([input(3)?, input(4)?, input(5).unwrap_or("")], &y, "right");
-                let result = self.step(op, &[&left, &right], &y, "float");
-                self.onto([&result, input(6)?, input(7).unwrap_or("")], old, &y);
-                Some(())
-            }
+            "QLinearAdd" => self.linear_sum(old),
+            "QLinearMul" => self.linear_product(old),
             "QLinearConcat" => {
                 let parts: Vec<&[String]> = old.input.get(2..)?.chunks(3).collect();
                 let mut floats = Vec::new();
@@ -65,9 +59,14 @@ impl Writer<'_> {
                 let is_set = |name: &str| super::attribute_int(old, name).unwrap_or(0) != 0;
                 let counts_more = op == "QLinearAveragePool" && is_set("ceil_mode") && is_set("count_include_pad");
                 let float = unary(op).filter(|_| !channels_last && !counts_more)?;
-                let x = self.off([input(0)?, input(1)?, input(2).unwrap_or("")], &y, "off");
                 let ours = |attribute: &&AttributeProto| !["channels_last", "opset"].contains(&attribute.name());
                 let attributes = old.attribute.iter().filter(ours).cloned().collect();
+                match float {
+                    "AveragePool" => return self.linear_pool(old, attributes),
+                    "GlobalAveragePool" => return self.linear_mean(old),
+                    _ => {}
+                }
+                let x = self.off([input(0)?, input(1)?, input(2).unwrap_or("")], &y, "off");
                 let to = self.names.fresh(&format!("{y}.float"));
                 self.last(float, "", &[&x], &to, attributes);
                 self.onto([&to, input(3)?, input(4).unwrap_or("")], old, &y);
@@ -134,7 +133,7 @@ impl Writer<'_> {
     }
 
     /// A quantized value as numbers.
-    fn off(&mut self, [x, scale, zero]: [&str; 3], y: &str, part: &str) -> String {
+    pub(super) fn off(&mut self, [x, scale, zero]: [&str; 3], y: &str, part: &str) -> String {
         let to = self.names.fresh(&format!("{y}.{part}"));
         let inputs: Vec<&str> = [x, scale, zero].into_iter().filter(|name| !name.is_empty()).collect();
         self.last("DequantizeLinear", "", &inputs, &to, vec![]);
@@ -142,7 +141,7 @@ impl Writer<'_> {
     }
 
     /// Numbers on the grid of the output, `y`.
-    fn onto(&mut self, [x, scale, zero]: [&str; 3], old: &NodeProto, y: &str) {
+    pub(super) fn onto(&mut self, [x, scale, zero]: [&str; 3], old: &NodeProto, y: &str) {
         let inputs: Vec<&str> = [x, scale, zero].into_iter().filter(|name| !name.is_empty()).collect();
         self.last("QuantizeLinear", old.name(), &inputs, y, vec![]);
     }

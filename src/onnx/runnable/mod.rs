@@ -68,7 +68,8 @@ fn in_graph(
         for body in node.subgraphs_mut() {
             changed |= in_graph(body, Some(&facts), Some(&wide), names)?;
         }
-        wide.follow(&node).map_err(|reason| unrunnable(&node, &reason))?;
+        let is_exact = wide.follow(&node).and_then(|()| whole_product(&node, &wide, &facts));
+        is_exact.map_err(|reason| unrunnable(&node, &reason))?;
         changed |= add(graph, node, &facts, names, &[])?;
     }
     Ok(changed)
@@ -120,6 +121,17 @@ fn treat(site: &mut Site<'_>) -> site::Ruled {
         Treatment::Rewritten(rule) => rule(site),
         Treatment::Refused => Err(format!("the built-in engine cannot compute it: {}", operator.text)),
     }
+}
+
+/// Refuses a product of integers that may not fit 32 bits: one of numbers that are no sizes of a tensor.
+fn whole_product(node: &NodeProto, wide: &Wide, facts: &Facts<'_>) -> Result<(), String> {
+    use super::schema::data_type::{INT32, INT64};
+    let value = node.input.first().map_or("", String::as_str);
+    let is_whole = matches!(facts.element_type(value), Some(INT32 | INT64));
+    if node.op_type() != "ReduceProd" || !is_whole || wide.is_of_sizes(value) {
+        return Ok(());
+    }
+    Err("a product of integers that are no sizes of a tensor may not fit the 32 bits of the built-in engine".to_owned())
 }
 
 /// Why a constant that the node reads cannot be kept, if there is one of a type that the engine has no elements for.

@@ -186,7 +186,10 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("HardSwish", ""),
     right("Identity", ""),
     right("If", ""),
-    right("InstanceNormalization", ""),
+    right(
+        "InstanceNormalization",
+        "as far from the exact value as onnxruntime where the mean is large against the deviation, but elsewhere",
+    ),
     right("IsInf", "refused where one sign only is asked for"),
     right("IsNaN", ""),
     rewritten("LRN", lrn::lrn, "by a pool along the channels"),
@@ -255,7 +258,10 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("ReduceMax", ""),
     right("ReduceMean", ""),
     right("ReduceMin", ""),
-    right("ReduceProd", ""),
+    right(
+        "ReduceProd",
+        "refused of integers that are no sizes; a product on the way that leaves the range of floats may be another than in onnxruntime, which takes the factors in another order",
+    ),
     right("ReduceSum", ""),
     right("ReduceSumSquare", ""),
     right("Relu", "a value that is no number becomes 0"),

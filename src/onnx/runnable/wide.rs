@@ -9,17 +9,25 @@ use super::super::tensor::integer_values;
 use super::super::{GraphProto, NodeProto, TensorProto};
 use std::collections::HashSet;
 
-/// The values that hold such integers, as far as constants tell.
+/// The values that hold such integers, as far as constants tell, and those that hold sizes of tensors, whose products fit.
 #[derive(Clone, Default)]
-pub(super) struct Wide(HashSet<String>);
+pub(super) struct Wide {
+    wide: HashSet<String>,
+    sizes: HashSet<String>,
+}
 
 impl Wide {
     /// Those among the constants of a graph, and those of the graphs around it.
     pub(super) fn of(graph: &GraphProto, outer: Option<&Self>) -> Self {
         let mut wide = outer.cloned().unwrap_or_default();
         let tensors = graph.initializer.iter().filter(|tensor| is_wide(tensor));
-        wide.0.extend(tensors.map(|tensor| tensor.name().to_owned()));
+        wide.wide.extend(tensors.map(|tensor| tensor.name().to_owned()));
         wide
+    }
+
+    /// Whether the product of the elements of `value` is a number of elements of a tensor.
+    pub(super) fn is_of_sizes(&self, value: &str) -> bool {
+        self.sizes.contains(value)
     }
 
     /// Follows a node: what it passes on is wide too.
@@ -27,14 +35,18 @@ impl Wide {
     /// # Errors
     /// That it computes with such an integer.
     pub(super) fn follow(&mut self, node: &NodeProto) -> Result<(), String> {
+        let first_is_of_sizes = || node.input.first().is_some_and(|name| self.sizes.contains(name));
+        if matches!(node.op_type(), "Shape" | "Size") || passes(node, 0) && first_is_of_sizes() {
+            self.sizes.extend(node.output.iter().cloned());
+        }
         let constant = node.op_type() == "Constant" && holds_wide(node);
-        let reads = |(slot, name): (usize, &String)| self.0.contains(name).then_some(slot);
+        let reads = |(slot, name): (usize, &String)| self.wide.contains(name).then_some(slot);
         let read = node.input.iter().enumerate().find_map(reads);
         if read.is_none() && !constant {
             return Ok(());
         }
         if constant || passes(node, read.unwrap_or_default()) {
-            self.0.extend(node.output.iter().cloned());
+            self.wide.extend(node.output.iter().cloned());
             return Ok(());
         }
         let slot = read.unwrap_or_default();

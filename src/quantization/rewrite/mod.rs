@@ -21,6 +21,7 @@ mod widen;
 pub use compressed::{CompressedTensors, QUANTIZATION_CONFIG, compressed_tensors};
 pub(super) use stored::needed_opset;
 pub(super) use tensors::grid_values;
+use tensors::keep;
 pub use tensors::{NamedTensors, quantized_tensors, spooled_tensors};
 
 use super::plan::{Outcome, QuantizedLayer};
@@ -28,6 +29,7 @@ use super::shared::{WeightPlace, weight_place};
 use super::storage::{CodeType, Elements, Storage};
 use super::widen::{Merging, Widening};
 use super::{Expansion, Granularity, Plan, Products, QuantizationError, split_weights};
+use crate::files::Spool;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
 use crate::onnx::build::{attribute_int, float_tensor, i64_tensor, node, set_metadata};
 use crate::onnx::{GraphEdit, ModelProto, OnnxError, TensorProto, UPGRADED_OPSET, encoded_bytes, upgrade};
@@ -46,7 +48,16 @@ pub const RECIPE_KEY: &str = "splitscope.recipe";
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn rewrite(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    on_grids(network, plan, &Elements::Codes)
+    on_grids(network, plan, &Elements::Codes, None)
+}
+
+/// [`rewrite`] whose new weights wait in the file of `spool` to be written, and whose codes leave memory: for networks larger than
+/// it.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn rewrite_spooled(network: &Network, plan: &Plan, spool: &Spool) -> Result<ModelProto, QuantizationError> {
+    on_grids(network, plan, &Elements::Codes, Some(spool))
 }
 
 /// Bytes of the file that [`rewrite`] and [`crate::onnx::write_file`] make of `plan` (both files of a network above 2 GiB), in
@@ -61,12 +72,18 @@ pub fn exported_bytes(network: &Network, plan: &Plan) -> Result<u64, Quantizatio
     };
     let longest = network.layers.iter().zip(&plan.layers).filter_map(elements).max();
     let hollow = Elements::hollow(longest.unwrap_or(0).saturating_mul(size_of::<f32>()));
-    Ok(encoded_bytes(&on_grids(network, plan, &hollow)?))
+    Ok(encoded_bytes(&on_grids(network, plan, &hollow, None)?))
 }
 
-fn on_grids(network: &Network, plan: &Plan, elements: &Elements) -> Result<ModelProto, QuantizationError> {
+fn on_grids(
+    network: &Network,
+    plan: &Plan,
+    elements: &Elements,
+    spool: Option<&Spool>,
+) -> Result<ModelProto, QuantizationError> {
     let storage = plan.recipe.storage;
-    let mut model = carry_out(network, plan, elements, true, |layer, quantized, expansion| {
+    let to = (elements, spool);
+    let mut model = carry_out(network, plan, to, true, |layer, quantized, expansion| {
         let shape = expanded_shape(layer, expansion.channels);
         let layout = &quantized.layout;
         Ok(match storage {
@@ -88,12 +105,18 @@ fn on_grids(network: &Network, plan: &Plan, elements: &Elements) -> Result<Model
 /// # Errors
 /// [`QuantizationError::Rewrite`] naming the node that cannot be rewritten.
 pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, QuantizationError> {
-    carry_out(network, plan, &Elements::Codes, false, |layer, quantized, expansion| {
-        let values = expanded_weights(network, layer, plan, quantized)?;
-        let values = expansion.columns(&values, &quantized.layout);
-        let shape = expanded_shape(layer, expansion.channels);
-        Ok(Weight::Float(float_tensor("", &shape, &values)))
-    })
+    carry_out(
+        network,
+        plan,
+        (&Elements::Codes, None),
+        false,
+        |layer, quantized, expansion| {
+            let values = expanded_weights(network, layer, plan, quantized)?;
+            let values = expansion.columns(&values, &quantized.layout);
+            let shape = expanded_shape(layer, expansion.channels);
+            Ok(Weight::Float(float_tensor("", &shape, &values)))
+        },
+    )
 }
 
 /// A layer's new weight; the tensor has no name yet.
@@ -156,7 +179,7 @@ impl<'a> SharedWeights<'a> {
 fn carry_out(
     network: &Network,
     plan: &Plan,
-    elements: &Elements,
+    (elements, spool): (&Elements, Option<&Spool>),
     on_grids: bool,
     weight_of: impl Fn(&Layer, &QuantizedLayer, &Expansion) -> Result<Weight, QuantizationError>,
 ) -> Result<ModelProto, QuantizationError> {
@@ -215,6 +238,7 @@ fn carry_out(
             }),
             weight,
             elements,
+            spool,
             on_grids,
             keeps_float: plan.recipe.products == Products::Exact,
             rows: rows.as_ref(),
@@ -274,6 +298,8 @@ struct New<'a> {
     weight: Option<Weight>,
     code_type: CodeType,
     elements: &'a Elements,
+    /// Where the tensor waits to be written; in memory without.
+    spool: Option<&'a Spool>,
     /// Whether the weight and the input are put on grids.
     on_grids: bool,
     /// Whether all products of float inputs are kept from being fused.
@@ -312,7 +338,8 @@ fn rewrite_layer<'a>(
         let new_weight = match (weight, new.quantized) {
             (Weight::Grid(codes), Some(quantized)) if layer.kind == LayerKind::Embedding => {
                 let is_packed = new.code_type.is_packed();
-                let table = if is_packed { new.elements.nibbles(&codes) } else { codes };
+                let mut table = if is_packed { new.elements.nibbles(&codes) } else { codes };
+                keep(new.spool, std::slice::from_mut(&mut table), new.quantized);
                 return embedding::rewrite_embedding(
                     editor,
                     layer,
@@ -321,20 +348,23 @@ fn rewrite_layer<'a>(
                     element_type,
                 );
             }
-            (Weight::Float(table), _) if layer.kind == LayerKind::Embedding => {
+            (Weight::Float(mut table), quantized) if layer.kind == LayerKind::Embedding => {
                 if new.on_grids {
+                    keep(new.spool, std::slice::from_mut(&mut table), quantized);
                     embedding::replace_table(editor, layer, table, element_type)?;
                 }
                 return Ok(());
             }
             (Weight::Grid(codes), Some(quantized)) => {
-                let stored = Stored::of(layer, quantized, codes, new.rows, new.code_type, new.elements)?;
+                let mut stored = Stored::of(layer, quantized, codes, new.rows, new.code_type, new.elements)?;
+                keep(new.spool, stored.codes(), Some(quantized));
                 NewWeight::Grid(Box::new(stored))
             }
             (Weight::Float(mut tensor) | Weight::Grid(mut tensor), quantized) => {
                 if let Some(rows) = new.rows {
                     tensor = rows.weight(&tensor)?;
                 }
+                keep(new.spool, std::slice::from_mut(&mut tensor), quantized);
                 let is_rounded = new.on_grids && quantized.is_some();
                 NewWeight::Float(Box::new(tensor), if is_rounded { "quantized" } else { "split" })
             }

@@ -35,8 +35,7 @@ impl<'a> WideCell<'a> {
     /// The cell that `layer` (its W or its R) belongs to; `None` when `plan` does not split its R.
     pub(super) fn of(network: &Network, plan: &'a Plan, layer: &Layer) -> Option<Self> {
         let gates = layer.kind.gates()?;
-        let of_node = |other: &Layer| other.node == layer.node && other.weight_input == Layer::RECURRENT_WEIGHT;
-        let place = network.layers.iter().position(of_node)?;
+        let place = network.recurrent_layer_of(layer)?;
         let inputs = plan.layers.get(place)?.inputs()?;
         (!inputs.splits.is_empty()).then_some(Self {
             gates,
@@ -73,12 +72,14 @@ impl<'a> WideCell<'a> {
         plan: &Plan,
         layer: &Layer,
     ) -> Result<(), QuantizationError> {
-        let Some(position) = layer.node.as_ref().map(|path| path.node) else {
+        let Some(path) = &layer.node else {
             return Ok(());
         };
-        let input_weight_is_planned = network.layers.iter().zip(&plan.layers).any(|(other, planned)| {
-            other.node == layer.node && other.weight_input == INPUT_WEIGHT && planned.inputs().is_some()
-        });
+        let position = path.node;
+        let input_weight_is_planned = network
+            .layers_of_node(path)
+            .iter()
+            .any(|other| network.layers[*other].weight_input == INPUT_WEIGHT && plan.layers[*other].inputs().is_some());
         if !input_weight_is_planned {
             self.widen_input(editor, position, layer, INPUT_WEIGHT, 1, self.gates)?;
         }

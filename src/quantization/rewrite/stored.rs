@@ -131,6 +131,11 @@ impl Stored {
         }
     }
 
+    /// The codes.
+    pub(super) fn codes(&mut self) -> &mut [TensorProto] {
+        std::slice::from_mut(&mut self.codes)
+    }
+
     fn in_blocks(
         (mut codes, mut scale, mut zero_point): (TensorProto, TensorProto, Option<TensorProto>),
         leading: usize,

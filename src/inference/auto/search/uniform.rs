@@ -23,6 +23,8 @@ const UNIFORM_BITS: usize = 2;
 const SCREENED_ON: usize = 64;
 /// Settings that are run on all samples to choose on, and on those to judge by.
 const SURVIVORS: usize = 16;
+/// Settings without splits, which take the least time, that are run beyond those where a latency is asked for.
+const UNSPLIT: usize = 4;
 /// Settings with another rounding that are tried with GPTQ too, which takes long to plan.
 const WITH_GPTQ: usize = 6;
 
@@ -161,7 +163,12 @@ impl Search<'_> {
             scored.sort_by(|a, b| a.0.total_cmp(&b.0));
         }
         let tried = scored.len();
-        let mut best_first: Vec<AutoSetting> = scored.into_iter().take(SURVIVORS).map(|(_, setting)| setting).collect();
+        let mut best_first: Vec<AutoSetting> = scored.into_iter().map(|(_, setting)| setting).collect();
+        let others = best_first.split_off(SURVIVORS.min(best_first.len()));
+        if self.watch.is_some() {
+            let unsplit = others.into_iter().filter(|setting| setting.recipe.expand_ratio == 0.0);
+            best_first.extend(unsplit.take(UNSPLIT));
+        }
         progress.start(best_first.len() as u64, "Trying the best uniform settings");
         for setting in &mut best_first {
             progress.check()?;
