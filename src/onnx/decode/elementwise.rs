@@ -31,7 +31,7 @@ impl Writer<'_> {
             return None;
         }
         let y = old.output.first()?.clone();
-        let least = i32::try_from(integer_range(to.kind)?.0).ok()?;
+        let least = integer_range(to.kind)?.0;
         let mut codes = Vec::with_capacity((CODES * CODES) as usize);
         for left in least..least + CODES {
             let sums = (least..least + CODES).map(|right| sum_of([a, b], [left, right], to));
@@ -72,8 +72,8 @@ impl Writer<'_> {
     pub(super) fn linear_product(&mut self, old: &NodeProto) -> Option<()> {
         let (a, b, to) = (self.grid(old, 1)?, self.grid(old, 4)?, self.grid(old, 6)?);
         let y = old.output.first()?.clone();
-        let left = self.from_zero(old, 0, &y)?;
-        let right = self.from_zero(old, 3, &y)?;
+        let left = self.steps_of(old, 0, &y)?;
+        let right = self.steps_of(old, 3, &y)?;
         let product = self.step("Mul", &[&left, &right], &y, "product");
         let factor = self.scalar(&y, "factor", a.scale * b.scale / to.scale);
         let scaled = self.step("Mul", &[&product, &factor], &y, "scaled");
@@ -104,7 +104,7 @@ impl Writer<'_> {
     pub(super) fn linear_mean(&mut self, old: &NodeProto) -> Option<()> {
         let (from, to) = (self.grid(old, 1)?, self.grid(old, 3)?);
         let y = old.output.first()?.clone();
-        let x = self.from_zero(old, 0, &y)?;
+        let x = self.steps_of(old, 0, &y)?;
         let shape = self.step("Shape", &[&x], &y, "shape");
         let rank = self.step("Size", &[&shape], &y, "rank");
         let (two, one) = (self.place(&y, "two", 2), self.place(&y, "one", 1));
@@ -149,7 +149,7 @@ impl Writer<'_> {
     }
 
     /// The codes of input `slot` as numbers from its zero point, which is two inputs behind.
-    fn from_zero(&mut self, old: &NodeProto, slot: usize, y: &str) -> Option<String> {
+    fn steps_of(&mut self, old: &NodeProto, slot: usize, y: &str) -> Option<String> {
         let one = self.scalar(y, "one", 1.0);
         let zero = old.input.get(slot + 2).map_or("", String::as_str);
         Some(self.off([old.input.get(slot)?, &one, zero], y, "from_zero"))
