@@ -176,7 +176,7 @@ mod tests {
 
     /// A millisecond for each Gather, which splits become, and one for anything else.
     fn by_gathers(model: Vec<u8>, _: &Dataset, _: &Progress) -> Result<RowLatency, InferenceError> {
-        let model = onnx::ModelProto::decode(model.as_slice()).unwrap();
+        let model = onnx::ModelProto::decode(bytes::Bytes::from(model)).unwrap();
         let nodes = model.graph.iter().flat_map(|graph| &graph.node);
         let gathers = nodes.filter(|node| node.op_type() == "Gather").count();
         let time = Latency {
