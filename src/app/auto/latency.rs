@@ -62,3 +62,18 @@ impl LatencyRow {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_given_where_it_is_asked_for_in_the_unit_that_is_chosen() {
+        let mut row = LatencyRow::default();
+        assert_eq!(row.target(), None);
+        row.on = true;
+        assert_eq!(row.target(), Some(LatencyTarget::Ratio(1.0)));
+        row.relative = false;
+        assert_eq!(row.target(), Some(LatencyTarget::Ms(10.0)));
+    }
+}

@@ -332,3 +332,30 @@ impl<'a> Net<'a> {
 pub(super) fn as_i64(size: usize) -> i64 {
     i64::try_from(size).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::onnx::ModelProto;
+
+    #[test]
+    fn nothing_is_kept_of_a_graph_behind_its_first_fault() {
+        let model = ModelProto::default();
+        let (dict, config) = (StateDict::new(&model), Config::default());
+        let mut net = Net::new(&dict, &config, "a family");
+        net.node("Relu", "before", ["x"], vec![]);
+        assert_eq!(net.nodes.len(), 1);
+        for block in 0..1000 {
+            let weight = net.parameter(&format!("layers.{block}.weight"), &[Some(4), Some(4)]);
+            net.node("MatMul", "product", ["x".to_owned(), weight.value], vec![]);
+            net.constant(i64_tensor("axes", &[1], &[0]));
+        }
+        assert_eq!((net.nodes.len(), net.constants.len(), net.missing.len()), (0, 0, 1000));
+        let output = Output {
+            value: "product.out".to_owned(),
+            axes: Vec::new(),
+        };
+        let misfit = net.finish(&output).err().unwrap();
+        assert_eq!(misfit.tensor, "layers.0.weight", "the first fault is told");
+    }
+}

@@ -146,3 +146,59 @@ fn errors_of_a_pair_are_those_of_onnxruntimes_qdq_loss_debug() {
     let conv2 = trace.values.iter().find(|value| value.name == "c2").unwrap();
     assert!(conv2.own_sqnr_db.unwrap() > conv2.sqnr_db && conv2.own_sqnr_db < conv2.grid_sqnr_db);
 }
+
+/// Where onnxruntime is found: the numbers are those of the built-in engine, of splits, grids and wider layers too.
+#[test]
+fn any_engine_traces_a_network() {
+    let other = EngineChoice::Rten.other();
+    if let Err(why) = other.available() {
+        println!("skipped: {why}");
+        return;
+    }
+    let (network, data) = (Demo::Fashion.network().unwrap(), Dataset::demo(Demo::Fashion));
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(4),
+        expand_ratio: 0.05,
+        ..Recipe::default()
+    };
+    let progress = Progress::default();
+    let quantized = rewrite(&network, &plan(&network, &recipe, None, &progress).unwrap()).unwrap();
+    let of = |choice: &EngineChoice| trace_in(choice, &network, &quantized, &data, 12, &progress).unwrap();
+    let (ours, theirs) = (of(&EngineChoice::Rten), of(&other));
+    assert!(ours.engine.starts_with("rten") && theirs.engine.starts_with("onnxruntime"));
+    assert_eq!(
+        (ours.values.len(), &ours.unmatched),
+        (theirs.values.len(), &theirs.unmatched)
+    );
+    let near = |one: f64, other: f64| (one - other).abs() < 0.05 || (one > 90.0 && other > 90.0);
+    for (one, other) in ours.values.iter().zip(&theirs.values) {
+        assert!(near(one.sqnr_db, other.sqnr_db), "{one:?} {other:?}");
+        let (own, others) = (one.own_sqnr_db, other.own_sqnr_db);
+        assert_eq!(own.is_some(), others.is_some(), "{}", one.name);
+        assert!(
+            own.zip(others).is_none_or(|(one, other)| near(one, other)),
+            "{one:?} {other:?}"
+        );
+    }
+}
+
+/// The parts of the graph that compute one value each hold each node once, however long the network is.
+#[test]
+fn the_graph_of_own_errors_grows_with_the_network() {
+    let network = Demo::Fashion.network().unwrap();
+    let quantized = rewrite(
+        &network,
+        &plan(&network, &only("layer2.0.conv1", 3), None, &Progress::default()).unwrap(),
+    )
+    .unwrap();
+    let (float, graph) = (network.model.graph.as_ref().unwrap(), quantized.graph.as_ref().unwrap());
+    let matched = matched_values(float, graph);
+    let own = OwnGraph::of(&quantized, &matched, &vec![Some(4); matched.len()]);
+    let nodes = own.model.graph.as_ref().unwrap().node.len();
+    assert!(nodes <= 2 * graph.node.len(), "{nodes} nodes of {}", graph.node.len());
+    assert_eq!(
+        own.made.iter().flatten().count(),
+        matched.len() - 1,
+        "all but the input"
+    );
+}
