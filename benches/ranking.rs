@@ -7,8 +7,8 @@
 use splitscope::format::{self, demo::Demo};
 use splitscope::inference::sweep::SweepSubject;
 use splitscope::inference::{
-    DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, Rten, order_on_data, order_without_data,
-    run_outputs, sensitivity, spearman,
+    DataOptions, Dataset, Engine, InferenceError, LayerSensitivity, Rten, made_up_data, order_on_data, run_outputs,
+    sensitivity, spearman,
 };
 use splitscope::network::Network;
 use splitscope::onnx;
@@ -71,7 +71,8 @@ fn report(name: &str, original: &Network, data: &Dataset, bits: u8) -> Result<()
     let weights: Vec<f64> = truth.iter().map(|row| -row.weight_sqnr_db).collect();
     let noise = on(&Dataset::noise(&network, &engine, 64, 1)?, 64)?;
     let settings = (&recipe, None);
-    let estimate = order_without_data(&network, &engine, settings, &progress, &mut |_| Ok(()))?;
+    let made_up = made_up_data(original, &engine, &progress)?;
+    let estimate = order_on_data(&network, &engine, &made_up, settings, &progress, &mut |_| Ok(()))?;
     let few = order_on_data(&network, &engine, data, settings, &progress, &mut |_| Ok(()))?;
     println!(
         "{name:44} {bits:>5} {:>8.2} {:>8.2} {:>10.2} {:>8.2}",

@@ -152,6 +152,26 @@ impl InputArray {
         self.sample_axis.and_then(|axis| self.shape.get(axis)).copied()
     }
 
+    /// Shape and numbers of an array of floats with its samples along the first axis.
+    pub(super) fn floats(&self) -> Option<(&[usize], &[f32])> {
+        match &self.numbers {
+            Numbers::Float(values) if self.sample_axis == Some(0) => Some((&self.shape, values)),
+            _ => None,
+        }
+    }
+
+    /// Other floats in their place, of `samples` samples; says whether they fit.
+    pub(super) fn set_floats(&mut self, samples: usize, values: Vec<f32>) -> bool {
+        let of_one: usize = self.shape.iter().skip(1).product();
+        let fits = self.floats().is_some() && samples.checked_mul(of_one) == Some(values.len());
+        if fits {
+            self.shape[0] = samples;
+            self.whole = Some(samples);
+            self.numbers = Numbers::Float(values);
+        }
+        fits
+    }
+
     /// The samples of `range`; a single one on the axis is given to every sample, and the last one beyond the last.
     pub(super) fn batch(&self, range: &Range<usize>, path: &str) -> Result<Tensor, DatasetError> {
         let mut shape = self.shape.clone();

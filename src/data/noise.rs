@@ -189,6 +189,23 @@ fn shape(port: &Port, (side, steps): (usize, usize), samples: usize, axis: Optio
 }
 
 impl Dataset {
+    /// Shape and numbers of the one array of floats that this data set is, samples along the first axis.
+    pub(crate) fn float_array(&self) -> Option<(&[usize], &[f32])> {
+        match (self.arrays.as_slice(), &self.samples) {
+            ([array], Samples::Arrays(_)) => array.floats(),
+            _ => None,
+        }
+    }
+
+    /// Other numbers in its place, of `samples` samples.
+    pub(crate) fn set_float_array(&mut self, samples: usize, numbers: Vec<f32>) {
+        if let ([array], Samples::Arrays(count)) = (self.arrays.as_mut_slice(), &mut self.samples)
+            && array.set_floats(samples, numbers)
+        {
+            *count = samples;
+        }
+    }
+
     /// Tokens that the input `port` of `network` takes: the rows of the table that it picks from, as far as the graph shows it.
     pub(crate) fn vocabulary_of(network: &Network, port: &str) -> Option<u64> {
         rows(network, port).filter(|rows| *rows > 0)
@@ -236,7 +253,7 @@ impl Random {
     }
 
     /// Standard normal, by Box and Muller's method.
-    fn normal(&mut self) -> f32 {
+    pub(crate) fn normal(&mut self) -> f32 {
         ((-2.0 * self.uniform().ln()).sqrt() * (TAU * self.uniform()).cos()) as f32
     }
 

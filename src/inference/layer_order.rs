@@ -3,6 +3,7 @@
 //! Weight SQNR does not tell it (Spearman .25 to .37 against the truth on six networks); one layer at a time on a few dozen samples
 //! does (.98). Without data the network runs on inputs that are made up; `cargo bench --bench ranking` prints how near both come.
 
+use super::distilled::distilled;
 use super::own_text::own_text;
 use super::sensitivity::{LayerSensitivity, sensitivity};
 use super::sweep::SweepSubject;
@@ -57,29 +58,19 @@ pub fn order_on_data(
     sensitivity(&subject, recipe, progress, on_row)
 }
 
-/// An estimate of the same without data, on inputs that are made up ([`made_up_data`]).
-///
-/// # Errors
-/// As [`sensitivity`]; [`InferenceError::Data`] for a network that does not run on them.
-pub fn order_without_data(
-    network: &Network,
-    engine: &dyn Engine,
-    settings: (&Recipe, Option<&Activations>),
-    progress: &Progress,
-    on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
-) -> Result<Vec<LayerSensitivity>, InferenceError> {
-    let data = made_up_data(network, engine, &progress.part())?;
-    order_on_data(network, engine, &data, settings, progress, on_row)
-}
-
-/// The inputs that layers are ranked on without data, the same each time: of a language model a text of its own, else noise.
+/// The inputs that layers are ranked on without data, the same each time: of a language model a text of its own, else noise, which
+/// is changed until it reproduces what the batch-norms remember. `engine` runs `network`, in which batch-norms are not folded.
+/// Layers ranked on them have an order that is an estimate.
 ///
 /// # Errors
 /// [`InferenceError::Data`] when an input would be too large; `Cancelled`.
 pub fn made_up_data(network: &Network, engine: &dyn Engine, progress: &Progress) -> Result<Dataset, InferenceError> {
     match own_text(network, engine, SEED, progress)? {
         Some(text) => Ok(text),
-        None => Dataset::made_up(network, engine, ORDER_SAMPLES, SEED),
+        None => {
+            let noise = Dataset::made_up(network, engine, ORDER_SAMPLES, SEED)?;
+            distilled(network, engine, noise, progress)
+        }
     }
 }
 
@@ -176,5 +167,30 @@ mod tests {
                 .windows(2)
                 .all(|pair| many[pair[0]].output_error() >= many[pair[1]].output_error())
         );
+    }
+    #[test]
+    fn inputs_that_batch_norms_know_rank_layers_nearly_as_data_do() {
+        let original = Demo::Fashion.network().unwrap();
+        let (engine, data) = (
+            Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap(),
+            Dataset::demo(Demo::Fashion),
+        );
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(3),
+            fold_batch_norm: true,
+            ..Recipe::default()
+        };
+        let (network, progress) = (
+            crate::quantization::prepare(&original, &recipe).unwrap(),
+            Progress::default(),
+        );
+        let errors = |data: &Dataset| {
+            let rows = order_on_data(&network, &engine, data, (&recipe, None), &progress, &mut |_| Ok(())).unwrap();
+            rows.iter().map(LayerSensitivity::output_error).collect::<Vec<f64>>()
+        };
+        let truth = errors(&data);
+        let made_up = errors(&made_up_data(&original, &engine, &progress).unwrap());
+        let noise = errors(&Dataset::noise(&original, &engine, ORDER_SAMPLES, SEED).unwrap());
+        assert!(spearman(&made_up, &truth) > 0.8 && spearman(&noise, &truth) < 0.8);
     }
 }

@@ -22,6 +22,7 @@ mod changed;
 mod continuation;
 mod cure;
 mod data_free;
+mod distilled;
 mod evaluate;
 mod free_sizes;
 mod growing_csv;
@@ -63,8 +64,7 @@ pub use free_sizes::noise_sizes_note;
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{
-    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, order_on_data, order_samples, order_without_data, spearman,
-    worst_first,
+    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, order_on_data, order_samples, spearman, worst_first,
 };
 pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};
 pub use oracle::{OracleMetrics, run_oracle};

@@ -6,13 +6,17 @@ use super::{Dataset, Engine, InferenceError, run_outputs};
 use crate::data::Random;
 use crate::network::Network;
 use crate::progress::Progress;
+use std::ops::Range;
 
-/// Tokens of a stream, each of which begins with any token; and so many rounds make all of it follow from its beginning.
-const STREAM: usize = 24;
+/// Tokens of a stream, each of which begins with any token; and so many rounds make all of it follow from its beginning. The longer,
+/// the less its beginning weighs, of which a network remembers nothing.
+const STREAMS: Range<usize> = 24..256;
+/// Parameters times tokens of a stream: a large network writes short ones, or it would write for minutes.
+const MAX_WORK: u64 = 1 << 28;
 
 /// A text of [`ORDER_TOKENS`] tokens, the same for the same `seed`; `None` for a network that does not guess the next token.
 ///
-/// It begins with tokens drawn evenly, in streams of [`STREAM`]. In each round the network runs once, and the token behind each
+/// It begins with tokens drawn evenly, in streams of one length out of [`STREAMS`]. In each round the network runs once, and the token behind each
 /// position is drawn from its answer there: one run a round instead of one a token.
 ///
 /// # Errors
@@ -38,11 +42,19 @@ pub(super) fn own_text(
     tokens[0] = most - 1;
     // The same for a position in every round: what follows from tokens that stay stays too.
     let shares: Vec<f64> = (0..ORDER_TOKENS).map(|_| random.uniform()).collect();
-    let text =
-        |tokens: &[i32]| Dataset::of_tokens("text of the network's own", tokens.to_vec(), STREAM, network, ports).ok();
-    for _ in 0..STREAM {
+    let text = |tokens: &[i32], stream: usize| {
+        Dataset::of_tokens("text of the network's own", tokens.to_vec(), stream, network, ports).ok()
+    };
+    let affordable = usize::try_from(MAX_WORK / network.parameters().max(1)).unwrap_or(STREAMS.end);
+    let stream = affordable.clamp(STREAMS.start, STREAMS.end);
+    // One that has no room for so many positions.
+    let runs = |stream: &usize| {
+        text(&tokens, *stream).is_some_and(|data| run_outputs(engine, &data, *stream, &Progress::default()).is_ok())
+    };
+    let stream = if runs(&stream) { stream } else { STREAMS.start };
+    for _ in 0..stream {
         progress.check()?;
-        let Some(data) = text(&tokens) else {
+        let Some(data) = text(&tokens, stream) else {
             return Ok(None);
         };
         let answers = run_outputs(engine, &data, data.len(), &Progress::default())?;
@@ -52,12 +64,12 @@ pub(super) fn own_text(
         let answers = answers.logits.chunks_exact(answers.classes);
         for (at, (logits, share)) in answers.zip(&shares).enumerate() {
             // A stream keeps its beginning, or none would ever settle.
-            if (at + 1) % STREAM != 0 {
+            if (at + 1) % stream != 0 {
                 tokens[at + 1] = draw(logits, *share);
             }
         }
     }
-    Ok(text(&tokens))
+    Ok(text(&tokens, stream))
 }
 
 /// The token at `share` of the probability that `logits` give.
@@ -98,7 +110,7 @@ mod tests {
         let own = own_text(&network, &engine, 1, &Progress::default()).unwrap().unwrap();
         assert!(own.is_text() && own.len() >= ORDER_TOKENS / 2);
         let even = (0..=ORDER_TOKENS as i32).map(|at| at * 31 % 65).collect();
-        let even = Dataset::of_tokens("even", even, STREAM, &network, engine.inputs()).unwrap();
+        let even = Dataset::of_tokens("even", even, STREAMS.end, &network, engine.inputs()).unwrap();
         let loss = |data: &Dataset| {
             let answers = run_outputs(&engine, data, data.len(), &Progress::default()).unwrap();
             let rows = answers.logits.chunks_exact(answers.classes).enumerate();

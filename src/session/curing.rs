@@ -3,13 +3,14 @@
 //! On the same samples as the order of layers.
 
 use super::derived::{Derived, Wanted, Work};
+use super::made_up::MadeUp;
 use super::open::OpenNetwork;
 use super::order::OrderKey;
 use super::work::{self, Kind};
 use crate::inference::sweep::SweepSubject;
 use crate::inference::{
-    Calibration, Cure, Dataset, Engine, Examination, InferenceError, Mended, made_up_data, mend, order_samples,
-    run_outputs, worst_layers,
+    Calibration, Cure, Dataset, Engine, Examination, InferenceError, Mended, mend, order_samples, run_outputs,
+    worst_layers,
 };
 use crate::jobs::JobError;
 use crate::network::Network;
@@ -94,6 +95,8 @@ impl OpenNetwork {
         let has_data = self.order_key().data.is_some();
         Some(ExaminationInputs {
             network,
+            original: Arc::clone(&self.original.network),
+            made_up: self.made_up.clone(),
             engine: self.engine()?,
             recipe: self.recipe().clone(),
             data: self.data().filter(|_| has_data).cloned(),
@@ -108,6 +111,9 @@ impl OpenNetwork {
 /// All that an examination needs, taken along by a job.
 struct ExaminationInputs {
     network: Arc<Network>,
+    /// The network that inputs are made up for.
+    original: Arc<Network>,
+    made_up: MadeUp,
     engine: Arc<dyn Engine>,
     recipe: Recipe,
     /// Without, inputs are made up.
@@ -121,20 +127,16 @@ impl ExaminationInputs {
         progress: &Progress,
         look: impl FnOnce(&SweepSubject<'_>, &Examination<'_>) -> Result<T, InferenceError>,
     ) -> Result<T, InferenceError> {
-        let made_up;
         let data = match &self.data {
-            Some(data) => &**data,
-            None => {
-                made_up = made_up_data(&self.network, &self.engine, &progress.part())?;
-                &made_up
-            }
+            Some(data) => Arc::clone(data),
+            None => self.made_up.data(&self.original, &self.engine, &progress.part())?,
         };
-        let float = run_outputs(&self.engine, data, order_samples(data), &progress.part())?;
+        let float = run_outputs(&self.engine, &data, order_samples(&data), &progress.part())?;
         let subject = SweepSubject {
             network: &self.network,
             activations: self.calibration.as_deref().map(|known| &known.activations),
             shapes: None,
-            data,
+            data: &data,
             float: &float,
         };
         look(&subject, &Examination::new(&subject, &self.recipe, progress)?)

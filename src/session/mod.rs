@@ -38,6 +38,7 @@ mod input_channels;
 mod keys;
 mod layer_details;
 mod layer_view;
+mod made_up;
 mod measure;
 mod measured;
 mod memory;

@@ -10,6 +10,7 @@ use super::exported::Exported;
 use super::history::History;
 use super::keys::{CalibrationChoice, PlanKey, PrepareKey};
 use super::layer_view::{LayerView, LayerViewKey, Viewed};
+use super::made_up::MadeUp;
 use super::remembered::Identity;
 use super::snapshots::Snapshots;
 use super::start::start_recipe;
@@ -55,6 +56,8 @@ pub struct OpenNetwork {
     pub(super) calibration_choices: u64,
     /// What work in the background gives way to.
     pub(super) foreground: Foreground,
+    /// What it is judged on without data.
+    pub(super) made_up: MadeUp,
     /// Which model it is, so that what belongs to it comes back with it.
     pub(super) identity: Option<Identity>,
     /// What was last asked of the search for settings, and the recipe of that moment.
@@ -96,6 +99,7 @@ impl OpenNetwork {
             calibration_choice: CalibrationChoice::default(),
             calibration_choices: 0,
             foreground: Foreground::default(),
+            made_up: MadeUp::default(),
             identity: None,
             auto_wanted: None,
             mend_within: None,

@@ -8,9 +8,10 @@ use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::running::QuantizedRun;
 use super::work::{Kind, NOISE};
-use crate::inference::{DataOptions, InferenceError, LayerSensitivity, OrderBasis, order_on_data, order_without_data};
+use crate::inference::{DataOptions, InferenceError, LayerSensitivity, OrderBasis, order_on_data};
 use crate::jobs::JobError;
 use crate::quantization::Recipe;
+use std::sync::Arc;
 
 /// What an order is computed from.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +128,7 @@ impl Derived for Ordered {
         let data = open.data().filter(|_| key.data.is_some()).cloned();
         let calibration = open.calibration().filter(|_| recipe.needs_activations()).cloned();
         let (rows, foreground) = (rows::<Self, LayerSensitivity>(open), open.foreground.clone());
+        let (made_up, original) = (open.made_up.clone(), Arc::clone(&open.original.network));
         Some(Work::new("Ranking layers", move |progress| {
             foreground.let_pass(progress)?;
             let activations = calibration.as_deref().map(|calibration| &calibration.activations);
@@ -135,10 +137,18 @@ impl Derived for Ordered {
                 rows.send(row.clone());
                 Ok(foreground.let_pass(progress)?)
             };
-            Ok(match data {
-                Some(data) => order_on_data(&network, &engine, &data, settings, progress, &mut on_row)?,
-                None => order_without_data(&network, &engine, settings, progress, &mut on_row)?,
-            })
+            let data = match data {
+                Some(data) => data,
+                None => made_up.data(&original, &engine, &progress.part())?,
+            };
+            Ok(order_on_data(
+                &network,
+                &engine,
+                &data,
+                settings,
+                progress,
+                &mut on_row,
+            )?)
         }))
     }
 }

@@ -1,0 +1,27 @@
+//! Inputs made up for a network without data, on which its layers are ranked and examined: made once, since it takes a while.
+
+use crate::inference::{Dataset, Engine, InferenceError, made_up_data};
+use crate::network::Network;
+use crate::progress::Progress;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The inputs, once some job has made them.
+#[derive(Debug, Clone, Default)]
+pub(super) struct MadeUp(Arc<Mutex<Option<Arc<Dataset>>>>);
+
+impl MadeUp {
+    /// The inputs for `network`, which `engine` runs. Nobody waits for another who makes them: both can be cancelled.
+    pub(super) fn data(
+        &self,
+        network: &Network,
+        engine: &dyn Engine,
+        progress: &Progress,
+    ) -> Result<Arc<Dataset>, InferenceError> {
+        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(data) = kept().as_ref() {
+            return Ok(Arc::clone(data));
+        }
+        let made = Arc::new(made_up_data(network, engine, progress)?);
+        Ok(Arc::clone(kept().get_or_insert(made)))
+    }
+}
