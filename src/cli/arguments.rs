@@ -305,7 +305,7 @@ pub(super) struct SensitivityArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     #[arg(value_parser = path_text())]
     pub(super) model: String,
-    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on inputs that are made up
     #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only
@@ -330,7 +330,7 @@ pub(super) struct CureArguments {
     /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
     #[arg(value_parser = path_text())]
     pub(super) model: String,
-    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on seeded noise
+    /// Images, arrays or text to judge on, or a demo's own; without, outputs are compared on inputs that are made up
     #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
     /// Use the first N samples only

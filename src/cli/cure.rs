@@ -60,7 +60,8 @@ pub(super) fn run(arguments: &CureArguments, progress: &Progress) -> anyhow::Res
     let named = named_layers(&network, &arguments.layers)?;
     let engine = pipeline::engine(&original)?;
     let (limit, flags) = (arguments.limit, &arguments.data_flags);
-    let data = pipeline::data_or_noise(arguments.data.as_deref(), Some(limit), flags, &original, &engine)?;
+    let given = arguments.data.as_deref();
+    let data = pipeline::data_or_made_up(given, Some(limit), flags, (&original, &engine), progress)?;
     let data = pipeline::judged(data, arguments.answer.network_output.as_ref(), &engine)?;
     let activations = pipeline::needed_activations(model, &recipe, &network, &arguments.calibration, flags, progress)?;
     let float = run_outputs(&engine, &data, limit.min(data.len()), progress).context("the float network")?;

@@ -180,6 +180,20 @@ pub(super) fn data_or_noise(
     Ok(data)
 }
 
+/// The same for what ranks layers; without data inputs are made up as the window does ([`inference::made_up_data`]).
+pub(super) fn data_or_made_up(
+    data: Option<&str>,
+    limit: Option<usize>,
+    flags: &DataArguments,
+    (network, engine): (&Network, &dyn Engine),
+    progress: &Progress,
+) -> anyhow::Result<Dataset> {
+    if data.is_none() && flags.options(network).inputs.is_empty() {
+        return Ok(inference::made_up_data(network, engine, progress)?);
+    }
+    data_or_noise(data, limit, flags, network, engine)
+}
+
 /// `data`, judged by the output that was chosen; a name that the network does not have is refused, and outputs that are skipped
 /// without a choice are told.
 pub(super) fn judged(data: Dataset, output: Option<&String>, engine: &dyn Engine) -> anyhow::Result<Dataset> {

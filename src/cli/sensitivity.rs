@@ -36,12 +36,12 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
     } = pipeline::ask(model, flags, calibration)?;
     let network = pipeline::prepared(model, &original, &recipe, calibration, &arguments.data_flags, progress)?;
     let engine = pipeline::engine(&original)?;
-    let data = pipeline::data_or_noise(
+    let data = pipeline::data_or_made_up(
         arguments.data.as_deref(),
         arguments.limit,
         &arguments.data_flags,
-        &original,
-        &engine,
+        (&original, &engine),
+        progress,
     )?;
     let data = pipeline::judged(data, arguments.answer.output.as_ref(), &engine)?;
     let limit = arguments.limit.unwrap_or(usize::MAX).min(data.len());

@@ -45,6 +45,9 @@ impl Dataset {
     }
 }
 
+/// What noise is.
+const NOISE_NOTE: &str = "no data was given: seeded noise, judged against the float network's answers";
+
 fn made(
     network: &Network,
     ports: &[Port],
@@ -90,7 +93,7 @@ fn made(
         classes: Vec::new(),
         output: None,
         maps: None,
-        notes: vec!["no data was given: seeded noise, judged against the float network's answers".to_owned()],
+        notes: vec![NOISE_NOTE.to_owned()],
     })
 }
 
@@ -197,12 +200,15 @@ impl Dataset {
         }
     }
 
-    /// Other numbers in its place, of `samples` samples.
-    pub(crate) fn set_float_array(&mut self, samples: usize, numbers: Vec<f32>) {
+    /// Other numbers in its place, of `samples` samples, with what they are instead of what was said of those before.
+    pub(crate) fn set_float_array(&mut self, samples: usize, numbers: Vec<f32>, name: &str, note: String) {
         if let ([array], Samples::Arrays(count)) = (self.arrays.as_mut_slice(), &mut self.samples)
             && array.set_floats(samples, numbers)
         {
             *count = samples;
+            self.name = name.to_owned();
+            self.notes.retain(|known| known != NOISE_NOTE);
+            self.notes.insert(0, note);
         }
     }
 

@@ -24,6 +24,10 @@ const MIN_SAMPLES: usize = 8;
 /// Mean and deviation that inputs have: numbers around 1, or pixels from 0 to 255. Those that batch-norms know better are taken.
 const USUAL: [[f32; 2]; 2] = [[0.0, 1.0], [115.0, 64.0]];
 
+/// What they are.
+const MADE_UP_NOTE: &str = "no data was given: inputs were made up that batch-norms take for those of the training, judged against the \
+    float network's answers";
+
 /// `data`, made up for `network` whose inputs are `ports`' of `engine`, changed so. As it is where the network has no batch-norms,
 /// or more than one input, or the gradient cannot be computed.
 ///
@@ -57,7 +61,7 @@ pub(super) fn distilled(
             return Ok(data);
         }
     }
-    data.set_float_array(samples, numbers);
+    data.set_float_array(samples, numbers, "made-up inputs", MADE_UP_NOTE.to_owned());
     Ok(data)
 }
 
