@@ -146,6 +146,11 @@ impl View {
         !matches!(self, Self::Layers | Self::Recipe | Self::Preview)
     }
 
+    /// Share of a wider window's room that it takes though it keeps its size else: the table of layers has columns for it.
+    pub(super) fn share_of_room(self) -> f32 {
+        if matches!(self, Self::Layers) { 0.2 } else { 0.0 }
+    }
+
     /// Whether it is about the selected layer, which is then named above it.
     pub(super) fn is_of_a_layer(self) -> bool {
         matches!(

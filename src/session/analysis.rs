@@ -5,7 +5,7 @@
 
 use crate::network::{Layer, Network};
 use crate::progress::{Cancelled, Progress};
-use crate::statistics::{TensorStatistics, streamed_outlier_count, streamed_statistics};
+use crate::statistics::{Histogram, TensorStatistics, outline, streamed_outlier_count, streamed_statistics};
 use rayon::prelude::*;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -35,6 +35,8 @@ pub struct LayerFacts {
     pub statistics: Result<Arc<TensorStatistics>, String>,
     /// Weights beyond the set number of standard deviations from the mean.
     pub outliers: u64,
+    /// The shape of their distribution between the largest magnitudes, from some of the weights.
+    pub outline: Option<Arc<Histogram>>,
     /// The weights have not been read yet.
     pub pending: bool,
 }
@@ -45,6 +47,7 @@ impl LayerFacts {
         Self {
             statistics: Err("the weights are still being read".to_owned()),
             outliers: 0,
+            outline: None,
             pending: true,
         }
     }
@@ -56,6 +59,7 @@ impl LayerFacts {
                 let statistics = streamed_statistics(&weights, &network.layers[index].layout);
                 // The pieces were read a moment ago: this pass finds them in memory.
                 let outliers = streamed_outlier_count(&weights, statistics.mean, sigma * statistics.std);
+                let outline = outline(&weights, statistics.max_abs).map(Arc::new);
                 // Only now is it known that the file was all there while it was read.
                 if let Err(error) = network.weight_elements(index) {
                     return Self::unreadable(error.to_string());
@@ -63,6 +67,7 @@ impl LayerFacts {
                 Self {
                     statistics: Ok(Arc::new(statistics)),
                     outliers,
+                    outline,
                     pending: false,
                 }
             }
@@ -74,6 +79,7 @@ impl LayerFacts {
         Self {
             statistics: Err(reason),
             outliers: 0,
+            outline: None,
             pending: false,
         }
     }

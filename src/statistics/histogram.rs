@@ -26,7 +26,7 @@ pub struct Histogram {
 const TASK: usize = 1 << 16;
 
 impl Histogram {
-    fn empty(low: f64, high: f64, bins: usize) -> Self {
+    pub(super) fn empty(low: f64, high: f64, bins: usize) -> Self {
         Self {
             low,
             high,
@@ -47,7 +47,7 @@ impl Histogram {
         self.counts.iter().sum::<u64>() + self.below + self.above + self.nan
     }
 
-    fn count(mut self, values: &[f32]) -> Self {
+    pub(super) fn count(mut self, values: &[f32]) -> Self {
         const BLOCK: usize = 256;
         let bins = self.counts.len();
         let scale = bins as f64 / (self.high - self.low);

@@ -21,6 +21,7 @@ mod counters;
 mod histogram;
 mod moments;
 mod normal;
+mod outline;
 mod tails;
 mod tensor;
 
@@ -28,4 +29,5 @@ pub use activation::{ActivationStatistics, ChannelSpread, RangeSource, ratio_to_
 pub use channel::ChannelDistribution;
 pub(crate) use counters::Counters;
 pub use histogram::{Histogram, histogram, outlier_count, streamed_outlier_count};
+pub use outline::outline;
 pub use tensor::{TensorStatistics, streamed_statistics, tensor_statistics};

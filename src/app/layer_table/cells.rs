@@ -5,6 +5,7 @@ use super::super::inputs::InputFacts;
 use super::super::text::{self, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
+use super::outline::outline_ui;
 use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis};
 use crate::network::{Block, Layer};
 use crate::quantization::{LayerPlan, Outcome};
@@ -18,6 +19,7 @@ pub(super) enum Field {
     Op,
     Shape,
     Parameters,
+    Outline,
     Max,
     Outliers,
     Bits,
@@ -40,6 +42,7 @@ impl Field {
             Self::Op => Some(48.0),
             Self::Shape => Some(66.0),
             Self::Parameters | Self::Max | Self::Outliers => Some(50.0),
+            Self::Outline => Some(84.0),
             Self::Bits => Some(38.0),
             Self::Scales | Self::Clip | Self::Rounding => Some(56.0),
             Self::Splits => Some(44.0),
@@ -72,6 +75,7 @@ impl Field {
             Self::Op => "Op",
             Self::Shape => "Shape",
             Self::Parameters => "Weights",
+            Self::Outline => "Histogram",
             Self::Max => "Max",
             Self::Outliers => "Outliers",
             Self::Bits => "Bits",
@@ -93,6 +97,9 @@ impl Field {
             Self::Op => "Operator.",
             Self::Shape => "Sizes of the weight tensor, as stored.",
             Self::Parameters => "Number of weights.",
+            Self::Outline => {
+                "The weights between the largest magnitude on either side, square roots of counts; beyond the set number of standard deviations as outliers. Sorts by the largest |w| in standard deviations."
+            }
             Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
             Self::Bits => "Bits of the weights, as they hold for this layer. Click to change them.",
@@ -124,7 +131,7 @@ pub(super) fn header_ui(ui: &mut Ui, column: Field, order: &LayerOrder<'_>, desc
         help: column.tooltip(),
         is_text: matches!(
             column,
-            Field::Name | Field::Op | Field::Shape | Field::Scales | Field::Clip | Field::Rounding
+            Field::Name | Field::Op | Field::Shape | Field::Outline | Field::Scales | Field::Clip | Field::Rounding
         ),
     };
     heading.sort_ui(
@@ -208,6 +215,23 @@ fn fields(width: f32) -> &'static [Field] {
         Field::Sqnr,
         Field::Lost,
     ];
+    const ROOMY: [Field; 5] = [Field::Name, Field::Outline, Field::Max, Field::Sqnr, Field::Lost];
+    const WIDEST: [Field; 14] = [
+        Field::Name,
+        Field::Op,
+        Field::Shape,
+        Field::Parameters,
+        Field::Outline,
+        Field::Max,
+        Field::Outliers,
+        Field::Bits,
+        Field::Scales,
+        Field::Splits,
+        Field::Clip,
+        Field::Rounding,
+        Field::Sqnr,
+        Field::Lost,
+    ];
     const WIDE: [Field; 13] = [
         Field::Name,
         Field::Op,
@@ -226,9 +250,11 @@ fn fields(width: f32) -> &'static [Field] {
     const LEAST: [Field; 3] = [Field::Name, Field::Sqnr, Field::Lost];
     match width {
         ..322.0 => &LEAST,
-        322.0..540.0 => &NARROW,
+        322.0..420.0 => &NARROW,
+        420.0..540.0 => &ROOMY,
         540.0..850.0 => &MIDDLE,
-        _ => &WIDE,
+        850.0..940.0 => &WIDE,
+        _ => &WIDEST,
     }
 }
 
@@ -236,7 +262,7 @@ fn fields(width: f32) -> &'static [Field] {
 pub(super) fn cell_ui(
     ui: &mut Ui,
     field: Field,
-    open: &OpenNetwork,
+    (open, sigma): (&OpenNetwork, f64),
     order: &LayerOrder<'_>,
     input: Option<&InputFacts>,
     index: usize,
@@ -258,6 +284,11 @@ pub(super) fn cell_ui(
         Field::Op => text_cell(ui, &layer.op),
         Field::Shape => text_cell(ui, &text::shape(&layer.shape)),
         Field::Parameters => number_cell(ui, &text::short_count(layer.parameters())),
+        Field::Outline => {
+            if let (Some(outline), Ok(statistics)) = (&facts.outline, &facts.statistics) {
+                outline_ui(ui, outline, statistics, sigma);
+            }
+        }
         Field::Max => {
             let max = facts.max_in_sigma();
             known(ui, max.map_or_else(String::new, |max| format!("{max:.1} σ")));
@@ -365,7 +396,7 @@ pub(super) fn block_cell_ui(
                 number_cell(ui, &input_text(field, worst));
             }
         }
-        Field::Op | Field::Shape | Field::Bits | Field::Scales | Field::Clip | Field::Rounding => {}
+        Field::Op | Field::Shape | Field::Outline | Field::Bits | Field::Scales | Field::Clip | Field::Rounding => {}
     }
 }
 

@@ -3,6 +3,7 @@
 mod blocks;
 mod cells;
 mod edit;
+mod outline;
 
 use super::Outbox;
 use super::inputs::{InputFacts, Inputs};
@@ -211,7 +212,7 @@ impl LayerTable {
                         row.col(|ui| {
                             if !edit::cell_ui(ui, field, open, &targets, layer, out) {
                                 let input = inputs.get(layer).and_then(Option::as_ref);
-                                cell_ui(ui, field, open, &costs, input, layer, common_end);
+                                cell_ui(ui, field, (open, sigma), &costs, input, layer, common_end);
                             }
                         });
                     }
@@ -418,7 +419,7 @@ impl LayerTable {
         };
         let number = |index: usize| match key.field {
             Field::Parameters => layers[index].parameters() as f64,
-            Field::Max => key.facts[index].max_in_sigma().unwrap_or(-1.0),
+            Field::Max | Field::Outline => key.facts[index].max_in_sigma().unwrap_or(-1.0),
             Field::Outliers => key.facts[index].outliers as f64,
             // Layers without an error stand behind those with one.
             Field::Sqnr => key

@@ -39,6 +39,10 @@ fn fit_linear(tiles: &mut Tiles<View>, id: TileId, old: Vec2, new: Vec2) {
             length: *length,
             least: along(least(tiles, *child), dir),
             grows: grows(tiles, *child),
+            share_of_room: match dir {
+                LinearDir::Horizontal => share_of_room(tiles, *child),
+                LinearDir::Vertical => 0.0,
+            },
         })
         .collect();
     let fitted = distribute(&members, (along(new, dir) - gaps).max(1.0));
@@ -75,6 +79,18 @@ fn grows(tiles: &Tiles<View>, id: TileId) -> bool {
     }
 }
 
+/// The share of a wider window that the open views in it take though they keep their size else.
+fn share_of_room(tiles: &Tiles<View>, id: TileId) -> f32 {
+    match tiles.get(id) {
+        Some(Tile::Pane(view)) if tiles.is_visible(id) => view.share_of_room(),
+        Some(Tile::Container(container)) => container
+            .children()
+            .map(|child| share_of_room(tiles, *child))
+            .fold(0.0, f32::max),
+        _ => 0.0,
+    }
+}
+
 /// The least size of what is open in it.
 fn least(tiles: &Tiles<View>, id: TileId) -> Vec2 {
     let Some(tile) = tiles.get(id).filter(|_| tiles.is_visible_in_layout(id)) else {
@@ -102,18 +118,20 @@ struct Member {
     length: f32,
     least: f32,
     grows: bool,
+    share_of_room: f32,
 }
 
-/// Lengths that add up to `total`. Those that don't grow keep theirs unless the others would fall below their least; then they
+/// Lengths that add up to `total`. Those that don't grow keep theirs, but for the share of more room that they may take, unless the others would fall below their least; then they
 /// give what they have beyond their own. If there is not even room for all the least lengths, those that grow go below it.
 fn distribute(members: &[Member], total: f32) -> Vec<f32> {
     let all_grow = !members.iter().any(|member| member.grows);
     let grows = |member: &Member| member.grows || all_grow;
+    let more = (total - members.iter().map(|member| member.length).sum::<f32>()).max(0.0);
     let fixed = |member: &Member| {
         if grows(member) {
             0.0
         } else {
-            member.length.max(member.least)
+            member.length.max(member.least) + more * member.share_of_room
         }
     };
     let sum = |of: &dyn Fn(&Member) -> f32| members.iter().map(of).sum::<f32>();
@@ -161,7 +179,12 @@ mod tests {
     use super::*;
 
     fn member(length: f32, least: f32, grows: bool) -> Member {
-        Member { length, least, grows }
+        Member {
+            length,
+            least,
+            grows,
+            share_of_room: 0.0,
+        }
     }
 
     #[test]
@@ -177,6 +200,14 @@ mod tests {
             "nothing moves by itself"
         );
         assert_eq!(distribute(&members, 1920.0), [500.0, 1140.0, 280.0]);
+        let table = Member {
+            share_of_room: 0.2,
+            ..members[0]
+        };
+        assert_eq!(
+            distribute(&[table, members[1], members[2]], 1920.0),
+            [628.0, 1012.0, 280.0]
+        );
     }
 
     #[test]
