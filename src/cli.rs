@@ -40,7 +40,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 
 /// Exit status of a fault, told in one line.
@@ -80,18 +80,17 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Err(error)) => error,
         Err(_) => anyhow::anyhow!("internal fault, please report it: {}", last_panic()),
     };
-    let (status, line) = if progress.is_cancelled() {
-        (CANCELLED, "cancelled".to_owned())
-    } else {
-        let status = match () {
-            () if error.is::<UsageError>() => WRONG_USAGE,
-            () if error.is::<LimitsMissed>() => LIMIT_MISSED,
-            () => FAILED,
-        };
-        (status, format!("error: {}", one_line(&error)))
+    if progress.is_cancelled() {
+        say_cancelled();
+        return ExitCode::from(CANCELLED);
+    }
+    let status = match () {
+        () if error.is::<UsageError>() => WRONG_USAGE,
+        () if error.is::<LimitsMissed>() => LIMIT_MISSED,
+        () => FAILED,
     };
     // Nobody may be reading standard error either.
-    let _ = writeln!(std::io::stderr(), "splitscope: {line}");
+    let _ = writeln!(std::io::stderr(), "splitscope: error: {}", one_line(&error));
     ExitCode::from(status)
 }
 
@@ -171,6 +170,12 @@ fn refuse_unknown_word(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Says that the program was cancelled, once: work may come to its end while it is being ended.
+fn say_cancelled() {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| drop(writeln!(std::io::stderr(), "splitscope: cancelled")));
+}
+
 /// How long work may take to its next step once it is asked to stop.
 const GRACE: Duration = Duration::from_millis(500);
 
@@ -180,10 +185,11 @@ fn cancel_on_interrupt(progress: &Progress) {
     let progress = progress.clone();
     let handler = move || {
         progress.cancel();
+        replacement::write_no_more();
         // The handler has a thread of its own, which ends with the program.
         std::thread::sleep(GRACE);
         replacement::abandon_all();
-        let _ = writeln!(std::io::stderr(), "splitscope: cancelled");
+        say_cancelled();
         std::process::exit(CANCELLED.into());
     };
     if let Err(error) = ctrlc::set_handler(handler) {

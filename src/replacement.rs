@@ -13,11 +13,17 @@
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use tempfile::NamedTempFile;
 
 /// Files of this process that are being written beside their place.
-static UNFINISHED: Unfinished = Unfinished(Mutex::new(Vec::new()));
+static UNFINISHED: Unfinished = Unfinished::new();
+
+/// Lets no more be written to files beside their places: for a process that was told to end, whose work then stops there.
+pub(crate) fn write_no_more() {
+    UNFINISHED.is_ending.store(true, Ordering::Relaxed);
+}
 
 /// Removes every file that is being written beside its place: for a process that ends now. What was in their places stays.
 pub(crate) fn abandon_all() {
@@ -25,11 +31,21 @@ pub(crate) fn abandon_all() {
 }
 
 /// Files that are being written.
-struct Unfinished(Mutex<Vec<PathBuf>>);
+struct Unfinished {
+    paths: Mutex<Vec<PathBuf>>,
+    is_ending: AtomicBool,
+}
 
 impl Unfinished {
+    const fn new() -> Self {
+        Self {
+            paths: Mutex::new(Vec::new()),
+            is_ending: AtomicBool::new(false),
+        }
+    }
+
     fn change(&self, change: impl FnOnce(&mut Vec<PathBuf>)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
+        change(&mut self.paths.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     fn abandon(&self) {
@@ -48,7 +64,7 @@ impl Unfinished {
 pub struct Replacement {
     path: PathBuf,
     writer: BufWriter<NamedTempFile>,
-    _listed: Listed,
+    listed: Listed,
 }
 
 /// The name of a file in a list as long as it is being written.
@@ -97,7 +113,7 @@ impl Replacement {
         Ok(Self {
             path: path.to_owned(),
             writer: BufWriter::with_capacity(1 << 20, file),
-            _listed: Listed { file: beside, list },
+            listed: Listed { file: beside, list },
         })
     }
 
@@ -116,7 +132,11 @@ impl Replacement {
     /// The system's reason; what was there is then untouched.
     pub fn commit(mut self) -> io::Result<()> {
         self.sync()?;
-        let Self { path, writer, _listed } = self;
+        let Self {
+            path,
+            writer,
+            listed: _listed,
+        } = self;
         let file = writer.into_inner().map_err(io::IntoInnerError::into_error)?;
         file.persist(&path).map_err(|error| error.error)?;
         // So that the rename itself survives a power cut. Not every file system can; the file is whole either way.
@@ -129,6 +149,9 @@ impl Replacement {
 
 impl Write for Replacement {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.listed.list.is_ending.load(Ordering::Relaxed) {
+            return Err(io::Error::other("the program was told to end"));
+        }
         self.writer.write(bytes)
     }
 
@@ -172,7 +195,7 @@ mod tests {
 
     #[test]
     fn what_a_process_that_ends_was_writing_is_removed_and_the_old_files_stay() {
-        static LIST: Unfinished = Unfinished(Mutex::new(Vec::new()));
+        static LIST: Unfinished = Unfinished::new();
         let folder = tempfile::tempdir().unwrap();
         let (one, other) = (folder.path().join("a.onnx"), folder.path().join("b.onnx"));
         std::fs::write(&one, "old").unwrap();
@@ -189,6 +212,21 @@ mod tests {
         // It can no longer take its place.
         assert!(file.commit().is_err());
         assert_eq!(std::fs::read(&one).unwrap(), b"old");
+    }
+
+    #[test]
+    fn what_is_being_written_when_a_process_is_told_to_end_is_not_written_on() {
+        static LIST: Unfinished = Unfinished::new();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.onnx");
+        std::fs::write(&path, "old").unwrap();
+        let mut file = Replacement::listed(&path, &LIST).unwrap();
+        file.write_all(b"half").unwrap();
+        LIST.is_ending.store(true, Ordering::Relaxed);
+        assert!(file.write_all(b" of the new").is_err());
+        drop(file);
+        assert_eq!(std::fs::read(&path).unwrap(), b"old");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]
