@@ -1,0 +1,232 @@
+//! How far the outputs of onnxruntime with its optimizations may be from those of the file as it is written: what its kernels round
+//! otherwise, carried through the network by running it.
+
+use super::{ROUNDING, inputs};
+use splitscope::data::{Tensor, by_name};
+use splitscope::engine::{EngineChoice, RunOptions};
+use splitscope::onnx::build::{attribute_int, float_tensor, float_value_info, node};
+use splitscope::onnx::{GraphProto, ModelProto, NodeProto, encode, float_values};
+use std::collections::HashMap;
+
+/// How near to the border of two grid points a value must lie to fall on either side, as a share of the step. A sum of 72 products (8
+/// channels, kernel of 3x3) of at most 255 steps each is off by at most `72 * 255 * 2^-24 = 1.1e-3` steps where floats are added in another order.
+const AT_BORDER: f32 = 1.1e-3;
+
+/// Where the nodes are whose input goes on a grid.
+struct Grid {
+    node: usize,
+    value: String,
+    step: f32,
+}
+
+fn initializers(graph: &GraphProto) -> HashMap<&str, Vec<f32>> {
+    let floats = graph.initializer.iter();
+    let floats = floats.filter_map(|tensor| Some((tensor.name(), float_values(tensor).ok()?.to_vec())));
+    floats.collect()
+}
+
+fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<&'graph NodeProto> {
+    graph
+        .node
+        .iter()
+        .find(|node| node.output.iter().any(|output| output == value))
+}
+
+/// The model as onnxruntime runs it where it rounds weights: those of a convolution between two grids that are floats go on 8 bits,
+/// one scale and zero point for all (its transformer `WeightBiasQuantization`).
+pub(super) fn with_weights_rounded(model: &ModelProto) -> ModelProto {
+    let mut model = model.clone();
+    let Some(graph) = &mut model.graph else { return model };
+    let is_between_grids = |node: &NodeProto| {
+        let mut readers = graph
+            .node
+            .iter()
+            .filter(|reader| reader.input.contains(&node.output[0]));
+        node.op_type() == "Conv"
+            && made_by(graph, &node.input[0]).is_some_and(|before| before.op_type() == "DequantizeLinear")
+            && readers
+                .next()
+                .is_some_and(|reader| reader.op_type() == "QuantizeLinear")
+            && readers.next().is_none()
+    };
+    let weights: Vec<String> = (graph.node.iter().filter(|node| is_between_grids(node)))
+        .map(|node| node.input[1].clone())
+        .collect();
+    for tensor in graph
+        .initializer
+        .iter_mut()
+        .filter(|tensor| weights.contains(&tensor.name().to_owned()))
+    {
+        let values = float_values(tensor).unwrap().to_vec();
+        let (low, high) = values
+            .iter()
+            .fold((0.0_f32, 0.0_f32), |(low, high), x| (low.min(*x), high.max(*x)));
+        let step = (high - low) / 255.0;
+        let zero = (-128.0 - low / step).round_ties_even();
+        let rounded = values.iter().map(|x| {
+            let code = ((x / step).round_ties_even() + zero).clamp(-128.0, 127.0);
+            (code - zero) * step
+        });
+        let dims: Vec<usize> = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap()).collect();
+        *tensor = float_tensor(tensor.name(), &dims, &rounded.collect::<Vec<f32>>());
+    }
+    model
+}
+
+/// For each number of the output `y`, how far it may be from what `model` makes of it.
+pub(super) fn allowed(model: &ModelProto) -> Vec<f32> {
+    let graph = model.graph.as_ref().unwrap();
+    let constants = initializers(graph);
+    let y = values(model, &["y"]).remove(0);
+    let largest = y.floats().unwrap().iter().fold(0.0_f32, |most, y| most.max(y.abs()));
+    let mut allowed = vec![ROUNDING * largest; y.len()];
+    for at_border in at_borders(model, &constants) {
+        add(&mut allowed, &at_border);
+    }
+    for node in &graph.node {
+        if let Some(rounded) = rounded_inputs(model, node) {
+            add(&mut allowed, &rounded);
+        }
+    }
+    allowed
+}
+
+fn add(sums: &mut [f32], others: &[f32]) {
+    assert_eq!(sums.len(), others.len());
+    sums.iter_mut().zip(others).for_each(|(sum, other)| *sum += other);
+}
+
+/// Values of the graph as it is written.
+fn values(model: &ModelProto, names: &[&str]) -> Vec<Tensor> {
+    run(model, &inputs(), names)
+}
+
+fn run(model: &ModelProto, inputs: &[(String, Tensor)], names: &[&str]) -> Vec<Tensor> {
+    let engine = EngineChoice::Rten.load(encode(model).unwrap()).unwrap();
+    let options = RunOptions {
+        unoptimized: true,
+        ..RunOptions::default()
+    };
+    engine.run_with(&by_name(inputs), names, options).unwrap()
+}
+
+/// For each value that lies at the border of two grid points: by how much the outputs change when it falls on the other side.
+fn at_borders(model: &ModelProto, constants: &HashMap<&str, Vec<f32>>) -> Vec<Vec<f32>> {
+    let graph = model.graph.as_ref().unwrap();
+    let grids = graph.node.iter().enumerate().filter_map(|(number, node)| {
+        let step = match constants.get(node.input.get(1)?.as_str())?.as_slice() {
+            [step] => *step,
+            _ => return None,
+        };
+        (node.op_type() == "QuantizeLinear").then(|| Grid {
+            node: number,
+            value: node.input[0].clone(),
+            step,
+        })
+    });
+    let grids: Vec<Grid> = grids.collect();
+    if grids.is_empty() {
+        return Vec::new();
+    }
+    let mut names: Vec<&str> = grids.iter().map(|grid| grid.value.as_str()).collect();
+    names.push("y");
+    let mut before = values(model, &names);
+    let y = before.pop().unwrap();
+
+    // The same graph with a number added to each value before it goes on its grid.
+    let mut moved = model.clone();
+    let mut moves = inputs();
+    let of = moved.graph.as_mut().unwrap();
+    for (number, (grid, value)) in grids.iter().zip(&before).enumerate().rev() {
+        let (by, sum) = (format!("move{number}"), format!("moved{number}"));
+        of.node[grid.node].input[0].clone_from(&sum);
+        let add = node(
+            "Add",
+            format!("add{number}"),
+            [grid.value.clone(), by.clone()],
+            [sum],
+            vec![],
+        );
+        of.node.insert(grid.node, add);
+        let dims: Vec<i64> = value.shape().iter().map(|size| *size as i64).collect();
+        of.input.push(float_value_info(&by, &dims));
+        moves.push((by, Tensor::from_shape(value.shape(), vec![0.0; value.len()]).unwrap()));
+    }
+    let engine = EngineChoice::Rten.load(encode(&moved).unwrap()).unwrap();
+    let options = RunOptions {
+        unoptimized: true,
+        ..RunOptions::default()
+    };
+    let mut effects = Vec::new();
+    for (number, (grid, value)) in grids.iter().zip(&before).enumerate() {
+        let place = moves
+            .iter()
+            .position(|(name, _)| *name == format!("move{number}"))
+            .unwrap();
+        let still = moves[place].1.clone();
+        for (element, x) in value.floats().unwrap().iter().enumerate() {
+            let steps = x / grid.step;
+            if ((steps - steps.floor()) - 0.5).abs() > AT_BORDER {
+                continue;
+            }
+            let mut effect = vec![0.0_f32; y.len()];
+            for by in [-2.0 * AT_BORDER * grid.step, 2.0 * AT_BORDER * grid.step] {
+                let mut one = vec![0.0; value.len()];
+                one[element] = by;
+                moves[place].1 = Tensor::from_shape(value.shape(), one).unwrap();
+                let other = engine.run_with(&by_name(&moves), &["y"], options).unwrap().remove(0);
+                let pairs = other.floats().unwrap().iter().zip(y.floats().unwrap());
+                for (most, (other, y)) in effect.iter_mut().zip(pairs) {
+                    *most = most.max((other - y).abs());
+                }
+            }
+            moves[place].1 = still.clone();
+            effects.push(effect);
+        }
+    }
+    effects
+}
+
+/// Where `node` makes the output `y` as a product with weights in blocks, which onnxruntime's fast kernel computes with its inputs
+/// on 8 bits, block by block: each input moves by at most half a step, 1/254 of the largest of its block.
+fn rounded_inputs(model: &ModelProto, product: &NodeProto) -> Option<Vec<f32>> {
+    let graph = model.graph.as_ref()?;
+    let dequantize = made_by(graph, product.input.get(1)?)?;
+    let block = usize::try_from(attribute_int(dequantize, "block_size")?).ok()?;
+    if !matches!(product.op_type(), "MatMul" | "Gemm") || dequantize.op_type() != "DequantizeLinear" {
+        return None;
+    }
+    let behind = graph.node.iter().find(|node| node.input.contains(&product.output[0]));
+    let makes_y =
+        product.output[0] == "y" || behind.is_some_and(|node| node.op_type() == "Add" && node.output[0] == "y");
+    assert!(
+        makes_y,
+        "a product in blocks that is not the last layer: its error is not followed"
+    );
+    let [x, weight] = <[Tensor; 2]>::try_from(values(model, &[&product.input[0], &product.input[1]])).ok()?;
+    let by_column = attribute_int(product, "transB") == Some(1);
+    let [depth, columns] = match *weight.shape() {
+        [columns, depth] if by_column => [depth, columns],
+        [depth, columns] => [depth, columns],
+        _ => return None,
+    };
+    let (x, weight) = (x.floats()?, weight.floats()?);
+    let weight = |k: usize, column: usize| {
+        weight[if by_column {
+            column * depth + k
+        } else {
+            k * columns + column
+        }]
+    };
+    let rows = x.chunks(depth).map(|row| {
+        let largest: Vec<f32> = (row.chunks(block))
+            .map(|block| block.iter().fold(0.0_f32, |most, x| most.max(x.abs())))
+            .collect();
+        let of_column = move |column: usize| -> f32 {
+            let moved = (0..depth).map(|k| weight(k, column).abs() * largest[k / block] / 254.0);
+            moved.sum()
+        };
+        (0..columns).map(of_column).collect::<Vec<f32>>()
+    });
+    Some(rows.flatten().collect())
+}
