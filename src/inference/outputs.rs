@@ -406,8 +406,12 @@ impl Outputs {
             }) => {
                 let first = batch.run.start / length;
                 let streams = batch.run.end.div_ceil(length) - first;
-                // A single stream is run up to the last wanted token only.
-                let steps = if streams == 1 { batch.run.len() } else { length };
+                // A single stream is run from its beginning up to the last wanted token only.
+                let steps = if streams == 1 {
+                    batch.run.end - first * length
+                } else {
+                    length
+                };
                 let classes = shape.last().copied().unwrap_or(0);
                 // One-stream networks without a batch axis run their whole stream.
                 let steps = if values.len() == length * classes && streams == 1 {

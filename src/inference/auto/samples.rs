@@ -155,4 +155,21 @@ mod tests {
         assert_eq!((samples.choose.1.range(), samples.judge.1.range()), (0..7, 0..40));
         assert_ne!(samples.choose.1.logits, all.logits[..7 * all.classes]);
     }
+
+    /// Less text than one stream: the half that it is judged by begins in the middle of what the network reads.
+    #[test]
+    fn a_short_text_is_judged_by_what_the_network_answers_behind_its_first_half() {
+        let data = Arc::new(Dataset::demo(Demo::Shakespeare));
+        let engine = Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
+        let progress = Progress::default();
+        let all = crate::inference::run_outputs(&engine, &data, 40, &progress).unwrap();
+        let samples = AutoSamples::of(&engine, &data, None, (None, 40), &progress).unwrap();
+        assert_eq!((samples.choose.1.range(), samples.judge.1.range()), (0..20, 20..40));
+        for row in 0..20 {
+            let label = data.label(20 + row).unwrap();
+            assert_eq!(samples.judge.1.first_answer(row), all.first_answer(20 + row));
+            let (judged, whole) = (samples.judge.1.nats(row, label), all.nats(20 + row, label));
+            assert!((judged - whole).abs() <= 1e-6, "{row}: {judged} {whole}");
+        }
+    }
 }
