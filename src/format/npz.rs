@@ -10,9 +10,6 @@ use bytes::Bytes;
 use std::io::Cursor;
 use zip::ZipArchive;
 
-/// Bytes that unpacked arrays may take together.
-const MAX_UNPACKED: u64 = 8 << 30;
-
 /// Whether `bytes` are a zip archive whose entries are all arrays.
 pub fn looks_like(bytes: &Bytes) -> bool {
     bytes.starts_with(b"PK\x03\x04")
@@ -31,17 +28,11 @@ pub fn read(bytes: &Bytes, file: &str) -> Result<(ModelProto, Vec<String>), Form
     };
     let mut archive = open(bytes).map_err(fault)?;
     let (mut initializer, mut notes) = (Vec::new(), Vec::new());
-    let mut room = MAX_UNPACKED;
     for index in 0..archive.len() {
         let entry = archive
             .by_index(index)
             .map_err(|error| fault(format!("its archive cannot be read: {error}")))?;
         let name = entry.name().trim_end_matches(".npy").to_owned();
-        if entry.compressed_size() < entry.size() {
-            room = room
-                .checked_sub(entry.size())
-                .ok_or_else(|| fault(format!("its arrays unpack to more than {} GiB", MAX_UNPACKED >> 30)))?;
-        }
         let entry = contents(bytes, entry).map_err(fault)?;
         match tensor(&name, &entry) {
             Ok(tensor) => initializer.push(tensor),

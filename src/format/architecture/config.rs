@@ -6,14 +6,12 @@ mod pictures;
 use crate::files;
 use crate::network::{Interpolation, PreprocessHint};
 use serde_json::Value;
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::path::Path;
 
 /// The names of the files.
 const NAME: &str = "config.json";
 const PICTURES_NAME: &str = "preprocessor_config.json";
-/// Longest file that is read, bytes: lists of class names are the longest part of it.
-const LONGEST: u64 = 16 << 20;
 /// More classes than any list of names has.
 const MOST_CLASSES: usize = 1 << 20;
 
@@ -32,19 +30,17 @@ impl Config {
     pub fn beside(weights: &Path) -> Self {
         let read = |name: &str| {
             let path = weights.with_file_name(name);
-            let mut text = String::new();
-            let read = files::open_ordinary(&path).and_then(|file| file.take(LONGEST).read_to_string(&mut text));
-            match read {
+            let text = match files::read_text(&path) {
+                Ok(text) => text,
                 Err(error) if error.kind() == ErrorKind::NotFound => return None,
                 Err(error) => {
                     log::error!("{} is left out: {error}", path.display());
                     return None;
                 }
-                Ok(_) => {}
-            }
+            };
             let parsed = serde_json::from_str(&text);
             parsed
-                .inspect_err(|error| log::warn!("{}: not read as JSON: {error}", path.display()))
+                .inspect_err(|error| log::error!("{} is left out: not JSON: {error}", path.display()))
                 .ok()
         };
         Self::new(read(NAME).unwrap_or_default(), &read(PICTURES_NAME).unwrap_or_default())
@@ -296,7 +292,8 @@ mod tests {
         let weights = folder.path().join("model.safetensors");
         let pictures = r#"{"do_resize": true, "size": 256, "resample": 3, "do_center_crop": true, "crop_size": 224,
                            "do_normalize": true, "image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.25, 0.5]}"#;
-        std::fs::write(folder.path().join(PICTURES_NAME), pictures).unwrap();
+        // With a byte order mark, as some editors write it.
+        std::fs::write(folder.path().join(PICTURES_NAME), format!("\u{feff}{pictures}")).unwrap();
         let hint = Config::beside(&weights).preprocess_over(PreprocessHint::default());
         assert_eq!(
             (hint.source.as_str(), hint.size, hint.crop),
