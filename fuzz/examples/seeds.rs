@@ -25,6 +25,12 @@ fn main() {
     }
     for (name, bytes) in weights() {
         put("safetensors", name, &bytes);
+        put("file", name, &[b"\0", &bytes[..]].concat());
+    }
+    for (name, bytes) in data() {
+        if name == "npz" {
+            put("file", name, &[b"\0", &bytes[..]].concat());
+        }
     }
     for (number, index) in INDICES.iter().enumerate() {
         put("shard_index", &number.to_string(), index.as_bytes());
@@ -52,7 +58,7 @@ fn main() {
     }
 }
 
-/// Checkpoints of PyTorch, GGUF, tokenizers, labels and rows: target, name, contents.
+/// Checkpoints of PyTorch, GGUF, tokenizers, labels, tables, settings and what lies beside a model: target, name, contents.
 fn files() -> Vec<(&'static str, &'static str, &'static [u8])> {
     vec![
         ("pickle", "state_dict", include_bytes!("../../tests/fixtures/pytorch/state_dict.pth")),
@@ -66,9 +72,32 @@ fn files() -> Vec<(&'static str, &'static str, &'static [u8])> {
         ("labels", "numbers", b"0\n1\n2\n1\n0\n"),
         ("labels", "names", b"image,label\na.png,cat\nb.png,dog\nc.png,cat\nd.png,dog\ne.png,cat\n"),
         ("labels", "floats", b"\xef\xbb\xbf1.0\n2.0\n0.0\n0.0\n1.0\n"),
-        ("rows", "titles", b"model,data,calibration,samples,weight_bits,recipe\nm,d,none,4,8,{}\n"),
+        ("rows", "titles", ROWS),
+        ("rows", "runs", RUNS),
+        ("memory", "session", SESSION),
+        ("memory", "window", WINDOW),
+        ("file", "config", b"\x01{\"model_type\":\"bert\",\"hidden_size\":4,\"num_attention_heads\":2,\"architectures\":[\"BertModel\"],\"layer_norm_eps\":1e-12}"),
+        ("file", "vit", b"\x01{\"model_type\":\"vit\",\"num_classes\":3,\"pretrained_cfg\":{\"mean\":[0.5,0.5,0.5],\"std\":[0.5,0.5,0.5],\"input_size\":[3,8,8]}}"),
+        ("file", "preprocessor", b"\x02{\"do_resize\":true,\"size\":{\"shortest_edge\":9},\"crop_size\":8,\"image_mean\":[0.5,0.5,0.5],\"image_std\":[0.5,0.5,0.5],\"rescale_factor\":0.00392,\"resample\":3}"),
     ]
 }
+
+/// A row, as `sweep` writes it.
+const ROWS: &[u8] = br#"model,data,calibration,samples,weight_bits,activation_bits,expand_ratio,clip,top1,top5,nats_per_token,perplexity,agreement,sqnr_db,weights_overhead,activations_overhead,macs_overhead,size,file_bytes,scales,rounding,top1_low,top1_high,perplexity_low,perplexity_high,sqnr_db_low,sqnr_db_high,latency_ms,latency_p95_ms,latency_batch,latency_runs,latency_engine,front,recipe
+m,d,none,4,8,float,0,none,1,1,,,1,40.05201672218941,1,1,1,0.2586190521417039,303474,tensor,nearest,0.5101091635454027,1,,,,,,,,,,no,"{""weight_bits"":8,""expand_ratio"":0.0,""clip"":""none"",""scales"":""tensor""}"
+"#;
+
+/// A run, as `auto` writes it.
+const RUNS: &[u8] = br#"model,choose,judge,calibration,base,samples_of,layer,weight_bits,expand_ratio,clip,scales,rounding,bias_correction,samples,top1,top5,nats_per_token,perplexity,perplexity_low,perplexity_high,agreement,sqnr_db
+m,d,d,none,"{""weight_bits"":4}",choose,conv1,4,0.05,none,channel,nearest,false,4,1,1,,,,,1,40.05
+"#;
+
+const SESSION: &[u8] = br#"{"recent":["a.onnx"],"sigma":4.0,"sample_limit":1000,"token_limit":50000,"threads":1,"last":null}"#;
+
+const WINDOW: &[u8] = br#"{
+    "egui": "(a:1e300)",
+    "window": "(inner_position_pixels:Some((x:10.0,y:-8.0)),outer_position_pixels:None,fullscreen:false,maximized:false,inner_size_points:Some((x:1280.0,y:800.0)))",
+}"#;
 
 const UNIGRAM: &[u8] = br#"{"version":"1.0","added_tokens":[],"normalizer":null,"pre_tokenizer":null,"post_processor":null,
 "decoder":null,"model":{"type":"Unigram","unk_id":0,"vocab":[["<unk>",0.0],["a",-1.0],["b",-1.5],["ab",-0.5],[" ",-2.0]]}}"#;

@@ -1,7 +1,7 @@
 //! Opening the window, and saying in one line why it could not be opened.
 
 use super::{App, StartOptions};
-use std::path::Path;
+use crate::session::{WINDOW_MEMORY, check_window_memory};
 
 /// Debian's names of the libraries that the window loads while it runs.
 const LIBRARIES: [(&str, &str); 8] = [
@@ -35,7 +35,7 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
         ..eframe::NativeOptions::default()
     };
     if let Some(folder) = super::user_memory() {
-        check_window_memory(&folder.join("app.ron"));
+        check_window_memory(&folder.join(WINDOW_MEMORY));
     }
     let started = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         eframe::run_native(
@@ -55,38 +55,6 @@ pub fn run(options: StartOptions) -> anyhow::Result<()> {
             Err(anyhow::anyhow!(explain(&text)))
         }
     }
-}
-
-/// The largest number, in points or pixels, that a place or a size of a window can be.
-const MAX_COORDINATE: f64 = 100_000.0;
-
-/// Sets aside the file in which eframe remembers the window's place, where no window could open by it: one that is broken, or
-/// tells of a place that no screen has.
-fn check_window_memory(path: &Path) {
-    let reason = match crate::files::read_text(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => error.to_string(),
-        Ok(text) => match window_memory_fault(&text) {
-            Some(reason) => reason.to_owned(),
-            None => return,
-        },
-    };
-    crate::session::set_aside(path, &reason);
-}
-
-/// What is wrong with the text of that file: a map in RON, whose entry `window` holds places and sizes.
-fn window_memory_fault(text: &str) -> Option<&'static str> {
-    let text = text.trim();
-    if !text.starts_with('{') || !text.ends_with('}') || text.contains('\0') {
-        return Some("is broken");
-    }
-    let window = text.lines().find(|line| line.trim_start().starts_with("\"window\""))?;
-    let is_number = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-    let numbers = window
-        .split(|c: char| !is_number(c))
-        .filter_map(|word| word.parse::<f64>().ok());
-    let is_possible = |number: f64| number.abs() <= MAX_COORDINATE;
-    (!numbers.into_iter().all(is_possible)).then_some("tells of a window that no screen holds")
 }
 
 /// The application's icon; an empty one, so the system's own, if the picture were damaged.
@@ -146,32 +114,6 @@ mod tests {
         let icon = icon();
         assert_eq!((icon.width, icon.height), (256, 256));
         assert!(icon.rgba.iter().any(|byte| *byte != 0));
-    }
-
-    #[test]
-    fn a_broken_memory_of_the_window_is_set_aside() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("app.ron");
-        let aside = folder.path().join("app.ron.broken");
-        let good = "{\n    \"egui\": \"(a:1e300)\",\n    \"window\": \"(inner_position_pixels:Some((x:10.0,y:-8.0)),fullscreen:false)\",\n}";
-        for (text, is_kept) in [
-            (good.to_owned(), true),
-            (good.replace("10.0", "NaN"), false),
-            (good.replace("10.0", "1e30"), false),
-            (good[..30].to_owned(), false),
-            (String::new(), false),
-        ] {
-            std::fs::write(&path, &text).unwrap();
-            check_window_memory(&path);
-            assert_eq!(path.exists(), is_kept, "{text}");
-            if !is_kept {
-                assert_eq!(std::fs::read_to_string(&aside).unwrap(), text);
-            }
-        }
-        check_window_memory(&path);
-        std::fs::write(&path, [0xff, 0xfe]).unwrap();
-        check_window_memory(&path);
-        assert!(!path.exists());
     }
 
     #[test]

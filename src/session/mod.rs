@@ -60,6 +60,7 @@ mod sweeping;
 mod tracing;
 mod trial;
 mod weights;
+mod window_memory;
 mod work;
 
 #[cfg(test)]
@@ -97,6 +98,7 @@ pub use start::start_recipe;
 pub use sweeping::{Sweep, SweepKey};
 pub use tracing::TRACE_SAMPLES;
 pub use trial::{Trial, Trials};
+pub use window_memory::{WINDOW_MEMORY, check_window_memory};
 pub use work::{Evaluated, Kind, Planned};
 
 use crate::format::demo::Demo;
