@@ -14,9 +14,11 @@ trap 'rm -rf "$scratch"' EXIT
 say() { printf '== %s\n' "$*"; }
 fail() { printf 'packaging/check.sh: %s\n' "$*" >&2; exit 1; }
 
-# What an installed program must do: say its version, and quantize the embedded demo.
+# What an installed program must do: say its version, look at the embedded demo and quantize it.
 starts() {
     [ "$("$1" --version)" = "splitscope $version" ] || fail "$1 is not version $version"
+    "$1" inspect demo:fashion > "$scratch/layers"
+    grep -q layer3.2.conv1 "$scratch/layers" || fail "$1 does not list the demo's layers"
     "$1" quantize demo:fashion --preset int4 -o "$scratch/out.onnx" --report "$scratch/report.json" > /dev/null
     [ -s "$scratch/out.onnx" ] || fail "$1 wrote nothing"
     rm "$scratch/out.onnx"

@@ -85,7 +85,7 @@ fi
 
 if command -v maturin >/dev/null && [ -z "${SPLITSCOPE:-}" ]; then
     say "wheel"
-    maturin build --locked --profile dist --out "$out" > /dev/null
+    maturin build --locked --out "$out" > /dev/null
 else
     say "no wheel: maturin is not here, or the program was given (pip install maturin)"
 fi
