@@ -170,7 +170,8 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.commit()
 }
 
-fn folder_of(path: &Path) -> &Path {
+/// The folder that holds `path`.
+pub fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

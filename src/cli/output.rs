@@ -1,7 +1,7 @@
 //! How results leave the program: standard output that may close early, files that appear whole, tables in columns.
 
 use crate::printable;
-use crate::replacement::replace_file;
+use crate::replacement::{folder_of, replace_file};
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::io::{self, Write};
@@ -60,14 +60,6 @@ pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
         bail!("{}: is a folder; name a file in it", path.display());
     }
     Ok(())
-}
-
-/// The folder that holds `path`.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    }
 }
 
 /// A share as percent; a dash where there is none.

@@ -93,10 +93,7 @@ pub(super) fn plan_asked(
     progress.check()?;
     let activations = needed_activations(model, &recipe, &network, calibration, data, progress)?;
     let pipeline = Pipeline::new(&network, activations.as_ref());
-    let plan = match spool {
-        Some(spool) => pipeline.plan_spooled(&recipe, spool, progress)?,
-        None => pipeline.plan(&recipe, progress)?,
-    };
+    let plan = pipeline.plan_spooled(&recipe, spool, progress)?;
     Ok(Planned {
         original,
         network,

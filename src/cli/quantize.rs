@@ -2,7 +2,7 @@
 
 use super::UsageError;
 use super::arguments::QuantizeArguments;
-use super::output::{Table, check_place, folder_of, lines, three_digits, to_json, write_whole};
+use super::output::{Table, check_place, lines, three_digits, to_json, write_whole};
 use super::pipeline::{self, Planned};
 use crate::files::{self, Spool};
 use crate::format::safetensors;
@@ -12,9 +12,10 @@ use crate::printable::short;
 use crate::progress::Progress;
 use crate::quantization::{
     ActivationPlan, Bits, CodeType, Copies, CopyCosts, Granularity, LayerOverhead, LayerPlan, Outcome, Overhead,
-    QUANTIZATION_CONFIG, QuantizedLayer, Recipe, Rounding, Storage, compressed_tensors, overhead, quantized_tensors,
+    QUANTIZATION_CONFIG, QuantizedLayer, Recipe, Rounding, Storage, compressed_tensors, overhead, spool_beside,
     spooled_tensors,
 };
+use crate::replacement::folder_of;
 use crate::statistics::RangeSource;
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -169,9 +170,6 @@ impl<'a> LayerReport<'a> {
     }
 }
 
-/// Networks of so many parameters wait on the disk while they are written, a part of them at a time in memory.
-const SPOOLED_PARAMETERS: u64 = 1 << 25;
-
 /// Of a layer whose input nobody tells the range of.
 const NOISE_NOTE: &str = "warning: the range of its input comes from random noise and can be far off";
 
@@ -220,9 +218,8 @@ pub(super) fn run(arguments: &QuantizeArguments, progress: &Progress) -> anyhow:
         return Err(UsageError("--with-past: a file of weights has no inputs; name an OUT.onnx".to_owned()).into());
     }
     let asked = pipeline::ask(&arguments.model, &arguments.recipe_flags, &arguments.calibration)?;
-    let spool = (asked.original.parameters() >= SPOOLED_PARAMETERS)
-        .then(|| Spool::in_folder(folder_of(&arguments.output)))
-        .transpose()?;
+    let spool =
+        spool_beside(&arguments.output, &asked.original).with_context(|| arguments.output.display().to_string())?;
     let learning = (&arguments.calibration, &arguments.data_flags);
     let planned = pipeline::plan_asked(asked, &arguments.model, learning, spool.as_ref(), progress)?;
     let mut cost = cost(&planned);
@@ -316,10 +313,7 @@ fn write(
             quantized.write(output)?;
         }
         Target::Safetensors => {
-            let (tensors, metadata) = match spool {
-                Some(spool) => spooled_tensors(&planned.network, &planned.plan, spool)?,
-                None => quantized_tensors(&planned.network, &planned.plan)?,
-            };
+            let (tensors, metadata) = spooled_tensors(&planned.network, &planned.plan, spool)?;
             progress.check()?;
             safetensors::write(output, &tensors, &metadata)?;
         }

@@ -129,11 +129,16 @@ impl<'a> Pipeline<'a> {
         self.replan(recipe, None, progress)
     }
 
-    /// [`Pipeline::plan`] with the codes in the file of `spool`, for networks larger than memory.
+    /// [`Pipeline::plan`] with the codes in the file of `spool`, if there is one, for networks larger than memory.
     ///
     /// # Errors
     /// As [`Pipeline::plan`].
-    pub fn plan_spooled(self, recipe: &Recipe, spool: &Spool, progress: &Progress) -> Result<Plan, InferenceError> {
+    pub fn plan_spooled(
+        self,
+        recipe: &Recipe,
+        spool: Option<&Spool>,
+        progress: &Progress,
+    ) -> Result<Plan, InferenceError> {
         let plan = quantization::plan_spooled(self.network, recipe, self.activations, spool, progress);
         Ok(plan?)
     }

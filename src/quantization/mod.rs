@@ -78,7 +78,7 @@ pub use recipe::{
 };
 pub use rewrite::{
     CompressedTensors, NamedTensors, QUANTIZATION_CONFIG, RECIPE_KEY, compressed_tensors, exported_bytes,
-    quantized_tensors, rewrite, rewrite_spooled, split_only, spooled_tensors,
+    quantized_tensors, rewrite, rewrite_spooled, split_only, spool_beside, spooled_tensors,
 };
 pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScale, PlacedScales, Scales};

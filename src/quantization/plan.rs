@@ -170,8 +170,8 @@ pub fn replan(
     plan_all(network, recipe, activations, (known, None), progress)
 }
 
-/// [`plan`] with the codes of the weights in the file of `spool`, and without keeping what was read of the network in memory: for
-/// networks larger than it.
+/// [`plan`] with the codes of the weights in the file of `spool`, if there is one, and without keeping what was read of the network
+/// in memory: for networks larger than it.
 ///
 /// # Errors
 /// As [`plan`].
@@ -179,10 +179,10 @@ pub fn plan_spooled(
     network: &Network,
     recipe: &Recipe,
     activations: Option<&Activations>,
-    spool: &Spool,
+    spool: Option<&Spool>,
     progress: &Progress,
 ) -> Result<Plan, QuantizationError> {
-    plan_all(network, recipe, activations, (None, Some(spool)), progress)
+    plan_all(network, recipe, activations, (None, spool), progress)
 }
 
 /// Weights of a layer that are 64 MiB as floats.

@@ -23,7 +23,7 @@ use crate::jobs::JobError;
 use crate::network::{Network, NetworkError};
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{
-    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, prepare_with, quantized_tensors,
+    Activations, Plan, QuantizationError, Recipe, ValueShapes, overhead, prepare_with, spool_beside, spooled_tensors,
 };
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -327,16 +327,25 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
         .calibration
         .as_deref()
         .map(|calibration| &calibration.activations);
-    let plan = Pipeline::new(network, activations).plan(recipe, progress)?;
+    let spool = match kind {
+        ExportKind::Onnx | ExportKind::Safetensors => {
+            spool_beside(path, network).map_err(|error| failed(format!("{}: {error}", path.display())))?
+        }
+        ExportKind::Recipe | ExportKind::Report => None,
+    };
+    let plan = Pipeline::new(network, activations).plan_spooled(recipe, spool.as_ref(), progress)?;
     progress.start(0, "writing the file");
     match kind {
         ExportKind::Onnx => {
-            let quantized = QuantizedModel::of(network, &plan)?;
+            let quantized = match &spool {
+                Some(spool) => QuantizedModel::of_spooled(network, &plan, spool)?,
+                None => QuantizedModel::of(network, &plan)?,
+            };
             progress.check()?;
             quantized.write(path)?;
         }
         ExportKind::Safetensors => {
-            let (tensors, metadata) = quantized_tensors(network, &plan)?;
+            let (tensors, metadata) = spooled_tensors(network, &plan, spool.as_ref())?;
             progress.check()?;
             safetensors::write(path, &tensors, &metadata).map_err(failed)?;
         }

@@ -22,7 +22,7 @@ pub use compressed::{CompressedTensors, QUANTIZATION_CONFIG, compressed_tensors}
 pub(super) use stored::needed_opset;
 pub(super) use tensors::grid_values;
 use tensors::keep;
-pub use tensors::{NamedTensors, quantized_tensors, spooled_tensors};
+pub use tensors::{NamedTensors, quantized_tensors, spool_beside, spooled_tensors};
 
 use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};

@@ -11,8 +11,11 @@ use crate::network::{Layer, LayerKind, Network, OutAxis, StoredWeight, StoredWei
 use crate::onnx::build::{float_tensor, i8_tensor, i64_tensor, raw_tensor};
 use crate::onnx::schema::data_type;
 use crate::onnx::{Names, TensorProto};
+use crate::replacement::folder_of;
 use rayon::prelude::*;
 use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::Path;
 
 /// Tensors by their names, and free text by keys: what a safetensors file holds.
 pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
@@ -28,18 +31,31 @@ pub type NamedTensors = (Vec<TensorProto>, Vec<(String, String)>);
 /// # Errors
 /// [`QuantizationError::Network`] when a tensor cannot be read.
 pub fn quantized_tensors(network: &Network, plan: &Plan) -> Result<NamedTensors, QuantizationError> {
-    tensors_of(network, plan, None)
+    spooled_tensors(network, plan, None)
 }
 
-/// [`quantized_tensors`], which wait in the file of `spool` to be written.
+/// Networks of so many parameters wait on the disk while they are written, a part of them at a time in memory.
+const SPOOLED_PARAMETERS: u64 = 1 << 25;
+
+/// Where a plan for `network` and its tensors wait until they are written to `path`: on the same disk if the network is large, else
+/// in memory (`None`).
+///
+/// # Errors
+/// The system's reason, such as a folder that may not be written to.
+pub fn spool_beside(path: &Path, network: &Network) -> io::Result<Option<Spool>> {
+    let is_large = network.parameters() >= SPOOLED_PARAMETERS;
+    is_large.then(|| Spool::in_folder(folder_of(path))).transpose()
+}
+
+/// [`quantized_tensors`], which wait in the file of `spool` to be written, if there is one.
 ///
 /// # Errors
 /// As [`quantized_tensors`].
-pub fn spooled_tensors(network: &Network, plan: &Plan, spool: &Spool) -> Result<NamedTensors, QuantizationError> {
-    tensors_of(network, plan, Some(spool))
-}
-
-fn tensors_of(network: &Network, plan: &Plan, spool: Option<&Spool>) -> Result<NamedTensors, QuantizationError> {
+pub fn spooled_tensors(
+    network: &Network,
+    plan: &Plan,
+    spool: Option<&Spool>,
+) -> Result<NamedTensors, QuantizationError> {
     let merging = Merging::of(network, plan);
     let plan = &*merging.plan;
     let graph = network.model.graph.as_ref();
