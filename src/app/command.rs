@@ -250,12 +250,11 @@ impl Command {
             Self::Retry => "Try again what failed or was cancelled.",
             Self::Tour => "From a damaged network to an exported one, step by step.",
             Self::Preset(Preset::Deploy) => {
-                "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit \
-                 activations. Weight bits and ratio stay."
+                "For shipping: batch-norm folded, scales per channel, SQuant rounding (GPTQ where there are calibration data), \
+                 biases corrected, 8-bit activations, between layers too. Weight bits and ratio stay."
             }
             Self::Preset(Preset::Int8) => {
-                "For onnxruntime: as Deploy at 8 bits, and the values between layers are quantized too, so that it computes in \
-                 integers. The ratio stays."
+                "As Deploy with weights of 8 bits, which onnxruntime computes in integers throughout. The ratio stays."
             }
             Self::Preset(Preset::Int4) => {
                 "Small weights for onnxruntime: batch-norm folded, 4 bits in blocks of 32, SQuant rounding, activations float. \

@@ -102,6 +102,9 @@ struct ActivationReport<'a> {
     threshold: f32,
     source: RangeSource,
     unsigned: bool,
+    /// The code of 0 among those from 0 to 2^bits - 1, where the grid has a zero point.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zero_point: Option<i32>,
     /// Input channels whose activation is split.
     splits: &'a [usize],
 }
@@ -115,6 +118,7 @@ impl<'a> ActivationReport<'a> {
             threshold: plan.threshold,
             source: plan.source,
             unsigned: plan.grid.unsigned,
+            zero_point: plan.grid.zero_point.map(|zero| i32::from(zero) - plan.grid.low()),
         }
     }
 }

@@ -187,7 +187,13 @@ mod tests {
 
     #[test]
     fn the_rounded_halves_add_up_to_the_rounded_activation() {
-        for grid in [Grid::symmetric(8, 127.0 * 0.37), Grid::unsigned(6, 63.0 * 0.37)] {
+        let asymmetric = Grid::asymmetric(8, -95.0 * 0.37, 160.0 * 0.37);
+        for grid in [
+            Grid::symmetric(8, 127.0 * 0.37),
+            Grid::unsigned(6, 63.0 * 0.37),
+            asymmetric,
+        ] {
+            let zero = grid.zero();
             let half = |share: Share, x: f32| grid.index(x * share.factor() + share.offset(SplitKind::Qa, grid));
             // Away from the ties, which an odd number of thousandths never is; inside the grid.
             for i in -90_000_i32..=90_000 {
@@ -195,7 +201,8 @@ mod tests {
                 if x < 0.0 && grid.unsigned || x > 60.0 * grid.step {
                     continue;
                 }
-                assert_eq!(half(Share::Lower, x) + half(Share::Upper, x), grid.index(x), "{x}");
+                let sum = half(Share::Lower, x) + half(Share::Upper, x);
+                assert_eq!(sum - zero, grid.index(x), "{x}");
             }
             let twice = |x: f32| 2 * grid.index(x * 0.5 + Share::Lower.offset(SplitKind::Naive, grid));
             assert_ne!(

@@ -87,8 +87,8 @@ pub struct Grid {
     pub step: f32,
     /// `0..=2^k - 1` instead of `-n..=n`; only for activations that are never negative.
     pub unsigned: bool,
-    /// The index of 0 on a grid that has all of `-2^(k-1)..=2^(k-1) - 1` (asymmetric weights); `None` for the other two grids, on
-    /// which 0 has index 0.
+    /// The index of 0 on a grid that has all of `-2^(k-1)..=2^(k-1) - 1` (weights with zero points, and inputs on unsigned grids that
+    /// have negative values); `None` for the other two grids, on which 0 has index 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zero_point: Option<i8>,
 }

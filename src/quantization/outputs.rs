@@ -6,8 +6,7 @@
 //! that goes from one operator with an integer kernel to the next gets a grid of 8 bits: that of the layer which reads it where
 //! one does, else one from what was seen of it while calibrating.
 
-use super::clip::choose_activation_threshold;
-use super::{ActivationPlan, Activations, Grid, LayerPlan, Recipe};
+use super::{ActivationPlan, Activations, LayerPlan, Recipe};
 use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::build::attribute_string;
 use crate::onnx::operators::operator_of;
@@ -289,17 +288,11 @@ impl Planning<'_> {
             .activations
             .get(value)
             .filter(|seen| seen.not_finite == 0 && seen.count > 0)?;
-        let unsigned = self.recipe.unsigned_activations && seen.min >= 0.0;
-        let threshold = choose_activation_threshold(seen, BITS, unsigned, self.recipe.activation_clip).threshold;
-        let grid = if unsigned {
-            Grid::unsigned(BITS, threshold)
-        } else {
-            Grid::symmetric(BITS, threshold)
-        };
-        Some(ActivationPlan {
-            grid,
-            threshold,
-            source: seen.source,
-        })
+        let Recipe {
+            unsigned_activations,
+            activation_clip,
+            ..
+        } = *self.recipe;
+        Some(ActivationPlan::of(seen, BITS, unsigned_activations, activation_clip))
     }
 }

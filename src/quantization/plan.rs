@@ -10,7 +10,7 @@ use super::sequential::{self, MeasuredInput};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_above};
 use super::{
-    Activations, Buffers, Codes, FloatLayer, Grid, InputSettings, LayerSettings, PlacedScales, PlannedInputs,
+    Activations, Buffers, Clip, Codes, FloatLayer, Grid, InputSettings, LayerSettings, PlacedScales, PlannedInputs,
     QuantizationError, Recipe, RecipeError, Rounded, Scales, split_count,
 };
 use crate::files::{self, Spool};
@@ -105,6 +105,26 @@ pub struct ActivationPlan {
     pub threshold: f32,
     /// Where the range comes from.
     pub source: RangeSource,
+}
+
+impl ActivationPlan {
+    /// The grid of `bits` for values of which `seen` is known, cut at the threshold that `clip` chooses. An `unsigned` one reaches from
+    /// 0 where they are never negative; where they are, it has a zero point and ends at the threshold or, on the side where they do not
+    /// reach it, at the last of them.
+    pub(super) fn of(seen: &ActivationStatistics, bits: u8, unsigned: bool, clip: Clip) -> Self {
+        let never_negative = unsigned && seen.min >= 0.0;
+        let threshold = choose_activation_threshold(seen, bits, never_negative, clip).threshold;
+        let grid = match (unsigned, never_negative) {
+            (true, true) => Grid::unsigned(bits, threshold),
+            (true, false) => Grid::asymmetric(bits, seen.min.max(-threshold), seen.max.min(threshold)),
+            (false, _) => Grid::symmetric(bits, threshold),
+        };
+        Self {
+            grid,
+            threshold,
+            source: seen.source,
+        }
+    }
 }
 
 impl LayerPlan {
@@ -503,18 +523,7 @@ fn plan_activation(
         ));
     }
     let (splits, seen) = split_activation(layer, settings, seen, choose);
-    let unsigned = settings.unsigned && seen.min >= 0.0;
-    let threshold = choose_activation_threshold(&seen, bits, unsigned, settings.clip).threshold;
-    let grid = if unsigned {
-        Grid::unsigned(bits, threshold)
-    } else {
-        Grid::symmetric(bits, threshold)
-    };
-    let plan = ActivationPlan {
-        grid,
-        threshold,
-        source: seen.source,
-    };
+    let plan = ActivationPlan::of(&seen, bits, settings.unsigned, settings.clip);
     Ok(Some((plan, splits)))
 }
 

@@ -24,10 +24,7 @@ fn exported(recipe: &Recipe) -> (Network, ModelProto) {
 }
 
 fn deploy() -> Recipe {
-    Recipe {
-        quantize_outputs: true,
-        ..Recipe::preset(Preset::Deploy)
-    }
+    Recipe::preset(Preset::Deploy)
 }
 
 fn logits(model: &ModelProto) -> Vec<f32> {
@@ -88,7 +85,10 @@ fn every_kernel_of_the_demo_stands_between_integers() {
             assert_eq!(zero.data_type(), data_type::UINT8, "one type of codes throughout");
         }
     }
-    let inputs_alone = Recipe::preset(Preset::Deploy);
+    let inputs_alone = Recipe {
+        quantize_outputs: false,
+        ..deploy()
+    };
     let (_, model) = exported(&inputs_alone);
     assert!(
         !float_nodes(model.graph.as_ref().unwrap()).is_empty(),

@@ -385,9 +385,14 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The sides on which a plan clips.
+/// The sides on which a plan clips: a grid with a zero point may end before the threshold on one of them.
 fn sides(plan: ActivationPlan) -> &'static [f64] {
-    if plan.grid.unsigned { &[1.0] } else { &[-1.0, 1.0] }
+    let reaches = |end: i32| plan.grid.value(end).abs() + plan.grid.step > plan.threshold;
+    match [plan.grid.low(), plan.grid.high()].map(reaches) {
+        [true, true] => &[-1.0, 1.0],
+        [true, false] => &[-1.0],
+        [false, _] => &[1.0],
+    }
 }
 
 /// The bin under the pointer.

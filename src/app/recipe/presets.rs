@@ -16,12 +16,12 @@ const BUILT_IN: [(Preset, &str, &str); 4] = [
     (
         Preset::Deploy,
         "Deploy",
-        "For shipping without data: batch-norm folded, scales per channel, SQuant rounding, biases corrected, 8-bit activations. Weight bits and ratio stay.",
+        "For shipping: batch-norm folded, scales per channel, SQuant rounding (GPTQ where there are calibration data), biases corrected, 8-bit activations, between layers too. Weight bits and ratio stay.",
     ),
     (
         Preset::Int8,
         "8-bit integers",
-        "For onnxruntime: as Deploy at 8 bits, and the values between layers are quantized too, so that it computes in integers. The ratio stays.",
+        "As Deploy with weights of 8 bits, which onnxruntime computes in integers throughout. The ratio stays.",
     ),
     (
         Preset::Int4,

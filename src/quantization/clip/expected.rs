@@ -20,7 +20,13 @@ pub struct ExpectedError {
 pub fn expected_error(activation: &ActivationStatistics, grid: Grid, threshold: f32) -> ExpectedError {
     let samples = Samples::of_activation(activation);
     let magnitudes = samples.magnitudes();
-    let mse = magnitudes.expected_mse(threshold, grid.high());
+    // A grid with a zero point has more steps on one side; its values end where it does.
+    let steps = if grid.zero_point.is_some() {
+        (threshold / grid.step).round() as i32
+    } else {
+        grid.high()
+    };
+    let mse = magnitudes.expected_mse(threshold, steps);
     let (total, inside) = (magnitudes.total(), magnitudes.up_to(f64::from(threshold)));
     let beyond = [total[0] - inside[0], total[1] - inside[1], total[2] - inside[2]];
     let t = f64::from(threshold);

@@ -234,7 +234,6 @@ mod tests {
         }
         let mut recipe = Recipe {
             weight_bits: Bits::Float,
-            quantize_outputs: true,
             ..Recipe::preset(Preset::Deploy)
         };
         let weights = [

@@ -27,9 +27,10 @@ pub enum Preset {
     /// As in the paper: first layer and classifier float, batch-norm not folded, 8-bit activations, one scale a tensor.
     Paper,
     /// For shipping on integer hardware: batch-norm folded, every layer quantized with a scale for each output channel, weights
-    /// rounded by SQuant (by GPTQ where there are calibration data), biases corrected, 8-bit activations.
+    /// rounded by SQuant (by GPTQ where there are calibration data), biases corrected, 8-bit activations, the values between layers
+    /// too, so that runtimes compute in integers from layer to layer.
     Deploy,
-    /// The same at 8 bits for onnxruntime: the values between layers too, so that it computes in integers from layer to layer.
+    /// The same with weights of 8 bits, whatever bits are asked for otherwise.
     Int8,
     /// As small as weights get in onnxruntime: 4 bits in blocks of 32, rounded by SQuant (by GPTQ, and biases corrected, where there
     /// are calibration data); activations float.
@@ -62,7 +63,8 @@ pub struct Recipe {
     pub weight_zero_points: bool,
     /// Which integer each weight gets.
     pub rounding: Rounding,
-    /// Use the grid `0..2^k - 1` for activations that are never negative.
+    /// Put activations on grids of unsigned integers: `0..2^k - 1` for those that are never negative, with a zero point for the others,
+    /// from the least value to the greatest.
     pub unsigned_activations: bool,
     /// Fold batch-norm into the layer before it, first of all.
     pub fold_batch_norm: bool,
@@ -213,7 +215,7 @@ impl Recipe {
                 ..common
             },
             Preset::Deploy | Preset::Int8 => Self {
-                quantize_outputs: preset == Preset::Int8,
+                quantize_outputs: true,
                 fold_batch_norm: true,
                 unsigned_activations: true,
                 scales: Granularity::Channel,

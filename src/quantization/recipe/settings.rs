@@ -43,7 +43,7 @@ pub struct InputSettings {
     pub expand_ratio: f64,
     /// How an activation is split.
     pub split: SplitKind,
-    /// Use an unsigned grid where the input is never negative.
+    /// Use a grid of unsigned integers: with a zero point where the input is negative somewhere.
     pub unsigned: bool,
 }
 

@@ -121,8 +121,8 @@ pub static FIELDS: &[Field] = &[
         name: "unsigned_activations",
         label: "Unsigned activations",
         value_name: "",
-        flag_help: "Put inputs that are never negative on the grid 0 to 2^k - 1",
-        help: "Inputs that are never negative, as after ReLU, use the whole grid for the positive side. That is one bit more for them at no cost.",
+        flag_help: "Put inputs on unsigned integers: those that are never negative on 0 to 2^k - 1, the others with a zero point",
+        help: "Inputs that are never negative, as after ReLU, use the whole grid for the positive side: one bit more for them at no cost. The others get a zero point, so that their grid reaches from the least value to the greatest.",
         access: Access::Switch(whole!(unsigned_activations)),
     },
     Field {

@@ -217,7 +217,8 @@ pub(super) struct GridStep<'a> {
 
 impl<'a> GridStep<'a> {
     pub(super) fn at(place: Place, label: &'a str, input: &'a str, grid: Grid, signed: SignedCodes) -> Self {
-        let key = format!("{input} {} {:08x} {}", grid.bits, grid.step.to_bits(), grid.unsigned);
+        let (low, zero) = (grid.low(), grid.zero());
+        let key = format!("{input} {} {:08x} {low} {zero}", grid.bits, grid.step.to_bits());
         Self {
             place,
             label,
@@ -233,8 +234,9 @@ impl<'a> GridStep<'a> {
             editor.add_initializer(&format!("{}.scale", self.input), scalar_f32("", self.grid.step))
         });
         let zero = editor.shared(format!("zero point {}", self.key), |editor| {
+            let grid = self.grid;
             let zero = match self.signed {
-                _ if self.grid.unsigned => scalar_u8("", 0),
+                _ if grid.unsigned || grid.zero_point.is_some() => scalar_u8("", (grid.zero() - grid.low()) as u8),
                 SignedCodes::Int8 => scalar_i8("", 0),
                 SignedCodes::Uint8 => scalar_u8("", 128),
             };
@@ -289,5 +291,5 @@ impl<'a> GridStep<'a> {
 
 /// Whether `QuantizeLinear` saturates where the grid ends: runtimes fuse it with the layer before only without a `Clip`.
 fn saturates_alike(grid: Grid) -> bool {
-    grid.unsigned && grid.bits == 8
+    (grid.unsigned || grid.zero_point.is_some()) && grid.bits == 8
 }

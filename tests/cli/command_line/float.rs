@@ -100,7 +100,7 @@ fn a_preset_for_float_weights_leaves_out_what_is_about_grids_and_says_so() {
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = stderr(&output);
     assert!(
-        said.contains("deploy is taken without scales, rounding, bias_correction, sequential, quantize_embeddings"),
+        said.contains("deploy is taken without scales, rounding, bias_correction, sequential, quantize_outputs, quantize_embeddings"),
         "{said}"
     );
     assert!(json(&stdout(&output))["sqnr_db"].as_f64().unwrap() > 20.0);
