@@ -22,6 +22,7 @@ mod evaluate;
 mod front;
 mod generate;
 mod inspect;
+mod massive;
 mod output;
 mod pipeline;
 mod quantize;
@@ -127,6 +128,7 @@ fn carry_out(command: Command, progress: &Progress) -> anyhow::Result<String> {
         Command::Check(arguments) => check::run(&arguments, progress),
         Command::Sensitivity(arguments) => sensitivity::run(&arguments, progress),
         Command::Cure(arguments) => cure::run(&arguments, progress),
+        Command::Massive(arguments) => massive::run(&arguments, progress),
         Command::Sweep(arguments) => sweep::run(&arguments, progress),
         Command::Front(arguments) => front::run(&arguments, progress),
         Command::Auto(arguments) => auto::run(&arguments, progress),

@@ -211,13 +211,9 @@ fn accuracy_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork) {
     let evaluation = &evaluated.evaluation;
     let colors = tokens(ui);
     let done = open.run_state(session.limit()) == RunState::Done;
-    let (float, quantized) = match (evaluation.float.top1, evaluation.float.perplexity) {
-        (Some(float), _) => (text::percent(float), evaluation.quantized.top1.map(text::percent)),
-        (None, Some(float)) => (
-            format!("perplexity {}", text::three_digits(float)),
-            evaluation.quantized.perplexity.map(text::three_digits),
-        ),
-        (None, None) => (String::from("SQNR"), evaluation.sqnr_db.map(text::decibels)),
+    let (float, quantized) = match text::score(&evaluation.float) {
+        Some(float) => (float, text::score_value(&evaluation.quantized)),
+        None => (String::from("SQNR"), evaluation.sqnr_db.map(text::decibels)),
     };
     let large = |shown: String| RichText::new(shown).size(ACCURACY).strong();
     let quantized = large(quantized.unwrap_or_default());

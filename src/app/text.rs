@@ -1,5 +1,6 @@
 //! Numbers and names for a person: three significant digits, units, names that elide in the middle.
 
+use crate::inference::{Metrics, Score};
 use crate::network::Layer;
 use crate::quantization::{Bits, SplitKind};
 use egui::{Response, RichText, Ui};
@@ -16,6 +17,26 @@ pub(super) fn bits(bits: Bits) -> String {
         Bits::Grid(bits) => format!("{bits} bits"),
         Bits::Float => "float".to_owned(),
     }
+}
+
+/// What a network is judged by where labels or a text tell: `94.2 %`, `perplexity 4.71`, `Pearson 0.8123`.
+pub(super) fn score(metrics: &Metrics) -> Option<String> {
+    let value = score_value(metrics)?;
+    Some(match Score::of_metrics(metrics) {
+        Score::Top1 => value,
+        score => format!("{} {value}", score.name()),
+    })
+}
+
+/// The same without its name.
+pub(super) fn score_value(metrics: &Metrics) -> Option<String> {
+    let score = Score::of_metrics(metrics);
+    let value = score.of(metrics)?;
+    Some(match score {
+        Score::Top1 => percent(value),
+        Score::Perplexity => three_digits(value),
+        score => score.show(value),
+    })
 }
 
 /// What a layer is that is on no grid of ours: one that could be is float, another (its weights are integers already, or of a

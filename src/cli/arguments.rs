@@ -96,6 +96,9 @@ pub(super) enum Command {
     /// Name why the worst layers lose accuracy, try fixes on each and show what they win and cost
     #[command(after_help = examples::CURE)]
     Cure(CureArguments),
+    /// Name massive activations and super weights of a float network, and show how it answers without each
+    #[command(after_help = examples::MASSIVE)]
+    Massive(MassiveArguments),
     /// Try a grid of recipes on the same data and show which are best
     #[command(after_help = examples::SWEEP)]
     Sweep(SweepArguments),
@@ -218,6 +221,9 @@ pub(super) struct EvaluateArguments {
     /// Also run the same networks in the other engine (onnxruntime, or rten if that is chosen) and compare the outputs
     #[arg(long)]
     pub(super) verify: bool,
+    /// Write the loss of both networks at each token of a text too
+    #[arg(long, value_name = "FILE.csv")]
+    pub(super) token_losses: Option<PathBuf>,
     /// Write the quantized network's outputs too, one row a sample
     #[arg(long, value_name = "FILE.npy")]
     pub(super) logits: Option<PathBuf>,
@@ -318,6 +324,36 @@ pub(super) struct SensitivityArguments {
     pub(super) recipe_flags: RecipeArguments,
     #[command(flatten)]
     pub(super) calibration: CalibrationArguments,
+    #[command(flatten)]
+    pub(super) data_flags: DataArguments,
+    #[command(flatten)]
+    pub(super) answer: AnswerArguments,
+}
+
+/// `splitscope massive`.
+#[derive(Debug, Args)]
+pub(super) struct MassiveArguments {
+    /// Network: an .onnx, .safetensors or .gguf file, a hub's folder, demo:fashion or demo:shakespeare
+    #[arg(value_parser = path_text())]
+    pub(super) model: String,
+    /// Text, images or arrays to run, or a demo's own; without, seeded noise
+    #[arg(long, value_name = "PATH", value_parser = path_text())]
+    pub(super) data: Option<String>,
+    /// Use the first N samples (of text: tokens) only: massive activations begin with the first tokens
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    pub(super) limit: usize,
+    /// Least |x| of a massive activation
+    #[arg(long, value_name = "X", default_value_t = 100.0, value_parser = positive)]
+    pub(super) magnitude: f64,
+    /// Least |x| over the median |x| of its value
+    #[arg(long, value_name = "R", default_value_t = 1000.0, value_parser = positive)]
+    pub(super) ratio: f64,
+    /// Run the network without each of the first N activations and weights
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub(super) top: usize,
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
     #[command(flatten)]
     pub(super) data_flags: DataArguments,
     #[command(flatten)]

@@ -8,7 +8,7 @@ use crate::inference::auto::{
     AutoOptions, AutoResult, AutoSamples, AutoSetting, AutoSubject, Goal, Judged, LatencyLimit, Origin, RunLog,
     RunSetting, Scores, auto_going_on, auto_part, check_goal,
 };
-use crate::inference::{DataOptions, Dataset, Engine};
+use crate::inference::{DataOptions, Dataset, Engine, Score};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Recipe};
@@ -254,16 +254,13 @@ fn latency_line(result: &AutoResult) -> String {
 }
 
 fn settings_table(result: &AutoResult) -> Table {
-    let score = |scores: &Scores| match (scores.metrics.top1, scores.metrics.perplexity) {
-        (Some(top1), _) => Some(format!("{:.2} %", top1 * 100.0)),
-        (_, Some(perplexity)) => Some(format!("{perplexity:.3}")),
-        _ => None,
+    let judged_by = Score::of_metrics(&result.float);
+    let score = |scores: &Scores| {
+        judged_by
+            .of(&scores.metrics)
+            .map(|value| judged_by.show_with_unit(value))
     };
-    let name = match (result.float.top1, result.float.perplexity) {
-        (Some(_), _) => Some("top-1"),
-        (_, Some(_)) => Some("perplexity"),
-        _ => None,
-    };
+    let name = (judged_by != Score::Sqnr).then_some(judged_by.name());
     let mut titles = vec!["", "bytes"];
     titles.extend(name);
     titles.extend(["same answer", "SQNR dB", "SQNR dB where chosen"]);

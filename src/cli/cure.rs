@@ -6,7 +6,7 @@ use super::pipeline::{self, Asked};
 use crate::inference::auto::Budget;
 use crate::inference::sweep::SweepSubject;
 use crate::inference::{
-    self, Cause, Cure, Evaluation, Examination, Mended, Metrics, TriedFix, mend, run_outputs, worst_layers,
+    self, Cause, Cure, Evaluation, Examination, Mended, Metrics, Score, TriedFix, mend, run_outputs, worst_layers,
 };
 use crate::network::Network;
 use crate::progress::Progress;
@@ -231,11 +231,10 @@ fn summary(mended: &Mended) -> String {
         .collect();
     let score = |evaluation: &Evaluation| {
         let (metrics, db) = (&evaluation.quantized, evaluation.sqnr_db.unwrap_or(f64::INFINITY));
-        let told = match (metrics.top1, metrics.perplexity) {
-            (Some(top1), _) => format!("top-1 {:.2} %, ", top1 * 100.0),
-            (None, Some(perplexity)) => format!("perplexity {perplexity:.3}, "),
-            (None, None) => String::new(),
-        };
+        let judged_by = Score::of_metrics(metrics);
+        let told = judged_by.of(metrics).map_or_else(String::new, |value| {
+            format!("{} {}, ", judged_by.name(), judged_by.show_with_unit(value))
+        });
         format!("{told}{} dB", decibels(db))
     };
     format!(

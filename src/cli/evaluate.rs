@@ -7,10 +7,11 @@ use super::pipeline;
 use crate::engine;
 use crate::inference::{
     self, AtChance, DataOptions, Dataset, Engine, EngineDifference, Evaluation, LatencyReport, Metrics, OracleMetrics,
-    Outputs, QuantizedModel, SplitOnly, Verification, chance_level, engine_difference, latency_report, run_oracle,
-    run_outputs, run_samples, split_only_difference, suggest_preprocess,
+    Outputs, QuantizedModel, Score, SplitOnly, Verification, chance_level, engine_difference, latency_report,
+    run_oracle, run_outputs, run_samples, split_only_difference, suggest_preprocess, token_losses,
 };
 use crate::onnx;
+use crate::printable::csv;
 use crate::progress::Progress;
 use anyhow::{Context, bail};
 use ndarray::ArrayView2;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 /// Carries the subcommand out and returns what to print.
 pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow::Result<String> {
-    if let Some(path) = &arguments.logits {
+    for path in arguments.logits.iter().chain(&arguments.token_losses) {
         check_place(path)?;
     }
     if arguments.oracle_ocs && !arguments.recipe_flags.recipe(false)?.splits_activations() {
@@ -50,6 +51,9 @@ pub(super) fn run(arguments: &EvaluateArguments, progress: &Progress) -> anyhow:
     let after = run_outputs(&quantized, &data, limit, progress).context("the quantized network")?;
     if let Some(path) = &arguments.logits {
         write_logits(path, &after)?;
+    }
+    if let Some(path) = &arguments.token_losses {
+        write_token_losses(path, (&before, &after), &data)?;
     }
     let mut evaluation = inference::evaluate(&before, &after, &data);
     evaluation.split_only = split_only_difference(&planned.network, &planned.plan, &data, &before, progress)
@@ -159,6 +163,28 @@ fn write_logits(path: &Path, outputs: &Outputs) -> anyhow::Result<()> {
     write_whole(path, &bytes)
 }
 
+/// Writes the loss at each token as CSV: its number, its text if that is known, nats of the float and the quantized network, and
+/// how much more the latter is surprised.
+fn write_token_losses(path: &Path, (float, quantized): (&Outputs, &Outputs), data: &Dataset) -> anyhow::Result<()> {
+    let Some(losses) = token_losses(float, quantized, data) else {
+        let why = "--token-losses: the data are no text that a network guesses token by token";
+        return Err(UsageError(why.to_owned()).into());
+    };
+    let mut text = csv::line(&["token", "text", "float_nats", "quantized_nats", "difference"]);
+    for (row, (float_nats, quantized_nats)) in losses.float.iter().zip(&losses.quantized).enumerate() {
+        let sample = float.first + row;
+        let token = data.label(sample).and_then(|token| data.class_name(token));
+        text += &csv::line(&[
+            sample.to_string(),
+            token.unwrap_or_default().to_owned(),
+            float_nats.to_string(),
+            quantized_nats.to_string(),
+            losses.difference(row).map(|more| more.to_string()).unwrap_or_default(),
+        ]);
+    }
+    write_whole(path, text.as_bytes())
+}
+
 fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     let samples = evaluation.samples;
     let (float, quantized) = (&evaluation.float, &evaluation.quantized);
@@ -201,11 +227,9 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         }
     };
     // Without labels there is nothing to stand in the columns.
-    let judged = [float.top1, float.perplexity, float.pearson, float.mean_iou];
-    let rows = if judged.iter().any(Option::is_some) {
-        rows.text()
-    } else {
-        String::new()
+    let rows = match Score::of_metrics(float) {
+        Score::Sqnr => String::new(),
+        _ => rows.text(),
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let notes = lines(data.notes());
@@ -257,14 +281,13 @@ fn at_chance_line(at_chance: &AtChance) -> String {
 /// What Oracle OCS reaches.
 fn oracle_line(oracle: &OracleMetrics) -> String {
     let metrics = &oracle.metrics;
-    let top1 = metrics.top1.map(|top1| format!("top-1 {:.2} %, ", top1 * 100.0));
-    let perplexity = metrics
-        .perplexity
-        .map(|perplexity| format!("perplexity {perplexity:.3}, "));
+    let score = Score::of_metrics(metrics);
+    let value = score
+        .of(metrics)
+        .map(|value| format!("{} {}, ", score.name(), score.show_with_unit(value)));
     format!(
-        "Oracle OCS, splits chosen for each batch (a bound): {}{}{}\n",
-        top1.unwrap_or_default(),
-        perplexity.unwrap_or_default(),
+        "Oracle OCS, splits chosen for each batch (a bound): {}{}\n",
+        value.unwrap_or_default(),
         match oracle.agreement {
             Some(agreement) => format!("same first answer {}", percent_or_dash(Some(agreement))),
             None => format!("output {}", sqnr_text(oracle.sqnr_db)),

@@ -6,10 +6,10 @@ use super::output::{Table, lines, to_json};
 use super::pipeline::{self, CalibrationFrom};
 use crate::format;
 use crate::inference::sweep::{
-    Method, OutlierMove, Score, SizeMeasure, SweepRow, SweepSubject, input_methods, moved_input_methods,
-    moved_weight_methods, pareto_front, sweep, weight_methods,
+    Method, OutlierMove, SizeMeasure, SweepRow, SweepSubject, input_methods, moved_input_methods, moved_weight_methods,
+    pareto_front, sweep, weight_methods,
 };
-use crate::inference::{self, Dataset, Metrics, Outputs, known_shapes, run_outputs};
+use crate::inference::{self, Dataset, Metrics, Outputs, Score, known_shapes, run_outputs};
 use crate::network::{self, Network};
 use crate::progress::Progress;
 use crate::quantization::{Bits, Recipe};
@@ -91,11 +91,7 @@ pub(super) fn run(arguments: &FrontArguments, progress: &Progress) -> anyhow::Re
                 .collect(),
         });
     }
-    let known = match score {
-        Score::Top1 => metrics.top1,
-        Score::Perplexity => metrics.perplexity,
-        Score::Sqnr => None,
-    };
+    let known = score.of(&metrics);
     let known = known.map_or_else(String::new, |value| format!(" · float {}", score.show(value)));
     let moments = CalibrationFrom::of(calibration, model).sentence(model, calibration.calibration_limit);
     let heading = format!(
@@ -198,10 +194,10 @@ fn tell(methods: &[Method], row: &SweepRow) {
     }
 }
 
-/// Where the float network's perplexity would lie on other text of the kind.
+/// Where the float network's perplexity or correlation would lie on other data of the kind.
 fn interval(score: Score, metrics: &Metrics) -> String {
-    match (score, metrics.perplexity_interval) {
-        (Score::Perplexity, Some([low, high])) => {
+    match (score, score.interval_of(metrics)) {
+        (Score::Perplexity | Score::Pearson, Some([low, high])) => {
             format!(" (95 % interval {} to {})", score.show(low), score.show(high))
         }
         _ => String::new(),

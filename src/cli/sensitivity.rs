@@ -4,7 +4,7 @@ use super::arguments::SensitivityArguments;
 use super::output::{Table, lines, percent_or_dash, to_json};
 use super::pipeline::{self, Asked};
 use crate::inference::sweep::SweepSubject;
-use crate::inference::{self, Dataset, LayerSensitivity, Metrics, run_outputs, sensitivity};
+use crate::inference::{self, Dataset, LayerSensitivity, Metrics, Score, run_outputs, sensitivity};
 use crate::progress::Progress;
 use crate::quantization::Recipe;
 use anyhow::Context;
@@ -74,11 +74,9 @@ pub(super) fn run(arguments: &SensitivityArguments, progress: &Progress) -> anyh
 
 /// The layers, the one that costs the outputs most first.
 fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: usize) -> String {
-    let (score, show) = if float.perplexity.is_some() {
-        ("perplexity", perplexity as fn(&Metrics) -> Option<String>)
-    } else {
-        ("top-1", top1 as fn(&Metrics) -> Option<String>)
-    };
+    let judged_by = Score::of_metrics(float);
+    let score = judged_by.name();
+    let show = |metrics: &Metrics| judged_by.of(metrics).map(|value| judged_by.show_with_unit(value));
     let decibels = |db: f64| format!("{db:.1}");
     let mut worst_first: Vec<&LayerSensitivity> = rows.iter().collect();
     let noise = |row: &LayerSensitivity| row.sqnr_db.unwrap_or(f64::INFINITY);
@@ -109,12 +107,4 @@ fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: us
         data.preprocessing(),
         shown.text()
     )
-}
-
-fn top1(metrics: &Metrics) -> Option<String> {
-    metrics.top1.map(|share| format!("{:.2} %", share * 100.0))
-}
-
-fn perplexity(metrics: &Metrics) -> Option<String> {
-    metrics.perplexity.map(|perplexity| format!("{perplexity:.3}"))
 }

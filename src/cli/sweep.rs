@@ -6,10 +6,9 @@ use super::pipeline::{self, CalibrationFrom};
 use crate::engine;
 use crate::format;
 use crate::inference::sweep::{
-    Mark, PaperTable, Score, SizeMeasure, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front,
-    timed_sweep,
+    Mark, PaperTable, SizeMeasure, SweepCsv, SweepGrid, SweepRow, SweepSetting, SweepSubject, pareto_front, timed_sweep,
 };
-use crate::inference::{self, Dataset, Metrics, Outputs, known_shapes, run_outputs};
+use crate::inference::{self, Dataset, Metrics, Outputs, Score, known_shapes, run_outputs};
 use crate::progress::Progress;
 use crate::quantization::Bits;
 use anyhow::Context;
@@ -150,12 +149,7 @@ fn open_csv(
 }
 
 fn heading(data: &Dataset, float: &Outputs, score: Score) -> String {
-    let metrics = inference::metrics(float, data);
-    let float_score = match score {
-        Score::Top1 => metrics.top1,
-        Score::Perplexity => metrics.perplexity,
-        Score::Sqnr => None,
-    };
+    let float_score = score.of(&inference::metrics(float, data));
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let float_score = float_score.map_or_else(String::new, |value| format!(" · float {}", score.show(value)));
     let notes = lines(data.notes());

@@ -130,7 +130,7 @@ impl InputChannels {
 }
 
 /// How a value lies in memory: which channel, position and sample an element is of.
-struct Placing {
+pub(super) struct Placing {
     samples: usize,
     /// Rows of channels in a sample, and elements of a channel in a row.
     rows: usize,
@@ -140,7 +140,7 @@ struct Placing {
 
 impl Placing {
     /// Of a value whose channels lie along `axis` (negative counts from the end) and whose samples along the first.
-    fn of(value: &Tensor, axis: i64) -> Option<Self> {
+    pub(super) fn of(value: &Tensor, axis: i64) -> Option<Self> {
         let shape = value.shape();
         let axis = usize::try_from(if axis < 0 { axis + shape.len() as i64 } else { axis }).ok()?;
         let channels = shape.get(axis).copied().filter(|channels| *channels > 0)?;
@@ -156,12 +156,16 @@ impl Placing {
         })
     }
 
-    fn positions(&self) -> usize {
+    pub(super) fn positions(&self) -> usize {
         self.rows * self.inner
     }
 
+    pub(super) fn channels(&self) -> usize {
+        self.channels
+    }
+
     /// Calls `each` with sample, channel, position and element, in the order of memory. What is not finite is left out.
-    fn each(&self, values: &[f32], mut each: impl FnMut(usize, usize, usize, f32)) {
+    pub(super) fn each(&self, values: &[f32], mut each: impl FnMut(usize, usize, usize, f32)) {
         for (line, elements) in values.chunks_exact(self.inner).enumerate() {
             let (channel, row) = (line % self.channels, line / self.channels);
             let (sample, row) = (row / self.rows, row % self.rows);

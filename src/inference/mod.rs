@@ -32,6 +32,8 @@ mod intervals;
 mod lanes;
 mod latency;
 mod layer_order;
+mod massive;
+mod metric_columns;
 mod moments;
 mod noise;
 mod oracle;
@@ -39,6 +41,7 @@ mod outputs;
 mod own_text;
 mod pipeline;
 mod prefetch;
+mod score;
 mod segmentation;
 mod sensitivity;
 mod sequential;
@@ -66,12 +69,14 @@ pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_on
 pub use layer_order::{
     ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, order_on_data, order_samples, spearman, worst_first,
 };
+pub use massive::{Massive, MassiveActivation, MassiveLimits, SeenAt, SuperWeight, Without, massive};
 pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};
 pub use oracle::{OracleMetrics, run_oracle};
 pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use pipeline::{
     Pipeline, QuantizedModel, RANGES_WITHOUT_DATA, calibration_label, float_engine, known_shapes, measure_inputs,
 };
+pub use score::Score;
 pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
 pub use sequential::{MAX_KEPT_BYTES, SequentialSamples};
 pub use split_only::{SplitOnly, split_only_difference};

@@ -33,6 +33,7 @@ mod shapes;
 mod smooth;
 mod stored;
 mod unpacked;
+mod without;
 
 #[cfg(test)]
 mod shared_tests;
@@ -55,6 +56,7 @@ pub use rotate::{RotatedStream, Rotation, rotate};
 pub use shapes::{Shapes, shapes};
 pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
 pub use stored::{StoredWeight, StoredWeights, WEIGHTS_KEY};
+pub use without::Channel;
 
 use crate::files;
 use crate::onnx;
@@ -145,6 +147,7 @@ impl Network {
         onnx::inline_functions(&mut model);
         onnx::fill_sparse_initializers(&mut model);
         check::check(&model)?;
+        onnx::plain_products(&mut model);
         constants::fold_computed_weights(&mut model);
         let stored = if format.is_weights() {
             StoredWeights::of(&model)?

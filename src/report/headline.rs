@@ -3,7 +3,7 @@
 use super::gather::{Accuracy, Report};
 use super::html::escaped;
 use super::numbers::{added, decibels, full_count, percent, plural, short_count};
-use crate::inference::{Evaluation, Metrics};
+use crate::inference::{Evaluation, Metrics, Score};
 use std::fmt::Write as _;
 
 /// Width and height of a row's interval, in its own units.
@@ -151,6 +151,12 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
         })
     } else if evaluation.float.top1.is_some() {
         ("Top-1", |metrics| metrics.top1.map(percent))
+    } else if evaluation.float.mean_iou.is_some() {
+        ("Mean IoU", |metrics| {
+            metrics.mean_iou.map(|iou| Score::MeanIou.show(iou))
+        })
+    } else if evaluation.float.pearson.is_some() {
+        ("Pearson", |metrics| metrics.pearson.map(|r| Score::Pearson.show(r)))
     } else {
         ("", |_| None)
     };

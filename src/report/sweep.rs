@@ -4,7 +4,8 @@ use super::figure::{Figure, Scale, Series, Shape};
 use super::gather::Report;
 use super::numbers::{added, clip, full_count, percent};
 use super::palette::Token;
-use crate::inference::sweep::{Score, SizeMeasure, SweepRow, pareto_front};
+use crate::inference::Score;
+use crate::inference::sweep::{SizeMeasure, SweepRow, pareto_front};
 use std::fmt::Write as _;
 
 /// Rows of the table at most; the drawing has all.
@@ -72,7 +73,7 @@ impl Report {
 }
 
 fn figure(rows: &[SweepRow], (score, size): (Score, SizeMeasure), front: &[usize]) -> Figure {
-    let height = |value: f64| if score == Score::Top1 { value * 100.0 } else { value };
+    let height = |value: f64| score.on_axis(value);
     let point = |row: &SweepRow| Some([size.on_axis(row), height(score.value(row)?)]);
     let interval = |row: &SweepRow| Some((size.on_axis(row), score.interval(row)?.map(height)));
     let all: Vec<[f64; 2]> = rows.iter().filter_map(point).filter(|[_, y]| y.is_finite()).collect();

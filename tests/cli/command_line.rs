@@ -5,6 +5,7 @@ mod engines;
 mod faults;
 mod float;
 mod many;
+mod massive;
 mod numbers;
 mod quantize;
 mod recipes;
@@ -98,6 +99,7 @@ fn help_and_version_go_to_standard_output() {
         &["sensitivity", "--help"],
         &["trace", "--help"],
         &["cure", "--help"],
+        &["massive", "--help"],
         &["sweep", "--help"],
         &["auto", "--help"],
         &["check", "--help"],

@@ -2,6 +2,7 @@
 
 use super::difference::{Difference, differences};
 use crate::app::text::{self, note};
+use crate::inference::{Metrics, Score};
 use crate::quantization::Recipe;
 use crate::session::Snapshot;
 use egui::{Grid, RichText, Ui};
@@ -74,6 +75,17 @@ fn signed(text: &str) -> String {
     text.replace('-', "−")
 }
 
+/// A score as it is written in tables, with its interval.
+fn score_value(metrics: &Metrics, score: Score) -> Option<Value> {
+    let number = score.of(metrics)?;
+    let interval = score.interval_of(metrics).map(|ends| ends.map(|end| score.show(end)));
+    Some(Value {
+        number,
+        shown: score.show(number),
+        interval: interval.map(|[low, high]| format!("95 % interval: {low} to {high}")),
+    })
+}
+
 /// All lines that at least one side has a number for.
 fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
     let evaluated = |of: fn(&crate::inference::Evaluation) -> Option<Value>| {
@@ -96,17 +108,23 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
         Line {
             what: "Perplexity",
             help: "Between how many tokens the network hesitates, on average. Less is better.",
-            sides: evaluated(|found| {
-                let metrics = &found.quantized;
-                metrics.perplexity.map(|perplexity| Value {
-                    number: perplexity,
-                    shown: format!("{perplexity:.3}"),
-                    interval: (metrics.perplexity_interval)
-                        .map(|[low, high]| format!("95 % interval: {low:.3} to {high:.3}")),
-                })
-            }),
+            sides: evaluated(|found| score_value(&found.quantized, Score::Perplexity)),
             difference: plain,
             better: -1.0,
+        },
+        Line {
+            what: "Mean IoU",
+            help: Score::MeanIou.help(),
+            sides: evaluated(|found| score_value(&found.quantized, Score::MeanIou)),
+            difference: plain,
+            better: 1.0,
+        },
+        Line {
+            what: "Pearson",
+            help: Score::Pearson.help(),
+            sides: evaluated(|found| score_value(&found.quantized, Score::Pearson)),
+            difference: plain,
+            better: 1.0,
         },
         Line {
             what: "Agreement",

@@ -3,6 +3,7 @@
 use crate::app::Outbox;
 use crate::app::text::{self, note};
 use crate::app::theme::tokens;
+use crate::inference::Score;
 use crate::inference::auto::{AutoLayer, AutoResult, AutoSetting, Origin, Scores};
 use crate::inference::sweep::RowLatency;
 use crate::quantization::Recipe;
@@ -144,17 +145,13 @@ fn settings_ui(ui: &mut Ui, result: &AutoResult) {
 
 /// What the data tell of accuracy: a title, and how it is shown.
 fn score(result: &AutoResult) -> (&'static str, fn(&Scores) -> String) {
-    let dash = "–";
-    if result.float.top1.is_some() {
-        ("Top-1", |scores| {
-            scores.metrics.top1.map_or_else(String::new, text::percent)
-        })
-    } else if result.float.perplexity.is_some() {
-        ("Perplexity", |scores| {
-            (scores.metrics.perplexity).map_or_else(String::new, text::three_digits)
-        })
-    } else {
-        (dash, |_| "–".to_owned())
+    let value = |scores: &Scores| text::score_value(&scores.metrics).unwrap_or_default();
+    match Score::of_metrics(&result.float) {
+        Score::Top1 => ("Top-1", value),
+        Score::Perplexity => ("Perplexity", value),
+        Score::MeanIou => ("Mean IoU", value),
+        Score::Pearson => ("Pearson", value),
+        Score::Sqnr => ("–", |_| "–".to_owned()),
     }
 }
 

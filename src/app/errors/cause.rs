@@ -316,10 +316,8 @@ fn mended_ui(ui: &mut Ui, open: &OpenNetwork, mended: &Mended) {
         ui.label("No fix fits into these bytes.");
         return;
     }
-    let score = |of: &crate::inference::Evaluation| match (of.quantized.top1, of.quantized.perplexity) {
-        (Some(top1), _) => text::percent(top1),
-        (None, Some(perplexity)) => format!("perplexity {}", text::three_digits(perplexity)),
-        (None, None) => text::decibels(of.sqnr_db.unwrap_or(f64::INFINITY)),
+    let score = |of: &crate::inference::Evaluation| {
+        text::score(&of.quantized).unwrap_or_else(|| text::decibels(of.sqnr_db.unwrap_or(f64::INFINITY)))
     };
     let (before, after) = mended.bytes;
     let more = i64::try_from(after).unwrap_or(i64::MAX) - i64::try_from(before).unwrap_or(i64::MAX);

@@ -154,8 +154,8 @@ fn hover_text(row: &LayerSensitivity) -> String {
             text::full_count(row.samples as u64)
         );
     }
-    if let Some(perplexity) = row.metrics.perplexity {
-        lines += &format!("\nperplexity {}", text::three_digits(perplexity));
+    if let Some(score) = text::score(&row.metrics).filter(|_| row.metrics.top1.is_none()) {
+        lines += &format!("\n{score}");
     }
     lines
 }

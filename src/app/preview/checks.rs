@@ -79,9 +79,9 @@ fn oracle_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbo
 
 /// Accuracy, perplexity, or agreement where there are no labels.
 fn oracle_value(oracle: &OracleMetrics) -> String {
-    match (oracle.metrics.top1, oracle.metrics.perplexity) {
-        (Some(top1), _) => text::percent(top1),
-        (None, Some(perplexity)) => format!("perplexity {perplexity:.2}"),
+    match (text::score(&oracle.metrics), oracle.metrics.perplexity) {
+        (_, Some(perplexity)) => format!("perplexity {perplexity:.2}"),
+        (Some(score), None) => score,
         (None, None) => match (oracle.agreement, oracle.sqnr_db) {
             (Some(agreement), _) => format!("agreement {}", text::percent(agreement)),
             (None, sqnr_db) => format!(

@@ -5,7 +5,8 @@ use crate::app::Outbox;
 use crate::app::plot::export::figure_menu;
 use crate::app::plot::figure::{Dashes, Figure, Series, Shape};
 use crate::app::plot::{Scale, Token, draw, number_plot};
-use crate::inference::sweep::{Score, SizeMeasure, SweepRow, pareto_front};
+use crate::inference::Score;
+use crate::inference::sweep::{SizeMeasure, SweepRow, pareto_front};
 use crate::session::OpenNetwork;
 use egui::Ui;
 use egui_plot::{PlotPoint, PlotUi, Points};
@@ -28,18 +29,10 @@ struct Shown {
     y_range: (f64, f64),
 }
 
-/// A score in the unit of its axis.
-fn height(score: Score, value: f64) -> f64 {
-    match score {
-        Score::Top1 => value * 100.0,
-        Score::Perplexity | Score::Sqnr => value,
-    }
-}
-
 fn axis(score: Score) -> &'static str {
     match score {
         Score::Top1 => "top-1, %",
-        Score::Perplexity => "perplexity",
+        Score::Perplexity | Score::MeanIou | Score::Pearson => score.name(),
         Score::Sqnr => "output SQNR, dB",
     }
 }
@@ -49,17 +42,17 @@ impl Shown {
         let size = SizeMeasure::of_rows(rows);
         let point = |place: usize| {
             let row = rows.get(place)?;
-            let point = [size.on_axis(row), height(score, score.value(row)?)];
+            let point = [size.on_axis(row), score.on_axis(score.value(row)?)];
             point.iter().all(|number| number.is_finite()).then_some((place, point))
         };
         let points: Vec<(usize, [f64; 2])> = (0..rows.len()).filter_map(point).collect();
         let front = pareto_front(rows, score, |row| size.value(row));
         let interval = |(place, [x, _]): &(usize, [f64; 2])| {
             let ends = score.interval(rows.get(*place)?)?;
-            Some((*x, ends.map(|end| height(score, end))))
+            Some((*x, ends.map(|end| score.on_axis(end))))
         };
         let float = float
-            .map(|value| height(score, value))
+            .map(|value| score.on_axis(value))
             .filter(|value| value.is_finite());
         let heights = points.iter().map(|(_, [_, y])| *y).chain(float);
         let (low, high) = heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
@@ -131,11 +124,7 @@ fn float_score(open: &OpenNetwork, score: Score) -> Option<f64> {
     if (key.data, key.limit) != (of.data, of.limit) {
         return None;
     }
-    match score {
-        Score::Top1 => evaluated.evaluation.float.top1,
-        Score::Perplexity => evaluated.evaluation.float.perplexity,
-        Score::Sqnr => None,
-    }
+    score.of(&evaluated.evaluation.float)
 }
 
 /// Draws the plot; tells the row whose point was clicked. `taken` is the row of the present recipe.

@@ -11,7 +11,8 @@ use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, job_ui, stopped_ui};
-use crate::inference::sweep::{Score, SweepGrid, SweepRow};
+use crate::inference::Score;
+use crate::inference::sweep::{SweepGrid, SweepRow};
 use crate::quantization::{Granularity, Rounding};
 use crate::session::{Action, Kind, MOST_SETTINGS, OpenNetwork, RunState, Session};
 use egui::Ui;
@@ -243,7 +244,7 @@ fn score_text(row: &SweepRow, score: Score) -> String {
             let error = (value * (1.0 - value) / row.samples.max(1) as f64).sqrt() * 100.0;
             format!("{} ± {error:.1}", text::percent(value))
         }
-        Score::Perplexity => format!("{value:.3}"),
+        Score::Perplexity | Score::MeanIou | Score::Pearson => score.show(value),
         Score::Sqnr => text::decibels(value),
     }
 }

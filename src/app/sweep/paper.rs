@@ -3,7 +3,8 @@
 
 use super::{describe, score_text};
 use crate::app::text;
-use crate::inference::sweep::{Mark, PaperTable, Score, SweepRow, TableCell};
+use crate::inference::Score;
+use crate::inference::sweep::{Mark, PaperTable, SweepRow, TableCell};
 use egui::{Grid, RichText, Role, ScrollArea, Ui, WidgetInfo};
 
 /// Draws the tables, one for each number of activation bits, into all that is left; tells the row that was clicked. `taken`
@@ -57,6 +58,8 @@ fn title(score: Score) -> &'static str {
     match score {
         Score::Top1 => "Top-1, %",
         Score::Perplexity => "Perplexity (less is better)",
+        Score::MeanIou => "Mean IoU",
+        Score::Pearson => "Pearson correlation",
         Score::Sqnr => "Output SQNR, dB",
     }
 }

@@ -3,7 +3,8 @@
 use super::{added_percent, describe, score_text};
 use crate::app::text;
 use crate::app::widgets::{Heading, ROW_HEIGHT};
-use crate::inference::sweep::{Score, SweepRow};
+use crate::inference::Score;
+use crate::inference::sweep::SweepRow;
 use egui::{Align, Color32, Label, Layout, RichText, Role, ScrollArea, Sense, TextStyle, Ui, WidgetInfo};
 use egui_extras::{Column, TableBuilder};
 
@@ -103,6 +104,8 @@ impl Field {
             Self::Score => match score {
                 Score::Top1 => "Top-1",
                 Score::Perplexity => "Perplexity",
+                Score::MeanIou => "Mean IoU",
+                Score::Pearson => "Pearson",
                 Score::Sqnr => "Output SQNR",
             },
             Self::Sqnr => "SQNR",
@@ -123,8 +126,7 @@ impl Field {
             Self::ActivationBits => "Bits of the numbers that flow between layers.",
             Self::Score => match score {
                 Score::Top1 => "Share of samples whose first answer is right. ± is one standard error.",
-                Score::Perplexity => "Between how many tokens the network hesitates, on average. Less is better.",
-                Score::Sqnr => "Strength of the outputs over strength of their error against the float network.",
+                _ => score.help(),
             },
             Self::Sqnr => "Strength of the outputs over strength of their error against the float network.",
             Self::Added => "Weights that the splits add.",

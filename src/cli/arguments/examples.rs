@@ -34,6 +34,13 @@ Examples:
   splitscope cure demo:fashion --data demo:fashion --weight-bits 3 --layer conv1 --json
   splitscope cure model.onnx --data images --weight-bits 4 --within 2% -o mended.toml";
 
+pub(super) const MASSIVE: &str = "An activation is massive if it is at least 100 and 1000 times the median of its value (Sun et al. 2024); a super weight makes half \
+     or more of a massive output by itself (Yu et al. 2024). Beside it the largest other weight of its layer is taken away alone.
+
+Examples:
+  splitscope massive model.gguf --data text.txt --window 256 --limit 512
+  splitscope massive model.onnx --data text.txt --magnitude 50 --ratio 100 --top 3 --json";
+
 pub(super) const TRACE: &str = "Each value is shown with the SQNR that it has as both networks run (cumulative), with the SQNR of what its own nodes do to the \
      float network's values (own), and with that of its own grid.
 

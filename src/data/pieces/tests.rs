@@ -37,6 +37,38 @@ fn hard_lines_become_the_tokens_of_the_reference_and_text_again() {
     }
 }
 
+/// What llama.cpp's converter writes of the same tokenizers, and one that the SentencePiece library trained and cut the lines with.
+#[test]
+fn a_gguf_file_s_tokenizer_cuts_as_the_one_that_it_was_made_of() {
+    #[derive(serde::Deserialize)]
+    struct Cut {
+        ids: Vec<Vec<i32>>,
+        texts: Vec<String>,
+    }
+    let lines: Vec<String> = read("lines");
+    for name in ["gpt2", "smollm", "llama3", "sentencepiece"] {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tokenizers");
+        let file = std::fs::File::open(folder.join(format!("{name}.gguf.gz"))).unwrap();
+        let mut bytes = Vec::new();
+        std::io::Read::read_to_end(&mut GzDecoder::new(file), &mut bytes).unwrap();
+        let json = crate::format::gguf::tokenizer_json(&bytes.into(), name).unwrap();
+        let pieces = Pieces::parse(json.as_bytes(), name).unwrap();
+        let cut: Cut = read(name);
+        assert_eq!(cut.ids.len(), lines.len());
+        // The library does not look for beginning and end of a text in the text; such lines have no tokens there.
+        let told = |(line, ids): &(&String, &Vec<i32>)| line.is_empty() || !ids.is_empty();
+        assert!(lines.iter().zip(&cut.ids).filter(told).count() > 1900, "{name}");
+        for (line, expected) in lines.iter().zip(&cut.ids).filter(told) {
+            let encoding = pieces.tokenizer.encode_fast(line.as_str(), false).unwrap();
+            let found: Vec<i32> = encoding.get_ids().iter().map(|id| *id as i32).collect();
+            assert_eq!(&found, expected, "{name}: {line:?}");
+        }
+        for (ids, text) in cut.ids.iter().zip(&cut.texts) {
+            assert_eq!(&pieces.text(ids), text, "{name}");
+        }
+    }
+}
+
 #[test]
 fn what_is_not_known_is_counted_and_another_languages_text_is_refused() {
     let fixture: Fixture = read("unigram");

@@ -3,7 +3,7 @@
 use super::settings::Scores;
 use crate::inference::evaluate::wilson_interval;
 use crate::inference::growing_csv::GrowingCsv;
-use crate::inference::{InferenceError, Metrics};
+use crate::inference::{InferenceError, Metrics, metric_columns};
 use crate::printable::csv;
 use crate::quantization::{Clip, Granularity, Recipe, Rounding};
 use std::collections::HashMap;
@@ -93,7 +93,11 @@ const SCORES: [&str; 9] = [
 ];
 
 fn titles() -> Vec<&'static str> {
-    [&SETTING[..], &KEY, &SCORES].concat()
+    [&SETTING[..], &KEY, &score_titles()].concat()
+}
+
+fn score_titles() -> Vec<&'static str> {
+    [&SCORES[..], &metric_columns::TITLES].concat()
 }
 
 /// What all runs of a file must have in common.
@@ -189,10 +193,10 @@ impl RunLog {
     }
 }
 
-fn cells_of(scores: &Scores) -> [String; SCORES.len()] {
+fn cells_of(scores: &Scores) -> Vec<String> {
     let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     let metrics = &scores.metrics;
-    [
+    let mut cells = vec![
         scores.samples.to_string(),
         number(metrics.top1),
         number(metrics.top5),
@@ -202,7 +206,9 @@ fn cells_of(scores: &Scores) -> [String; SCORES.len()] {
         number(metrics.perplexity_interval.map(|[_, high]| high)),
         number(scores.agreement),
         number(scores.sqnr_db),
-    ]
+    ];
+    cells.extend(metric_columns::cells(metrics));
+    cells
 }
 
 /// The runs of a whole file.
@@ -237,8 +243,9 @@ fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<
         }
     }
     let (key, scores) = rest.split_at(KEY.len());
+    let titles = score_titles();
     let cell = |name: &str| {
-        let at = SCORES.iter().position(|column| *column == name);
+        let at = titles.iter().position(|column| *column == name);
         at.and_then(|at| scores.get(at)).map_or("", String::as_str)
     };
     let number = |name: &str| match cell(name) {
@@ -248,19 +255,19 @@ fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<
     let samples: usize =
         (cell("samples").parse()).map_err(|_| format!("samples is no number: '{}'", cell("samples")))?;
     let top1 = number("top1")?;
+    let mut metrics = Metrics {
+        top1,
+        top1_interval: top1.map(|share| wilson_interval(share, samples)),
+        top5: number("top5")?,
+        nats_per_token: number("nats_per_token")?,
+        perplexity: number("perplexity")?,
+        perplexity_interval: (number("perplexity_low")?.zip(number("perplexity_high")?)).map(|(low, high)| [low, high]),
+        ..Metrics::default()
+    };
+    metric_columns::read(&mut metrics, number)?;
     let scores = Scores {
         samples,
-        metrics: Metrics {
-            top1,
-            top1_interval: top1.map(|share| wilson_interval(share, samples)),
-            top5: number("top5")?,
-            nats_per_token: number("nats_per_token")?,
-            perplexity: number("perplexity")?,
-            perplexity_interval: (number("perplexity_low")?.zip(number("perplexity_high")?))
-                .map(|(low, high)| [low, high]),
-            // Correlations are no column: runs are compared by accuracy, perplexity or SQNR.
-            ..Metrics::default()
-        },
+        metrics,
         agreement: number("agreement")?,
         sqnr_db: number("sqnr_db")?,
     };

@@ -4,7 +4,7 @@ use super::runs::{RunKey, RunLog, RunSamples};
 use super::target::LatencyLimit;
 use super::{AutoSubject, InferenceError, Judged};
 use crate::inference::sweep::RowLatency;
-use crate::inference::{Metrics, Outputs, evaluate, metrics, run_plan};
+use crate::inference::{Metrics, Outputs, Score, evaluate, metrics, run_plan};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::{Bits, Clip, Granularity, LayerRecipe, Plan, Recipe, Rounding};
@@ -138,18 +138,15 @@ impl Scores {
     /// Samples to judge by decide between settings from so many on; of fewer, those to choose on tell more.
     const ENOUGH: usize = 100;
 
-    /// The better first: by right answers or perplexity where there are labels, equal ones (and all without labels) by the noise.
+    /// The better first: by what the labels or the text tell, equal ones (and all without labels) by the noise.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        let by_labels = match (&self.metrics, &other.metrics) {
-            (one, other) if one.top1.is_some() && other.top1.is_some() => other.top1.partial_cmp(&one.top1),
-            (one, other) => one
-                .perplexity
-                .zip(other.perplexity)
-                .and_then(|(one, other)| one.partial_cmp(&other)),
+        let score = Score::of_metrics(&self.metrics);
+        let by_labels = match (score.of(&self.metrics), score.of(&other.metrics)) {
+            (Some(one), Some(other)) if score.better(one, other) => Ordering::Less,
+            (Some(one), Some(other)) if score.better(other, one) => Ordering::Greater,
+            _ => Ordering::Equal,
         };
-        by_labels
-            .unwrap_or(Ordering::Equal)
-            .then(self.noise().total_cmp(&other.noise()))
+        by_labels.then(self.noise().total_cmp(&other.noise()))
     }
 
     /// Noise as a share of the outputs' power; infinite where it is unknown.

@@ -3,11 +3,11 @@
 //! The last column holds the whole recipe as JSON, which has no line break, so that a line is always a whole row. Which rows are
 //! on the front is known only when all are there: [`SweepCsv::finish`] then writes the file anew.
 
-use super::{RowLatency, Score, SizeMeasure, SweepOverhead, SweepRow, pareto_front};
+use super::{RowLatency, SizeMeasure, SweepOverhead, SweepRow, pareto_front};
 use crate::files;
 use crate::inference::evaluate::wilson_interval;
 use crate::inference::growing_csv::{GrowingCsv, fault};
-use crate::inference::{InferenceError, Latency, Metrics};
+use crate::inference::{InferenceError, Latency, Metrics, Score, metric_columns};
 use crate::printable::csv;
 use crate::quantization::Recipe;
 use crate::replacement::replace_file;
@@ -65,7 +65,7 @@ const BEHIND: &str = "no";
 
 /// The titles of all columns.
 fn titles() -> Vec<&'static str> {
-    [&OLDEST[..], &ADDED, &[RECIPE]].concat()
+    [&OLDEST[..], &ADDED, &metric_columns::TITLES, &[RECIPE]].concat()
 }
 
 /// What all rows of a file must have in common to be compared; written into every one.
@@ -253,7 +253,7 @@ impl SweepSetting {
         let count = |value: Option<u64>| value.map(|value| value.to_string()).unwrap_or_default();
         let time = row.latency.as_ref().map(|latency| &latency.time);
         let [top1, perplexity] = [row.metrics.top1_interval, row.metrics.perplexity_interval];
-        Ok(vec![
+        let mut fields = vec![
             self.model.clone(),
             self.data.clone(),
             self.calibration_of(&row.recipe).to_owned(),
@@ -291,8 +291,10 @@ impl SweepSetting {
                 Some(false) => BEHIND.to_owned(),
                 None => String::new(),
             },
-            recipe,
-        ])
+        ];
+        fields.extend(metric_columns::cells(&row.metrics));
+        fields.push(recipe);
+        Ok(fields)
     }
 }
 
@@ -344,19 +346,20 @@ fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Res
     recipe.expand_ratio = number(&text, "expand_ratio")?;
     let samples = setting.samples;
     let top1: Option<f64> = optional(&text, "top1")?;
+    let mut metrics = Metrics {
+        top1,
+        top1_interval: top1.map(|share| wilson_interval(share, samples)),
+        top5: optional(&text, "top5")?,
+        nats_per_token: optional(&text, "nats_per_token")?,
+        perplexity: optional(&text, "perplexity")?,
+        perplexity_interval: interval(&text, ["perplexity_low", "perplexity_high"])?,
+        ..Metrics::default()
+    };
+    metric_columns::read(&mut metrics, |column| optional(&text, column))?;
     Ok(SweepRow {
         recipe,
         samples,
-        metrics: Metrics {
-            top1,
-            top1_interval: top1.map(|share| wilson_interval(share, samples)),
-            top5: optional(&text, "top5")?,
-            nats_per_token: optional(&text, "nats_per_token")?,
-            perplexity: optional(&text, "perplexity")?,
-            perplexity_interval: interval(&text, ["perplexity_low", "perplexity_high"])?,
-            // Correlations are no column: rows are compared by accuracy, perplexity or SQNR.
-            ..Metrics::default()
-        },
+        metrics,
         agreement: optional(&text, "agreement")?,
         sqnr_db: optional(&text, "sqnr_db")?,
         sqnr_db_interval: interval(&text, ["sqnr_db_low", "sqnr_db_high"])?,

@@ -17,7 +17,7 @@ mod tests;
 
 pub use csv::{SweepCsv, SweepSetting, load_rows, save_rows};
 pub use methods::{Method, OutlierMove, input_methods, moved_input_methods, moved_weight_methods, weight_methods};
-pub use pareto::{Score, pareto_front};
+pub use pareto::pareto_front;
 pub use row::{RowLatency, SizeMeasure, SweepOverhead, SweepRow};
 pub use shard::Shard;
 pub use table::{Mark, PaperTable, TableCell};

@@ -1,43 +1,20 @@
-//! Which rows are worth a look: the score they are judged by, and the front of score against cost.
+//! Which rows are worth a look: the front of score against cost.
 
 use super::SweepRow;
-
-/// What rows are judged by: the best that the data can tell.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Score {
-    /// Fraction whose first answer is the label; more is better.
-    Top1,
-    /// Perplexity of a text; less is better.
-    Perplexity,
-    /// Output SQNR in decibels; more is better.
-    Sqnr,
-}
+use crate::inference::Score;
 
 impl Score {
     /// The score that all `rows` have.
     pub fn of_rows(rows: &[SweepRow]) -> Self {
         let all = |score: &Self| !rows.is_empty() && rows.iter().all(|row| score.value(row).is_some());
-        [Self::Top1, Self::Perplexity]
-            .into_iter()
-            .find(all)
-            .unwrap_or(Self::Sqnr)
-    }
-
-    /// Name for a person, with the unit in which [`Score::show`] writes.
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Top1 => "top-1 %",
-            Self::Perplexity => "perplexity",
-            Self::Sqnr => "SQNR dB",
-        }
+        Self::BY_LABELS.into_iter().find(all).unwrap_or(Self::Sqnr)
     }
 
     /// The score of a row; `None` where it is not known or no number.
     pub fn value(self, row: &SweepRow) -> Option<f64> {
         let value = match self {
-            Self::Top1 => row.metrics.top1,
-            Self::Perplexity => row.metrics.perplexity,
             Self::Sqnr => row.sqnr_db,
+            _ => self.of(&row.metrics),
         };
         value.filter(|value| !value.is_nan())
     }
@@ -45,26 +22,8 @@ impl Score {
     /// The 95 % confidence interval of a row's score, low and high, where it is known.
     pub fn interval(self, row: &SweepRow) -> Option<[f64; 2]> {
         match self {
-            Self::Top1 => row.metrics.top1_interval,
-            Self::Perplexity => row.metrics.perplexity_interval,
             Self::Sqnr => row.sqnr_db_interval,
-        }
-    }
-
-    /// Whether `one` is truly better than `other`.
-    pub fn better(self, one: f64, other: f64) -> bool {
-        match self {
-            Self::Perplexity => one < other,
-            Self::Top1 | Self::Sqnr => one > other,
-        }
-    }
-
-    /// A value of this score as written in tables.
-    pub fn show(self, value: f64) -> String {
-        match self {
-            Self::Top1 => format!("{:.2}", value * 100.0),
-            Self::Perplexity => format!("{value:.3}"),
-            Self::Sqnr => format!("{value:.1}"),
+            _ => self.interval_of(&row.metrics),
         }
     }
 }
@@ -138,6 +97,14 @@ mod tests {
         rows[1].metrics.top1 = None;
         assert_eq!(Score::of_rows(&rows), Score::Sqnr);
         assert_eq!(Score::of_rows(&[]), Score::Sqnr);
+        // Pairs of sentences: the correlation ranks, not the SQNR.
+        let mut pairs = rows.clone();
+        for (row, (pearson, sqnr_db)) in pairs.iter_mut().zip([(0.8, 10.0), (0.7, 20.0)]) {
+            row.metrics.top1 = None;
+            (row.metrics.pearson, row.sqnr_db) = (Some(pearson), Some(sqnr_db));
+        }
+        assert_eq!(Score::of_rows(&pairs), Score::Pearson);
+        assert_eq!(pareto_front(&pairs, Score::Pearson, |_| 1.0), [0]);
         rows[0].sqnr_db = Some(f64::NAN);
         assert_eq!(pareto_front(&rows, Score::Sqnr, |row| row.overhead.weights), [1]);
     }

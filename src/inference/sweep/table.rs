@@ -1,7 +1,8 @@
 //! Rows laid out as in table 2 of Zhao et al. 2019: a line for each number of bits, and in it clipping alone, splitting
 //! alone, and splitting with the best way of clipping.
 
-use super::{Score, SweepRow};
+use super::SweepRow;
+use crate::inference::Score;
 use crate::quantization::{Bits, Clip};
 
 /// How good a cell is.

@@ -4,12 +4,12 @@ use super::matmul::{Side, read_side};
 use super::site::{Reading, Role, Site, plain_layout};
 use super::{convolution, quantized};
 use crate::network::layer::{Layer, LayerKind};
-use crate::onnx::is_float;
+use crate::onnx::{is_float, why_no_product};
 
 /// The weights of a node that is no layer, to look at.
 pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
     match (site.is_standard(), site.node.domain(), site.node.op_type()) {
-        (true, _, "Einsum") => every_weight(site, "Einsum: its weights are looked at only, so far", found),
+        (true, _, "Einsum") => einsum(site, found),
         (true, _, "DeformConv") => found.extend(site.weight(1).map(|weight| {
             site.layer(&role(1), weight, |weight, sizes| {
                 let reading = convolution::read_conv(weight, sizes, site.int("group", 1))?;
@@ -41,6 +41,18 @@ pub(super) fn layers(site: &Site<'_>, found: &mut Vec<Layer>) {
             );
         }
     }
+}
+
+/// An Einsum that is no plain product ([`crate::onnx::plain_products`] writes the others as MatMul).
+fn einsum(site: &Site<'_>, found: &mut Vec<Layer>) {
+    let reason = |slot: usize| {
+        let weight = site.weight(slot)?;
+        let rank = site.rank(usize::from(slot == 0));
+        let why = why_no_product(site.node, slot, &weight.tensor.dims, rank);
+        Some(why.unwrap_or_else(|| "its weight is no constant of the main graph".to_owned()))
+    };
+    let why = (0..site.node.input.len()).find_map(reason).unwrap_or_default();
+    every_weight(site, &format!("Einsum: {why}"), found);
 }
 
 fn role(weight_input: usize) -> Role {

@@ -5,10 +5,11 @@ use splitscope::data::Tensor;
 use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Layer, Network, Support};
 use splitscope::onnx::build::{
-    float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, scalar_f32, string_attribute,
+    float_attribute, float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, scalar_f32,
+    string_attribute,
 };
 use splitscope::onnx::schema::{FunctionProto, OperatorSetIdProto, SparseTensorProto};
-use splitscope::onnx::{ModelProto, NodeProto, TensorProto, encode};
+use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe, plan, rewrite};
 
@@ -250,6 +251,114 @@ fn layers_inside_of_functions_are_layers() {
     splits(&network, "l2/mm", &plain, &[2, 8]);
 }
 
+/// Einsum `equation` of `x` and `w` is the layer that `plain` spells with a MatMul.
+fn einsum_splits(equation: &str, operands: [&str; 2], (x, w): (&[usize], &[usize]), plain: Vec<NodeProto>) {
+    let spelled = vec![string_attribute("equation", equation)];
+    let constants = || {
+        let shape = |name: &str, sizes: &[i64]| i64_tensor(name, &[sizes.len()], sizes);
+        let (kept, apart) = (shape("kept", &[0, 0, -1]), shape("apart", &[0, 0, 2, 5]));
+        vec![
+            tensor("w", w),
+            shape("matrix", &[-1, 8]),
+            shape("columns", &[8, -1]),
+            kept,
+            apart,
+        ]
+    };
+    let sizes: Vec<i64> = x.iter().map(|size| *size as i64).collect();
+    let einsum = of(vec![node("Einsum", "p", operands, ["y"], spelled)], constants(), &sizes);
+    let network = graph::network(einsum);
+    splits(&network, "p", &of(plain, constants(), &sizes), x);
+}
+
+#[test]
+fn an_einsum_with_a_matrix_is_a_product() {
+    let matmul = || vec![node("MatMul", "", ["x", "w"], ["y"], vec![])];
+    einsum_splits("bsd,df->bsf", ["x", "w"], (&[2, 3, 8], &[8, 6]), matmul());
+    einsum_splits("...d,df->...f", ["x", "w"], (&[2, 3, 4, 8], &[8, 6]), matmul());
+    einsum_splits("df,bsd->bsf", ["w", "x"], (&[2, 3, 8], &[8, 6]), matmul());
+    let turned = vec![
+        node("Transpose", "", ["w"], ["t"], vec![]),
+        node("MatMul", "", ["x", "t"], ["y"], vec![]),
+    ];
+    einsum_splits("bsd,fd->bsf", ["x", "w"], (&[2, 3, 8], &[6, 8]), turned);
+    let heads = vec![
+        node("Reshape", "", ["w", "columns"], ["m"], vec![]),
+        node("MatMul", "", ["x", "m"], ["h"], vec![]),
+        node("Reshape", "", ["h", "apart"], ["y"], vec![]),
+    ];
+    einsum_splits("bsd,dhe->bshe", ["x", "w"], (&[2, 3, 8], &[8, 2, 5]), heads);
+    let joined = vec![
+        node("Reshape", "", ["w", "matrix"], ["m"], vec![]),
+        node("Reshape", "", ["x", "kept"], ["r"], vec![]),
+        node("MatMul", "", ["r", "m"], ["y"], vec![]),
+    ];
+    einsum_splits("bshe,hed->bsd", ["x", "w"], (&[2, 3, 2, 5], &[2, 5, 8]), joined);
+    let moved = vec![
+        node("Transpose", "", ["x"], ["t"], vec![ints_attribute("perm", [0, 2, 1])]),
+        node("MatMul", "", ["t", "w"], ["p"], vec![]),
+        node("Transpose", "", ["p"], ["y"], vec![ints_attribute("perm", [0, 2, 1])]),
+    ];
+    einsum_splits("bds,df->bfs", ["x", "w"], (&[2, 8, 3], &[8, 6]), moved);
+}
+
+#[test]
+fn what_onnx_runtime_fused_is_taken_apart() {
+    let microsoft = |op: &str, inputs: &[&str], attributes| {
+        let mut node = node(op, "f", inputs.iter().copied(), ["y"], attributes);
+        node.domain = Some("com.microsoft".to_owned());
+        node
+    };
+    let turned = vec![
+        int_attribute("transA", 1),
+        int_attribute("transB", 1),
+        float_attribute("alpha", 0.25),
+    ];
+    let fused = microsoft("FusedMatMul", &["x", "w"], turned);
+    let constants = || vec![tensor("w", &[6, 8]), tensor("b", &[6]), scalar_f32("quarter", 0.25)];
+    let network = graph::network(of(vec![fused], constants(), &[2, 8, 3]));
+    let plain = vec![
+        node("Transpose", "", ["x"], ["t"], vec![ints_attribute("perm", [0, 2, 1])]),
+        node("Transpose", "", ["w"], ["m"], vec![]),
+        node("MatMul", "", ["t", "m"], ["p"], vec![]),
+        node("Mul", "", ["p", "quarter"], ["y"], vec![]),
+    ];
+    splits(&network, "f", &of(plain, constants(), &[2, 8, 3]), &[2, 8, 3]);
+
+    let leaky = vec![
+        int_attribute("transB", 1),
+        string_attribute("activation", "LeakyRelu"),
+        float_attribute("activation_alpha", 0.25),
+    ];
+    let fused = microsoft("FusedGemm", &["x", "w", "b"], leaky);
+    let network = graph::network(of(vec![fused], constants(), &[3, 8]));
+    let plain = vec![
+        node("Gemm", "", ["x", "w", "b"], ["g"], vec![int_attribute("transB", 1)]),
+        node("LeakyRelu", "", ["g"], ["y"], vec![float_attribute("alpha", 0.25)]),
+    ];
+    splits(&network, "f", &of(plain, constants(), &[3, 8]), &[3, 8]);
+
+    let params = AttributeProto {
+        floats: vec![-0.5, 0.75],
+        ..float_attribute("activation_params", 0.0)
+    };
+    let clipped = vec![string_attribute("activation", "Clip"), params];
+    let fused = microsoft("FusedConv", &["x", "w", "b", "x"], clipped);
+    let constants = || {
+        let bounds = [scalar_f32("low", -0.5), scalar_f32("high", 0.75)];
+        let mut all = vec![tensor("w", &[6, 6, 1, 1]), tensor("b", &[6])];
+        all.extend(bounds);
+        all
+    };
+    let network = graph::network(of(vec![fused], constants(), &[1, 6, 4, 4]));
+    let plain = vec![
+        node("Conv", "", ["x", "w", "b"], ["c"], vec![]),
+        node("Add", "", ["c", "x"], ["s"], vec![]),
+        node("Clip", "", ["s", "low", "high"], ["y"], vec![]),
+    ];
+    splits(&network, "f", &of(plain, constants(), &[1, 6, 4, 4]), &[1, 6, 4, 4]);
+}
+
 #[test]
 fn what_is_no_layer_is_listed_with_its_reason() {
     let microsoft = |op: &str, name: &str, inputs: &[&str]| {
@@ -268,7 +377,10 @@ fn what_is_no_layer_is_listed_with_its_reason() {
             "DeformConv",
         ),
         (
-            microsoft("FusedMatMul", "f", &["x", "w"]),
+            NodeProto {
+                attribute: vec![int_attribute("transBatchA", 1)],
+                ..microsoft("FusedMatMul", "f", &["x", "w"])
+            },
             &[8, 6],
             "known to ONNX Runtime only",
         ),

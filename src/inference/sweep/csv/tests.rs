@@ -27,6 +27,11 @@ fn rows() -> Vec<SweepRow> {
     rows[1].metrics = Metrics {
         nats_per_token: Some(1.5),
         perplexity: Some(1.5_f64.exp()),
+        pairs: Some(50),
+        pearson: Some(0.8),
+        pearson_interval: Some([0.7, 1.0 / 3.0]),
+        spearman: Some(0.75),
+        mean_iou: Some(0.6),
         ..Metrics::default()
     };
     rows[1].overhead.macs = None;

@@ -220,8 +220,25 @@ fn onnx_functions_and_sparse_initializers() {
 
 #[test]
 fn onnx_operators_that_are_looked_at_only() {
+    // Another matrix for each head.
+    let equation = vec![string_attribute("equation", "bhd,hdk->bhk")];
+    let nodes = vec![node("Einsum", "proj", ["x", "w"], ["y"], equation)];
+    let network = File::new(nodes, vec![weights("w", &[2, 4, 3])], &[0, 2, 4], &[0, 2, 3]).open();
+    assert!(why(&network, 0).starts_with("Einsum: its weight is batched"));
+}
+
+#[test]
+fn onnx_einsum_and_fused_products() {
     let equation = vec![string_attribute("equation", "bd,dhk->bhk")];
     let nodes = vec![node("Einsum", "proj", ["x", "w"], ["y"], equation)];
     let network = File::new(nodes, vec![weights("w", &[4, 2, 3])], &[0, 4], &[0, 2, 3]).open();
-    assert!(why(&network, 0).starts_with("Einsum"));
+    assert_eq!(network.layers[0].support, Support::Split);
+    assert_eq!(
+        (network.layers[0].name.as_str(), network.layers[0].op.as_str()),
+        ("proj", "MatMul")
+    );
+    let mut fused = node("FusedMatMul", "f", ["x", "w"], ["y"], vec![]);
+    fused.domain = Some("com.microsoft".to_owned());
+    let network = File::new(vec![fused], vec![weights("w", &[4, 3])], &[0, 4], &[0, 3]).open();
+    assert_eq!(network.layers[0].support, Support::Split);
 }

@@ -1,0 +1,50 @@
+//! Columns of tables for the metrics that pairs of sentences and maps of classes give.
+
+use super::Metrics;
+
+/// Titles, in order. A contract with whoever reads the files.
+pub(super) const TITLES: [&str; 9] = [
+    "pairs",
+    "pearson",
+    "pearson_low",
+    "pearson_high",
+    "spearman",
+    "spearman_low",
+    "spearman_high",
+    "mean_iou",
+    "pixel_accuracy",
+];
+
+/// A cell for each of [`TITLES`]; empty where the metrics do not tell it.
+pub(super) fn cells(metrics: &Metrics) -> [String; TITLES.len()] {
+    let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
+    let low = |interval: Option<[f64; 2]>| number(interval.map(|[low, _]| low));
+    let high = |interval: Option<[f64; 2]>| number(interval.map(|[_, high]| high));
+    [
+        metrics.pairs.map(|pairs| pairs.to_string()).unwrap_or_default(),
+        number(metrics.pearson),
+        low(metrics.pearson_interval),
+        high(metrics.pearson_interval),
+        number(metrics.spearman),
+        low(metrics.spearman_interval),
+        high(metrics.spearman_interval),
+        number(metrics.mean_iou),
+        number(metrics.pixel_accuracy),
+    ]
+}
+
+/// Sets what the cells tell; `number` gives the number of the column of that title, `None` where it is empty or not there.
+pub(super) fn read(
+    metrics: &mut Metrics,
+    number: impl Fn(&'static str) -> Result<Option<f64>, String>,
+) -> Result<(), String> {
+    let interval = |low, high| Ok::<_, String>(number(low)?.zip(number(high)?).map(|(low, high)| [low, high]));
+    metrics.pairs = number("pairs")?.map(|pairs| pairs as usize);
+    metrics.pearson = number("pearson")?;
+    metrics.pearson_interval = interval("pearson_low", "pearson_high")?;
+    metrics.spearman = number("spearman")?;
+    metrics.spearman_interval = interval("spearman_low", "spearman_high")?;
+    metrics.mean_iou = number("mean_iou")?;
+    metrics.pixel_accuracy = number("pixel_accuracy")?;
+    Ok(())
+}
