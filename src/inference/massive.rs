@@ -205,7 +205,8 @@ struct Watched<'a> {
     matrix: Option<(usize, &'a str)>,
 }
 
-/// Outputs of layers and of sums of the main graph, in its order, but for the network's own outputs.
+/// Outputs of layers, and sums that such an output goes into directly (a bias, the stream past a block), in the order of the main
+/// graph, but for the network's own outputs. Sums of attention scores and inside of norms are none.
 fn watched(network: &Network) -> Vec<Watched<'_>> {
     let Some(graph) = &network.model.graph else {
         return Vec::new();
@@ -217,17 +218,20 @@ fn watched(network: &Network) -> Vec<Watched<'_>> {
             layers.entry(path.node).or_insert(index);
         }
     }
-    let mut found = Vec::new();
+    let mut found: Vec<Watched<'_>> = Vec::new();
+    let mut known: HashSet<&str> = HashSet::new();
     for (position, node) in graph.node.iter().enumerate() {
         let index = layers.get(&position).copied();
         let layer = index.map(|index| &network.layers[index]);
         let Some(value) = node.output.first().filter(|value| !value.is_empty()) else {
             continue;
         };
-        let is_seen = layer.is_some_and(|layer| !layer.kind.is_recurrent()) || node.op_type() == "Add";
+        let is_sum = node.op_type() == "Add" && node.input.iter().any(|input| known.contains(input.as_str()));
+        let is_seen = layer.is_some_and(|layer| !layer.kind.is_recurrent()) || is_sum;
         if !is_seen || answers.contains(value.as_str()) {
             continue;
         }
+        known.insert(value);
         let input = layer.and_then(|layer| layer.input.as_ref());
         let is_product = |layer: &&Layer| matches!(layer.kind, LayerKind::MatMul | LayerKind::Gemm);
         let reads_last = input.filter(|(_, axis)| *axis == -1);

@@ -37,7 +37,7 @@ const OLDEST: [&str; 18] = [
 ];
 
 /// Columns that came later, in order; files of older versions lack them.
-const ADDED: [&str; 15] = [
+const ADDED: [&str; 14] = [
     "file_bytes",
     "scales",
     "rounding",
@@ -52,8 +52,10 @@ const ADDED: [&str; 15] = [
     "latency_batch",
     "latency_runs",
     "latency_engine",
-    "front",
 ];
+
+/// Title of the last column but one.
+const FRONT: &str = "front";
 
 /// Title of the last column.
 const RECIPE: &str = "recipe";
@@ -65,7 +67,7 @@ const BEHIND: &str = "no";
 
 /// The titles of all columns.
 fn titles() -> Vec<&'static str> {
-    [&OLDEST[..], &ADDED, &metric_columns::TITLES, &[RECIPE]].concat()
+    [&OLDEST[..], &ADDED, &metric_columns::TITLES, &[FRONT, RECIPE]].concat()
 }
 
 /// What all rows of a file must have in common to be compared; written into every one.
@@ -286,13 +288,13 @@ impl SweepSetting {
             count(time.map(|time| time.batch as u64)),
             count(time.map(|time| time.runs as u64)),
             (row.latency.as_ref()).map_or_else(String::new, |latency| latency.engine.clone()),
-            match on_front {
-                Some(true) => ON_FRONT.to_owned(),
-                Some(false) => BEHIND.to_owned(),
-                None => String::new(),
-            },
         ];
         fields.extend(metric_columns::cells(&row.metrics));
+        fields.push(match on_front {
+            Some(true) => ON_FRONT.to_owned(),
+            Some(false) => BEHIND.to_owned(),
+            None => String::new(),
+        });
         fields.push(recipe);
         Ok(fields)
     }
