@@ -22,7 +22,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use values::{at_least_one, bytes, grid_bits, path_text, positive, ratio, share};
+use values::{at_least_one, bytes, grid_bits, on_or_off, path_text, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -481,6 +481,18 @@ pub(super) struct SweepArguments {
         help_heading = "Grid"
     )]
     pub(super) rounding: Vec<Rounding>,
+    /// Zero points of the weights' scales to try: off, on; without a value, on
+    #[arg(
+        long,
+        value_name = "off|on,...",
+        value_delimiter = ',',
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "on",
+        value_parser = on_or_off,
+        help_heading = "Grid"
+    )]
+    pub(super) weight_zero_points: Vec<bool>,
     #[command(flatten)]
     pub(super) recipe_flags: BaseRecipeArguments,
     #[command(flatten)]
@@ -539,6 +551,12 @@ pub(super) struct AutoArguments {
         default_value = "nearest,squant,gptq"
     )]
     pub(super) layer_rounding: Vec<Rounding>,
+    /// Whether the scales of a layer may have zero points: off, on, or both; without, as the recipe says
+    #[arg(long, value_name = "off|on,...", value_delimiter = ',', value_parser = on_or_off)]
+    pub(super) layer_zero_points: Vec<bool>,
+    /// Search with batch-norms folded too, where the recipe does not fold them, and take what does better
+    #[arg(long, conflicts_with = "csv")]
+    pub(super) try_folding: bool,
     /// Write each run of the network as it finishes
     #[arg(long, value_name = "FILE")]
     pub(super) csv: Option<PathBuf>,

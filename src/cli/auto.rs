@@ -1,7 +1,7 @@
 //! `splitscope auto`: bits, splits, clipping, scales and rounding of each layer, chosen for a budget or an accuracy.
 
 use super::arguments::AutoArguments;
-use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
+use super::output::{Table, check_place, lines, on_or_off, percent_or_dash, to_json, write_whole};
 use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
@@ -61,14 +61,6 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
     let recipe = arguments.recipe_flags.recipe(with_data)?;
     let original = format::open(Path::new(model))?;
     recipe.check(&original).map_err(anyhow::Error::msg).context("recipe")?;
-    let network = pipeline::prepared(
-        model,
-        &original,
-        &recipe,
-        &arguments.calibration,
-        &arguments.data_flags,
-        progress,
-    )?;
     let engine = pipeline::engine(&original)?;
     let samples = samples(arguments, &original, &engine, progress)?;
     let options = AutoOptions {
@@ -77,24 +69,29 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         scales: arguments.layer_scales.clone(),
         roundings: arguments.layer_rounding.clone(),
         latency: arguments.target_latency,
+        zero_points: arguments.layer_zero_points.clone(),
         ..AutoOptions::all(match arguments.target_accuracy {
             Some(accuracy) => Goal::Accuracy(accuracy),
             None => Goal::Budget(arguments.budget),
         })
     };
-    check_goal(&samples.subject(&network, None), options.goal)?;
-    let activations = activations(arguments, (&recipe, &options), &network, progress)?;
-    let subject = samples.subject(&network, activations.as_ref());
-    let mut log = log(arguments, &recipe, &subject)?;
-    if let Some(shard) = arguments.shard {
-        let (all, own) = auto_part(&subject, &recipe, &options, shard, &mut log, progress)?;
-        return Ok(format!(
-            "part {shard}: {own} of {all} runs, {} of them made now. Join the files of all parts and run the same without --shard and \
-             with --resume\n",
-            log.made()
-        ));
+    // The samples and what the float network answers on them do not depend on how it is prepared.
+    let subject = samples.subject(&original, None);
+    check_goal(&subject, options.goal)?;
+    let on = |recipe: &Recipe| search(arguments, (&original, &samples), recipe, &options, progress);
+    let mut result = match on(&recipe)? {
+        Searched::Whole(result) => result,
+        Searched::Part(said) => return Ok(said),
+    };
+    if arguments.try_folding && !recipe.fold_batch_norm {
+        let folded = Recipe {
+            fold_batch_norm: true,
+            ..recipe
+        };
+        if let Searched::Whole(folded) = on(&folded)? {
+            *result = result.or_better(*folded, options.goal);
+        }
     }
-    let result = auto_going_on(&subject, &recipe, &options, &mut log, progress)?;
     arguments.recipe_flags.save(&result.auto.recipe)?;
     if let Some(path) = &arguments.output {
         let text = result.auto.recipe.to_toml().map_err(anyhow::Error::msg)?;
@@ -110,6 +107,44 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         });
     }
     Ok(tables(&subject, &result))
+}
+
+/// What came of a search.
+enum Searched {
+    Whole(Box<AutoResult>),
+    /// Only the runs of one part were made: what is said of them.
+    Part(String),
+}
+
+/// Searches on the network prepared as `recipe` says.
+fn search(
+    arguments: &AutoArguments,
+    (original, samples): (&Network, &AutoSamples),
+    recipe: &Recipe,
+    options: &AutoOptions,
+    progress: &Progress,
+) -> anyhow::Result<Searched> {
+    let network = pipeline::prepared(
+        &arguments.model,
+        original,
+        recipe,
+        &arguments.calibration,
+        &arguments.data_flags,
+        progress,
+    )?;
+    let activations = activations(arguments, (recipe, options), &network, progress)?;
+    let subject = samples.subject(&network, activations.as_ref());
+    let mut log = log(arguments, recipe, &subject)?;
+    let Some(shard) = arguments.shard else {
+        let result = auto_going_on(&subject, recipe, options, &mut log, progress)?;
+        return Ok(Searched::Whole(Box::new(result)));
+    };
+    let (all, own) = auto_part(&subject, recipe, options, shard, &mut log, progress)?;
+    Ok(Searched::Part(format!(
+        "part {shard}: {own} of {all} runs, {} of them made now. Join the files of all parts and run the same without --shard and \
+         with --resume\n",
+        log.made()
+    )))
 }
 
 /// What is known of the layers' inputs. Where the recipe itself does without, so may the search: it then leaves out what needs them.
@@ -305,8 +340,10 @@ fn describe(recipe: &Recipe) -> String {
     } else {
         ""
     };
+    let zero_points = if recipe.weight_zero_points { ", zero points" } else { "" };
+    let folded = if recipe.fold_batch_norm { ", folded" } else { "" };
     format!(
-        "{} bits, ratio {}, clip {}, scales {}, {}{bias}",
+        "{} bits, ratio {}, clip {}, scales {}{zero_points}, {}{bias}{folded}",
         recipe.weight_bits, recipe.expand_ratio, recipe.clip, recipe.scales, recipe.rounding
     )
 }
@@ -343,6 +380,7 @@ fn layers_table(result: &AutoResult) -> Table {
         "clip",
         "scales",
         "rounding",
+        "zero points",
         "bytes",
         "plain bytes",
         "alone, dB",
@@ -360,6 +398,7 @@ fn layers_table(result: &AutoResult) -> Table {
             layer.clip.to_string(),
             layer.scales.to_string(),
             layer.rounding.to_string(),
+            on_or_off(layer.zero_points).to_owned(),
             layer.bytes.to_string(),
             layer.plain_bytes.to_string(),
             alone.map_or_else(|| "–".to_owned(), |db| format!("{db:.1}")),

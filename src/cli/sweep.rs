@@ -1,7 +1,7 @@
 //! `splitscope sweep`: a grid of recipes on the same samples, a row each.
 
 use super::arguments::SweepArguments;
-use super::output::{Table, check_place, lines, to_json};
+use super::output::{Table, check_place, lines, on_or_off, to_json};
 use super::pipeline::{self, CalibrationFrom};
 use crate::engine;
 use crate::format;
@@ -121,6 +121,7 @@ fn grid(arguments: &SweepArguments) -> SweepGrid {
         activation_bits: arguments.activation_bits.clone(),
         scales: arguments.scales.clone(),
         roundings: arguments.rounding.clone(),
+        zero_points: arguments.weight_zero_points.clone(),
     }
 }
 
@@ -203,6 +204,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
         |differ: &dyn Fn(&SweepRow, &SweepRow) -> bool| rows.windows(2).any(|pair| differ(&pair[0], &pair[1]));
     let with_scales = rows_differ(&|a, b| a.recipe.scales != b.recipe.scales);
     let with_rounding = rows_differ(&|a, b| a.recipe.rounding != b.recipe.rounding);
+    let with_zero_points = rows_differ(&|a, b| a.recipe.weight_zero_points != b.recipe.weight_zero_points);
     let with_bytes = SizeMeasure::of_rows(rows) == SizeMeasure::FileBytes;
     let with_latency = rows.iter().any(|row| row.latency.is_some() || row.not_timed.is_some());
     let with_interval = rows.iter().any(|row| score.interval(row).is_some());
@@ -210,6 +212,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
     titles.splice(..0, with_bytes.then_some("file bytes"));
     titles.extend(with_scales.then_some("scales"));
     titles.extend(with_rounding.then_some("rounding"));
+    titles.extend(with_zero_points.then_some("zero points"));
     titles.push(score.label());
     titles.extend(with_interval.then_some("95 % interval"));
     titles.extend(with_latency.then_some("ms a sample"));
@@ -228,6 +231,7 @@ fn front_table(rows: &[SweepRow], front: &[usize], score: Score) -> String {
         cells.splice(..0, with_bytes.then(bytes));
         cells.extend(with_scales.then(|| row.recipe.scales.to_string()));
         cells.extend(with_rounding.then(|| row.recipe.rounding.to_string()));
+        cells.extend(with_zero_points.then(|| on_or_off(row.recipe.weight_zero_points).to_owned()));
         cells.push(score.value(row).map(|value| score.show(value)).unwrap_or_default());
         cells.extend(with_interval.then(|| {
             let ends = score.interval(row).map(|ends| ends.map(|end| score.show(end)));

@@ -65,6 +65,7 @@ impl Axes {
             activation_bits: self.activation_bits.chosen(),
             scales: self.scales.chosen(),
             roundings: self.roundings.chosen(),
+            ..SweepGrid::default()
         }
     }
 

@@ -159,6 +159,7 @@ impl SweepPanel {
             activation_bits: grid.activation_bits.iter().take(1).copied().collect(),
             scales: grid.scales.iter().take(1).copied().collect(),
             roundings: grid.roundings.iter().take(1).copied().collect(),
+            zero_points: grid.zero_points.iter().take(1).copied().collect(),
         };
         there > 0
             && there < asked.len()

@@ -191,6 +191,7 @@ impl Flags for FixedInSweep {
             "activation_bits",
             "scales",
             "rounding",
+            "weight_zero_points",
         ];
         let of_activation_splits = ["activation_expand_ratio", "activation_split"];
         !axes.contains(&field.name) && !of_activation_splits.contains(&field.name)

@@ -18,6 +18,15 @@ pub(super) fn at_least_one(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A switch of which several values are listed.
+pub(super) fn on_or_off(text: &str) -> Result<bool, String> {
+    match text.trim() {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("on or off is needed".to_owned()),
+    }
+}
+
 pub(super) fn outlier_move(text: &str) -> Result<OutlierMove, String> {
     let found = OutlierMove::ALL.into_iter().find(|outliers| outliers.name() == text);
     found.ok_or_else(|| "rotate, smooth or awq is needed".to_owned())

@@ -1,4 +1,4 @@
-//! What a layer may become: bits, splits, a way to clip, scales and a way to round, each with the bytes it takes and the error of its
+//! What a layer may become: bits, splits, a way to clip, scales, zero points and a way to round, each with the bytes it takes and the error of its
 //! weights.
 
 use super::cost::{Cost, Stored};
@@ -22,7 +22,7 @@ pub(super) struct Choice {
     pub(super) clip: Clip,
     /// What has a scale of its own.
     pub(super) scales: Granularity,
-    /// Whether each scale has a zero point, as the recipe says.
+    /// Whether each scale has a zero point.
     pub(super) zero_points: bool,
     /// How the weights are rounded.
     pub(super) rounding: Rounding,
@@ -43,6 +43,7 @@ impl Choice {
             clip: Some(self.clip),
             scales: Some(self.scales),
             rounding: Some(self.rounding),
+            weight_zero_points: Some(self.zero_points),
             ..LayerRecipe::default()
         }
     }
@@ -141,6 +142,17 @@ fn choices_of(
             scales.push(possible);
         }
     }
+    let mut zero_points: Vec<bool> = Vec::new();
+    for &wanted in &options.zero_points {
+        let possible = WeightSettings {
+            zero_points: wanted,
+            ..settings
+        };
+        let possible = possible.effective(layer).zero_points;
+        if !zero_points.contains(&possible) {
+            zero_points.push(possible);
+        }
+    }
     let moments = activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name));
     let mut roundings: Vec<Rounding> = Vec::new();
     for &rounding in &options.roundings {
@@ -161,16 +173,17 @@ fn choices_of(
     let mut tried: Vec<(Stored, u64, Clip)> = Vec::new();
     for &bits in &options.bits {
         for &scales in &scales {
-            for &splits in &counts {
-                let zero_points = settings.zero_points;
-                let stored = Stored {
-                    bits,
-                    splits,
-                    scales,
-                    zero_points,
-                };
-                let bytes = cost.with_one(index, stored);
-                tried.extend(options.clips.iter().map(|clip| (stored, bytes, *clip)));
+            for &zero_points in &zero_points {
+                for &splits in &counts {
+                    let stored = Stored {
+                        bits,
+                        splits,
+                        scales,
+                        zero_points,
+                    };
+                    let bytes = cost.with_one(index, stored);
+                    tried.extend(options.clips.iter().map(|clip| (stored, bytes, *clip)));
+                }
             }
         }
     }
@@ -189,6 +202,7 @@ fn choices_of(
                 expand_ratio: ratio_of(splits, layer.layout.channels),
                 clip,
                 scales,
+                zero_points,
                 rounding: Rounding::Nearest,
                 ..settings
             };

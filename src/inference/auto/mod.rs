@@ -61,6 +61,8 @@ pub struct AutoOptions {
     /// Ways to round that it may have; empty for the recipe's own. GPTQ is left out where the second moments of the inputs are not
     /// known.
     pub roundings: Vec<Rounding>,
+    /// Whether its scales may have zero points; empty for as the recipe says.
+    pub zero_points: Vec<bool>,
     /// Whether to try bias correction where the recipe does not ask for it and the means of the inputs are known.
     pub try_bias_correction: bool,
     /// Largest share of a layer's input channels to split.
@@ -87,6 +89,7 @@ impl AutoOptions {
             clips: Self::CLIPS.to_vec(),
             scales: Vec::new(),
             roundings: Vec::new(),
+            zero_points: Vec::new(),
             try_bias_correction: false,
             most_ratio: Self::MOST_RATIO,
             latency: None,

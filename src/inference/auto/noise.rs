@@ -95,6 +95,7 @@ impl LayerNoise {
             clip: chosen.clip,
             scales: chosen.scales,
             rounding: chosen.rounding,
+            zero_points: chosen.zero_points,
             bias_correction: bench.base.bias_correction,
         }
     }

@@ -42,6 +42,7 @@ pub(super) struct RunKey {
     pub(super) clip: Clip,
     pub(super) scales: Granularity,
     pub(super) rounding: Rounding,
+    pub(super) zero_points: bool,
     pub(super) bias_correction: bool,
 }
 
@@ -56,6 +57,7 @@ impl RunKey {
             self.clip.to_string(),
             self.scales.to_string(),
             self.rounding.to_string(),
+            self.zero_points.to_string(),
             self.bias_correction.to_string(),
         ]
     }
@@ -69,7 +71,7 @@ impl RunKey {
 /// Columns that say what all runs of a file have in common.
 const SETTING: [&str; 5] = ["model", "choose", "judge", "calibration", "base"];
 /// Columns that say what a run is of.
-const KEY: [&str; 8] = [
+const KEY: [&str; 9] = [
     "samples_of",
     "layer",
     "weight_bits",
@@ -77,6 +79,7 @@ const KEY: [&str; 8] = [
     "clip",
     "scales",
     "rounding",
+    "weight_zero_points",
     "bias_correction",
 ];
 /// Columns that say what came of it.
@@ -297,6 +300,7 @@ mod tests {
             clip: Clip::Mse,
             scales: Granularity::Block(32),
             rounding: Rounding::Gptq,
+            zero_points: false,
             bias_correction: true,
         }
     }

@@ -14,7 +14,7 @@ use crate::inference::Dataset;
 use crate::inference::incremental::{Incremental, Signature};
 use crate::inference::sweep::Shard;
 use crate::progress::Progress;
-use crate::quantization::{Activations, Bits, Clip, Recipe};
+use crate::quantization::{Activations, Bits, Clip, Recipe, WeightSettings};
 
 /// Times that what was chosen is measured and chosen again.
 const ROUNDS: usize = 4;
@@ -183,6 +183,9 @@ fn possible(options: &AutoOptions, recipe: &Recipe, subject: &AutoSubject<'_>) -
     if options.roundings.is_empty() {
         options.roundings.push(recipe.rounding);
     }
+    if options.zero_points.is_empty() {
+        options.zero_points.push(recipe.weight_zero_points);
+    }
     let has_moments = subject.activations.is_some_and(Activations::has_moments);
     if options.roundings.iter().any(|rounding| !rounding.needs_moments()) && !has_moments {
         options.roundings.retain(|rounding| !rounding.needs_moments());
@@ -191,6 +194,8 @@ fn possible(options: &AutoOptions, recipe: &Recipe, subject: &AutoSubject<'_>) -
     options.scales.dedup();
     options.roundings.sort_unstable();
     options.roundings.dedup();
+    options.zero_points.sort_unstable();
+    options.zero_points.dedup();
     if options.bits.is_empty() || options.clips.is_empty() {
         return Err(out_of_reach("there are no bits or no ways to clip to choose from"));
     }
@@ -400,6 +405,7 @@ impl<'a> Search<'a> {
             // What all layers have anyway is not said of each.
             own.scales = chosen.scales.filter(|scales| *scales != self.base.scales);
             own.rounding = chosen.rounding.filter(|rounding| *rounding != self.base.rounding);
+            own.weight_zero_points = (chosen.weight_zero_points).filter(|has| *has != self.base.weight_zero_points);
         }
         let bytes = self.bytes(taken);
         self.runs += 1;
@@ -577,7 +583,13 @@ impl<'a> Search<'a> {
             let same = |choice: usize| {
                 let of = &noise.choices()[choice];
                 let like = (of.bits, of.splits, of.clip) == (bits, splits, settings.weights.clip);
-                like && (of.scales, of.rounding) == (settings.weights.scales, settings.weights.rounding)
+                let WeightSettings {
+                    scales,
+                    rounding,
+                    zero_points,
+                    ..
+                } = settings.weights;
+                like && (of.scales, of.rounding, of.zero_points) == (scales, rounding, zero_points)
             };
             let stored = Stored {
                 bits,
@@ -593,6 +605,7 @@ impl<'a> Search<'a> {
                 clip: settings.weights.clip,
                 scales: settings.weights.scales,
                 rounding: settings.weights.rounding,
+                zero_points: settings.weights.zero_points,
                 bytes: self.cost.with_one(index, stored),
                 plain_bytes: self.cost.plain_of(index),
                 output_noise: (0..noise.choices().len())

@@ -2,7 +2,7 @@
 
 use super::runs::{RunKey, RunLog, RunSamples};
 use super::target::LatencyLimit;
-use super::{AutoSubject, InferenceError, Judged};
+use super::{AutoSubject, Goal, InferenceError, Judged};
 use crate::inference::sweep::RowLatency;
 use crate::inference::{Metrics, Outputs, Score, evaluate, metrics, run_plan};
 use crate::network::Network;
@@ -74,6 +74,8 @@ pub struct AutoLayer {
     pub scales: Granularity,
     /// How its weights are rounded.
     pub rounding: Rounding,
+    /// Whether its scales have zero points.
+    pub zero_points: bool,
     /// Bytes of its weights.
     pub bytes: u64,
     /// The same at the recipe's bits without splits.
@@ -110,6 +112,19 @@ pub struct AutoResult {
 }
 
 impl AutoResult {
+    /// This result, or that of a search for the same `goal` on the network prepared otherwise: of budgets the one that does better on
+    /// the samples to judge by, of accuracies the one with fewer bytes; of equal ones this.
+    #[must_use]
+    pub fn or_better(self, other: Self, goal: Goal) -> Self {
+        let order = match goal {
+            Goal::Budget(_) => other.auto.compare(&self.auto),
+            Goal::Accuracy(_) => (other.auto.bytes.cmp(&self.auto.bytes)).then_with(|| other.auto.compare(&self.auto)),
+        };
+        let runs = self.runs + other.runs;
+        let better = if order.is_lt() { other } else { self };
+        Self { runs, ..better }
+    }
+
     /// By how many decibels the chosen setting's outputs are nearer to the float network's than the uniform setting's, on the
     /// samples to judge by. `None` where one of them has no finite SQNR.
     pub fn gain_db(&self) -> Option<f64> {
@@ -265,6 +280,7 @@ fn uniform_key(recipe: &Recipe, on: RunSamples) -> Option<RunKey> {
         clip: recipe.clip,
         scales: recipe.scales,
         rounding: recipe.rounding,
+        zero_points: recipe.weight_zero_points,
         bias_correction: recipe.bias_correction,
     })
 }

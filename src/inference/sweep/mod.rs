@@ -43,6 +43,8 @@ pub struct SweepGrid {
     pub scales: Vec<Granularity>,
     /// Ways to round the weights.
     pub roundings: Vec<Rounding>,
+    /// Whether each scale of the weights has a zero point.
+    pub zero_points: Vec<bool>,
 }
 
 impl SweepGrid {
@@ -52,6 +54,7 @@ impl SweepGrid {
         let mut recipes = vec![base.clone()];
         vary(&mut recipes, &self.weight_bits, |recipe| &mut recipe.weight_bits);
         vary(&mut recipes, &self.scales, |recipe| &mut recipe.scales);
+        vary(&mut recipes, &self.zero_points, |recipe| &mut recipe.weight_zero_points);
         vary(&mut recipes, &self.expand_ratios, |recipe| &mut recipe.expand_ratio);
         vary(&mut recipes, &self.clips, |recipe| &mut recipe.clip);
         vary(&mut recipes, &self.roundings, |recipe| &mut recipe.rounding);
@@ -158,8 +161,9 @@ pub fn timed_sweep(
 
 /// The row's own values for a person.
 fn describe(recipe: &Recipe) -> String {
+    let zero_points = if recipe.weight_zero_points { ", zero points" } else { "" };
     format!(
-        "{} bits, scales {}, ratio {}, clip {}, {}",
+        "{} bits, scales {}{zero_points}, ratio {}, clip {}, {}",
         recipe.weight_bits, recipe.scales, recipe.expand_ratio, recipe.clip, recipe.rounding
     )
 }

@@ -145,6 +145,35 @@ fn sensitivity_has_a_row_for_each_layer_that_the_recipe_quantizes() {
 }
 
 #[test]
+fn zero_points_are_an_axis_of_a_sweep() {
+    let words = [
+        "sweep",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--weight-bits",
+        "2",
+        "--scales",
+        "channel",
+        "--limit",
+        "20",
+    ];
+    let rows = |zero_points: &str| {
+        let report = json(&succeeds(&[&words[..], &[zero_points, "--json"]].concat()));
+        let rows = report["rows"].as_array().unwrap().clone();
+        let has = |row: &Value| row["recipe"]["weight_zero_points"].as_bool().unwrap_or(false);
+        rows.iter()
+            .map(|row| (has(row), row["sqnr_db"].as_f64().unwrap()))
+            .collect::<Vec<_>>()
+    };
+    let both = rows("--weight-zero-points=off,on");
+    assert_eq!((both[0].0, both[1].0, both.len()), (false, true, 2));
+    assert!(both[1].1 > both[0].1, "{both:?}");
+    assert_eq!(rows("--weight-zero-points"), both[1..]);
+    refused(&[&words[..], &["--weight-zero-points=maybe"]].concat());
+}
+
+#[test]
 fn auto_writes_a_recipe_that_gives_what_it_tells() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("auto.toml");
@@ -195,6 +224,8 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
         &["--budget", "much"][..],
         &["--layer-bits", "9"],
         &["--target-accuracy", "930"],
+        &["--layer-zero-points", "maybe"],
+        &["--try-folding", "--csv", "runs.csv"],
     ] {
         refused(&[&["auto", "demo:fashion"][..], wrong].concat());
     }

@@ -31,6 +31,9 @@ const WITH_GPTQ: usize = 6;
 /// Of the best uniform settings, those that are planned layer by layer too where the recipe asks for that.
 const IN_SEQUENCE: usize = 2;
 
+/// Bits, what has a scale of its own, and whether each scale has a zero point: with the splits, what bytes depend on.
+type Kind = (u8, Granularity, bool);
+
 /// The first samples to choose on, and what the float network answers on them.
 pub(super) struct Screen(Outputs);
 
@@ -82,12 +85,15 @@ impl Search<'_> {
         }
         biases.dedup();
         let mut settings = Vec::new();
-        for &scales in &self.options.scales {
-            for bits in self.fitting_bits(scales, budget) {
-                let mut ratios = vec![0.0, self.largest_ratio((bits, scales), budget)];
+        let kinds = (self.options.scales.iter())
+            .flat_map(|scales| self.options.zero_points.iter().map(move |has| (*scales, *has)));
+        for (scales, weight_zero_points) in kinds {
+            for bits in self.fitting_bits((scales, weight_zero_points), budget) {
+                let of = (bits, scales, weight_zero_points);
+                let mut ratios = vec![0.0, self.largest_ratio(of, budget)];
                 ratios.dedup();
                 for expand_ratio in ratios {
-                    let bytes = self.uniform_bytes((bits, scales), expand_ratio);
+                    let bytes = self.uniform_bytes(of, expand_ratio);
                     for &clip in &self.options.clips {
                         // Those that differ in the bias alone stand together and share their weights.
                         for &rounding in roundings {
@@ -97,6 +103,7 @@ impl Search<'_> {
                                     expand_ratio,
                                     clip,
                                     scales,
+                                    weight_zero_points,
                                     rounding,
                                     bias_correction,
                                     ..self.base.clone()
@@ -112,15 +119,16 @@ impl Search<'_> {
     }
 
     /// The bits whose plain network is within `budget`, the largest two of them; the fewest bits where none are.
-    fn fitting_bits(&self, scales: Granularity, budget: u64) -> Vec<u8> {
+    fn fitting_bits(&self, (scales, zero_points): (Granularity, bool), budget: u64) -> Vec<u8> {
         let mut bits: Vec<u8> = self.options.bits.clone();
         bits.push(self.base_bits);
         bits.sort_unstable();
         bits.dedup();
         let mut fitting: Vec<u8> = (bits.iter().copied())
-            .filter(|bits| self.uniform_bytes((*bits, scales), 0.0) <= budget)
+            .filter(|bits| self.uniform_bytes((*bits, scales, zero_points), 0.0) <= budget)
             .collect();
-        if fitting.is_empty() && self.options.scales.first() == Some(&scales) {
+        let smallest = (self.options.scales.first(), self.options.zero_points.first());
+        if fitting.is_empty() && smallest == (Some(&scales), Some(&zero_points)) {
             fitting.extend(bits.first());
         }
         let left_out = fitting.len().saturating_sub(UNIFORM_BITS);
@@ -235,10 +243,11 @@ impl Search<'_> {
         Ok(best)
     }
 
-    fn uniform_bytes(&self, (bits, scales): (u8, Granularity), expand_ratio: f64) -> u64 {
+    fn uniform_bytes(&self, (bits, scales, weight_zero_points): Kind, expand_ratio: f64) -> u64 {
         let network = self.subject.network;
         let uniform = Recipe {
             scales,
+            weight_zero_points,
             ..self.base.clone()
         };
         let stored = |layer: usize| Stored {
@@ -261,7 +270,7 @@ impl Search<'_> {
     }
 
     /// The largest ratio that keeps a uniform setting within `budget`.
-    fn largest_ratio(&self, of: (u8, Granularity), budget: u64) -> f64 {
+    fn largest_ratio(&self, of: Kind, budget: u64) -> f64 {
         let ratio = |steps: u32| f64::from(steps) * RATIO_STEP;
         let (mut fits, mut beyond) = (0, (1.0 / RATIO_STEP) as u32 + 1);
         while beyond - fits > 1 {
