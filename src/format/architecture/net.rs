@@ -126,12 +126,7 @@ impl<'a> Net<'a> {
 
     /// Tensors of `module` serve training only: they may be there and are in no part of the graph.
     pub(super) fn unused(&mut self, module: &str) {
-        let dict = self.dict;
-        let within = |name: &&str| {
-            name.strip_prefix(module)
-                .is_some_and(|rest| rest.starts_with('.') || rest.is_empty())
-        };
-        self.found.extend(dict.names().filter(within));
+        self.found.extend(self.dict.names_within(module));
     }
 
     /// The tensor called `name`, which should have the sizes `expected` (`None`: any). A tensor of narrower or wider floats

@@ -169,6 +169,12 @@ impl<'a> StateDict<'a> {
         self.entries.keys().copied()
     }
 
+    /// The tensors of the module `module`, or the tensor of that name itself.
+    pub(super) fn names_within(&self, module: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
+        let own = self.entries.get_key_value(module).map(|(name, _)| *name);
+        own.into_iter().chain(self.under(module))
+    }
+
     /// The names that begin with `module` and a dot.
     fn under(&self, module: &str) -> impl Iterator<Item = &'a str> + use<'a, '_> {
         let prefix = format!("{module}.");
