@@ -4,7 +4,7 @@
 use super::calibration::{gather, input_names, sizes};
 use super::free_sizes::{FreeSizes, chosen, first_that_runs};
 use super::{Engine, InferenceError, Port};
-use crate::data::{DataOptions, ElementKind, Tensor, by_name};
+use crate::data::{DataOptions, ElementKind, Random, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
@@ -152,33 +152,16 @@ pub(super) fn run_noise(
     Ok(chosen(engine.inputs(), free))
 }
 
-/// A generator of seeded noise (SplitMix64; Steele, Lea, Flood 2014).
+/// Seeded noise.
 struct Noise {
-    state: u64,
+    random: Random,
 }
 
 impl Noise {
     fn new() -> Self {
-        Self { state: 20_190_527 }
-    }
-
-    fn bits(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.state;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// Uniform between 0 and 1, neither of them.
-    fn uniform(&mut self) -> f64 {
-        ((self.bits() >> 11) as f64 + 0.5) / (1_u64 << 53) as f64
-    }
-
-    /// Standard normal (Box, Muller 1958).
-    fn normal(&mut self) -> f32 {
-        let radius = (-2.0 * self.uniform().ln()).sqrt();
-        (radius * (std::f64::consts::TAU * self.uniform()).cos()) as f32
+        Self {
+            random: Random(20_190_527),
+        }
     }
 
     /// Numbers of the shape `[n, ...]` with the channels that are stated, each by itself.
@@ -196,10 +179,10 @@ impl Noise {
         let mut number = |at: usize| match channels.get(at / run.max(1) % channels.len().max(1)) {
             Some(channel) => {
                 let (mean, deviation) = channel.moments();
-                let drawn = mean + deviation * f64::from(self.normal());
+                let drawn = mean + deviation * f64::from(self.random.normal());
                 drawn.clamp(channel.low(), channel.high()) as f32
             }
-            None => self.normal(),
+            None => self.random.normal(),
         };
         (0..elements).map(&mut number).collect()
     }
@@ -221,16 +204,16 @@ impl Noise {
                 let (shape, elements) = sizes(port, side, steps)?;
                 let value = if port.is_integer() {
                     let ids = token_ids(network, &port.name);
-                    let id = |noise: &mut Self| (noise.uniform() * f64::from(ids)) as i32;
+                    let id = |noise: &mut Self| (noise.random.uniform() * f64::from(ids)) as i32;
                     Tensor::from_shape(&shape, (0..elements).map(|_| id(self)).collect::<Vec<i32>>()).map_err(wrong)?
                 } else if port.kind == ElementKind::Byte {
-                    let byte = |noise: &mut Self| (noise.uniform() * 256.0) as u8;
+                    let byte = |noise: &mut Self| (noise.random.uniform() * 256.0) as u8;
                     Tensor::from_shape(&shape, (0..elements).map(|_| byte(self)).collect::<Vec<u8>>()).map_err(wrong)?
                 } else {
                     let stated = known.iter().find(|input| input.name == port.name);
                     let numbers = match stated {
                         Some(stated) => self.pictures(stated, &shape),
-                        None => (0..elements).map(|_| self.normal()).collect(),
+                        None => (0..elements).map(|_| self.random.normal()).collect(),
                     };
                     Tensor::from_shape(&shape, numbers).map_err(wrong)?
                 };

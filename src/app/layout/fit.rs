@@ -1,6 +1,6 @@
 //! Sizes of the views when the window's size changes: plots grow, controls keep their size, nothing gets too small to use.
 
-use super::{GAP, TAB_HEIGHT};
+use super::{DESCRIBED, GAP, TAB_HEIGHT};
 use crate::app::view::View;
 use egui::{Vec2, vec2};
 use egui_tiles::{Container, LinearDir, Tile, TileId, Tiles};
@@ -32,6 +32,8 @@ fn fit_linear(tiles: &mut Tiles<View>, id: TileId, old: Vec2, new: Vec2) {
         .collect();
     let gaps = GAP * children.len().saturating_sub(1) as f32;
     let lengths = linear.shares.split(&children, (along(old, dir) - gaps).max(1.0));
+    // Up to the usual width views that don't grow keep theirs.
+    let wider = (new.x - old.x.max(DESCRIBED.x)).max(0.0);
     let members: Vec<Member> = children
         .iter()
         .zip(&lengths)
@@ -39,8 +41,8 @@ fn fit_linear(tiles: &mut Tiles<View>, id: TileId, old: Vec2, new: Vec2) {
             length: *length,
             least: along(least(tiles, *child), dir),
             grows: grows(tiles, *child),
-            share_of_room: match dir {
-                LinearDir::Horizontal => share_of_room(tiles, *child),
+            more: match dir {
+                LinearDir::Horizontal => share_of_room(tiles, *child) * wider,
                 LinearDir::Vertical => 0.0,
             },
         })
@@ -118,20 +120,20 @@ struct Member {
     length: f32,
     least: f32,
     grows: bool,
-    share_of_room: f32,
+    /// What it takes beyond its length though it does not grow, points.
+    more: f32,
 }
 
-/// Lengths that add up to `total`. Those that don't grow keep theirs, but for the share of more room that they may take, unless the others would fall below their least; then they
+/// Lengths that add up to `total`. Those that don't grow keep theirs, and what they may take more, unless the others would fall below their least; then they
 /// give what they have beyond their own. If there is not even room for all the least lengths, those that grow go below it.
 fn distribute(members: &[Member], total: f32) -> Vec<f32> {
     let all_grow = !members.iter().any(|member| member.grows);
     let grows = |member: &Member| member.grows || all_grow;
-    let more = (total - members.iter().map(|member| member.length).sum::<f32>()).max(0.0);
     let fixed = |member: &Member| {
         if grows(member) {
             0.0
         } else {
-            member.length.max(member.least) + more * member.share_of_room
+            member.length.max(member.least) + member.more
         }
     };
     let sum = |of: &dyn Fn(&Member) -> f32| members.iter().map(of).sum::<f32>();
@@ -183,7 +185,7 @@ mod tests {
             length,
             least,
             grows,
-            share_of_room: 0.0,
+            more: 0.0,
         }
     }
 
@@ -201,7 +203,7 @@ mod tests {
         );
         assert_eq!(distribute(&members, 1920.0), [500.0, 1140.0, 280.0]);
         let table = Member {
-            share_of_room: 0.2,
+            more: 128.0,
             ..members[0]
         };
         assert_eq!(

@@ -142,3 +142,14 @@ fn what_was_dragged_in_a_small_window_counts_from_then_on() {
     layout.fit(vec2(1280.0, 740.0));
     assert_eq!(widths(&layout)[0], dragged);
 }
+
+#[test]
+fn a_wide_window_gives_the_table_of_layers_room_for_more_columns() {
+    let mut layout = Layout::default();
+    layout.fit(vec2(1280.0, 740.0));
+    let usual = widths(&layout)[0];
+    layout.fit(vec2(1920.0, 1020.0));
+    assert!((widths(&layout)[0] - usual - 128.0).abs() < 0.5);
+    layout.fit(vec2(1280.0, 740.0));
+    assert_eq!(widths(&layout)[0], usual);
+}
