@@ -4,8 +4,9 @@
 use super::{ROUNDING, inputs};
 use splitscope::data::{Tensor, by_name};
 use splitscope::engine::{EngineChoice, RunOptions};
-use splitscope::onnx::build::{attribute_int, float_tensor, float_value_info, node};
+use splitscope::onnx::build::{attribute_float, attribute_int, float_tensor, float_value_info, node};
 use splitscope::onnx::{GraphProto, ModelProto, NodeProto, encode, float_values};
+use splitscope::quantization::Products;
 use std::collections::HashMap;
 
 /// How near to the border of two grid points a value must lie to fall on either side, as a share of the step. A sum of 72 products (8
@@ -19,7 +20,10 @@ struct Grid {
     step: f32,
 }
 
-fn initializers(graph: &GraphProto) -> HashMap<&str, Vec<f32>> {
+/// The constants of floats by their names.
+type Constants<'graph> = HashMap<&'graph str, Vec<f32>>;
+
+fn initializers(graph: &GraphProto) -> Constants<'_> {
     let floats = graph.initializer.iter();
     let floats = floats.filter_map(|tensor| Some((tensor.name(), float_values(tensor).ok()?.to_vec())));
     floats.collect()
@@ -32,49 +36,127 @@ fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<&'graph Nod
         .find(|node| node.output.iter().any(|output| output == value))
 }
 
-/// The model as onnxruntime runs it where it rounds weights: those of a convolution between two grids that are floats go on 8 bits,
-/// one scale and zero point for all (its transformer `WeightBiasQuantization`).
-pub(super) fn with_weights_rounded(model: &ModelProto) -> ModelProto {
-    let mut model = model.clone();
-    let Some(graph) = &mut model.graph else { return model };
-    let is_between_grids = |node: &NodeProto| {
-        let mut readers = graph
-            .node
-            .iter()
-            .filter(|reader| reader.input.contains(&node.output[0]));
-        node.op_type() == "Conv"
-            && made_by(graph, &node.input[0]).is_some_and(|before| before.op_type() == "DequantizeLinear")
-            && readers
-                .next()
-                .is_some_and(|reader| reader.op_type() == "QuantizeLinear")
-            && readers.next().is_none()
-    };
-    let weights: Vec<String> = (graph.node.iter().filter(|node| is_between_grids(node)))
-        .map(|node| node.input[1].clone())
-        .collect();
-    for tensor in graph
-        .initializer
-        .iter_mut()
-        .filter(|tensor| weights.contains(&tensor.name().to_owned()))
-    {
-        let values = float_values(tensor).unwrap().to_vec();
-        let (low, high) = values
-            .iter()
-            .fold((0.0_f32, 0.0_f32), |(low, high), x| (low.min(*x), high.max(*x)));
-        let step = (high - low) / 255.0;
-        let zero = (-128.0 - low / step).round_ties_even();
-        let rounded = values.iter().map(|x| {
-            let code = ((x / step).round_ties_even() + zero).clamp(-128.0, 127.0);
-            (code - zero) * step
-        });
-        let dims: Vec<usize> = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap()).collect();
-        *tensor = float_tensor(tensor.name(), &dims, &rounded.collect::<Vec<f32>>());
+/// What onnxruntime folds into the weights and the bias of a convolution on the way to the grid that its output goes on: a factor and a
+/// summand for each output channel. `None` where it goes on no grid, or anywhere else too.
+fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, channels: usize) -> Option<Vec<[f32; 2]>> {
+    let mut folded = vec![[1.0, 0.0]; channels];
+    let mut value = &conv.output[0];
+    loop {
+        let mut readers = graph.node.iter().filter(|reader| reader.input.contains(value));
+        let (reader, None) = (readers.next()?, readers.next()) else {
+            return None;
+        };
+        let constant = |place: usize| constants.get(reader.input.get(place)?.as_str());
+        let of_channels = folded.iter_mut().enumerate();
+        match reader.op_type() {
+            "QuantizeLinear" => return Some(folded),
+            "Relu" | "Clip" => {}
+            op @ ("Add" | "Mul") => {
+                let other = constant(0).or_else(|| constant(1))?;
+                for (channel, [factor, summand]) in of_channels {
+                    let other = other[if other.len() == 1 { 0 } else { channel }];
+                    if op == "Add" {
+                        *summand += other;
+                    } else {
+                        (*factor, *summand) = (*factor * other, *summand * other);
+                    }
+                }
+            }
+            "BatchNormalization" => {
+                let [scale, shift, mean, variance] = [1, 2, 3, 4].map(constant);
+                let (scale, shift, mean, variance) = (scale?, shift?, mean?, variance?);
+                let epsilon = attribute_float(reader, "epsilon").unwrap_or(1e-5);
+                for (channel, [factor, summand]) in of_channels {
+                    let by = scale[channel] / (variance[channel] + epsilon).sqrt();
+                    (*factor, *summand) = (*factor * by, (*summand - mean[channel]) * by + shift[channel]);
+                }
+            }
+            _ => return None,
+        }
+        value = &reader.output[0];
     }
-    model
+}
+
+/// The model as onnxruntime runs it where its transformer `WeightBiasQuantization` rounds what stands between two grids, once what
+/// follows was folded into it: weights of a convolution that are floats go on 8 bits, one scale and zero point for all; biases that are
+/// floats go on multiples of the steps of input and weight.
+pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
+    let mut rounded = model.clone();
+    let (Some(graph), Some(changed)) = (&model.graph, &mut rounded.graph) else {
+        return rounded;
+    };
+    let constants = initializers(graph);
+    let mut replace = |name: &str, values: &[f32]| {
+        let tensor = changed
+            .initializer
+            .iter_mut()
+            .find(|tensor| tensor.name() == name)
+            .unwrap();
+        let dims: Vec<usize> = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap()).collect();
+        *tensor = float_tensor(name, &dims, values);
+    };
+    let scale_of = |value: &str| {
+        let dequantize = made_by(graph, value).filter(|node| node.op_type() == "DequantizeLinear")?;
+        constants.get(dequantize.input[1].as_str())
+    };
+    for conv in graph.node.iter().filter(|node| node.op_type() == "Conv") {
+        let Some([input_step]) = scale_of(&conv.input[0]).map(Vec::as_slice) else {
+            continue;
+        };
+        let stored = made_by(graph, &conv.input[1]).map_or(&conv.input[1], |dequantize| &dequantize.input[0]);
+        let Some(tensor) = graph.initializer.iter().find(|tensor| tensor.name() == stored) else {
+            continue;
+        };
+        let channels = usize::try_from(tensor.dims[0]).unwrap();
+        let Some(folded) = folded(graph, conv, &constants, channels) else {
+            continue;
+        };
+        let steps = match (constants.get(conv.input[1].as_str()), scale_of(&conv.input[1])) {
+            (Some(weights), _) => {
+                let factor = |place: usize| folded[place * channels / weights.len()][0];
+                let values = weights.iter().enumerate().map(|(place, x)| x * factor(place));
+                let values: Vec<f32> = values.collect();
+                let (low, high) = values
+                    .iter()
+                    .fold((0.0_f32, 0.0_f32), |(low, high), x| (low.min(*x), high.max(*x)));
+                let step = (high - low) / 255.0;
+                let zero = (-128.0 - low / step).round_ties_even();
+                let codes = values
+                    .iter()
+                    .map(|x| ((x / step).round_ties_even() + zero).clamp(-128.0, 127.0));
+                let values = codes.enumerate().map(|(place, code)| match factor(place) {
+                    0.0 => weights[place],
+                    by => (code - zero) * step / by,
+                });
+                replace(&conv.input[1], &values.collect::<Vec<f32>>());
+                vec![step]
+            }
+            // What follows cannot be folded into integers.
+            (None, Some(steps)) if folded.iter().all(|folded| *folded == [1.0, 0.0]) => steps.clone(),
+            _ => continue,
+        };
+        let bias = conv.input.get(2).filter(|name| !name.is_empty());
+        let Some((name, bias)) = bias.and_then(|name| Some((name, constants.get(name.as_str())?))) else {
+            continue;
+        };
+        let values = bias
+            .iter()
+            .zip(&folded)
+            .enumerate()
+            .map(|(channel, (bias, [factor, summand]))| {
+                let step = input_step * steps[if steps.len() == 1 { 0 } else { channel }];
+                match *factor {
+                    0.0 => *bias,
+                    by => (((bias * by + summand) / step).round_ties_even() * step - summand) / by,
+                }
+            });
+        replace(name, &values.collect::<Vec<f32>>());
+    }
+    rounded
 }
 
 /// For each number of the output `y`, how far it may be from what `model` makes of it.
-pub(super) fn allowed(model: &ModelProto) -> Vec<f32> {
+pub(super) fn allowed(model: &ModelProto, products: Products) -> Vec<f32> {
     let graph = model.graph.as_ref().unwrap();
     let constants = initializers(graph);
     let y = values(model, &["y"]).remove(0);
@@ -83,7 +165,7 @@ pub(super) fn allowed(model: &ModelProto) -> Vec<f32> {
     for at_border in at_borders(model, &constants) {
         add(&mut allowed, &at_border);
     }
-    for node in &graph.node {
+    for node in graph.node.iter().filter(|_| products == Products::Fast) {
         if let Some(rounded) = rounded_inputs(model, node) {
             add(&mut allowed, &rounded);
         }
@@ -111,7 +193,7 @@ fn run(model: &ModelProto, inputs: &[(String, Tensor)], names: &[&str]) -> Vec<T
 }
 
 /// For each value that lies at the border of two grid points: by how much the outputs change when it falls on the other side.
-fn at_borders(model: &ModelProto, constants: &HashMap<&str, Vec<f32>>) -> Vec<Vec<f32>> {
+fn at_borders(model: &ModelProto, constants: &Constants<'_>) -> Vec<Vec<f32>> {
     let graph = model.graph.as_ref().unwrap();
     let grids = graph.node.iter().enumerate().filter_map(|(number, node)| {
         let step = match constants.get(node.input.get(1)?.as_str())?.as_slice() {
@@ -187,12 +269,15 @@ fn at_borders(model: &ModelProto, constants: &HashMap<&str, Vec<f32>>) -> Vec<Ve
     effects
 }
 
-/// Where `node` makes the output `y` as a product with weights in blocks, which onnxruntime's fast kernel computes with its inputs
-/// on 8 bits, block by block: each input moves by at most half a step, 1/254 of the largest of its block.
+/// Inputs that the fast kernel rounds together where the weights have one scale, or one a channel.
+const USUAL_BLOCK: i64 = 32;
+
+/// Where `product` makes the output `y` with integer weights, which onnxruntime's fast kernel computes with its inputs on 8 bits, block
+/// by block: each input moves by at most half a step, 1/254 of the largest of its block.
 fn rounded_inputs(model: &ModelProto, product: &NodeProto) -> Option<Vec<f32>> {
     let graph = model.graph.as_ref()?;
     let dequantize = made_by(graph, product.input.get(1)?)?;
-    let block = usize::try_from(attribute_int(dequantize, "block_size")?).ok()?;
+    let block = usize::try_from(attribute_int(dequantize, "block_size").unwrap_or(USUAL_BLOCK)).ok()?;
     if !matches!(product.op_type(), "MatMul" | "Gemm") || dequantize.op_type() != "DequantizeLinear" {
         return None;
     }
