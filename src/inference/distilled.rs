@@ -10,7 +10,9 @@ use crate::progress::Progress;
 use rayon::prelude::*;
 
 /// Steps of gradient descent.
-const STEPS: usize = 40;
+const STEPS: usize = 60;
+/// Samples at most: few that come near rank layers better than many that do not.
+const MAX_SAMPLES: usize = 24;
 /// How far a number goes in the first step, of the deviation of the inputs; it falls to nothing in a straight line.
 const FIRST_STEP: f32 = 0.1;
 /// Decay of the means of the gradient and of its square (Kingma, Ba, *Adam*, ICLR 2015).
@@ -45,7 +47,7 @@ pub(super) fn distilled(
     };
     let (mut shape, mut numbers) = (shape.to_vec(), numbers.to_vec());
     let elements = elements_of_one(network, &port.name, &shape);
-    let samples = (MAX_ELEMENTS / elements).max(MIN_SAMPLES).min(shape[0]);
+    let samples = (MAX_ELEMENTS / elements).clamp(MIN_SAMPLES, MAX_SAMPLES).min(shape[0]);
     let at_once = (MAX_ELEMENTS_AT_ONCE / elements).max(MIN_SAMPLES).min(samples);
     let of_one = numbers.len() / shape[0].max(1);
     // Whole batches only: the graph is made for their size.

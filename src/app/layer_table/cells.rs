@@ -423,11 +423,11 @@ fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
     let bar = Rect::from_min_size(pos2(cell.min.x, cell.max.y - 4.0), vec2(cell.width() * share, 3.0));
     let color = tokens(ui).cost(f64::from(share));
     ui.painter().rect_filled(bar, 1.0, color);
-    let lost = lost_text(cost.accuracy_lost());
-    let shown = if order.basis == Some(OrderBasis::Estimate) {
-        format!("≈ {lost}")
-    } else {
-        lost
+    let shown = match cost.accuracy_lost() {
+        // Inputs made up anew, or on another processor, move it by some tenths.
+        AccuracyLost::OutputDb(db) if order.basis == Some(OrderBasis::Estimate) => format!("≈ {db:.0} dB"),
+        lost if order.basis == Some(OrderBasis::Estimate) => format!("≈ {}", lost_text(lost)),
+        lost => lost_text(lost),
     };
     number_cell(ui, &shown);
 }

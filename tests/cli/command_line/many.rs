@@ -139,7 +139,7 @@ fn sensitivity_has_a_row_for_each_layer_that_the_recipe_quantizes() {
     );
     let table = succeeds(&[&words[..], &["--limit", "2"]].concat());
     assert!(
-        table.starts_with("noise") && table.contains("outputs dB") && !table.contains("top-1"),
+        table.starts_with("made-up inputs") && table.contains("outputs dB") && !table.contains("top-1"),
         "{table}"
     );
 }
