@@ -141,7 +141,9 @@ fn a_kill_at_any_moment_of_an_export_leaves_the_old_file_or_the_new_one() {
     let new = fs::read(&out).unwrap();
     let old = [FASHION, b""].concat();
     let mut ends = [0, 0];
-    // Closely spaced towards the end, where the file is written.
+    // In ever smaller steps towards the moment at which the new file takes the place of the old one, wherever that is today:
+    // earlier if the new one was there, later if it was not. A kill at once finds the old one, so both ends cannot be missed.
+    let (mut after, mut stride) = (whole / 2, whole / 4);
     for step in 0..24_u32 {
         fs::write(&out, &old).unwrap();
         let child = program(&words)
@@ -149,11 +151,18 @@ fn a_kill_at_any_moment_of_an_export_leaves_the_old_file_or_the_new_one() {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(whole * (12 + step) / 24);
+        std::thread::sleep(after);
         kill(child);
         let there = fs::read(&out).unwrap();
         assert!(there == old || there == new, "step {step}: {} bytes", there.len());
-        ends[usize::from(there == new)] += 1;
+        let replaced = there == new;
+        ends[usize::from(replaced)] += 1;
+        after = if replaced {
+            after.saturating_sub(stride)
+        } else {
+            after + stride
+        };
+        stride = (stride * 3 / 4).max(Duration::from_millis(2));
     }
     assert!(ends[0] > 0, "every kill came too late to prove anything: {ends:?}");
 }
