@@ -71,7 +71,7 @@ fn report(name: &str, original: &Network, data: &Dataset, bits: u8) -> Result<()
     let weights: Vec<f64> = truth.iter().map(|row| -row.weight_sqnr_db).collect();
     let noise = on(&Dataset::noise(&network, &engine, 64, 1)?, 64)?;
     let settings = (&recipe, None);
-    let made_up = made_up_data(original, &engine, &progress)?;
+    let made_up = made_up_data(original, &engine, &mut || Ok(()), &progress)?;
     let estimate = order_on_data(&network, &engine, &made_up, settings, &progress, &mut |_| Ok(()))?;
     let few = order_on_data(&network, &engine, data, settings, &progress, &mut |_| Ok(()))?;
     println!(

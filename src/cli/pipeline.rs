@@ -186,7 +186,7 @@ pub(super) fn data_or_made_up(
     progress: &Progress,
 ) -> anyhow::Result<Dataset> {
     if data.is_none() && flags.options(network).inputs.is_empty() {
-        return Ok(inference::made_up_data(network, engine, progress)?);
+        return Ok(inference::made_up_data(network, engine, &mut || Ok(()), progress)?);
     }
     data_or_noise(data, limit, flags, network, engine)
 }

@@ -34,11 +34,12 @@ const MADE_UP_NOTE: &str = "no data was given: inputs were made up that batch-no
 /// or more than one input, or the gradient cannot be computed.
 ///
 /// # Errors
-/// `Cancelled`.
+/// `Cancelled`, or that of `between`, which is asked before each step.
 pub(super) fn distilled(
     network: &Network,
     engine: &dyn Engine,
     mut data: Dataset,
+    between: &mut dyn FnMut() -> Result<(), InferenceError>,
     progress: &Progress,
 ) -> Result<Dataset, InferenceError> {
     let [port] = engine.inputs() else { return Ok(data) };
@@ -59,7 +60,7 @@ pub(super) fn distilled(
     };
     progress.start((STEPS * (samples / at_once)) as u64, "Making inputs up");
     for batch in numbers.chunks_exact_mut(at_once * of_one) {
-        if !descent.run(batch, progress)? {
+        if !descent.run(batch, between, progress)? {
             return Ok(data);
         }
     }
@@ -117,7 +118,12 @@ impl Descent {
     }
 
     /// Changes `batch`; says whether it could. It is nearer at the end than at the beginning.
-    fn run(&self, batch: &mut [f32], progress: &Progress) -> Result<bool, InferenceError> {
+    fn run(
+        &self,
+        batch: &mut [f32],
+        between: &mut dyn FnMut() -> Result<(), InferenceError>,
+        progress: &Progress,
+    ) -> Result<bool, InferenceError> {
         let mut nearest: Option<(f32, [f32; 2])> = None;
         for [mean, deviation] in USUAL {
             progress.check()?;
@@ -135,6 +141,7 @@ impl Descent {
         let mut means = vec![[0.0_f32; 2]; batch.len()];
         for step in 0..STEPS {
             progress.check()?;
+            between()?;
             let Some((_, gradient)) = self.at(&x) else {
                 return Ok(false);
             };
@@ -165,7 +172,13 @@ mod tests {
         let network = Demo::Fashion.network().unwrap();
         let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let made_up = || Dataset::made_up(&network, &engine, 16, 1).unwrap();
-        let changed = distilled(&network, &engine, made_up(), &Progress::default()).unwrap();
+        let mut steps = 0;
+        let mut count = || {
+            steps += 1;
+            Ok(())
+        };
+        let changed = distilled(&network, &engine, made_up(), &mut count, &Progress::default()).unwrap();
+        assert_eq!(steps, STEPS);
         let descent = Descent::new(&network, "input", &[16, 1, 28, 28]).unwrap();
         let distance = |data: &Dataset| descent.at(data.float_array().unwrap().1).unwrap().0;
         let (before, after) = (distance(&made_up()), distance(&changed));
@@ -191,7 +204,7 @@ mod tests {
         network.model = std::sync::Arc::new(model);
         let engine = Rten::load(onnx::encode(&network.model).unwrap()).unwrap();
         let made_up = Dataset::made_up(&network, &engine, 8, 1).unwrap();
-        let data = distilled(&network, &engine, made_up, &Progress::default()).unwrap();
+        let data = distilled(&network, &engine, made_up, &mut || Ok(()), &Progress::default()).unwrap();
         let numbers = data.float_array().unwrap().1;
         let squares = numbers.iter().map(|x| f64::from(x * x)).sum::<f64>() / numbers.len() as f64;
         assert!(squares.sqrt() > 40.0, "{squares}");

@@ -62,14 +62,21 @@ pub fn order_on_data(
 /// is changed until it reproduces what the batch-norms remember. `engine` runs `network`, in which batch-norms are not folded.
 /// Layers ranked on them have an order that is an estimate.
 ///
+/// It takes a while: `between` is asked before each run, and may wait or end it.
+///
 /// # Errors
-/// [`InferenceError::Data`] when an input would be too large; `Cancelled`.
-pub fn made_up_data(network: &Network, engine: &dyn Engine, progress: &Progress) -> Result<Dataset, InferenceError> {
-    match own_text(network, engine, SEED, progress)? {
+/// [`InferenceError::Data`] when an input would be too large; that of `between`; `Cancelled`.
+pub fn made_up_data(
+    network: &Network,
+    engine: &dyn Engine,
+    between: &mut dyn FnMut() -> Result<(), InferenceError>,
+    progress: &Progress,
+) -> Result<Dataset, InferenceError> {
+    match own_text(network, engine, SEED, between, progress)? {
         Some(text) => Ok(text),
         None => {
             let noise = Dataset::made_up(network, engine, ORDER_SAMPLES, SEED)?;
-            distilled(network, engine, noise, progress)
+            distilled(network, engine, noise, between, progress)
         }
     }
 }
@@ -189,7 +196,7 @@ mod tests {
             rows.iter().map(LayerSensitivity::output_error).collect::<Vec<f64>>()
         };
         let truth = errors(&data);
-        let made_up = errors(&made_up_data(&original, &engine, &progress).unwrap());
+        let made_up = errors(&made_up_data(&original, &engine, &mut || Ok(()), &progress).unwrap());
         let noise = errors(&Dataset::noise(&original, &engine, ORDER_SAMPLES, SEED).unwrap());
         assert!(spearman(&made_up, &truth) > 0.8 && spearman(&noise, &truth) < 0.8);
     }

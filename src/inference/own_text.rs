@@ -16,15 +16,16 @@ const MAX_WORK: u64 = 1 << 28;
 
 /// A text of [`ORDER_TOKENS`] tokens, the same for the same `seed`; `None` for a network that does not guess the next token.
 ///
-/// It begins with tokens drawn evenly, in streams of one length out of [`STREAMS`]. In each round the network runs once, and the token behind each
-/// position is drawn from its answer there: one run a round instead of one a token.
+/// It begins with tokens drawn evenly, in streams of one length out of [`STREAMS`]. In each round the network runs once, and the
+/// token behind each position is drawn from its answer there: one run a round instead of one a token.
 ///
 /// # Errors
-/// [`InferenceError`] of the engine, or `Cancelled`.
+/// [`InferenceError`] of the engine, that of `between`, which is asked before each run, or `Cancelled`.
 pub(super) fn own_text(
     network: &Network,
     engine: &dyn Engine,
     seed: u64,
+    between: &mut dyn FnMut() -> Result<(), InferenceError>,
     progress: &Progress,
 ) -> Result<Option<Dataset>, InferenceError> {
     let vocabulary = |port: &&crate::data::Port| port.is_integer().then(|| Dataset::vocabulary_of(network, &port.name));
@@ -54,6 +55,7 @@ pub(super) fn own_text(
     let stream = if runs(&stream) { stream } else { STREAMS.start };
     for _ in 0..stream {
         progress.check()?;
+        between()?;
         let Some(data) = text(&tokens, stream) else {
             return Ok(None);
         };
@@ -107,7 +109,9 @@ mod tests {
     fn the_text_of_a_network_surprises_it_less_than_tokens_drawn_evenly() {
         let network = Demo::Shakespeare.network().unwrap();
         let engine = Rten::load(Demo::Shakespeare.model_bytes().to_vec()).unwrap();
-        let own = own_text(&network, &engine, 1, &Progress::default()).unwrap().unwrap();
+        let own = own_text(&network, &engine, 1, &mut || Ok(()), &Progress::default())
+            .unwrap()
+            .unwrap();
         assert!(own.is_text() && own.len() >= ORDER_TOKENS / 2);
         let even = (0..=ORDER_TOKENS as i32).map(|at| at * 31 % 65).collect();
         let even = Dataset::of_tokens("even", even, STREAMS.end, &network, engine.inputs()).unwrap();
@@ -129,6 +133,10 @@ mod tests {
     fn a_network_of_pictures_writes_none() {
         let network = Demo::Fashion.network().unwrap();
         let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
-        assert!(own_text(&network, &engine, 1, &Progress::default()).unwrap().is_none());
+        assert!(
+            own_text(&network, &engine, 1, &mut || Ok(()), &Progress::default())
+                .unwrap()
+                .is_none()
+        );
     }
 }

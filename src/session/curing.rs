@@ -129,7 +129,9 @@ impl ExaminationInputs {
     ) -> Result<T, InferenceError> {
         let data = match &self.data {
             Some(data) => Arc::clone(data),
-            None => self.made_up.data(&self.original, &self.engine, &progress.part())?,
+            None => self
+                .made_up
+                .data(&self.original, &self.engine, &mut || Ok(()), &progress.part())?,
         };
         let float = run_outputs(&self.engine, &data, order_samples(&data), &progress.part())?;
         let subject = SweepSubject {

@@ -10,18 +10,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(super) struct MadeUp(Arc<Mutex<Option<Arc<Dataset>>>>);
 
 impl MadeUp {
-    /// The inputs for `network`, which `engine` runs. Nobody waits for another who makes them: both can be cancelled.
+    /// The inputs for `network`, which `engine` runs; see [`made_up_data`]. Nobody waits for another who makes them: both can be
+    /// cancelled.
     pub(super) fn data(
         &self,
         network: &Network,
         engine: &dyn Engine,
+        between: &mut dyn FnMut() -> Result<(), InferenceError>,
         progress: &Progress,
     ) -> Result<Arc<Dataset>, InferenceError> {
         let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(data) = kept().as_ref() {
             return Ok(Arc::clone(data));
         }
-        let made = Arc::new(made_up_data(network, engine, progress)?);
+        let made = Arc::new(made_up_data(network, engine, between, progress)?);
         Ok(Arc::clone(kept().get_or_insert(made)))
     }
 }

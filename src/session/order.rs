@@ -139,7 +139,10 @@ impl Derived for Ordered {
             };
             let data = match data {
                 Some(data) => data,
-                None => made_up.data(&original, &engine, &progress.part())?,
+                None => {
+                    let mut give_way = || Ok(foreground.let_pass(progress)?);
+                    made_up.data(&original, &engine, &mut give_way, &progress.part())?
+                }
             };
             Ok(order_on_data(
                 &network,

@@ -30,10 +30,9 @@ pub fn outline(values: &(impl FloatSource + ?Sized), max_abs: f32) -> Option<His
             piece * PIECE
         } else {
             // The last piece ends where the tensor does.
-            (count - PIECE) / (pieces - 1) * piece
+            (count - PIECE) * piece / (pieces - 1)
         };
         let range = start..count.min(start + PIECE);
-        scratch.clear();
         seen = seen.count(values.piece(range, &mut scratch));
     }
     Some(seen)
@@ -60,6 +59,9 @@ mod tests {
         (values[0], values[last]) = (-1.0, 1.0);
         let seen = outline(values.as_slice(), 1.0).unwrap();
         assert_eq!(seen.total(), LOOKED_AT as u64);
-        assert_eq!((seen.counts[0], seen.below + seen.above), (1, 0));
+        assert_eq!(
+            (seen.counts[0], seen.counts[BINS - 1], seen.below + seen.above),
+            (1, 1, 0)
+        );
     }
 }

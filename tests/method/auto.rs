@@ -172,32 +172,23 @@ fn all_axes(recipe: &Recipe, goal: Goal, judged: usize) -> (Network, Activations
     .unwrap();
     let limits = (Some(100), judged);
     let samples = AutoSamples::of(&engine(&original), &Arc::new(data), Some(other), limits, &progress);
-    let options = AutoOptions {
+    (network, known.activations, samples.unwrap(), with_all_axes(goal))
+}
+
+fn with_all_axes(goal: Goal) -> AutoOptions {
+    AutoOptions {
         scales: AutoOptions::SCALES.to_vec(),
         roundings: Rounding::CHOICES.to_vec(),
         try_bias_correction: true,
         bits: vec![3, 4],
         ..quick(goal)
-    };
-    (network, known.activations, samples.unwrap(), options)
+    }
 }
 
 #[test]
 fn scales_and_rounding_are_chosen_by_layers_and_no_uniform_setting_of_as_few_bytes_is_better() {
     let recipe = fashion(3);
-    let goal = Goal::Budget(Budget::Overhead(0.05));
-    let (network, activations, samples, options) = all_axes(&recipe, goal, 300);
-    let subject = samples.subject(&network, Some(&activations));
-    let progress = Progress::default();
-    let result = auto(&subject, &recipe, &options, &progress).unwrap();
-    let planned = |recipe: &Recipe| plan(&network, recipe, Some(&activations), &progress).unwrap();
-    for setting in [&result.auto, &result.uniform] {
-        assert_eq!(setting.bytes, quantized_bytes(&network, &planned(&setting.recipe)));
-        assert!(setting.bytes <= result.budget_bytes);
-    }
-    // What presets find, auto finds: finer scales and a rounding that keeps sums or outputs.
-    let better = |layer: &&AutoLayer| layer.scales == Granularity::Channel || layer.rounding != Rounding::Nearest;
-    assert!(result.layers.iter().filter(better).count() > 15, "{:?}", result.layers);
+    let options = with_all_axes(Goal::Budget(Budget::Overhead(0.05)));
     // All uniform settings by a sweep, on the samples that it was judged by.
     let grid = SweepGrid {
         weight_bits: [3, 4].map(Bits::Grid).to_vec(),
@@ -206,32 +197,16 @@ fn scales_and_rounding_are_chosen_by_layers_and_no_uniform_setting_of_as_few_byt
         roundings: options.roundings.clone(),
         ..SweepGrid::default()
     };
-    let of = SweepSubject {
-        network: &network,
-        activations: Some(&activations),
-        shapes: None,
-        data: subject.judge.data,
-        float: subject.judge.float,
-    };
-    let rows = sweep(&of, &grid.recipes(&recipe), &[], &progress, &mut |_| Ok(())).unwrap();
-    let mut within = 0;
-    for row in rows {
-        if quantized_bytes(&network, &planned(&row.recipe)) <= result.budget_bytes {
-            within += 1;
-            assert!(
-                result.auto.judged_on.metrics.top1 >= row.metrics.top1,
-                "{:?} {:?}",
-                row.recipe,
-                row.metrics.top1
-            );
-        }
-    }
+    let (result, within) = chosen_against_all_of(&recipe, &options, &grid);
+    // What presets find, auto finds: finer scales and a rounding that keeps sums or outputs.
+    let better = |layer: &&AutoLayer| layer.scales == Granularity::Channel || layer.rounding != Rounding::Nearest;
+    assert!(result.layers.iter().filter(better).count() > 15, "{:?}", result.layers);
     assert!(within >= 12, "{within} settings are within the budget");
 }
 
 /// Chooses among `few` values on the demo, with everything known of the layers' inputs, and runs every uniform setting of `grid`: none
-/// that takes no more bytes is better on the samples to judge by.
-fn chosen_against_all_of(recipe: &Recipe, few: &AutoOptions, grid: &SweepGrid) -> AutoResult {
+/// that takes no more bytes is better on the samples to judge by. Tells how many take no more, one at least.
+fn chosen_against_all_of(recipe: &Recipe, few: &AutoOptions, grid: &SweepGrid) -> (AutoResult, usize) {
     let (network, activations, samples, _) = all_axes(recipe, few.goal, 300);
     let subject = samples.subject(&network, Some(&activations));
     let progress = Progress::default();
@@ -257,7 +232,7 @@ fn chosen_against_all_of(recipe: &Recipe, few: &AutoOptions, grid: &SweepGrid) -
     assert!(!tops.is_empty());
     let reached = result.auto.judged_on.metrics.top1;
     assert!(tops.iter().all(|top1| reached >= *top1), "{reached:?} {tops:?}");
-    result
+    (result, tops.len())
 }
 
 /// Two bits with a scale for each channel, rounded in one way: 10 % more bytes than with one scale are enough for scales and zero points.
@@ -285,8 +260,8 @@ fn zero_points_are_chosen_by_layers_where_they_pay() {
         zero_points: vec![false, true],
         ..two_bits(Rounding::Nearest)
     };
-    let with = chosen_against_all_of(&recipe, &options, &grid);
-    let without = chosen_against_all_of(&recipe, &two_bits(Rounding::Nearest), &SweepGrid::default());
+    let (with, _) = chosen_against_all_of(&recipe, &options, &grid);
+    let (without, _) = chosen_against_all_of(&recipe, &two_bits(Rounding::Nearest), &SweepGrid::default());
     let have = |result: &AutoResult| result.layers.iter().filter(|layer| layer.zero_points).count();
     assert!(
         have(&with) > 10 && have(&without) == 0,

@@ -11,6 +11,7 @@ use crate::network::{Block, Layer};
 use crate::quantization::{LayerPlan, Outcome};
 use crate::session::{LayerOrder, OpenNetwork, Planned};
 use egui::{Rect, Sense, Ui, pos2, vec2};
+use std::borrow::Cow;
 
 /// A column of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +99,7 @@ impl Field {
             Self::Shape => "Sizes of the weight tensor, as stored.",
             Self::Parameters => "Number of weights.",
             Self::Outline => {
-                "The weights between the largest magnitude on either side, square roots of counts; beyond the set number of standard deviations as outliers. Sorts by the largest |w| in standard deviations."
+                "The weights between the largest magnitude on either side, square roots of counts (of large layers those of 65 536 weights from all over them); beyond the set number of standard deviations as outliers. Sorts by the largest |w| in standard deviations."
             }
             Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
@@ -176,9 +177,9 @@ impl Columns {
     ];
 
     /// The columns that fit into `width` points: the least telling ones go first.
-    pub(super) fn fields(self, width: f32) -> &'static [Field] {
-        match self {
-            Self::Facts => fields(width),
+    pub(super) fn fields(self, width: f32) -> Cow<'static, [Field]> {
+        let fields: &[Field] = match self {
+            Self::Facts => return FACTS.into_iter().filter(|fact| fits(*fact, width)).collect(),
             Self::Settings if width < 460.0 => &[Field::Name, Field::Bits, Field::Scales, Field::Clip, Field::Rounding],
             Self::Settings => &[
                 Field::Name,
@@ -198,63 +199,38 @@ impl Columns {
                 Field::Sqnr,
                 Field::Lost,
             ],
-        }
+        };
+        Cow::Borrowed(fields)
     }
 }
 
-/// The facts that fit into `width` points.
-fn fields(width: f32) -> &'static [Field] {
-    const NARROW: [Field; 4] = [Field::Name, Field::Max, Field::Sqnr, Field::Lost];
-    const MIDDLE: [Field; 8] = [
-        Field::Name,
-        Field::Op,
-        Field::Shape,
-        Field::Parameters,
-        Field::Max,
-        Field::Outliers,
-        Field::Sqnr,
-        Field::Lost,
-    ];
-    const ROOMY: [Field; 5] = [Field::Name, Field::Outline, Field::Max, Field::Sqnr, Field::Lost];
-    const WIDEST: [Field; 14] = [
-        Field::Name,
-        Field::Op,
-        Field::Shape,
-        Field::Parameters,
-        Field::Outline,
-        Field::Max,
-        Field::Outliers,
-        Field::Bits,
-        Field::Scales,
-        Field::Splits,
-        Field::Clip,
-        Field::Rounding,
-        Field::Sqnr,
-        Field::Lost,
-    ];
-    const WIDE: [Field; 13] = [
-        Field::Name,
-        Field::Op,
-        Field::Shape,
-        Field::Parameters,
-        Field::Max,
-        Field::Outliers,
-        Field::Bits,
-        Field::Scales,
-        Field::Splits,
-        Field::Clip,
-        Field::Rounding,
-        Field::Sqnr,
-        Field::Lost,
-    ];
-    const LEAST: [Field; 3] = [Field::Name, Field::Sqnr, Field::Lost];
-    match width {
-        ..322.0 => &LEAST,
-        322.0..420.0 => &NARROW,
-        420.0..540.0 => &ROOMY,
-        540.0..850.0 => &MIDDLE,
-        850.0..940.0 => &WIDE,
-        _ => &WIDEST,
+/// All facts, in their order.
+const FACTS: [Field; 14] = [
+    Field::Name,
+    Field::Op,
+    Field::Shape,
+    Field::Parameters,
+    Field::Outline,
+    Field::Max,
+    Field::Outliers,
+    Field::Bits,
+    Field::Scales,
+    Field::Splits,
+    Field::Clip,
+    Field::Rounding,
+    Field::Sqnr,
+    Field::Lost,
+];
+
+/// Whether a fact has room in a table of `width` points.
+fn fits(fact: Field, width: f32) -> bool {
+    match fact {
+        Field::Max => width >= 322.0,
+        // Where there is no room for both, the other columns tell more.
+        Field::Outline => (420.0..540.0).contains(&width) || width >= 940.0,
+        Field::Op | Field::Shape | Field::Parameters | Field::Outliers => width >= 540.0,
+        Field::Bits | Field::Scales | Field::Splits | Field::Clip | Field::Rounding => width >= 850.0,
+        _ => true,
     }
 }
 

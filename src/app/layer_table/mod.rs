@@ -172,7 +172,7 @@ impl LayerTable {
             .sense(Sense::click())
             .cell_layout(Layout::left_to_right(Align::Center))
             .auto_shrink(false);
-        for field in fields {
+        for field in fields.iter() {
             table = table.column(column(field.width(), least_name));
         }
         if let Some(row) = scroll_to {
@@ -181,7 +181,7 @@ impl LayerTable {
         let (field, descending, common_end) = (self.field, self.descending, self.common_end);
         table
             .header(ROW_HEIGHT, |mut header| {
-                for &titled in fields {
+                for &titled in fields.iter() {
                     header.col(|ui| {
                         if header_ui(ui, titled, &costs, (titled == field).then_some(descending)) {
                             sort = Some(titled);
@@ -195,7 +195,7 @@ impl LayerTable {
                         Row::Layer(layer) => layer,
                         Row::Block(number) => {
                             let (block, is_folded) = (&blocks.blocks[number], self.folded.contains(&number));
-                            for &field in fields {
+                            for &field in fields.iter() {
                                 row.col(|ui| block_cell_ui(ui, field, open, &costs, &inputs, block, is_folded));
                             }
                             let response = row.response();
@@ -208,7 +208,7 @@ impl LayerTable {
                     };
                     row.set_selected(layer == open.selected() || marked.contains(&layer));
                     let targets = edit::targets(layer, &marked);
-                    for &field in fields {
+                    for &field in fields.iter() {
                         row.col(|ui| {
                             if !edit::cell_ui(ui, field, open, &targets, layer, out) {
                                 let input = inputs.get(layer).and_then(Option::as_ref);

@@ -124,8 +124,8 @@ struct Member {
     more: f32,
 }
 
-/// Lengths that add up to `total`. Those that don't grow keep theirs, and what they may take more, unless the others would fall below their least; then they
-/// give what they have beyond their own. If there is not even room for all the least lengths, those that grow go below it.
+/// Lengths that add up to `total`. Those that don't grow keep theirs, and what they may take more, unless the others would fall
+/// below their least; then they give what they have beyond their own. If there is not even room for all the least lengths, those that grow go below it.
 fn distribute(members: &[Member], total: f32) -> Vec<f32> {
     let all_grow = !members.iter().any(|member| member.grows);
     let grows = |member: &Member| member.grows || all_grow;

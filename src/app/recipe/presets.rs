@@ -1,6 +1,7 @@
 //! The menu of presets: those that are built in, and those that a person saves by name.
 
 use super::super::Outbox;
+use super::super::command::Command;
 use super::super::text::note;
 use crate::quantization::Preset;
 use crate::session::{Action, Session};
@@ -12,28 +13,8 @@ const WIDTH: f32 = 230.0;
 /// Height of the saved presets before they scroll, points.
 const HEIGHT: f32 = 240.0;
 
-const BUILT_IN: [(Preset, &str, &str); 4] = [
-    (
-        Preset::Deploy,
-        "Deploy",
-        "For shipping: batch-norm folded, scales per channel, SQuant rounding (GPTQ where there are calibration data), biases corrected, 8-bit activations, between layers too. Weight bits and ratio stay.",
-    ),
-    (
-        Preset::Int8,
-        "8-bit integers",
-        "As Deploy with weights of 8 bits, which onnxruntime computes in integers throughout. The ratio stays.",
-    ),
-    (
-        Preset::Int4,
-        "4-bit blocks",
-        "Small weights for onnxruntime: batch-norm folded, 4 bits in blocks of 32, SQuant rounding, activations float. The ratio stays.",
-    ),
-    (
-        Preset::Paper,
-        "Paper",
-        "As in the paper: first layer and classifier stay float, batch-norm is not folded, 8-bit activations. Bits and ratio stay.",
-    ),
-];
+/// What is built in, the usual choice first.
+const BUILT_IN: [Preset; 4] = [Preset::Deploy, Preset::Int8, Preset::Int4, Preset::Paper];
 
 /// The button that opens the menu.
 pub(super) fn presets_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
@@ -50,8 +31,9 @@ pub(super) fn presets_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
 
 fn menu_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     ui.set_width(WIDTH);
-    for (preset, name, what) in BUILT_IN {
-        if ui.button(name).on_hover_text(what).clicked() {
+    for preset in BUILT_IN {
+        let command = Command::Preset(preset);
+        if ui.button(command.text()).on_hover_text(command.tooltip()).clicked() {
             out.actions.push(Action::ApplyPreset(preset));
             ui.close();
         }

@@ -1,5 +1,5 @@
-//! What a layer may become: bits, splits, a way to clip, scales, zero points and a way to round, each with the bytes it takes and the error of its
-//! weights.
+//! What a layer may become: bits, splits, a way to clip, scales, zero points and a way to round, each with the bytes it takes and
+//! the error of its weights.
 
 use super::cost::{Cost, Stored};
 use super::{AutoOptions, InferenceError};
