@@ -42,7 +42,7 @@ pub(super) fn histograms_ui(ui: &mut Ui, open: &OpenNetwork, sides: [Side; 2], h
     let figure = figure(name, found);
     let plot = histogram_plot("ab histogram", "weight", "weights in a bin", height, figure.scale);
     let shown = plot.show(ui, |plot| draw(plot, &figure));
-    draw_over(ui, &shown.transform, &figure);
+    draw_over(ui, &shown.transform, &figure, &[]);
     figure_menu(ui, &shown.response, "Plot of both recipes", out, || figure);
 }
 

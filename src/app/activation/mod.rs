@@ -4,7 +4,7 @@ mod channels;
 mod relief;
 
 use super::command::Command;
-use super::distribution::{Grip, Hand, Show, errors_ui, headroom, markers_ui, threshold_hand, zoom_and_pan};
+use super::distribution::{Grip, Hand, Show, errors_ui, headroom, markers, markers_ui, threshold_hand, zoom_and_pan};
 use super::learn::glossary::{Term, help_ui};
 use super::plot::export::figure_menu;
 use super::plot::figure::Figure;
@@ -14,11 +14,11 @@ use super::plot::{Steps, Token, draw, draw_over, histogram_plot, swatch};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, failure_ui, waiting_ui};
 use super::{Outbox, lit, text};
-use crate::inference::{InputChannel, InputChannels, StackedInput};
+use crate::inference::{InputChannel, InputChannels, StackedInput, noise_sizes_note};
 use crate::quantization::{ActivationPlan, Clip, LayerPlan, expected_error};
 use crate::session::{Action, CalibrationSource, ClipMark, InputDetails, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::{CursorIcon, Ui};
+use egui::{CursorIcon, Rect, Ui};
 use egui_plot::PlotUi;
 
 /// Share of the height that the histogram takes; the channels have the rest.
@@ -192,9 +192,11 @@ impl ActivationPanel {
                 }
                 hand
             });
-        draw_over(ui, &shown.transform, &figure);
+        let markers = markers(ui, &shown.transform, marks);
+        let labels: Vec<Rect> = markers.iter().map(|marker| marker.place).collect();
+        draw_over(ui, &shown.transform, &figure, &labels);
         let present = open.settings(open.selected()).input.clip;
-        if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "inputs") {
+        if let Some(clip) = markers_ui(ui, *shown.transform.frame(), &markers, present, "inputs") {
             out.edit_layer(open, false, |layer| layer.activation_clip = Some(clip));
         }
         figure_menu(ui, &shown.response, "Plot of the inputs", out, || figure);
@@ -241,8 +243,13 @@ fn source_ui(ui: &mut Ui, open: &OpenNetwork, statistics: &ActivationStatistics,
             "Range from noise that was run through the network, without data: it can be far off.".to_owned()
         }
     };
+    let sizes = open.calibration().filter(|_| statistics.source == RangeSource::Noise);
+    let sizes = sizes.and_then(|calibration| noise_sizes_note(calibration.activations.noise_sizes()));
     ui.horizontal_wrapped(|ui| {
         ui.label(text::note(seen + &from));
+        if let Some(sizes) = sizes {
+            ui.add(egui::Label::new(text::note(sizes)).wrap());
+        }
         if statistics.source != RangeSource::Calibration && open.data().is_some() {
             let response = ui.small_button("Measure on the open data");
             if response

@@ -4,7 +4,7 @@ use super::super::text;
 use super::super::theme::{faded, thin, tokens};
 use crate::quantization::Clip;
 use crate::session::ClipMark;
-use egui::{Align2, CursorIcon, Rect, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
+use egui::{Align2, Color32, CursorIcon, Rect, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
 use egui_plot::{PlotPoint, PlotTransform};
 
 /// Rows of labels at most.
@@ -17,15 +17,17 @@ const MARGIN: f32 = 3.0;
 /// Height of the plot that the labels take, points.
 pub(in crate::app) const MARKERS_HEIGHT: f32 = ROW * ROWS as f32 + 4.0;
 
-/// Draws the marks over a plot; `what` says what is clipped. Tells which was clicked.
-pub(in crate::app) fn markers_ui(
-    ui: &mut Ui,
-    transform: &PlotTransform,
-    marks: &[ClipMark],
-    present: Clip,
-    what: &str,
-) -> Option<Clip> {
-    let colors = tokens(ui);
+/// A mark and its label in the plot.
+pub(in crate::app) struct Marker<'a> {
+    mark: &'a ClipMark,
+    /// Where its threshold is, points.
+    x: f32,
+    /// The label.
+    pub(in crate::app) place: Rect,
+}
+
+/// Where the marks in sight have their labels.
+pub(in crate::app) fn markers<'a>(ui: &Ui, transform: &PlotTransform, marks: &'a [ClipMark]) -> Vec<Marker<'a>> {
     let frame = *transform.frame();
     let font = TextStyle::Small.resolve(ui.style());
     let mut places: Vec<(f32, &ClipMark)> = marks
@@ -42,22 +44,35 @@ pub(in crate::app) fn markers_ui(
         .map(|(_, mark)| {
             let layout = ui
                 .painter()
-                .layout_no_wrap(label(mark.clip), font.clone(), colors.handle);
+                .layout_no_wrap(label(mark.clip), font.clone(), Color32::PLACEHOLDER);
             layout.size().x + 2.0 * MARGIN
         })
         .collect();
     let xs: Vec<f32> = places.iter().map(|(x, _)| *x).collect();
+    let arranged = arranged(&xs, &widths, frame.min.x, frame.max.x);
+    let placed = places.into_iter().zip(widths).zip(arranged);
+    placed
+        .map(|(((x, mark), width), (left, row))| {
+            let corner = pos2(left, frame.min.y + 2.0 + row as f32 * ROW);
+            let place = Rect::from_min_size(corner, vec2(width, ROW - 1.0));
+            Marker { mark, x, place }
+        })
+        .collect()
+}
+
+/// Draws the marks over a plot with that `frame`; `what` says what is clipped. Tells which was clicked.
+pub(in crate::app) fn markers_ui(
+    ui: &mut Ui,
+    frame: Rect,
+    markers: &[Marker<'_>],
+    present: Clip,
+    what: &str,
+) -> Option<Clip> {
+    let colors = tokens(ui);
+    let font = TextStyle::Small.resolve(ui.style());
     let mut clicked = None;
-    for (((x, mark), width), (left, row)) in
-        places
-            .iter()
-            .zip(&widths)
-            .zip(arranged(&xs, &widths, frame.min.x, frame.max.x))
-    {
-        let rect = Rect::from_min_size(
-            pos2(left, frame.min.y + 2.0 + row as f32 * ROW),
-            vec2(*width, ROW - 1.0),
-        );
+    for Marker { mark, x, place: rect } in markers {
+        let rect = *rect;
         let response = ui.interact(
             rect,
             ui.scope_id().with(("clip mark", what, label(mark.clip))),

@@ -12,7 +12,7 @@ mod show;
 mod transition;
 
 pub(super) use hand::{Grip, Hand, threshold_hand, zoom_and_pan};
-pub(super) use markers::{MARKERS_HEIGHT, markers_ui};
+pub(super) use markers::{MARKERS_HEIGHT, markers, markers_ui};
 pub(super) use readout::errors_ui;
 pub(super) use show::Show;
 
@@ -27,7 +27,7 @@ use crate::quantization::{Clip, QuantizedLayer};
 use crate::session::{
     Action, Kind, LayerDetails, LayerFacts, LayerView, LayerViewKey, OpenNetwork, Session, StackedChannel, whole_range,
 };
-use egui::{CursorIcon, Ui};
+use egui::{CursorIcon, Rect, Ui};
 use transition::Transition;
 
 /// Height of the readout below the plot, points.
@@ -149,13 +149,14 @@ impl DistributionPanel {
                 }
                 hand
             });
-        draw_over(ui, &shown.transform, &figure);
+        let frame = *shown.transform.frame();
+        let markers = markers(ui, &shown.transform, figure::marks(picture, &self.show));
+        let labels: Vec<Rect> = markers.iter().map(|marker| marker.place).collect();
+        draw_over(ui, &shown.transform, &figure, &labels);
         let present = open.settings(open.selected()).weights.clip;
-        let marks = figure::marks(picture, &self.show);
-        if let Some(clip) = markers_ui(ui, &shown.transform, marks, present, "weights") {
+        if let Some(clip) = markers_ui(ui, frame, &markers, present, "weights") {
             out.edit_layer(open, false, |layer| layer.clip = Some(clip));
         }
-        let frame = *shown.transform.frame();
         spot(ui.ctx(), Spot::Weights, shown.response.rect);
         spot(ui.ctx(), Spot::Clips, frame.with_max_y(frame.min.y + MARKERS_HEIGHT));
         figure_menu(ui, &shown.response, "Plot of the weights", out, || figure);

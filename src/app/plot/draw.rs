@@ -6,7 +6,7 @@
 use super::figure::{Dashes, Figure, Outlier, Series, Shape};
 use super::{hatch_rect, text};
 use crate::app::theme::{Tokens, faded, thin, tokens, tokens_of};
-use egui::{Align2, Color32, Rect, RichText, Stroke, TextStyle, Ui, pos2};
+use egui::{Align2, Color32, Pos2, Rect, RichText, Stroke, TextStyle, Ui, Vec2, pos2};
 use egui_plot::{
     Bar, BarChart, FilledArea, HLine, Line, LineStyle, MarkerShape, PlotBounds, PlotPoint, PlotPoints, PlotTransform,
     PlotUi, Points, Text, VLine,
@@ -145,8 +145,8 @@ fn draw_grid(plot: &mut PlotUi<'_>, values: &[f64], color: Color32, mark: Color3
     plot.points(marks.radius(4.5).color(mark).allow_hover(false));
 }
 
-/// Draws what lies over the plot.
-pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Figure) {
+/// Draws what lies over the plot. No label of it is put where `taken` says that others are.
+pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Figure, taken: &[Rect]) {
     let colors = tokens(ui);
     let painter = ui.painter().with_clip_rect(*transform.frame());
     let height = |y: f64| figure.scale.height(y);
@@ -190,7 +190,7 @@ pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Fig
                     }
                 }
             }
-            Shape::Outliers(outliers) => draw_outliers(ui, transform, figure, outliers, color),
+            Shape::Outliers(outliers) => draw_outliers(ui, transform, figure, (outliers, color), taken),
             _ => {}
         }
     }
@@ -199,13 +199,20 @@ pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Fig
 /// Radius of the dot of an outlier, points: seen at once, however large the plot.
 const OUTLIER: f32 = 4.0;
 
-/// A dot above the bar of each outlier, with its label; labels that would lie on each other stand in rows.
-fn draw_outliers(ui: &Ui, transform: &PlotTransform, figure: &Figure, outliers: &[Outlier], color: Color32) {
+/// A dot above the bar of each outlier, with its label where nothing else is written.
+fn draw_outliers(
+    ui: &Ui,
+    transform: &PlotTransform,
+    figure: &Figure,
+    (outliers, color): (&[Outlier], Color32),
+    taken: &[Rect],
+) {
     let colors = tokens(ui);
     let frame = *transform.frame();
     let painter = ui.painter().with_clip_rect(frame);
     let font = TextStyle::Small.resolve(ui.style());
     let ink = ui.visuals().strong_text_color();
+    let mut taken = taken.to_vec();
     let mut labels: Vec<(Rect, std::sync::Arc<egui::Galley>)> = Vec::new();
     for outlier in outliers {
         let [x, y] = outlier.place;
@@ -215,16 +222,10 @@ fn draw_outliers(ui: &Ui, transform: &PlotTransform, figure: &Figure, outliers: 
         }
         let dot = pos2(at.x, (at.y - OUTLIER - 2.0).max(frame.min.y + OUTLIER));
         let label = painter.layout_no_wrap(outlier.label.clone(), font.clone(), ink);
-        let size = label.size();
-        let last = (frame.max.x - size.x - 2.0).max(frame.min.x + 2.0);
-        let left = (dot.x - size.x / 2.0).clamp(frame.min.x + 2.0, last);
-        let mut place = Rect::from_min_size(pos2(left, dot.y - OUTLIER - 2.0 - size.y), size);
-        let is_taken = |place: Rect| labels.iter().any(|(other, _)| other.expand(1.0).intersects(place));
-        while is_taken(place) && place.min.y - size.y > frame.min.y {
-            place = place.translate(egui::vec2(0.0, -size.y));
-        }
-        painter.line_segment([dot, pos2(dot.x, place.max.y)], thin(faded(ink, 0.5)));
+        let place = free_place(dot, label.size(), frame, &taken);
+        painter.line_segment([dot, place.clamp(dot)], thin(faded(ink, 0.5)));
         painter.circle(dot, OUTLIER, color, Stroke::new(1.5, colors.ink(outlier.ring)));
+        taken.push(place);
         labels.push((place, label));
     }
     // Over all dots and the lines that lead to them.
@@ -232,6 +233,29 @@ fn draw_outliers(ui: &Ui, transform: &PlotTransform, figure: &Figure, outliers: 
         painter.rect_filled(place, 2.0, faded(ui.visuals().panel_fill, 0.85));
         painter.galley(place.min, label, ink);
     }
+}
+
+/// Where the label of a dot goes: as near above it as nothing is `taken`, else beside it and down from there; above it if all of
+/// `frame` is full.
+fn free_place(dot: Pos2, size: Vec2, frame: Rect, taken: &[Rect]) -> Rect {
+    let room = frame.shrink(2.0);
+    let within = |left: f32| left.min(room.max.x - size.x).max(room.min.x);
+    let [above, right, left] = [
+        within(dot.x - size.x / 2.0),
+        dot.x + OUTLIER + 3.0,
+        dot.x - OUTLIER - 3.0 - size.x,
+    ];
+    let first = dot.y - OUTLIER - 2.0 - size.y;
+    let rows = (frame.height() / size.y.max(1.0)) as usize;
+    let up = (0..rows).map(|row| pos2(above, first - row as f32 * size.y));
+    let down = (0..rows).flat_map(|row| [right, left].map(|x| pos2(x, dot.y - size.y / 2.0 + row as f32 * size.y)));
+    let mut places = up.chain(down).map(|corner| Rect::from_min_size(corner, size));
+    let is_free = |place: &Rect| {
+        // A label above the frame would be cut.
+        room.expand(0.5).contains_rect(*place) && !taken.iter().any(|other| other.expand(1.0).intersects(*place))
+    };
+    let first = Rect::from_min_size(pos2(above, first.max(room.min.y)), size);
+    places.find(is_free).unwrap_or(first)
 }
 
 fn color(series: &Series, colors: &Tokens) -> Color32 {
@@ -246,5 +270,37 @@ fn line_style(dashes: Dashes) -> LineStyle {
         Dashes::DashedDense => LineStyle::dashed_dense(),
         Dashes::DottedLoose => LineStyle::dotted_loose(),
         Dashes::DottedDense => LineStyle::dotted_dense(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use egui::vec2;
+
+    #[test]
+    fn labels_of_outliers_lie_on_nothing_that_is_written() {
+        let frame = Rect::from_min_size(pos2(0.0, 0.0), vec2(300.0, 120.0));
+        let size = vec2(60.0, 14.0);
+        // Free above the dot, above and clear of the first, and in the frame at its edge.
+        assert_eq!(
+            free_place(pos2(150.0, 80.0), size, frame, &[]),
+            Rect::from_min_size(pos2(120.0, 60.0), size)
+        );
+        let first = Rect::from_min_size(pos2(120.0, 60.0), size);
+        let second = free_place(pos2(152.0, 80.0), size, frame, &[first]);
+        assert!(second.max.y <= first.min.y, "{second:?}");
+        assert_eq!(free_place(pos2(299.0, 80.0), size, frame, &[]).max.x, 298.0);
+        // Four rows of other labels fill the upper half: the label stands beside its dot.
+        let rows: Vec<Rect> = (0..4)
+            .map(|row| Rect::from_min_size(pos2(0.0, 2.0 + 15.0 * row as f32), vec2(300.0, 14.0)))
+            .collect();
+        for x in [20.0, 150.0, 280.0] {
+            let place = free_place(pos2(x, 30.0), size, frame, &rows);
+            assert!(frame.contains_rect(place), "{place:?}");
+            assert!(rows.iter().all(|row| !row.intersects(place)), "{place:?}");
+        }
+        // With no room at all it is still in the frame.
+        assert!(frame.contains_rect(free_place(pos2(150.0, 30.0), size, frame, &[frame])));
     }
 }
