@@ -324,6 +324,27 @@ mod tests {
         }
     }
 
+    /// The scale of costs is read by its lightness, which no kind of eyes loses: it runs one way only, in steps that can be seen.
+    #[test]
+    fn the_scale_of_costs_runs_one_way_for_all_eyes() {
+        for tokens in [&DARK, &LIGHT] {
+            for eyes in [Eyes::Long, Eyes::Middle, Eyes::Short, Eyes::All] {
+                // Lightness is the cube root of the luminance (Rec. 709).
+                let light = |share: f64| {
+                    let [r, g, b] = seen(tokens.cost(share), eyes).map(|root| root.powi(3));
+                    (0.2126 * r + 0.7152 * g + 0.0722 * b).cbrt()
+                };
+                let steps: Vec<f64> = (0..=10).map(|tenth| light(f64::from(tenth) / 10.0)).collect();
+                let rises = tokens.dark;
+                for (tenth, pair) in steps.windows(2).enumerate() {
+                    let step = if rises { pair[1] - pair[0] } else { pair[0] - pair[1] };
+                    assert!(step > 0.03, "{eyes:?}, {tenth}: {step}, dark {rises}");
+                }
+                assert!((steps[10] - steps[0]).abs() > 0.4, "{eyes:?}: {steps:?}");
+            }
+        }
+    }
+
     #[test]
     fn a_bad_layer_stands_out_in_both_themes() {
         assert!(lightness(DARK.sqnr(3.0)) > lightness(DARK.sqnr(40.0)));

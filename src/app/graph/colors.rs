@@ -121,3 +121,72 @@ impl<'a> Colors<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::theme::tokens_of;
+    use crate::jobs::Waker;
+    use crate::session::{Action, Saved, Session, Watched};
+    use std::path::PathBuf;
+    use std::time::Duration;
+
+    fn node(layers: &[usize]) -> Node {
+        Node {
+            op: "Conv".to_owned(),
+            name: "node".to_owned(),
+            layers: layers.to_vec(),
+            is_end: false,
+        }
+    }
+
+    /// Cost, weights and own error each colour the boxes by the numbers that the other views show, and the worst stands out most.
+    #[test]
+    fn boxes_are_coloured_by_the_numbers_of_the_other_views() {
+        let mut session = Session::new(Waker::none(), Saved::default());
+        session.act(Action::SetSampleLimit(64));
+        session.act(Action::Watch(Watched {
+            trace: true,
+            ..Watched::default()
+        }));
+        session.act(Action::Open(PathBuf::from("demo:fashion")));
+        assert!(session.wait_until_idle(Duration::from_secs(300)));
+        let open = session.open().unwrap();
+        let order = open.layer_order();
+        let ranked = order.worst_first();
+        assert!(ranked.len() >= 5, "{ranked:?}");
+        let (worst, mildest) = (ranked[0], ranked[ranked.len() - 1]);
+        let (_, trace) = open.trace().unwrap();
+        let (_, planned) = open.planned().unwrap();
+        for tokens in [false, true].map(tokens_of) {
+            let colors = |coloring| Colors::new(coloring, open, tokens);
+            let color = |coloring, layers: &[usize]| colors(coloring).of(&node(layers)).map(|error| error.color);
+            assert_eq!(color(Coloring::Lost, &[worst]), Some(tokens.cost(1.0)));
+            let share = order.share_of_worst(mildest).unwrap();
+            assert!(share < 0.5, "{share}");
+            assert_eq!(color(Coloring::Lost, &[mildest]), Some(tokens.cost(share)));
+            // A node that holds two layers is as bad as the worse of them; one that holds none has no error.
+            assert_eq!(color(Coloring::Lost, &[mildest, worst]), Some(tokens.cost(1.0)));
+            let cost = order.costs[worst].unwrap().accuracy_lost();
+            assert_eq!(
+                colors(Coloring::Lost).of(&node(&[worst])).unwrap().text,
+                lost_text(cost)
+            );
+            for layer in [worst, mildest] {
+                let db = planned.plan.layers[layer].quantized().unwrap().sqnr_db;
+                assert_eq!(color(Coloring::Weights, &[layer]), Some(tokens.sqnr(db)));
+                let name = Some(open.original.network.layers[layer].name.as_str());
+                let value = trace
+                    .values
+                    .iter()
+                    .find(|value| value.layer.as_deref() == name)
+                    .unwrap();
+                let own = color(Coloring::Own, &[layer]);
+                assert_eq!(own, value.own_sqnr_db.map(|db| tokens.sqnr(db)));
+            }
+            for coloring in Coloring::ALL {
+                assert_eq!(color(coloring, &[]), None);
+            }
+        }
+    }
+}
