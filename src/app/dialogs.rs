@@ -135,6 +135,7 @@ impl Purpose {
             Self::Picture => "Try a picture",
             Self::Recipe => "Open a recipe",
             Self::Export(ExportKind::Onnx) => "Export as ONNX",
+            Self::Export(ExportKind::OnnxWithPast) => "Export as ONNX with past",
             Self::Export(ExportKind::Safetensors) => "Export as safetensors",
             Self::Export(ExportKind::Recipe) => "Save the recipe",
             Self::Export(ExportKind::Report) => "Export a report",
@@ -185,7 +186,7 @@ impl Purpose {
     }
 }
 
-/// What a dropped file is for, by its name.
+/// What a dropped file is for, by its name, else by what it holds.
 pub(super) fn purpose_of(path: &Path) -> Purpose {
     let extension = path
         .extension()
@@ -194,7 +195,7 @@ pub(super) fn purpose_of(path: &Path) -> Purpose {
         Some("onnx" | "safetensors" | "gguf") => Purpose::Model,
         Some("toml") => Purpose::Recipe,
         _ if Dataset::is_picture(path) => Purpose::Picture,
-        _ if crate::format::is_hub_folder(path) => Purpose::Model,
+        _ if crate::format::is_hub_folder(path) || crate::format::holds_weights(path) => Purpose::Model,
         _ => Purpose::Data,
     }
 }

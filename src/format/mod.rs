@@ -154,6 +154,17 @@ pub fn demo_of(path: &Path) -> Result<Option<Demo>, FormatError> {
     }
 }
 
+/// Whether the file at `path` is one of weights by what it holds, whatever it is called: safetensors, GGUF, PyTorch's, or an
+/// `.npz` whose arrays are called as weights are. `false` where it cannot be read.
+pub fn holds_weights(path: &Path) -> bool {
+    files::contents(path).is_ok_and(|bytes| {
+        gguf::looks_like(&bytes)
+            || safetensors::looks_like(&bytes)
+            || pytorch::looks_like(&bytes)
+            || npz::names_weights(&bytes)
+    })
+}
+
 /// What a file holds.
 enum Read {
     /// A graph.

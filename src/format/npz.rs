@@ -17,6 +17,15 @@ pub fn looks_like(bytes: &Bytes) -> bool {
             .is_ok_and(|archive| !archive.is_empty() && archive.file_names().all(|name| name.ends_with(".npy")))
 }
 
+/// What arrays of weights are called by, and arrays of samples are not.
+const WEIGHTS: [&str; 4] = ["weight", "kernel", "bias", "gamma"];
+
+/// Whether `bytes` are an archive of arrays of which one is called as weights are: samples come as archives of arrays too.
+pub fn names_weights(bytes: &Bytes) -> bool {
+    let is_weights = |name: &str| WEIGHTS.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    looks_like(bytes) && ZipArchive::new(Cursor::new(bytes)).is_ok_and(|archive| archive.file_names().any(is_weights))
+}
+
 /// The arrays as initializers of a model without nodes, and sentences for a person on those that are left out.
 ///
 /// # Errors

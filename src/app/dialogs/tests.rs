@@ -71,3 +71,39 @@ fn a_dropped_file_is_known_by_its_name() {
     assert_eq!(of("images"), Purpose::Data);
     assert_eq!(of("t10k-images-idx3-ubyte.gz"), Purpose::Data);
 }
+
+#[test]
+fn weights_that_are_called_as_data_are_a_model_all_the_same() {
+    use ndarray::Array1;
+    use ndarray_npy::NpzWriter;
+
+    let folder = tempfile::tempdir().unwrap();
+    let npz = |file: &str, arrays: &[&str]| {
+        let path = folder.path().join(file);
+        let mut writer = NpzWriter::new(std::fs::File::create(&path).unwrap());
+        for name in arrays {
+            writer.add_array(*name, &Array1::from(vec![1.0_f32, 2.0])).unwrap();
+        }
+        writer.finish().unwrap();
+        path
+    };
+    assert_eq!(
+        purpose_of(&npz("net.npz", &["conv1.weight", "conv1.bias"])),
+        Purpose::Model
+    );
+    assert_eq!(purpose_of(&npz("keras.npz", &["dense/kernel:0"])), Purpose::Model);
+    assert_eq!(purpose_of(&npz("test.npz", &["x_test", "y_test"])), Purpose::Data);
+    assert_eq!(
+        purpose_of(&npz("tokens.npz", &["input_ids", "attention_mask"])),
+        Purpose::Data
+    );
+    // A checkpoint of PyTorch, and one of the data sets that end alike.
+    let write = |file: &str, bytes: &[u8]| {
+        let path = folder.path().join(file);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let legacy = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19.";
+    assert_eq!(purpose_of(&write("pytorch_model.bin", legacy)), Purpose::Model);
+    assert_eq!(purpose_of(&write("data_batch_1.bin", &[6; 3073])), Purpose::Data);
+}
