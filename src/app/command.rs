@@ -2,8 +2,9 @@
 
 use super::view::View;
 use crate::format::demo::Demo;
+use crate::network::reads_on;
 use crate::quantization::Preset;
-use crate::session::ExportKind;
+use crate::session::{ExportKind, OpenNetwork};
 use egui::{Key, KeyboardShortcut, Modifiers};
 
 /// Something that a menu entry, a button or a shortcut asks for.
@@ -119,8 +120,16 @@ impl Command {
         all
     }
 
+    /// Whether it can do something to what is open.
+    pub(super) fn is_possible(self, open: Option<&OpenNetwork>) -> bool {
+        match self {
+            Self::Export(ExportKind::OnnxWithPast) => open.is_some_and(|open| reads_on(&open.original.network.model)),
+            _ => open.is_some() || !self.needs_a_network(),
+        }
+    }
+
     /// Whether there must be a network for it.
-    pub(super) fn needs_a_network(self) -> bool {
+    fn needs_a_network(self) -> bool {
         !matches!(
             self,
             Self::Open
@@ -165,6 +174,7 @@ impl Command {
             Self::Demo(Demo::Fashion) => "Fashion ResNet (images)",
             Self::Demo(Demo::Shakespeare) => "Shakespeare LSTM (text)",
             Self::Export(ExportKind::Onnx) => "ONNX graph…",
+            Self::Export(ExportKind::OnnxWithPast) => "ONNX graph with past…",
             Self::Export(ExportKind::Safetensors) => "Safetensors…",
             Self::Export(ExportKind::Recipe) => "Recipe…",
             Self::Export(ExportKind::Report) => "Report…",
@@ -218,6 +228,9 @@ impl Command {
             Self::Demo(Demo::Shakespeare) => "A small text model with held-out text.",
             Self::Export(ExportKind::Onnx) => {
                 "Write the quantized network as an ONNX file: exactly what the preview runs."
+            }
+            Self::Export(ExportKind::OnnxWithPast) => {
+                "Write the quantized decoder with inputs and outputs for keys and values of earlier tokens, so that a runtime reads each token once. Only for decoders that were opened as weights."
             }
             Self::Export(ExportKind::Safetensors) => {
                 "Write integers, scales and the list of split channels of each layer."
@@ -308,7 +321,7 @@ impl Command {
             | Self::OpenCalibration
             | Self::OpenDataFolder
             | Self::Demo(_)
-            | Self::Export(ExportKind::Safetensors | ExportKind::Report)
+            | Self::Export(ExportKind::OnnxWithPast | ExportKind::Safetensors | ExportKind::Report)
             | Self::CompareWith
             | Self::SaveSweep
             | Self::ShowExceptions
@@ -329,7 +342,8 @@ impl Command {
             .map(|keys| ui.ctx().format_shortcut(&keys))
             .unwrap_or_default();
         let button = egui::Button::new(self.text()).shortcut_text(keys);
-        let clicked = ui.add_enabled(enabled, button).on_hover_text(self.tooltip()).clicked();
+        let response = ui.add_enabled(enabled, button).on_hover_text(self.tooltip());
+        let clicked = response.on_disabled_hover_text(self.tooltip()).clicked();
         if clicked {
             ui.close();
         }

@@ -31,7 +31,7 @@ pub(super) fn export_sheet(ctx: &Context, session: &Session, out: &mut Outbox) {
         for need in &exported.needs {
             ui.add(Label::new(note(need)).wrap());
         }
-        if exported.kind == ExportKind::Onnx {
+        if exported.kind.is_graph() {
             check_ui(ui, session, open, out);
         }
         ui.horizontal_wrapped(|ui| {
@@ -42,7 +42,7 @@ pub(super) fn export_sheet(ctx: &Context, session: &Session, out: &mut Outbox) {
             {
                 open_folder(&exported.path, out);
             }
-            let compares = matches!(exported.kind, ExportKind::Onnx | ExportKind::Safetensors);
+            let compares = exported.kind.is_graph() || exported.kind == ExportKind::Safetensors;
             if compares
                 && ui
                     .button("Compare")
@@ -81,11 +81,13 @@ fn contents(exported: &Exported) -> String {
     match exported.kind {
         ExportKind::Recipe => "The settings, as TOML; the command line reads them with --recipe.".to_owned(),
         ExportKind::Report => "A page with accuracy, layers, plots and settings.".to_owned(),
-        ExportKind::Onnx | ExportKind::Safetensors => {
-            let what = if exported.kind == ExportKind::Onnx {
-                "The quantized graph, with standard operators only"
-            } else {
-                "Integers, scales and splits of each layer"
+        ExportKind::Onnx | ExportKind::OnnxWithPast | ExportKind::Safetensors => {
+            let what = match exported.kind {
+                ExportKind::Onnx => "The quantized graph, with standard operators only",
+                ExportKind::OnnxWithPast => {
+                    "The quantized graph, with standard operators only, and with inputs and outputs for keys and values of earlier tokens (past_key_values, present)"
+                }
+                _ => "Integers, scales and splits of each layer",
             };
             match &exported.summary {
                 Some(summary) => {

@@ -139,7 +139,7 @@ impl Palette {
         let query = self.query.trim();
         let commands = Command::all()
             .into_iter()
-            .filter(|command| session.open().is_some() || !command.needs_a_network())
+            .filter(|command| command.is_possible(session.open()))
             .map(Choice::Run);
         let recent = (0..session.saved.recent.len()).map(Choice::Recent);
         if query.is_empty() {

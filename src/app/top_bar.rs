@@ -28,7 +28,8 @@ pub(super) fn top_bar_ui(ui: &mut Ui, session: &Session, layout: &ViewLayout, ou
         ui.add_enabled_ui(something, |ui| {
             let menu = ui.menu_button("Export ▾", |ui| {
                 for kind in ExportKind::ALL {
-                    entry(ui, Command::Export(kind), true, out);
+                    let command = Command::Export(kind);
+                    entry(ui, command, command.is_possible(session.open()), out);
                 }
             });
             spot(ui.ctx(), Spot::Export, menu.response.rect);

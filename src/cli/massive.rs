@@ -4,9 +4,7 @@ use super::arguments::MassiveArguments;
 use super::output::{Table, lines, to_json};
 use super::pipeline;
 use crate::format;
-use crate::inference::{
-    Dataset, Massive, MassiveLimits, Metrics, Score, SeenAt, Without, massive, metrics, run_outputs,
-};
+use crate::inference::{Dataset, Massive, MassiveLimits, Metrics, Score, Without, massive, metrics, run_outputs};
 use crate::progress::Progress;
 use anyhow::Context;
 use serde::Serialize;
@@ -105,12 +103,9 @@ fn activations_table(found: &Massive, score: Score) -> Table {
         let mut cells = vec![
             activation.value.clone(),
             activation.channel.to_string(),
-            place(&activation.seen_at),
+            activation.seen_at.to_string(),
             format!("{:.1}", activation.activation),
-            format!(
-                "{:.0}x",
-                f64::from(activation.activation.abs()) / f64::from(activation.median)
-            ),
+            format!("{:.0}x", activation.over_median()),
             activation.until.clone(),
             activation.values.to_string(),
         ];
@@ -137,7 +132,7 @@ fn weights_table(found: &Massive, score: Score) -> Table {
             format!("{:.1}", weight.input),
             format!("{:.1}", weight.output),
             format!("{:.0} %", weight.share * 100.0),
-            place(&weight.seen_at),
+            weight.seen_at.to_string(),
         ];
         cells.extend(answers(weight.without.as_ref(), score));
         cells.extend(answers(weight.without_largest_other.as_ref(), score).into_iter().next());
@@ -165,12 +160,4 @@ fn answers(without: Option<&Without>, score: Score) -> Vec<String> {
         .and_then(|without| score.of(&without.metrics))
         .map(|value| score.show(value));
     vec![value.unwrap_or_else(dash), decibels.unwrap_or_else(dash)]
-}
-
-/// The token with its place, else sample and position.
-fn place(seen_at: &SeenAt) -> String {
-    match &seen_at.token {
-        Some(token) => format!("{token:?} at {}", seen_at.position),
-        None => format!("{}, {}", seen_at.sample, seen_at.position),
-    }
 }

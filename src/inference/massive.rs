@@ -11,6 +11,7 @@ use crate::network::{Channel, Layer, LayerKind, Network, OutAxis};
 use crate::progress::Progress;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet};
+use std::fmt;
 use std::ops::Range;
 
 /// What counts as massive. The paper's numbers are the default.
@@ -41,6 +42,16 @@ pub struct SeenAt {
     /// The token's text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+/// The token with its place, else sample and position.
+impl fmt::Display for SeenAt {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.token {
+            Some(token) => write!(to, "{token:?} at {}", self.position),
+            None => write!(to, "{}, {}", self.sample, self.position),
+        }
+    }
 }
 
 /// How the network answers without something.
@@ -84,6 +95,13 @@ pub struct MassiveActivation {
     place: Channel,
     #[serde(skip)]
     limit: f32,
+}
+
+impl MassiveActivation {
+    /// The furthest |x| over the median |x| of its value.
+    pub fn over_median(&self) -> f64 {
+        f64::from(self.activation.abs()) / f64::from(self.median)
+    }
 }
 
 /// A single weight that makes a massive output.

@@ -46,7 +46,7 @@ pub use fold::fold_batch_norm;
 pub use integer_grid::{IntegerGrid, Scale};
 pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
 pub use moment_gradient::{MomentGradient, moment_gradient};
-pub use past::{DecoderWithPast, with_past};
+pub use past::{DecoderWithPast, reads_on, with_past};
 pub(crate) use past::{LOOKED_AT, POSITIONS};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint, USUAL_FOR};

@@ -10,7 +10,7 @@
 use super::shapes::{Shapes, shapes};
 use crate::onnx::build::{Axis, attribute_ints, int_attribute, node, scalar_i64, value_info};
 use crate::onnx::schema::data_type;
-use crate::onnx::{Graph, GraphEdit, ModelProto, NodeProto, ValueInfoProto, numbers};
+use crate::onnx::{Graph, GraphEdit, GraphProto, ModelProto, NodeProto, ValueInfoProto, numbers};
 
 /// Node of the positions in graphs that are made from names.
 pub(crate) const POSITIONS: &str = "steps.positions";
@@ -39,6 +39,23 @@ struct Attention {
     parts: [(Slot, String, [usize; 2]); 2],
 }
 
+/// Whether [`with_past`] can be tried: the graph was made from the names of a known decoder.
+pub fn reads_on(model: &ModelProto) -> bool {
+    model.graph.as_ref().is_some_and(|graph| positions(graph).is_some())
+}
+
+/// The node of the positions, and its place.
+fn positions(graph: &GraphProto) -> Option<(usize, &NodeProto)> {
+    let found = named(graph, POSITIONS)?;
+    (found.1.op_type() == "Range" && found.1.input.len() == 3).then_some(found)
+}
+
+/// The node of that name, and its place.
+fn named<'a>(graph: &'a GraphProto, name: &str) -> Option<(usize, &'a NodeProto)> {
+    let found = graph.node.iter().enumerate().find(|(_, node)| node.name() == name);
+    found.filter(|(_, node)| node.output.len() == 1)
+}
+
 /// `model` with a past; see the module.
 ///
 /// # Errors
@@ -46,13 +63,7 @@ struct Attention {
 pub fn with_past(model: &ModelProto) -> Result<DecoderWithPast, String> {
     let proto = model.graph.as_ref().ok_or("the model has no graph")?;
     let graph = Graph::main(proto);
-    let named = |name: &str| {
-        let found = proto.node.iter().enumerate().find(|(_, node)| node.name() == name);
-        found.filter(|(_, node)| node.output.len() == 1)
-    };
-    let (range, positions) = named(POSITIONS)
-        .filter(|(_, node)| node.op_type() == "Range" && node.input.len() == 3)
-        .ok_or("its graph was not made from the names of a known decoder")?;
+    let (range, positions) = positions(proto).ok_or("its graph was not made from the names of a known decoder")?;
     let tokens = tokens(&graph, positions).ok_or("its positions do not follow from the number of its tokens")?;
     let given = Shapes::from([(tokens.to_owned(), vec![1, 2])]);
     let shapes = shapes(proto, &given);
@@ -107,7 +118,7 @@ pub fn with_past(model: &ModelProto) -> Result<DecoderWithPast, String> {
     let all = add("Range", "past.positions", vec![zero, total.clone(), one]);
     edit.replace_input(range, 0, past);
     edit.replace_input(range, 1, total);
-    for (place, _) in LOOKED_AT.into_iter().filter_map(named) {
+    for (place, _) in LOOKED_AT.into_iter().filter_map(|name| named(proto, name)) {
         edit.replace_input(place, 0, all.clone());
     }
     let mut model = edit.finish();

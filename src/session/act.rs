@@ -3,6 +3,7 @@
 use super::choosing::Chosen;
 use super::history::History;
 use super::keys::CalibrationChoice;
+use super::massive::Searched;
 use super::messages::{Event, Level, Message};
 use super::on_request::{Oracle, Sensitivity, SplitAlone};
 use super::open::OpenNetwork;
@@ -52,6 +53,7 @@ impl Session {
             Action::ShowActivations => self.with_open(|open| open.wants_activations = true),
             Action::Watch(watched) => self.watched = watched,
             Action::MeasureSensitivity => self.ask(|open| open.slots.of_mut::<Sensitivity>().ask()),
+            Action::FindMassive => self.ask(|open| open.slots.of_mut::<Searched>().ask()),
             Action::FixAll { within } => self.with_open(|open| open.ask_to_mend(within)),
             Action::CheckSplit => self.ask(|open| open.slots.of_mut::<SplitAlone>().ask()),
             Action::MeasureOracle => self.ask(|open| open.slots.of_mut::<Oracle>().ask()),

@@ -66,6 +66,8 @@ pub enum Action {
     Watch(Watched),
     /// Measures the present recipe on one layer at a time.
     MeasureSensitivity,
+    /// Looks for massive activations and super weights, and runs the float network without each.
+    FindMassive,
     /// Looks for the causes of the worst layers' errors, tries fixes and takes the best ones into the recipe that together add no
     /// more than this share of the quantized network's bytes.
     FixAll {
@@ -163,6 +165,8 @@ pub struct Watched {
 pub enum ExportKind {
     /// The rewritten graph.
     Onnx,
+    /// The same with inputs and outputs for keys and values of earlier tokens.
+    OnnxWithPast,
     /// Tensors, their grids and the splits.
     Safetensors,
     /// The recipe alone.
@@ -173,12 +177,23 @@ pub enum ExportKind {
 
 impl ExportKind {
     /// All kinds, in the order of the menu.
-    pub const ALL: [Self; 4] = [Self::Onnx, Self::Safetensors, Self::Recipe, Self::Report];
+    pub const ALL: [Self; 5] = [
+        Self::Onnx,
+        Self::OnnxWithPast,
+        Self::Safetensors,
+        Self::Recipe,
+        Self::Report,
+    ];
+
+    /// Whether an engine can run what is written.
+    pub fn is_graph(self) -> bool {
+        matches!(self, Self::Onnx | Self::OnnxWithPast)
+    }
 
     /// The end of the file's name, without the dot.
     pub fn extension(self) -> &'static str {
         match self {
-            Self::Onnx => "onnx",
+            Self::Onnx | Self::OnnxWithPast => "onnx",
             Self::Safetensors => "safetensors",
             Self::Recipe => "toml",
             Self::Report => "html",

@@ -67,11 +67,11 @@ impl OpenNetwork {
             original_bytes: None,
             recipe: self.recipe().clone(),
             summary: self.planned().map(|(_, planned)| Arc::clone(&planned.summary)),
-            needs: match self.planned().filter(|_| kind == ExportKind::Onnx) {
+            needs: match self.planned().filter(|_| kind.is_graph()) {
                 Some((_, planned)) => planned.overhead.notes().map(str::to_owned).collect(),
                 None => Vec::new(),
             },
-            preview: preview.filter(|_| kind == ExportKind::Onnx),
+            preview: preview.filter(|_| kind.is_graph()),
         });
     }
 
@@ -114,11 +114,14 @@ impl Derived for Checked {
                 .quantized,
         );
         let (path, data) = (exported.path.clone(), Arc::clone(open.data()?));
+        let has_past = exported.kind == ExportKind::OnnxWithPast;
         Some(Work::new("Checking the written file", move |progress| {
             progress.start(0, "reading the file");
             let written = format::open(&path).map_err(work::failed)?;
             let engine = engine::load_model(written.runnable_model())?;
-            let outputs = run_samples(&engine, &data, preview.range(), progress)?;
+            let behind_nothing = has_past.then(|| data.for_ports(engine.inputs())).flatten();
+            let data = behind_nothing.as_ref().unwrap_or(&data);
+            let outputs = run_samples(&engine, data, preview.range(), progress)?;
             Ok(engine_difference([engine.name(), engine.name()], &preview, &outputs))
         }))
     }

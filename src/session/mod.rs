@@ -39,6 +39,7 @@ mod keys;
 mod layer_details;
 mod layer_view;
 mod made_up;
+mod massive;
 mod measure;
 mod measured;
 mod memory;
@@ -85,6 +86,7 @@ pub use layer_details::{ClipMark, Heat, InputDetails, LayerDetails, LayerDetails
 pub use layer_view::{
     After, LayerView, LayerViewKey, Members, STACKED, StackedChannel, Staircase, ViewError, whole_range,
 };
+pub use massive::MassiveFound;
 pub use memory::{Memory, set_aside};
 pub use messages::{Event, Level, Message, Messages};
 pub use on_request::MOST_SETTINGS;

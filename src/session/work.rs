@@ -328,7 +328,7 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
         .as_deref()
         .map(|calibration| &calibration.activations);
     let spool = match kind {
-        ExportKind::Onnx | ExportKind::Safetensors => {
+        ExportKind::Onnx | ExportKind::OnnxWithPast | ExportKind::Safetensors => {
             spool_beside(path, network).map_err(|error| failed(format!("{}: {error}", path.display())))?
         }
         ExportKind::Recipe | ExportKind::Report => None,
@@ -336,11 +336,14 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
     let plan = Pipeline::new(network, activations).plan_spooled(recipe, spool.as_ref(), progress)?;
     progress.start(0, "writing the file");
     match kind {
-        ExportKind::Onnx => {
-            let quantized = match &spool {
+        ExportKind::Onnx | ExportKind::OnnxWithPast => {
+            let mut quantized = match &spool {
                 Some(spool) => QuantizedModel::of_spooled(network, &plan, spool)?,
                 None => QuantizedModel::of(network, &plan)?,
             };
+            if *kind == ExportKind::OnnxWithPast {
+                quantized = quantized.with_past()?;
+            }
             progress.check()?;
             quantized.write(path)?;
         }

@@ -5,21 +5,33 @@ use splitscope::data::{Port, Tensor};
 use splitscope::engine::{EngineError, RunOptions, Threads};
 use splitscope::format;
 use splitscope::inference::{
-    DataOptions, Dataset, Engine, Pipeline, Rten, Sampling, TextWriter, calibrate, continue_text, metrics, run_outputs,
+    DataOptions, Dataset, Engine, MassiveLimits, Pipeline, Rten, Sampling, TextWriter, calibrate, continue_text,
+    massive, metrics, run_outputs,
 };
-use splitscope::network::{Network, with_past};
-use splitscope::onnx::{ModelProto, encode};
+use splitscope::jobs::Waker;
+use splitscope::network::{Network, reads_on, with_past};
+use splitscope::onnx::build::float_tensor;
+use splitscope::onnx::{ModelProto, TensorProto, encode, float_values};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe};
+use splitscope::session::{Action, ExportKind, Saved, Session};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 /// A hub's folder: network, configuration, and a tokenizer that makes a token of every letter.
 fn hub(name: &str) -> (tempfile::TempDir, Network) {
+    hub_with(name, |_| ())
+}
+
+/// The same with tensors that were changed.
+fn hub_with(name: &str, change: impl FnOnce(&mut Vec<TensorProto>)) -> (tempfile::TempDir, Network) {
     let folder = tempfile::tempdir().unwrap();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
     let fixture = Fixture::read(&fixtures.join(format!("{name}.json.gz")));
-    format::safetensors::write(&folder.path().join("model.safetensors"), &fixture.tensors(), &[]).unwrap();
+    let mut tensors = fixture.tensors();
+    change(&mut tensors);
+    format::safetensors::write(&folder.path().join("model.safetensors"), &tensors, &[]).unwrap();
     let config = fixture.config.as_ref().unwrap().to_string();
     std::fs::write(folder.path().join("config.json"), config).unwrap();
     let mut vocabulary = serde_json::json!({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2});
@@ -694,6 +706,76 @@ fn a_text_is_continued_by_reading_each_token_once() {
     }
 }
 
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A session that has opened a hub's folder and its text.
+fn session_on(folder: &tempfile::TempDir) -> Session {
+    let mut session = Session::new(Waker::none(), Saved::default());
+    session.act(Action::Open(folder.path().to_owned()));
+    assert!(session.wait_until_idle(LIMIT));
+    session.act(Action::OpenData {
+        path: folder.path().join("text.txt").to_str().unwrap().to_owned(),
+        options: DataOptions::default(),
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    session
+}
+
+/// What the window finds is what the command line finds: a planted super weight, and how the text is judged without it.
+#[test]
+fn a_session_finds_a_planted_super_weight() {
+    let (folder, network) = hub_with("llama", |tensors| {
+        let is_down = |tensor: &&mut TensorProto| tensor.name() == "model.layers.0.mlp.down_proj.weight";
+        let down = tensors.iter_mut().find(is_down).unwrap();
+        let shape: Vec<usize> = down.dims.iter().map(|size| *size as usize).collect();
+        let mut weights = float_values(down).unwrap().to_vec();
+        weights[7 * shape[1] + 11] = 1e8;
+        *down = float_tensor(down.name(), &shape, &weights);
+    });
+    let mut session = session_on(&folder);
+    assert!(session.open().unwrap().massive().is_none());
+    session.act(Action::FindMassive);
+    assert!(session.wait_until_idle(LIMIT));
+    let open = session.open().unwrap();
+    let found = open.massive().unwrap_or_else(|| panic!("{:?}", open.massive_failure()));
+    assert!(open.massive_is_current(session.limit()));
+
+    let engine = engine(&network);
+    let data = text(&folder, &network, &engine, None);
+    let whole = run_outputs(&engine, &data, session.limit(), &Progress::default()).unwrap();
+    let limits = MassiveLimits::default();
+    let expected = massive(&network, &engine, (&data, &whole), limits, 4, &Progress::default()).unwrap();
+    assert_eq!(found.found, expected);
+    assert_eq!(found.float.perplexity, metrics(&whole, &data).perplexity);
+    let weight = &expected.super_weights[0];
+    assert_eq!((weight.output_channel, weight.input_channel), (7, 11));
+    assert!(weight.without.is_some(), "{:?}", weight.not_run);
+}
+
+/// The window's export of a decoder with a past: the file takes keys and values, and with none it answers as the preview.
+#[test]
+fn a_session_exports_a_decoder_with_its_past() {
+    let (folder, network) = hub("llama");
+    assert!(reads_on(&network.model));
+    let mut session = session_on(&folder);
+    let path = folder.path().join("with_past.onnx");
+    session.act(Action::Export {
+        kind: ExportKind::OnnxWithPast,
+        path: path.clone(),
+    });
+    assert!(session.wait_until_idle(LIMIT));
+    let open = session.open().unwrap();
+    let check = open.export_check();
+    let check = check.unwrap_or_else(|| panic!("{:?}", open.export_check_failure()));
+    assert!(check.samples > 0);
+    assert_eq!(check.changed_predictions, Some(0));
+    assert!(check.max_abs_difference < 1e-5, "{}", check.max_abs_difference);
+    let written = format::open(&path).unwrap();
+    let inputs = Rten::load(encode(&written.model).unwrap()).unwrap().inputs().to_vec();
+    let layers = inputs.iter().filter(|port| port.name.ends_with(".key")).count();
+    assert!(layers > 0 && inputs.len() == 1 + 2 * layers, "{inputs:?}");
+}
+
 /// A table of positions ends: the later half of the text is then read again from its beginning.
 #[test]
 fn a_text_goes_on_behind_the_end_of_the_table_of_positions() {
@@ -734,7 +816,9 @@ fn fixture_rows(name: &str, tensor: &str) -> usize {
 
 #[test]
 fn what_is_no_known_decoder_gets_no_past_and_says_why() {
-    let why = with_past(&hub("bert_masked").1.runnable_model()).unwrap_err();
+    let encoder = hub("bert_masked").1;
+    assert!(!reads_on(&encoder.model));
+    let why = with_past(&encoder.runnable_model()).unwrap_err();
     assert!(why.contains("known decoder"), "{why}");
 }
 

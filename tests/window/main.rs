@@ -21,6 +21,7 @@ mod controls;
 mod errors_view;
 mod frame;
 mod look_only_view;
+mod massive_view;
 mod one_step;
 mod pictures;
 mod quantized_view;

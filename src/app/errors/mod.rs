@@ -3,6 +3,7 @@
 
 mod cause;
 mod curves;
+mod massive;
 mod sensitivity;
 mod trace;
 
@@ -23,16 +24,18 @@ enum Section {
     Cause,
     Curves,
     Trace,
+    Massive,
 }
 
 impl Section {
-    const ALL: [Self; 3] = [Self::Cause, Self::Curves, Self::Trace];
+    const ALL: [Self; 4] = [Self::Cause, Self::Curves, Self::Trace, Self::Massive];
 
     fn title(self) -> &'static str {
         match self {
             Self::Cause => "Cause and fixes",
             Self::Curves => "Curves and sensitivity",
             Self::Trace => "Along the graph",
+            Self::Massive => "Massive values",
         }
     }
 
@@ -43,6 +46,9 @@ impl Section {
                 "This layer's error against splits and bits, and how sensitive the network is to each layer."
             }
             Self::Trace => "Every value of the graph, float against quantized: where the error arises.",
+            Self::Massive => {
+                "Single activations and weights that the network hangs on, and how it answers without each."
+            }
         }
     }
 }
@@ -75,8 +81,8 @@ impl ErrorsPanel {
             self.trace.ui(ui, session, open, left, out);
             return;
         }
-        // Fixes are a table, which may be wider than a narrow window.
-        let scrolls = [self.section == Section::Cause, true];
+        // Fixes and massive values are tables, which may be wider than a narrow window.
+        let scrolls = [self.section != Section::Curves, true];
         ScrollArea::new(scrolls)
             .auto_shrink(false)
             .show(ui, |ui| match self.section {
@@ -86,6 +92,7 @@ impl ErrorsPanel {
                     ui.separator();
                     sensitivity::sensitivity_ui(ui, session, open, out);
                 }
+                Section::Massive => massive::massive_ui(ui, session, open, out),
             });
     }
 

@@ -32,6 +32,7 @@ pub(in crate::app) enum Term {
     Plain,
     Agreement,
     Sensitivity,
+    Massive,
     TopOne,
     Perplexity,
     BatchNorm,
@@ -40,7 +41,7 @@ pub(in crate::app) enum Term {
 
 impl Term {
     /// All terms, in the order of the list.
-    pub(in crate::app) const ALL: [Self; 31] = [
+    pub(in crate::app) const ALL: [Self; 32] = [
         Self::Weight,
         Self::Layer,
         Self::Channel,
@@ -68,6 +69,7 @@ impl Term {
         Self::Plain,
         Self::Agreement,
         Self::Sensitivity,
+        Self::Massive,
         Self::TopOne,
         Self::Perplexity,
         Self::BatchNorm,
@@ -104,6 +106,7 @@ impl Term {
             Self::Plain => "plain",
             Self::Agreement => "agreement",
             Self::Sensitivity => "sensitivity",
+            Self::Massive => "massive activation",
             Self::TopOne => "top-1",
             Self::Perplexity => "perplexity",
             Self::BatchNorm => "batch-norm",
@@ -206,6 +209,10 @@ impl Term {
             Self::Sensitivity => {
                 "What one layer alone does to the network's outputs when only it is quantized. Bits and splits are best spent on the \
                  layers that are sensitive."
+            }
+            Self::Massive => {
+                "A number of the network's values that is far beyond all others, mostly in one channel and at the first token of a text. \
+                 A single weight, called a super weight, may make it. Language models hang on them (Sun et al. 2024, Yu et al. 2024)."
             }
             Self::TopOne => {
                 "The share of samples for which the network's first answer is right. The ± beside it is one standard error: other \

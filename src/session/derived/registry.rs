@@ -5,11 +5,11 @@ use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainR
 use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
 use crate::session::{
     against, choosing, comparison, continuation, curing, curves, exported, input_channels, layer_details, layer_view,
-    on_request, order, sweeping, tracing, trial,
+    massive, on_request, order, sweeping, tracing, trial,
 };
 
 /// One line a result.
-pub(in crate::session) const REGISTRY: [Entry; 31] = [
+pub(in crate::session) const REGISTRY: [Entry; 32] = [
     Entry::of::<WeightsRead>(),
     Entry::of::<Prepared>(),
     Entry::of::<Recounted>(),
@@ -32,6 +32,7 @@ pub(in crate::session) const REGISTRY: [Entry; 31] = [
     Entry::of::<trial::PicturesRun>(),
     Entry::of::<against::Difference>(),
     Entry::of::<on_request::Sensitivity>(),
+    Entry::of::<massive::Searched>(),
     Entry::of::<on_request::SplitAlone>(),
     Entry::of::<on_request::Oracle>(),
     Entry::of::<choosing::Chosen>(),

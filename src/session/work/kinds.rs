@@ -54,6 +54,8 @@ pub enum Kind {
     Cure,
     /// The worst layers fixed.
     Mend,
+    /// Massive activations and super weights.
+    Massive,
     /// The splits without a grid.
     SplitOnly,
     /// Another network beside the open one.

@@ -110,7 +110,10 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             comparison: (random.below(2) == 0).then(|| [Side::Present, Side::Snapshot(snapshot(random, session))]),
             cure: random.below(3) == 0,
         }),
-        24 => Action::MeasureSensitivity,
+        24 => match random.below(2) {
+            0 => Action::MeasureSensitivity,
+            _ => Action::FindMassive,
+        },
         25 => Action::CheckSplit,
         26 => Action::MeasureOracle,
         27 | 28 => Action::StartSweep(SweepGrid {
