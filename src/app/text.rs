@@ -101,6 +101,11 @@ pub(super) fn abbreviated(name: &str, fits: impl Fn(&str) -> bool) -> String {
     elide_middle(&shortest, low)
 }
 
+/// The name of a layer in at most so many characters.
+pub(super) fn short_name(name: &str, most: usize) -> String {
+    abbreviated(name, |text| text.chars().count() <= most)
+}
+
 /// What parts of a name are joined by.
 const SEPARATORS: [char; 2] = ['.', '/'];
 

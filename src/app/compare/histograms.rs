@@ -34,7 +34,7 @@ pub(super) fn histograms_ui(
     };
     let colors = tokens(ui);
     ui.horizontal_wrapped(|ui| {
-        ui.strong(text::elide_middle(name, 40)).on_hover_text(name);
+        ui.strong(text::short_name(name, 40)).on_hover_text(name);
         swatch(ui, colors.original, "here", "The weights of the open network.");
         swatch(
             ui,

@@ -98,7 +98,7 @@ fn worst_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
         ui.label(note("Layers that cost most:"));
         for layer in worst.into_iter().take(WORST) {
             let Some(cost) = order.costs[layer] else { continue };
-            let name = text::elide_middle(&cost.name, 24);
+            let name = text::short_name(&cost.name, 24);
             let button = ui.add(Button::selectable(layer == open.selected(), name).small());
             button.widget_info(|| {
                 WidgetInfo::selected(

@@ -9,7 +9,7 @@ use crate::session::{Action, Kind, MassiveFound, OpenNetwork, Session};
 use egui::{Button, Grid, Label, RichText, Role, Ui, WidgetInfo};
 
 /// Letters of a name that a cell shows.
-const NAME: usize = 32;
+const NAME: usize = 24;
 
 /// Draws the button, and what was found.
 pub(super) fn massive_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
@@ -120,7 +120,7 @@ const WEIGHTS: [(&str, &str); 5] = [
 ];
 
 fn grid(ui: &mut Ui, name: &str, titles: &[(&str, &str)], score: Score, rows: impl FnOnce(&mut Ui)) {
-    let without = format!("{} without", score.label());
+    let without = format!("{} without", score.name());
     Grid::new(name).spacing([14.0, 3.0]).striped(true).show(ui, |ui| {
         let last = "The network with that number set to 0, on the same samples.";
         for (title, help) in titles.iter().copied().chain([(without.as_str(), last)]) {
@@ -189,7 +189,7 @@ fn layer_ui(ui: &mut Ui, open: &OpenNetwork, name: &str, out: &mut Outbox) {
         name_ui(ui, name);
         return;
     };
-    let button = ui.add(Button::selectable(layer == open.selected(), text::elide_middle(name, NAME)).small());
+    let button = ui.add(Button::selectable(layer == open.selected(), text::short_name(name, NAME)).small());
     button
         .widget_info(|| WidgetInfo::selected(Role::Button, true, layer == open.selected(), format!("Look at {name}")));
     if button.on_hover_text(name).clicked() {
@@ -198,7 +198,7 @@ fn layer_ui(ui: &mut Ui, open: &OpenNetwork, name: &str, out: &mut Outbox) {
 }
 
 fn name_ui(ui: &mut Ui, name: &str) {
-    ui.label(text::elide_middle(name, NAME)).on_hover_text(name);
+    ui.label(text::short_name(name, NAME)).on_hover_text(name);
 }
 
 fn without_ui(ui: &mut Ui, without: Option<&Without>, not_run: Option<&str>, score: Score) -> egui::Response {
@@ -212,7 +212,7 @@ fn without_ui(ui: &mut Ui, without: Option<&Without>, not_run: Option<&str>, sco
 /// The score, and the SQNR against the whole network where that is not the score itself.
 fn answer(without: &Without, score: Score) -> String {
     let decibels = without.sqnr_db.map(text::decibels);
-    let value = score.of(&without.metrics).map(|value| score.show(value));
+    let value = score.of(&without.metrics).map(|value| score.show_with_unit(value));
     match (value, decibels) {
         (Some(value), Some(decibels)) => format!("{value} ({decibels})"),
         (value, decibels) => value.or(decibels).unwrap_or_else(|| "–".to_owned()),

@@ -92,7 +92,7 @@ fn row_ui(ui: &mut Ui, open: &OpenNetwork, row: &LayerSensitivity, most: f64, ou
     // A character of small type is about half as wide as it is high.
     let keep = (names / (font.size * 0.56)) as usize;
     let middle = rect.center().y;
-    let name = text::elide_middle(&row.name, keep);
+    let name = text::short_name(&row.name, keep);
     painter.text(
         pos2(rect.min.x + 4.0, middle),
         Align2::LEFT_CENTER,

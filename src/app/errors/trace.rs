@@ -118,7 +118,7 @@ impl TraceSection {
             }
             if let Some(value) = trace.worst_own() {
                 let name = value.layer.as_ref().unwrap_or(&value.name);
-                let button = ui.small_button(format!("Largest own error: {}", text::elide_middle(name, 28)));
+                let button = ui.small_button(format!("Largest own error: {}", text::short_name(name, 28)));
                 button.widget_info(|| WidgetInfo::labeled(Role::Button, true, format!("Largest own error: {name}")));
                 if button.on_hover_text(name).clicked() {
                     self.chosen = Some(value.name.clone());

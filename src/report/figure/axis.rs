@@ -86,8 +86,16 @@ pub fn number_marks((low, high): (f64, f64), least: f64) -> Vec<Mark> {
         .collect()
 }
 
-/// Text of such a mark, with a true minus.
+/// Text of such a mark, with a true minus. Steps of a hundred thousand and more, or of less than a millionth, with a power of ten:
+/// so many zeros are not read.
 pub fn number_text(mark: Mark) -> String {
+    if mark.step >= 1e5 || mark.step < 1e-6 {
+        if mark.value.abs() < mark.step / 2.0 {
+            return "0".to_owned();
+        }
+        let digits = (mark.value.abs().log10().floor() - mark.step.log10().floor()).clamp(0.0, 12.0) as usize;
+        return format!("{:.digits$e}", mark.value).replace('-', "−");
+    }
     let decimals = (-mark.step.log10().floor()).clamp(0.0, 12.0) as usize;
     format!("{:.decimals$}", mark.value).replace('-', "−")
 }
@@ -109,5 +117,12 @@ mod tests {
         let texts: Vec<String> = marks.into_iter().map(number_text).collect();
         assert_eq!(texts, ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
         assert!(number_marks((0.0, 1.0), 0.0).is_empty());
+        let large: Vec<String> = number_marks((-1.1e6, 1.1e6), 3e5)
+            .into_iter()
+            .map(number_text)
+            .collect();
+        assert_eq!(large, ["−1.0e6", "−5e5", "0", "5e5", "1.0e6"]);
+        let small: Vec<String> = number_marks((0.0, 4.1e-7), 2e-7).into_iter().map(number_text).collect();
+        assert_eq!(small, ["0", "2e−7", "4e−7"]);
     }
 }
