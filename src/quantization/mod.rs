@@ -70,7 +70,7 @@ pub use plan::{
 };
 pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::{prepare, prepare_with};
-pub use presets::UserPresets;
+pub use presets::{PresetError, UserPresets};
 pub use products::Products;
 pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,

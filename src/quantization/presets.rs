@@ -1,10 +1,47 @@
 //! Recipes that a person saved by name: one TOML file each in the user's configuration folder.
 
-use super::{Preset, Recipe};
+use super::{Preset, Recipe, RecipeError};
+use std::io;
 use std::path::{Path, PathBuf};
 
 /// Ending of the files.
 const ENDING: &str = "toml";
+
+/// Why a recipe cannot be saved, read or removed by its name.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PresetError {
+    /// Nothing tells where the configuration of the person is.
+    #[error("presets have no place: set XDG_CONFIG_HOME or HOME to a folder")]
+    NoPlace,
+    /// A name that would be no plain name of a file.
+    #[error(
+        "'{0}' cannot name a preset: use up to 100 letters, digits, '-', '_', '.' and inner spaces, and no '/' or '\\'"
+    )]
+    Name(String),
+    /// The name of a preset that comes with the program.
+    #[error("the preset '{0}' is built in; choose another name")]
+    BuiltIn(String),
+    /// Nothing was saved by that name.
+    #[error("there is no preset '{name}'; there are {}", .names.join(", "))]
+    Missing {
+        /// The name.
+        name: String,
+        /// Those that there are.
+        names: Vec<String>,
+    },
+    /// The file or the folder.
+    #[error("{}: {reason}", .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        reason: io::Error,
+    },
+    /// What the file holds.
+    #[error(transparent)]
+    Recipe(#[from] RecipeError),
+}
 
 /// The folder of the recipes that were saved by name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,8 +53,8 @@ impl UserPresets {
     /// Those of the person who runs the program.
     ///
     /// # Errors
-    /// That there is no place for them, and what to do.
-    pub fn of_user() -> Result<Self, String> {
+    /// [`PresetError::NoPlace`].
+    pub fn of_user() -> Result<Self, PresetError> {
         Ok(Self { folder: folder()? })
     }
 
@@ -29,55 +66,58 @@ impl UserPresets {
     /// Their names, sorted; none if nothing was saved.
     ///
     /// # Errors
-    /// The folder and the system's reason.
-    pub fn names(&self) -> Result<Vec<String>, String> {
+    /// [`PresetError::File`] of the folder.
+    pub fn names(&self) -> Result<Vec<String>, PresetError> {
         names_in(&self.folder)
     }
 
     /// Saves a recipe by name, in place of one of that name, and says where.
     ///
     /// # Errors
-    /// What is wrong with the name, or the file and the system's reason.
-    pub fn save(&self, name: &str, recipe: &Recipe) -> Result<PathBuf, String> {
+    /// [`PresetError`] of the name or the file.
+    pub fn save(&self, name: &str, recipe: &Recipe) -> Result<PathBuf, PresetError> {
         check_name(name)?;
-        std::fs::create_dir_all(&self.folder).map_err(|e| format!("{}: {e}", self.folder.display()))?;
+        std::fs::create_dir_all(&self.folder).map_err(of(&self.folder))?;
         let path = file(&self.folder, name);
-        recipe.save(&path).map_err(|e| e.to_string())?;
+        recipe.save(&path)?;
         Ok(path)
     }
 
     /// A recipe that was saved by name.
     ///
     /// # Errors
-    /// What is wrong with the name or with the file, and which names there are.
-    pub fn load(&self, name: &str) -> Result<Recipe, String> {
+    /// [`PresetError`] of the name or the file; [`PresetError::Missing`] tells which names there are.
+    pub fn load(&self, name: &str) -> Result<Recipe, PresetError> {
         let path = self.existing(name)?;
-        Recipe::load(&path).map_err(|e| e.to_string())
+        Ok(Recipe::load(&path)?)
     }
 
     /// Removes a recipe that was saved by name.
     ///
     /// # Errors
-    /// What is wrong with the name, which names there are, or the file and the system's reason.
-    pub fn delete(&self, name: &str) -> Result<(), String> {
+    /// As [`UserPresets::load`].
+    pub fn delete(&self, name: &str) -> Result<(), PresetError> {
         let path = self.existing(name)?;
-        std::fs::remove_file(&path).map_err(|e| format!("{}: {e}", path.display()))
+        std::fs::remove_file(&path).map_err(of(&path))
     }
 
-    fn existing(&self, name: &str) -> Result<PathBuf, String> {
+    fn existing(&self, name: &str) -> Result<PathBuf, PresetError> {
         check_name(name)?;
         let path = file(&self.folder, name);
         if !path.is_file() {
             let mut names: Vec<String> = Preset::ALL.map(|preset| preset.name().to_owned()).to_vec();
             names.extend(self.names()?);
-            return Err(format!("there is no preset '{name}'; there are {}", names.join(", ")));
+            return Err(PresetError::Missing {
+                name: name.to_owned(),
+                names,
+            });
         }
         Ok(path)
     }
 }
 
 /// `$XDG_CONFIG_HOME/splitscope/recipes`, else `~/.config/splitscope/recipes` (XDG Base Directory Specification).
-fn folder() -> Result<PathBuf, String> {
+fn folder() -> Result<PathBuf, PresetError> {
     let variable = |name: &str| {
         std::env::var_os(name)
             .map(PathBuf::from)
@@ -87,7 +127,15 @@ fn folder() -> Result<PathBuf, String> {
         .or_else(|| Some(variable("HOME")?.join(".config")))
         .or_else(|| variable("APPDATA"))
         .map(|config| config.join("splitscope").join("recipes"))
-        .ok_or_else(|| "presets have no place: set XDG_CONFIG_HOME or HOME to a folder".to_owned())
+        .ok_or(PresetError::NoPlace)
+}
+
+/// The system's reason with the file that it is about.
+fn of(path: &Path) -> impl Fn(io::Error) -> PresetError {
+    |reason| PresetError::File {
+        path: path.to_owned(),
+        reason,
+    }
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {
@@ -95,29 +143,27 @@ fn file(folder: &Path, name: &str) -> PathBuf {
 }
 
 /// A name is a plain file name on every system, and not one of the presets that are built in.
-fn check_name(name: &str) -> Result<(), String> {
+fn check_name(name: &str) -> Result<(), PresetError> {
     if Preset::ALL.iter().any(|preset| preset.name() == name) {
-        return Err(format!("the preset '{name}' is built in; choose another name"));
+        return Err(PresetError::BuiltIn(name.to_owned()));
     }
     let fits = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | ' ');
     let plain = !name.is_empty() && name.len() <= 100 && name.chars().all(fits);
     if plain && name.trim() == name && !name.starts_with('.') {
         return Ok(());
     }
-    Err(format!(
-        "'{name}' cannot name a preset: use up to 100 letters, digits, '-', '_', '.' and inner spaces, and no '/' or '\\'"
-    ))
+    Err(PresetError::Name(name.to_owned()))
 }
 
-fn names_in(folder: &Path) -> Result<Vec<String>, String> {
-    let fault = |e: std::io::Error| format!("{}: {e}", folder.display());
+fn names_in(folder: &Path) -> Result<Vec<String>, PresetError> {
+    let fault = of(folder);
     let entries = match std::fs::read_dir(folder) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(fault)?,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(&fault)?,
     };
     let mut names = Vec::new();
     for entry in entries {
-        let path = entry.map_err(fault)?.path();
+        let path = entry.map_err(&fault)?.path();
         let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
         if path.extension().is_some_and(|ending| ending == ENDING) && path.is_file() && check_name(name).is_ok() {
             names.push(name.to_owned());
@@ -141,20 +187,20 @@ mod tests {
             expand_ratio: 0.05,
             ..Recipe::default()
         };
-        assert_eq!(presets.names(), Ok(Vec::new()));
+        assert_eq!(presets.names().unwrap(), [""; 0]);
         presets.save("four bits", &recipe).unwrap();
         presets.save("é-8", &Recipe::default()).unwrap();
         presets.save("v1.2", &Recipe::default()).unwrap();
         assert_eq!(presets.names().unwrap(), ["four bits", "v1.2", "é-8"]);
-        assert_eq!(presets.load("four bits"), Ok(recipe));
-        let missing = presets.load("five").unwrap_err();
+        assert_eq!(presets.load("four bits").unwrap(), recipe);
+        let missing = presets.load("five").unwrap_err().to_string();
         assert!(
             missing.contains("paper, deploy, int8, int4, four bits, v1.2, é-8"),
             "{missing}"
         );
         presets.delete("four bits").unwrap();
         assert_eq!(presets.names().unwrap(), ["v1.2", "é-8"]);
-        assert!(presets.delete("four bits").unwrap_err().contains("there is no preset"));
+        assert!(matches!(presets.delete("four bits"), Err(PresetError::Missing { .. })));
     }
 
     #[test]
@@ -174,14 +220,14 @@ mod tests {
             "a:b",
             &"x".repeat(101),
         ] {
-            let refused = presets.save(name, &Recipe::default()).unwrap_err();
+            let refused = presets.save(name, &Recipe::default()).unwrap_err().to_string();
             assert!(refused.contains("cannot name a preset"), "{name}: {refused}");
             assert!(presets.load(name).is_err() && presets.delete(name).is_err(), "{name}");
         }
         for name in ["paper", "deploy", "int8", "int4"] {
-            let refused = presets.save(name, &Recipe::default()).unwrap_err();
+            let refused = presets.save(name, &Recipe::default()).unwrap_err().to_string();
             assert!(refused.contains("built in"), "{refused}");
         }
-        assert_eq!(presets.names(), Ok(Vec::new()));
+        assert_eq!(presets.names().unwrap(), [""; 0]);
     }
 }

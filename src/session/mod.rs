@@ -106,7 +106,7 @@ pub use work::{Evaluated, Kind, Planned};
 use crate::format::demo::Demo;
 use crate::inference::{DataOptions, noise_warning};
 use crate::jobs::{self, Finished, JobError, Running, Waker};
-use crate::quantization::{Recipe, UserPresets};
+use crate::quantization::{PresetError, Recipe, UserPresets};
 use derived::{Queue, REGISTRY, Wanted};
 use remembered::Remembered;
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ pub struct Session {
     /// What is in sight.
     watched: Watched,
     /// Where recipes are saved by name, or why they cannot be.
-    presets: Result<UserPresets, String>,
+    presets: Result<UserPresets, PresetError>,
     /// The names there.
     preset_names: Vec<String>,
 }

@@ -1,8 +1,7 @@
 //! Recipes that a person saves by name. Their folder may be slow, so each look at it is a job.
 
 use super::Session;
-use super::work::{Kind, Output};
-use crate::jobs::JobError;
+use super::work::{self, Kind, Output};
 use crate::quantization::UserPresets;
 
 impl Session {
@@ -22,7 +21,7 @@ impl Session {
     fn preset_folder(&mut self) -> Option<UserPresets> {
         let reason = match &self.presets {
             Ok(presets) => return Some(presets.clone()),
-            Err(reason) => reason.clone(),
+            Err(error) => error.to_string(),
         };
         self.messages.refuse(reason);
         None
@@ -30,9 +29,10 @@ impl Session {
 
     pub(super) fn list_presets(&mut self) {
         // Without a folder there is nothing to list, and nobody asked to save yet.
-        let Ok(presets) = self.presets.clone() else { return };
+        let Ok(presets) = &self.presets else { return };
+        let presets = presets.clone();
         self.jobs.start(Kind::ListPresets, "Looking up presets", move |_| {
-            Ok(Output::Presets(presets.names().map_err(JobError::Failed)?, None))
+            Ok(Output::Presets(presets.names().map_err(work::failed)?, None))
         });
     }
 
@@ -42,8 +42,8 @@ impl Session {
         };
         let Some(presets) = self.preset_folder() else { return };
         self.jobs.start(Kind::ChangePresets, "Saving a preset", move |_| {
-            presets.save(&name, &recipe).map_err(JobError::Failed)?;
-            let names = presets.names().map_err(JobError::Failed)?;
+            presets.save(&name, &recipe).map_err(work::failed)?;
+            let names = presets.names().map_err(work::failed)?;
             Ok(Output::Presets(names, Some(format!("Preset {name} saved"))))
         });
     }
@@ -51,7 +51,7 @@ impl Session {
     pub(super) fn apply_user_preset(&mut self, name: String) {
         let Some(presets) = self.preset_folder() else { return };
         self.jobs.start(Kind::LoadRecipe, "Reading a preset", move |_| {
-            let recipe = presets.load(&name).map_err(JobError::Failed)?;
+            let recipe = presets.load(&name).map_err(work::failed)?;
             Ok(Output::Recipe(name, Box::new(recipe)))
         });
     }
@@ -59,8 +59,8 @@ impl Session {
     pub(super) fn delete_preset(&mut self, name: String) {
         let Some(presets) = self.preset_folder() else { return };
         self.jobs.start(Kind::ChangePresets, "Deleting a preset", move |_| {
-            presets.delete(&name).map_err(JobError::Failed)?;
-            let names = presets.names().map_err(JobError::Failed)?;
+            presets.delete(&name).map_err(work::failed)?;
+            let names = presets.names().map_err(work::failed)?;
             Ok(Output::Presets(names, Some(format!("Preset {name} deleted"))))
         });
     }

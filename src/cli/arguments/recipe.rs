@@ -3,7 +3,9 @@
 use super::values::named_axis;
 use crate::cli::UsageError;
 use crate::cli::pipeline::note;
-use crate::quantization::{Bits, FIELDS, Field, Granularity, Lacking, Preset, Recipe, SplitKind, UserPresets};
+use crate::quantization::{
+    Bits, FIELDS, Field, Granularity, Lacking, Preset, PresetError, Recipe, SplitKind, UserPresets,
+};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use std::path::PathBuf;
 
@@ -80,8 +82,8 @@ impl RecipeArguments {
     /// Saves the recipe, found good for a network by now, if a name for it was given.
     pub(in crate::cli) fn save(&self, recipe: &Recipe) -> anyhow::Result<()> {
         if let Some(name) = &self.save_preset {
-            let presets = UserPresets::of_user().map_err(anyhow::Error::msg)?;
-            let path = presets.save(name, recipe).map_err(anyhow::Error::msg)?;
+            let presets = UserPresets::of_user()?;
+            let path = presets.save(name, recipe)?;
             log::info!("{}: the recipe is saved", path.display());
         }
         Ok(())
@@ -142,7 +144,7 @@ impl Start {
     fn recipe(&self, with_data: bool) -> anyhow::Result<Recipe> {
         let mut recipe = match (&self.recipe, &self.preset) {
             (Some(path), _) => Recipe::load(path)?,
-            (None, Some(name)) => preset(name, with_data).map_err(anyhow::Error::msg)?,
+            (None, Some(name)) => preset(name, with_data)?,
             (None, None) => Recipe::default(),
         };
         for name in &self.float_layer {
@@ -156,7 +158,7 @@ impl Start {
 }
 
 /// The preset of this name: built in, or saved by the user.
-fn preset(name: &str, with_data: bool) -> Result<Recipe, String> {
+fn preset(name: &str, with_data: bool) -> Result<Recipe, PresetError> {
     match Preset::ALL.into_iter().find(|preset| preset.name() == name) {
         Some(preset) => Ok(Recipe::preset_for(preset, with_data)),
         None => UserPresets::of_user().and_then(|presets| presets.load(name)),
