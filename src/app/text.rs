@@ -7,8 +7,8 @@ use egui::{Response, RichText, Ui};
 use std::time::Duration;
 
 pub(super) use crate::report::numbers::{
-    added, clip, decibels, elide_middle, full_count, percent, plural, scales, shape, short_count, short_number,
-    three_digits,
+    added, clip, decibels, elide_middle, full_count, on_or_off, percent, plural, scales, shape, short_count,
+    short_number, three_digits,
 };
 
 /// Bits as `3 bits` or `float`.

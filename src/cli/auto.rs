@@ -1,7 +1,7 @@
 //! `splitscope auto`: bits, splits, clipping, scales and rounding of each layer, chosen for a budget or an accuracy.
 
 use super::arguments::AutoArguments;
-use super::output::{Table, check_place, lines, on_or_off, percent_or_dash, to_json, write_whole};
+use super::output::{Table, check_place, lines, percent_or_dash, to_json, write_whole};
 use super::pipeline::{self, CalibrationFrom};
 use crate::format::{self, demo::Demo};
 use crate::inference::auto::{
@@ -12,6 +12,7 @@ use crate::inference::{DataOptions, Dataset, Engine, Score};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::{Activations, Recipe};
+use crate::report::numbers::on_or_off;
 use anyhow::{Context, bail};
 use serde::Serialize;
 use std::path::Path;
@@ -70,6 +71,7 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         roundings: arguments.layer_rounding.clone(),
         latency: arguments.target_latency,
         zero_points: arguments.layer_zero_points.clone(),
+        try_folding: arguments.try_folding,
         ..AutoOptions::all(match arguments.target_accuracy {
             Some(accuracy) => Goal::Accuracy(accuracy),
             None => Goal::Budget(arguments.budget),
@@ -83,14 +85,10 @@ pub(super) fn run(arguments: &AutoArguments, progress: &Progress) -> anyhow::Res
         Searched::Whole(result) => result,
         Searched::Part(said) => return Ok(said),
     };
-    if arguments.try_folding && !recipe.fold_batch_norm {
-        let folded = Recipe {
-            fold_batch_norm: true,
-            ..recipe
-        };
-        if let Searched::Whole(folded) = on(&folded)? {
-            *result = result.or_better(*folded, options.goal);
-        }
+    if let Some(folded) = options.folded(&recipe)
+        && let Searched::Whole(folded) = on(&folded)?
+    {
+        *result = result.or_better(*folded, options.goal);
     }
     arguments.recipe_flags.save(&result.auto.recipe)?;
     if let Some(path) = &arguments.output {

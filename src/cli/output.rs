@@ -62,11 +62,6 @@ pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A switch as the flags that list several of its values name them.
-pub(super) fn on_or_off(is_on: bool) -> &'static str {
-    if is_on { "on" } else { "off" }
-}
-
 /// A share as percent; a dash where there is none.
 pub(super) fn percent_or_dash(share: Option<f64>) -> String {
     share.map_or_else(|| "–".to_owned(), |share| format!("{:.2} %", share * 100.0))

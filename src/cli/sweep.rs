@@ -1,7 +1,7 @@
 //! `splitscope sweep`: a grid of recipes on the same samples, a row each.
 
 use super::arguments::SweepArguments;
-use super::output::{Table, check_place, lines, on_or_off, to_json};
+use super::output::{Table, check_place, lines, to_json};
 use super::pipeline::{self, CalibrationFrom};
 use crate::engine;
 use crate::format;
@@ -11,6 +11,7 @@ use crate::inference::sweep::{
 use crate::inference::{self, Dataset, Metrics, Outputs, Score, known_shapes, run_outputs};
 use crate::progress::Progress;
 use crate::quantization::Bits;
+use crate::report::numbers::on_or_off;
 use anyhow::Context;
 use serde::Serialize;
 use std::path::Path;

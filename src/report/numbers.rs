@@ -89,6 +89,11 @@ pub fn scales(scales: Granularity) -> String {
     }
 }
 
+/// A switch as the flags that list several of its values name them.
+pub fn on_or_off(is_on: bool) -> &'static str {
+    if is_on { "on" } else { "off" }
+}
+
 /// `1 layer`, `2 layers`.
 pub fn plural(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", full_count(count), if count == 1 { one } else { many })

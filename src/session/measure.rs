@@ -18,6 +18,7 @@ use crate::quantization::{Activations, Plan, Recipe, ValueShapes};
 use std::sync::Arc;
 
 /// What all of them start from.
+#[derive(Clone)]
 pub(super) struct Subject {
     /// The network as it was opened.
     pub(super) original: Arc<Network>,
@@ -156,17 +157,25 @@ pub(super) fn run_auto(
     key: &AutoKey,
     progress: &Progress,
 ) -> Result<Arc<AutoResult>, JobError> {
-    let recipe = &key.recipe;
-    let ready = subject.ready(recipe, key.options.needs(recipe), progress)?;
+    let options = &key.options;
     let other = other.map(|demo| Arc::new(Dataset::demo_calibration(demo)));
-    let samples = AutoSamples::of(engine, &ready.subject.data, other, (None, key.limit), progress)?;
-    let result = auto(
-        &samples.subject(&ready.network, ready.activations()),
-        recipe,
-        &key.options,
-        progress,
-    )?;
-    Ok(Arc::new(result))
+    let samples = AutoSamples::of(engine, &subject.data, other, (None, key.limit), progress)?;
+    let search = |subject: Subject, recipe: &Recipe| -> Result<AutoResult, JobError> {
+        let ready = subject.ready(recipe, options.needs(recipe), progress)?;
+        let subject = samples.subject(&ready.network, ready.activations());
+        Ok(auto(&subject, recipe, options, progress)?)
+    };
+    let result = search(subject.clone(), &key.recipe)?;
+    let Some(folded) = options.folded(&key.recipe) else {
+        return Ok(Arc::new(result));
+    };
+    // What is known already is of the network that is not folded.
+    let subject = Subject {
+        prepared: None,
+        calibration: None,
+        ..subject
+    };
+    Ok(Arc::new(result.or_better(search(subject, &folded)?, options.goal)))
 }
 
 /// The splits alone, in float.

@@ -1,11 +1,15 @@
 //! The view of chosen settings, driven through its labels: a search runs, one click takes its recipe, undo brings the old one
 //! back.
 
+use crate::common::formula::batch_norms;
 use crate::harness::{Window, builder, click, open_with, session, settle, texts};
 use egui::accesskit::Role;
-use egui_kittest::kittest::Queryable;
-use splitscope::inference::auto::Origin;
+use egui_kittest::kittest::{NodeT, Queryable};
+use splitscope::inference::auto::{AutoLayer, AutoResult, Origin};
+use splitscope::onnx::write_file;
+use splitscope::quantization::{Bits, Recipe};
 use splitscope::session::{Action, Kind};
+use std::path::Path;
 
 fn toggle(window: &mut Window, label: &str) {
     window.get_by_role_and_label(Role::CheckBox, label).click();
@@ -59,6 +63,65 @@ fn one_click_takes_what_was_chosen_and_undo_brings_the_old_recipe_back() {
     assert_eq!(evaluated.evaluation.sqnr_db, result.auto.judged_on.sqnr_db);
     click(&mut window, "Undo");
     assert_eq!(*session(&window).open().unwrap().recipe(), before);
+}
+
+/// What a search on a small network finds, with some switches of it turned.
+fn found(folder: &Path, switches: &[&str]) -> (Window, std::sync::Arc<AutoResult>) {
+    let path = folder.join("small.onnx");
+    write_file(&batch_norms(), &path).unwrap();
+    let mut window = open_with(builder(), path.to_str().unwrap(), 16);
+    window.state_mut().act(Action::UseNoise);
+    window.state_mut().act(Action::EditRecipe {
+        recipe: Box::new(Recipe {
+            weight_bits: Bits::Grid(3),
+            ..Recipe::default()
+        }),
+        gesture: false,
+    });
+    settle(&mut window);
+    click(&mut window, "Auto");
+    for switch in [
+        "Layer clip MSE",
+        "Layer clip ACIQ",
+        "Layer clip KL",
+        "Layer rounding GPTQ",
+    ] {
+        toggle(&mut window, switch);
+    }
+    for bits in [2, 4, 5, 6, 7, 8] {
+        toggle(&mut window, &format!("Layer bits {bits}"));
+    }
+    for switch in switches {
+        toggle(&mut window, switch);
+    }
+    click(&mut window, "Choose settings");
+    let auto = session(&window).open().unwrap().auto();
+    let result = std::sync::Arc::clone(auto.latest().expect("a result").1);
+    (window, result)
+}
+
+#[test]
+fn zero_points_and_folding_are_chosen_where_they_are_switched_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, alone) = found(folder.path(), &["Layer zero points on"]);
+    let switches = ["Layer zero points on", "Try folding batch-norms"];
+    let (mut window, result) = found(folder.path(), &switches);
+    let of = &session(&window).open().unwrap().auto().latest().unwrap().0.options;
+    assert_eq!((&of.zero_points[..], of.try_folding), (&[true][..], true));
+    let as_asked = |layer: &AutoLayer| layer.zero_points && layer.weight_bits == Bits::Grid(3);
+    assert_eq!(result.layers.len(), 4);
+    assert!(result.layers.iter().all(as_asked), "{:?}", result.layers);
+    assert!(!texts(&window, "Zero points").is_empty(), "a column tells them");
+    // The network is searched as it is and folded.
+    assert!(result.runs > alone.runs, "{} {}", result.runs, alone.runs);
+    let folded = result.auto.recipe.fold_batch_norm;
+    assert!(folded || result.auto.recipe == alone.auto.recipe);
+    assert!(result.auto.chosen_on.sqnr_db >= alone.auto.chosen_on.sqnr_db);
+
+    click(&mut window, "Take this recipe");
+    assert_eq!(*session(&window).open().unwrap().recipe(), result.auto.recipe);
+    let switch = window.get_by_role_and_label(Role::CheckBox, "Try folding batch-norms");
+    assert_eq!(switch.accesskit_node().is_disabled(), folded, "nothing is left to try");
 }
 
 #[test]

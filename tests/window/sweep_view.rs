@@ -59,6 +59,36 @@ fn a_click_on_a_row_takes_its_recipe_and_undo_brings_the_old_one_back() {
 }
 
 #[test]
+fn zero_points_are_an_axis_and_a_row_with_them_is_taken() {
+    let mut window = four_settings();
+    for switch in [
+        "Expand ratio 0.05",
+        "Clip MSE",
+        "Scales channel",
+        "Zero points off",
+        "Zero points on",
+    ] {
+        toggle(&mut window, switch);
+    }
+    assert_eq!(texts(&window, "2 settings").len(), 1, "two values of zero points");
+    click(&mut window, "Start sweep");
+    let rows = session(&window).open().unwrap().sweep().rows().to_vec();
+    let tried: Vec<bool> = rows.iter().map(|row| row.recipe.weight_zero_points).collect();
+    assert_eq!(tried, [false, true]);
+    let [without, with] = [&rows[0], &rows[1]].map(|row| row.sqnr_db.unwrap());
+    assert!(
+        with > without,
+        "a grid that covers the weights alone is nearer: {with} dB, {without} dB"
+    );
+
+    click(
+        &mut window,
+        "Row: 3 bits weights, ratio 0, clip none, float activations, per channel, zero points",
+    );
+    assert_eq!(*session(&window).open().unwrap().recipe(), rows[1].recipe);
+}
+
+#[test]
 fn in_a_small_window_no_column_is_cut() {
     let mut window = open_with(builder().with_size([960.0, 600.0]), "demo:fashion", 50);
     window.state_mut().act(Action::StartSweep(SweepGrid {

@@ -70,8 +70,10 @@ fn describe(recipe: &Recipe) -> String {
     } else {
         ""
     };
+    let zero_points = if recipe.weight_zero_points { ", zero points" } else { "" };
+    let folded = if recipe.fold_batch_norm { ", folded" } else { "" };
     format!(
-        "{}, ratio {}, clip {}, {}, {}{bias}",
+        "{}, ratio {}, clip {}, {}{zero_points}, {}{bias}{folded}",
         text::bits(recipe.weight_bits),
         recipe.expand_ratio,
         text::clip(recipe.clip),
@@ -156,7 +158,9 @@ fn score(result: &AutoResult) -> (&'static str, fn(&Scores) -> String) {
 }
 
 fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Outbox) {
-    let columns = [
+    // Of all choices the one that most searches do not make.
+    let with_zero_points = result.layers.iter().any(|layer| layer.zero_points);
+    let mut columns = vec![
         ("Bits", "Bits of the layer's weights.", 40.0),
         ("Splits", "Input channels that are split.", 48.0),
         ("Clip", "How the end of the layer's grid is chosen.", 64.0),
@@ -182,6 +186,9 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
             68.0,
         ),
     ];
+    if with_zero_points {
+        columns.insert(4, ("Zero points", "Whether each scale has a zero point.", 76.0));
+    }
     let mut table = TableBuilder::new(ui)
         .id_salt("auto layers")
         .striped(true)
@@ -214,7 +221,7 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
                         ui.add(Label::new(RichText::new(&layer.name)).selectable(false).truncate());
                     });
                 });
-                for cell in cells(layer) {
+                for cell in cells(layer, with_zero_points) {
                     row.col(|ui| {
                         ui.add(Label::new(cell).selectable(false));
                     });
@@ -231,10 +238,10 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
         });
 }
 
-fn cells(layer: &AutoLayer) -> [String; 8] {
+fn cells(layer: &AutoLayer, with_zero_points: bool) -> Vec<String> {
     let against = (layer.bytes as f64 / layer.plain_bytes.max(1) as f64 - 1.0) * 100.0;
     let alone = layer.output_noise.map(|noise| -10.0 * noise.log10());
-    [
+    let mut cells = vec![
         layer.weight_bits.to_string(),
         layer.splits.to_string(),
         text::clip(layer.clip),
@@ -243,5 +250,9 @@ fn cells(layer: &AutoLayer) -> [String; 8] {
         text::full_count(layer.bytes),
         format!("{against:+.0} %").replace('-', "−"),
         alone.map_or_else(|| "–".to_owned(), text::decibels),
-    ]
+    ];
+    if with_zero_points {
+        cells.insert(4, text::on_or_off(layer.zero_points).to_owned());
+    }
+    cells
 }

@@ -27,7 +27,10 @@ pub(super) struct AutoPanel {
     bits: Switches<u8>,
     clips: Switches<Clip>,
     scales: Switches<Granularity>,
+    zero_points: Switches<bool>,
     roundings: Switches<Rounding>,
+    /// Whether the network is tried with its batch-norms folded too.
+    try_folding: bool,
     latency: latency::LatencyRow,
 }
 
@@ -41,7 +44,9 @@ impl Default for AutoPanel {
             bits: Switches::new(all.iter().rev().copied(), &all),
             clips: Switches::new(Clip::CHOICES, &AutoOptions::CLIPS),
             scales: Switches::new(Granularity::CHOICES, &AutoOptions::SCALES),
+            zero_points: Switches::new([false, true], &[]),
             roundings: Switches::new(Rounding::CHOICES, &Rounding::CHOICES),
+            try_folding: false,
             latency: latency::LatencyRow::default(),
         }
     }
@@ -68,11 +73,17 @@ impl AutoPanel {
             "What may have a scale of its own: the tensor, each output channel, or each block of so many weights.";
         self.scales
             .ui(ui, "Layer scales", what, "as in the recipe", text::scales);
+        let what = "Whether the scales of a layer may have zero points. They cost bytes that pay where weights lie on one side.";
+        self.zero_points
+            .ui(ui, "Layer zero points", what, "as in the recipe", |on| {
+                text::on_or_off(on).to_owned()
+            });
         let what = "Ways to round that a layer may get. For GPTQ the layers' inputs are measured first.";
         self.roundings
             .ui(ui, "Layer rounding", what, "as in the recipe", |rounding| {
                 rounding.label().to_owned()
             });
+        self.folding_ui(ui, open);
         self.latency.ui(ui);
         self.start_ui(ui, session, open, out);
         match open.auto().latest() {
@@ -89,6 +100,19 @@ impl AutoPanel {
             }
             None => {}
         }
+    }
+
+    /// Whether to try folding, where the recipe does not fold anyway.
+    fn folding_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
+        let help =
+            "Search on the network with its batch-norms folded too, and take what does better. Takes twice as long.";
+        let folds = open.recipe().fold_batch_norm;
+        ui.add_enabled(
+            !folds,
+            egui::Checkbox::new(&mut self.try_folding, "Try folding batch-norms"),
+        )
+        .on_hover_text(help)
+        .on_disabled_hover_text("The recipe folds batch-norms already.");
     }
 
     /// Budget or accuracy, and which.
@@ -175,6 +199,8 @@ impl AutoPanel {
             clips: self.clips.chosen(),
             scales: self.scales.chosen(),
             roundings: self.roundings.chosen(),
+            zero_points: self.zero_points.chosen(),
+            try_folding: self.try_folding,
             latency: self.latency.target(),
             ..AutoOptions::all(goal)
         }

@@ -1,4 +1,4 @@
-//! The values that a sweep tries: six rows of switches.
+//! The values that a sweep tries: seven rows of switches.
 
 use crate::app::switches::Switches;
 use crate::app::text;
@@ -19,6 +19,7 @@ pub(super) struct Axes {
     activation_bits: Switches<Bits>,
     scales: Switches<Granularity>,
     roundings: Switches<Rounding>,
+    zero_points: Switches<bool>,
 }
 
 impl Default for Axes {
@@ -32,6 +33,7 @@ impl Default for Axes {
             activation_bits: Switches::new(std::iter::once(Bits::Float).chain(bits()), &[]),
             scales: Switches::new(Granularity::CHOICES, &[]),
             roundings: Switches::new(Rounding::CHOICES, &[]),
+            zero_points: Switches::new([false, true], &[]),
         }
     }
 }
@@ -54,6 +56,9 @@ impl Axes {
         let what = "Which grid point a weight between two of them goes to. GPTQ measures the layers' inputs first.";
         self.roundings
             .ui(ui, "Rounding", what, NONE, |rounding| rounding.label().to_owned());
+        let what = "Whether each scale has a zero point, so that its grid covers the weights from the smallest to the largest.";
+        self.zero_points
+            .ui(ui, "Zero points", what, NONE, |on| text::on_or_off(on).to_owned());
     }
 
     /// What is chosen.
@@ -65,7 +70,7 @@ impl Axes {
             activation_bits: self.activation_bits.chosen(),
             scales: self.scales.chosen(),
             roundings: self.roundings.chosen(),
-            ..SweepGrid::default()
+            zero_points: self.zero_points.chosen(),
         }
     }
 
@@ -79,6 +84,7 @@ impl Axes {
             grid.activation_bits.len(),
             grid.scales.len(),
             grid.roundings.len(),
+            grid.zero_points.len(),
         ];
         axes.into_iter().map(|values| values.max(1)).product()
     }
@@ -103,5 +109,7 @@ mod tests {
         axes.scales.set(|scales| *scales != Granularity::Tensor, true);
         axes.roundings.set(|_| true, true);
         assert_eq!((axes.count(), of_grid(&axes)), (9 * 5 * 3, 9 * 5 * 3));
+        axes.zero_points.set(|_| true, true);
+        assert_eq!((axes.count(), of_grid(&axes)), (9 * 5 * 3 * 2, 9 * 5 * 3 * 2));
     }
 }

@@ -211,13 +211,14 @@ fn no_data_ui(ui: &mut Ui, out: &mut Outbox) {
     data_buttons_ui(ui, &[], out);
 }
 
-/// The values of a row, for a tooltip and for screen readers; scales and rounding where they are not the usual ones.
+/// The values of a row, for a tooltip and for screen readers; scales, zero points and rounding where they are not the usual ones.
 fn describe(row: &SweepRow) -> String {
     let recipe = &row.recipe;
     let scales = (recipe.scales != Granularity::default()).then(|| format!(", {}", recipe.scales.label()));
+    let zero_points = if recipe.weight_zero_points { ", zero points" } else { "" };
     let rounding = (recipe.rounding != Rounding::default()).then(|| format!(", {}", recipe.rounding.label()));
     format!(
-        "{} weights, ratio {}, clip {}, {} activations{}{}",
+        "{} weights, ratio {}, clip {}, {} activations{}{zero_points}{}",
         text::bits(recipe.weight_bits),
         recipe.expand_ratio,
         text::clip(recipe.clip),

@@ -11,10 +11,11 @@ use egui_extras::{Column, TableBuilder};
 /// Points between columns.
 const GAP: f32 = 10.0;
 /// Columns that are left out where there is no room, the first first; the row's tooltip tells them.
-const SPARED: [Field; 9] = [
+const SPARED: [Field; 10] = [
     Field::Size,
     Field::Latency,
     Field::Scales,
+    Field::ZeroPoints,
     Field::Rounding,
     Field::File,
     Field::Sqnr,
@@ -35,6 +36,7 @@ enum Field {
     Added,
     Size,
     Scales,
+    ZeroPoints,
     Rounding,
     File,
     Latency,
@@ -49,6 +51,7 @@ impl Field {
             Self::Clip,
             Self::ActivationBits,
             Self::Scales,
+            Self::ZeroPoints,
             Self::Rounding,
             Self::Score,
             Self::Sqnr,
@@ -61,6 +64,7 @@ impl Field {
         let wanted = |field: &Self| match field {
             Self::Sqnr => score != Score::Sqnr,
             Self::Scales => differ(&|a, b| a.recipe.scales != b.recipe.scales),
+            Self::ZeroPoints => differ(&|a, b| a.recipe.weight_zero_points != b.recipe.weight_zero_points),
             Self::Rounding => differ(&|a, b| a.recipe.rounding != b.recipe.rounding),
             Self::File => rows.iter().any(|row| row.overhead.file_bytes.is_some()),
             Self::Latency => rows.iter().any(|row| row.latency.is_some()),
@@ -112,6 +116,7 @@ impl Field {
             Self::Added => "Added",
             Self::Size => "Size",
             Self::Scales => "Scales",
+            Self::ZeroPoints => "Zero points",
             Self::Rounding => "Rounding",
             Self::File => "File, kB",
             Self::Latency => "ms",
@@ -132,6 +137,7 @@ impl Field {
             Self::Added => "Weights that the splits add.",
             Self::Size => "Bits of all parameters as a share of the float network's.",
             Self::Scales => "What has a scale of its own.",
+            Self::ZeroPoints => "Whether each scale has a zero point.",
             Self::Rounding => "Which grid point a weight between two of them goes to.",
             Self::File => "Size of the exported .onnx file, 1 kB = 1000 bytes.",
             Self::Latency => "Median time of a batch of one.",
@@ -149,6 +155,7 @@ impl Field {
             Self::Added => format!("+{:.1} %", added_percent(row)),
             Self::Size => text::percent(row.overhead.size),
             Self::Scales => row.recipe.scales.to_string(),
+            Self::ZeroPoints => text::on_or_off(row.recipe.weight_zero_points).to_owned(),
             Self::Rounding => row.recipe.rounding.to_string(),
             Self::File => {
                 (row.overhead.file_bytes).map_or_else(|| "–".to_owned(), |bytes| text::full_count(bytes.div_ceil(1000)))
@@ -161,7 +168,13 @@ impl Field {
     /// What the rows are compared by in this column, and by which order; `None` for the settings themselves.
     fn value(self, row: &SweepRow, score: Score) -> Option<(f64, Score)> {
         match self {
-            Self::WeightBits | Self::Ratio | Self::Clip | Self::ActivationBits | Self::Scales | Self::Rounding => None,
+            Self::WeightBits
+            | Self::Ratio
+            | Self::Clip
+            | Self::ActivationBits
+            | Self::Scales
+            | Self::ZeroPoints
+            | Self::Rounding => None,
             Self::Score => Some((score.value(row)?, score)),
             Self::Sqnr => Some((Score::Sqnr.value(row)?, Score::Sqnr)),
             // Less is better, as of perplexities.

@@ -63,6 +63,8 @@ pub struct AutoOptions {
     pub roundings: Vec<Rounding>,
     /// Whether its scales may have zero points; empty for as the recipe says.
     pub zero_points: Vec<bool>,
+    /// Whether to search with batch-norms folded too, where the recipe does not fold them: see [`AutoOptions::folded`].
+    pub try_folding: bool,
     /// Whether to try bias correction where the recipe does not ask for it and the means of the inputs are known.
     pub try_bias_correction: bool,
     /// Largest share of a layer's input channels to split.
@@ -90,6 +92,7 @@ impl AutoOptions {
             scales: Vec::new(),
             roundings: Vec::new(),
             zero_points: Vec::new(),
+            try_folding: false,
             try_bias_correction: false,
             most_ratio: Self::MOST_RATIO,
             latency: None,
@@ -104,6 +107,15 @@ impl AutoOptions {
             try_bias_correction: true,
             ..Self::new(goal)
         }
+    }
+
+    /// The recipe to search from too, on the network prepared as it says: with batch-norms folded, where that is to be tried and
+    /// `recipe` does not fold them. [`AutoResult::or_better`] takes the better of both.
+    pub fn folded(&self, recipe: &Recipe) -> Option<Recipe> {
+        (self.try_folding && !recipe.fold_batch_norm).then(|| Recipe {
+            fold_batch_norm: true,
+            ..recipe.clone()
+        })
     }
 
     /// What must be known of the layers' inputs beyond what `recipe` needs: anything, and second moments.
