@@ -1,5 +1,6 @@
 //! The program from outside: exit status, one line for any fault, the JSON that scripts rely on.
 
+mod auto;
 mod continuation;
 mod engines;
 mod faults;

@@ -115,7 +115,7 @@ fn a_network_that_no_size_fits_is_refused_with_the_usual_sizes_reason() {
 }
 
 /// A `.npy` of floats (numpy.lib.format, version 1).
-fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
+pub(crate) fn npy(shape: &[usize], values: &[f32]) -> Vec<u8> {
     let sizes: Vec<String> = shape.iter().map(|size| format!("{size},")).collect();
     let header = format!(
         "{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}\n",

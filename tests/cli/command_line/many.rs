@@ -1,4 +1,4 @@
-//! Many settings in one run: `sweep`, `curves`, `sensitivity`, `cure`, `auto`.
+//! Many settings in one run: `sweep`, `curves`, `sensitivity`, `cure`.
 
 use super::*;
 use crate::common::graph::{floats, model};
@@ -171,64 +171,6 @@ fn zero_points_are_an_axis_of_a_sweep() {
     assert!(both[1].1 > both[0].1, "{both:?}");
     assert_eq!(rows("--weight-zero-points"), both[1..]);
     refused(&[&words[..], &["--weight-zero-points=maybe"]].concat());
-}
-
-#[test]
-fn auto_writes_a_recipe_that_gives_what_it_tells() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("auto.toml");
-    let words = [
-        "auto",
-        "demo:fashion",
-        "--weight-bits",
-        "4",
-        "--float-layer",
-        "conv1",
-        "--layer-bits",
-        "3,4,5",
-        "--layer-clips",
-        "none,mse",
-        "--layer-rounding",
-        "nearest,squant",
-        "--limit",
-        "30",
-        "--choose-limit",
-        "20",
-    ];
-    let data = ["--data", "demo:fashion"];
-    let report = json(&succeeds(
-        &[&words[..], &data, &["--budget", "3%", "--json", "-o", text(&path)]].concat(),
-    ));
-    let auto = &report["auto"];
-    assert!(auto["bytes"].as_u64().unwrap() <= report["budget_bytes"].as_u64().unwrap());
-    assert_eq!(report["layers"].as_array().unwrap().len(), 21);
-    assert_eq!(
-        (&report["chosen_on"]["samples"], &report["judged_on"]["samples"]),
-        (&Value::from(20), &Value::from(30))
-    );
-    let evaluate = [
-        "evaluate",
-        "demo:fashion",
-        "--limit",
-        "30",
-        "--json",
-        "--recipe",
-        text(&path),
-    ];
-    let evaluation = json(&succeeds(&[&evaluate[..], &data].concat()));
-    assert_eq!(evaluation["sqnr_db"], auto["judged_on"]["sqnr_db"]);
-    assert_eq!(evaluation["quantized"]["top1"], auto["judged_on"]["top1"]);
-
-    assert!(fails(&[&words[..], &["--budget", "900"]].concat()).contains("900 bytes are too few"));
-    for wrong in [
-        &["--budget", "much"][..],
-        &["--layer-bits", "9"],
-        &["--target-accuracy", "930"],
-        &["--layer-zero-points", "maybe"],
-        &["--try-folding", "--csv", "runs.csv"],
-    ] {
-        refused(&[&["auto", "demo:fashion"][..], wrong].concat());
-    }
 }
 
 #[test]
