@@ -57,7 +57,7 @@ pub use graph::{Graph, GraphEdit, Origin, constant_tensor, each_read};
 pub(crate) use names::{Names, label};
 pub use products::{plain_products, why_no_product};
 pub use read::{read_bytes, read_file};
-pub use runnable::{make_runnable, spell_out_defaults};
+pub use runnable::{axis_names, is_axis_name, make_runnable, spell_out_defaults};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;
 pub use sparse::fill_sparse_initializers;

@@ -9,6 +9,7 @@ mod operators;
 mod stack;
 mod unsigned;
 mod value;
+mod weights;
 mod widen;
 
 use super::{Engine, EngineError, RunOptions, Threads, panic_text};
@@ -19,6 +20,7 @@ use operators::Operators;
 use prost::Message as _;
 use rten::{DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, ThreadPool, ValueType};
 use stack::{depth, with_stack};
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
 use unsigned::make_unsigned;
@@ -44,6 +46,8 @@ struct Loaded {
     depth: usize,
     /// Operators by the names of their nodes, for messages.
     operators: Operators,
+    /// The names of the axes of inputs and outputs as the file gives them, by the names of the values.
+    axis_names: HashMap<String, Vec<Option<String>>>,
 }
 
 /// rten's threads.
@@ -70,19 +74,18 @@ impl Rten {
     /// # Errors
     /// As [`Rten::load`].
     pub fn load_model(model: ModelProto) -> Result<Self, EngineError> {
-        let loaded = load(model.clone(), None, true).map_err(EngineError::Load)?;
+        let loaded = load(model.clone(), true).map_err(EngineError::Load)?;
         Ok(Self::new(loaded, Some(model)))
     }
 
     /// Loads the bytes of an ONNX file of which only outputs will be asked for, not values that the engine's optimizations
-    /// remove: nothing is kept, and the bytes are not copied on their way in.
+    /// remove: nothing is kept.
     ///
     /// # Errors
     /// As [`Rten::load`].
     pub fn load_for_outputs(model: Vec<u8>) -> Result<Self, EngineError> {
-        let bytes = Bytes::from(model);
-        let model = decoded(&bytes).map_err(EngineError::Load)?;
-        let loaded = load(model, Some(bytes), true).map_err(EngineError::Load)?;
+        let model = decoded(&model.into()).map_err(EngineError::Load)?;
+        let loaded = load(model, true).map_err(EngineError::Load)?;
         Ok(Self::new(loaded, None))
     }
 
@@ -91,19 +94,16 @@ impl Rten {
     /// # Errors
     /// As [`Rten::load`].
     pub fn load_unoptimized(model: Vec<u8>) -> Result<Self, EngineError> {
-        let bytes = Bytes::from(model);
-        let model = decoded(&bytes).map_err(EngineError::Load)?;
-        Ok(Self::new(
-            load(model, Some(bytes), false).map_err(EngineError::Load)?,
-            None,
-        ))
+        let model = decoded(&model.into()).map_err(EngineError::Load)?;
+        let loaded = load(model, false).map_err(EngineError::Load)?;
+        Ok(Self::new(loaded, None))
     }
 
     fn new(loaded: Loaded, source: Option<ModelProto>) -> Self {
         let model = &loaded.model;
         Self {
-            inputs: ports(model, model.input_ids()),
-            outputs: ports(model, model.output_ids()),
+            inputs: ports(model, model.input_ids(), &loaded.axis_names),
+            outputs: ports(model, model.output_ids(), &loaded.axis_names),
             model: loaded,
             source,
             plain: OnceLock::new(),
@@ -113,7 +113,7 @@ impl Rten {
     /// The graph as it is written, where it can still be loaded.
     fn plain(&self) -> Option<Result<&Loaded, EngineError>> {
         let source = self.source.as_ref()?;
-        let plain = self.plain.get_or_init(|| load(source.clone(), None, false));
+        let plain = self.plain.get_or_init(|| load(source.clone(), false));
         Some(plain.as_ref().map_err(|reason| EngineError::Load(reason.clone())))
     }
 }
@@ -228,26 +228,33 @@ fn decoded(bytes: &Bytes) -> Result<ModelProto, String> {
     }
 }
 
-/// Loads a model, of which `bytes` are the file if there is one; the error says which kind, node and operator.
-fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<Loaded, String> {
-    let mut changed = onnx::decode_for_engine(&mut model);
+/// Loads a model; the error says which kind, node and operator.
+fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
+    // Before names are taken off that the engine would take for equal sizes.
+    let axis_names = model
+        .graph
+        .iter()
+        .flat_map(|graph| graph.input.iter().chain(&graph.output));
+    let axis_names = axis_names.map(|value| (value.name().to_owned(), onnx::axis_names(value)));
+    let axis_names = axis_names.collect();
+    onnx::decode_for_engine(&mut model);
     // Before the quotients are written out that its pattern does not have.
-    changed |= optimize && make_unsigned(&mut model);
-    changed |= make_runnable(&mut model).map_err(|error| error.to_string())?;
-    changed |= widen_bfloats(&mut model).map_err(|error| error.to_string())?;
-    let operators = Operators::of(&mut model, &mut changed);
+    if optimize {
+        make_unsigned(&mut model);
+    }
+    make_runnable(&mut model).map_err(|error| error.to_string())?;
+    widen_bfloats(&mut model).map_err(|error| error.to_string())?;
+    let operators = Operators::of(&mut model);
     let depth = depth(&model)?;
-    let bytes = match bytes.filter(|_| !changed) {
-        // Without the model, which shares them, the bytes need not be copied.
-        Some(bytes) => {
-            drop(model);
-            Vec::from(bytes)
-        }
-        None => onnx::encode(&model).map_err(|error| error.to_string())?,
-    };
+    let weights = weights::taken_out(&mut model);
+    let bytes = onnx::encode(&model).map_err(|error| error.to_string())?;
+    drop(model);
     let loading = || {
         let mut options = ModelOptions::with_all_ops();
         options.enable_optimization(optimize);
+        for (place, elements) in weights {
+            options.external_data(&place, elements);
+        }
         catch_unwind(AssertUnwindSafe(|| options.load(bytes)))
     };
     match with_stack(depth, loading)? {
@@ -255,6 +262,7 @@ fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<L
             model,
             depth,
             operators,
+            axis_names,
         }),
         Ok(Err(error)) => {
             let what = match error.kind() {
@@ -270,13 +278,12 @@ fn load(mut model: ModelProto, bytes: Option<Bytes>, optimize: bool) -> Result<L
     }
 }
 
-fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
+fn ports(model: &Model, ids: &[NodeId], axis_names: &HashMap<String, Vec<Option<String>>>) -> Vec<Port> {
     ids.iter()
         .filter_map(|&id| model.node_info(id))
         .map(|info| {
-            let axes = info.shape();
+            let (name, axes) = (info.name().unwrap_or_default().to_owned(), info.shape());
             Port {
-                name: info.name().unwrap_or_default().to_owned(),
                 shape: (axes.as_ref()).map(|axes| {
                     let size = |axis: &Dimension| match axis {
                         Dimension::Fixed(size) => Some(*size),
@@ -284,14 +291,8 @@ fn ports(model: &Model, ids: &[NodeId]) -> Vec<Port> {
                     };
                     axes.iter().map(size).collect()
                 }),
-                axis_names: axes
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(|axis| match axis {
-                        Dimension::Symbolic(name) => Some(name),
-                        Dimension::Fixed(_) => None,
-                    })
-                    .collect(),
+                axis_names: axis_names.get(&name).cloned().unwrap_or_default(),
+                name,
                 kind: match info.dtype() {
                     Some(ValueType::Tensor(DataType::Int32)) => ElementKind::Integer,
                     Some(ValueType::Tensor(DataType::UInt8)) => ElementKind::Byte,

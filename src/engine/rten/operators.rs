@@ -19,14 +19,14 @@ struct Node {
 
 impl Operators {
     /// Those of a model. The engine forgets the name of a node that a value has too, as many exporters write it, so such a node
-    /// and one without a name get one of their own; `changed` tells of that.
-    pub(super) fn of(model: &mut ModelProto, changed: &mut bool) -> Self {
+    /// and one without a name get one of their own.
+    pub(super) fn of(model: &mut ModelProto) -> Self {
         let mut names = Names::of(model);
         let mut found = Self::default();
         if let Some(graph) = &mut model.graph {
             let mut values = HashSet::new();
             gather_values(graph, &mut values);
-            found.add(graph, &values, &mut names, changed);
+            found.add(graph, &values, &mut names);
             let outputs: HashSet<&str> = graph.output.iter().map(ValueInfoProto::name).collect();
             for node in &graph.node {
                 let made = node.output.iter().filter(|output| outputs.contains(output.as_str()));
@@ -36,7 +36,7 @@ impl Operators {
         found
     }
 
-    fn add(&mut self, graph: &mut GraphProto, values: &HashSet<String>, names: &mut Names, changed: &mut bool) {
+    fn add(&mut self, graph: &mut GraphProto, values: &HashSet<String>, names: &mut Names) {
         for node in &mut graph.node {
             let shown = Node {
                 label: label(node).to_owned(),
@@ -45,11 +45,10 @@ impl Operators {
             if node.name().is_empty() || values.contains(node.name()) {
                 let own = format!("{} {}", node.op_type(), shown.label);
                 node.name = Some(names.fresh(&own));
-                *changed = true;
             }
             self.nodes.insert(node.name().to_owned(), shown);
             for body in node.subgraphs_mut() {
-                self.add(body, values, names, changed);
+                self.add(body, values, names);
             }
         }
     }
@@ -116,9 +115,8 @@ mod tests {
 
     #[test]
     fn nodes_named_as_values_and_nodes_without_names_are_told_by_name_and_operator() {
-        let (mut model, mut changed) = (model(), false);
-        let operators = Operators::of(&mut model, &mut changed);
-        assert!(changed);
+        let mut model = model();
+        let operators = Operators::of(&mut model);
         let graph = model.graph.unwrap();
         let names: Vec<&str> = graph.node.iter().map(NodeProto::name).collect();
         assert!(!names.contains(&"a") && !names.contains(&"b"), "{names:?}");

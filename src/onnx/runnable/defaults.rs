@@ -18,15 +18,14 @@ type Shapes = HashMap<String, Vec<i64>>;
 
 /// Gives every Conv, ConvTranspose, ConvInteger, MaxPool and AveragePool, in subgraphs too, the attributes that it leaves at
 /// their defaults. What the model computes stays the same. A convolution without `kernel_shape` gets it when its weight is a
-/// constant; a node of which nothing tells the number of axes stays as it is. Tells whether anything changed.
-pub fn spell_out_defaults(model: &mut ModelProto) -> bool {
-    model
-        .graph
-        .as_mut()
-        .is_some_and(|graph| in_graph(graph, &Shapes::new()))
+/// constant; a node of which nothing tells the number of axes stays as it is.
+pub fn spell_out_defaults(model: &mut ModelProto) {
+    if let Some(graph) = &mut model.graph {
+        in_graph(graph, &Shapes::new());
+    }
 }
 
-fn in_graph(graph: &mut GraphProto, outer: &Shapes) -> bool {
+fn in_graph(graph: &mut GraphProto, outer: &Shapes) {
     let mut shapes = outer.clone();
     for tensor in &graph.initializer {
         shapes.insert(tensor.name().to_owned(), tensor.dims.clone());
@@ -38,18 +37,14 @@ fn in_graph(graph: &mut GraphProto, outer: &Shapes) -> bool {
         }
     }
     let sources = sources(graph);
-    let mut changed = false;
     for node in &mut graph.node {
         if is_standard_domain(node.domain()) {
-            let before = node.attribute.len();
             spell_out(node, &sources, &shapes);
-            changed |= node.attribute.len() != before;
         }
         for body in node.subgraphs_mut() {
-            changed |= in_graph(body, &shapes);
+            in_graph(body, &shapes);
         }
     }
-    changed
 }
 
 /// What nodes that keep a tensor's shape read, by what they make.

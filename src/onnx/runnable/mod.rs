@@ -11,6 +11,7 @@ mod defaults;
 mod elementwise;
 mod expand;
 mod free_sizes;
+mod instance;
 mod integer;
 mod lrn;
 mod normalization;
@@ -26,8 +27,9 @@ mod vector;
 mod wide;
 
 pub use defaults::spell_out_defaults;
+pub use free_sizes::{axis_names, is_axis_name};
 
-use super::build::{is_standard_domain, opset_version};
+use super::build::is_standard_domain;
 use super::facts::Facts;
 use super::names::Names;
 use super::upgrade::{UPGRADED_OPSET, upgrade};
@@ -37,20 +39,19 @@ use table::Treatment;
 use wide::Wide;
 
 /// Brings `model` to at least operator set 13, and rewrites what the built-in engine would compute otherwise than ONNX says.
-/// Values keep their names. Tells whether anything changed.
+/// Values keep their names.
 ///
 /// # Errors
 /// [`OnnxError::Unrunnable`] or [`OnnxError::Upgrade`] naming node, operator and reason; the model is then half rewritten.
-pub fn make_runnable(model: &mut ModelProto) -> Result<bool, OnnxError> {
-    let mut changed = opset_version(model).is_some_and(|version| version < UPGRADED_OPSET);
+pub fn make_runnable(model: &mut ModelProto) -> Result<(), OnnxError> {
     upgrade(model, UPGRADED_OPSET)?;
-    changed |= spell_out_defaults(model);
-    changed |= free_sizes::forget_shared_names(model);
+    spell_out_defaults(model);
+    free_sizes::forget_shared_names(model);
     let mut names = Names::of(model);
-    if let Some(graph) = &mut model.graph {
-        changed |= in_graph(graph, None, None, &mut names)?;
+    match &mut model.graph {
+        Some(graph) => in_graph(graph, None, None, &mut names),
+        None => Ok(()),
     }
-    Ok(changed)
 }
 
 fn in_graph(
@@ -58,35 +59,34 @@ fn in_graph(
     outer: Option<&Facts<'_>>,
     outer_wide: Option<&Wide>,
     names: &mut Names,
-) -> Result<bool, OnnxError> {
+) -> Result<(), OnnxError> {
     let facts = Facts::of(graph, outer);
     let mut wide = Wide::of(graph, outer_wide);
-    let mut changed = false;
     let old = std::mem::take(&mut graph.node);
     graph.node.reserve(old.len());
     for mut node in old {
         for body in node.subgraphs_mut() {
-            changed |= in_graph(body, Some(&facts), Some(&wide), names)?;
+            in_graph(body, Some(&facts), Some(&wide), names)?;
         }
         let is_exact = wide.follow(&node).and_then(|()| whole_product(&node, &wide, &facts));
         is_exact.map_err(|reason| unrunnable(&node, &reason))?;
-        changed |= add(graph, node, &facts, names, &[])?;
+        add(graph, node, &facts, names, &[])?;
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// Adds a node to the graph, or what stands in its place. What a rule adds is treated as well, but for the operators that
-/// the rules up to there are for. Tells whether it was rewritten.
+/// the rules up to there are for.
 fn add(
     graph: &mut GraphProto,
     node: NodeProto,
     facts: &Facts<'_>,
     names: &mut Names,
     treated: &[&str],
-) -> Result<bool, OnnxError> {
+) -> Result<(), OnnxError> {
     if treated.contains(&node.op_type()) {
         graph.node.push(node);
-        return Ok(false);
+        return Ok(());
     }
     let mut site = Site::new(&node, facts, names);
     if let Some(reason) = foreign_constant(&site) {
@@ -95,7 +95,7 @@ fn add(
     match treat(&mut site) {
         Ok(Outcome::Kept) => {
             graph.node.push(node);
-            Ok(false)
+            Ok(())
         }
         Ok(Outcome::Replaced) => {
             let Site { added, nodes, .. } = site;
@@ -104,7 +104,7 @@ fn add(
             for part in nodes {
                 add(graph, part, facts, names, &treated)?;
             }
-            Ok(true)
+            Ok(())
         }
         Err(reason) => Err(unrunnable(&node, &reason)),
     }

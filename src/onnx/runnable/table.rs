@@ -3,8 +3,8 @@
 use super::super::build::is_standard_domain;
 use super::site::{Ruled, Site};
 use super::{
-    arg_max, cast, elementwise, expand, integer, lrn, normalization, pads, quantize, recurrent, resize, scatter, slice,
-    vector,
+    arg_max, cast, elementwise, expand, instance, integer, lrn, normalization, pads, quantize, recurrent, resize,
+    scatter, slice, vector,
 };
 
 /// Rewrites a node, or says why it cannot be computed.
@@ -186,9 +186,10 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("HardSwish", ""),
     right("Identity", ""),
     right("If", ""),
-    right(
+    rewritten(
         "InstanceNormalization",
-        "as far from the exact value as onnxruntime where the mean is large against the deviation, but elsewhere",
+        instance::instance,
+        "by products and sums in the order of onnxruntime on x86-64, to the bit; where the number of values of a channel is free and no multiple of four, the mean may differ in its last bit",
     ),
     right("IsInf", "refused where one sign only is asked for"),
     right("IsNaN", ""),
@@ -215,7 +216,11 @@ pub(super) const OPERATORS: &[Operator] = &[
         vector::product,
         "a vector beside a stack of matrices becomes a matrix, whose axis is taken out again",
     ),
-    right("MatMulInteger", ""),
+    rewritten(
+        "MatMulInteger",
+        integer::product,
+        "decoded, and multiplied as floats in as many digits as make every sum exact; refused where the length of the sums is not known",
+    ),
     right("Max", ""),
     rewritten(
         "MaxPool",
@@ -324,7 +329,12 @@ pub(super) const OPERATORS: &[Operator] = &[
     right("Where", ""),
     right("Xor", ""),
     microsoft("BiasGelu", ""),
-    microsoft("DynamicQuantizeLSTM", ""),
+    Operator {
+        domain: "com.microsoft",
+        name: "DynamicQuantizeLSTM",
+        treatment: Treatment::Rewritten(integer::recurrent),
+        text: "refused with weights of more than 7 bits, whose sums saturate on processors without VNNI",
+    },
     microsoft("FastGelu", ""),
     microsoft("Gelu", ""),
     microsoft("GroupQueryAttention", ""),
