@@ -2,6 +2,7 @@
 //! can be compared with what another answers.
 
 use super::arrays::{Array, Elements, InputArray};
+use super::free_axes::{FreeShape, FreeSizes, shapes_of_samples};
 use super::{Dataset, DatasetError, Samples, fault};
 use crate::data::{ElementKind, Port};
 use crate::network::Network;
@@ -24,10 +25,10 @@ impl Dataset {
         network: &Network,
         ports: &[Port],
         samples: usize,
-        (side, steps): (usize, usize),
+        free: FreeSizes,
         seed: u64,
     ) -> Result<Self, DatasetError> {
-        made(network, ports, samples, (side, steps), &mut Random(seed), normal)
+        made(network, ports, samples, free, &mut Random(seed), normal)
     }
 
     /// The same with numbers whose power falls with the frequency, as in natural pictures and signals.
@@ -38,10 +39,10 @@ impl Dataset {
         network: &Network,
         ports: &[Port],
         samples: usize,
-        (side, steps): (usize, usize),
+        free: FreeSizes,
         seed: u64,
     ) -> Result<Self, DatasetError> {
-        made(network, ports, samples, (side, steps), &mut Random(seed), natural)
+        made(network, ports, samples, free, &mut Random(seed), natural)
     }
 }
 
@@ -52,22 +53,17 @@ fn made(
     network: &Network,
     ports: &[Port],
     samples: usize,
-    free: (usize, usize),
+    free: FreeSizes,
     random: &mut Random,
     fill: fn(&[usize], &mut Random) -> Vec<f32>,
 ) -> Result<Dataset, DatasetError> {
     let name = "noise";
-    let batch_name = ports
-        .first()
-        .and_then(|port| port.axis_names.get(port.sample_axis()).cloned().flatten());
-    let arrays = ports.iter().enumerate().map(|(at, port)| {
-        let named = |axis: &Option<String>| axis.is_some() && *axis == batch_name;
-        let axis = match at {
-            0 => (port.shape.as_ref().is_none_or(|shape| !shape.is_empty())).then_some(port.sample_axis()),
-            _ if port.is_time_major() => Some(1),
-            _ => port.axis_names.iter().position(named),
-        };
-        let shape = shape(port, free, samples, axis);
+    let shapes = shapes_of_samples(ports, free, samples);
+    let arrays = ports.iter().zip(shapes).map(|(port, shape)| {
+        let FreeShape {
+            sizes: shape,
+            sample_axis: axis,
+        } = shape;
         let numbers = (shape
             .iter()
             .try_fold(1_usize, |product, size| product.checked_mul(*size)))
@@ -173,22 +169,6 @@ fn standardize(numbers: &mut [f32]) {
     numbers
         .iter_mut()
         .for_each(|x| *x = ((f64::from(*x) - mean) / scale) as f32);
-}
-
-/// The port's shape with `samples` on `axis`, a picture's free height and width `side`, other free axes `steps`.
-fn shape(port: &Port, (side, steps): (usize, usize), samples: usize, axis: Option<usize>) -> Vec<usize> {
-    let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
-    let picture = declared.len() == 4 && !port.is_integer();
-    let channels_last = picture && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
-    let sides = if channels_last { 1..3 } else { 2..4 };
-    (declared.iter().enumerate())
-        .map(|(at, size)| match size {
-            _ if Some(at) == axis => samples,
-            Some(size) => *size,
-            None if picture && sides.contains(&at) => side,
-            None => steps,
-        })
-        .collect()
 }
 
 impl Dataset {

@@ -1,9 +1,9 @@
 //! Ranges of layer inputs from samples run through the float network.
 
-use super::free_sizes::{FreeSizes, first_that_runs};
+use super::free_sizes::first_that_runs;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, InferenceError, Port};
-use crate::data::{ElementKind, Tensor, by_name};
+use crate::data::{ElementKind, FreeSizes, Tensor, by_name, shapes_of_a_run};
 use crate::engine::UNOPTIMIZED;
 use crate::network::{Layer, Network};
 use crate::onnx::ModelProto;
@@ -15,6 +15,9 @@ use std::ops::Range;
 
 /// Samples that run at once: fewer than for an evaluation, because the inputs of all layers are kept at the same time.
 pub(super) const BATCH: usize = 25;
+
+/// Elements that an input may have where its sizes are tried.
+const MAX_ELEMENTS: usize = 1 << 28;
 
 /// What is tried first for free sizes, where one sample of one step is wanted. Further ones follow.
 pub(super) const ONE_SAMPLE: [FreeSizes; 2] = [(224, 1), (32, 1)];
@@ -110,10 +113,8 @@ pub fn value_shapes(
         return shapes(engine, &names, &inputs);
     }
     let run = |free: FreeSizes| {
-        let zeros = engine
-            .inputs()
-            .iter()
-            .map(|port| Ok((port.name.clone(), zeros(port, free)?)));
+        let ports = engine.inputs().iter().zip(sizes(engine.inputs(), free)?);
+        let zeros = ports.map(|(port, shape)| Ok((port.name.clone(), zeros(port, &shape)?)));
         shapes(engine, &names, &zeros.collect::<Result<Vec<_>, InferenceError>>()?)
     };
     first_that_runs(engine.inputs(), &ONE_SAMPLE, run).map(|(shapes, _)| shapes)
@@ -126,14 +127,14 @@ fn shapes(engine: &dyn Engine, names: &[&str], inputs: &[(String, Tensor)]) -> R
         .collect())
 }
 
-/// Zeros of a port's shape.
-fn zeros(port: &Port, (side, steps): FreeSizes) -> Result<Tensor, InferenceError> {
-    let (shape, elements) = sizes(port, side, steps)?;
+/// Zeros for a port.
+fn zeros(port: &Port, shape: &[usize]) -> Result<Tensor, InferenceError> {
+    let elements = shape.iter().product();
     let zeros = match port.kind {
-        ElementKind::Float => Tensor::from_shape(&shape, vec![0.0_f32; elements]),
-        ElementKind::Integer => Tensor::from_shape(&shape, vec![0_i32; elements]),
-        ElementKind::Byte => Tensor::from_shape(&shape, vec![0_u8; elements]),
-        ElementKind::SignedByte => Tensor::from_shape(&shape, vec![0_i8; elements]),
+        ElementKind::Float => Tensor::from_shape(shape, vec![0.0_f32; elements]),
+        ElementKind::Integer => Tensor::from_shape(shape, vec![0_i32; elements]),
+        ElementKind::Byte => Tensor::from_shape(shape, vec![0_u8; elements]),
+        ElementKind::SignedByte => Tensor::from_shape(shape, vec![0_i8; elements]),
     };
     zeros.map_err(|_| too_large(port))
 }
@@ -142,28 +143,23 @@ fn too_large(port: &Port) -> InferenceError {
     InferenceError::Data(format!("the input {} is too large to try", port.describe()))
 }
 
-/// A shape for a port and the number of its elements. Free axes are `steps` long, but the height and width of a picture
-/// `side`, and its first axis 1.
-pub(super) fn sizes(port: &Port, side: usize, steps: usize) -> Result<(Vec<usize>, usize), InferenceError> {
-    let declared = port.shape.clone().unwrap_or_else(|| vec![None]);
-    let picture = declared.len() == 4 && !port.is_integer();
-    let last = declared.len() == 4 && !matches!(declared[1], Some(1 | 3)) && matches!(declared[3], Some(1 | 3));
-    let sides = if last { 1..3 } else { 2..4 };
-    let shape: Vec<usize> = (declared.iter().enumerate())
-        .map(|(axis, size)| {
-            size.unwrap_or(match picture {
-                true if sides.contains(&axis) => side,
-                true => 1,
-                false => steps,
-            })
-        })
-        .collect();
-    let elements = (shape
-        .iter()
-        .try_fold(1_usize, |product, size| product.checked_mul(*size)))
-    .filter(|elements| *elements <= 1 << 28)
-    .ok_or_else(|| too_large(port))?;
-    Ok((shape, elements))
+/// A shape for each port, for one run.
+///
+/// # Errors
+/// [`InferenceError::Data`] naming an input that would have more elements than can be tried.
+pub(super) fn sizes(ports: &[Port], free: FreeSizes) -> Result<Vec<Vec<usize>>, InferenceError> {
+    let shapes = ports.iter().zip(shapes_of_a_run(ports, free));
+    let small = shapes.map(|(port, shape)| {
+        let sizes = shape.sizes;
+        let elements = sizes
+            .iter()
+            .try_fold(1_usize, |product, size| product.checked_mul(*size));
+        match elements {
+            Some(0..=MAX_ELEMENTS) => Ok(sizes),
+            _ => Err(too_large(port)),
+        }
+    });
+    small.collect()
 }
 
 /// Layers of the main graph: what goes on inside a subgraph cannot be asked for.

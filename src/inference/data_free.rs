@@ -2,9 +2,9 @@
 //! where neither tells from seeded noise that is run through the network.
 
 use super::calibration::{gather, input_names, sizes};
-use super::free_sizes::{FreeSizes, chosen, first_that_runs};
+use super::free_sizes::{chosen, first_that_runs};
 use super::{Engine, InferenceError, Port};
-use crate::data::{DataOptions, ElementKind, Random, Tensor, by_name};
+use crate::data::{DataOptions, ElementKind, FreeSizes, Random, Tensor, by_name};
 use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
@@ -193,15 +193,17 @@ impl Noise {
         network: &Network,
         ports: &[Port],
         known: &[KnownInput],
-        (side, steps): (usize, usize),
+        free: FreeSizes,
     ) -> Result<Vec<(String, Tensor)>, InferenceError> {
         fn wrong(error: impl std::fmt::Display) -> InferenceError {
             InferenceError::Data(error.to_string())
         }
+        let shapes = sizes(ports, free)?;
         ports
             .iter()
-            .map(|port| {
-                let (shape, elements) = sizes(port, side, steps)?;
+            .zip(shapes)
+            .map(|(port, shape)| {
+                let elements = shape.iter().product();
                 let value = if port.is_integer() {
                     let ids = token_ids(network, &port.name);
                     let id = |noise: &mut Self| (noise.random.uniform() * f64::from(ids)) as i32;

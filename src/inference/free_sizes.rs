@@ -2,11 +2,9 @@
 
 use super::calibration::sizes;
 use super::{InferenceError, Port};
+use crate::data::FreeSizes;
 use crate::printable::short;
 use crate::progress::Cancelled;
-
-/// Height and width of a picture in pixels, and the length of every other free axis (steps of a sequence, numbers of a sound).
-pub(super) type FreeSizes = (usize, usize);
 
 /// Heights and widths that are tried behind the usual ones: of detectors, of lines of text, of small pictures.
 const SIDES: [usize; 12] = [320, 64, 128, 256, 299, 384, 448, 512, 640, 800, 1024, 1280];
@@ -35,8 +33,7 @@ pub(super) fn first_that_runs<T>(
     let mut seen: Vec<Vec<Vec<usize>>> = Vec::new();
     let mut first = None;
     for free in tried(usual) {
-        let shapes = ports.iter().map(|port| Ok(sizes(port, free.0, free.1)?.0));
-        match shapes.collect::<Result<Vec<_>, InferenceError>>() {
+        match sizes(ports, free) {
             Ok(shapes) if seen.contains(&shapes) => continue,
             Ok(shapes) => seen.push(shapes),
             Err(error) => {
@@ -62,28 +59,22 @@ pub(super) fn first_that_runs<T>(
 }
 
 /// The shapes of one sample at these sizes, for the inputs that leave an axis free besides that of the samples.
-pub(super) fn chosen(ports: &[Port], (side, steps): FreeSizes) -> Vec<(String, Vec<usize>)> {
-    let is_free = |port: &&Port| {
-        let sample_axis = port.sample_axis();
-        let declared = port.shape.as_deref().unwrap_or_default();
-        declared
-            .iter()
-            .enumerate()
-            .any(|(axis, size)| size.is_none() && axis != sample_axis)
+pub(super) fn chosen(ports: &[Port], free: FreeSizes) -> Vec<(String, Vec<usize>)> {
+    let Ok(shapes) = sizes(ports, free) else {
+        return Vec::new();
     };
-    let of_port = |port: &Port| {
-        let mut shape = sizes(port, side, steps).ok()?.0;
-        if let Some(size) = shape.get_mut(port.sample_axis())
-            && port
-                .shape
-                .as_ref()
-                .is_some_and(|declared| declared.get(port.sample_axis()) == Some(&None))
-        {
-            *size = 1;
+    let is_free = |axis: usize, port: &Port| port.shape.as_ref().is_some_and(|sizes| sizes.get(axis) == Some(&None));
+    let of_port = |(port, mut shape): (&Port, Vec<usize>)| {
+        let sample_axis = port.sample_axis();
+        if !(0..shape.len()).any(|axis| axis != sample_axis && is_free(axis, port)) {
+            return None;
+        }
+        if is_free(sample_axis, port) {
+            shape[sample_axis] = 1;
         }
         Some((port.name.clone(), shape))
     };
-    ports.iter().filter(is_free).filter_map(of_port).collect()
+    ports.iter().zip(shapes).filter_map(of_port).collect()
 }
 
 /// Chosen sizes for a person; `None` where there are none.

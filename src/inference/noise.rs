@@ -1,7 +1,8 @@
 //! Noise that a network runs on, in the sizes that it leaves free.
 
-use super::free_sizes::{FreeSizes, chosen, first_that_runs, noise_sizes_note};
+use super::free_sizes::{chosen, first_that_runs, noise_sizes_note};
 use super::{Dataset, DatasetError, Engine, InferenceError, run_outputs};
+use crate::data::FreeSizes;
 use crate::network::Network;
 
 /// What is tried first for free sizes; further ones follow.

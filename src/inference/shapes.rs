@@ -7,7 +7,7 @@ use super::free_sizes::tried;
 use crate::data::ElementKind;
 use crate::network::{Network, Shapes, shapes};
 use crate::onnx::schema::{data_type, tensor_shape_proto, type_proto};
-use crate::onnx::{GraphProto, ValueInfoProto};
+use crate::onnx::{GraphProto, ValueInfoProto, axis_names};
 use crate::quantization::ValueShapes;
 
 /// Elements of all values together up to which a network is run to learn what is not worked out.
@@ -50,22 +50,25 @@ pub(super) fn worked_out_shapes(network: &Network) -> WorkedOut {
         return WorkedOut::Part;
     };
     let wanted = layer_values(network);
-    let inputs: Vec<&ValueInfoProto> = (graph.input.iter())
+    let ports: Vec<Port> = (graph.input.iter())
         .filter(|input| network.is_input(input.name()))
+        .map(port)
         .collect();
     let mut nearest = WorkedOut::TooLarge;
     let mut before: Vec<Shapes> = Vec::new();
-    for (side, steps) in tried(&ONE_SAMPLE) {
-        let given = inputs.iter().map(|input| {
-            let port = port(input);
-            Some((port.name.clone(), sizes(&port, side, steps).ok()?.0))
-        });
-        let given = match given.collect::<Option<Shapes>>() {
-            Some(given) if before.contains(&given) => continue,
-            Some(given) => given,
-            None if before.is_empty() => return WorkedOut::TooLarge,
-            None => continue,
+    for free in tried(&ONE_SAMPLE) {
+        let given = match sizes(&ports, free) {
+            Ok(sizes) => ports
+                .iter()
+                .map(|port| port.name.clone())
+                .zip(sizes)
+                .collect::<Shapes>(),
+            Err(_) if before.is_empty() => return WorkedOut::TooLarge,
+            Err(_) => continue,
         };
+        if before.contains(&given) {
+            continue;
+        }
         before.push(given.clone());
         let found = shapes(graph, &given);
         let all: Option<ValueShapes> = (wanted.iter())
@@ -104,7 +107,7 @@ fn port(info: &ValueInfoProto) -> Port {
     Port {
         name: info.name().to_owned(),
         shape: shape.map(|shape| shape.dim.iter().map(size).collect()),
-        axis_names: Vec::new(),
+        axis_names: axis_names(info),
         kind: match tensor.and_then(|tensor| tensor.elem_type) {
             Some(data_type::INT64 | data_type::INT32 | data_type::BOOL) => ElementKind::Integer,
             Some(data_type::UINT8) => ElementKind::Byte,

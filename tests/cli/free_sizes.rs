@@ -4,8 +4,9 @@
 use super::command_line::{splitscope, stderr, stdout, succeeds};
 use crate::common::graph::{floats, model};
 use serde_json::Value;
-use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, node};
+use splitscope::onnx::build::{Axis, float_tensor, i64_tensor, int_attribute, ints_attribute, node, value_info};
 use splitscope::onnx::encode;
+use splitscope::onnx::schema::data_type;
 use std::path::Path;
 
 /// A convolution, an average over `window`, which pictures (or sequences) shorter than it do not have, and a matrix product.
@@ -173,5 +174,60 @@ fn values_that_are_no_numbers_are_counted_with_their_place() {
         stderr(&output).contains("data.npy") && stderr(&output).contains("none of its 15680 values"),
         "{}",
         stderr(&output)
+    );
+}
+
+/// A picture and a mask of its pixels, of free sizes that have the same names in both.
+#[test]
+fn axes_of_one_name_are_equally_long_in_both_inputs() {
+    let folder = tempfile::tempdir().unwrap();
+    let weight: Vec<f32> = (0..12).map(|i| (i as f32 * 0.7).sin()).collect();
+    let matrix: Vec<f32> = (0..16).map(|i| (i as f32 * 0.9).cos()).collect();
+    let nodes = vec![
+        node("Conv", "c", ["image", "w"], ["t"], vec![]),
+        node("Unsqueeze", "u", ["mask", "one"], ["m"], vec![]),
+        node("Mul", "p", ["t", "m"], ["s"], vec![]),
+        node("GlobalAveragePool", "g", ["s"], ["v"], vec![]),
+        node("Flatten", "f", ["v"], ["z"], vec![int_attribute("axis", 1)]),
+        node("MatMul", "m", ["z", "k"], ["y"], vec![]),
+    ];
+    let constants = vec![
+        float_tensor("w", &[4, 3, 1, 1], &weight),
+        i64_tensor("one", &[1], &[1]),
+        float_tensor("k", &[4, 4], &matrix),
+    ];
+    let [batch, height, width] = ["batch", "height", "width"].map(Axis::Free);
+    let inputs = vec![
+        value_info(
+            "image",
+            data_type::FLOAT,
+            &[batch.clone(), Axis::Size(3), height.clone(), width.clone()],
+        ),
+        value_info("mask", data_type::FLOAT, &[batch, height, width]),
+    ];
+    let file = model(17, (nodes, constants), inputs, vec![floats("y", &[0, 4])]);
+    let path = folder.path().join("masked.onnx").display().to_string();
+    std::fs::write(&path, encode(&file).unwrap()).unwrap();
+    let swept = succeeds(&["sweep", &path, "--weight-bits", "4"]);
+    for used in ["'image' is 1 x 3 x 224 x 224", "'mask' is 1 x 224 x 224"] {
+        assert!(swept.contains(used), "{used}: {swept}");
+    }
+    let out = folder.path().join("out.onnx").display().to_string();
+    let words = [
+        "quantize",
+        &path,
+        "--weight-bits",
+        "4",
+        "--activation-bits",
+        "8",
+        "--data-free",
+        "-o",
+        &out,
+    ];
+    let output = splitscope(&words);
+    let told = stderr(&output);
+    assert!(
+        output.status.success() && told.contains("'mask' is 1 x 224 x 224"),
+        "{told}"
     );
 }

@@ -3,6 +3,7 @@
 use super::Opening;
 use crate::data::Port;
 use crate::data::arrays::{Array, InputArray};
+use crate::data::free_axes::shared_name;
 use crate::data::{DatasetError, element_count, fault, npy};
 use crate::files;
 use std::io::BufReader;
@@ -119,8 +120,9 @@ impl Opening<'_> {
             return None;
         }
         let first = self.ports.first();
-        let batch = first.and_then(|first| first.axis_names.get(first.sample_axis()).cloned().flatten());
-        let named = batch.and_then(|batch| port.axis_names.iter().position(|axis| axis.as_ref() == Some(&batch)));
+        let batch = first.and_then(|first| shared_name(self.ports, first, first.sample_axis()));
+        let named =
+            batch.and_then(|batch| (0..shape.len()).find(|axis| shared_name(self.ports, port, *axis) == Some(batch)));
         let named = named.or(port.is_time_major().then_some(1));
         // A fixed first size that the array exceeds is a fixed batch, and so is one that the first input has too.
         let size = declared.first().copied().flatten();
