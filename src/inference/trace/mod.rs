@@ -10,18 +10,21 @@ mod own;
 
 use super::{Dataset, Engine, InferenceError};
 use crate::data::{Tensor, by_name};
-use crate::engine::{self, EngineChoice, UNOPTIMIZED};
+use crate::engine::{self, EngineChoice, EngineError, Threads, UNOPTIMIZED};
 use crate::network::Network;
 use crate::onnx::{Graph, GraphProto, ModelProto};
 use crate::progress::Progress;
 use matching::{MatchedValue, matched_values};
-use own::{OwnGraph, ask_for};
+use own::{Made, OwnGraph, ask_for};
 use serde::Serialize;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Samples that run at once: the values of the whole graph are held at the same time, twice.
 const BATCH: usize = 8;
+
+/// Values that nodes make by themselves, in one run.
+const PART: usize = 256;
 
 /// One value of the graph, float against quantized.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -216,7 +219,7 @@ impl Both {
         let after_inputs = matched.iter().filter(|value| value.node.is_none());
         let wanted = computed
             .chain(after_inputs.map(|value| value.after_grid.as_ref()))
-            .chain(own.made.iter().map(Option::as_ref));
+            .chain(own.made.iter().map(|made| made.as_ref().map(|made| &made.name)));
         ask_for(&mut model, wanted.flatten().map(String::as_str));
         Ok(Self {
             engine: choice.load_unoptimized(model)?,
@@ -231,12 +234,11 @@ impl Both {
         float: &[Tensor],
         matched: &[MatchedValue],
     ) -> Result<OfQuantized, InferenceError> {
-        let given = self.own.given.iter().map(|(name, of)| (name.as_str(), &float[*of]));
-        let all: Vec<(&str, &Tensor)> = inputs.iter().copied().chain(given).collect();
-        let names: Vec<&str> = compared(matched)
-            .chain(self.own.made.iter().flatten().map(String::as_str))
-            .collect();
-        let mut values = self.engine.run_with(&all, &names, UNOPTIMIZED)?.into_iter();
+        let mut values = match self.run_in_parts(inputs, float, matched)? {
+            Some(values) => values,
+            None => self.run_whole(inputs, float, matched)?,
+        }
+        .into_iter();
         let before = values.by_ref().take(matched.len()).collect();
         let after = matched.iter().map(|value| {
             let has_grid = value.after_grid.is_some();
@@ -246,6 +248,68 @@ impl Both {
         let own = (self.own.made.iter()).map(|made| if made.is_some() { values.next() } else { None });
         let own = own.collect();
         Ok(OfQuantized { before, after, own })
+    }
+
+    /// All values in one run: those of [`compared`], then those that nodes make by themselves.
+    fn run_whole(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        float: &[Tensor],
+        matched: &[MatchedValue],
+    ) -> Result<Vec<Tensor>, EngineError> {
+        let given = self.own.given.iter().map(|(name, of)| (name.as_str(), &float[*of]));
+        let all: Vec<(&str, &Tensor)> = inputs.iter().copied().chain(given).collect();
+        let names: Vec<&str> = compared(matched)
+            .chain(self.made().map(|made| made.name.as_str()))
+            .collect();
+        self.engine.run_with(&all, &names, UNOPTIMIZED)
+    }
+
+    /// The same values, [`PART`] of those that nodes make by themselves at a time: the time that the built-in engine plans a run
+    /// for grows with the square of how many values it is given and asked for. `None` where the engine runs its graph only as a whole.
+    fn run_in_parts(
+        &self,
+        inputs: &[(&str, &Tensor)],
+        float: &[Tensor],
+        matched: &[MatchedValue],
+    ) -> Result<Option<Vec<Tensor>>, EngineError> {
+        let threads = Threads::current();
+        let mut wanted = HashSet::new();
+        let names =
+            compared(matched).filter(|name| wanted.insert(*name) && !inputs.iter().any(|(input, _)| input == name));
+        let names: Vec<&str> = names.collect();
+        let Some(computed) = self.engine.compute_between(&threads, inputs, &names)? else {
+            return Ok(None);
+        };
+        let computed: HashMap<&str, Tensor> = names.into_iter().zip(computed).collect();
+        let known = |name: &str| {
+            computed
+                .get(name)
+                .or_else(|| Some(inputs.iter().find(|(input, _)| *input == name)?.1))
+        };
+        let Some(mut values) = compared(matched)
+            .map(|name| known(name).cloned())
+            .collect::<Option<Vec<Tensor>>>()
+        else {
+            return Ok(None);
+        };
+        let made: Vec<&Made> = self.made().collect();
+        for part in made.chunks(PART) {
+            let from: BTreeSet<usize> = part.iter().flat_map(|made| &made.from).copied().collect();
+            let given = from.iter().map(|at| &self.own.given[*at]);
+            let given = given.map(|(name, of)| (name.as_str(), &float[*of]));
+            let given: Vec<(&str, &Tensor)> = inputs.iter().copied().chain(given).collect();
+            let names: Vec<&str> = part.iter().map(|made| made.name.as_str()).collect();
+            let Some(computed) = self.engine.compute_between(&threads, &given, &names)? else {
+                return Ok(None);
+            };
+            values.extend(computed);
+        }
+        Ok(Some(values))
+    }
+
+    fn made(&self) -> impl Iterator<Item = &Made> {
+        self.own.made.iter().flatten()
     }
 }
 

@@ -16,8 +16,16 @@ pub(super) struct OwnGraph {
     pub(super) model: ModelProto,
     /// Inputs beyond the network's own: name, and the matched value whose float numbers it takes.
     pub(super) given: Vec<(String, usize)>,
-    /// For each matched value, the name of what its own nodes make of the float network's values; `None` for an input.
-    pub(super) made: Vec<Option<String>>,
+    /// For each matched value, what its own nodes make of the float network's values; `None` for an input.
+    pub(super) made: Vec<Option<Made>>,
+}
+
+/// A value that nodes make by themselves.
+pub(super) struct Made {
+    /// Its name.
+    pub(super) name: String,
+    /// Those of [`OwnGraph::given`] that it is made from, by position.
+    pub(super) from: Vec<usize>,
 }
 
 /// The number of axes of each matched value whose numbers may stand in for those of the quantized network: floats of the same shape
@@ -32,7 +40,7 @@ impl OwnGraph {
         let mut own = Self {
             model: ModelProto::default(),
             given: Vec::new(),
-            made: vec![None; matched.len()],
+            made: Vec::with_capacity(matched.len()),
         };
         let mut names = Names::of(quantized);
         let (Some(proto), Some(to)) = (&quantized.graph, &mut model.graph) else {
@@ -48,7 +56,7 @@ impl OwnGraph {
         let infos: HashMap<&str, &ValueInfoProto> = (proto.value_info.iter().chain(&proto.output))
             .map(|info| (info.name(), info))
             .collect();
-        let mut inputs: HashMap<usize, String> = HashMap::new();
+        let mut inputs: HashMap<usize, usize> = HashMap::new();
         for (place, value) in matched.iter().enumerate() {
             // Of an input what is before its grid is given; of any other value that is what is looked at.
             let stands_in = |name: &str| match known.get(name) {
@@ -57,9 +65,10 @@ impl OwnGraph {
             };
             let before = nearest_known(&graph, value.seen(), stands_in);
             if before.is_empty() {
+                own.made.push(None);
                 continue;
             }
-            let mut renamed: HashMap<&str, String> = HashMap::new();
+            let (mut renamed, mut from): (HashMap<&str, String>, _) = (HashMap::new(), Vec::new());
             for name in before {
                 let of = known[name];
                 let input = if matched[of].node.is_none() {
@@ -68,14 +77,17 @@ impl OwnGraph {
                     let new = || {
                         let new = names.fresh(&format!("{name}.float"));
                         to.input.push(described(infos.get(name).copied(), &new, ranks[of]));
-                        own.given.push((new.clone(), of));
-                        new
+                        own.given.push((new, of));
+                        own.given.len() - 1
                     };
-                    inputs.entry(of).or_insert_with(new).clone()
+                    let position = *inputs.entry(of).or_insert_with(new);
+                    from.push(position);
+                    own.given[position].0.clone()
                 };
                 renamed.insert(name, input);
             }
-            own.made[place] = copy_part(&graph, value.seen(), renamed, &infos, to, &mut names);
+            let made = copy_part(&graph, value.seen(), renamed, &infos, to, &mut names);
+            own.made.push(made.map(|name| Made { name, from }));
         }
         own.model = model;
         own
