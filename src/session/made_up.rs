@@ -3,7 +3,7 @@
 use crate::inference::{Dataset, Engine, InferenceError, made_up_data};
 use crate::network::Network;
 use crate::progress::Progress;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The inputs, once some job has made them.
 #[derive(Debug, Clone, Default)]
@@ -19,11 +19,19 @@ impl MadeUp {
         between: &mut dyn FnMut() -> Result<(), InferenceError>,
         progress: &Progress,
     ) -> Result<Arc<Dataset>, InferenceError> {
-        let kept = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(data) = kept().as_ref() {
-            return Ok(Arc::clone(data));
+        if let Some(data) = self.kept() {
+            return Ok(data);
         }
         let made = Arc::new(made_up_data(network, engine, between, progress)?);
-        Ok(Arc::clone(kept().get_or_insert(made)))
+        Ok(Arc::clone(self.lock().get_or_insert(made)))
+    }
+
+    /// The inputs, where they are made.
+    pub(super) fn kept(&self) -> Option<Arc<Dataset>> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Arc<Dataset>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

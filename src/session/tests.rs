@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 mod against;
 mod faults;
+mod freed;
 mod on_request;
 mod order;
 mod preparation;

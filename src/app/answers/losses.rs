@@ -7,7 +7,7 @@ use crate::inference::{Dataset, TokenLosses};
 use crate::session::{Evaluated, OpenNetwork};
 use egui::{Align2, Color32, FontId, Rect, Role, ScrollArea, Sense, Ui, WidgetInfo, pos2, vec2};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Nats at which the tint is full.
 const FULL: f32 = 3.0;
@@ -27,14 +27,14 @@ pub(super) struct LossesPanel {
 
 /// What the lines depend on.
 struct Key {
-    data: Arc<Dataset>,
+    data: Weak<Dataset>,
     samples: usize,
     columns: usize,
 }
 
 impl Key {
     fn same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.data, &other.data) && (self.samples, self.columns) == (other.samples, other.columns)
+        Weak::ptr_eq(&self.data, &other.data) && (self.samples, self.columns) == (other.samples, other.columns)
     }
 }
 
@@ -47,7 +47,7 @@ impl LossesPanel {
         let advance = ui.fonts_mut(|fonts| fonts.glyph_width(&font, 'm')).max(1.0);
         let room = ui.available_width() - ui.spacing().scroll.bar_width - 12.0;
         let key = Key {
-            data: Arc::clone(data),
+            data: Arc::downgrade(data),
             samples: losses.float.len(),
             columns: ((room / advance) as usize).max(8),
         };

@@ -21,7 +21,7 @@ use boxes::{Frame, STEP, box_rect};
 use colors::{Coloring, Colors};
 use drawing::Drawing;
 use egui::{Color32, Context, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Zoom below which arrow heads are too small to be seen.
 const LEAST_ARROW: f32 = 0.4;
@@ -33,7 +33,8 @@ const ZOOM: std::ops::RangeInclusive<f32> = 0.04..=2.0;
 /// State of the view between frames.
 pub(super) struct GraphPanel {
     jobs: Option<Jobs<(), Drawing>>,
-    of: Option<Arc<Network>>,
+    /// The network that was drawn last, which the drawing does not keep in memory.
+    of: Weak<Network>,
     drawing: Option<Drawing>,
     /// The point of the graph in the middle of the view.
     middle: Pos2,
@@ -51,7 +52,7 @@ impl Default for GraphPanel {
     fn default() -> Self {
         Self {
             jobs: None,
-            of: None,
+            of: Weak::new(),
             drawing: None,
             middle: Pos2::ZERO,
             zoom: 1.0,
@@ -158,10 +159,10 @@ impl GraphPanel {
     /// Begins to draw a network that is not drawn yet.
     fn want(&mut self, ctx: &Context, open: &OpenNetwork) {
         let network = &open.shown().network;
-        if self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, network)) {
+        if self.of.as_ptr() == Arc::as_ptr(network) {
             return;
         }
-        self.of = Some(Arc::clone(network));
+        self.of = Arc::downgrade(network);
         self.drawing = None;
         let network = Arc::clone(network);
         let jobs = self.jobs.get_or_insert_with(|| {

@@ -8,7 +8,7 @@ use crate::quantization::{Clip, WeightSettings, plan_layer};
 use crate::session::OpenNetwork;
 use crate::statistics::histogram;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Bins of a small histogram, over all of a layer's weights.
 pub(super) const BINS: usize = 121;
@@ -47,8 +47,8 @@ type Answer = Vec<(usize, Known)>;
 #[derive(Default)]
 pub(in crate::app) struct Rows {
     jobs: Option<Jobs<(), Answer>>,
-    /// The network that the rows are of.
-    of: Option<Arc<Network>>,
+    /// The network that the rows are of, which they do not keep in memory.
+    of: Weak<Network>,
     known: HashMap<usize, Known>,
     /// In work, so that a row that fails is not asked for again and again.
     asked: HashSet<usize>,
@@ -71,10 +71,7 @@ impl Rows {
 
     /// What is known of a layer, maybe for older settings.
     pub(super) fn get(&self, open: &OpenNetwork, layer: usize) -> Option<&Result<Arc<Row>, String>> {
-        let same = self
-            .of
-            .as_ref()
-            .is_some_and(|of| Arc::ptr_eq(of, &open.shown().network));
+        let same = self.of.as_ptr() == Arc::as_ptr(&open.shown().network);
         let (_, row) = self.known.get(&layer).filter(|_| same)?;
         Some(row)
     }
@@ -82,10 +79,10 @@ impl Rows {
     /// Begins to compute what the layers in sight lack.
     pub(super) fn want(&mut self, ctx: &egui::Context, open: &OpenNetwork, layers: &[usize]) {
         let network = &open.shown().network;
-        if !self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, network)) {
+        if self.of.as_ptr() != Arc::as_ptr(network) {
             self.known.clear();
             self.asked.clear();
-            self.of = Some(Arc::clone(network));
+            self.of = Arc::downgrade(network);
             if let Some(jobs) = &mut self.jobs {
                 jobs.replace(());
             }

@@ -9,7 +9,7 @@ use egui::text::{LayoutJob, TextFormat};
 use egui::{Align2, Color32, ColorImage, FontId, Rect, RichText, Sense, TextureHandle, TextureOptions, Ui, pos2, vec2};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Answers shown of each network.
 const TOP: usize = 3;
@@ -32,16 +32,16 @@ const UNSORTED: usize = 100;
 #[derive(Default)]
 struct Textures {
     textures: HashMap<usize, Option<TextureHandle>>,
-    /// The data that they belong to.
-    of: Option<Arc<Dataset>>,
+    /// The data that they belong to, which they do not keep in memory.
+    of: Weak<Dataset>,
 }
 
 impl Textures {
     fn get(&mut self, ctx: &egui::Context, data: &Arc<Dataset>, sample: usize) -> Option<TextureHandle> {
-        let same = self.of.as_ref().is_some_and(|of| Arc::ptr_eq(of, data));
+        let same = self.of.as_ptr() == Arc::as_ptr(data);
         if !same || self.textures.len() > MOST_TEXTURES {
             self.textures.clear();
-            self.of = Some(Arc::clone(data));
+            self.of = Arc::downgrade(data);
         }
         let load = || {
             let (width, height, rgb) = data.thumbnail(sample)?;
