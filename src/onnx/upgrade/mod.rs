@@ -149,7 +149,7 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
     if from < OLDEST_OPSET {
         return Err(OnnxError::Upgrade(format!(
             "the model uses operator set {from}; only {OLDEST_OPSET} and newer can be upgraded to {UPGRADED_OPSET}: export it \
-             again with operator set {UPGRADED_OPSET} or newer"
+             again with operator set {UPGRADED_OPSET} or newer, or convert it (onnx.version_converter in Python)"
         )));
     }
     // Constants are shared with the original, so that this costs no more than the graph's structure.

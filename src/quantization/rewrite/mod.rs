@@ -276,13 +276,14 @@ fn carry_out(
     // Before IR version 4 every initializer must be listed as an input too; the new ones are not.
     model.ir_version = model.ir_version.map(|version| version.max(4));
     network.leave_out_unread(&mut model);
-    upgrade(&mut model, opset).map_err(|error| cannot_upgrade(&error, opset, plan.recipe.storage))?;
+    upgrade(&mut model, opset).map_err(|error| cannot_upgrade(network, &error, opset, plan.recipe.storage))?;
     Ok(model)
 }
 
 /// Why the graph cannot be upgraded, and what would do without.
-fn cannot_upgrade(error: &OnnxError, opset: i64, storage: Storage) -> QuantizationError {
-    let hint = if opset > UPGRADED_OPSET && storage == Storage::Auto {
+fn cannot_upgrade(network: &Network, error: &OnnxError, opset: i64, storage: Storage) -> QuantizationError {
+    let reaches_int8 = || upgrade(&mut network.model.as_ref().clone(), UPGRADED_OPSET).is_ok();
+    let hint = if opset > UPGRADED_OPSET && storage == Storage::Auto && reaches_int8() {
         "; weights stored as int8 (storage = \"int8\") with a scale for each channel need no newer operator set"
     } else {
         ""

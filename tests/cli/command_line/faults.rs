@@ -1,6 +1,9 @@
 //! What goes wrong: files, places, readers, disks, interrupts.
 
 use super::*;
+use crate::common::graph::{floats, model};
+use splitscope::onnx::build::{float_tensor, node};
+use splitscope::onnx::encode;
 use std::io::{BufRead, BufReader};
 
 #[test]
@@ -145,4 +148,32 @@ fn an_interrupt_cancels_and_leaves_no_file() {
     assert!(names_in(folder.path()).is_empty());
     let last = told.map(Result::unwrap).last();
     assert_eq!(last.as_deref(), Some("splitscope: cancelled"));
+}
+
+#[test]
+fn a_network_of_operator_set_6_is_refused_by_its_file_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let nodes = vec![node("Conv", "c", ["x", "w"], ["y"], vec![])];
+    let weight = float_tensor("w", &[1, 1, 1, 1], &[0.5]);
+    let inputs = vec![floats("x", &[1, 1, 4, 4])];
+    let old = model(6, (nodes, vec![weight]), inputs, vec![floats("y", &[1, 1, 4, 4])]);
+    let path = folder.path().join("old.onnx").display().to_string();
+    std::fs::write(&path, encode(&old).unwrap()).unwrap();
+    let out = folder.path().join("out.onnx").display().to_string();
+    for words in [
+        &["quantize", &path, "--weight-bits", "4", "-o", &out][..],
+        &["trace", &path, "--weight-bits", "4"],
+    ] {
+        let told = fails(words);
+        for part in [
+            "old.onnx",
+            "operator set 6",
+            "export it again with operator set 13",
+            "onnx.version_converter",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        // Nothing that it could be stored as helps.
+        assert!(!told.contains("int8"), "{told}");
+    }
 }
