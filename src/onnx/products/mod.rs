@@ -1,7 +1,8 @@
 //! Products with constant matrices in other spellings, written as the MatMul, Gemm or Conv that they are: Einsum, and what ONNX
-//! Runtime fuses (com.microsoft FusedMatMul, FusedGemm, FusedConv). Behind this, they are layers like any other, and every engine
+//! Runtime fuses (com.microsoft FusedMatMul, FusedGemm, FusedConv, Attention). Behind this, they are layers like any other, and every engine
 //! runs them.
 
+mod attention;
 mod einsum;
 mod fused;
 
@@ -31,7 +32,7 @@ pub fn plain_products(model: &mut ModelProto) {
         let standard = is_standard_domain(node.domain());
         match node.op_type() {
             "Einsum" => standard,
-            "FusedMatMul" | "FusedGemm" | "FusedConv" => node.domain() == "com.microsoft",
+            "FusedMatMul" | "FusedGemm" | "FusedConv" | "Attention" => node.domain() == "com.microsoft",
             _ => false,
         }
     };
@@ -67,6 +68,7 @@ pub fn plain_products(model: &mut ModelProto) {
             "Einsum" => einsum(&mut site, &node),
             "FusedMatMul" => fused::matmul(&mut site, &node),
             "FusedGemm" => fused::gemm(&mut site, &node),
+            "Attention" => attention::attention(&mut site, &node),
             _ => fused::conv(&mut site, &node),
         };
         match plain {

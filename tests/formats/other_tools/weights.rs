@@ -1,6 +1,7 @@
 //! Weights in the forms that exporters give them: each is a layer, or listed with its reason.
 
 use crate::common::graph::{self, floats, model, value};
+use crate::common::relative_difference;
 use splitscope::data::Tensor;
 use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Layer, Network, Support};
@@ -8,10 +9,11 @@ use splitscope::onnx::build::{
     float_attribute, float_tensor, i8_tensor, i64_tensor, int_attribute, ints_attribute, node, scalar_f32,
     string_attribute,
 };
-use splitscope::onnx::schema::{FunctionProto, OperatorSetIdProto, SparseTensorProto};
+use splitscope::onnx::schema::{FunctionProto, OperatorSetIdProto, SparseTensorProto, data_type};
 use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe, plan, rewrite};
+use std::path::Path;
 
 /// Numbers that go up and down.
 fn wave(count: usize) -> Vec<f32> {
@@ -403,4 +405,115 @@ fn what_is_no_layer_is_listed_with_its_reason() {
         );
         assert_eq!(network.weights(0).unwrap().len(), sizes.iter().product::<usize>());
     }
+}
+
+/// Attention of com.microsoft with packed weights is one layer and standard operators behind it, which answer as ONNX Runtime's own
+/// kernel does (`fixtures/attention/make.py`).
+#[test]
+fn a_fused_attention_is_a_layer_and_answers_as_onnx_runtime_does() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/attention/attention.json");
+    let fixture: serde_json::Value = serde_json::from_reader(std::fs::File::open(path).unwrap()).unwrap();
+    let size = |name: &str| usize::try_from(fixture[name].as_u64().unwrap()).unwrap();
+    let (batch, steps, width, heads) = (size("batch"), size("steps"), size("width"), size("heads"));
+    let wave = |count: usize, step: f64| (0..count).map(|i| (i as f64 * step).sin() as f32).collect::<Vec<f32>>();
+    let x = Tensor::from_shape([batch, steps, width], wave(batch * steps * width, 0.9)).unwrap();
+    let mask = Tensor::from_shape([batch, steps], vec![1_i32, 1, 1, 0, 0, 0, 1, 1, 1, 1]).unwrap();
+    let moved = Tensor::from_shape([1, heads, steps, steps], wave(heads * steps * steps, 0.31)).unwrap();
+    for case in fixture["cases"].as_array().unwrap() {
+        let name = case["name"].as_str().unwrap();
+        let columns = usize::try_from(case["columns"].as_u64().unwrap()).unwrap();
+        let names: Vec<&str> = case["inputs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|name| name.as_str().unwrap())
+            .collect();
+        let mut attributes = vec![int_attribute("num_heads", heads as i64)];
+        for (key, value) in case["numbers"].as_object().unwrap() {
+            attributes.push(match value {
+                serde_json::Value::Array(sizes) => ints_attribute(
+                    key,
+                    sizes.iter().map(|size| size.as_i64().unwrap()).collect::<Vec<i64>>(),
+                ),
+                value => match value.as_i64() {
+                    Some(value) => int_attribute(key, value),
+                    None => float_attribute(key, value.as_f64().unwrap() as f32),
+                },
+            });
+        }
+        let mut fused = node("Attention", "attention", names.iter().copied(), ["y"], attributes);
+        fused.domain = Some("com.microsoft".to_owned());
+        let constants = vec![
+            float_tensor("w", &[width, columns], &wave(width * columns, 0.7)),
+            float_tensor("b", &[columns], &wave(columns, 0.4)),
+        ];
+        let mut inputs = vec![graph::floats("x", &[0, 0, width as i64])];
+        let mut given = vec![("x", &x)];
+        if names.contains(&"mask") {
+            inputs.push(graph::typed("mask", data_type::INT32, &[0, 0]));
+            given.push(("mask", &mask));
+        }
+        if names.contains(&"moved") {
+            inputs.push(graph::floats("moved", &[1, heads as i64, steps as i64, steps as i64]));
+            given.push(("moved", &moved));
+        }
+        let network = graph::network(graph::model(
+            17,
+            (vec![fused], constants),
+            inputs,
+            vec![graph::value("y")],
+        ));
+        let only = layer(&network, "attention");
+        assert_eq!((network.layers.len(), &only.support), (1, &Support::Split), "{name}");
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let y = engine.run(&given, &["y"]).unwrap().remove(0);
+        let expected: Vec<f32> = case["y"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|y| y.as_f64().unwrap() as f32)
+            .collect();
+        let shape: Vec<usize> = case["y_shape"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_u64().unwrap() as usize)
+            .collect();
+        assert_eq!(y.shape(), shape, "{name}");
+        let difference = relative_difference(&expected, y.floats().unwrap());
+        assert!(difference < 1e-5, "{name}: {difference}");
+        // Four bits are another network: the packed weights really are what is quantized.
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(4),
+            expand_ratio: 0.2,
+            ..Recipe::default()
+        };
+        let planned = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let quantized = Rten::load(encode(&rewrite(&network, &planned).unwrap()).unwrap()).unwrap();
+        let moved = relative_difference(&expected, quantized.run(&given, &["y"]).unwrap()[0].floats().unwrap());
+        assert!(moved > 1e-3 && moved < 0.5, "{name}: {moved}");
+    }
+}
+
+/// What the rewriting does not know stays what it is, with its reason.
+#[test]
+fn a_fused_attention_with_a_past_is_looked_at_only() {
+    let inputs = ["x", "w", "b", "", "past"];
+    let mut fused = node(
+        "Attention",
+        "a",
+        inputs,
+        ["y", "present"],
+        vec![int_attribute("num_heads", 2)],
+    );
+    fused.domain = Some("com.microsoft".to_owned());
+    let constants = vec![tensor("w", &[8, 24]), tensor("b", &[24])];
+    let outputs = vec![graph::value("y"), graph::value("present")];
+    let given = vec![graph::floats("x", &[1, 3, 8]), graph::floats("past", &[2, 1, 2, 0, 4])];
+    let network = graph::network(graph::model(17, (vec![fused], constants), given, outputs));
+    assert!(
+        matches!(&layer(&network, "a").support, Support::View(why) if why.contains("ONNX Runtime only")),
+        "{:?}",
+        network.layers[0].support
+    );
 }
