@@ -277,7 +277,8 @@ pub(super) struct CheckArguments {
     /// Network: an .onnx file, demo:fashion or demo:shakespeare
     #[arg(value_parser = path_text())]
     pub(super) model: String,
-    /// Top-1 that the recipe may cost on --data, such as 1%; of text, by how much perplexity may grow
+    /// What the recipe may cost on --data, such as 1%: of top-1, mean IoU (points) or correlation; of text, by how much perplexity may
+    /// grow
     #[arg(long, value_name = "SHARE", value_parser = share, group = "limits")]
     pub(super) max_drop: Option<f64>,
     /// Bytes that the exported .onnx file may have

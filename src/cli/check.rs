@@ -3,7 +3,7 @@
 use super::arguments::CheckArguments;
 use super::output::{self, Table, to_json};
 use super::{LimitsMissed, UsageError, pipeline};
-use crate::inference::{self, DataOptions, Dataset, Evaluation, QuantizedModel, run_outputs};
+use crate::inference::{self, DataOptions, Dataset, Evaluation, QuantizedModel, Score, run_outputs};
 use crate::progress::Progress;
 use anyhow::{Context, bail};
 use serde::Serialize;
@@ -26,6 +26,9 @@ struct Report<'a> {
 struct Limit {
     /// The flag without its dashes.
     limit: &'static str,
+    /// Of what a drop is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    score: Option<&'static str>,
     allowed: f64,
     measured: f64,
     /// By how much it is missed, in the unit of both numbers; 0 where it is kept.
@@ -48,6 +51,7 @@ impl Limit {
         let passed = missed_by <= 1e-9 * allowed.abs().max(1.0);
         Self {
             limit,
+            score: None,
             allowed,
             measured,
             missed_by: if passed { 0.0 } else { missed_by },
@@ -102,7 +106,11 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
     };
     if let Some(evaluation) = &evaluation {
         if let Some(allowed) = arguments.max_drop {
-            limits.push(Limit::at_most("max-drop", allowed, drop(evaluation)?, "share"));
+            let (score, lost) = drop(evaluation)?;
+            limits.push(Limit {
+                score: Some(score.name()),
+                ..Limit::at_most("max-drop", allowed, lost, "share")
+            });
         }
         if let Some(allowed) = arguments.min_sqnr {
             // No SQNR that is finite: the outputs are equal.
@@ -134,16 +142,20 @@ pub(super) fn run(arguments: &CheckArguments, progress: &Progress) -> anyhow::Re
     Err(LimitsMissed(missed.join(", ")).into())
 }
 
-/// How much worse the quantized network is: top-1 lost, or the growth of perplexity over that of the float network.
-fn drop(evaluation: &Evaluation) -> anyhow::Result<f64> {
+/// By what the networks are judged, and how much worse the quantized one is.
+fn drop(evaluation: &Evaluation) -> anyhow::Result<(Score, f64)> {
     let (float, quantized) = (&evaluation.float, &evaluation.quantized);
-    if let (Some(float), Some(quantized)) = (float.top1, quantized.top1) {
-        return Ok(float - quantized);
+    let score = Score::of_metrics(float);
+    if score == Score::Sqnr {
+        bail!("--max-drop needs labels or text; the data have none: give --labels, or use --min-sqnr");
     }
-    if let (Some(float), Some(quantized)) = (float.perplexity, quantized.perplexity) {
-        return Ok(quantized / float - 1.0);
+    match score.lost(float, quantized) {
+        Some(lost) => Ok((score, lost)),
+        None => bail!(
+            "the quantized network has no {}: its answers are all alike, or no numbers",
+            score.name()
+        ),
     }
-    bail!("--max-drop needs labels or text; the data have none: give --labels, or use --min-sqnr")
 }
 
 fn table(limits: &[Limit]) -> String {
@@ -159,12 +171,11 @@ fn table(limits: &[Limit]) -> String {
         } else {
             format!("missed by {}", show(limit.missed_by))
         };
-        rows.row(vec![
-            limit.limit.to_owned(),
-            show(limit.allowed),
-            show(limit.measured),
-            verdict,
-        ]);
+        let name = match limit.score {
+            Some(score) => format!("{} ({score})", limit.limit),
+            None => limit.limit.to_owned(),
+        };
+        rows.row(vec![name, show(limit.allowed), show(limit.measured), verdict]);
     }
     rows.text()
 }
@@ -189,12 +200,15 @@ mod tests {
     fn the_table_says_by_how_much() {
         let limits = [
             Limit::at_most("max-bytes", 1000.0, 1024.0, "bytes"),
-            Limit::at_most("max-drop", 0.01, 0.002, "share"),
+            Limit {
+                score: Some(Score::MeanIou.name()),
+                ..Limit::at_most("max-drop", 0.01, 0.002, "share")
+            },
         ];
         let expected = "\
-limit         allowed    measured                    
-max-bytes  1000 bytes  1024 bytes  missed by 24 bytes
-max-drop       1.00 %      0.20 %                kept
+limit                   allowed    measured
+max-bytes            1000 bytes  1024 bytes  missed by 24 bytes
+max-drop (mean IoU)      1.00 %      0.20 %                kept
 ";
         let shown: Vec<String> = expected.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
         assert_eq!(table(&limits), shown.concat());

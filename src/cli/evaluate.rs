@@ -207,6 +207,8 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
     row("pixel accuracy", |metrics| metrics.pixel_accuracy, &|share| {
         format!("{:.2} %", share * 100.0)
     });
+    row("mAP", |metrics| metrics.mean_ap, &|map| format!("{map:.4}"));
+    row("mAP at 0.5", |metrics| metrics.mean_ap_50, &|map| format!("{map:.4}"));
     row("Pearson", |metrics| metrics.pearson, &|r| format!("{r:.4}"));
     row("Spearman", |metrics| metrics.spearman, &|r| format!("{r:.4}"));
     let answers = match evaluation.agreement {
@@ -215,7 +217,7 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
             share(agreement),
             sqnr_text(evaluation.sqnr_db)
         ),
-        None if float.pairs.is_some() || float.mean_iou.is_some() => {
+        None if float.pairs.is_some() || float.mean_iou.is_some() || float.mean_ap.is_some() => {
             format!("output {}", sqnr_text(evaluation.sqnr_db))
         }
         None => {
@@ -232,7 +234,7 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         _ => rows.text(),
     };
     let unit = if data.is_text() { "tokens" } else { "samples" };
-    let notes = lines(data.notes());
+    let notes = lines(&evaluation.notes);
     let interval = interval_line(float, quantized);
     let oracle = evaluation.oracle.as_ref().map(oracle_line);
     let split_only = evaluation.split_only.as_ref().map(|split| split_only_line(split, unit));

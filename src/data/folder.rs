@@ -1,5 +1,6 @@
 //! Folders of images: class sub-folders (named by number, WordNet id or name), or one flat folder with or without labels.
 
+use super::boxes::{Annotations, Boxes};
 use super::classes::{self, Classes};
 use super::labels::{self, Labels};
 use super::picture::{self, Picture};
@@ -26,6 +27,8 @@ pub(super) struct Folder {
     pub(super) sizes: Vec<(usize, usize)>,
     /// Their labels, if labelled.
     pub(super) labels: Option<Vec<usize>>,
+    /// Boxes around what is on them, where they have such.
+    pub(super) boxes: Option<Boxes>,
     /// Names of the classes, if they have names.
     pub(super) classes: Vec<String>,
     /// What a person should know of.
@@ -52,6 +55,9 @@ const MAX_DEPTH: usize = 4;
 /// Lists a folder; `labels_file` is where its labels are, if not in sub-folders or a `labels.csv`; `known` are the network's
 /// classes, if they are known.
 pub(super) fn read(path: &Path, labels_file: Option<&Path>, known: &Classes) -> Result<Folder, DatasetError> {
+    if let Some(annotations) = Annotations::of_folder(path, labels_file)? {
+        return with_boxes(path, &annotations);
+    }
     let name = path.display().to_string();
     let entries = sorted_entries(path)?;
     let flat: Vec<PathBuf> = entries
@@ -109,6 +115,17 @@ pub(super) fn read(path: &Path, labels_file: Option<&Path>, known: &Classes) -> 
         return Err(fault(&name, [&[reason.to_owned()], &notes[..]].concat().join("; ")));
     }
     let mut folder = readable(files, labels.as_deref(), classes);
+    folder.notes.splice(0..0, notes);
+    Ok(folder)
+}
+
+/// The pictures that boxes are of. Categories are no classes of the network, which may number them otherwise.
+fn with_boxes(path: &Path, annotations: &Annotations) -> Result<Folder, DatasetError> {
+    let mut notes = Vec::new();
+    let (files, places) = annotations.pictures(path, &mut notes)?;
+    let mut folder = readable(files, Some(&places), Vec::new());
+    let places = folder.labels.take().unwrap_or_default();
+    folder.boxes = Some(annotations.boxes(&places, &folder.sizes)?);
     folder.notes.splice(0..0, notes);
     Ok(folder)
 }
@@ -280,6 +297,7 @@ fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>)
         files: Vec::new(),
         sizes: Vec::new(),
         labels: labels.map(|_| Vec::new()),
+        boxes: None,
         classes,
         notes: Vec::new(),
     };

@@ -60,6 +60,11 @@ impl Masked {
         )
     }
 
+    /// Tokens that the network reads, and answers, for a sample.
+    pub(super) fn length(&self) -> usize {
+        self.windows.length
+    }
+
     /// The place of the hidden token in the network's answer.
     pub(super) fn hidden(&self, sample: usize) -> usize {
         self.place(sample).1

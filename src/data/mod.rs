@@ -3,6 +3,7 @@
 //! What a file is, its content says, not its name (CIFAR's, which has no mark, goes by its length).
 
 mod arrays;
+mod boxes;
 mod cifar;
 mod classes;
 mod companions;
@@ -41,6 +42,7 @@ mod tests;
 
 use crate::format::demo::Demo;
 use arrays::InputArray;
+pub use boxes::{Boxes, Category, PictureBoxes, TrueBox};
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
 pub(crate) use free_axes::{FreeSizes, shapes_of_a_run};
@@ -95,6 +97,8 @@ pub struct Dataset {
     labels: Option<Vec<usize>>,
     /// A class for each pixel, where labels are maps.
     maps: Option<LabelMaps>,
+    /// Boxes around objects, where labels are such.
+    boxes: Option<Boxes>,
     classes: Vec<String>,
     /// Inputs that are given as arrays; all inputs when `samples` is `Arrays`.
     arrays: Vec<InputArray>,
@@ -168,6 +172,7 @@ impl Dataset {
                 notes: vec![error.to_string()],
                 output: None,
                 maps: None,
+                boxes: None,
             }
         })
     }
@@ -349,12 +354,16 @@ impl Dataset {
                 samples: Samples::Pictures(PictureSamples {
                     pictures: Arc::clone(&samples.pictures),
                     fitted: Fitted::of(&samples.pictures),
-                    preprocess,
+                    preprocess: match self.boxes.as_ref().and_then(Boxes::stretched_to) {
+                        Some([width, height]) => preprocess.or_exactly(height, width),
+                        None => preprocess,
+                    },
                     input: samples.input.clone(),
                     ..*samples
                 }),
                 labels: self.labels.clone(),
                 maps: self.maps.clone(),
+                boxes: self.boxes.clone(),
                 classes: self.classes.clone(),
                 arrays: self.arrays.clone(),
                 notes: self.notes.clone(),
@@ -388,6 +397,14 @@ impl Dataset {
         }
     }
 
+    /// Tokens that an encoder answers for each hidden one; `None` for other data.
+    pub(crate) fn masked_length(&self) -> Option<usize> {
+        match &self.samples {
+            Samples::Masked(text) => Some(text.length()),
+            _ => None,
+        }
+    }
+
     /// Samples of a text for an encoder that may run at once; `None` for other data.
     pub(crate) fn encoder_at_once(&self) -> Option<usize> {
         match &self.samples {
@@ -400,6 +417,20 @@ impl Dataset {
     /// A class for each pixel of each sample, for segmentation.
     pub fn label_maps(&self) -> Option<&LabelMaps> {
         self.maps.as_ref()
+    }
+
+    /// Boxes around the objects of each sample, for detection.
+    pub fn boxes(&self) -> Option<&Boxes> {
+        self.boxes.as_ref()
+    }
+
+    /// Width and height in which the network sees a picture, pixels; `None` for other data, or where the picture cannot be read.
+    pub(crate) fn seen_size(&self, sample: usize) -> Option<[usize; 2]> {
+        let Samples::Pictures(samples) = &self.samples else {
+            return None;
+        };
+        let picture = samples.fitted(sample).ok()?;
+        Some([picture.width, picture.height])
     }
 
     /// Whether samples that run at once are filled up to the length of the longest.

@@ -89,6 +89,7 @@ fn made(
         classes: Vec::new(),
         output: None,
         maps: None,
+        boxes: None,
         notes: vec![NOISE_NOTE.to_owned()],
     })
 }

@@ -16,6 +16,8 @@ pub(super) enum Origin {
     Idx,
     Cifar,
     Folder,
+    /// A folder of pictures with boxes around objects: nothing is cut off.
+    Boxes,
     Array,
 }
 
@@ -78,7 +80,15 @@ impl Preprocess {
         if std.contains(&0.0) {
             return Err("a standard deviation of 0 divides by zero".to_owned());
         }
-        let (shorter_side, crop) = sides(options, (base.shorter_side, base.crop))?;
+        let own = if origin == Origin::Boxes {
+            if options.crop.is_some() {
+                return Err("a crop cuts objects off whose boxes are asked for: leave the crop out".to_owned());
+            }
+            (None, None)
+        } else {
+            (base.shorter_side, base.crop)
+        };
+        let (shorter_side, crop) = sides(options, own)?;
         let unit = base.unit;
         let bytes = port.is_some_and(|port| port.kind != ElementKind::Float);
         if bytes && (unit || mean.iter().any(|mean| *mean != 0.0) || std.iter().any(|std| *std != 1.0)) {

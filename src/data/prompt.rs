@@ -17,6 +17,7 @@ impl Dataset {
             samples: Samples::Text(text),
             labels: self.labels.clone(),
             maps: None,
+            boxes: None,
             classes: self.classes.clone(),
             arrays: self.arrays.clone(),
             notes: self.notes.clone(),

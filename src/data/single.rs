@@ -42,6 +42,7 @@ impl Dataset {
             notes: Vec::new(),
             output: self.output.clone(),
             maps: None,
+            boxes: None,
         });
         Some(match read {
             Ok(_) if !self.arrays.is_empty() => Err(fault(

@@ -5,6 +5,7 @@
 //! to be added is its own folder here and an [`EngineChoice`].
 
 mod choice;
+mod head;
 mod onnxruntime;
 mod rten;
 mod threads;
@@ -12,10 +13,12 @@ mod threads;
 pub use self::onnxruntime::{Onnxruntime, OnnxruntimeOptions};
 pub use self::rten::Rten;
 pub use choice::{EngineChoice, choose, chosen, load, load_model};
+pub use head::Head;
 pub use threads::Threads;
 pub(crate) use threads::{Newest, own_threads};
 
 use crate::data::{Port, Tensor};
+use crate::onnx::ModelProto;
 use std::any::Any;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -85,6 +88,16 @@ pub trait Engine: Send + Sync {
         given: &[(&str, &Tensor)],
         wanted: &[&str],
     ) -> Result<Option<Vec<Tensor>>, EngineError>;
+
+    /// The head that makes `output`, where [`Engine::compute_between`] can run it by itself; `None` where it is not known.
+    fn head(&self, _output: &str) -> Option<&Head> {
+        None
+    }
+
+    /// The scores among which non-maximum suppression chooses, where the graph has such a value.
+    fn before_suppression(&self) -> Option<&str> {
+        None
+    }
 
     /// The threads that it runs on whatever a run says; `None` where a run decides.
     fn threads(&self) -> Option<usize> {
@@ -176,9 +189,24 @@ impl<E: Engine + ?Sized> Engine for Arc<E> {
         self.as_ref().compute_between(threads, given, wanted)
     }
 
+    fn head(&self, output: &str) -> Option<&Head> {
+        self.as_ref().head(output)
+    }
+
+    fn before_suppression(&self) -> Option<&str> {
+        self.as_ref().before_suppression()
+    }
+
     fn threads(&self) -> Option<usize> {
         self.as_ref().threads()
     }
+}
+
+/// The scores that the first non-maximum suppression of a model reads.
+fn suppressed(model: &ModelProto) -> Option<String> {
+    let mut nodes = model.graph.iter().flat_map(|graph| &graph.node);
+    let suppression = nodes.find(|node| node.op_type() == "NonMaxSuppression")?;
+    suppression.input.get(1).cloned()
 }
 
 /// The message of a panic.

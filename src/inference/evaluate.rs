@@ -1,9 +1,10 @@
 //! How well a network answers, and how a quantized one compares with the float one.
 
+use super::average_precision::average_precision;
 use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
 use super::segmentation::segmentation;
 use super::similarity::similarity;
-use super::{AtChance, Dataset, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
+use super::{AtChance, Dataset, Detections, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
 use serde::Serialize;
 
 /// Metrics of one network. Fields that the data cannot tell are `None` and left out of the JSON.
@@ -34,6 +35,12 @@ pub struct Metrics {
     /// Fraction of pixels whose likeliest class is the label (segmentation).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pixel_accuracy: Option<f64>,
+    /// Mean average precision of boxes, over overlaps of 0.5 to 0.95 and categories, as COCO counts it, 0 to 1 (detection).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_ap: Option<f64>,
+    /// The same at an overlap of 0.5 alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mean_ap_50: Option<f64>,
     /// Pairs of sentences that were judged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pairs: Option<usize>,
@@ -125,8 +132,17 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         engine: None,
         latency: None,
         verified: None,
-        notes: data.notes().to_vec(),
+        notes: notes(float, data),
     }
+}
+
+/// What a person should know of the data, and why their labels do not count.
+fn notes(float: &Outputs, data: &Dataset) -> Vec<String> {
+    let mut notes = data.notes().to_vec();
+    if let Some(Detections::NotKnown(reason)) = &float.detections {
+        notes.push(reason.clone());
+    }
+    notes
 }
 
 /// Fraction of the samples of both runs with the same first answer; `None` where the outputs are no classes.
@@ -140,6 +156,12 @@ pub(super) fn agreement(one: &Outputs, other: &Outputs) -> Option<f64> {
 pub fn metrics(outputs: &Outputs, data: &Dataset) -> Metrics {
     if let Some(scores) = data.similarity_scores() {
         return similarity(outputs, scores);
+    }
+    if let Some(boxes) = data.boxes() {
+        return match &outputs.detections {
+            Some(Detections::Found(found)) => average_precision(found, outputs.first, boxes, data).unwrap_or_default(),
+            _ => Metrics::default(),
+        };
     }
     if let Some(maps) = data.label_maps() {
         return segmentation(outputs, maps).unwrap_or_default();

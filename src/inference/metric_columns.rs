@@ -1,9 +1,9 @@
-//! Columns of tables for the metrics that pairs of sentences and maps of classes give.
+//! Columns of tables for the metrics that pairs of sentences, maps of classes and boxes give.
 
 use super::Metrics;
 
 /// Titles, in order. A contract with whoever reads the files.
-pub(super) const TITLES: [&str; 9] = [
+pub(super) const TITLES: [&str; 11] = [
     "pairs",
     "pearson",
     "pearson_low",
@@ -13,6 +13,8 @@ pub(super) const TITLES: [&str; 9] = [
     "spearman_high",
     "mean_iou",
     "pixel_accuracy",
+    "mean_ap",
+    "mean_ap_50",
 ];
 
 /// A cell for each of [`TITLES`]; empty where the metrics do not tell it.
@@ -30,6 +32,8 @@ pub(super) fn cells(metrics: &Metrics) -> [String; TITLES.len()] {
         high(metrics.spearman_interval),
         number(metrics.mean_iou),
         number(metrics.pixel_accuracy),
+        number(metrics.mean_ap),
+        number(metrics.mean_ap_50),
     ]
 }
 
@@ -46,5 +50,7 @@ pub(super) fn read(
     metrics.spearman_interval = interval("spearman_low", "spearman_high")?;
     metrics.mean_iou = number("mean_iou")?;
     metrics.pixel_accuracy = number("pixel_accuracy")?;
+    metrics.mean_ap = number("mean_ap")?;
+    metrics.mean_ap_50 = number("mean_ap_50")?;
     Ok(())
 }

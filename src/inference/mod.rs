@@ -17,11 +17,13 @@
 
 mod answer;
 pub mod auto;
+mod average_precision;
 mod calibration;
 mod changed;
 mod continuation;
 mod cure;
 mod data_free;
+mod detections;
 mod distilled;
 mod evaluate;
 mod free_sizes;
@@ -62,6 +64,7 @@ pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answer
 pub use continuation::{Sampling, TextWriter, continue_text};
 pub use cure::{Cause, ChosenFix, Cure, Examination, Fix, Mended, NetworkEnd, TriedFix, mend, worst_layers};
 pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
+pub use detections::{Detection, Detections};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use free_sizes::noise_sizes_note;
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};

@@ -48,6 +48,10 @@ pub fn run_oracle(
     limit: usize,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
+    if data.boxes().is_some() {
+        let reason = format!("{}: Oracle OCS is not measured on boxes", data.name());
+        return Err(InferenceError::Data(reason));
+    }
     let names = input_names(network);
     run_batches(engine, data, 0..limit, progress, |inputs, output| {
         let mut seen = Activations::new();

@@ -2,17 +2,19 @@
 
 use super::answer::answering;
 use super::calibration::BATCH;
+use super::detections::{Detections, Detector, run_detector};
 use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, EngineError, InferenceError, QuantizedModel};
 use crate::data::{EncoderAnswer, Tensor, TextLayout};
-use crate::engine::{RunOptions, Threads};
+use crate::engine::{Head, RunOptions, Threads};
 use crate::network::Network;
 use crate::progress::Progress;
 use crate::quantization::Plan;
 use rayon::prelude::*;
 use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The outputs of a network on consecutive samples of a data set.
 ///
@@ -34,6 +36,8 @@ pub struct Outputs {
     pub map: Option<[usize; 3]>,
     /// What the logits of every token said, where not all are kept; else empty.
     pub tokens: Vec<TokenAnswer>,
+    /// What a detector found, on data with boxes; `logits` are then what it chose among, or empty where their number varies.
+    pub detections: Option<Detections>,
 }
 
 /// What a language model answered at one token.
@@ -47,6 +51,10 @@ pub struct TokenAnswer {
 
 /// Logits of a text that are kept, 128 MiB of them: a word vocabulary has tens of thousands for each token.
 const MOST_KEPT: usize = 1 << 25;
+
+/// Logits of a text that are computed at once, 16 MiB of them on each share of the threads: of more, the network's head runs on
+/// some tokens after the others.
+const MOST_AT_ONCE: usize = 1 << 22;
 
 /// Runs the first `limit` samples in batches; checks `progress` between batches and advances it by samples.
 ///
@@ -71,6 +79,11 @@ pub fn run_samples(
     range: Range<usize>,
     progress: &Progress,
 ) -> Result<Outputs, InferenceError> {
+    if data.boxes().is_some()
+        && let Ok(detector) = Detector::of(engine)
+    {
+        return run_detector(&detector, (engine, data), range, progress);
+    }
     run_side_by_side(engine, data, range, progress, |threads, _, inputs, output| {
         Ok(run_on(engine, threads, inputs, &[output])?.pop())
     })
@@ -106,7 +119,8 @@ pub(super) fn run_on(
 }
 
 /// [`run_samples`] with the output of each batch from `answer`, which gets the threads to run on, the samples, their inputs and
-/// the output's name; `engine` tells what the network takes.
+/// the name of the value that is wanted: the output or, of a text with a large vocabulary, what the network's head reads.
+/// `engine` tells what the network takes, and runs the head.
 pub(super) fn run_side_by_side(
     engine: &dyn Engine,
     data: &Dataset,
@@ -114,14 +128,43 @@ pub(super) fn run_side_by_side(
     progress: &Progress,
     answer: impl Fn(&Threads, &Range<usize>, &[(&str, &Tensor)], &str) -> Result<Option<Tensor>, InferenceError> + Sync,
 ) -> Result<Outputs, InferenceError> {
+    run_in_slices(engine, data, range, progress, MOST_AT_ONCE, answer)
+}
+
+/// [`run_side_by_side`] with at most so many logits of a text at once.
+fn run_in_slices(
+    engine: &dyn Engine,
+    data: &Dataset,
+    range: Range<usize>,
+    progress: &Progress,
+    most: usize,
+    answer: impl Fn(&Threads, &Range<usize>, &[(&str, &Tensor)], &str) -> Result<Option<Tensor>, InferenceError> + Sync,
+) -> Result<Outputs, InferenceError> {
     let mut run = Run::new(engine, data, range, progress)?;
-    let (ranges, output) = (run.ranges(), run.output.clone());
+    let (batches, output) = (run.batches.clone(), run.output.clone());
+    let slices = Slices::of(engine, &run, most);
     side_by_side(
         data,
-        &ranges,
+        &run.ranges(),
         progress,
-        |position, inputs, threads| answer(threads, &ranges[position], inputs, &output),
-        |position, answer| run.take(position, answer.as_ref()),
+        |position, inputs, threads| {
+            let batch = &batches[position];
+            let get = |name: &str| answer(threads, &batch.run, inputs, name);
+            if let Some(slices) = slices.as_ref().filter(|slices| slices.work())
+                && let Some(value) = get(&slices.head.value)?
+                && let Some(answered) = slices.answered(threads, batch, &value)?
+            {
+                return Ok(Answer::Tokens(answered));
+            }
+            Ok(Answer::Whole(get(&output)?))
+        },
+        |position, answer| match answer {
+            Answer::Whole(answer) => run.take(position, answer.as_ref()),
+            Answer::Tokens(answered) => {
+                run.take_tokens(position, answered);
+                Ok(())
+            }
+        },
     )?;
     run.finish()
 }
@@ -175,6 +218,10 @@ impl<'a> Run<'a> {
                 first: range.start,
                 samples,
                 classification: true,
+                detections: match data.boxes() {
+                    Some(_) => Detector::of(engine).err().map(Detections::NotKnown),
+                    None => None,
+                },
                 ..Outputs::default()
             },
         })
@@ -197,6 +244,13 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
+    /// The same of answers to tokens of which is kept what there is room for.
+    fn take_tokens(&mut self, position: usize, answered: Answered) {
+        self.outputs.classes = answered.classes;
+        self.outputs.add(answered);
+        self.progress.advance(self.batches[position].wanted.len() as u64);
+    }
+
     /// The outputs, if their labels are classes that the network knows.
     fn finish(self) -> Result<Outputs, InferenceError> {
         let (outputs, data) = (self.outputs, self.data);
@@ -215,7 +269,203 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What a batch answered.
+enum Answer {
+    /// The network's output.
+    Whole(Option<Tensor>),
+    /// What is kept of it.
+    Tokens(Answered),
+}
+
+/// What is kept of the answers to tokens.
+#[derive(Default)]
+struct Answered {
+    classes: usize,
+    logits: Vec<f32>,
+    tokens: Vec<TokenAnswer>,
+}
+
+impl Answered {
+    /// Keeps of the answer to `token` what there is room for, if `samples` tokens are asked for from `first` on: all logits or,
+    /// where those of all tokens are too many, those of the first, and what each says.
+    fn keep(&mut self, data: &Dataset, (first, samples): (usize, usize), token: usize, row: &[f32]) {
+        let all = samples.saturating_mul(row.len()) <= MOST_KEPT;
+        if all || token - first < MOST_KEPT / row.len().max(1) {
+            self.logits.extend_from_slice(row);
+        }
+        if !all {
+            self.tokens.push(TokenAnswer::of(data, token, row));
+        }
+    }
+}
+
+impl TokenAnswer {
+    fn of(data: &Dataset, token: usize, row: &[f32]) -> Self {
+        Self {
+            nats: negative_log_likelihood(row, data.label(token).unwrap_or(usize::MAX)),
+            first: largest(row),
+        }
+    }
+}
+
+/// Runs a network's head on some tokens after the others, so that the logits of all are never there at once.
+struct Slices<'a> {
+    engine: &'a dyn Engine,
+    head: &'a Head,
+    data: &'a Dataset,
+    output: String,
+    /// Position of the first token, and their number.
+    all: (usize, usize),
+    /// Tokens at once.
+    tokens: usize,
+    /// Whether the engine has turned out not to run the head alone.
+    refused: AtomicBool,
+}
+
+impl<'a> Slices<'a> {
+    /// `None` where no more than `most` logits are computed at once anyway, or the head is not known.
+    fn of(engine: &'a dyn Engine, run: &Run<'a>, most: usize) -> Option<Self> {
+        let head = engine.head(&run.output)?;
+        let (data, outputs) = (run.data, &run.outputs);
+        let steps = match data.text_layout() {
+            Some(_) => 1,
+            None => data.masked_length()?,
+        };
+        let largest = run.batches.iter().map(|batch| batch.run.len()).max()?;
+        let at_once = largest.saturating_mul(steps).saturating_mul(head.width);
+        (at_once > most).then(|| Self {
+            engine,
+            head,
+            data,
+            output: run.output.clone(),
+            all: (outputs.first, outputs.samples),
+            tokens: (most / head.width.max(1)).max(1),
+            refused: AtomicBool::new(false),
+        })
+    }
+
+    fn work(&self) -> bool {
+        !self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The answers to the wanted tokens of a batch, for which the head reads `value`, rows on its last axis; `None` where the engine
+    /// does not run the head alone.
+    fn answered(&self, threads: &Threads, batch: &Batch, value: &Tensor) -> Result<Option<Answered>, InferenceError> {
+        let (name, shape) = (self.head.value.as_str(), value.shape());
+        let wrong = || {
+            InferenceError::Data(format!(
+                "the value '{name}' has the shape {shape:?}, which is not one row a token"
+            ))
+        };
+        let (Some(floats), Some((width, lead))) = (value.floats(), shape.split_last()) else {
+            return Err(wrong());
+        };
+        let rows = floats.len() / width.max(&1);
+        let place = self.places(batch, rows).ok_or_else(wrong)?;
+        let mut found = Answered::default();
+        // No slice is much shorter than the others: a single row would be multiplied in another order.
+        let slices = batch.wanted.len().div_ceil(self.tokens).max(1);
+        for slice in 0..slices {
+            let cut = |part: usize| batch.wanted.start + batch.wanted.len() * part / slices;
+            let tokens = cut(slice)..cut(slice + 1);
+            let mut picked = Vec::with_capacity(tokens.len() * width);
+            for token in tokens.clone() {
+                let from = place(token).saturating_mul(*width);
+                picked.extend_from_slice(floats.get(from..from.saturating_add(*width)).ok_or_else(wrong)?);
+            }
+            let mut sizes = vec![1; lead.len().saturating_sub(1)];
+            sizes.extend([tokens.len(), *width]);
+            let rows = Tensor::from_shape(&sizes, picked).map_err(|_| wrong())?;
+            let answer = self
+                .engine
+                .compute_between(threads, &[(name, &rows)], &[&self.output])?;
+            let Some(answer) = answer.and_then(|mut answer| answer.pop()) else {
+                self.refused.store(true, Ordering::Relaxed);
+                return Ok(None);
+            };
+            let logits = answer
+                .floats()
+                .filter(|logits| logits.len() == tokens.len() * self.head.width);
+            let logits = logits.ok_or_else(|| {
+                let shape = answer.shape();
+                InferenceError::Data(format!(
+                    "the output '{}' has the shape {shape:?} for {} tokens",
+                    self.output,
+                    tokens.len()
+                ))
+            })?;
+            found.classes = self.head.width;
+            for (token, row) in tokens.zip(logits.chunks_exact(self.head.width)) {
+                found.keep(self.data, self.all, token, row);
+            }
+        }
+        Ok(Some(found))
+    }
+
+    /// Where the row of a token is among so many; `None` for a number of rows that does not fit the batch.
+    fn places(&self, batch: &Batch, rows: usize) -> Option<Box<dyn Fn(usize) -> usize + 'a>> {
+        if let Some(layout) = self.data.text_layout() {
+            let row = TextRows::of(layout, batch, rows).ok()?;
+            return Some(Box::new(move |token| row.place(token)));
+        }
+        let (data, start) = (self.data, batch.run.start);
+        let steps = rows / batch.run.len().max(1);
+        (steps * batch.run.len() == rows).then(|| -> Box<dyn Fn(usize) -> usize + 'a> {
+            Box::new(move |sample| match data.encoder_answer(sample) {
+                Some(EncoderAnswer::AtToken(place)) => (sample - start) * steps + place,
+                _ => usize::MAX,
+            })
+        })
+    }
+}
+
+/// Where the answers to the tokens of a batch are among the rows of an output.
+struct TextRows {
+    layout: TextLayout,
+    /// The first stream of the batch.
+    first: usize,
+    streams: usize,
+    steps: usize,
+}
+
+impl TextRows {
+    /// # Errors
+    /// The number of rows that there should be.
+    fn of(layout: TextLayout, batch: &Batch, rows: usize) -> Result<Self, usize> {
+        let length = layout.length;
+        let first = batch.run.start / length;
+        let streams = batch.run.end.div_ceil(length) - first;
+        // A single stream is run from its beginning up to the last wanted token only; one-stream networks without a batch axis
+        // run their whole stream.
+        let steps = if streams == 1 && rows != length {
+            batch.run.end - first * length
+        } else {
+            length
+        };
+        if rows != streams * steps {
+            return Err(streams * steps);
+        }
+        Ok(Self {
+            layout,
+            first,
+            streams,
+            steps,
+        })
+    }
+
+    fn place(&self, token: usize) -> usize {
+        let length = self.layout.length;
+        let (stream, time) = (token / length - self.first, token % length);
+        if self.layout.batch_first {
+            stream * self.steps + time
+        } else {
+            time * self.streams + stream
+        }
+    }
+}
+
 /// What is run at once, and which of its samples are wanted.
+#[derive(Clone)]
 pub(super) struct Batch {
     pub(super) run: Range<usize>,
     pub(super) wanted: Range<usize>,
@@ -401,38 +651,14 @@ impl Outputs {
                     _ => return Err(wrong(rows)),
                 }
             }
-            Some(TextLayout {
-                length, batch_first, ..
-            }) => {
-                let first = batch.run.start / length;
-                let streams = batch.run.end.div_ceil(length) - first;
-                // A single stream is run from its beginning up to the last wanted token only.
-                let steps = if streams == 1 {
-                    batch.run.end - first * length
-                } else {
-                    length
-                };
+            Some(layout) => {
                 let classes = shape.last().copied().unwrap_or(0);
-                // One-stream networks without a batch axis run their whole stream.
-                let steps = if values.len() == length * classes && streams == 1 {
-                    length
-                } else {
-                    steps
-                };
-                if classes == 0 || values.len() != streams * steps * classes {
-                    return Err(wrong(streams * steps));
-                }
+                let rows = values.len().checked_div(classes).unwrap_or(0);
+                let place = TextRows::of(layout, batch, rows).map_err(wrong)?;
                 self.classes = classes;
-                let row = |token: usize| {
-                    let (stream, time) = (token / length - first, token % length);
-                    let row = if batch_first {
-                        stream * steps + time
-                    } else {
-                        time * streams + stream
-                    };
-                    &values[row * classes..][..classes]
-                };
-                self.keep(data, batch.wanted.clone(), row);
+                self.keep(data, batch.wanted.clone(), |token| {
+                    &values[place.place(token) * classes..][..classes]
+                });
             }
         }
         Ok(())
@@ -482,22 +708,221 @@ impl Outputs {
         Some(())
     }
 
-    /// Keeps the logits of `tokens` or, where those of all tokens are too many, what they say.
+    /// Keeps of the answers to `tokens` what there is room for.
     fn keep<'a>(&mut self, data: &Dataset, tokens: Range<usize>, row: impl Fn(usize) -> &'a [f32] + Sync) {
-        let all = self.samples.saturating_mul(self.classes);
-        let room = MOST_KEPT.saturating_sub(self.logits.len()) / self.classes.max(1);
-        for token in tokens.clone().take(if all > MOST_KEPT { room } else { usize::MAX }) {
-            self.logits.extend_from_slice(row(token));
+        let all = (self.first, self.samples);
+        let kept = |mut kept: Answered, token: usize| {
+            kept.keep(data, all, token, row(token));
+            kept
+        };
+        let parts: Vec<Answered> = tokens.into_par_iter().fold(Answered::default, kept).collect();
+        for part in parts {
+            self.add(part);
         }
-        if all > MOST_KEPT {
-            let answer = |token: usize| {
-                let came = data.label(token).unwrap_or(usize::MAX);
-                TokenAnswer {
-                    nats: negative_log_likelihood(row(token), came),
-                    first: largest(row(token)),
+    }
+
+    fn add(&mut self, part: Answered) {
+        self.logits.extend(part.logits);
+        self.tokens.extend(part.tokens);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{DataOptions, Port};
+    use crate::engine::Rten;
+    use crate::format::demo::Demo;
+    use crate::inference::metrics;
+    use crate::network::Format;
+    use crate::onnx::build::{Axis, float_tensor, model_of, node, value_info};
+    use crate::onnx::schema::data_type;
+    use crate::onnx::{GraphProto, encode};
+    use crate::quantization::{Bits, Recipe, plan};
+    use ndarray::Array1;
+    use ndarray_npy::WriteNpyExt as _;
+    use std::sync::Mutex;
+
+    /// An engine that notes how many numbers of the output it gave at once, and to how many questions.
+    struct Noting(Rten, Mutex<Vec<usize>>);
+
+    impl Noting {
+        fn note(&self, wanted: &[&str], values: &[Tensor]) {
+            for (name, value) in wanted.iter().zip(values) {
+                if *name == self.0.outputs()[0].name {
+                    self.1.lock().unwrap().push(value.len());
                 }
-            };
-            self.tokens.par_extend(tokens.into_par_iter().map(answer));
+            }
         }
+    }
+
+    impl Engine for Noting {
+        fn name(&self) -> &str {
+            self.0.name()
+        }
+        fn inputs(&self) -> &[Port] {
+            self.0.inputs()
+        }
+        fn outputs(&self) -> &[Port] {
+            self.0.outputs()
+        }
+        fn compute(
+            &self,
+            inputs: &[(&str, &Tensor)],
+            wanted: &[&str],
+            options: RunOptions<'_>,
+        ) -> Result<Vec<Tensor>, EngineError> {
+            let values = self.0.compute(inputs, wanted, options)?;
+            self.note(wanted, &values);
+            Ok(values)
+        }
+        fn has_value(&self, name: &str) -> bool {
+            self.0.has_value(name)
+        }
+        fn compute_between(
+            &self,
+            threads: &Threads,
+            given: &[(&str, &Tensor)],
+            wanted: &[&str],
+        ) -> Result<Option<Vec<Tensor>>, EngineError> {
+            let values = self.0.compute_between(threads, given, wanted)?;
+            self.note(wanted, values.as_deref().unwrap_or_default());
+            Ok(values)
+        }
+        fn head(&self, output: &str) -> Option<&Head> {
+            self.0.head(output)
+        }
+    }
+
+    fn run(engine: &dyn Engine, data: &Dataset, range: Range<usize>, most: usize) -> Outputs {
+        run_in_slices(
+            engine,
+            data,
+            range,
+            &Progress::default(),
+            most,
+            |threads, _, inputs, name| Ok(run_on(engine, threads, inputs, &[name])?.pop()),
+        )
+        .unwrap()
+    }
+
+    /// Tokens, batch first, through a table of rows, a product with a vocabulary of 90 and a soft cap.
+    fn small_language_model() -> Network {
+        let wave = |count: usize, step: f32| (0..count).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
+        let nodes = vec![
+            node("Gather", "embed", ["table", "tokens"], ["x"], vec![]),
+            node("Tanh", "between", ["x"], ["hidden"], vec![]),
+            node("MatMul", "head", ["hidden", "weights"], ["scores"], vec![]),
+            node("Div", "divide", ["scores", "cap"], ["small"], vec![]),
+            node("Tanh", "soft", ["small"], ["capped"], vec![]),
+            node("Mul", "multiply", ["cap", "capped"], ["logits"], vec![]),
+        ];
+        let (batch, steps) = (Axis::Free("batch"), Axis::Free("steps"));
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![
+                float_tensor("table", &[90, 16], &wave(90 * 16, 0.37)),
+                float_tensor("weights", &[16, 90], &wave(90 * 16, 0.73)),
+                float_tensor("cap", &[], &[4.0]),
+            ],
+            input: vec![value_info("tokens", data_type::INT64, &[batch.clone(), steps.clone()])],
+            output: vec![value_info("logits", data_type::FLOAT, &[batch, steps, Axis::Size(90)])],
+            ..GraphProto::default()
+        };
+        Network::new("small", None, Format::Onnx, model_of(17, graph)).unwrap()
+    }
+
+    /// Tokens in an `.npy` file, in windows of so many.
+    fn tokens(count: usize, window: usize, engine: &dyn Engine) -> Dataset {
+        let mut npy = Vec::new();
+        let tokens = (0..count).map(|at| (at * at * 7 + at) as i64 % 90);
+        Array1::from_iter(tokens).write_npy(&mut npy).unwrap();
+        let options = DataOptions {
+            window: Some(window),
+            ..DataOptions::default()
+        };
+        Dataset::from_bytes("tokens.npy", npy, &options, engine.inputs()).unwrap()
+    }
+
+    fn noting(bytes: Vec<u8>) -> Noting {
+        Noting(Rten::load_for_outputs(bytes).unwrap(), Mutex::default())
+    }
+
+    /// What the head says to some tokens after the others is what it says to all at once, and no more logits are there at once
+    /// than asked for: in float, with the head on a grid and split, for tokens from the middle on.
+    #[test]
+    fn logits_come_in_slices_and_are_those_of_a_whole_run() {
+        let network = small_language_model();
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(4),
+            expand_ratio: 0.1,
+            ..Recipe::default()
+        };
+        let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let quantized = QuantizedModel::of(&network, &plan).unwrap().bytes().unwrap();
+        for (what, bytes) in [
+            ("float", encode(&network.runnable_model()).unwrap()),
+            ("quantized", quantized),
+        ] {
+            let engine = noting(bytes);
+            let data = tokens(7 * 40 + 1, 40, &engine);
+            assert_eq!((data.len(), data.is_text()), (280, true));
+            for range in [0..280, 35..207] {
+                let whole = run(&engine, &data, range.clone(), usize::MAX);
+                let largest = engine.1.lock().unwrap().drain(..).max().unwrap();
+                assert!(largest >= 40 * 90, "{what}: {largest}");
+                // Eleven tokens at once.
+                let slices = run(&engine, &data, range.clone(), 11 * 90 + 5);
+                let seen: Vec<usize> = engine.1.lock().unwrap().drain(..).collect();
+                assert!(seen.iter().all(|numbers| *numbers <= 11 * 90), "{what}: {seen:?}");
+                assert_eq!(seen.iter().sum::<usize>(), range.len() * 90, "{what}");
+                assert_eq!((slices.classes, slices.classification), (90, true));
+                assert_eq!(slices.logits.len(), whole.logits.len());
+                let most = whole.logits.iter().zip(&slices.logits).map(|(a, b)| (a - b).abs());
+                assert!(most.fold(0.0_f32, f32::max) <= 1e-5, "{what}");
+                let perplexity = |outputs: &Outputs| metrics(outputs, &data).perplexity.unwrap();
+                assert!((perplexity(&slices) / perplexity(&whole) - 1.0).abs() < 1e-6, "{what}");
+                assert!(perplexity(&whole) > 1.5, "{what}");
+            }
+        }
+    }
+
+    /// Steps come first in the demo, so that the tokens of a stream are no neighbours.
+    #[test]
+    fn slices_find_the_tokens_of_streams_whose_steps_come_first() {
+        let engine = noting(Demo::Shakespeare.model_bytes().to_vec());
+        let data = Dataset::demo(Demo::Shakespeare);
+        let whole = run(&engine, &data, 1000..4000, usize::MAX);
+        engine.1.lock().unwrap().clear();
+        let slices = run(&engine, &data, 1000..4000, 65 * 200);
+        assert!(engine.1.lock().unwrap().iter().all(|numbers| *numbers <= 65 * 200));
+        let most = whole.logits.iter().zip(&slices.logits).map(|(a, b)| (a - b).abs());
+        assert_eq!(slices.logits.len(), 3000 * 65);
+        assert!(most.fold(0.0_f32, f32::max) <= 1e-4);
+    }
+
+    #[test]
+    fn of_too_many_tokens_the_first_logits_are_kept_and_what_each_token_says() {
+        let network = small_language_model();
+        let engine = noting(encode(&network.runnable_model()).unwrap());
+        let data = tokens(201, 40, &engine);
+        // As if so many more tokens were asked for that their logits are beyond what is kept.
+        let (first, samples) = (0, MOST_KEPT);
+        let mut found = Answered::default();
+        let logits = run(&engine, &data, 0..200, usize::MAX);
+        for token in 0..200 {
+            found.keep(&data, (first, samples), token, logits.row(token));
+        }
+        assert_eq!(
+            (found.logits.as_slice(), found.tokens.len()),
+            (logits.logits.as_slice(), 200)
+        );
+        let room = MOST_KEPT / 90;
+        let before = found.logits.len();
+        found.keep(&data, (first, samples), room - 1, logits.row(0));
+        found.keep(&data, (first, samples), room, logits.row(0));
+        assert_eq!((found.logits.len(), found.tokens.len()), (before + 90, 202));
+        assert_eq!(found.tokens[7].first, logits.first_answer(7));
+        assert!((found.tokens[7].nats - logits.nats(7, data.label(7).unwrap())).abs() < 1e-12);
     }
 }

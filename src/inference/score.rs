@@ -11,6 +11,8 @@ pub enum Score {
     Perplexity,
     /// Mean intersection over union of the classes of pixels; more is better.
     MeanIou,
+    /// Mean average precision of boxes; more is better.
+    MeanAp,
     /// Correlation (Pearson) of the cosines of pairs of sentences with how alike people say they are; more is better.
     Pearson,
     /// Output SQNR in decibels; more is better.
@@ -19,7 +21,7 @@ pub enum Score {
 
 impl Score {
     /// Scores that labels or a text tell. No data tell two of them.
-    pub const BY_LABELS: [Self; 4] = [Self::Top1, Self::Perplexity, Self::MeanIou, Self::Pearson];
+    pub const BY_LABELS: [Self; 5] = [Self::Top1, Self::Perplexity, Self::MeanIou, Self::MeanAp, Self::Pearson];
 
     /// The score that `metrics` tell; [`Score::Sqnr`] where they tell none.
     pub fn of_metrics(metrics: &Metrics) -> Self {
@@ -33,6 +35,7 @@ impl Score {
             Self::Top1 => metrics.top1,
             Self::Perplexity => metrics.perplexity,
             Self::MeanIou => metrics.mean_iou,
+            Self::MeanAp => metrics.mean_ap,
             Self::Pearson => metrics.pearson,
             Self::Sqnr => None,
         }
@@ -44,8 +47,18 @@ impl Score {
             Self::Top1 => metrics.top1_interval,
             Self::Perplexity => metrics.perplexity_interval,
             Self::Pearson => metrics.pearson_interval,
-            Self::MeanIou | Self::Sqnr => None,
+            Self::MeanIou | Self::MeanAp | Self::Sqnr => None,
         }
+    }
+
+    /// How much worse `quantized` is than `float`, as a share: points of the score over 100, of perplexity by how much of the float
+    /// network's it has grown. Negative where it is better; `None` where one of them does not tell the score.
+    pub fn lost(self, float: &Metrics, quantized: &Metrics) -> Option<f64> {
+        let (float, quantized) = (self.of(float)?, self.of(quantized)?);
+        Some(match self {
+            Self::Perplexity => quantized / float - 1.0,
+            Self::Top1 | Self::MeanIou | Self::MeanAp | Self::Pearson | Self::Sqnr => float - quantized,
+        })
     }
 
     /// Name for a person.
@@ -54,6 +67,7 @@ impl Score {
             Self::Top1 => "top-1",
             Self::Perplexity => "perplexity",
             Self::MeanIou => "mean IoU",
+            Self::MeanAp => "mAP",
             Self::Pearson => "Pearson",
             Self::Sqnr => "output SQNR",
         }
@@ -64,7 +78,7 @@ impl Score {
         match self {
             Self::Top1 => "top-1 %",
             Self::Sqnr => "SQNR dB",
-            Self::Perplexity | Self::MeanIou | Self::Pearson => self.name(),
+            Self::Perplexity | Self::MeanIou | Self::MeanAp | Self::Pearson => self.name(),
         }
     }
 
@@ -74,6 +88,9 @@ impl Score {
             Self::Top1 => "Share of samples whose first answer is right.",
             Self::Perplexity => "Between how many tokens the network hesitates, on average. Less is better.",
             Self::MeanIou => "Intersection over union of the pixels of a class, mean over the classes.",
+            Self::MeanAp => {
+                "Average precision of boxes, mean over overlaps of 0.5 to 0.95 and categories, as COCO counts it."
+            }
             Self::Pearson => {
                 "Correlation of the similarities of pairs of sentences with how alike people say they are."
             }
@@ -85,7 +102,7 @@ impl Score {
     pub fn better(self, one: f64, other: f64) -> bool {
         match self {
             Self::Perplexity => one < other,
-            Self::Top1 | Self::MeanIou | Self::Pearson | Self::Sqnr => one > other,
+            Self::Top1 | Self::MeanIou | Self::MeanAp | Self::Pearson | Self::Sqnr => one > other,
         }
     }
 
@@ -93,7 +110,7 @@ impl Score {
     pub fn on_axis(self, value: f64) -> f64 {
         match self {
             Self::Top1 => value * 100.0,
-            Self::Perplexity | Self::MeanIou | Self::Pearson | Self::Sqnr => value,
+            Self::Perplexity | Self::MeanIou | Self::MeanAp | Self::Pearson | Self::Sqnr => value,
         }
     }
 
@@ -103,7 +120,7 @@ impl Score {
         match self {
             Self::Top1 => format!("{value:.2}"),
             Self::Perplexity => format!("{value:.3}"),
-            Self::MeanIou | Self::Pearson => format!("{value:.4}"),
+            Self::MeanIou | Self::MeanAp | Self::Pearson => format!("{value:.4}"),
             Self::Sqnr => format!("{value:.1}"),
         }
     }
@@ -113,7 +130,7 @@ impl Score {
         let unit = match self {
             Self::Top1 => " %",
             Self::Sqnr => " dB",
-            Self::Perplexity | Self::MeanIou | Self::Pearson => "",
+            Self::Perplexity | Self::MeanIou | Self::MeanAp | Self::Pearson => "",
         };
         self.show(value) + unit
     }
@@ -135,6 +152,18 @@ mod tests {
         let score = Score::of_metrics(&pairs);
         assert_eq!((score, score.of(&pairs)), (Score::Pearson, Some(0.8)));
         assert_eq!(score.interval_of(&pairs), Some([0.7, 0.9]));
+        let worse = Metrics {
+            pearson: Some(0.75),
+            ..Metrics::default()
+        };
+        assert!((score.lost(&pairs, &worse).unwrap() - 0.05).abs() < 1e-12);
+        assert_eq!(score.lost(&pairs, &Metrics::default()), None);
+        let hesitating = |perplexity: f64| Metrics {
+            perplexity: Some(perplexity),
+            ..Metrics::default()
+        };
+        let grown = Score::Perplexity.lost(&hesitating(4.0), &hesitating(5.0));
+        assert_eq!(grown, Some(0.25));
         assert!(score.better(0.8, 0.7) && Score::Perplexity.better(3.0, 4.0));
         let shown = [Score::Top1.show_with_unit(0.5), Score::Pearson.show_with_unit(0.5)];
         assert_eq!(shown, ["50.00 %", "0.5000"]);

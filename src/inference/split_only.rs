@@ -52,6 +52,10 @@ pub fn split_only_difference(
         samples = samples.min(IMAGES);
     }
     let split = run_outputs(&engine, data, samples, progress)?;
+    if split.logits.is_empty() {
+        // A detector whose candidates vary in number: there is nothing to compare one by one.
+        return Ok(None);
+    }
     Ok(Some(difference(float, &split)))
 }
 

@@ -61,6 +61,7 @@ pub use runnable::{axis_names, is_axis_name, make_runnable, spell_out_defaults};
 pub use schema::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
 pub use sniff::foreign_kind;
 pub use sparse::fill_sparse_initializers;
+pub(crate) use tensor::integer_values;
 pub use tensor::{
     FloatData, MOST_AXES, byte_count, data_type_name, element_count, float_values, is_float, tensor_bytes,
 };

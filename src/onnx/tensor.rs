@@ -172,7 +172,7 @@ pub fn float_values(tensor: &TensorProto) -> Result<FloatData, OnnxError> {
 ///
 /// # Errors
 /// [`OnnxError::Tensor`] for another element type, or when element count and data do not fit.
-pub(super) fn integer_values(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
+pub(crate) fn integer_values(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
     let bytes = tensor_bytes(tensor)?;
     match tensor.data_type() {
         data_type::INT64 => Ok(bytes

@@ -155,6 +155,8 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
         ("Mean IoU", |metrics| {
             metrics.mean_iou.map(|iou| Score::MeanIou.show(iou))
         })
+    } else if evaluation.float.mean_ap.is_some() {
+        ("mAP", |metrics| metrics.mean_ap.map(|map| Score::MeanAp.show(map)))
     } else if evaluation.float.pearson.is_some() {
         ("Pearson", |metrics| metrics.pearson.map(|r| Score::Pearson.show(r)))
     } else {

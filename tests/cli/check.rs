@@ -2,6 +2,7 @@
 //! exported file.
 
 use super::command_line::{json, splitscope, stderr, stdout, succeeds};
+use crate::common::judged::{detector, segmentation, sentence_encoder};
 
 const RECIPE: [&str; 8] = [
     "demo:fashion",
@@ -109,4 +110,99 @@ fn an_unknown_word_is_told_without_a_window() {
     assert_eq!(output.status.code(), Some(2));
     let told = stderr(&output);
     assert!(told.contains("neither a subcommand nor a file 'inspekt'"), "{told}");
+}
+
+/// Pairs of sentences, maps of classes and boxes are judged as right answers are: by what the recipe costs of the score that `evaluate` prints.
+#[test]
+fn pairs_maps_and_boxes_have_a_drop_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (maps_network, maps) = segmentation(folder.path());
+    let (encoder, pairs) = sentence_encoder();
+    let (boxes_network, boxes) = detector(folder.path());
+    for (network, data, key, name) in [
+        (maps_network.as_path(), &maps, "mean_iou", "mean IoU"),
+        (encoder.path(), &pairs, "pearson", "Pearson"),
+        (boxes_network.as_path(), &boxes, "mean_ap", "mAP"),
+    ] {
+        let words = [
+            network.to_str().unwrap(),
+            "--data",
+            data.to_str().unwrap(),
+            "--weight-bits",
+            "2",
+        ];
+        let evaluated = json(&succeeds(&[&["evaluate"], &words[..], &["--json"]].concat()));
+        let score = |of: &str| evaluated[of][key].as_f64().unwrap();
+        let drop = score("float") - score("quantized");
+        assert!(drop.abs() > 1e-3, "two bits change something: {evaluated}");
+        let check = |allowed: f64| {
+            let allowed = format!("{}%", allowed * 100.0);
+            splitscope(&[&["check"], &words[..], &["--json", "--max-drop", &allowed]].concat())
+        };
+        // A gain is no drop.
+        let kept = check(drop.max(0.0) + 1e-6);
+        assert_eq!(kept.status.code(), Some(0), "{name}: {}", stderr(&kept));
+        let report = json(&stdout(&kept));
+        let limit = &report["limits"][0];
+        assert!(
+            (limit["measured"].as_f64().unwrap() - drop).abs() < 1e-12,
+            "{limit} {drop}"
+        );
+        assert_eq!(
+            (&limit["score"], &report["evaluation"]["float"]),
+            (&name.into(), &evaluated["float"])
+        );
+        if drop > 1e-3 {
+            assert_eq!(check(drop - 1e-4).status.code(), Some(3), "{name}");
+        }
+    }
+}
+
+/// Boxes are a score like any other: in sweeps, searches and layer by layer.
+#[test]
+fn a_detector_is_swept_searched_and_judged_layer_by_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (network, data) = detector(folder.path());
+    let words = [network.to_str().unwrap(), "--data", data.to_str().unwrap()];
+    let evaluated = json(&succeeds(
+        &[&["evaluate"], &words[..], &["--weight-bits", "3", "--json"]].concat(),
+    ));
+    let map = |of: &str| evaluated[of]["mean_ap"].as_f64().unwrap();
+    assert!(
+        map("float") > 0.5 && map("float") < 1.0 && map("quantized") < map("float"),
+        "{evaluated}"
+    );
+    let sqnr = evaluated["sqnr_db"].as_f64().unwrap();
+    assert!(sqnr.is_finite() && sqnr < 60.0, "{evaluated}");
+    let csv = folder.path().join("rows.csv");
+    let swept = succeeds(
+        &[
+            &["sweep"],
+            &words[..],
+            &["--weight-bits", "8,3", "--expand-ratio", "0", "--clip", "none", "--csv"],
+            &[csv.to_str().unwrap()],
+        ]
+        .concat(),
+    );
+    assert!(swept.contains("mAP"), "{swept}");
+    let table = std::fs::read_to_string(&csv).unwrap();
+    assert!(
+        table.contains(&map("quantized").to_string()),
+        "{table} {}",
+        map("quantized")
+    );
+    let layers = succeeds(&[&["sensitivity"], &words[..], &["--weight-bits", "3"]].concat());
+    assert!(layers.contains("mAP") && layers.contains("look"), "{layers}");
+    // That ranges come from noise is told.
+    let output = splitscope(
+        &[
+            &["auto"],
+            &words[..],
+            &["--weight-bits", "3", "--budget", "10%", "--json"],
+        ]
+        .concat(),
+    );
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let found = json(&stdout(&output));
+    assert!(found["auto"]["judged_on"]["mean_ap"].is_f64(), "{found}");
 }

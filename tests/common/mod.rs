@@ -6,6 +6,7 @@
 pub(crate) mod alone;
 pub(crate) mod formula;
 pub(crate) mod graph;
+pub(crate) mod judged;
 pub(crate) mod single_output;
 pub(crate) mod state_dict;
 

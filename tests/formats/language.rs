@@ -1,5 +1,6 @@
 //! A language model as a hub keeps it, on a text: windows, word pieces, and what an exported network takes besides.
 
+use crate::common::judged::{PAIRS, hub, hub_with, pairs_table};
 use crate::common::state_dict::Fixture;
 use splitscope::data::{Port, Tensor};
 use splitscope::engine::{EngineError, RunOptions, Threads};
@@ -18,49 +19,6 @@ use splitscope::session::{Action, ExportKind, Saved, Session};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-
-/// A hub's folder: network, configuration, and a tokenizer that makes a token of every letter.
-fn hub(name: &str) -> (tempfile::TempDir, Network) {
-    hub_with(name, |_| ())
-}
-
-/// The same with tensors that were changed.
-fn hub_with(name: &str, change: impl FnOnce(&mut Vec<TensorProto>)) -> (tempfile::TempDir, Network) {
-    let folder = tempfile::tempdir().unwrap();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
-    let fixture = Fixture::read(&fixtures.join(format!("{name}.json.gz")));
-    let mut tensors = fixture.tensors();
-    change(&mut tensors);
-    format::safetensors::write(&folder.path().join("model.safetensors"), &tensors, &[]).unwrap();
-    let config = fixture.config.as_ref().unwrap().to_string();
-    std::fs::write(folder.path().join("config.json"), config).unwrap();
-    let mut vocabulary = serde_json::json!({"[UNK]": 0, "[CLS]": 1, "[SEP]": 2});
-    for (id, letter) in ('a'..='m').enumerate() {
-        vocabulary[letter.to_string()] = (3 + 2 * id).into();
-        vocabulary[format!("##{letter}")] = (4 + 2 * id).into();
-    }
-    let special =
-        |piece: &str, id: u32| serde_json::json!({piece: {"id": piece, "ids": [id], "tokens": [piece]}})[piece].clone();
-    let tokenizer = serde_json::json!({
-        "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "Whitespace"},
-        "post_processor": {
-            "type": "TemplateProcessing", "pair": [],
-            "single": [{"SpecialToken": {"id": "[CLS]", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
-                       {"SpecialToken": {"id": "[SEP]", "type_id": 0}}],
-            "special_tokens": {"[CLS]": special("[CLS]", 1), "[SEP]": special("[SEP]", 2)}},
-        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": false},
-        "model": {"type": "WordPiece", "vocab": vocabulary, "unk_token": "[UNK]", "continuing_subword_prefix": "##",
-                  "max_input_chars_per_word": 100},
-    });
-    std::fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
-    std::fs::write(
-        folder.path().join("text.txt"),
-        "bad cab feed bead deaf face cafe egg leg hill film kilo",
-    )
-    .unwrap();
-    let network = format::open(folder.path()).unwrap();
-    (folder, network)
-}
 
 fn engine(network: &Network) -> Rten {
     Rten::load(encode(&network.runnable_model()).unwrap()).unwrap()
@@ -228,18 +186,8 @@ fn pseudo_perplexity_is_that_of_each_token_hidden_by_itself() {
 fn sentence_encoders_are_judged_by_how_alike_they_find_pairs() {
     let (folder, network) = hub("bert_model");
     let engine = engine(&network);
-    let pairs = [
-        ("bad cab", "feed bead deaf face", 4.5),
-        ("egg leg", "hill", 1.0),
-        ("film", "film", 5.0),
-        ("cafe face", "face cafe", 3.25),
-        ("deaf", "bead feed cab bad", 2.0),
-        ("leg egg hill", "egg", 2.5),
-    ];
-    let mut table = "pair_ID\tsentence_A\tsentence_B\trelatedness_score\tentailment_judgment\r\n".to_owned();
-    for (number, (a, b, score)) in pairs.iter().enumerate() {
-        table += &format!("{number}\t{a}\t{b}\t{score}\tNEUTRAL\r\n");
-    }
+    let pairs = PAIRS;
+    let table = pairs_table();
     let path = folder.path().join("sick.tsv");
     let open = |table: &str| {
         std::fs::write(&path, table).unwrap();

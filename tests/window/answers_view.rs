@@ -1,10 +1,11 @@
 //! The view of changed answers, driven through its labels: classes, verdicts, samples; of text the losses and how it goes on.
 
+use crate::common::judged::{segmentation, sentence_encoder};
 use crate::common::single_output::with_a_single_output;
 use crate::harness::{Window, builder, click, open_text, open_with, session, settle, texts};
 use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
-use splitscope::inference::ChangedAnswers;
+use splitscope::inference::{ChangedAnswers, DataOptions, Score, metrics};
 use splitscope::session::Action;
 
 fn changed(window: &Window) -> ChangedAnswers {
@@ -75,6 +76,50 @@ fn a_single_number_is_no_class_and_is_judged_by_how_far_it_moves() {
     assert!(!texts(&window, "float network: output ").is_empty() && !texts(&window, "this recipe: output ").is_empty());
     click(&mut window, "Answers");
     assert_eq!(texts(&window, "no first answer to change").len(), 1);
+}
+
+/// Pairs of sentences and maps of classes stand where right answers would: float and recipe beside each other, by the numbers that
+/// `evaluate` prints.
+#[test]
+fn pairs_and_maps_are_judged_by_their_own_scores() {
+    let folder = tempfile::tempdir().unwrap();
+    let (maps_network, maps) = segmentation(folder.path());
+    let (encoder, pairs) = sentence_encoder();
+    for (network, data, score) in [
+        (maps_network.as_path(), &maps, Score::MeanIou),
+        (encoder.path(), &pairs, Score::Pearson),
+    ] {
+        let mut window = open_with(builder(), network.to_str().unwrap(), 60);
+        window.state_mut().act(Action::OpenData {
+            path: data.to_str().unwrap().to_owned(),
+            options: DataOptions::default(),
+        });
+        settle(&mut window);
+        let open = session(&window).open().unwrap();
+        let (_, evaluated) = open.evaluated().unwrap();
+        let found = &evaluated.evaluation;
+        // What `evaluate` tells of the same outputs.
+        let data = open.data().unwrap();
+        assert_eq!(found.float, metrics(open.float_outputs().unwrap(), data));
+        assert_eq!(found.quantized, metrics(&evaluated.preview.quantized, data));
+        let [float, quantized] = [&found.float, &found.quantized].map(|of| score.of(of).unwrap());
+        assert!(
+            (float - quantized).abs() > 1e-4,
+            "{score:?}: the recipe changes something"
+        );
+        let name = score.name();
+        window.get_by_label(&format!("float {name} {}", score.show(float)));
+        window.get_by_label(&format!("this recipe {}", score.show(quantized)));
+        assert!(texts(&window, "output SQNR").is_empty() && texts(&window, "answers changed").is_empty());
+        let beside = match found.float.spearman {
+            Some(before) => format!(
+                "Spearman {before:.4} → {:.4} · on 12 samples",
+                found.quantized.spearman.unwrap()
+            ),
+            None => "pixels right ".to_owned(),
+        };
+        assert_eq!(texts(&window, &beside).len(), 1, "{beside}");
+    }
 }
 
 #[test]

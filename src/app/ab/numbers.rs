@@ -120,6 +120,13 @@ fn lines(sides: &[Snapshot; 2]) -> Vec<Line> {
             better: 1.0,
         },
         Line {
+            what: "mAP",
+            help: Score::MeanAp.help(),
+            sides: evaluated(|found| score_value(&found.quantized, Score::MeanAp)),
+            difference: plain,
+            better: 1.0,
+        },
+        Line {
             what: "Pearson",
             help: Score::Pearson.help(),
             sides: evaluated(|found| score_value(&found.quantized, Score::Pearson)),

@@ -152,6 +152,7 @@ fn score(result: &AutoResult) -> (&'static str, fn(&Scores) -> String) {
         Score::Top1 => ("Top-1", value),
         Score::Perplexity => ("Perplexity", value),
         Score::MeanIou => ("Mean IoU", value),
+        Score::MeanAp => ("mAP", value),
         Score::Pearson => ("Pearson", value),
         Score::Sqnr => ("–", |_| "–".to_owned()),
     }

@@ -13,7 +13,7 @@ use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, job_ui};
-use crate::inference::{Evaluation, Metrics};
+use crate::inference::{Evaluation, Metrics, Score};
 use crate::session::{Evaluated, Kind, OpenNetwork, RunState, Session};
 use egui::{Color32, RichText, Ui};
 
@@ -103,27 +103,28 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
             RichText::new(text.text()).weak()
         }
     };
-    let float = metric(&evaluation.float, evaluation.samples);
-    let quantized = metric(&evaluation.quantized, evaluation.samples);
-    if open.float_outputs().is_some_and(|float| !float.classification) {
+    let score = Score::of_metrics(&evaluation.float);
+    let classes = open.float_outputs().is_none_or(|float| float.classification);
+    if score == Score::Sqnr && !classes {
         output_sqnr_ui(ui, open, evaluation, |shown| number(shown, colors.quantized));
         return;
     }
-    let (what, explanation) = if evaluation.float.perplexity.is_some() {
-        (
-            "perplexity ",
+    let float = metric(&evaluation.float, evaluation.samples);
+    let quantized = metric(&evaluation.quantized, evaluation.samples);
+    let (what, explanation) = match score {
+        Score::Perplexity => (
+            "perplexity ".to_owned(),
             "Perplexity: between how many characters the network hesitates, on average. Less is better.",
-        )
-    } else if evaluation.float.top1.is_some() {
-        (
-            "",
+        ),
+        Score::Top1 => (
+            String::new(),
             "Share of samples whose first answer is right. ± is one standard error for this number of samples.",
-        )
-    } else {
-        (
-            "",
+        ),
+        Score::Sqnr => (
+            String::new(),
             "The data have no labels: agreement is the share of samples with the same first answer as the float network.",
-        )
+        ),
+        Score::MeanIou | Score::MeanAp | Score::Pearson => (format!("{} ", score.name()), score.help()),
     };
     match (float, quantized) {
         (Some(float), Some(quantized)) => {
@@ -150,13 +151,36 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
             }
         }
     }
-    let changed = text::plural(evaluated.preview.changed as u64, "answer changed", "answers changed");
     let more = agreement_and_sqnr(evaluation);
+    if !classes {
+        let samples = text::plural(evaluation.samples as u64, "sample", "samples");
+        let beside = beside_the_score(evaluation).map_or_else(String::new, |beside| format!("{beside} · "));
+        ui.label(note(format!("{beside}on {samples}"))).on_hover_text(more);
+        return;
+    }
+    let changed = text::plural(evaluated.preview.changed as u64, "answer changed", "answers changed");
     ui.label(note(format!(
         "{changed} of {}",
         text::full_count(evaluation.samples as u64)
     )))
     .on_hover_text(more);
+}
+
+/// What else `evaluate` prints of such data, before and after: `Spearman 0.8012 → 0.7930`.
+fn beside_the_score(evaluation: &Evaluation) -> Option<String> {
+    let (float, quantized) = (&evaluation.float, &evaluation.quantized);
+    if let (Some(before), Some(after)) = (float.spearman, quantized.spearman) {
+        return Some(format!("Spearman {before:.4} → {after:.4}"));
+    }
+    if let (Some(before), Some(after)) = (float.mean_ap_50, quantized.mean_ap_50) {
+        return Some(format!("at an overlap of 0.5 {before:.4} → {after:.4}"));
+    }
+    let (before, after) = (float.pixel_accuracy?, quantized.pixel_accuracy?);
+    Some(format!(
+        "pixels right {} → {}",
+        text::percent(before),
+        text::percent(after)
+    ))
 }
 
 /// `output SQNR 17.3 dB (plain 4 bits 12.1 dB)`: where a network's outputs are numbers and no classes, that is what counts.
@@ -209,15 +233,16 @@ fn agreement_and_sqnr(evaluation: &Evaluation) -> String {
     )
 }
 
-/// `91.5 % (89.9 to 93.1), 95 % interval`: where the accuracy (of text: the perplexity) on other samples of the same kind
-/// would lie.
+/// `91.5 % (89.9 to 93.1), 95 % interval`: where the score would lie on other samples of the same kind.
 fn interval(metrics: &Metrics) -> Option<String> {
-    if let (Some(top1), Some([low, high])) = (metrics.top1, metrics.top1_interval) {
-        let (top1, low, high) = (text::percent(top1), low * 100.0, high * 100.0);
+    let score = Score::of_metrics(metrics);
+    let (value, [low, high]) = (score.of(metrics)?, score.interval_of(metrics)?);
+    if score == Score::Top1 {
+        let (top1, low, high) = (text::percent(value), low * 100.0, high * 100.0);
         return Some(format!("{top1} ({low:.1} to {high:.1}), 95 % interval"));
     }
-    let (perplexity, [low, high]) = (metrics.perplexity?, metrics.perplexity_interval?);
-    Some(format!("{perplexity:.3} ({low:.3} to {high:.3}), 95 % interval"))
+    let [value, low, high] = [value, low, high].map(|number| score.show(number));
+    Some(format!("{value} ({low} to {high}), 95 % interval"))
 }
 
 /// The interval where there is one, and what the number is.
@@ -230,7 +255,7 @@ fn with_interval(metrics: &Metrics, explanation: &str) -> String {
     }
 }
 
-/// One number for a network: accuracy or perplexity.
+/// One number for a network: what it is judged by.
 struct Metric {
     value: String,
     /// ` ± 1.2`, empty where it is not known.
@@ -238,19 +263,27 @@ struct Metric {
 }
 
 fn metric(metrics: &Metrics, samples: usize) -> Option<Metric> {
-    if let Some(top1) = metrics.top1 {
-        let error = (top1 * (1.0 - top1) / samples.max(1) as f64).sqrt() * 100.0;
-        return Some(Metric {
-            value: text::percent(top1),
-            spread: format!(" ± {error:.1}"),
-        });
-    }
-    metrics.perplexity.map(|perplexity| Metric {
-        value: format!("{perplexity:.2}"),
-        spread: (metrics.perplexity_interval).map_or_else(String::new, |[low, high]| {
-            // The interval is that of two normal deviations, nearly even around its middle.
-            format!(" ± {:.2}", (high - low) / 2.0 / 1.96)
-        }),
+    let score = Score::of_metrics(metrics);
+    let value = score.of(metrics)?;
+    Some(match score {
+        Score::Top1 => {
+            let error = (value * (1.0 - value) / samples.max(1) as f64).sqrt() * 100.0;
+            Metric {
+                value: text::percent(value),
+                spread: format!(" ± {error:.1}"),
+            }
+        }
+        Score::Perplexity => Metric {
+            value: format!("{value:.2}"),
+            spread: (metrics.perplexity_interval).map_or_else(String::new, |[low, high]| {
+                // The interval is that of two normal deviations, nearly even around its middle.
+                format!(" ± {:.2}", (high - low) / 2.0 / 1.96)
+            }),
+        },
+        Score::MeanIou | Score::MeanAp | Score::Pearson | Score::Sqnr => Metric {
+            value: score.show(value),
+            spread: String::new(),
+        },
     })
 }
 

@@ -32,7 +32,7 @@ struct Shown {
 fn axis(score: Score) -> &'static str {
     match score {
         Score::Top1 => "top-1, %",
-        Score::Perplexity | Score::MeanIou | Score::Pearson => score.name(),
+        Score::Perplexity | Score::MeanIou | Score::MeanAp | Score::Pearson => score.name(),
         Score::Sqnr => "output SQNR, dB",
     }
 }

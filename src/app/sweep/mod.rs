@@ -246,7 +246,7 @@ fn score_text(row: &SweepRow, score: Score) -> String {
             let error = (value * (1.0 - value) / row.samples.max(1) as f64).sqrt() * 100.0;
             format!("{} ± {error:.1}", text::percent(value))
         }
-        Score::Perplexity | Score::MeanIou | Score::Pearson => score.show(value),
+        Score::Perplexity | Score::MeanIou | Score::MeanAp | Score::Pearson => score.show(value),
         Score::Sqnr => text::decibels(value),
     }
 }

@@ -59,6 +59,7 @@ fn title(score: Score) -> &'static str {
         Score::Top1 => "Top-1, %",
         Score::Perplexity => "Perplexity (less is better)",
         Score::MeanIou => "Mean IoU",
+        Score::MeanAp => "mAP",
         Score::Pearson => "Pearson correlation",
         Score::Sqnr => "Output SQNR, dB",
     }

@@ -109,6 +109,7 @@ impl Field {
                 Score::Top1 => "Top-1",
                 Score::Perplexity => "Perplexity",
                 Score::MeanIou => "Mean IoU",
+                Score::MeanAp => "mAP",
                 Score::Pearson => "Pearson",
                 Score::Sqnr => "Output SQNR",
             },

@@ -89,6 +89,7 @@ impl Opening<'_> {
             notes: Vec::new(),
             output: None,
             maps,
+            boxes: None,
         })
     }
 }

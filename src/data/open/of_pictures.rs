@@ -4,7 +4,7 @@ use super::{DIFFERING_SIZES, Opening};
 use crate::data::fitted::Fitted;
 use crate::data::pictures::{PictureSamples, Pictures, Stored};
 use crate::data::preprocess::{Origin, Preprocess};
-use crate::data::{Dataset, DatasetError, Samples, cifar, folder, idx, labels};
+use crate::data::{Boxes, Dataset, DatasetError, Samples, cifar, folder, idx, labels};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,14 +61,25 @@ impl Opening<'_> {
             return Err(self.fault(folder.notes.join("; ")));
         }
         let pictures = Pictures::Files(folder.files);
-        let mut data = self.pictures(pictures, folder.labels, folder.classes, Origin::Folder, 3)?;
+        let origin = if folder.boxes.is_some() {
+            Origin::Boxes
+        } else {
+            Origin::Folder
+        };
+        let mut data = self.pictures(pictures, folder.labels, folder.classes, origin, 3)?;
         data.notes = folder.notes;
+        data.boxes = folder.boxes;
         let same = folder.sizes.windows(2).all(|pair| pair[0] == pair[1]);
-        if let Samples::Pictures(samples) = &data.samples
+        let stretched = data.boxes.as_ref().and_then(Boxes::stretched_to);
+        if let Samples::Pictures(samples) = &mut data.samples
             && !same
             && !samples.preprocess.fixes_size()
         {
-            return Err(self.fault(DIFFERING_SIZES));
+            // What is cut off a picture could not be found.
+            let [width, height] = stretched.ok_or_else(|| self.fault(DIFFERING_SIZES))?;
+            samples.preprocess = samples.preprocess.clone().or_exactly(height, width);
+            let note = "the pictures have different sizes: all are stretched to that of the first";
+            data.notes.push(format!("{note}, {width} x {height} pixels"));
         }
         Ok(data)
     }
@@ -104,6 +115,7 @@ impl Opening<'_> {
             notes: Vec::new(),
             output: None,
             maps: None,
+            boxes: None,
         })
     }
 }

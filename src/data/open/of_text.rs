@@ -100,6 +100,7 @@ impl Opening<'_> {
             notes,
             output: None,
             maps: None,
+            boxes: None,
         })
     }
 
@@ -156,6 +157,7 @@ impl Opening<'_> {
             notes,
             output: None,
             maps: None,
+            boxes: None,
         })
     }
 
@@ -206,6 +208,7 @@ impl Opening<'_> {
             notes,
             output: None,
             maps: None,
+            boxes: None,
         })
     }
 }

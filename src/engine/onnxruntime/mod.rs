@@ -7,7 +7,7 @@
 mod library;
 mod value;
 
-use super::{Engine, EngineError, RunOptions, Threads};
+use super::{Engine, EngineError, RunOptions, Threads, suppressed};
 use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, ModelProto, ValueInfoProto};
 use bytes::Bytes;
@@ -58,6 +58,8 @@ struct Loaded {
     session: Mutex<Session>,
     inputs: HashMap<String, TensorElementType>,
     outputs: HashSet<String>,
+    /// The scores that the first non-maximum suppression reads.
+    suppressed: Option<String>,
 }
 
 /// A session with values between nodes among its outputs.
@@ -181,6 +183,7 @@ impl Loaded {
                 "weights in other files must be read into the model first: '{name}'"
             ));
         }
+        let suppressed = suppressed(&model);
         drop(model);
         guarded(|| {
             let mut builder = builder(library, options)?;
@@ -199,6 +202,7 @@ impl Loaded {
                     .map(|outlet| outlet.name().to_owned())
                     .collect(),
                 session: Mutex::new(session),
+                suppressed,
             })
         })
     }
@@ -268,6 +272,10 @@ impl Engine for Onnxruntime {
 
     fn threads(&self) -> Option<usize> {
         Some(self.threads)
+    }
+
+    fn before_suppression(&self) -> Option<&str> {
+        self.main.suppressed.as_deref()
     }
 
     /// Where the runtime keeps a value is not known.

@@ -12,7 +12,8 @@ mod value;
 mod weights;
 mod widen;
 
-use super::{Engine, EngineError, RunOptions, Threads, panic_text};
+use super::head::head;
+use super::{Engine, EngineError, Head, RunOptions, Threads, panic_text, suppressed};
 use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, ModelProto, make_runnable};
 use bytes::Bytes;
@@ -48,6 +49,10 @@ struct Loaded {
     operators: Operators,
     /// The names of the axes of inputs and outputs as the file gives them, by the names of the values.
     axis_names: HashMap<String, Vec<Option<String>>>,
+    /// Outputs whose heads are known.
+    heads: Vec<(String, Head)>,
+    /// The scores that the first non-maximum suppression reads.
+    suppressed: Option<String>,
 }
 
 /// rten's threads.
@@ -163,6 +168,15 @@ impl Engine for Rten {
         })
     }
 
+    fn head(&self, output: &str) -> Option<&Head> {
+        let (_, head) = self.model.heads.iter().find(|(name, _)| name == output)?;
+        self.has_value(&head.value).then_some(head)
+    }
+
+    fn before_suppression(&self) -> Option<&str> {
+        self.model.suppressed.as_deref().filter(|name| self.has_value(name))
+    }
+
     fn has_value(&self, name: &str) -> bool {
         self.model.model.find_node(name).is_some()
     }
@@ -246,6 +260,11 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
     widen_bfloats(&mut model).map_err(|error| error.to_string())?;
     let operators = Operators::of(&mut model);
     let depth = depth(&model)?;
+    let outputs = model.graph.iter().flat_map(|graph| &graph.output);
+    let heads: Vec<(String, Head)> = outputs
+        .filter_map(|output| Some((output.name().to_owned(), head(&model, output.name())?)))
+        .collect();
+    let suppressed = suppressed(&model);
     let weights = weights::taken_out(&mut model);
     let bytes = onnx::encode(&model).map_err(|error| error.to_string())?;
     drop(model);
@@ -263,6 +282,8 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
             depth,
             operators,
             axis_names,
+            heads,
+            suppressed,
         }),
         Ok(Err(error)) => {
             let what = match error.kind() {

@@ -10,7 +10,8 @@ mod signature;
 
 pub use signature::Signature;
 
-use super::outputs::{run_on, run_side_by_side};
+use super::detections::Detector;
+use super::outputs::{run_on, run_samples, run_side_by_side};
 use super::{Dataset, Engine, InferenceError, Outputs, QuantizedModel};
 use crate::data::Tensor;
 use crate::engine::{self, Threads};
@@ -114,6 +115,10 @@ impl<D: Borrow<Dataset> + Sync> Incremental<D> {
         keep: Keep<'_>,
         progress: &Progress,
     ) -> Result<(Outputs, Reuse), InferenceError> {
+        // Of a detector several outputs count, which are kept nowhere.
+        if self.data().boxes().is_some() && Detector::of(engine).is_ok() {
+            return Ok((run_samples(engine, self.data(), range, progress)?, Reuse::default()));
+        }
         let wanted = match keep {
             Keep::Nothing => None,
             Keep::BeforeChangeFrom(other) => signature.first_change_from(other),

@@ -271,3 +271,204 @@ fn data_label_maps() {
     assert_eq!((compared.agreement, compared.float.top1), (None, None));
     assert_eq!(compared.sqnr_db, Some(f64::INFINITY));
 }
+
+/// What `fixtures/detection/make.py` wrote: boxes of people, what a detector finds, and the mAP that pycocotools counts.
+#[derive(serde::Deserialize)]
+struct DetectionFixture {
+    coco: serde_json::Value,
+    each: usize,
+    counts: Vec<i64>,
+    boxes: Vec<f32>,
+    shares: Vec<f32>,
+    scores: Vec<f32>,
+    labels: Vec<i64>,
+    expected: std::collections::HashMap<String, [f64; 2]>,
+}
+
+/// A folder of pictures with COCO's boxes, in three forms of answers: mAP is that of pycocotools. The red of the first pixel says which
+/// picture it is, and the network looks its detections up.
+#[test]
+fn data_boxes() {
+    use crate::common::graph::{floats, model, network, typed};
+    use splitscope::inference::{Engine, Rten, evaluate, metrics, run_outputs};
+    use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, node};
+    use splitscope::onnx::encode;
+    use splitscope::onnx::schema::data_type;
+    use splitscope::progress::Progress;
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/detection/boxes.json.gz");
+    let file = std::fs::File::open(fixture).unwrap();
+    let found: DetectionFixture = serde_json::from_reader(flate2::read::GzDecoder::new(file)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (pictures, each) = (found.counts.len(), found.each);
+    for number in 0..pictures {
+        let picture = image::RgbImage::from_pixel(64, 48, image::Rgb([number as u8, 7, 9]));
+        picture.save(folder.path().join(format!("{number}.png"))).unwrap();
+    }
+    let annotations = folder.path().join("instances_test.json");
+    std::fs::write(&annotations, found.coco.to_string()).unwrap();
+    // Of places of categories, which are 1, 3, 4, 17 and 18.
+    let places: Vec<i64> = (found.labels.iter())
+        .map(|id| {
+            [1, 3, 4, 17]
+                .iter()
+                .position(|known| known == id)
+                .map_or(0, |place| place as i64)
+        })
+        .collect();
+    let top_first: Vec<f32> = found.shares.chunks(4).flat_map(|b| [b[1], b[0], b[3], b[2]]).collect();
+    let detector = |names: [&str; 3], boxes: &[f32], labels: &[i64], packed: bool, counted: bool| {
+        let mut nodes = vec![
+            node("Slice", "first", ["x", "zeros", "ones", "axes"], ["pixel"], vec![]),
+            node("Reshape", "flat", ["pixel", "minus"], ["number"], vec![]),
+            node(
+                "Cast",
+                "cast",
+                ["number"],
+                ["picture"],
+                vec![int_attribute("to", i64::from(data_type::INT64))],
+            ),
+            node("Gather", "boxes", ["boxes_of", "picture"], [names[0]], vec![]),
+            node("Gather", "scores", ["scores_of", "picture"], [names[1]], vec![]),
+            node("Gather", "labels", ["labels_of", "picture"], [names[2]], vec![]),
+        ];
+        let constants = vec![
+            i64_tensor("zeros", &[3], &[0, 0, 0]),
+            i64_tensor("ones", &[3], &[1, 1, 1]),
+            i64_tensor("axes", &[3], &[1, 2, 3]),
+            i64_tensor("minus", &[1], &[-1]),
+            float_tensor("boxes_of", &[pictures, each, 4], boxes),
+            float_tensor("scores_of", &[pictures, each], &found.scores),
+            i64_tensor("labels_of", &[pictures, each], labels),
+            i64_tensor("counts_of", &[pictures], &found.counts),
+            i64_tensor("last", &[1], &[2]),
+        ];
+        let n = each as i64;
+        let mut outputs = vec![
+            floats(names[0], &[0, n, 4]),
+            floats(names[1], &[0, n]),
+            typed(names[2], data_type::INT64, &[0, n]),
+        ];
+        if counted {
+            nodes.push(node(
+                "Gather",
+                "counts",
+                ["counts_of", "picture"],
+                ["num_detections"],
+                vec![],
+            ));
+            outputs.push(typed("num_detections", data_type::INT64, &[0]));
+        }
+        if packed {
+            nodes.push(node("Unsqueeze", "s", [names[1], "last"], ["column"], vec![]));
+            nodes.push(node("Cast", "c", [names[2]], ["kinds"], vec![int_attribute("to", 1)]));
+            nodes.push(node("Unsqueeze", "k", ["kinds", "last"], ["kind"], vec![]));
+            let joined = [names[0], "column", "kind"];
+            nodes.push(node(
+                "Concat",
+                "rows",
+                joined,
+                ["output0"],
+                vec![int_attribute("axis", 2)],
+            ));
+            outputs = vec![floats("output0", &[0, n, 6])];
+        }
+        let made = model(17, (nodes, constants), vec![floats("x", &[0, 3, 48, 64])], outputs);
+        Rten::load(encode(&network(made).runnable_model()).unwrap()).unwrap()
+    };
+    let raw = DataOptions {
+        preprocess: Some("raw".to_owned()),
+        ..DataOptions::default()
+    };
+    let opened = |options: &DataOptions, engine: &dyn Engine| {
+        Dataset::open(folder.path().to_str().unwrap(), options, engine.inputs())
+    };
+    let (id, place) = (&found.labels, &places);
+    for (kind, engine) in [
+        (
+            "pixels",
+            detector(["boxes", "scores", "labels"], &found.boxes, id, false, false),
+        ),
+        (
+            "pixels",
+            detector(["boxes", "scores", "labels"], &found.boxes, place, true, false),
+        ),
+        (
+            "shares",
+            detector(
+                ["detection_boxes", "detection_scores", "detection_classes"],
+                &top_first,
+                place,
+                false,
+                true,
+            ),
+        ),
+    ] {
+        let data = opened(&raw, &engine).unwrap();
+        assert_eq!((data.len(), data.boxes().unwrap().categories().len()), (pictures, 5));
+        let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+        let found_now = metrics(&outputs, &data);
+        let [map, at_half] = found.expected[kind];
+        let near = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-12;
+        assert!(
+            near(found_now.mean_ap, map) && near(found_now.mean_ap_50, at_half),
+            "{kind}: {found_now:?} {map} {at_half}"
+        );
+        // Boxes have no first answer; that padding has no score is no detection.
+        assert_eq!(
+            (found_now.top1, evaluate(&outputs, &outputs, &data).agreement),
+            (None, None)
+        );
+    }
+    assert!(found.expected["pixels"][0] > 0.1, "{:?}", found.expected);
+
+    // Outputs that are not understood are compared as numbers, and the reason is said.
+    let engine = detector(["boxes", "scores", "what"], &found.boxes, id, false, false);
+    let data = opened(&raw, &engine).unwrap();
+    let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+    let evaluation = evaluate(&outputs, &outputs, &data);
+    assert_eq!(
+        (evaluation.float.mean_ap, evaluation.sqnr_db),
+        (None, Some(f64::INFINITY))
+    );
+    assert!(
+        evaluation
+            .notes
+            .iter()
+            .any(|note| note.contains("what [") && note.ends_with("so there is no mAP")),
+        "{:?}",
+        evaluation.notes
+    );
+    // A crop would cut objects off.
+    let cropped = DataOptions {
+        crop: Some(40),
+        ..raw.clone()
+    };
+    let error = opened(&cropped, &engine).unwrap_err().to_string();
+    assert!(error.contains("cuts objects off"), "{error}");
+    // Pictures that are not there are told; none at all, and boxes of no category, are refused.
+    std::fs::remove_file(folder.path().join("3.png")).unwrap();
+    let data = opened(&raw, &engine).unwrap();
+    assert_eq!(data.len(), pictures - 1);
+    assert!(
+        data.notes()[0].starts_with("1 picture(s) with boxes are not in the folder"),
+        "{:?}",
+        data.notes()
+    );
+    let refused = |coco: serde_json::Value| {
+        std::fs::write(&annotations, coco.to_string()).unwrap();
+        opened(&raw, &engine).unwrap_err().to_string()
+    };
+    let mut other = found.coco.clone();
+    other["annotations"][4]["category_id"] = 99.into();
+    let error = refused(other);
+    assert!(
+        error.contains("annotation 5 is of category 99, which is not listed"),
+        "{error}"
+    );
+    let mut other = found.coco.clone();
+    for image in other["images"].as_array_mut().unwrap() {
+        image["file_name"] = "../outside.png".into();
+    }
+    let error = refused(other);
+    assert!(error.contains("none of its pictures"), "{error}");
+}

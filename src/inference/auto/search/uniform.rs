@@ -7,7 +7,7 @@ use crate::inference::auto::noise::LayerNoise;
 use crate::inference::auto::runs::{RunLog, RunSamples};
 use crate::inference::auto::settings::AutoSetting;
 use crate::inference::auto::{Judged, Scores};
-use crate::inference::{Dataset, Outputs};
+use crate::inference::{Dataset, Detections, Outputs};
 use crate::network::Support;
 use crate::progress::Progress;
 use crate::quantization::{Bits, Granularity, Recipe, Rounding, split_count};
@@ -45,6 +45,10 @@ impl Screen {
             return None;
         }
         let logits = float.logits.get(..SCREENED_ON * float.classes)?.to_vec();
+        let detections = match &float.detections {
+            Some(Detections::Found(all)) => Some(Detections::Found(all.get(..SCREENED_ON)?.to_vec())),
+            other => other.clone(),
+        };
         Some(Self(Outputs {
             samples: SCREENED_ON,
             logits,
@@ -52,6 +56,7 @@ impl Screen {
                 first: float.first,
                 classes: float.classes,
                 classification: float.classification,
+                detections,
                 ..Outputs::default()
             }
         }))
