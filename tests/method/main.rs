@@ -21,6 +21,7 @@ mod outputs;
 mod random_networks;
 mod recipe;
 mod recurrent;
+mod resnet20;
 mod rounding;
 mod scales;
 mod sequential;

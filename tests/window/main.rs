@@ -20,6 +20,7 @@ mod compare_view;
 mod controls;
 mod errors_view;
 mod frame;
+mod freed;
 mod look_only_view;
 mod massive_view;
 mod one_step;
