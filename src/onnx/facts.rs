@@ -137,6 +137,14 @@ impl<'outer> Facts<'outer> {
         }
         let fact = self.infer(node);
         self.learn(output, fact);
+        if node.op_type() == "DynamicQuantizeLinear" {
+            // One scale and one zero point for the whole input.
+            for (name, element_type) in node.output[1..].iter().zip([data_type::FLOAT, data_type::UINT8]) {
+                let shape = Some(Vec::new());
+                let element_type = Some(element_type);
+                self.learn(name, Fact { element_type, shape });
+            }
+        }
     }
 
     fn infer(&self, node: &NodeProto) -> Fact {
@@ -162,6 +170,7 @@ impl<'outer> Facts<'outer> {
                 attribute_int(node, "to").and_then(|to| i32::try_from(to).ok()),
                 shape(0),
             ),
+            "DynamicQuantizeLinear" => (Some(data_type::UINT8), shape(0)),
             "Shape" => {
                 let length = self.rank(input(0)).and_then(|rank| i64::try_from(rank).ok());
                 (Some(data_type::INT64), Some(vec![length]))

@@ -211,8 +211,8 @@ impl Term {
                  layers that are sensitive."
             }
             Self::Massive => {
-                "A number of the network's values that is far beyond all others, mostly in one channel and at the first token of a text. \
-                 A single weight, called a super weight, may make it. Language models hang on them (Sun et al. 2024, Yu et al. 2024)."
+                "A number among the network's values that is far beyond all others, mostly in one channel and at the first token of a \
+                 text; a single weight, called a super weight, may make it. Language models hang on such numbers."
             }
             Self::TopOne => {
                 "The share of samples for which the network's first answer is right. The ± beside it is one standard error: other \
