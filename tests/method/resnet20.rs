@@ -11,8 +11,11 @@ use std::sync::Arc;
 const IMAGES: usize = 1000;
 /// Training images that GPTQ sees, without their labels.
 const CALIBRATION: usize = 256;
+/// Scales, rounding, and the accuracy by bits.
+type Row = (Granularity, Rounding, &'static [(u8, f64)]);
+
 /// Top-1 accuracies: weights alone, all layers, batch-norm not folded.
-const MEASURED: [(Granularity, Rounding, &[(u8, f64)]); 4] = [
+const MEASURED: [Row; 4] = [
     (Granularity::Channel, Rounding::Squant, &[(4, 0.913), (3, 0.907)]),
     (Granularity::Tensor, Rounding::Squant, &[(4, 0.910), (3, 0.821)]),
     (
