@@ -3,6 +3,7 @@
 //! the operator that it cannot compute.
 
 mod case;
+mod integer_lstm;
 
 use crate::common::{graph, shared};
 use case::{Case, Verdict};
