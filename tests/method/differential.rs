@@ -1,5 +1,6 @@
 //! The exported file of random small networks under random recipes, in the built-in engine and in onnxruntime: as it is written it
-//! computes the same up to values at the border of two grid points, and with onnxruntime's optimizations what their rounding explains ([`allowed`]).
+//! computes the same up to values at the border of two grid points and nearly closed gates ([`gates`]), and with onnxruntime's
+//! optimizations what their rounding explains ([`allowed`]).
 //!
 //! Needs onnxruntime's library and some time, so that it runs when it is asked for:
 //!
@@ -11,8 +12,9 @@
 //! folder that the exported files go to, for a look at one of them.
 
 mod allowed;
+mod gates;
 
-use super::random_networks::{SHAPE, head, random_network, recipe, step};
+use super::random_networks::{Head, SHAPE, head, random_network, recipe, step};
 use crate::common::relative_difference;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -23,7 +25,8 @@ use splitscope::data::{Tensor, by_name};
 use splitscope::engine::{EngineChoice, OnnxruntimeOptions, RunOptions};
 use splitscope::inference::{DataOptions, Rten, data_free_activations};
 use splitscope::network::Network;
-use splitscope::onnx::{ModelProto, encode};
+use splitscope::onnx::build::float_tensor;
+use splitscope::onnx::{ModelProto, encode, float_values};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Clip, Products, Recipe, Rounding, SplitExport, Storage, plan, prepare, rewrite};
 use std::path::PathBuf;
@@ -136,19 +139,21 @@ fn run(engine: &EngineChoice, bytes: Vec<u8>) -> Result<[Vec<f32>; 2], String> {
     Ok([output(false)?, output(true)?])
 }
 
+/// What the recipe makes of the network, or why it cannot be carried out.
+fn exported(network: &Network, recipe: &Recipe) -> Result<ModelProto, String> {
+    let progress = Progress::default();
+    let prepared = prepare(network, recipe).map_err(|error| error.to_string())?;
+    let activations = recipe.needs_activations().then(|| {
+        let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
+        data_free_activations(&prepared, &engine, &DataOptions::default(), &progress).unwrap()
+    });
+    let plan = plan(&prepared, recipe, activations.as_ref(), &progress).map_err(|error| error.to_string())?;
+    rewrite(&prepared, &plan).map_err(|error| error.to_string())
+}
+
 fn compared(number: u64, other: &EngineChoice) -> Found {
     let (network, recipe) = graph(number);
-    let progress = Progress::default();
-    let exported = || -> Result<ModelProto, String> {
-        let prepared = prepare(&network, &recipe).map_err(|error| error.to_string())?;
-        let activations = recipe.needs_activations().then(|| {
-            let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
-            data_free_activations(&prepared, &engine, &DataOptions::default(), &progress).unwrap()
-        });
-        let plan = plan(&prepared, &recipe, activations.as_ref(), &progress).map_err(|error| error.to_string())?;
-        rewrite(&prepared, &plan).map_err(|error| error.to_string())
-    };
-    let Ok(model) = exported() else {
+    let Ok(model) = exported(&network, &recipe) else {
         return Found::Refused;
     };
     let bytes = encode(&model).unwrap();
@@ -178,10 +183,7 @@ fn compared(number: u64, other: &EngineChoice) -> Found {
     };
     let kind = Kind::of(&recipe);
     let apart = format!("the outputs are {fused:.1e} from those of onnxruntime, {plain:.1e} without its optimizations");
-    if kind == Kind::Float && plain.max(fused) > ROUNDING {
-        return wrong(&apart);
-    }
-    // As it is written, floats are added in another order alone.
+    // As it is written, floats are added in another order, and gates are approximated.
     if plain > ROUNDING
         && let Some(beyond) = beyond_allowed(&model, Products::Exact, &theirs[1])
     {
@@ -203,6 +205,31 @@ fn beyond_allowed(model: &ModelProto, products: Products, theirs: &[f32]) -> Opt
         (ours.iter().zip(theirs).zip(&allowed)).map(|((ours, theirs), allowed)| (ours - theirs).abs() / allowed);
     let worst = shares.fold(0.0_f32, f32::max);
     (worst > 1.0).then(|| format!("{worst:.1} times what rounding explains"))
+}
+
+/// An LSTM whose output gates are nearly closed: what they let through is 1e-5, and onnxruntime's logistic function (1.32, without
+/// optimizations) puts it 1.8e-3 of that away.
+#[test]
+fn a_nearly_closed_gate_may_be_off_by_what_its_approximation_is() {
+    let head = Head::Lstm {
+        hidden: 2,
+        both_directions: false,
+    };
+    let mut model = random_network(7, &[], &head).model.as_ref().clone();
+    let biases = (model.graph.iter_mut().flat_map(|graph| &mut graph.initializer))
+        .find(|tensor| tensor.dims == [1, 16])
+        .unwrap();
+    let mut closed = float_values(biases).unwrap().to_vec();
+    closed[2..4].fill(-10.5);
+    *biases = float_tensor(biases.name(), &[1, 16], &closed);
+
+    let [ours, _] = run(&EngineChoice::Rten, encode(&model).unwrap()).unwrap();
+    let theirs = [1.533_649_7e-6, -6.679_764e-6, 2.792_724_4e-6, -9.444_397e-6];
+    assert!(relative_difference(&theirs, &ours) > 5.0 * ROUNDING, "{ours:?}");
+    assert_eq!(beyond_allowed(&model, Products::Exact, &theirs), None);
+    // The error of a gate that lets -0.3 to 0.15 through is less than this.
+    let further = theirs.map(|y| y + 1.5e-7);
+    assert!(beyond_allowed(&model, Products::Exact, &further).is_some());
 }
 
 #[test]

@@ -1,7 +1,7 @@
-//! How far the outputs of onnxruntime with its optimizations may be from those of the file as it is written: what its kernels round
-//! otherwise, carried through the network by running it.
+//! How far the outputs of onnxruntime may be from those of the file as it is written: what its kernels round otherwise, carried
+//! through the network by running it.
 
-use super::{ROUNDING, inputs};
+use super::{ROUNDING, gates, inputs};
 use splitscope::data::{Tensor, by_name};
 use splitscope::engine::{EngineChoice, RunOptions};
 use splitscope::onnx::build::{attribute_float, attribute_int, float_tensor, float_value_info, node};
@@ -29,7 +29,7 @@ fn initializers(graph: &GraphProto) -> Constants<'_> {
     floats.collect()
 }
 
-fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<&'graph NodeProto> {
+pub(super) fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<&'graph NodeProto> {
     graph
         .node
         .iter()
@@ -165,6 +165,9 @@ pub(super) fn allowed(model: &ModelProto, products: Products) -> Vec<f32> {
     for at_border in at_borders(model, &constants) {
         add(&mut allowed, &at_border);
     }
+    for moved in graph.node.iter().filter_map(|node| gates::approximated(model, node)) {
+        add(&mut allowed, &moved);
+    }
     for node in graph.node.iter().filter(|_| products == Products::Fast) {
         if let Some(rounded) = rounded_inputs(model, node) {
             add(&mut allowed, &rounded);
@@ -183,7 +186,17 @@ fn values(model: &ModelProto, names: &[&str]) -> Vec<Tensor> {
     run(model, &inputs(), names)
 }
 
-fn run(model: &ModelProto, inputs: &[(String, Tensor)], names: &[&str]) -> Vec<Tensor> {
+/// A value of the graph as it is written, or a constant of floats.
+pub(super) fn value_or_constant(model: &ModelProto, name: &str) -> Tensor {
+    let constants = model.graph.iter().flat_map(|graph| &graph.initializer);
+    let Some(tensor) = constants.into_iter().find(|tensor| tensor.name() == name) else {
+        return values(model, &[name]).remove(0);
+    };
+    let dims: Vec<usize> = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap()).collect();
+    Tensor::from_shape(&dims, float_values(tensor).unwrap().to_vec()).unwrap()
+}
+
+pub(super) fn run(model: &ModelProto, inputs: &[(String, Tensor)], names: &[&str]) -> Vec<Tensor> {
     let engine = EngineChoice::Rten.load(encode(model).unwrap()).unwrap();
     let options = RunOptions {
         unoptimized: true,
