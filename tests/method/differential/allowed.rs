@@ -41,6 +41,8 @@ pub(super) fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<
 fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, channels: usize) -> Option<Vec<[f32; 2]>> {
     let mut folded = vec![[1.0, 0.0]; channels];
     let mut value = &conv.output[0];
+    // Behind these nothing is folded; onnxruntime's `QDQPropagation` puts the grid before a MaxPool.
+    let mut is_cut = false;
     loop {
         let mut readers = graph.node.iter().filter(|reader| reader.input.contains(value));
         let (reader, None) = (readers.next()?, readers.next()) else {
@@ -50,7 +52,8 @@ fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, chann
         let of_channels = folded.iter_mut().enumerate();
         match reader.op_type() {
             "QuantizeLinear" => return Some(folded),
-            "Relu" | "Clip" => {}
+            "Relu" | "Clip" | "MaxPool" => is_cut = true,
+            _ if is_cut => return None,
             op @ ("Add" | "Mul") => {
                 let other = constant(0).or_else(|| constant(1))?;
                 for (channel, [factor, summand]) in of_channels {
@@ -79,14 +82,14 @@ fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, chann
 
 /// The model as onnxruntime runs it where its transformer `WeightBiasQuantization` rounds what stands between two grids, once what
 /// follows was folded into it: weights of a convolution that are floats go on 8 bits, one scale and zero point for all; biases that are
-/// floats go on multiples of the steps of input and weight.
+/// floats, also those that only what follows gives, go on multiples of the steps of input and weight.
 pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
     let mut rounded = model.clone();
     let (Some(graph), Some(changed)) = (&model.graph, &mut rounded.graph) else {
         return rounded;
     };
     let constants = initializers(graph);
-    let mut replace = |name: &str, values: &[f32]| {
+    let replace = |changed: &mut GraphProto, name: &str, values: &[f32]| {
         let tensor = changed
             .initializer
             .iter_mut()
@@ -99,7 +102,10 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
         let dequantize = made_by(graph, value).filter(|node| node.op_type() == "DequantizeLinear")?;
         constants.get(dequantize.input[1].as_str())
     };
-    for conv in graph.node.iter().filter(|node| node.op_type() == "Conv") {
+    for (place, conv) in graph.node.iter().enumerate() {
+        if conv.op_type() != "Conv" {
+            continue;
+        }
         let Some([input_step]) = scale_of(&conv.input[0]).map(Vec::as_slice) else {
             continue;
         };
@@ -128,17 +134,19 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
                     0.0 => weights[place],
                     by => (code - zero) * step / by,
                 });
-                replace(&conv.input[1], &values.collect::<Vec<f32>>());
+                replace(changed, &conv.input[1], &values.collect::<Vec<f32>>());
                 vec![step]
             }
             // What follows cannot be folded into integers.
             (None, Some(steps)) if folded.iter().all(|folded| *folded == [1.0, 0.0]) => steps.clone(),
             _ => continue,
         };
-        let bias = conv.input.get(2).filter(|name| !name.is_empty());
-        let Some((name, bias)) = bias.and_then(|name| Some((name, constants.get(name.as_str())?))) else {
-            continue;
+        let given = conv.input.get(2).filter(|name| !name.is_empty());
+        let bias = match given {
+            Some(name) => constants.get(name.as_str()).cloned(),
+            None => Some(vec![0.0; channels]),
         };
+        let Some(bias) = bias else { continue };
         let values = bias
             .iter()
             .zip(&folded)
@@ -150,7 +158,16 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
                     by => (((bias * by + summand) / step).round_ties_even() * step - summand) / by,
                 }
             });
-        replace(name, &values.collect::<Vec<f32>>());
+        let values: Vec<f32> = values.collect();
+        if let Some(name) = given {
+            replace(changed, name, &values);
+        } else {
+            let name = format!("{}.folded_bias", conv.output[0]);
+            changed.initializer.push(float_tensor(&name, &[channels], &values));
+            let inputs = &mut changed.node[place].input;
+            inputs.truncate(2);
+            inputs.push(name);
+        }
     }
     rounded
 }

@@ -93,6 +93,10 @@ fn behind(model: &ModelProto, value: &str, moved: Tensor) -> Vec<f32> {
     let dims: Vec<i64> = moved.shape().iter().map(|size| *size as i64).collect();
     let chosen = ModelProto {
         graph: Some(GraphProto {
+            initializer: (graph.initializer.iter())
+                .filter(|tensor| nodes.iter().any(|node| node.input[1] == tensor.name()))
+                .cloned()
+                .collect(),
             node: nodes,
             input: vec![float_value_info(value, &dims)],
             ..graph.clone()
