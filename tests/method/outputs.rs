@@ -4,7 +4,7 @@ use crate::common::{graph, open};
 use splitscope::format::demo::Demo;
 use splitscope::inference::{DataOptions, Dataset, Rten, calibrate, data_free_activations, run_outputs};
 use splitscope::network::Network;
-use splitscope::onnx::build::{float_tensor, ints_attribute, node};
+use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, node};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{Graph, GraphProto, ModelProto, NodeProto, encode, float_values, numbers};
 use splitscope::progress::Progress;
@@ -138,6 +138,62 @@ fn biases_of_convolutions_are_what_integer_kernels_add() {
             }
         }
         assert!(biases > 500, "{biases}");
+    }
+}
+
+/// onnxruntime puts the bias of a transposed convolution on the same integers, though it has no integer kernel that adds it.
+#[test]
+fn biases_of_transposed_convolutions_are_whole_too() {
+    let weights: Vec<f32> = (0..4 * 2 * 9).map(|i| (i as f32 * 0.618_034).fract() - 0.5).collect();
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(3),
+        activation_bits: Bits::Grid(8),
+        storage: Storage::Int8,
+        scales: Granularity::Channel,
+        float_first_layer: false,
+        float_last_layer: false,
+        ..Recipe::default()
+    };
+    for groups in [1, 2] {
+        let bias: Vec<f32> = (0..2 * groups).map(|channel| 0.37 * channel as f32 - 0.41).collect();
+        let attributes = vec![int_attribute("group", groups as i64)];
+        let constants = vec![
+            float_tensor("w", &[4, 2, 3, 3], &weights),
+            float_tensor("b", &[2 * groups], &bias),
+        ];
+        let network = graph::network(graph::model(
+            17,
+            (
+                vec![node("ConvTranspose", "layer", ["x", "w", "b"], ["y"], attributes)],
+                constants,
+            ),
+            vec![graph::floats("x", &[1, 4, 6, 6])],
+            vec![graph::value("y")],
+        ));
+        let progress = Progress::default();
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let activations = data_free_activations(&network, &engine, &DataOptions::default(), &progress).unwrap();
+        let plan = plan(&network, &recipe, Some(&activations), &progress).unwrap();
+        let model = rewrite(&network, &plan).unwrap();
+        let graph = Graph::main(model.graph.as_ref().unwrap());
+        let constant = |name: &str| float_values(graph.constant(name).unwrap()).unwrap().to_vec();
+        let layer = graph.maker_node("y").unwrap();
+        let scales_of = |slot: usize| constant(&graph.maker_node(&layer.input[slot]).unwrap().input[1]);
+        let (input, weights) = (scales_of(0)[0], scales_of(1));
+        let rounded = constant(&layer.input[2]);
+        assert_eq!(rounded.len(), bias.len());
+        for (channel, (rounded, bias)) in rounded.iter().zip(&bias).enumerate() {
+            let step = f64::from(input) * f64::from(weights[channel % weights.len()]);
+            let steps = f64::from(*rounded) / step;
+            assert!(
+                (steps - steps.round()).abs() <= 1e-5,
+                "{groups} groups, {channel}: {steps}"
+            );
+            assert!(
+                f64::from((rounded - bias).abs()) <= 0.501 * step,
+                "{groups} groups, {channel}"
+            );
+        }
     }
 }
 

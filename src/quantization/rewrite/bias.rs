@@ -61,8 +61,8 @@ fn sum_scales(layer: &Layer, quantized: &QuantizedLayer, storage: Storage) -> Op
     }
 }
 
-/// Rounds the bias of a convolution to multiples of `s_x s_w`. onnxruntime makes an integer of it that its kernel adds; with a bias
-/// that is whole already, the graph as it is written computes what that kernel computes, and so does the preview.
+/// Rounds the bias of a convolution, transposed or not, to multiples of `s_x s_w`. Before a grid onnxruntime makes an integer of it,
+/// which its kernel adds; with a bias that is whole already, the graph as it is written computes the same, and so does the preview.
 pub(super) fn round_to_sums(
     editor: &mut GraphEdit,
     layer: &Layer,
@@ -70,12 +70,16 @@ pub(super) fn round_to_sums(
     storage: Storage,
     rows: Option<&Rows<'_>>,
 ) {
-    let (LayerKind::Conv, Some(path)) = (layer.kind, &layer.node) else {
+    let (LayerKind::Conv | LayerKind::ConvTranspose, Some(path)) = (layer.kind, &layer.node) else {
         return;
     };
     let Some(mut scales) = sum_scales(layer, quantized, storage) else {
         return;
     };
+    if layer.kind == LayerKind::ConvTranspose {
+        // Those of one group are those of each.
+        scales = scales.repeat(layer.layout.groups);
+    }
     let bias = editor.node(path.node).and_then(|node| node.input.get(2));
     let Some(tensor) = bias.and_then(|name| editor.constant(name)) else {
         return;
