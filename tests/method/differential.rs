@@ -87,9 +87,10 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
         any::<bool>(),
         any::<bool>(),
         any::<bool>(),
+        any::<bool>(),
     );
     (recipe(), clips, exports, stored, flags).prop_map(|(recipe, clip, split_export, storage, flags)| {
-        let (squant, fast, quantize_outputs, bias_correction, unsigned_activations, equalize) = flags;
+        let (squant, fast, quantize_outputs, bias_correction, unsigned_activations, equalize, embeddings) = flags;
         let on_grid = recipe.quantizes_activations();
         Recipe {
             clip,
@@ -101,6 +102,7 @@ fn any_recipe() -> impl Strategy<Value = Recipe> {
             bias_correction,
             unsigned_activations,
             cross_layer_equalization: equalize,
+            quantize_embeddings: embeddings,
             ..recipe
         }
     })
@@ -112,7 +114,11 @@ fn graph(number: u64) -> (Network, Recipe) {
     seed[..8].copy_from_slice(&number.to_le_bytes());
     let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
     let drawn = (any::<u64>(), vec(step(), 1..7), head(), any_recipe());
-    let (weights, steps, head, recipe) = drawn.new_tree(&mut runner).unwrap().current();
+    let (weights, steps, head, mut recipe) = drawn.new_tree(&mut runner).unwrap().current();
+    if matches!(head, Head::Perceptron { .. }) {
+        // What fast products round is followed through the last layer alone.
+        recipe.products = Products::Exact;
+    }
     (random_network(weights, &steps, &head), recipe)
 }
 

@@ -1,13 +1,16 @@
 //! Rewriting, on random small networks of every kind of layer: what comes out is valid, computes the same as long as there is no
 //! grid, and can be read again with its grids on.
 
+mod kinds;
+
 use crate::common::graph::{self, floats, model, network, value};
 use crate::common::relative_difference;
+use kinds::{Rare, rare};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use splitscope::inference::{DataOptions, Rten, data_free_activations};
 use splitscope::network::{LayerKind, Network};
-use splitscope::onnx::build::{float_tensor, i64_tensor, int_attribute, ints_attribute, metadata, node};
+use splitscope::onnx::build::{float_tensor, int_attribute, ints_attribute, metadata, node, string_attribute};
 use splitscope::onnx::{AttributeProto, ModelProto, NodeProto, TensorProto, encode, read_bytes};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
@@ -41,17 +44,60 @@ pub(super) enum Step {
     Joined {
         outputs: usize,
     },
+    Rare(Rare),
 }
 
 /// What may stand at the end.
 #[derive(Debug, Clone)]
 pub(super) enum Head {
-    Gemm { stored_by_output: bool },
+    Gemm {
+        stored_by_output: bool,
+    },
     MatMul,
-    Lstm { hidden: usize, both_directions: bool },
+    Lstm {
+        hidden: usize,
+        both_directions: bool,
+    },
+    Gru {
+        hidden: usize,
+        both_directions: bool,
+    },
+    /// Two layers, the values between them normalized.
+    Perceptron {
+        norm: bool,
+    },
+    /// Rows of a table, added to what comes before the last layer.
+    Table {
+        rows: usize,
+    },
+}
+
+/// Operator sets that are drawn from.
+const OPSETS: std::ops::RangeInclusive<i64> = 7..=23;
+
+impl Step {
+    fn least_opset(&self) -> i64 {
+        match self {
+            Self::Rare(rare) => rare.least_opset(),
+            _ => *OPSETS.start(),
+        }
+    }
+}
+
+impl Head {
+    fn least_opset(&self) -> i64 {
+        match self {
+            Self::Perceptron { norm: true } => 17,
+            _ => *OPSETS.start(),
+        }
+    }
 }
 
 pub(super) fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![usual(), rare().prop_map(Step::Rare)]
+}
+
+fn usual() -> impl Strategy<Value = Step> {
     prop_oneof![
         (1_usize..9, 0_usize..2, any::<bool>()).prop_map(|(outputs, kernel, bias)| Step::Conv {
             outputs,
@@ -77,6 +123,12 @@ pub(super) fn head() -> impl Strategy<Value = Head> {
             hidden,
             both_directions
         }),
+        (1_usize..5, any::<bool>()).prop_map(|(hidden, both_directions)| Head::Gru {
+            hidden,
+            both_directions
+        }),
+        any::<bool>().prop_map(|norm| Head::Perceptron { norm }),
+        (2_usize..9).prop_map(|rows| Head::Table { rows }),
     ]
 }
 
@@ -87,16 +139,21 @@ struct Build {
     constants: Vec<TensorProto>,
     value: String,
     channels: usize,
+    /// Height and width.
+    side: usize,
+    opset: i64,
 }
 
 impl Build {
-    fn new(seed: u64) -> Self {
+    fn new(seed: u64, opset: i64) -> Self {
         Self {
             seed,
             nodes: Vec::new(),
             constants: Vec::new(),
             value: "x".to_owned(),
             channels: SHAPE[1],
+            side: SHAPE[2],
+            opset,
         }
     }
 
@@ -193,6 +250,7 @@ impl Build {
                 self.behind("Concat", vec![before], vec![int_attribute("axis", 1)]);
                 self.channels = outputs + channels;
             }
+            Step::Rare(ref rare) => self.rare(rare),
         }
     }
 
@@ -220,36 +278,78 @@ impl Build {
             Head::Lstm {
                 hidden,
                 both_directions,
-            } => {
-                self.constants.push(i64_tensor("first", &[1], &[0]));
-                // The samples as a sequence of one batch: [n, c] to [n, 1, c].
-                self.constants.push(i64_tensor("second", &[1], &[1]));
-                self.behind("Unsqueeze", vec!["second".to_owned()], vec![]);
-                let directions = 1 + usize::from(both_directions);
-                let others = vec![
-                    self.constant(&[directions, 4 * hidden, self.channels]),
-                    self.constant(&[directions, 4 * hidden, hidden]),
-                    self.constant(&[directions, 8 * hidden]),
-                ];
-                let mut attributes = vec![int_attribute("hidden_size", hidden as i64)];
-                if both_directions {
-                    attributes.push(splitscope::onnx::build::string_attribute("direction", "bidirectional"));
+            } => self.recurrent(hidden, both_directions, 4),
+            Head::Gru {
+                hidden,
+                both_directions,
+            } => self.recurrent(hidden, both_directions, 3),
+            Head::Perceptron { norm } => {
+                let others = [[self.channels, 6].as_slice(), &[6]].map(|shape| self.constant(shape));
+                self.behind("Gemm", others.to_vec(), vec![]);
+                if norm {
+                    let others = vec![self.constant(&[6]), self.constant(&[6])];
+                    self.behind("LayerNormalization", others, vec![]);
                 }
-                self.behind("LSTM", others, attributes);
+                self.behind("Relu", vec![], vec![]);
+                let weight = self.constant(&[6, 5]);
+                self.behind("MatMul", vec![weight], vec![]);
+                let bias = self.constant(&[5]);
+                self.behind("Add", vec![bias], vec![]);
+            }
+            Head::Table { rows } => {
+                let before = self.value.clone();
+                let table = self.constant(&[rows, self.channels]);
+                let places = self.given_i64(&[SHAPE[0]], &[1, rows as i64 - 1]);
+                self.push("Gather", vec![table, places], vec![]);
+                self.behind("Add", vec![before], vec![]);
+                let weight = self.constant(&[self.channels, 5]);
+                self.behind("MatMul", vec![weight], vec![]);
             }
         }
+    }
+
+    /// An LSTM of 4 gates or a GRU of 3.
+    fn recurrent(&mut self, hidden: usize, both_directions: bool, gates: usize) {
+        // The samples as a sequence of one batch: [n, c] to [n, 1, c].
+        if self.opset < 13 {
+            self.behind("Unsqueeze", vec![], vec![ints_attribute("axes", [1])]);
+        } else {
+            let axes = self.given_i64(&[1], &[1]);
+            self.behind("Unsqueeze", vec![axes], vec![]);
+        }
+        let directions = 1 + usize::from(both_directions);
+        let others = vec![
+            self.constant(&[directions, gates * hidden, self.channels]),
+            self.constant(&[directions, gates * hidden, hidden]),
+            self.constant(&[directions, 2 * gates * hidden]),
+        ];
+        let mut attributes = vec![int_attribute("hidden_size", hidden as i64)];
+        if both_directions {
+            attributes.push(string_attribute("direction", "bidirectional"));
+        }
+        if gates == 3 {
+            attributes.push(int_attribute("linear_before_reset", 1));
+        }
+        self.behind(if gates == 3 { "GRU" } else { "LSTM" }, others, attributes);
     }
 
     fn network(mut self) -> Network {
         let last = self.nodes.last_mut().unwrap();
         last.output = vec!["y".to_owned()];
         let x = floats("x", &SHAPE.map(|size| size as i64));
-        network(model(15, (self.nodes, self.constants), vec![x], vec![value("y")]))
+        network(model(
+            self.opset,
+            (self.nodes, self.constants),
+            vec![x],
+            vec![value("y")],
+        ))
     }
 }
 
 pub(super) fn random_network(seed: u64, steps: &[Step], head: &Head) -> Network {
-    let mut build = Build::new(seed);
+    let least = steps.iter().map(Step::least_opset).fold(head.least_opset(), i64::max);
+    let drawn = OPSETS.start() + (seed % OPSETS.clone().count() as u64) as i64;
+    let mut build = Build::new(seed, drawn.max(least));
     steps.iter().for_each(|step| build.step(step));
     build.head(head);
     build.network()

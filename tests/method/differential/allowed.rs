@@ -36,13 +36,13 @@ pub(super) fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<
         .find(|node| node.output.iter().any(|output| output == value))
 }
 
-/// What onnxruntime folds into the weights and the bias of a convolution on the way to the grid that its output goes on: a factor and a
+/// What onnxruntime folds into the weights and the bias of a layer on the way to the grid that its output goes on: a factor and a
 /// summand for each output channel. `None` where it goes on no grid, or anywhere else too.
 fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, channels: usize) -> Option<Vec<[f32; 2]>> {
     let mut folded = vec![[1.0, 0.0]; channels];
     let mut value = &conv.output[0];
-    // Behind these nothing is folded; onnxruntime's `QDQPropagation` puts the grid before a MaxPool.
-    let mut is_cut = false;
+    // Into other layers, and behind an activation, nothing is folded; `QDQPropagation` puts the grid before a MaxPool.
+    let mut is_cut = conv.op_type() != "Conv";
     loop {
         let mut readers = graph.node.iter().filter(|reader| reader.input.contains(value));
         let (reader, None) = (readers.next()?, readers.next()) else {
@@ -81,8 +81,8 @@ fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, chann
 }
 
 /// The model as onnxruntime runs it where its transformer `WeightBiasQuantization` rounds what stands between two grids, once what
-/// follows was folded into it: weights of a convolution that are floats go on 8 bits, one scale and zero point for all; biases that are
-/// floats, also those that only what follows gives, go on multiples of the steps of input and weight.
+/// follows was folded into it: weights of a Conv, ConvTranspose or Gemm that are floats go on 8 bits, one scale and zero point for all;
+/// biases that are floats, also those that only what follows gives, go on multiples of the steps of input and weight.
 pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
     let mut rounded = model.clone();
     let (Some(graph), Some(changed)) = (&model.graph, &mut rounded.graph) else {
@@ -103,7 +103,7 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
         constants.get(dequantize.input[1].as_str())
     };
     for (place, conv) in graph.node.iter().enumerate() {
-        if conv.op_type() != "Conv" {
+        if !matches!(conv.op_type(), "Conv" | "ConvTranspose" | "Gemm") {
             continue;
         }
         let Some([input_step]) = scale_of(&conv.input[0]).map(Vec::as_slice) else {
@@ -113,7 +113,12 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
         let Some(tensor) = graph.initializer.iter().find(|tensor| tensor.name() == stored) else {
             continue;
         };
-        let channels = usize::try_from(tensor.dims[0]).unwrap();
+        let channels = match conv.op_type() {
+            "ConvTranspose" => tensor.dims[1] * attribute_int(conv, "group").unwrap_or(1),
+            "Gemm" if attribute_int(conv, "transB") != Some(1) => tensor.dims[1],
+            _ => tensor.dims[0],
+        };
+        let channels = usize::try_from(channels).unwrap();
         let Some(folded) = folded(graph, conv, &constants, channels) else {
             continue;
         };
@@ -152,7 +157,8 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
             .zip(&folded)
             .enumerate()
             .map(|(channel, (bias, [factor, summand]))| {
-                let step = input_step * steps[if steps.len() == 1 { 0 } else { channel }];
+                // Those of a ConvTranspose are the same in each group.
+                let step = input_step * steps[channel % steps.len()];
                 match *factor {
                     0.0 => *bias,
                     by => (((bias * by + summand) / step).round_ties_even() * step - summand) / by,
