@@ -154,7 +154,7 @@ impl App {
         let saved = known.flatten().unwrap_or_default();
         let layout = layout_memory.as_ref().and_then(Memory::load);
         let layout = layout.and_then(Layout::from_saved);
-        let (ctx, painted) = (cc.egui_ctx.clone(), cc.egui_ctx.clone());
+        let ctx = cc.egui_ctx.clone();
         let offer = saved.last.clone().filter(|_| options.model.is_none());
         let mut session = Session::new(Waker::new(move || ctx.request_repaint()), saved);
         if options.threads.is_some() {
@@ -181,7 +181,7 @@ impl App {
             dialogs: Dialogs::new(true),
             palette: palette::Palette::default(),
             corner: toasts::Corner::default(),
-            exporter: Exporter::new(Waker::new(move || painted.request_repaint())),
+            exporter: Exporter::default(),
             presentation: present::Presentation::default(),
             offer,
             messages_open: false,
@@ -280,7 +280,7 @@ impl eframe::App for App {
             self.exporter.begin(&ctx, request, &mut self.dialogs);
         }
         if let Some(path) = out.figure_path {
-            self.exporter.take_path(&ctx, path);
+            self.exporter.take_path(&ctx, path, &mut self.session);
         }
         self.exporter.advance(&ctx, &mut self.session);
         if asked {

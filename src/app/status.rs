@@ -16,7 +16,7 @@ const MOST_CHARACTERS: usize = 110;
 /// The line itself.
 pub(super) fn status_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
     ui.horizontal(|ui| {
-        let running = session.running();
+        let running = session.announced();
         if running.is_empty() {
             ui.label(note("Ready"));
         }

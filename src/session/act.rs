@@ -104,7 +104,7 @@ impl Session {
             Action::Retry => self.with_open(OpenNetwork::retry),
             Action::Report(text) => self.messages.refuse(text),
             Action::Note(text) => self.messages.note(text),
-            Action::Wrote(path) => self.wrote(path),
+            Action::Write { path, contents } => self.write(path, contents),
             Action::ClearMessages => self.messages.clear(),
             Action::ClearRecent => self.saved.recent.clear(),
         }

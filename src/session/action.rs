@@ -4,6 +4,7 @@ use super::continuation::Prompt;
 use super::keys::CalibrationChoice;
 use super::resume::Last;
 use super::snapshots::Side;
+use super::writing::Contents;
 use crate::inference::DataOptions;
 use crate::inference::auto::AutoOptions;
 use crate::inference::sweep::SweepGrid;
@@ -135,8 +136,13 @@ pub enum Action {
     Report(String),
     /// Something that was done outside of the session, likewise.
     Note(String),
-    /// A file that was written outside of the session, likewise.
-    Wrote(PathBuf),
+    /// Writes a file; that it was written, or why not, becomes a message.
+    Write {
+        /// Where.
+        path: PathBuf,
+        /// What.
+        contents: Contents,
+    },
     /// Empties the list of messages.
     ClearMessages,
     /// Forgets the recently opened files.

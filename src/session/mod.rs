@@ -63,6 +63,7 @@ mod trial;
 mod weights;
 mod window_memory;
 mod work;
+mod writing;
 
 #[cfg(test)]
 mod tests;
@@ -102,6 +103,7 @@ pub use tracing::TRACE_SAMPLES;
 pub use trial::{Trial, Trials};
 pub use window_memory::{WINDOW_MEMORY, check_window_memory};
 pub use work::{Evaluated, Kind, Planned};
+pub use writing::Contents;
 
 use crate::format::demo::Demo;
 use crate::inference::{DataOptions, noise_warning};
@@ -136,6 +138,8 @@ pub struct Session {
     presets: Result<UserPresets, PresetError>,
     /// The names there.
     preset_names: Vec<String>,
+    /// Counts the files that were to be written.
+    files_written: u64,
 }
 
 impl Session {
@@ -157,6 +161,7 @@ impl Session {
             watched: Watched::default(),
             presets: UserPresets::of_user(),
             preset_names: Vec::new(),
+            files_written: 0,
         }
     }
 
@@ -232,6 +237,13 @@ impl Session {
     /// The jobs under way, oldest first.
     pub fn running(&self) -> Vec<Running<Kind>> {
         self.jobs.running()
+    }
+
+    /// Those that a person is told of, oldest first.
+    pub fn announced(&self) -> Vec<Running<Kind>> {
+        let mut running = self.running();
+        running.retain(|job| job.kind.is_announced());
+        running
     }
 
     /// The job of that kind, if one is under way.
@@ -363,8 +375,8 @@ impl Session {
                     self.messages.note(text);
                 }
             }
-            Ok(Output::Exported(path)) => {
-                if let Some(open) = &mut self.open {
+            Ok(Output::Wrote(path)) => {
+                if let Some(open) = self.open.as_mut().filter(|_| job.kind == Kind::Export) {
                     open.was_exported(&path);
                 }
                 self.wrote(path);

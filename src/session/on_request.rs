@@ -67,7 +67,7 @@ impl Session {
         let title = format!("Writing {}", super::display_name(&path));
         self.jobs.start(Kind::SaveSweep, title, move |_| {
             save_rows(&path, &setting, &rows)?;
-            Ok(Output::Exported(path))
+            Ok(Output::Wrote(path))
         });
     }
 }

@@ -87,5 +87,5 @@ pub(super) fn write(inputs: &ReportInputs, progress: &Progress) -> Result<Output
     progress.check()?;
     let fault = |error: std::io::Error| work::failed(format!("{}: {error}", inputs.path.display()));
     replace_file(&inputs.path, page.as_bytes()).map_err(fault)?;
-    Ok(Output::Exported(inputs.path.clone()))
+    Ok(Output::Wrote(inputs.path.clone()))
 }

@@ -13,6 +13,7 @@ mod order;
 mod preparation;
 mod retry;
 mod trying;
+mod writing;
 
 const LIMIT: Duration = Duration::from_secs(120);
 

@@ -321,7 +321,7 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
     } = inputs;
     if *kind == ExportKind::Recipe {
         recipe.save(path).map_err(failed)?;
-        return Ok(Output::Exported(path.clone()));
+        return Ok(Output::Wrote(path.clone()));
     }
     let activations = inputs
         .calibration
@@ -354,5 +354,5 @@ pub(super) fn export(inputs: &ExportInputs, progress: &Progress) -> Result<Outpu
         }
         ExportKind::Recipe | ExportKind::Report => {}
     }
-    Ok(Output::Exported(path.clone()))
+    Ok(Output::Wrote(path.clone()))
 }

@@ -119,7 +119,7 @@ impl AnswersPanel {
 
 /// What is under way before there is an answer.
 fn waiting_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
-    let running = session.running();
+    let running = session.announced();
     let job = running
         .iter()
         .find(|job| job.kind == Kind::Evaluate)

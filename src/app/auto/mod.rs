@@ -157,7 +157,7 @@ impl AutoPanel {
         let auto = open.auto();
         ui.horizontal_wrapped(|ui| {
             if auto.is_under_way() {
-                let running = session.running();
+                let running = session.announced();
                 match running.iter().find(|job| job.kind == Kind::Auto).or(running.first()) {
                     Some(job) => {
                         job_ui(ui, job, out);

@@ -3,13 +3,9 @@
 use super::figure::Figure;
 use crate::app::Outbox;
 use crate::app::dialogs::{Dialogs, Purpose};
-use crate::jobs::{JobError, Jobs, Waker};
-use crate::progress::Progress;
-use crate::replacement::Replacement;
-use crate::session::{Action, Session};
+use crate::session::{Action, Contents, Session};
 use egui::{ColorImage, Context, Rect, Response, Role, Ui, ViewportCommand, WidgetInfo, vec2};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
@@ -128,10 +124,8 @@ struct Capture {
 }
 
 /// Carries out what is asked of plots.
+#[derive(Default)]
 pub(in crate::app) struct Exporter {
-    jobs: Jobs<u64, PathBuf>,
-    /// Numbers the files, so that one does not replace another.
-    count: u64,
     /// Waits for its path.
     asked: Option<FigureRequest>,
     capture: Option<Capture>,
@@ -140,19 +134,9 @@ pub(in crate::app) struct Exporter {
 }
 
 impl Exporter {
-    pub(in crate::app) fn new(waker: Waker) -> Self {
-        Self {
-            jobs: Jobs::new(waker),
-            count: 0,
-            asked: None,
-            capture: None,
-            taken: None,
-        }
-    }
-
-    /// Whether nothing is being written.
+    /// Whether no picture is being taken.
     pub(in crate::app) fn is_idle(&self) -> bool {
-        self.jobs.is_idle() && self.capture.is_none() && self.taken.is_none()
+        self.capture.is_none() && self.taken.is_none()
     }
 
     /// Begins what was asked for: copies at once, or asks for a path.
@@ -168,13 +152,17 @@ impl Exporter {
     }
 
     /// The path that a person gave.
-    pub(in crate::app) fn take_path(&mut self, ctx: &Context, path: PathBuf) {
+    pub(in crate::app) fn take_path(&mut self, ctx: &Context, path: PathBuf, session: &mut Session) {
         let Some(FigureRequest { wanted, figure, rect }) = self.asked.take() else {
             return;
         };
         match wanted {
-            Wanted::File(FigureFile::Csv) => self.write(path, move || Ok(figure.csv().into_bytes())),
-            Wanted::File(FigureFile::Svg) => self.write(path, move || Ok(figure.svg().into_bytes())),
+            Wanted::File(FigureFile::Csv) => {
+                write(session, path, move || Ok(figure.csv().into_bytes()));
+            }
+            Wanted::File(FigureFile::Svg) => {
+                write(session, path, move || Ok(figure.svg().into_bytes()));
+            }
             Wanted::File(FigureFile::Png) => self.start_capture(ctx, rect, Some(path)),
             Wanted::Data | Wanted::Picture => {}
         }
@@ -195,13 +183,13 @@ impl Exporter {
         ctx.request_repaint();
     }
 
-    /// Once a frame: takes pictures that are due, and tells the session what was written.
+    /// Once a frame: takes pictures that are due.
     pub(in crate::app) fn advance(&mut self, ctx: &Context, session: &mut Session) {
         self.capture(ctx);
         if let Some((receiver, rect, path)) = self.taken.take() {
             let scale = ctx.pixels_per_point();
             match (receiver.try_recv(), path) {
-                (Ok(picture), Some(path)) => self.write(path, move || png(&picture, rect, scale)),
+                (Ok(picture), Some(path)) => write(session, path, move || png(&picture, rect, scale)),
                 (Ok(picture), None) => match cut(&picture, rect, scale) {
                     Ok(part) => {
                         ctx.copy_image(part);
@@ -219,12 +207,6 @@ impl Exporter {
                     session.act(Action::Report(format!("{what}: {fault}")));
                 }
             }
-        }
-        for job in self.jobs.poll() {
-            session.act(match job.result {
-                Ok(path) => Action::Wrote(path),
-                Err(error) => Action::Report(format!("{}: {error}", job.title)),
-            });
         }
     }
 
@@ -250,26 +232,11 @@ impl Exporter {
             self.taken = Some((receiver, capture.rect, capture.path));
         }
     }
-
-    fn write(&mut self, path: PathBuf, contents: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) {
-        self.count += 1;
-        let title = format!("Writing {}", path.display());
-        self.jobs.start(self.count, title, move |progress| {
-            write(&path, contents, progress)?;
-            Ok(path)
-        });
-    }
 }
 
-fn write(path: &Path, contents: impl FnOnce() -> Result<Vec<u8>, String>, progress: &Progress) -> Result<(), JobError> {
-    let bytes = contents().map_err(JobError::Failed)?;
-    progress.check()?;
-    let put = || {
-        let mut file = Replacement::new(path)?;
-        file.write_all(&bytes)?;
-        file.commit()
-    };
-    put().map_err(|error| JobError::Failed(error.to_string()))
+fn write(session: &mut Session, path: PathBuf, contents: impl Fn() -> Result<Vec<u8>, String> + Send + Sync + 'static) {
+    let contents = Contents::new(contents);
+    session.act(Action::Write { path, contents });
 }
 
 /// The part of the window's picture inside `rect` (points).
@@ -315,16 +282,5 @@ mod tests {
         assert_eq!(read.get_pixel(0, 0).0, [255, 0, 0, 255]);
         let outside = Rect::from_min_max(pos2(30.0, 2.0), pos2(40.0, 4.0));
         assert!(png(&picture, outside, 2.0).is_err());
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_written_is_told_with_its_reason() {
-        let folder = tempfile::tempdir().unwrap();
-        let missing = folder.path().join("no/such/plot.csv");
-        let error = write(&missing, || Ok(vec![1]), &Progress::default()).unwrap_err();
-        assert!(error.to_string().contains("there is no folder"), "{error}");
-        let there = folder.path().join("plot.csv");
-        write(&there, || Ok(b"a,b".to_vec()), &Progress::default()).unwrap();
-        assert_eq!(std::fs::read(there).unwrap(), b"a,b");
     }
 }

@@ -171,7 +171,7 @@ impl SweepPanel {
 
 /// The sweep's progress; before it, that of what it waits for.
 fn progress_ui(ui: &mut Ui, session: &Session, out: &mut Outbox) {
-    let running = session.running();
+    let running = session.announced();
     let job = running.iter().find(|job| job.kind == Kind::Sweep).or(running.first());
     match job {
         Some(job) => job_ui(ui, job, out),

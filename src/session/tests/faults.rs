@@ -11,6 +11,7 @@ fn a_panic_in_any_job_is_reported_and_the_session_lives() {
         Kind::ChangePresets,
         Kind::Export,
         Kind::LoadRecipe,
+        Kind::Write(1),
     ];
     let derived = REGISTRY.iter().map(|entry| entry.kind);
     let kinds: Vec<Kind> = derived.chain(others).collect();

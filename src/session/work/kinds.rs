@@ -86,6 +86,16 @@ pub enum Kind {
     CheckExport,
     /// Reading a recipe.
     LoadRecipe,
+    /// Writing a file that was made elsewhere; each has a number, for none takes the place of another.
+    Write(u64),
+}
+
+impl Kind {
+    /// Whether a person is told that such a job is under way: not of what is over within a few frames and shows where it was
+    /// asked for.
+    pub(in crate::session) fn is_announced(self) -> bool {
+        !matches!(self, Self::Write(_))
+    }
 }
 
 /// Puts the result of a job in its place, given how long that took.
@@ -98,7 +108,7 @@ pub(in crate::session) enum Output {
     /// A result of the open network.
     Derived(Deliver),
     /// A file was written.
-    Exported(PathBuf),
+    Wrote(PathBuf),
     /// A recipe, and what it is called.
     Recipe(String, Box<Recipe>),
     /// The names of the saved presets, and what was done.
