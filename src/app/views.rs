@@ -54,12 +54,11 @@ impl Views {
     /// Takes what the views have computed in the background.
     pub(super) fn poll(&mut self) {
         self.network.poll();
-        self.graph.poll();
     }
 
     /// Whether no view computes anything.
     pub(super) fn is_idle(&self) -> bool {
-        self.network.is_idle() && self.graph.is_idle()
+        self.network.is_idle()
     }
 
     /// At the end of a frame: tells the session what is in sight.
@@ -71,7 +70,7 @@ impl Views {
             ..Watched::default()
         };
         self.errors.watch(&mut watched);
-        watched.trace |= self.graph.watches();
+        self.graph.watch(&mut watched);
         if watched != self.watched {
             self.watched = watched;
             out.actions.push(Action::Watch(watched));

@@ -164,6 +164,8 @@ pub struct Watched {
     pub trace: bool,
     /// Why the selected layer hurts, and what mends it.
     pub cure: bool,
+    /// The graph as boxes and lines.
+    pub graph: bool,
 }
 
 /// What an export writes.

@@ -4,8 +4,8 @@ use crate::format::demo::Demo;
 use crate::quantization::Recipe;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What is done to the network before its layers are looked at and split.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What is done to the network before its layers are looked at and split; nothing, as it is by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PrepareKey {
     /// Batch-norms are folded.
     pub fold: bool,
@@ -55,7 +55,7 @@ impl PrepareKey {
     }
 
     pub(super) fn is_nothing(self) -> bool {
-        !self.fold && !self.equalize && !self.rotate && self.channel_axes == 0 && self.smooth.is_none()
+        self == Self::default()
     }
 }
 

@@ -145,6 +145,16 @@ impl OpenNetwork {
         self.analysis().unwrap_or(&self.original)
     }
 
+    /// How [`OpenNetwork::shown`] is prepared.
+    pub(super) fn shown_as(&self) -> PrepareKey {
+        let key = self.prepare_key(self.recipe());
+        if self.prepared_as(key).is_some() {
+            key
+        } else {
+            PrepareKey::default()
+        }
+    }
+
     /// Position of the selected layer; there may be no layer at all.
     pub fn selected(&self) -> usize {
         self.selected

@@ -1,13 +1,12 @@
 //! The boxes of the graph: where they lie on the screen, how they look, what a click on one selects.
 
 use super::colors::Colors;
-use super::drawing::{Drawing, Node};
 use crate::app::Outbox;
 use crate::app::network::layers_figure;
 use crate::app::plot::export::menu;
 use crate::app::text;
 use crate::app::theme::{faded, readable_on, thin, tokens};
-use crate::session::OpenNetwork;
+use crate::session::{Drawing, DrawnNode, OpenNetwork};
 use egui::{
     Align2, Color32, FontId, Painter, Pos2, Rect, Role, Sense, Stroke, StrokeKind, Ui, Vec2, WidgetInfo, pos2, vec2,
 };
@@ -100,7 +99,7 @@ pub(super) fn boxes_ui(
     clicked
 }
 
-fn label(node: &Node, open: &OpenNetwork, shown: &Colors<'_>) -> String {
+fn label(node: &DrawnNode, open: &OpenNetwork, shown: &Colors<'_>) -> String {
     let Some(&layer) = node.layers.first() else {
         return format!("Node {} {}", node.op, node.name);
     };
@@ -115,7 +114,7 @@ fn draw(
     ui: &Ui,
     painter: &Painter,
     rect: Rect,
-    (node, open, shown): (&Node, &OpenNetwork, &Colors<'_>),
+    (node, open, shown): (&DrawnNode, &OpenNetwork, &Colors<'_>),
     zoom: f32,
     hovered: bool,
 ) {

@@ -1,10 +1,9 @@
 //! What the colour of a box tells: what the layer costs the network, the error of its weights, or the error that arises in it.
 
-use super::drawing::Node;
 use crate::app::errors::lost_text;
 use crate::app::text;
 use crate::app::theme::Tokens;
-use crate::session::{LayerOrder, OpenNetwork};
+use crate::session::{DrawnNode, LayerOrder, OpenNetwork};
 use egui::{Color32, ComboBox, Ui};
 use std::collections::HashMap;
 
@@ -88,7 +87,7 @@ impl<'a> Colors<'a> {
     }
 
     /// The worst error of the layers in a node; `None` where none is known.
-    pub(super) fn of(&self, node: &Node) -> Option<Error> {
+    pub(super) fn of(&self, node: &DrawnNode) -> Option<Error> {
         match self.coloring {
             Coloring::Lost => {
                 let share = |layer: &usize| Some((*layer, self.order.share_of_worst(*layer)?));
@@ -131,8 +130,8 @@ mod tests {
     use std::path::PathBuf;
     use std::time::Duration;
 
-    fn node(layers: &[usize]) -> Node {
-        Node {
+    fn node(layers: &[usize]) -> DrawnNode {
+        DrawnNode {
             op: "Conv".to_owned(),
             name: "node".to_owned(),
             layers: layers.to_vec(),

@@ -4,8 +4,6 @@
 
 mod boxes;
 mod colors;
-mod drawing;
-mod place;
 
 use super::Outbox;
 use super::learn::glossary::{Term, help_ui};
@@ -14,13 +12,11 @@ use super::plot::export::menu;
 use super::plot::{cost_scale_ui, sqnr_scale_ui};
 use super::text::{self, note};
 use super::theme::{thin, tokens};
-use crate::jobs::{Jobs, Waker};
-use crate::network::Network;
-use crate::session::{Action, OpenNetwork};
+use super::widgets::failure_ui;
+use crate::session::{Action, Drawing, OpenNetwork, Watched};
 use boxes::{Frame, STEP, box_rect};
 use colors::{Coloring, Colors};
-use drawing::Drawing;
-use egui::{Color32, Context, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Color32, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::sync::{Arc, Weak};
 
 /// Zoom below which arrow heads are too small to be seen.
@@ -32,10 +28,10 @@ const ZOOM: std::ops::RangeInclusive<f32> = 0.04..=2.0;
 
 /// State of the view between frames.
 pub(super) struct GraphPanel {
-    jobs: Option<Jobs<(), Drawing>>,
-    /// The network that was drawn last, which the drawing does not keep in memory.
-    of: Weak<Network>,
-    drawing: Option<Drawing>,
+    /// It was drawn in this frame.
+    drawn: bool,
+    /// What was drawn last, which the view does not keep in memory.
+    drawing: Weak<Drawing>,
     /// The point of the graph in the middle of the view.
     middle: Pos2,
     zoom: f32,
@@ -45,49 +41,41 @@ pub(super) struct GraphPanel {
     fit: bool,
     coloring: Coloring,
     /// It was drawn in this frame with colours that need every value compared.
-    watches: bool,
+    compares: bool,
 }
 
 impl Default for GraphPanel {
     fn default() -> Self {
         Self {
-            jobs: None,
-            of: Weak::new(),
-            drawing: None,
+            drawn: false,
+            drawing: Weak::new(),
             middle: Pos2::ZERO,
             zoom: 1.0,
             followed: None,
             fit: false,
             coloring: Coloring::default(),
-            watches: false,
+            compares: false,
         }
     }
 }
 
 impl GraphPanel {
-    /// Takes the drawing once it is made.
-    pub(super) fn poll(&mut self) {
-        let Some(jobs) = &mut self.jobs else { return };
-        for job in jobs.poll() {
-            if let Ok(drawing) = job.result {
-                self.drawing = Some(drawing);
-                self.followed = None;
-            }
-        }
-    }
-
-    /// Whether no drawing is being made.
-    pub(super) fn is_idle(&self) -> bool {
-        self.jobs.as_ref().is_none_or(Jobs::is_idle)
-    }
-
     /// Draws the view.
     pub(super) fn ui(&mut self, ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
-        self.want(ui.ctx(), open);
-        let Some(drawing) = &self.drawing else {
-            ui.centered_and_justified(|ui| ui.label("Drawing the graph…"));
+        self.drawn = true;
+        let Some(drawing) = open.drawing() else {
+            match open.drawing_failure() {
+                Some(error) => failure_ui(ui, "The graph cannot be drawn", error),
+                None => {
+                    ui.centered_and_justified(|ui| ui.label("Drawing the graph…"));
+                }
+            }
             return;
         };
+        if self.drawing.as_ptr() != Arc::as_ptr(drawing) {
+            self.drawing = Arc::downgrade(drawing);
+            self.followed = None;
+        }
         if drawing.nodes.is_empty() {
             ui.centered_and_justified(|ui| {
                 ui.label("This file holds weights only: there is no graph to draw. Open the network's ONNX export to see one.");
@@ -130,10 +118,9 @@ impl GraphPanel {
             self.zoom = 1.0;
         }
         if to_selected || self.followed != Some(open.selected()) {
-            self.follow(open.selected(), rect, to_selected);
+            self.follow(drawing, open.selected(), rect, to_selected);
         }
         self.hand(ui, &response, rect, bounds);
-        let Some(drawing) = &self.drawing else { return };
         let frame = Frame {
             rect,
             middle: self.middle,
@@ -144,39 +131,23 @@ impl GraphPanel {
         response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, "Graph of the network"));
         menu(&response, rect, out, || layers_figure(open, None));
         let colors = Colors::new(self.coloring, open, tokens(ui));
-        self.watches = self.coloring == Coloring::Own;
+        self.compares = self.coloring == Coloring::Own;
         if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, &colors, out) {
             self.followed = Some(layer);
             out.actions.push(Action::SelectLayer(layer));
         }
     }
 
-    /// At the end of a frame: whether every value of the graph must be compared for what was drawn.
-    pub(super) fn watches(&mut self) -> bool {
-        std::mem::take(&mut self.watches)
-    }
-
-    /// Begins to draw a network that is not drawn yet.
-    fn want(&mut self, ctx: &Context, open: &OpenNetwork) {
-        let network = &open.shown().network;
-        if self.of.as_ptr() == Arc::as_ptr(network) {
-            return;
-        }
-        self.of = Arc::downgrade(network);
-        self.drawing = None;
-        let network = Arc::clone(network);
-        let jobs = self.jobs.get_or_insert_with(|| {
-            let ctx = ctx.clone();
-            Jobs::new(Waker::new(move || ctx.request_repaint()))
-        });
-        jobs.start((), "Drawing the graph", move |_| Ok(Drawing::new(&network)));
+    /// At the end of a frame: what was in sight.
+    pub(super) fn watch(&mut self, watched: &mut Watched) {
+        watched.graph = std::mem::take(&mut self.drawn);
+        watched.trace |= std::mem::take(&mut self.compares);
     }
 
     /// Brings the node of a layer into sight; leaves the view alone if it is, unless it `must` be in the middle.
-    fn follow(&mut self, layer: usize, rect: Rect, must: bool) {
+    fn follow(&mut self, drawing: &Drawing, layer: usize, rect: Rect, must: bool) {
         let first = self.followed.is_none();
         self.followed = Some(layer);
-        let Some(drawing) = &self.drawing else { return };
         let Some(&node) = drawing.node_of.get(&layer) else {
             return;
         };

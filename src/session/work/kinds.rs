@@ -22,6 +22,8 @@ pub enum Kind {
     LayerView,
     /// More of it.
     LayerDetails,
+    /// The graph as boxes and lines.
+    Drawing,
     /// The whole network under the recipe.
     Plan,
     /// Loading the float network into the engine.
@@ -94,7 +96,7 @@ impl Kind {
     /// Whether a person is told that such a job is under way: not of what is over within a few frames and shows where it was
     /// asked for.
     pub(in crate::session) fn is_announced(self) -> bool {
-        !matches!(self, Self::Write(_))
+        !matches!(self, Self::Drawing | Self::Write(_))
     }
 }
 

@@ -109,6 +109,7 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             trace: random.below(3) == 0,
             comparison: (random.below(2) == 0).then(|| [Side::Present, Side::Snapshot(snapshot(random, session))]),
             cure: random.below(3) == 0,
+            graph: random.below(2) == 0,
         }),
         24 => match random.below(2) {
             0 => Action::MeasureSensitivity,

@@ -1,24 +1,34 @@
-//! The graph of a network as boxes and lines, ready to be drawn.
+//! The graph of the shown network as boxes and lines, placed while it is in sight.
 
-use super::place::{Placement, place};
+mod place;
+
+pub use place::Placement;
+
+use super::derived::{Derived, Wanted, Work};
+use super::keys::PrepareKey;
+use super::open::OpenNetwork;
+use super::work::Kind;
+use crate::jobs::JobError;
 use crate::network::Network;
 use crate::onnx::{TensorProto, ValueInfoProto};
+use place::place;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// A node of the graph.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub struct DrawnNode {
     /// Operator.
-    pub(super) op: String,
+    pub op: String,
     /// Name of the node, or of its first output.
-    pub(super) name: String,
+    pub name: String,
     /// The layers in it, by position: none for a node without weights, two for a recurrent one.
-    pub(super) layers: Vec<usize>,
+    pub layers: Vec<usize>,
     /// It is no node of the file but an input or an output of the network.
-    pub(super) is_end: bool,
+    pub is_end: bool,
 }
 
-impl Node {
+impl DrawnNode {
     /// An input or an output of the network.
     fn end(what: &str, name: &str) -> Self {
         Self {
@@ -31,18 +41,21 @@ impl Node {
 }
 
 /// The nodes with their places and the edges between them.
-pub(super) struct Drawing {
-    pub(super) nodes: Vec<Node>,
+#[derive(Debug)]
+pub struct Drawing {
+    /// The nodes.
+    pub nodes: Vec<DrawnNode>,
     /// From, to.
-    pub(super) edges: Vec<(usize, usize)>,
-    pub(super) placement: Placement,
+    pub edges: Vec<(usize, usize)>,
+    /// Where the nodes stand.
+    pub placement: Placement,
     /// The node of each layer.
-    pub(super) node_of: HashMap<usize, usize>,
+    pub node_of: HashMap<usize, usize>,
 }
 
 impl Drawing {
     /// Draws the main graph; constants are left out, and a subgraph is one node.
-    pub(super) fn new(network: &Network) -> Self {
+    fn new(network: &Network) -> Self {
         let Some(graph) = &network.model.graph else {
             return Self::of(Vec::new(), Vec::new());
         };
@@ -60,7 +73,7 @@ impl Drawing {
         let inputs = graph.input.iter().map(ValueInfoProto::name);
         for name in inputs.filter(|name| !constants.contains(name)) {
             makers.insert(name, nodes.len());
-            nodes.push(Node::end("input", name));
+            nodes.push(DrawnNode::end("input", name));
         }
         let shown = |op: &str| op != "Constant";
         for (position, node) in graph.node.iter().enumerate().filter(|(_, node)| shown(node.op_type())) {
@@ -79,7 +92,7 @@ impl Drawing {
             }
             let named = Some(node.name()).filter(|name| !name.is_empty());
             let name = named.or(node.output.first().map(String::as_str)).unwrap_or_default();
-            nodes.push(Node {
+            nodes.push(DrawnNode {
                 op: node.op_type().to_owned(),
                 name: name.to_owned(),
                 layers: layers_at.remove(&position).unwrap_or_default(),
@@ -89,15 +102,16 @@ impl Drawing {
         for output in &graph.output {
             let made = makers.get(output.name()).copied();
             edges.extend(made.map(|from| (from, nodes.len())));
-            nodes.push(Node::end("output", output.name()));
+            nodes.push(DrawnNode::end("output", output.name()));
         }
         Self::of(nodes, edges)
     }
 
-    fn of(nodes: Vec<Node>, edges: Vec<(usize, usize)>) -> Self {
+    fn of(nodes: Vec<DrawnNode>, edges: Vec<(usize, usize)>) -> Self {
         let placement = place(nodes.len(), &edges);
-        let of_node =
-            |(node, found): (usize, &Node)| found.layers.iter().map(move |layer| (*layer, node)).collect::<Vec<_>>();
+        let of_node = |(node, found): (usize, &DrawnNode)| {
+            found.layers.iter().map(move |layer| (*layer, node)).collect::<Vec<_>>()
+        };
         let node_of = nodes.iter().enumerate().flat_map(of_node).collect();
         Self {
             nodes,
@@ -105,6 +119,38 @@ impl Drawing {
             placement,
             node_of,
         }
+    }
+}
+
+impl OpenNetwork {
+    /// The graph of the network that is shown, made while [`super::Watched::graph`] is set.
+    pub fn drawing(&self) -> Option<&Arc<Drawing>> {
+        self.slots.of::<Drawn>().for_key(&self.shown_as())
+    }
+
+    /// Why there is no drawing of it.
+    pub fn drawing_failure(&self) -> Option<&JobError> {
+        self.slots.of::<Drawn>().failure(&self.shown_as())
+    }
+}
+
+/// The drawing of the shown network.
+pub(super) struct Drawn;
+
+impl Derived for Drawn {
+    type Key = PrepareKey;
+    type Value = Arc<Drawing>;
+    const KIND: Kind = Kind::Drawing;
+
+    fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<PrepareKey> {
+        wanted.watched.graph.then(|| open.shown_as())
+    }
+
+    fn compute(open: &mut OpenNetwork, _: &PrepareKey, _: &Wanted) -> Option<Work<Arc<Drawing>>> {
+        let network = Arc::clone(&open.shown().network);
+        Some(Work::new("Drawing the graph", move |_| {
+            Ok(Arc::new(Drawing::new(&network)))
+        }))
     }
 }
 

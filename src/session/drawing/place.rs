@@ -9,15 +9,15 @@ const FOLLOWED: usize = 400;
 
 /// Places of nodes, in columns and rows; columns are centred on 0.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Placement {
+pub struct Placement {
     /// Row of each node.
-    pub(super) row: Vec<usize>,
+    pub row: Vec<usize>,
     /// Column of each node; nodes of a row are at least 1 apart.
-    pub(super) column: Vec<f32>,
+    pub column: Vec<f32>,
     /// Nodes of each row, left to right.
-    pub(super) rows: Vec<Vec<usize>>,
+    pub rows: Vec<Vec<usize>>,
     /// For each edge the column in which it goes around what stands between its ends, if anything does.
-    pub(super) lanes: Vec<Option<f32>>,
+    pub lanes: Vec<Option<f32>>,
 }
 
 /// Places `nodes` nodes that are joined by `edges` (from, to).
