@@ -200,9 +200,9 @@ impl App {
         self.session.act(action);
     }
 
-    /// Whether nothing is under way, in the session or in a view.
+    /// Whether nothing is under way, and no picture of the window is being taken.
     pub fn is_idle(&self) -> bool {
-        self.session.is_idle() && self.views.is_idle() && self.exporter.is_idle()
+        self.session.is_idle() && self.exporter.is_idle()
     }
 
     /// What is open.
@@ -244,7 +244,6 @@ impl App {
 impl eframe::App for App {
     fn logic(&mut self, ctx: &egui::Context, _frame: &mut eframe::Frame) {
         self.session.poll();
-        self.views.poll();
         if !self.session.is_idle() {
             ctx.request_repaint_after(TICK);
         }

@@ -51,16 +51,6 @@ const DISTRIBUTION: f32 = 0.64;
 const LEAST_WITH_STRIP: f32 = 400.0;
 
 impl Views {
-    /// Takes what the views have computed in the background.
-    pub(super) fn poll(&mut self) {
-        self.network.poll();
-    }
-
-    /// Whether no view computes anything.
-    pub(super) fn is_idle(&self) -> bool {
-        self.network.is_idle()
-    }
-
     /// At the end of a frame: tells the session what is in sight.
     pub(super) fn watch(&mut self, out: &mut Outbox) {
         let mut watched = Watched {
@@ -71,8 +61,9 @@ impl Views {
         };
         self.errors.watch(&mut watched);
         self.graph.watch(&mut watched);
+        self.network.watch(&mut watched);
         if watched != self.watched {
-            self.watched = watched;
+            self.watched = watched.clone();
             out.actions.push(Action::Watch(watched));
         }
     }

@@ -150,7 +150,7 @@ pub enum Action {
 }
 
 /// What is in sight and costs work to keep up to date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Watched {
     /// The error curves of the selected layer.
     pub error_curves: bool,
@@ -166,6 +166,8 @@ pub struct Watched {
     pub cure: bool,
     /// The graph as boxes and lines.
     pub graph: bool,
+    /// The cards of these layers, by position.
+    pub cards: Vec<usize>,
 }
 
 /// What an export writes.

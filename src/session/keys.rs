@@ -4,8 +4,8 @@ use crate::format::demo::Demo;
 use crate::quantization::Recipe;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// What is done to the network before its layers are looked at and split; nothing, as it is by default.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// What is done to the network before its layers are looked at and split.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PrepareKey {
     /// Batch-norms are folded.
     pub fold: bool,
@@ -33,6 +33,15 @@ pub struct SmoothKey {
 }
 
 impl PrepareKey {
+    /// The network as it was opened.
+    pub(super) const NOTHING: Self = Self {
+        fold: false,
+        equalize: false,
+        rotate: false,
+        channel_axes: 0,
+        smooth: None,
+    };
+
     /// What `recipe` asks for, if inputs are known from `source`.
     pub(super) fn of(recipe: &Recipe, (source, stated): (CalibrationSource, Option<u64>)) -> Self {
         let smooth = SmoothKey {
@@ -55,7 +64,7 @@ impl PrepareKey {
     }
 
     pub(super) fn is_nothing(self) -> bool {
-        self == Self::default()
+        self == Self::NOTHING
     }
 }
 

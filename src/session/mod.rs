@@ -23,6 +23,7 @@ mod act;
 mod action;
 mod against;
 mod analysis;
+mod cards;
 mod choosing;
 mod comparison;
 mod continuation;
@@ -72,6 +73,7 @@ mod tests;
 pub use action::{Action, ExportKind, Watched};
 pub use against::Against;
 pub use analysis::{Analysis, LayerFacts};
+pub use cards::{CARD_BINS, CardErrors, Cards, LayerCard};
 pub use choosing::AutoKey;
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use continuation::{FloatTextKey, Prompt, QuantizedTextKey};
@@ -188,7 +190,7 @@ impl Session {
         let wanted = Wanted {
             sigma: self.saved.sigma,
             limit: self.limit(),
-            watched: self.watched,
+            watched: self.watched.clone(),
         };
         let Some(open) = &mut self.open else { return };
         for entry in &REGISTRY {

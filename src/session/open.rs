@@ -3,6 +3,7 @@
 mod data;
 
 use super::analysis::{Analysis, LayerFacts};
+use super::cards::Cards;
 use super::continuation::Prompt;
 use super::derived::Slots;
 use super::embedded::recipe_in;
@@ -41,6 +42,7 @@ pub struct OpenNetwork {
     pub demo: Option<Demo>,
     /// All that is derived from it by jobs.
     pub(super) slots: Slots,
+    pub(super) cards: Cards,
     /// The layer to read first: the selected one.
     pub(super) wanted: Arc<AtomicUsize>,
     pub(super) history: History<Recipe>,
@@ -89,6 +91,7 @@ impl OpenNetwork {
             original,
             demo,
             slots: Slots::default(),
+            cards: Cards::NONE,
             wanted: Arc::new(AtomicUsize::new(selected)),
             history: History::new(start_recipe(demo)),
             selected,
@@ -151,7 +154,7 @@ impl OpenNetwork {
         if self.prepared_as(key).is_some() {
             key
         } else {
-            PrepareKey::default()
+            PrepareKey::NOTHING
         }
     }
 

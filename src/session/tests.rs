@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 mod against;
 mod faults;
 mod freed;
+mod in_sight;
 mod on_request;
 mod order;
 mod preparation;

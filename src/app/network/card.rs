@@ -1,14 +1,12 @@
 //! The small picture of one layer.
 
-use super::rows::{BINS, Errors, Row};
 use crate::app::text;
 use crate::app::theme::{Tokens, faded, thin, tokens};
-use crate::session::{LayerFacts, OpenNetwork};
+use crate::session::{CARD_BINS, CardErrors, LayerCard, LayerFacts, OpenNetwork};
 use egui::{
     Align2, Color32, Mesh, Painter, Rangef, Rect, Response, Role, Sense, Shape, StrokeKind, TextStyle, Ui, WidgetInfo,
     pos2, vec2,
 };
-use std::sync::Arc;
 
 /// Least width and the height of a card, points.
 pub(super) const CARD: egui::Vec2 = vec2(204.0, 96.0);
@@ -22,7 +20,7 @@ const BAR: f32 = 4.0;
 /// What a card needs to be drawn.
 pub(super) struct Card<'a> {
     pub(super) layer: usize,
-    pub(super) row: Option<&'a Result<Arc<Row>, String>>,
+    pub(super) known: Option<&'a Result<LayerCard, String>>,
     /// Standard deviations beyond which a weight is an outlier.
     pub(super) sigma: f64,
     /// Standard deviations that half of the histogram's width stands for.
@@ -73,15 +71,15 @@ pub(super) fn card_ui(ui: &Ui, rect: Rect, open: &OpenNetwork, card: &Card<'_>) 
     let inner = rect.shrink(MARGIN);
     title(ui, &painter, inner, &layer.name, &number, color);
     let plot = Rect::from_min_size(inner.min + vec2(0.0, TITLE), vec2(inner.width(), HISTOGRAM));
-    let says = match card.row {
-        Some(Ok(row)) => {
+    let says = match card.known {
+        Some(Ok(known)) => {
             let fill = color.unwrap_or(colors.original);
-            histogram(&painter, plot, facts, row, card, fill, colors);
-            if let Some(errors) = row.errors {
+            histogram(&painter, plot, facts, known, card, fill, colors);
+            if let Some(errors) = known.errors {
                 bars(&painter, inner, &errors, colors);
             }
             let weights = sqnr.map(|sqnr| format!("weight SQNR {}\n", text::decibels(sqnr)));
-            let errors = row.errors.map(|errors| errors_text(&errors));
+            let errors = known.errors.map(|errors| errors_text(&errors));
             weights.unwrap_or_default() + &errors.unwrap_or_default()
         }
         Some(Err(reason)) => reason.clone(),
@@ -125,7 +123,7 @@ fn histogram(
     painter: &Painter,
     rect: Rect,
     facts: &LayerFacts,
-    row: &Row,
+    known: &LayerCard,
     card: &Card<'_>,
     fill: Color32,
     colors: &Tokens,
@@ -139,12 +137,12 @@ fn histogram(
         rect.center().x + share * rect.width() / 2.0
     };
     let outlying = |weight: f64| (weight - statistics.mean).abs() > card.sigma * statistics.std;
-    let highest = row.counts.iter().copied().max().unwrap_or(0) as f32;
+    let highest = known.counts.iter().copied().max().unwrap_or(0) as f32;
     let scale = (base - rect.min.y) / (1.0 + highest).log10().max(0.1);
-    let reach = f64::from(row.max_abs);
-    let width = 2.0 * reach / BINS as f64;
+    let reach = f64::from(known.max_abs);
+    let width = 2.0 * reach / CARD_BINS as f64;
     let mut mesh = Mesh::default();
-    for (bin, &count) in row.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+    for (bin, &count) in known.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let left = -reach + width * bin as f64;
         let height = (1.0 + count as f32).log10() * scale;
         // At least a point wide: a single outlier must be seen.
@@ -174,7 +172,7 @@ fn histogram(
 }
 
 /// Four bars, one a way; a full one is an error as large as the weights.
-fn bars(painter: &Painter, inner: Rect, errors: &Errors, colors: &Tokens) {
+fn bars(painter: &Painter, inner: Rect, errors: &CardErrors, colors: &Tokens) {
     let mut top = inner.min.y + TITLE + HISTOGRAM + 6.0;
     let ways = [
         (errors.plain, [colors.quantized; 2]),
@@ -194,7 +192,7 @@ fn bars(painter: &Painter, inner: Rect, errors: &Errors, colors: &Tokens) {
     }
 }
 
-fn errors_text(errors: &Errors) -> String {
+fn errors_text(errors: &CardErrors) -> String {
     let of = |error: f64| {
         let db = if error > 0.0 {
             -20.0 * error.log10()

@@ -1,12 +1,11 @@
 //! The errors of all layers as a figure, to copy or save.
 
-use super::rows::Rows;
 use crate::app::plot::figure::{Figure, Series, Shape};
 use crate::app::plot::{Scale, Token};
-use crate::session::OpenNetwork;
+use crate::session::{Cards, OpenNetwork};
 
-/// SQNR of each layer's weights under the recipe; of `rows` that are known, with and without splitting and clipping too.
-pub(in crate::app) fn layers_figure(open: &OpenNetwork, rows: Option<&Rows>) -> Figure {
+/// SQNR of each layer's weights under the recipe; of `cards` that are known, with and without splitting and clipping too.
+pub(in crate::app) fn layers_figure(open: &OpenNetwork, cards: Option<&Cards>) -> Figure {
     let layers = &open.original.network.layers;
     let series = |name: &str, color: Token, of: &dyn Fn(usize) -> f64| {
         let bars = layers.iter().enumerate();
@@ -18,8 +17,8 @@ pub(in crate::app) fn layers_figure(open: &OpenNetwork, rows: Option<&Rows>) -> 
         let layer = planned.and_then(|plan| plan.layers.get(index)?.quantized());
         layer.map_or(f64::NAN, |layer| layer.sqnr_db)
     })];
-    if let Some(rows) = rows {
-        let errors = |index: usize| rows.get(open, index)?.as_ref().ok()?.errors;
+    if let Some(cards) = cards {
+        let errors = |index: usize| cards.get(index)?.as_ref().ok()?.errors;
         let decibels = |error: Option<f64>| error.map_or(f64::NAN, |error| -20.0 * error.log10());
         all.push(series("plain", Token::Original, &|index| {
             decibels(errors(index).map(|errors| errors.plain))

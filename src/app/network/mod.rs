@@ -3,7 +3,6 @@
 mod blocks;
 mod card;
 mod figure;
-mod rows;
 
 pub(super) use figure::layers_figure;
 
@@ -14,11 +13,10 @@ use super::plot::export::menu;
 use super::plot::{cost_scale_ui, sqnr_scale_ui, swatch};
 use super::text::{self, note};
 use super::theme::tokens;
-use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary};
+use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary, Watched};
 use blocks::BlockMap;
 use card::{CARD, Card, card_ui};
 use egui::{Rect, ScrollArea, Ui, vec2};
-use rows::Rows;
 use std::sync::Arc;
 
 /// The words of the legend.
@@ -64,7 +62,8 @@ pub(super) struct NetworkPanel {
     order: Order,
     sorted: Option<(OrderKey, Vec<usize>)>,
     reach: Option<(Arc<Vec<LayerFacts>>, f64)>,
-    rows: Rows,
+    /// The layers whose cards were drawn in this frame.
+    visible: Vec<usize>,
     /// Blocks against their parts instead of cards.
     by_block: bool,
     blocks: BlockMap,
@@ -76,7 +75,7 @@ impl Default for NetworkPanel {
             order: Order::Position,
             sorted: None,
             reach: None,
-            rows: Rows::default(),
+            visible: Vec::new(),
             by_block: false,
             blocks: BlockMap::default(),
         }
@@ -84,14 +83,9 @@ impl Default for NetworkPanel {
 }
 
 impl NetworkPanel {
-    /// Takes what was computed since the last call.
-    pub(super) fn poll(&mut self) {
-        self.rows.poll();
-    }
-
-    /// Whether nothing is being computed.
-    pub(super) fn is_idle(&self) -> bool {
-        self.rows.is_idle()
+    /// At the end of a frame: what was in sight.
+    pub(super) fn watch(&mut self, watched: &mut Watched) {
+        watched.cards = std::mem::take(&mut self.visible);
     }
 
     /// Draws the view.
@@ -116,9 +110,9 @@ impl NetworkPanel {
         let columns = (((ui.available_width() + GAP) / (CARD.x + GAP)) as usize).max(1);
         let width = (ui.available_width() - 8.0 + GAP) / columns as f32 - GAP;
         let stride = vec2(width + GAP, CARD.y + GAP);
-        let mut visible = Vec::new();
+        let visible = &mut self.visible;
         let all = ui.available_rect_before_wrap();
-        let rows = &self.rows;
+        let cards = open.cards();
         ScrollArea::vertical()
             .id_salt("network")
             .auto_shrink(false)
@@ -137,7 +131,7 @@ impl NetworkPanel {
                     let card = Card {
                         layer,
                         cost: cost.map(|(share, cost)| (share, lost_text(cost.accuracy_lost()))),
-                        row: rows.get(open, layer),
+                        known: cards.get(layer),
                         sigma,
                         reach,
                     };
@@ -145,11 +139,10 @@ impl NetworkPanel {
                     if response.clicked() {
                         out.actions.push(Action::SelectLayer(layer));
                     }
-                    menu(&response, all, out, || layers_figure(open, Some(rows)));
+                    menu(&response, all, out, || layers_figure(open, Some(cards)));
                     visible.push(layer);
                 }
             });
-        self.rows.want(ui.ctx(), open, &visible);
     }
 
     /// Standard deviations to which the common scale reaches: looked up once for the same facts.
@@ -215,7 +208,8 @@ impl NetworkPanel {
                 "Outliers: they stretch the grid.",
             );
         });
-        let [ratio, clip] = rows::compared(open);
+        let (ratio, clip) = open.compared_on_cards();
+        let (ratio, clip) = (text::percent(ratio), text::clip(clip));
         ui.horizontal_wrapped(|ui| {
             ui.label(note("error of the weights")).on_hover_text(
                 "Size of the weights' quantization error against the size of the weights, at the recipe's bits: a full \

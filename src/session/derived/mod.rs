@@ -22,7 +22,7 @@ use std::time::Duration;
 pub(super) type Queue = Jobs<Kind, Output>;
 
 /// What is wanted beside what the open network says: settings of the session, and what is in sight.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Wanted {
     /// Standard deviations beyond which a weight is an outlier.
     pub(super) sigma: f64,

@@ -4,18 +4,19 @@ use super::Entry;
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun, Opened, PlainRun, QuantizedRun, Suggested};
 use crate::session::weights::{Planning, Prepared, Recounted, WeightsRead};
 use crate::session::{
-    against, choosing, comparison, continuation, curing, curves, drawing, exported, input_channels, layer_details,
-    layer_view, massive, on_request, order, sweeping, tracing, trial,
+    against, cards, choosing, comparison, continuation, curing, curves, drawing, exported, input_channels,
+    layer_details, layer_view, massive, on_request, order, sweeping, tracing, trial,
 };
 
 /// One line a result.
-pub(in crate::session) const REGISTRY: [Entry; 33] = [
+pub(in crate::session) const REGISTRY: [Entry; 34] = [
     Entry::of::<WeightsRead>(),
     Entry::of::<Prepared>(),
     Entry::of::<Recounted>(),
     Entry::of::<layer_view::Viewed>(),
     Entry::of::<layer_details::Detailed>(),
     Entry::of::<drawing::Drawn>(),
+    Entry::of::<cards::CardsMade>(),
     Entry::of::<Planning>(),
     Entry::of::<EngineLoaded>(),
     Entry::of::<Opened>(),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::session::derived::Derived;
+use crate::session::drawing::Drawn;
 use crate::session::running::{Calibrated, EngineLoaded, FloatRun};
 use crate::session::tracing::Traced;
 use crate::session::weights::Planning;
@@ -50,6 +51,8 @@ fn engines_data_and_results_of_a_network_are_freed_once_the_next_is_open() {
         error_curves: true,
         input_channels: true,
         cure: true,
+        graph: true,
+        cards: (0..20).collect(),
         ..Watched::default()
     }));
     session.act(Action::TakeSnapshot("kept".to_owned()));
@@ -70,6 +73,7 @@ fn engines_data_and_results_of_a_network_are_freed_once_the_next_is_open() {
         weak("the plan", &newest::<Planning>(open).plan),
         weak("outputs", &open.evaluated().unwrap().1.preview.quantized),
         weak("the trace", newest::<Traced>(open)),
+        weak("the drawing", newest::<Drawn>(open)),
     ];
     // A job that is under way holds what it works on.
     session.act(Action::MeasureSensitivity);

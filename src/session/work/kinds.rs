@@ -24,6 +24,8 @@ pub enum Kind {
     LayerDetails,
     /// The graph as boxes and lines.
     Drawing,
+    /// The cards of layers.
+    Cards,
     /// The whole network under the recipe.
     Plan,
     /// Loading the float network into the engine.
@@ -96,7 +98,7 @@ impl Kind {
     /// Whether a person is told that such a job is under way: not of what is over within a few frames and shows where it was
     /// asked for.
     pub(in crate::session) fn is_announced(self) -> bool {
-        !matches!(self, Self::Drawing | Self::Write(_))
+        !matches!(self, Self::Drawing | Self::Cards | Self::Write(_))
     }
 }
 

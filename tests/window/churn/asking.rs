@@ -110,6 +110,7 @@ pub(crate) fn action(random: &mut Random, session: &Session, files: &Files) -> A
             comparison: (random.below(2) == 0).then(|| [Side::Present, Side::Snapshot(snapshot(random, session))]),
             cure: random.below(3) == 0,
             graph: random.below(2) == 0,
+            cards: (0..random.below(30)).collect(),
         }),
         24 => match random.below(2) {
             0 => Action::MeasureSensitivity,
