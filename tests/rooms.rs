@@ -46,12 +46,16 @@ fn room_of(path: &Path) -> Option<String> {
     (!["lib", "main"].contains(&name)).then(|| name.to_owned())
 }
 
-/// The rooms that code imports from: words after `crate::`, comments and tests at the end of the file left out.
-fn imports(code: &str) -> BTreeSet<String> {
+/// The lines of code, comments and tests at the end of the file left out.
+fn lines(code: &str) -> impl Iterator<Item = &str> {
     let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    code.lines().filter(|line| !line.trim_start().starts_with("//"))
+}
+
+/// The rooms that code imports from: words after `crate::`.
+fn imports(code: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for line in lines {
+    for line in lines(code) {
         for rest in line.split("crate::").skip(1) {
             let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
             found.insert(name);
@@ -90,4 +94,22 @@ fn every_room_of_the_map_exists_and_is_declared() {
         .map(str::to_owned)
         .collect();
     assert_eq!(declared, rooms().into_iter().collect());
+}
+
+#[test]
+fn the_window_has_no_queue_of_jobs() {
+    let window = files(&source().join("app"));
+    assert!(window.len() > 50, "{window:?}");
+    let mut wrong = Vec::new();
+    for path in window.into_iter().filter(|path| !is_test(path)) {
+        let code = fs::read_to_string(&path).unwrap();
+        let mut words = lines(&code).flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+        if words.any(|word| word == "Jobs") {
+            wrong.push(format!(
+                "{}: what takes longer than a frame is a job of the session",
+                path.display()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
