@@ -18,8 +18,8 @@ pub(super) fn layer_title_ui(ui: &mut Ui, open: &OpenNetwork, sigma: f64) {
     if let Some(known) = open.selected_facts().filter(|known| known.readable().is_some()) {
         let outliers = text::plural(known.outliers, "outlier", "outliers");
         facts += &format!(
-            " · largest weight {:.1} σ · {outliers} beyond {} σ",
-            known.max_in_sigma().unwrap_or(0.0),
+            " · farthest weight {:.1} σ · {outliers} beyond {} σ",
+            known.farthest_in_sigma().unwrap_or(0.0),
             text::short_number(sigma)
         );
     }

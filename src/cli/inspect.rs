@@ -65,6 +65,8 @@ struct WeightReport {
     mean: Option<f64>,
     std: Option<f64>,
     kurtosis: Option<f64>,
+    /// From the mean, standard deviations.
+    farthest_in_sigma: Option<f64>,
     outliers: Option<u64>,
     nan: Option<u64>,
     infinite: Option<u64>,
@@ -201,6 +203,7 @@ fn weight_report(values: &Elements, layer: &Layer, sigma: f64) -> WeightReport {
         mean: Some(seen.mean),
         std: Some(seen.std),
         kurtosis: Some(seen.kurtosis),
+        farthest_in_sigma: seen.farthest_in_sigma(f32::MAX),
         outliers: Some(streamed_outlier_count(values, seen.mean, sigma * seen.std)),
         nan: Some(seen.nan),
         infinite: Some(seen.infinite),
@@ -226,7 +229,7 @@ fn heading(model: &ModelReport, layers: usize) -> String {
 fn table(report: &Report, sigma: f64) -> String {
     let mut text = heading(&report.model, report.layers.len());
     let outliers = format!("beyond {sigma} σ");
-    let mut titles = vec!["layer", "op", "shape", "parameters", "max|w|", "max|w|/σ", &outliers];
+    let mut titles = vec!["layer", "op", "shape", "parameters", "max|w|", "farthest, σ", &outliers];
     let with_inputs = report.layers.iter().any(|layer| layer.activation.is_some());
     if with_inputs {
         titles.push("input range");
@@ -234,10 +237,6 @@ fn table(report: &Report, sigma: f64) -> String {
     let mut rows = Table::new(&titles);
     for layer in &report.layers {
         let weights = &layer.weights;
-        let ratio = weights
-            .max_abs
-            .zip(weights.std)
-            .map(|(max_abs, std)| f64::from(max_abs) / std);
         let shape: Vec<String> = layer.shape.iter().map(ToString::to_string).collect();
         let mut cells = vec![
             layer.name.to_owned(),
@@ -245,7 +244,7 @@ fn table(report: &Report, sigma: f64) -> String {
             shape.join("x"),
             layer.parameters.to_string(),
             three_digits(weights.max_abs.map(f64::from)),
-            three_digits(ratio.filter(|ratio| ratio.is_finite())),
+            three_digits(weights.farthest_in_sigma),
             weights
                 .outliers
                 .map_or_else(|| "–".to_owned(), |count| count.to_string()),

@@ -1,7 +1,7 @@
 //! Inputs of a language model beside its tokens that follow from their number alone: a mask of ones, kinds of text, positions,
 //! and keys and values of an empty past, as exporters of transformers name them.
 
-use super::{DatasetError, Port, Tensor, fault};
+use super::{Dataset, DatasetError, Port, Samples, Tensor, fault};
 
 /// What an input takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,6 +90,29 @@ impl Companions {
             Ok((port.name.clone(), value))
         };
         self.0.iter().map(value).collect()
+    }
+}
+
+impl Dataset {
+    /// The same text for a network that takes more beside the tokens, as far as that follows from their number: `ports` are its
+    /// inputs, those for keys and values get an empty past. `None` for data that are no text.
+    pub fn for_ports(&self, ports: &[Port]) -> Option<Self> {
+        let Samples::Text(text) = &self.samples else {
+            return None;
+        };
+        let is_given = |name: &str| self.arrays.iter().any(|array| array.name == name);
+        let text = text.clone().beside(Companions::of(ports, is_given));
+        Some(Self {
+            name: self.name.clone(),
+            samples: Samples::Text(text),
+            labels: self.labels.clone(),
+            maps: None,
+            boxes: None,
+            classes: self.classes.clone(),
+            arrays: self.arrays.clone(),
+            notes: self.notes.clone(),
+            output: self.output.clone(),
+        })
     }
 }
 

@@ -1,30 +1,8 @@
 //! A text that a person writes, as tokens for the network, and tokens as text again.
 
-use super::companions::Companions;
-use super::{Dataset, DatasetError, Port, Samples, Tensor, fault};
+use super::{Dataset, DatasetError, Samples, Tensor, fault};
 
 impl Dataset {
-    /// The same text for a network that takes more beside the tokens, as far as that follows from their number: `ports` are its
-    /// inputs, those for keys and values get an empty past. `None` for data that are no text.
-    pub fn for_ports(&self, ports: &[Port]) -> Option<Self> {
-        let Samples::Text(text) = &self.samples else {
-            return None;
-        };
-        let is_given = |name: &str| self.arrays.iter().any(|array| array.name == name);
-        let text = text.clone().beside(Companions::of(ports, is_given));
-        Some(Self {
-            name: self.name.clone(),
-            samples: Samples::Text(text),
-            labels: self.labels.clone(),
-            maps: None,
-            boxes: None,
-            classes: self.classes.clone(),
-            arrays: self.arrays.clone(),
-            notes: self.notes.clone(),
-            output: self.output.clone(),
-        })
-    }
-
     /// The tokens of `text`, by the tokenizer of this text's word pieces; else one a character, by the names of its tokens.
     ///
     /// # Errors

@@ -115,10 +115,9 @@ pub struct Detail {
 }
 
 impl LayerReport {
-    /// The largest |w| in standard deviations.
-    pub fn max_in_sigma(&self) -> Option<f64> {
-        let statistics = self.statistics.as_ref().ok()?;
-        Some(f64::from(statistics.max_abs) / statistics.std).filter(|sigmas| sigmas.is_finite())
+    /// How far from the mean the farthest weight lies, in standard deviations.
+    pub fn farthest_in_sigma(&self) -> Option<f64> {
+        self.statistics.as_ref().ok()?.farthest_in_sigma(f32::MAX)
     }
 
     /// The error that the recipe makes in its weights, decibels.

@@ -14,7 +14,7 @@ impl Report {
             "<section><h2>Layers</h2>\n<p class=\"quiet\">Weights <i class=\"key\" style=\"background:var(--original)\"></i>before and \
              <i class=\"key\" style=\"background:var(--quantized)\"></i>after splitting, heights logarithmic. Outliers lie beyond {} \
              σ.</p>\n<div class=\"scroll\"><table class=\"layers\"><thead><tr><th>Layer</th><th>Operator</th><th>Shape</th>\
-             <th>Weights</th><th>Largest, σ</th><th>Outliers</th><th>Bits</th><th>Splits</th><th>Threshold</th><th>Input bits</th>\
+             <th>Weights</th><th>Farthest, σ</th><th>Outliers</th><th>Bits</th><th>Splits</th><th>Threshold</th><th>Input bits</th>\
              <th class=\"wide\">SQNR</th></tr></thead><tbody>\n",
             short_number(self.sigma)
         );
@@ -43,7 +43,7 @@ fn row(layer: &LayerReport) -> String {
         Ok(_) => write!(
             text,
             "<td class=\"mini\">{drawing}</td><td>{}</td><td>{}</td>",
-            layer.max_in_sigma().map(three_digits).unwrap_or_default(),
+            layer.farthest_in_sigma().map(three_digits).unwrap_or_default(),
             full_count(layer.outliers)
         ),
         Err(why) => write!(text, "<td colspan=\"3\" class=\"left quiet\">{}</td>", escaped(why)),

@@ -89,16 +89,9 @@ impl LayerFacts {
         self.statistics.as_deref().ok()
     }
 
-    /// The largest |w| in standard deviations; 0 for a tensor of equal elements.
-    pub fn max_in_sigma(&self) -> Option<f64> {
-        self.readable().map(|statistics| {
-            let max = f64::from(statistics.max_abs);
-            if statistics.std > 0.0 {
-                max / statistics.std
-            } else {
-                0.0
-            }
-        })
+    /// How far from the mean the farthest weight lies, in standard deviations; 0 for a tensor of equal elements.
+    pub fn farthest_in_sigma(&self) -> Option<f64> {
+        self.readable()?.farthest_in_sigma(f32::MAX)
     }
 }
 
@@ -246,12 +239,12 @@ impl Analysis {
         faults.collect()
     }
 
-    /// The layer whose outliers stretch its grid most: the largest |w| in standard deviations, among those that can be
-    /// split if there are any; the first of equal ones, as long as nothing is known.
+    /// The layer whose outliers stretch its grid most: with the weight farthest from the mean in standard deviations, among those
+    /// that can be split if there are any; the first of equal ones, as long as nothing is known.
     pub fn worst_layer(&self) -> Option<usize> {
         let score = |index: &usize| {
             let splittable = self.network.layers[*index].support.why_not_split().is_none();
-            (splittable, self.layers[*index].max_in_sigma().unwrap_or(0.0))
+            (splittable, self.layers[*index].farthest_in_sigma().unwrap_or(0.0))
         };
         (0..self.layers.len()).rev().max_by(|a, b| {
             let (a, b) = (score(a), score(b));

@@ -101,12 +101,12 @@ fn the_demo_shows_the_damage_at_three_bits_and_the_cure_at_five_percent() {
 fn the_worst_layer_is_selected_and_its_view_follows_the_recipe() {
     let mut session = open("demo:fashion");
     let open = session.open().unwrap();
-    let worst = open.selected_facts().unwrap().max_in_sigma().unwrap();
+    let worst = open.selected_facts().unwrap().farthest_in_sigma().unwrap();
     let most = open
         .shown()
         .layers
         .iter()
-        .filter_map(LayerFacts::max_in_sigma)
+        .filter_map(LayerFacts::farthest_in_sigma)
         .fold(0.0, f64::max);
     assert!(worst > 5.0 && worst <= most);
     let (_, view) = open.view().unwrap();

@@ -36,6 +36,19 @@ pub struct TensorStatistics {
     pub out_channel_max_abs: Vec<f32>,
 }
 
+impl TensorStatistics {
+    /// How far from the mean the farthest element lies, in standard deviations; the elements cut at ±`threshold`. 0 where all
+    /// elements are equal, `None` where the deviation is not finite.
+    pub fn farthest_in_sigma(&self, threshold: f32) -> Option<f64> {
+        let cut = |end: f32| f64::from(end.min(threshold).max(-threshold));
+        let distance = (cut(self.max) - self.mean).max(self.mean - cut(self.min)).max(0.0);
+        if self.std == 0.0 {
+            return Some(0.0);
+        }
+        Some(distance / self.std).filter(|sigmas| sigmas.is_finite())
+    }
+}
+
 /// Elements of a task at most, but for tensors of very many channels: large enough that its channel arrays do not matter.
 const TASK: usize = 1 << 18;
 const LEAST_TASK: usize = 1 << 15;

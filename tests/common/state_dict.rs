@@ -10,7 +10,7 @@ use splitscope::format;
 use splitscope::inference::{Engine, Rten};
 use splitscope::network::Network;
 use splitscope::onnx::build::{float_tensor, i64_tensor};
-use splitscope::onnx::{TensorProto, encode};
+use splitscope::onnx::{TensorProto, encode, float_values};
 use std::path::Path;
 
 /// What the script wrote.
@@ -98,4 +98,13 @@ fn input(shape: &[usize]) -> Vec<f32> {
     (noise.iter().enumerate())
         .map(|(at, u)| (0.5 * u + colours[at / plane]) as f32)
         .collect()
+}
+
+/// Puts `weight` at a row and a column of the matrix of that name.
+pub(crate) fn plant(tensors: &mut [TensorProto], name: &str, (row, column): (usize, usize), weight: f32) {
+    let tensor = tensors.iter_mut().find(|tensor| tensor.name() == name).unwrap();
+    let shape: Vec<usize> = tensor.dims.iter().map(|size| *size as usize).collect();
+    let mut weights = float_values(tensor).unwrap().to_vec();
+    weights[row * shape[1] + column] = weight;
+    *tensor = float_tensor(name, &shape, &weights);
 }

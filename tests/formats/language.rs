@@ -1,7 +1,7 @@
 //! A language model as a hub keeps it, on a text: windows, word pieces, and what an exported network takes besides.
 
 use crate::common::judged::{PAIRS, hub, hub_with, pairs_table};
-use crate::common::state_dict::Fixture;
+use crate::common::state_dict::{Fixture, plant};
 use splitscope::data::{Port, Tensor};
 use splitscope::engine::{EngineError, RunOptions, Threads};
 use splitscope::format;
@@ -11,8 +11,7 @@ use splitscope::inference::{
 };
 use splitscope::jobs::Waker;
 use splitscope::network::{Network, reads_on, with_past};
-use splitscope::onnx::build::float_tensor;
-use splitscope::onnx::{ModelProto, TensorProto, encode, float_values};
+use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{Bits, Recipe};
 use splitscope::session::{Action, ExportKind, Saved, Session};
@@ -673,12 +672,7 @@ fn session_on(folder: &tempfile::TempDir) -> Session {
 #[test]
 fn a_session_finds_a_planted_super_weight() {
     let (folder, network) = hub_with("llama", |tensors| {
-        let is_down = |tensor: &&mut TensorProto| tensor.name() == "model.layers.0.mlp.down_proj.weight";
-        let down = tensors.iter_mut().find(is_down).unwrap();
-        let shape: Vec<usize> = down.dims.iter().map(|size| *size as usize).collect();
-        let mut weights = float_values(down).unwrap().to_vec();
-        weights[7 * shape[1] + 11] = 1e8;
-        *down = float_tensor(down.name(), &shape, &weights);
+        plant(tensors, "model.layers.0.mlp.down_proj.weight", (7, 11), 1e8);
     });
     let mut session = session_on(&folder);
     assert!(session.open().unwrap().massive().is_none());

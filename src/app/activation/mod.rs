@@ -247,9 +247,6 @@ fn source_ui(ui: &mut Ui, open: &OpenNetwork, statistics: &ActivationStatistics,
     let sizes = sizes.and_then(|calibration| noise_sizes_note(calibration.activations.noise_sizes()));
     ui.horizontal_wrapped(|ui| {
         ui.label(text::note(seen + &from));
-        if let Some(sizes) = sizes {
-            ui.add(egui::Label::new(text::note(sizes)).wrap());
-        }
         if statistics.source != RangeSource::Calibration && open.data().is_some() {
             let response = ui.small_button("Measure on the open data");
             if response
@@ -260,6 +257,9 @@ fn source_ui(ui: &mut Ui, open: &OpenNetwork, statistics: &ActivationStatistics,
             }
         }
     });
+    if let Some(sizes) = sizes {
+        ui.add(egui::Label::new(text::note(sizes)).wrap());
+    }
 }
 
 /// Lower end of the first bin, width and counts of the bins over `range`: as many of those that were counted together as

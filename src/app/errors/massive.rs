@@ -3,7 +3,7 @@
 use super::super::Outbox;
 use super::super::learn::glossary::{Term, help_ui};
 use super::super::text::{self, note};
-use super::super::widgets::{job_ui, stopped_ui};
+use super::super::widgets::{start_ui, stopped_ui};
 use crate::inference::{MassiveActivation, Score, SuperWeight, Without};
 use crate::session::{Action, Kind, MassiveFound, OpenNetwork, Session};
 use egui::{Button, Grid, Label, RichText, Role, Ui, WidgetInfo};
@@ -21,13 +21,8 @@ pub(super) fn massive_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out
     ui.horizontal_wrapped(|ui| {
         let help = "Runs the float network once and looks at every output of a layer and every sum; then runs it again without each \
                     that it found.";
-        match session.job(Kind::Massive) {
-            Some(job) => job_ui(ui, &job, out),
-            None if ui.button("Look for massive values").on_hover_text(help).clicked() => {
-                out.actions.push(Action::FindMassive);
-            }
-            None => {}
-        }
+        let button = ("Look for massive values", help);
+        start_ui(ui, session, Kind::Massive, button, Action::FindMassive, out);
         help_ui(ui, Term::Massive);
         if let Some(error) = open.massive_failure() {
             stopped_ui(ui, error);

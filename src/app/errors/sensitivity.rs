@@ -7,7 +7,7 @@ use super::super::plot::figure::{Figure, Series, Shape};
 use super::super::plot::{Scale, Token};
 use super::super::text::{self, note};
 use super::super::theme::tokens;
-use super::super::widgets::{job_ui, stopped_ui};
+use super::super::widgets::{start_ui, stopped_ui};
 use crate::inference::LayerSensitivity;
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Align2, Rect, Response, Role, Sense, TextStyle, Ui, WidgetInfo, pos2, vec2};
@@ -24,13 +24,8 @@ pub(super) fn sensitivity_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork,
     ui.horizontal_wrapped(|ui| {
         let help =
             "Runs the network with one layer quantized at a time: how far does that layer alone push the outputs?";
-        match session.job(Kind::Sensitivity) {
-            Some(job) => job_ui(ui, &job, out),
-            None if ui.button("Measure layer sensitivity").on_hover_text(help).clicked() => {
-                out.actions.push(Action::MeasureSensitivity);
-            }
-            None => {}
-        }
+        let button = ("Measure layer sensitivity", help);
+        start_ui(ui, session, Kind::Sensitivity, button, Action::MeasureSensitivity, out);
         help_ui(ui, Term::Sensitivity);
         if let Some(error) = found.last_failure() {
             stopped_ui(ui, error);

@@ -99,9 +99,11 @@ impl Field {
             Self::Shape => "Sizes of the weight tensor, as stored.",
             Self::Parameters => "Number of weights.",
             Self::Outline => {
-                "The weights between the largest magnitude on either side, square roots of counts (of large layers those of 65 536 weights from all over them); beyond the set number of standard deviations as outliers. Sorts by the largest |w| in standard deviations."
+                "The weights between the largest magnitude on either side, square roots of counts (of large layers those of 65 536 weights from all over them); beyond the set number of standard deviations as outliers. Sorts by how far the farthest weight lies from the mean, in standard deviations."
             }
-            Self::Max => "The largest |w| in standard deviations: how far the outliers stretch the grid.",
+            Self::Max => {
+                "How far from the mean the farthest weight lies, in standard deviations: how far the outliers stretch the grid."
+            }
             Self::Outliers => "Weights further from the mean than the set number of standard deviations.",
             Self::Bits => "Bits of the weights, as they hold for this layer. Click to change them.",
             Self::Scales => "What has a scale of its own. Click to change it.",
@@ -266,7 +268,7 @@ pub(super) fn cell_ui(
             }
         }
         Field::Max => {
-            let max = facts.max_in_sigma();
+            let max = facts.farthest_in_sigma();
             known(ui, max.map_or_else(String::new, |max| format!("{max:.1} σ")));
         }
         Field::Outliers => known(ui, text::short_count(facts.outliers)),
@@ -330,7 +332,7 @@ pub(super) fn block_cell_ui(
             number_cell(ui, &text::short_count(weights.sum()));
         }
         Field::Max => {
-            let max = members().filter_map(|layer| facts(layer)?.max_in_sigma());
+            let max = members().filter_map(|layer| facts(layer)?.farthest_in_sigma());
             if let Some(max) = max.max_by(f64::total_cmp) {
                 number_cell(ui, &format!("{max:.1} σ"));
             }

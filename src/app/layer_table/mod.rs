@@ -419,7 +419,7 @@ impl LayerTable {
         };
         let number = |index: usize| match key.field {
             Field::Parameters => layers[index].parameters() as f64,
-            Field::Max | Field::Outline => key.facts[index].max_in_sigma().unwrap_or(-1.0),
+            Field::Max | Field::Outline => key.facts[index].farthest_in_sigma().unwrap_or(-1.0),
             Field::Outliers => key.facts[index].outliers as f64,
             // Layers without an error stand behind those with one.
             Field::Sqnr => key
@@ -524,7 +524,7 @@ fn row_menu(ui: &mut Ui, open: &OpenNetwork, inputs: &[Option<InputFacts>], laye
 /// The numbers of those layers, a row each.
 fn csv(open: &OpenNetwork, inputs: &[Option<InputFacts>], layers: &[usize]) -> String {
     let mut text =
-        "layer,operator,shape,weights,largest |w| in sigma,outliers,SQNR in dB,output SQNR of this layer only in dB,\
+        "layer,operator,shape,weights,farthest weight in sigma,outliers,SQNR in dB,output SQNR of this layer only in dB,\
          largest |x|,outlier channels of the input,largest channel over the median one\n"
             .to_owned();
     let costs = open.layer_order();
@@ -542,7 +542,7 @@ fn csv(open: &OpenNetwork, inputs: &[Option<InputFacts>], layers: &[usize]) -> S
             layer.op,
             text::shape(&layer.shape),
             layer.parameters(),
-            number(facts.max_in_sigma()),
+            number(facts.farthest_in_sigma()),
             facts.outliers,
             number(plan.and_then(|plan| plan.sqnr_db(index))),
             number(costs.costs.get(index).copied().flatten().and_then(|cost| cost.sqnr_db)),

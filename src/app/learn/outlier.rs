@@ -37,7 +37,9 @@ impl OutlierLesson {
             ui.add(slider.max_decimals(0)).labelled_by(label.id);
         });
         let facts = scene.open.selected_facts();
-        let sigmas = facts.and_then(crate::session::LayerFacts::max_in_sigma).unwrap_or(0.0);
+        let sigmas = facts
+            .and_then(crate::session::LayerFacts::farthest_in_sigma)
+            .unwrap_or(0.0);
         let far = scene.share(|x| x.abs() > scene.max_abs / 2.0);
         let middle = |reach: f32| {
             let grid = Grid::symmetric(scene.bits, reach);
@@ -47,7 +49,7 @@ impl OutlierLesson {
             ui,
             [
                 format!(
-                    "The largest weight lies {sigmas:.1} σ from the middle, and only {:.3} % of all weights lie further out than half of it.",
+                    "The farthest weight lies {sigmas:.1} σ from the middle, and only {:.3} % of all weights lie further out than half of it.",
                     far * 100.0
                 ),
                 format!(

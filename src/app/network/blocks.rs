@@ -49,7 +49,7 @@ impl Measure {
         match self {
             Self::Lost => "What the network loses with only this layer quantized.",
             Self::Sqnr => "SQNR of the layer's weights under the present recipe.",
-            Self::Max => "The largest |w| of the layer, in standard deviations of its weights.",
+            Self::Max => "How far from the mean the farthest weight of the layer lies, in standard deviations.",
             Self::Outliers => "The share of the layer's weights beyond the set number of standard deviations.",
             Self::Ratio => {
                 "The largest |x| of the largest channel of the layer's input over that of the median channel."
@@ -61,7 +61,7 @@ impl Measure {
         match self {
             Self::Lost => "error of the outputs with this layer quantized, share of the worst",
             Self::Sqnr => "SQNR of the weights, dB",
-            Self::Max => "largest |w|, σ",
+            Self::Max => "farthest weight, σ",
             Self::Outliers => "outliers, % of the weights",
             Self::Ratio => "largest input channel over the median one",
         }
@@ -109,7 +109,7 @@ impl<'a> Known<'a> {
                 let (_, planned) = self.open.planned()?;
                 Some(planned.plan.layers.get(layer)?.quantized()?.sqnr_db)
             }
-            Measure::Max => facts.max_in_sigma(),
+            Measure::Max => facts.farthest_in_sigma(),
             Measure::Outliers => {
                 facts.readable()?;
                 let weights = self.open.original.network.layers.get(layer)?.parameters();

@@ -215,10 +215,10 @@ fn tooltip_ui(ui: &mut Ui, open: &OpenNetwork, card: &Card<'_>, facts: &LayerFac
     ui.strong(&layer.name);
     let weights = text::plural(layer.parameters(), "weight", "weights");
     ui.label(format!("{} {} · {weights}", layer.op, text::shape(&layer.shape)));
-    match (&facts.statistics, facts.max_in_sigma()) {
+    match (&facts.statistics, facts.farthest_in_sigma()) {
         (Ok(statistics), Some(max)) => {
             ui.label(format!(
-                "{} to {} · largest {max:.1} σ · {}",
+                "{} to {} · farthest {max:.1} σ · {}",
                 text::three_digits(f64::from(statistics.min)),
                 text::three_digits(f64::from(statistics.max)),
                 text::plural(facts.outliers, "outlier", "outliers")

@@ -150,7 +150,8 @@ impl NetworkPanel {
         match &self.reach {
             Some((of, reach)) if Arc::ptr_eq(of, facts) => *reach,
             _ => {
-                let furthest = facts.iter().filter_map(LayerFacts::max_in_sigma);
+                let readable = facts.iter().filter_map(LayerFacts::readable);
+                let furthest = readable.map(|seen| f64::from(seen.max_abs) / seen.std);
                 let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
                 self.reach = Some((Arc::clone(facts), reach));
                 reach

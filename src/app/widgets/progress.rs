@@ -47,6 +47,22 @@ pub(in crate::app) fn progress_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Ou
     cancel_ui(ui, job, out);
 }
 
+/// The button that starts a job or, while that is under way, the job in one row.
+pub(in crate::app) fn start_ui(
+    ui: &mut Ui,
+    session: &Session,
+    kind: Kind,
+    (text, help): (&str, &str),
+    action: Action,
+    out: &mut Outbox,
+) {
+    match session.job(kind) {
+        Some(job) => job_ui(ui, &job, out),
+        None if ui.button(text).on_hover_text(help).clicked() => out.actions.push(action),
+        None => {}
+    }
+}
+
 /// A job in one row: its title, bar, time left and a button that stops it.
 pub(in crate::app) fn job_ui(ui: &mut Ui, job: &Running<Kind>, out: &mut Outbox) {
     let left = job

@@ -325,8 +325,7 @@ impl Evidence<'_> {
     /// that reaches farthest where each has its own scale.
     fn sigma(&self, statistics: &TensorStatistics, rms: &[f64], per_tensor: bool) -> f64 {
         if per_tensor {
-            let max = f64::from(statistics.max_abs.min(self.quantized.threshold));
-            return ratio(max, statistics.std);
+            return statistics.farthest_in_sigma(self.quantized.threshold).unwrap_or(0.0);
         }
         let channels = statistics.out_channel_max_abs.iter().zip(rms);
         channels

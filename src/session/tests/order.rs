@@ -32,10 +32,10 @@ fn layers_are_ranked_by_themselves_as_the_library_ranks_them() {
         order.costs[worst].unwrap().accuracy_lost(),
         AccuracyLost::Points(_)
     ));
-    let largest = open.selected_facts().unwrap().max_in_sigma();
+    let largest = open.selected_facts().unwrap().farthest_in_sigma();
     assert!(
         largest.is_some() && worst != open.selected(),
-        "the largest |w| is another layer's"
+        "the farthest weight is another layer's"
     );
 }
 

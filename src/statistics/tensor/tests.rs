@@ -189,3 +189,22 @@ fn an_empty_tensor_and_one_of_nans_have_zeros_and_no_nan() {
     };
     assert_eq!(tensor_statistics(&[], &layout).count, 0);
 }
+
+#[test]
+fn the_farthest_lies_where_the_distance_from_the_mean_says_and_not_the_magnitude() {
+    // Mean 1, deviation 2: -3 lies two from the mean, and the 3 of equal magnitude only one.
+    let values = [-3.0, 1.0, 3.0, 3.0, 1.0, 1.0, 3.0, -1.0];
+    let layout = Layout {
+        groups: 1,
+        outer: 1,
+        channels: values.len(),
+        inner: 1,
+        out_axis: OutAxis::Outer,
+        out_run: 1,
+    };
+    let seen = tensor_statistics(&values, &layout);
+    assert!((seen.farthest_in_sigma(f32::MAX).unwrap() - 2.0).abs() < 1e-9);
+    assert!((seen.farthest_in_sigma(2.0).unwrap() - 1.5).abs() < 1e-9, "cut at -2");
+    let equal = tensor_statistics(&[0.5; 8], &layout);
+    assert_eq!(equal.farthest_in_sigma(f32::MAX), Some(0.0));
+}

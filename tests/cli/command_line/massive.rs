@@ -1,10 +1,8 @@
 //! `massive` on a decoder with a planted super weight, and the loss at each token.
 
 use super::*;
-use crate::common::state_dict::Fixture;
+use crate::common::state_dict::{Fixture, plant};
 use splitscope::format;
-use splitscope::onnx::build::float_tensor;
-use splitscope::onnx::float_values;
 
 /// A Llama of two blocks whose first block hangs on one weight, its vocabulary (letters) and a text.
 fn planted(folder: &Path) -> [String; 3] {
@@ -12,14 +10,7 @@ fn planted(folder: &Path) -> [String; 3] {
     let fixture = Fixture::read(&fixtures.join("llama.json.gz"));
     let file = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     let mut tensors = fixture.tensors();
-    let down = tensors
-        .iter_mut()
-        .find(|tensor| tensor.name() == "model.layers.0.mlp.down_proj.weight");
-    let down = down.unwrap();
-    let shape: Vec<usize> = down.dims.iter().map(|size| *size as usize).collect();
-    let mut weights = float_values(down).unwrap().to_vec();
-    weights[7 * shape[1] + 11] = 1e6;
-    *down = float_tensor(down.name(), &shape, &weights);
+    plant(&mut tensors, "model.layers.0.mlp.down_proj.weight", (7, 11), 1e6);
     let [model, vocabulary, text] = ["model.safetensors", "vocab.json", "text.txt"].map(file);
     format::safetensors::write(Path::new(&model), &tensors, &[]).unwrap();
     std::fs::write(file("config.json"), fixture.config.as_ref().unwrap().to_string()).unwrap();
