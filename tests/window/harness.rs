@@ -5,6 +5,7 @@ use egui::{Key, Modifiers};
 use egui_kittest::kittest::{NodeT, Queryable};
 use egui_kittest::{Harness, HarnessBuilder};
 use splitscope::app::{App, StartOptions};
+use splitscope::jobs::JobId;
 use splitscope::session::{Action, Session};
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,9 @@ pub(crate) type Window = Harness<'static, App>;
 
 /// Longer than any job takes, beside whatever else the machine does: what takes longer hangs.
 const LIMIT: Duration = Duration::from_secs(300);
+/// Between two frames while a job runs.
+const SHORTEST: Duration = Duration::from_millis(3);
+const LONGEST: Duration = Duration::from_millis(100);
 
 pub(crate) fn builder() -> HarnessBuilder<App> {
     Harness::builder()
@@ -35,9 +39,9 @@ pub(crate) fn open_text_in(builder: HarnessBuilder<App>, tokens: usize) -> Windo
         ..StartOptions::default()
     };
     let mut window = builder.build_eframe(|cc| App::new(cc, &options).without_native_dialogs());
-    while session(&window).open().and_then(|open| open.data()).is_none() {
-        window.step();
-    }
+    wait_while(&mut window, |window| {
+        session(window).open().and_then(|open| open.data()).is_none()
+    });
     window.state_mut().act(Action::SetSampleLimit(tokens));
     settle(&mut window);
     window
@@ -59,14 +63,25 @@ pub(crate) fn open_with(builder: HarnessBuilder<App>, model: &str, samples: usiz
 
 /// Draws frames until no job is under way and nothing moves.
 pub(crate) fn settle(window: &mut Window) {
-    let started = Instant::now();
     window.run_steps(2);
-    while !window.state().is_idle() {
+    wait_while(window, |window| !window.state().is_idle());
+    window.run_steps(4);
+}
+
+/// Draws frames as long as `going_on` holds. A frame takes a processor as a job does, so that the longer the same jobs run the
+/// rarer it is drawn: of two processors two windows would take half from the jobs that they wait for.
+pub(crate) fn wait_while(window: &mut Window, going_on: impl Fn(&Window) -> bool) {
+    let started = Instant::now();
+    let (mut seen, mut since) = (Vec::new(), started);
+    while going_on(window) {
         assert!(started.elapsed() < LIMIT, "stuck: {:?}", session(window).running());
-        std::thread::sleep(Duration::from_millis(3));
+        let running: Vec<JobId> = session(window).running().iter().map(|job| job.id).collect();
+        if running != seen {
+            (seen, since) = (running, Instant::now());
+        }
+        std::thread::sleep((since.elapsed() / 8).clamp(SHORTEST, LONGEST));
         window.step();
     }
-    window.run_steps(4);
 }
 
 pub(crate) fn session(window: &Window) -> &Session {
