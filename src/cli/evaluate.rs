@@ -220,13 +220,7 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         None if float.pairs.is_some() || float.mean_iou.is_some() || float.mean_ap.is_some() => {
             format!("output {}", sqnr_text(evaluation.sqnr_db))
         }
-        None => {
-            let maps = data.label_maps().map_or_else(String::new, |maps| {
-                let [height, width] = maps.size();
-                format!("; the label maps of {height} x {width} pixels fit no output and are not used")
-            });
-            format!("output {} · {NO_CLASSES}{maps}", sqnr_text(evaluation.sqnr_db))
-        }
+        None => format!("output {} · {NO_CLASSES}", sqnr_text(evaluation.sqnr_db)),
     };
     // Without labels there is nothing to stand in the columns.
     let rows = match Score::of_metrics(float) {

@@ -4,6 +4,7 @@ use super::average_precision::average_precision;
 use super::intervals::{BLOCK, Z, mean_interval, sqnr_interval};
 use super::segmentation::segmentation;
 use super::similarity::similarity;
+use super::unused_labels::unused_labels;
 use super::{AtChance, Dataset, Detections, LatencyReport, OracleMetrics, Outputs, SplitOnly, Verification};
 use serde::Serialize;
 
@@ -102,6 +103,9 @@ pub struct Evaluation {
     /// What a person should know of the data: samples that were left out, values that are no numbers, sizes that were chosen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Why labels that are there do not count; also the last of the notes.
+    #[serde(skip)]
+    pub labels_unused: Option<String>,
 }
 
 /// One answer: class and probability (softmax).
@@ -118,9 +122,11 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
     let samples = float.samples.min(quantized.samples);
     let agreement = agreement(float, quantized);
     let block = if data.is_text() { BLOCK } else { 1 };
+    let of_float = metrics(float, data);
+    let labels_unused = unused_labels(float, &of_float, data);
     Evaluation {
         samples,
-        float: metrics(float, data),
+        float: of_float,
         quantized: metrics(quantized, data),
         agreement,
         agreement_interval: agreement.map(|share| wilson_interval(share, samples)),
@@ -132,17 +138,9 @@ pub fn evaluate(float: &Outputs, quantized: &Outputs, data: &Dataset) -> Evaluat
         engine: None,
         latency: None,
         verified: None,
-        notes: notes(float, data),
+        notes: data.notes().iter().chain(&labels_unused).cloned().collect(),
+        labels_unused,
     }
-}
-
-/// What a person should know of the data, and why their labels do not count.
-fn notes(float: &Outputs, data: &Dataset) -> Vec<String> {
-    let mut notes = data.notes().to_vec();
-    if let Some(Detections::NotKnown(reason)) = &float.detections {
-        notes.push(reason.clone());
-    }
-    notes
 }
 
 /// Fraction of the samples of both runs with the same first answer; `None` where the outputs are no classes.

@@ -54,6 +54,7 @@ mod suggest;
 pub mod sweep;
 mod token_loss;
 mod trace;
+mod unused_labels;
 mod verify;
 
 pub use crate::data::{DataOptions, Dataset, DatasetError, Port};

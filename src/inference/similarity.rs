@@ -5,7 +5,7 @@ use super::intervals::Z;
 use super::{Metrics, Outputs};
 
 /// Pairs below which a correlation says nothing.
-const FEWEST: usize = 4;
+pub(super) const FEWEST: usize = 4;
 
 /// Correlations of the cosines of samples 2i and 2i + 1 with score i, over the pairs of which both were run.
 pub(super) fn similarity(outputs: &Outputs, scores: &[f64]) -> Metrics {

@@ -101,6 +101,7 @@ fn a_text_is_told_by_perplexity_and_without_labels_answers_are_compared() {
         latency: None,
         verified: None,
         notes: Vec::new(),
+        labels_unused: None,
     };
     let network = Demo::Shakespeare.network().unwrap();
     let mut accuracy = Accuracy {

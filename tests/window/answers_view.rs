@@ -76,6 +76,14 @@ fn a_single_number_is_no_class_and_is_judged_by_how_far_it_moves() {
     assert!(!texts(&window, "float network: output ").is_empty() && !texts(&window, "this recipe: output ").is_empty());
     click(&mut window, "Answers");
     assert_eq!(texts(&window, "no first answer to change").len(), 1);
+    // Labels of classes say nothing of a number, and that is told.
+    assert!(texts(&window, "labels not used").is_empty());
+    window.state_mut().act(Action::OpenData {
+        path: "demo:fashion".to_owned(),
+        options: DataOptions::default(),
+    });
+    settle(&mut window);
+    assert_eq!(texts(&window, "labels not used").len(), 1);
 }
 
 /// Pairs of sentences and maps of classes stand where right answers would: float and recipe beside each other, by the numbers that

@@ -47,6 +47,11 @@ pub(super) fn data_ui(
     if let Some(at_chance) = open.at_chance() {
         at_chance_ui(ui, open, at_chance, out);
     }
+    let evaluated = open.evaluated().map(|(_, evaluated)| &evaluated.evaluation);
+    if let Some(reason) = evaluated.and_then(|evaluation| evaluation.labels_unused.as_ref()) {
+        let title = RichText::new("labels not used").small().color(tokens(ui).warning);
+        ui.label(title).on_hover_text(reason);
+    }
 }
 
 /// A menu whose fields can be edited without closing it.

@@ -257,6 +257,11 @@ fn data_label_maps() {
     let data = open(&saved("other.npz", false, maps(&[2, 6, 1])), engine.inputs());
     let outputs = run_outputs(&engine, &data, 2, &Progress::default()).unwrap();
     assert_eq!(metrics(&outputs, &data), splitscope::inference::Metrics::default());
+    let unused = evaluate(&outputs, &outputs, &data).labels_unused.unwrap();
+    assert!(
+        unused.contains("6 x 1 pixels") && unused.contains("3 x 2 x 3"),
+        "{unused}"
+    );
     let path = saved("short.npz", false, maps(&[1, 4, 3]));
     let error = Dataset::open(path.to_str().unwrap(), &DataOptions::default(), engine.inputs()).unwrap_err();
     assert!(error.to_string().contains("1 label maps for 2 samples"), "{error}");
