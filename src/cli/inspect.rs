@@ -176,7 +176,7 @@ fn layer<'a>(network: &'a Network, index: usize, activations: Option<&Activation
         Ok(values) => (weight_report(&values, layer, sigma), None),
         Err(error) => (WeightReport::default(), Some(error.to_string())),
     };
-    let why_not = fault.or_else(|| layer.support.why_not_split().map(str::to_owned));
+    let why_not = fault.or_else(|| layer.support.why_not_split().map(ToString::to_string));
     let input = layer.input.as_ref().map(|(name, _)| name);
     LayerReport {
         name: &layer.name,

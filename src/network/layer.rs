@@ -57,14 +57,14 @@ pub enum Support {
     /// Split and quantize.
     Split,
     /// Quantize, not split; the reason, such as "depthwise: nothing to split".
-    Quantize(String),
+    Quantize(Unsupported),
     /// Look only; the reason.
-    View(String),
+    View(Unsupported),
 }
 
 impl Support {
     /// Why the layer cannot be split, if it cannot.
-    pub fn why_not_split(&self) -> Option<&str> {
+    pub fn why_not_split(&self) -> Option<&Unsupported> {
         match self {
             Self::Split => None,
             Self::Quantize(why) | Self::View(why) => Some(why),
@@ -74,6 +74,49 @@ impl Support {
     /// Whether the layer can be put on a grid.
     pub fn can_quantize(&self) -> bool {
         !matches!(self, Self::View(_))
+    }
+}
+
+/// Why a layer is not split, or is looked at only. What stands before a colon is the rule, what stands behind it the case.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unsupported {
+    /// It stands in a branch or in the body of a loop; the operator that holds these.
+    #[error("inside {article} {0}: layers of branches and loop bodies are looked at only", article = article(.0))]
+    Inside(String),
+    /// Its weights are on a grid; what tells so.
+    #[error("quantized already: {0}")]
+    Quantized(String),
+    /// Its weights are numbers of this type.
+    #[error("weights are {0}, not floats")]
+    NotFloats(String),
+    /// The same in a file that holds no graph, where a scale may stand anywhere.
+    #[error("weights are {0}: looked at without their scale")]
+    WithoutScale(String),
+    /// Each channel is convolved by itself.
+    #[error("depthwise: nothing to split")]
+    Depthwise,
+    /// Anything else, in words.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl From<String> for Unsupported {
+    fn from(why: String) -> Self {
+        Self::Other(why)
+    }
+}
+
+impl From<&str> for Unsupported {
+    fn from(why: &str) -> Self {
+        Self::Other(why.to_owned())
+    }
+}
+
+fn article(operator: &str) -> &'static str {
+    if operator.starts_with(['A', 'E', 'I', 'O', 'U']) {
+        "an"
+    } else {
+        "a"
     }
 }
 

@@ -44,7 +44,7 @@ pub use blocks::{Block, Blocks, common_end};
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use integer_grid::{IntegerGrid, Scale};
-pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, WeightSource};
+pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, Unsupported, WeightSource};
 pub use moment_gradient::{MomentGradient, moment_gradient};
 pub use past::{DecoderWithPast, reads_on, with_past};
 pub(crate) use past::{LOOKED_AT, POSITIONS};

@@ -361,7 +361,7 @@ impl Planning<'_> {
         measured: Option<&MeasuredInput>,
     ) -> Outcome {
         if let Support::View(why) = &layer.support {
-            return Outcome::Float(why.clone());
+            return Outcome::Float(why.to_string());
         }
         let is_float = settings.weights.bits.grid().is_none();
         if is_float && settings.weights.expand_ratio == 0.0 && settings.input.bits.grid().is_none() {

@@ -79,7 +79,7 @@ fn shapes_that_no_file_could_hold_mark_their_layer() {
         let network = open(&path).unwrap();
         assert!(network.weights(0).is_err());
         match &network.layers[0].support {
-            Support::View(reason) => line(reason.clone()),
+            Support::View(reason) => line(reason.to_string()),
             other => panic!("{dims:?}: {other:?}"),
         }
     };

@@ -77,7 +77,7 @@ fn an_export_comes_back_with_its_levels_scales_and_copies() {
             assert_eq!(network.layers.len(), original.layers.len(), "{bits} {scales}");
             for (index, layer) in network.layers.iter().enumerate() {
                 assert!(
-                    matches!(&layer.support, Support::View(why) if why.contains(&format!("{bits} bits by Splitscope"))),
+                    matches!(&layer.support, Support::View(why) if why.to_string().contains(&format!("{bits} bits by Splitscope"))),
                     "{:?}",
                     layer.support
                 );

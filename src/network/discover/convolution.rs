@@ -1,8 +1,8 @@
 //! Conv and ConvTranspose.
 
-use super::site::{Reading, Role, Site, shape_text};
+use super::site::{BEHIND_TRANSPOSE, Reading, Role, Site, shape_text};
 use super::weight_source::Weight;
-use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
+use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support, Unsupported};
 
 const CONV: Role = Role {
     kind: LayerKind::Conv,
@@ -42,7 +42,7 @@ pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Re
         out_run: 1,
     };
     let support = if groups > 1 && channels == 1 {
-        Support::Quantize("depthwise: nothing to split".to_owned())
+        Support::Quantize(Unsupported::Depthwise)
     } else {
         Support::Split
     };
@@ -66,7 +66,7 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
         out_run: kernel,
     };
     let support = if groups > 1 && layout.channels == 1 {
-        Support::Quantize("depthwise: nothing to split".to_owned())
+        Support::Quantize(Unsupported::Depthwise)
     } else {
         Support::Split
     };
@@ -80,7 +80,7 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
 /// First size, second size, and the product of the kernel's.
 fn kernel(weight: &Weight<'_>, sizes: &[usize]) -> Result<(usize, usize, usize), String> {
     if !weight.is_in_stored_order() {
-        return Err("its weight passes a Transpose, which is followed for matrices only".to_owned());
+        return Err(BEHIND_TRANSPOSE.to_owned());
     }
     match sizes {
         [first, second, kernel @ ..] if !kernel.is_empty() => Ok((*first, *second, kernel.iter().product())),

@@ -30,7 +30,7 @@ pub(super) fn embedding(site: &Site<'_>) -> Option<Layer> {
         }
         Ok(Reading {
             layout: plain_layout(sizes),
-            support: Support::Quantize("embedding: its rows are looked up, there is nothing to split".to_owned()),
+            support: Support::Quantize("embedding: its rows are looked up, there is nothing to split".into()),
             unpacked: None,
         })
     }))

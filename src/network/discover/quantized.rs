@@ -4,7 +4,7 @@ use super::matmul::{Side, read_matrix, read_side};
 use super::site::{Reading, Role, Site, plain_layout};
 use super::weight_source::Weight;
 use super::{convolution, other, recurrent};
-use crate::network::layer::{Layer, LayerKind};
+use crate::network::layer::{Layer, LayerKind, Unsupported};
 use crate::onnx::BlockPacked;
 
 /// The layers of a quantized (or fused) node whose weights are constant.
@@ -51,14 +51,8 @@ fn role(kind: LayerKind, weight_input: usize, input: (usize, i64)) -> Role {
 
 /// Only the layout of `reading` is kept.
 fn already(site: &Site<'_>, weight: &Weight<'_>, reading: &Reading) -> Reading {
-    Reading::view(
-        reading.layout,
-        format!(
-            "quantized already: {} with {} weights",
-            site.node.op_type(),
-            weight.type_name()
-        ),
-    )
+    let weights = format!("{} with {} weights", site.node.op_type(), weight.type_name());
+    Reading::view(reading.layout, Unsupported::Quantized(weights))
 }
 
 pub(super) fn fused(site: &Site<'_>, reading: &Reading) -> Reading {
@@ -111,7 +105,7 @@ fn packed(site: &Site<'_>, index: usize, input: (usize, i64)) -> Option<Layer> {
             .ok_or_else(|| "it is not packed".to_owned())?
             .map_err(|why| format!("{}: {why}", site.node.op_type()))?;
         let (op, bits) = (site.node.op_type(), packed.bits());
-        let reason = format!("quantized already: {op} with {bits}-bit weights");
+        let reason = Unsupported::Quantized(format!("{op} with {bits}-bit weights"));
         Ok(Reading {
             unpacked: Some(packed.shape.clone()),
             ..Reading::view(plain_layout(&packed.shape), reason)

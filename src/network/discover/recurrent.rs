@@ -2,7 +2,7 @@
 //!
 //! `layout` (batch first) changes nothing here: the last axes of all values are the same.
 
-use super::site::{Reading, Role, Site, shape_text};
+use super::site::{BEHIND_TRANSPOSE, Reading, Role, Site, shape_text};
 use super::weight_source::Weight;
 use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
 use crate::onnx::build::attribute_string;
@@ -57,7 +57,7 @@ fn read(
         ));
     };
     if !weight.is_in_stored_order() {
-        return Err("its weight passes a Transpose, which is followed for matrices only".to_owned());
+        return Err(BEHIND_TRANSPOSE.to_owned());
     }
     let layout = Layout {
         groups: 1,

@@ -1,7 +1,7 @@
 //! A node that may be a layer, and the making of the layer once its weight is read.
 
 use super::weight_source::{Weight, trace};
-use crate::network::layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support};
+use crate::network::layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, Unsupported};
 use crate::onnx::build::{attribute_int, is_standard_domain};
 use crate::onnx::{Graph, NodeProto, is_float};
 
@@ -21,7 +21,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) fn view(layout: Layout, reason: impl Into<String>) -> Self {
+    pub(super) fn view(layout: Layout, reason: impl Into<Unsupported>) -> Self {
         Self {
             layout,
             support: Support::View(reason.into()),
@@ -116,36 +116,27 @@ impl Site<'_> {
             return by_operator;
         }
         if weight.dequantized {
-            return Support::View(format!(
-                "quantized already: {} weights behind DequantizeLinear",
-                weight.type_name()
-            ));
+            let weights = format!("{} weights behind DequantizeLinear", weight.type_name());
+            return Support::View(Unsupported::Quantized(weights));
         }
         if let Support::View(reason) = by_operator {
             return Support::View(reason);
         }
         if !is_float(weight.tensor) {
-            return Support::View(format!("weights are {}, not floats", weight.type_name()));
+            return Support::View(Unsupported::NotFloats(weight.type_name()));
         }
         if let Some(obstacle) = &weight.obstacle {
-            return Support::View(obstacle.clone());
+            return Support::View(obstacle.as_str().into());
         }
         match self.scope.holder {
-            Some(holder) => Support::View(inside(holder)),
+            Some(holder) => Support::View(Unsupported::Inside(holder.to_owned())),
             None => by_operator,
         }
     }
 }
 
-/// Why a layer of a subgraph is not split.
-fn inside(holder: &str) -> String {
-    let article = if holder.starts_with(['A', 'E', 'I', 'O', 'U']) {
-        "an"
-    } else {
-        "a"
-    };
-    format!("inside {article} {holder}: layers of branches and loop bodies are looked at only")
-}
+/// Why a weight that is no matrix is not read behind a Transpose.
+pub(super) const BEHIND_TRANSPOSE: &str = "its weight passes a Transpose, which is followed for matrices only";
 
 /// The layout of a weight that cannot be read.
 pub(super) const NOTHING: Layout = Layout {

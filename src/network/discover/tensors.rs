@@ -3,7 +3,7 @@
 use super::site::{NOTHING, axis_layout};
 use super::weight_source::{Weight, shape};
 use crate::network::StoredWeights;
-use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, WeightSource};
+use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, Unsupported, WeightSource};
 use crate::network::unpacked::{Unpacked, of_checkpoint};
 use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
 use std::collections::{HashMap, HashSet};
@@ -47,15 +47,15 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
         }
         let (layout, support) = match weight.sizes() {
             Ok(sizes) if is_mask(tensor) => {
-                let reason = "a mask of attention, kept with the weights: it is no weight".to_owned();
-                (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason))
+                let reason = "a mask of attention, kept with the weights: it is no weight";
+                (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason.into()))
             }
             Ok(sizes) if is_float(tensor) => (axis_layout(&sizes, CHANNEL_AXIS), Support::Split),
             Ok(sizes) => {
-                let reason = format!("weights are {}: looked at without their scale", weight.type_name());
+                let reason = Unsupported::WithoutScale(weight.type_name());
                 (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason))
             }
-            Err(reason) => (NOTHING, Support::View(reason)),
+            Err(reason) => (NOTHING, Support::View(reason.into())),
         };
         found.push(Layer {
             name: weight.name.clone(),
@@ -78,14 +78,18 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
 fn packed_layer(name: String, weight: Weight<'_>, axis: usize, unpacked: Result<Unpacked, String>) -> Layer {
     let (layout, shape, support) = match unpacked {
         Ok(unpacked) => {
-            let reason = format!("quantized already: {}", unpacked.scheme);
+            let reason = Unsupported::Quantized(unpacked.scheme);
             (
                 axis_layout(&unpacked.shape, axis),
                 unpacked.shape,
                 Support::View(reason),
             )
         }
-        Err(why) => (NOTHING, weight.shape, Support::View(format!("packed weights: {why}"))),
+        Err(why) => (
+            NOTHING,
+            weight.shape,
+            Support::View(format!("packed weights: {why}").into()),
+        ),
     };
     Layer {
         name,

@@ -109,9 +109,9 @@ fn check(network: &Network, split: usize) {
     assert!(run(&quantized, &data).iter().all(|x| x.is_finite()));
 }
 
-fn why(network: &Network, layer: usize) -> &str {
+fn why(network: &Network, layer: usize) -> String {
     match &network.layers[layer].support {
-        Support::View(why) | Support::Quantize(why) => why,
+        Support::View(why) | Support::Quantize(why) => why.to_string(),
         Support::Split => panic!("{} can be split", network.layers[layer].name),
     }
 }
