@@ -73,6 +73,11 @@ fn hatch_lines(rect: Rect) -> Vec<[egui::Pos2; 2]> {
         .collect()
 }
 
+/// Points between two marks that egui_plot asks for at least.
+const ASKED: f64 = 8.0;
+/// Points between two numbers upwards: egui_plot leaves out those that have 20 or less.
+const NUMBERS: f64 = 22.0;
+
 /// An empty plot for a histogram: values to the right with round marks, counts upwards in `scale`. It stays where it is put;
 /// whoever shows it sets the bounds.
 pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height: f32, scale: Scale) -> Plot<'a> {
@@ -89,7 +94,7 @@ pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height:
         .y_axis_min_width(46.0)
         .x_grid_spacer(|input| number_marks(&input, 80.0))
         .x_axis_formatter(|mark, _| number_text(&mark))
-        .y_grid_spacer(move |input| grid_marks(scale.marks(input.bounds)))
+        .y_grid_spacer(move |input| grid_marks(scale.marks_apart(input.bounds, input.base_step_size * NUMBERS / ASKED)))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
         .label_formatter(|_| None)
 }
@@ -121,10 +126,9 @@ pub(super) fn number_plot<'a>(
 
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
 pub(super) fn number_marks(input: &GridInput, distance: f64) -> Vec<GridMark> {
-    // egui_plot asks for steps of at least 8 points.
     grid_marks(figure::number_marks(
         input.bounds,
-        input.base_step_size * distance / 8.0,
+        input.base_step_size * distance / ASKED,
     ))
 }
 

@@ -38,19 +38,32 @@ impl Scale {
     }
 
     /// Marks of an axis of counts between two heights: 0, 1, 10, 100… on the logarithmic one, round numbers on the other.
-    pub fn marks(self, (low, high): (f64, f64)) -> Vec<Mark> {
+    pub fn marks(self, heights: (f64, f64)) -> Vec<Mark> {
+        self.marks_apart(heights, 0.0)
+    }
+
+    /// The same with no two decades or round numbers nearer to each other than `least`, so that each has room for its text.
+    pub fn marks_apart(self, (low, high): (f64, f64), least: f64) -> Vec<Mark> {
         let mark = |value: f64, step: f64| Mark { value, step };
         match self {
             Self::Log => {
-                let decades = (0..=high.max(0.0).ceil() as i32).map(|decade| self.height(10_f64.powi(decade)));
+                let every = least.ceil().clamp(1.0, 32.0);
+                let decades = (0..=high.max(0.0).ceil() as i32)
+                    .step_by(every as usize)
+                    // 1 stands by 0, nearer than a decade.
+                    .skip(usize::from(every > 1.0))
+                    .map(|decade| self.height(10_f64.powi(decade)));
                 std::iter::once(0.0)
                     .chain(decades)
                     .filter(|v| (low..=high).contains(v))
-                    .map(|v| mark(v, 1.0))
+                    .map(|v| mark(v, every))
                     .collect()
             }
             Self::Linear => {
                 let step = 10_f64.powf((high.max(1.0) / 2.5).log10().floor()).max(1.0);
+                if step < least {
+                    return number_marks((low, high), least);
+                }
                 let count = (high / step).ceil().min(100.0) as i64;
                 (0..=count)
                     .map(|i| mark(i as f64 * step, step))
@@ -109,6 +122,19 @@ mod tests {
         assert!(Scale::Log.height(1.0) / Scale::Log.height(1000.0) > 0.05);
         assert_eq!(Scale::Log.mark_text(Scale::Log.height(1000.0)), "1.00 k");
         assert_eq!(Scale::Log.height(0.0), 0.0);
+    }
+
+    #[test]
+    fn a_low_axis_of_counts_has_fewer_numbers_and_never_none() {
+        let texts = |scale: Scale, top: f64, least: f64| -> Vec<String> {
+            let marks = scale.marks_apart((0.0, scale.height(top)), least);
+            assert!(marks.iter().all(|mark| mark.step >= least));
+            marks.into_iter().map(|mark| scale.mark_text(mark.value)).collect()
+        };
+        assert_eq!(texts(Scale::Log, 2e4, 0.9), ["0", "1", "10", "100", "1.00 k", "10.0 k"]);
+        assert_eq!(texts(Scale::Log, 2e4, 1.4), ["0", "100", "10.0 k"]);
+        assert_eq!(texts(Scale::Linear, 450.0, 0.0), ["0", "100", "200", "300", "400"]);
+        assert_eq!(texts(Scale::Linear, 450.0, 150.0), ["0", "200", "400"]);
     }
 
     #[test]
