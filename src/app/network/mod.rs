@@ -151,7 +151,10 @@ impl NetworkPanel {
             Some((of, reach)) if Arc::ptr_eq(of, facts) => *reach,
             _ => {
                 let readable = facts.iter().filter_map(LayerFacts::readable);
-                let furthest = readable.map(|seen| f64::from(seen.max_abs) / seen.std);
+                // A layer of equal weights has no deviation to be measured in.
+                let furthest = readable
+                    .map(|seen| f64::from(seen.max_abs) / seen.std)
+                    .filter(|sigmas| sigmas.is_finite());
                 let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
                 self.reach = Some((Arc::clone(facts), reach));
                 reach
