@@ -21,6 +21,7 @@ use operators::Operators;
 use prost::Message as _;
 use rten::{DataType, Dimension, LoadErrorKind, Model, ModelOptions, NodeId, RunErrorKind, ThreadPool, ValueType};
 use stack::{depth, with_stack};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
@@ -251,6 +252,9 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
         .flat_map(|graph| graph.input.iter().chain(&graph.output));
     let axis_names = axis_names.map(|value| (value.name().to_owned(), onnx::axis_names(value)));
     let axis_names = axis_names.collect();
+    if let Cow::Owned(floats) = onnx::as_floats(&model).map_err(|error| error.to_string())? {
+        model = floats;
+    }
     onnx::decode_for_engine(&mut model);
     // Before the quotients are written out that its pattern does not have.
     if optimize {

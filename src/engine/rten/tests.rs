@@ -1,6 +1,8 @@
 //! The engine on the demos: ports, values between nodes, what it refuses.
 
 use super::*;
+use crate::onnx::build::{float_value_info, model_of, node, raw_tensor};
+use crate::onnx::{BlockFormat, GraphProto};
 
 const FASHION: &[u8] = include_bytes!("../../../assets/fashion_resnet.onnx");
 const SHAKESPEARE: &[u8] = include_bytes!("../../../assets/shakespeare_lstm.onnx");
@@ -103,4 +105,35 @@ fn broken_models_are_refused_without_a_panic() {
         panic!("an unknown operator must be refused");
     };
     assert!(reason.contains("GlobalNonsensPool"), "{reason}");
+}
+
+/// Weights of a GGUF file stay in their blocks until a network runs: 32 codes of 8 bits and their scale.
+#[test]
+fn weights_in_blocks_run_from_the_model_as_from_its_bytes() {
+    // As many as are laid beside the graph.
+    const WIDTH: usize = 64;
+    let mut blocks = Vec::new();
+    for block in 0..WIDTH * WIDTH / 32 {
+        blocks.extend(half::f16::from_f32(0.25 + block as f32 / 64.0).to_le_bytes());
+        blocks.extend((0..32).map(|code: u8| code.wrapping_mul(5).wrapping_sub(77)));
+    }
+    let weights = raw_tensor("w", BlockFormat::Q8_0.element_type(), &[WIDTH, WIDTH], blocks);
+    let model = model_of(
+        17,
+        GraphProto {
+            node: vec![node("MatMul", "product", ["x", "w"], ["y"], vec![])],
+            input: vec![float_value_info("x", &[1, 64])],
+            output: vec![float_value_info("y", &[1, 64])],
+            initializer: vec![weights],
+            ..GraphProto::default()
+        },
+    );
+    let one = |place: usize| if place == 3 { 1.0 } else { 0.0 };
+    let x = Tensor::from_shape([1, WIDTH], (0..WIDTH).map(one).collect::<Vec<f32>>()).unwrap();
+    let run = |engine: Rten| floats(&engine.run(&[("x", &x)], &["y"]).unwrap()[0]);
+    let y = run(Rten::load_model(model.clone()).unwrap());
+    // Row 3 is blocks 6 and 7.
+    assert_eq!(y[0], -77.0 * (0.25 + 6.0 / 64.0));
+    assert_eq!(y[33], -72.0 * (0.25 + 7.0 / 64.0));
+    assert_eq!(y, run(Rten::load(onnx::encode(&model).unwrap()).unwrap()));
 }
