@@ -59,7 +59,7 @@ pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<S
     needs
 }
 
-/// Whether a runtime would dequantize weights each time it runs, and what else there is.
+/// Whether a runtime would dequantize weights each time it runs or round them once more, and what else there is.
 pub(super) fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static str> {
     let recipe = &plan.recipe;
     let is_product = |layer: &Layer| matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul);
@@ -70,7 +70,21 @@ pub(super) fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static st
         let is_fused = recipe.products == Products::Fast && is_product(layer);
         is_float && layer.kind != LayerKind::Embedding && !is_fused
     };
-    let dequantizes = recipe.storage != Storage::Float && network.layers.iter().zip(&plan.layers).any(is_dequantized);
+    // What onnxruntime 1.32 calls WeightBiasQuantization; also where it optimizes as little as it can.
+    let is_rounded_again = |(layer, planned): (&Layer, &LayerPlan)| {
+        let is_taken = matches!(layer.kind, LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm);
+        let on_grid = planned.inputs().is_some_and(|inputs| inputs.activation.is_some());
+        is_taken && on_grid && (recipe.storage == Storage::Float || planned.quantized().is_none())
+    };
+    let mut layers = network.layers.iter().zip(&plan.layers);
+    if layers.clone().any(is_rounded_again) {
+        return Some(
+            "onnxruntime rounds weights that stand as floats between an input and an output on grids to 8 bits again, one scale for \
+             a whole weight, unless its optimizations are off: its answers are then not those of the preview; weights on a grid that \
+             storage = \"auto\" or \"int8\" stores as codes are used as they are",
+        );
+    }
+    let dequantizes = recipe.storage != Storage::Float && layers.any(is_dequantized);
     dequantizes.then_some(
         "the inputs of layers are float, so onnxruntime dequantizes their weights in every run, which takes longer than the float \
          network; storage = \"float\" writes the same numbers as floats, as large and as fast as the float network",
@@ -79,7 +93,7 @@ pub(super) fn runtime_note(network: &Network, plan: &Plan) -> Option<&'static st
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bits, Recipe, SplitExport, overhead, plan};
+    use super::super::{Bits, Recipe, SplitExport, Storage, batch_norm_activations, overhead, plan};
     use crate::format::demo::Demo;
     use crate::progress::Progress;
 
@@ -122,6 +136,27 @@ mod tests {
                 .any(|note| note.contains("weights of 5 bits, where the recipe says 4")),
             "{merge:?}"
         );
+    }
+
+    #[test]
+    fn floats_between_grids_are_rounded_again_and_codes_are_not() {
+        let network = Demo::Fashion.network().unwrap();
+        let note = |weight_bits: Bits, activation_bits: Bits, storage: Storage| {
+            let recipe = Recipe {
+                weight_bits,
+                activation_bits,
+                storage,
+                ..Recipe::default()
+            };
+            let ranges = batch_norm_activations(&network, &[]);
+            let plan = plan(&network, &recipe, Some(&ranges), &Progress::default()).unwrap();
+            overhead(&network, &plan, None).runtime_note.unwrap_or_default()
+        };
+        let again = "to 8 bits again";
+        assert!(note(Bits::Grid(4), Bits::Grid(8), Storage::Float).contains(again));
+        assert!(note(Bits::Float, Bits::Grid(8), Storage::Auto).contains(again));
+        assert!(!note(Bits::Grid(4), Bits::Grid(8), Storage::Auto).contains(again));
+        assert!(!note(Bits::Grid(4), Bits::Float, Storage::Float).contains(again));
     }
 
     #[test]
