@@ -36,13 +36,32 @@ pub(super) fn made_by<'graph>(graph: &'graph GraphProto, value: &str) -> Option<
         .find(|node| node.output.iter().any(|output| output == value))
 }
 
+/// Whether an activation between a `MaxPool` and a grid keeps `QDQPropagation` from putting the grid before the pool: not where it was
+/// fused into the grid by then, which depends on the passes before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BehindPool {
+    Stays,
+    IsFused,
+}
+
 /// What onnxruntime folds into the weights and the bias of a layer on the way to the grid that its output goes on: a factor and a
 /// summand for each output channel. `None` where it goes on no grid, or anywhere else too.
-fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, channels: usize) -> Option<Vec<[f32; 2]>> {
+fn folded(
+    graph: &GraphProto,
+    conv: &NodeProto,
+    constants: &Constants<'_>,
+    channels: usize,
+    behind_pool: BehindPool,
+) -> Option<Vec<[f32; 2]>> {
     let mut folded = vec![[1.0, 0.0]; channels];
     let mut value = &conv.output[0];
-    // Into other layers, and behind an activation, nothing is folded; `QDQPropagation` puts the grid before a MaxPool.
-    let mut is_cut = conv.op_type() != "Conv";
+    // Behind an activation nothing is folded; into a transposed convolution a batch-norm alone, into a Gemm nothing.
+    let takes = |op: &str| match conv.op_type() {
+        "Conv" => true,
+        "ConvTranspose" => op == "BatchNormalization",
+        _ => false,
+    };
+    let (mut is_cut, mut is_pooled) = (false, false);
     loop {
         let mut readers = graph.node.iter().filter(|reader| reader.input.contains(value));
         let (reader, None) = (readers.next()?, readers.next()) else {
@@ -52,10 +71,15 @@ fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, chann
         let of_channels = folded.iter_mut().enumerate();
         match reader.op_type() {
             "QuantizeLinear" => return Some(folded),
-            "Relu" | "Clip" | "MaxPool" => is_cut = true,
-            _ if is_cut => return None,
+            "MaxPool" => (is_cut, is_pooled) = (true, true),
+            "Relu" | "Clip" if !is_pooled || behind_pool == BehindPool::IsFused => is_cut = true,
+            op if is_cut || !takes(op) => return None,
             op @ ("Add" | "Mul") => {
                 let other = constant(0).or_else(|| constant(1))?;
+                // A summand that is one for all channels stays.
+                if op == "Add" && other.len() < channels {
+                    return None;
+                }
                 for (channel, [factor, summand]) in of_channels {
                     let other = other[if other.len() == 1 { 0 } else { channel }];
                     if op == "Add" {
@@ -83,10 +107,14 @@ fn folded(graph: &GraphProto, conv: &NodeProto, constants: &Constants<'_>, chann
 /// The model as onnxruntime runs it where its transformer `WeightBiasQuantization` rounds what stands between two grids, once what
 /// follows was folded into it: weights of a Conv, ConvTranspose or Gemm that are floats go on 8 bits, one scale and zero point for all;
 /// biases that are floats, also those that only what follows gives, go on multiples of the steps of input and weight.
-pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
+pub(super) fn as_rounded(model: &ModelProto, behind_pool: BehindPool) -> Rounded {
     let mut rounded = model.clone();
+    let mut otherwise = Vec::new();
     let (Some(graph), Some(changed)) = (&model.graph, &mut rounded.graph) else {
-        return rounded;
+        return Rounded {
+            model: rounded,
+            otherwise,
+        };
     };
     let constants = initializers(graph);
     let replace = |changed: &mut GraphProto, name: &str, values: &[f32]| {
@@ -119,27 +147,52 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
             _ => tensor.dims[0],
         };
         let channels = usize::try_from(channels).unwrap();
-        let Some(folded) = folded(graph, conv, &constants, channels) else {
+        let Some(folded) = folded(graph, conv, &constants, channels, behind_pool) else {
             continue;
         };
         let steps = match (constants.get(conv.input[1].as_str()), scale_of(&conv.input[1])) {
             (Some(weights), _) => {
-                let factor = |place: usize| folded[place * channels / weights.len()][0];
+                let channel = |place: usize| match (conv.op_type(), tensor.dims.as_slice()) {
+                    // Input channels come first: groups of them, each with the same number of outputs.
+                    ("ConvTranspose", [inputs, outputs, ..]) => {
+                        let [inputs, outputs] = [*inputs, *outputs].map(|size| usize::try_from(size).unwrap());
+                        let row = place * inputs * outputs / weights.len();
+                        row / outputs * (channels / outputs) / inputs * outputs + row % outputs
+                    }
+                    _ => place * channels / weights.len(),
+                };
+                let factor = |place: usize| folded[channel(place)][0];
                 let values = weights.iter().enumerate().map(|(place, x)| x * factor(place));
                 let values: Vec<f32> = values.collect();
                 let (low, high) = values
                     .iter()
                     .fold((0.0_f32, 0.0_f32), |(low, high), x| (low.min(*x), high.max(*x)));
                 let step = (high - low) / 255.0;
-                let zero = (-128.0 - low / step).round_ties_even();
-                let codes = values
-                    .iter()
-                    .map(|x| ((x / step).round_ties_even() + zero).clamp(-128.0, 127.0));
-                let values = codes.enumerate().map(|(place, code)| match factor(place) {
+                let zero = -128.0 - low / step;
+                // The weight at `place` of a code, where codes have this zero point.
+                let weight = |place: usize, code: f32, zero: f32| match factor(place) {
                     0.0 => weights[place],
-                    by => (code - zero) * step / by,
-                });
-                replace(changed, &conv.input[1], &values.collect::<Vec<f32>>());
+                    by => ((code + zero).clamp(-128.0, 127.0) - zero) * step / by,
+                };
+                let of = |zero: f32| -> Vec<f32> {
+                    let codes = values.iter().map(|x| (x / step).round_ties_even());
+                    codes
+                        .enumerate()
+                        .map(|(place, code)| weight(place, code, zero))
+                        .collect()
+                };
+                let usual = of(zero.round_ties_even());
+                if let Some(zero) = other_side(zero) {
+                    otherwise.push((conv.input[1].clone(), of(zero)));
+                }
+                for (place, x) in values.iter().enumerate() {
+                    if let Some(code) = other_side(x / step) {
+                        let mut other = usual.clone();
+                        other[place] = weight(place, code, zero.round_ties_even());
+                        otherwise.push((conv.input[1].clone(), other));
+                    }
+                }
+                replace(changed, &conv.input[1], &usual);
                 vec![step]
             }
             // What follows cannot be folded into integers.
@@ -175,16 +228,66 @@ pub(super) fn as_rounded(model: &ModelProto) -> ModelProto {
             inputs.push(name);
         }
     }
-    rounded
+    Rounded {
+        model: rounded,
+        otherwise,
+    }
+}
+
+/// How near to the middle of two codes a weight falls on either, by the order in which it is divided: twenty times what 128 steps are off
+/// by in 32 bits.
+const AT_MIDDLE: f32 = 3e-4;
+
+/// The integer on the other side of a number that lies in the middle of two.
+fn other_side(x: f32) -> Option<f32> {
+    let nearest = x.round_ties_even();
+    ((x - nearest).abs() > 0.5 - AT_MIDDLE).then(|| if x > nearest { nearest + 1.0 } else { nearest - 1.0 })
+}
+
+/// A model with its floats between grids rounded, and weights that may as well be rounded otherwise.
+pub(super) struct Rounded {
+    pub(super) model: ModelProto,
+    otherwise: Vec<(String, Vec<f32>)>,
+}
+
+impl From<&ModelProto> for Rounded {
+    /// As it is written.
+    fn from(model: &ModelProto) -> Self {
+        Self {
+            model: model.clone(),
+            otherwise: Vec::new(),
+        }
+    }
+}
+
+impl Rounded {
+    /// For each number of `y`, how far each weight moves it that may be rounded otherwise.
+    fn either_way(&self, y: &[f32]) -> Vec<Vec<f32>> {
+        let moved = self.otherwise.iter().map(|(name, values)| {
+            let mut model = self.model.clone();
+            let mut tensors = model.graph.iter_mut().flat_map(|graph| &mut graph.initializer);
+            let tensor = tensors.find(|tensor| tensor.name() == name).unwrap();
+            let dims: Vec<usize> = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap()).collect();
+            *tensor = float_tensor(name, &dims, values);
+            let other = self::values(&model, &["y"]).remove(0);
+            let pairs = other.floats().unwrap().iter().zip(y);
+            pairs.map(|(other, y)| (other - y).abs()).collect()
+        });
+        moved.collect()
+    }
 }
 
 /// For each number of the output `y`, how far it may be from what `model` makes of it.
-pub(super) fn allowed(model: &ModelProto, products: Products) -> Vec<f32> {
+pub(super) fn allowed(rounded: &Rounded, products: Products) -> Vec<f32> {
+    let model = &rounded.model;
     let graph = model.graph.as_ref().unwrap();
     let constants = initializers(graph);
     let y = values(model, &["y"]).remove(0);
     let largest = y.floats().unwrap().iter().fold(0.0_f32, |most, y| most.max(y.abs()));
     let mut allowed = vec![ROUNDING * largest; y.len()];
+    for moved in rounded.either_way(y.floats().unwrap()) {
+        add(&mut allowed, &moved);
+    }
     for at_border in at_borders(model, &constants) {
         add(&mut allowed, &at_border);
     }
