@@ -2,7 +2,8 @@
 //!
 //!     cargo bench --bench ranking [-- MODEL DATA ...]
 //!
-//! Without arguments the demos; pairs of a network and its data besides.
+//! Without arguments the demos; pairs of a network and its data besides. The last column is the order on half of the samples of the
+//! truth: where it is below 1, there are layers so near each other that the truth does not tell which is worse.
 
 use splitscope::format::{self, demo::Demo};
 use splitscope::inference::sweep::SweepSubject;
@@ -23,8 +24,8 @@ const MANY_TOKENS: usize = 8192;
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!(
-        "{:44} {:>5} {:>8} {:>8} {:>10} {:>8}",
-        "network", "bits", "weights", "noise", "no data", "data"
+        "{:44} {:>5} {:>8} {:>8} {:>10} {:>8} {:>8}",
+        "network", "bits", "weights", "noise", "no data", "data", "half"
     );
     let given: Vec<String> = std::env::args()
         .skip(1)
@@ -65,7 +66,8 @@ fn report(name: &str, original: &Network, data: &Dataset, bits: u8) -> Result<()
         };
         sensitivity(&subject, &recipe, &progress, &mut |_| Ok(()))
     };
-    let truth = on(data, if data.is_text() { MANY_TOKENS } else { MANY })?;
+    let many = if data.is_text() { MANY_TOKENS } else { MANY };
+    let (truth, half) = (on(data, many)?, on(data, many / 2)?);
     let errors = |rows: &[LayerSensitivity]| rows.iter().map(LayerSensitivity::output_error).collect::<Vec<f64>>();
     let against = |numbers: &[f64]| spearman(numbers, &errors(&truth));
     let weights: Vec<f64> = truth.iter().map(|row| -row.weight_sqnr_db).collect();
@@ -75,11 +77,12 @@ fn report(name: &str, original: &Network, data: &Dataset, bits: u8) -> Result<()
     let estimate = order_on_data(&network, &engine, &made_up, settings, &progress, &mut |_| Ok(()))?;
     let few = order_on_data(&network, &engine, data, settings, &progress, &mut |_| Ok(()))?;
     println!(
-        "{name:44} {bits:>5} {:>8.2} {:>8.2} {:>10.2} {:>8.2}",
+        "{name:44} {bits:>5} {:>8.2} {:>8.2} {:>10.2} {:>8.2} {:>8.2}",
         against(&weights),
         against(&errors(&noise)),
         against(&errors(&estimate)),
-        against(&errors(&few))
+        against(&errors(&few)),
+        against(&errors(&half))
     );
     Ok(())
 }
