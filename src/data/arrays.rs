@@ -198,18 +198,23 @@ impl InputArray {
     }
 }
 
+/// None of so many values is a number that can be computed with.
+#[derive(Debug, thiserror::Error)]
+#[error("none of its {0} values is a finite number")]
+struct NoFinite(usize);
+
 /// How many values are no finite numbers, in how many samples, and which is the first; `None` where all are.
 ///
 /// # Errors
 /// That none of the values is a finite number.
-fn not_finite(values: &[f32], shape: &[usize], sample_axis: Option<usize>) -> Result<Option<String>, String> {
+fn not_finite(values: &[f32], shape: &[usize], sample_axis: Option<usize>) -> Result<Option<String>, NoFinite> {
     let wrong = || values.iter().enumerate().filter(|(_, value)| !value.is_finite());
     let Some((first, value)) = wrong().next() else {
         return Ok(None);
     };
     let count = wrong().count();
     if count == values.len() {
-        return Err(format!("none of its {count} values is a finite number"));
+        return Err(NoFinite(count));
     }
     let along = |axis: usize, at: usize| {
         let inner: usize = shape[axis + 1..].iter().product();

@@ -3,7 +3,7 @@
 use super::boxes::{Annotations, Boxes};
 use super::classes::{self, Classes};
 use super::labels::{self, Labels};
-use super::picture::{self, Picture};
+use super::picture::{self, Picture, PictureError};
 use super::{DatasetError, fault};
 use crate::files;
 use rayon::prelude::*;
@@ -285,14 +285,14 @@ fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>)
         .filter_map(|file| file.metadata().ok())
         .map(|meta| meta.len())
         .sum();
-    let check = |file: &PathBuf| -> Result<(usize, usize), String> {
+    let check = |file: &PathBuf| -> Result<(usize, usize), PictureError> {
         if bytes <= DECODE_LIMIT {
             decoded(file)
         } else {
             looked_at(file)
         }
     };
-    let checked: Vec<Result<(usize, usize), String>> = files.par_iter().map(check).collect();
+    let checked: Vec<Result<(usize, usize), PictureError>> = files.par_iter().map(check).collect();
     let mut folder = Folder {
         files: Vec::new(),
         sizes: Vec::new(),
@@ -326,18 +326,16 @@ fn readable(files: Vec<PathBuf>, labels: Option<&[usize]>, classes: Vec<String>)
 
 /// The size of an image that is not decoded: its header must be understood and its end be there, which a file that was cut off
 /// lacks.
-fn looked_at(path: &Path) -> Result<(usize, usize), String> {
-    let wrong = |error: std::io::Error| error.to_string();
-    let mut file = files::open_ordinary(path).map_err(wrong)?;
-    let length = file.metadata().map_err(wrong)?.len();
-    let (width, height) = image::image_dimensions(path).map_err(|error| error.to_string())?;
+fn looked_at(path: &Path) -> Result<(usize, usize), PictureError> {
+    let mut file = files::open_ordinary(path)?;
+    let length = file.metadata()?.len();
+    let (width, height) = image::image_dimensions(path)?;
     picture::check_size((width, height), length.max(u64::from(width) * u64::from(height) * 3))?;
     let mut start = [0; 12];
-    file.read_exact(&mut start).map_err(wrong)?;
-    file.seek(SeekFrom::Start(length.saturating_sub(picture::ENDING)))
-        .map_err(wrong)?;
+    file.read_exact(&mut start)?;
+    file.seek(SeekFrom::Start(length.saturating_sub(picture::ENDING)))?;
     let mut end = Vec::new();
-    file.take(picture::ENDING).read_to_end(&mut end).map_err(wrong)?;
+    file.take(picture::ENDING).read_to_end(&mut end)?;
     // It may also be a photograph with a film behind it: the decoder decides.
     if picture::has_its_end(&start, &end, length) {
         Ok((width as usize, height as usize))
@@ -346,8 +344,8 @@ fn looked_at(path: &Path) -> Result<(usize, usize), String> {
     }
 }
 
-fn decoded(path: &Path) -> Result<(usize, usize), String> {
-    let content = files::read(path, picture::LARGEST).map_err(|error| error.to_string())?;
+fn decoded(path: &Path) -> Result<(usize, usize), PictureError> {
+    let content = files::read(path, picture::LARGEST)?;
     Picture::decode(&content).map(|picture| (picture.width, picture.height))
 }
 

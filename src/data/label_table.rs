@@ -43,6 +43,40 @@ const LABEL_HEADS: [&str; 12] = [
     "category_id",
 ];
 
+/// What is wrong with labels as text.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum LabelsError {
+    #[error("labels are IDX, .npy or text; this file is none of them")]
+    NoText,
+    #[error("the text is no UTF-16, though its first bytes say so")]
+    NoUtf16,
+    #[error(transparent)]
+    Csv(#[from] csv::Error),
+    /// The titles, none of which tells what is needed.
+    #[error(
+        "of the columns {0} none is called label (or class, target, category), or none names the files: keep two \
+         columns, file,label"
+    )]
+    Titles(String),
+    #[error("line {line} has {width} columns: a first line must name them, such as file,label,split")]
+    NoTitles { line: u64, width: usize },
+    #[error("line {line} has no {what}")]
+    NoCell { line: u64, what: &'static str },
+    /// In a table, where labels may be names of classes; these are all numbers.
+    #[error("line {line}: {label} is no class number")]
+    NoClass { line: u64, label: String },
+    /// In a list, where labels are numbers.
+    #[error("line {line}: '{label}' is not a class number")]
+    NotANumber { line: u64, label: String },
+    #[error("line {line} gives '{name}' another label than a line before it")]
+    Contradiction { line: u64, name: String },
+    /// A name that stands for files of several folders.
+    #[error("several lines name '{0}' in different folders, with different labels")]
+    Ambiguous(String),
+    #[error("there is no label for '{name}'; the first line is for '{first}'")]
+    Missing { name: String, first: String },
+}
+
 /// Labels by the name of the sample.
 #[derive(Debug, Default)]
 pub(super) struct NamedLabels {
@@ -61,7 +95,7 @@ impl NamedLabels {
     ///
     /// # Errors
     /// That no line names it.
-    pub(super) fn of_file(&self, path: &Path) -> Result<usize, String> {
+    pub(super) fn of_file(&self, path: &Path) -> Result<usize, LabelsError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let whole = || {
@@ -76,13 +110,11 @@ impl NamedLabels {
         };
         match whole().map(Some).or_else(last) {
             Some(Some(class)) => Ok(class),
-            Some(None) => Err(format!(
-                "several lines name '{name}' in different folders, with different labels"
-            )),
-            None => Err(format!(
-                "there is no label for '{name}'; the first line is for '{}'",
-                self.first
-            )),
+            Some(None) => Err(LabelsError::Ambiguous(name.into_owned())),
+            None => Err(LabelsError::Missing {
+                name: name.into_owned(),
+                first: self.first.clone(),
+            }),
         }
     }
 }
@@ -91,7 +123,7 @@ impl NamedLabels {
 ///
 /// # Errors
 /// The line that is wrong, or the columns that are not understood.
-pub(super) fn of_text(text: &str) -> Result<Labels, String> {
+pub(super) fn of_text(text: &str) -> Result<Labels, LabelsError> {
     let table = rows(text)?;
     let width = table.iter().map(|(_, row)| row.len()).max().unwrap_or(0);
     if width <= 1 {
@@ -100,9 +132,9 @@ pub(super) fn of_text(text: &str) -> Result<Labels, String> {
     let columns = Columns::of(&table, width)?;
     let rows = &table[usize::from(columns.headed)..];
     let mut named = NamedLabels::default();
-    let cell = |(line, row): &'_ Line, column: usize, what: &str| -> Result<String, String> {
+    let cell = |(line, row): &'_ Line, column: usize, what| {
         let cell = row.get(column).filter(|cell| !cell.is_empty());
-        cell.cloned().ok_or_else(|| format!("line {line} has no {what}"))
+        cell.cloned().ok_or(LabelsError::NoCell { line: *line, what })
     };
     let pairs = rows
         .iter()
@@ -113,14 +145,15 @@ pub(super) fn of_text(text: &str) -> Result<Labels, String> {
                 cell(row, columns.label, "label")?,
             ))
         })
-        .collect::<Result<Vec<_>, String>>()?;
+        .collect::<Result<Vec<_>, LabelsError>>()?;
     let numbers: Option<Vec<usize>> = pairs.iter().map(|(_, _, label)| class_number(label)).collect();
     if numbers.is_none() {
         let looks_like_a_number = |label: &str| label.parse::<f64>().is_ok();
         if let Some((line, _, label)) = pairs.iter().find(|(_, _, label)| class_number(label).is_none())
             && pairs.iter().all(|(_, _, label)| looks_like_a_number(label))
         {
-            return Err(format!("line {line}: {label} is no class number"));
+            let (line, label) = (*line, label.clone());
+            return Err(LabelsError::NoClass { line, label });
         }
         let names: BTreeSet<&String> = pairs.iter().map(|(_, _, label)| label).collect();
         named.classes = names.into_iter().cloned().collect();
@@ -138,9 +171,7 @@ pub(super) fn of_text(text: &str) -> Result<Labels, String> {
             *known = known.filter(|known| *known == class);
         }
         if named.by_name.get(&name).is_some_and(|known| *known != class) {
-            return Err(format!(
-                "line {line} gives '{name}' another label than a line before it"
-            ));
+            return Err(LabelsError::Contradiction { line, name });
         }
         named.by_name.insert(name, class);
     }
@@ -156,10 +187,13 @@ pub(super) fn class_number(label: &str) -> Option<usize> {
 }
 
 /// A label a line, below a head or without.
-fn in_order(table: &[Line]) -> Result<Vec<usize>, String> {
+fn in_order(table: &[Line]) -> Result<Vec<usize>, LabelsError> {
     let label = |(line, row): &Line| {
         let label = row.first().map(String::as_str).unwrap_or_default();
-        class_number(label).ok_or_else(|| format!("line {line}: '{label}' is not a class number"))
+        class_number(label).ok_or_else(|| LabelsError::NotANumber {
+            line: *line,
+            label: label.to_owned(),
+        })
     };
     let headed = table.len() > 1 && label(&table[0]).is_err() && label(&table[1]).is_ok();
     table[usize::from(headed)..].iter().map(label).collect()
@@ -169,7 +203,7 @@ fn in_order(table: &[Line]) -> Result<Vec<usize>, String> {
 type Line = (u64, Vec<String>);
 
 /// The lines that are neither empty nor comments, cut at what separates most of them.
-fn rows(text: &str) -> Result<Vec<Line>, String> {
+fn rows(text: &str) -> Result<Vec<Line>, LabelsError> {
     let lines = || {
         let lines = text.lines().enumerate();
         lines.filter(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with('#'))
@@ -193,7 +227,7 @@ fn rows(text: &str) -> Result<Vec<Line>, String> {
         .from_reader(text.as_bytes());
     let mut rows = Vec::new();
     for record in reader.records() {
-        let record = record.map_err(|error| error.to_string())?;
+        let record = record?;
         let line = record.position().map_or(0, csv::Position::line);
         let cells: Vec<String> = record.iter().map(unquoted).collect();
         if cells.iter().any(|cell| !cell.is_empty()) {
@@ -217,7 +251,7 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(table: &[Line], width: usize) -> Result<Self, String> {
+    fn of(table: &[Line], width: usize) -> Result<Self, LabelsError> {
         let head: Vec<String> = table[0]
             .1
             .iter()
@@ -256,15 +290,11 @@ impl Columns {
                 name: 0,
                 label: 1,
             }),
-            _ if headed => Err(format!(
-                "of the columns {} none is called label (or class, target, category), or none names the files: keep two \
-                 columns, file,label",
-                table[0].1.join(", ")
-            )),
-            _ => Err(format!(
-                "line {} has {width} columns: a first line must name them, such as file,label,split",
-                table[0].0
-            )),
+            _ if headed => Err(LabelsError::Titles(table[0].1.join(", "))),
+            _ => Err(LabelsError::NoTitles {
+                line: table[0].0,
+                width,
+            }),
         }
     }
 }
@@ -282,7 +312,7 @@ mod tests {
     }
 
     fn refusal(text: &str) -> String {
-        of_text(text).err().unwrap_or_default()
+        of_text(text).err().map(|error| error.to_string()).unwrap_or_default()
     }
 
     /// The labels of a.png and b.png.
@@ -317,7 +347,7 @@ mod tests {
     fn names_of_classes_may_hold_spaces_and_commas_and_are_in_the_order_of_text() {
         let named = named("a.png,great white shark\nb.png,\"tench, Tinca tinca\"\nc.png,ant\n");
         assert_eq!(named.classes, ["ant", "great white shark", "tench, Tinca tinca"]);
-        assert_eq!(named.of_file(Path::new("x/a.png")), Ok(1));
+        assert_eq!(named.of_file(Path::new("x/a.png")).unwrap(), 1);
         // A space behind the comma hides the quote from the reader; the name comes without it all the same.
         assert_eq!(
             self::named("a.png, \"big cat\"\nb.png, \"dog\"").classes,
@@ -349,12 +379,14 @@ mod tests {
             named
                 .of_file(Path::new("a.png"))
                 .unwrap_err()
+                .to_string()
                 .contains("different labels")
         );
         assert!(
             named
                 .of_file(Path::new("b.png"))
                 .unwrap_err()
+                .to_string()
                 .contains("the first line is for 'x/a.png'")
         );
     }

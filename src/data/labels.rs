@@ -3,7 +3,7 @@
 //! Text is one label a line in the order of the samples, or a table ([`super::label_table`]) with the name of a sample and its
 //! label in each line.
 
-use super::label_table::{NamedLabels, of_text};
+use super::label_table::{LabelsError, NamedLabels, of_text};
 use super::{DatasetError, fault, idx, npy};
 use crate::files;
 use std::path::Path;
@@ -33,23 +33,22 @@ pub(super) fn read(path: &Path) -> Result<Labels, DatasetError> {
     if npy::is_npy(&bytes) {
         return Ok(Labels::Ordered(npy::parse_npy(&bytes, &name)?.into_labels(&name)?));
     }
-    let wrong = |reason: String| fault(&name, reason);
+    let wrong = |error: LabelsError| fault(&name, error);
     of_text(&text(&bytes).map_err(wrong)?).map_err(wrong)
 }
 
 /// Text in UTF-8, or in UTF-16 with its mark (as spreadsheets write it); a byte order mark is no part of it.
-fn text(bytes: &[u8]) -> Result<String, String> {
+fn text(bytes: &[u8]) -> Result<String, LabelsError> {
     let utf16 = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let units: Vec<u16> = bytes.as_chunks::<2>().0.iter().map(|pair| unit(*pair)).collect();
-        String::from_utf16(&units).map_err(|_| "the text is no UTF-16, though its first bytes say so".to_owned())
+        String::from_utf16(&units).map_err(|_| LabelsError::NoUtf16)
     };
     match bytes {
         [0xff, 0xfe, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xfe, 0xff, rest @ ..] => utf16(rest, u16::from_be_bytes),
         _ => {
             let text = std::str::from_utf8(files::without_mark(bytes));
-            text.map(str::to_owned)
-                .map_err(|_| "labels are IDX, .npy or text; this file is none of them".to_owned())
+            text.map(str::to_owned).map_err(|_| LabelsError::NoText)
         }
     }
 }

@@ -53,7 +53,7 @@ pub use options::DataOptions;
 use pictures::{PictureSamples, Pictures};
 pub use port::{ElementKind, Port};
 use preprocess::Preprocess;
-pub use preprocess::{PreprocessFields, interpolation_name};
+pub use preprocess::{PreprocessError, PreprocessFields, interpolation_name};
 pub use presets::PreprocessPreset;
 use rayon::prelude::*;
 pub use seen::SeenPicture;
@@ -71,8 +71,11 @@ pub struct DatasetError {
     /// The file or folder.
     pub path: String,
     /// What is wrong and what to do.
-    pub reason: String,
+    pub reason: Reason,
 }
+
+/// What is wrong with a file: the error of whatever reads it, or a sentence.
+type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 /// The number of elements of `shape`; `None` if that, or the product of the sizes that are not 0, cannot be counted: so no
 /// product of some of the sizes can overflow either.
@@ -82,10 +85,10 @@ fn element_count(shape: &[usize]) -> Option<usize> {
     Some(if shape.contains(&0) { 0 } else { product })
 }
 
-fn fault(path: &str, reason: String) -> DatasetError {
+fn fault(path: &str, reason: impl Into<Reason>) -> DatasetError {
     DatasetError {
         path: path.to_owned(),
-        reason,
+        reason: reason.into(),
     }
 }
 

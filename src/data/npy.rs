@@ -2,7 +2,7 @@
 //! are there, and no more samples are read than are wanted.
 
 use super::arrays::{Array, Elements};
-use super::{DatasetError, element_count, fault};
+use super::{DatasetError, Reason, element_count, fault};
 use crate::files::LARGEST_DATA;
 pub(super) use crate::files::is_npy;
 use crate::files::{NpyHeader as Header, by_rows};
@@ -81,8 +81,8 @@ struct Source<'a, R> {
 }
 
 impl<R: Read> Source<'_, R> {
-    fn fault(&self, reason: impl Into<String>) -> DatasetError {
-        fault(self.path, reason.into())
+    fn fault(&self, reason: impl Into<Reason>) -> DatasetError {
+        fault(self.path, reason)
     }
 
     /// Reads that many bytes; `what` is missing if there are fewer. They are not asked for at once: what is declared need not be there.

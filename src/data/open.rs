@@ -10,7 +10,7 @@ use super::picture::Picture;
 use super::pictures::Pictures;
 use super::preprocess::Origin;
 use super::tokenizer::Tokenizer;
-use super::{DataOptions, Dataset, DatasetError, cifar, fault, folder, idx, labels, npy};
+use super::{DataOptions, Dataset, DatasetError, Reason, cifar, fault, folder, idx, labels, npy};
 use crate::data::Port;
 use crate::files;
 use crate::format::demo::{self, Demo};
@@ -188,8 +188,8 @@ impl Opening<'_> {
         self.arrays(vec![(String::new(), array)])
     }
 
-    fn fault(&self, reason: impl Into<String>) -> DatasetError {
-        fault(self.path, reason.into())
+    fn fault(&self, reason: impl Into<Reason>) -> DatasetError {
+        fault(self.path, reason)
     }
 
     fn name(&self) -> String {

@@ -3,8 +3,10 @@
 use super::jpeg;
 use crate::network::Interpolation;
 use image::imageops::FilterType;
-use image::{DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, ImageReader, Limits, Pixel, RgbImage};
-use std::io::Cursor;
+use image::{
+    DynamicImage, GrayImage, ImageBuffer, ImageDecoder as _, ImageError, ImageReader, Limits, Pixel, RgbImage,
+};
+use std::io::{self, Cursor};
 
 /// Most bytes of a picture: of its file, of its pixels once decoded, and of its pixels once resized. 89 million pixels in
 /// colour, which no network looks at.
@@ -22,6 +24,40 @@ const MIN_LEFT: usize = 3;
 /// How many times as long as wide a picture is resized whole, where its middle is all that is wanted.
 const MAX_ASPECT: usize = 16;
 
+/// Why a picture cannot be read, or not be made as large as is wanted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PictureError {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error("it is cut off: its end is missing")]
+    CutOff,
+    #[error("it has {width} x {height} pixels, which take more than {} MiB", LARGEST >> 20)]
+    TooLarge { width: u32, height: u32 },
+    /// Widths and heights.
+    #[error(
+        "a picture of {} x {} pixels, resized to {} x {}, would take more than {} MiB",
+        from[0], from[1], to[0], to[1], LARGEST >> 20
+    )]
+    Resized { from: [usize; 2], to: [usize; 2] },
+    #[error(
+        "a picture of {width} x {height} pixels is too long and narrow: with a shorter side of {side} it would take more than \
+         {} MiB",
+        LARGEST >> 20
+    )]
+    Narrow { width: usize, height: usize, side: usize },
+    #[error(
+        "{width} x {height} pixels in {channels} channels take more than {} MiB: give a smaller size",
+        LARGEST >> 20
+    )]
+    Channels {
+        width: usize,
+        height: usize,
+        channels: usize,
+    },
+}
+
 /// Row-major pixels with 1 (grey) or 3 (R, G, B) interleaved bytes each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Picture {
@@ -33,20 +69,18 @@ pub(super) struct Picture {
 
 impl Picture {
     /// From an image file's content: grey stays grey, an alpha channel is dropped.
-    pub(super) fn decode(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, PictureError> {
         if !is_whole(bytes) {
-            return Err("it is cut off: its end is missing".to_owned());
+            return Err(PictureError::CutOff);
         }
-        let wrong = |error: image::ImageError| error.to_string();
-        let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format();
-        let mut reader = reader.map_err(|error| error.to_string())?;
+        let mut reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format()?;
         let mut limits = Limits::no_limits();
         // What the decoder itself may take, besides the pixels.
         limits.max_alloc = Some(2 * LARGEST);
         reader.limits(limits);
-        let decoder = reader.into_decoder().map_err(wrong)?;
+        let decoder = reader.into_decoder()?;
         check_size(decoder.dimensions(), decoder.total_bytes())?;
-        let image = DynamicImage::from_decoder(decoder).map_err(wrong)?;
+        let image = DynamicImage::from_decoder(decoder)?;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let grey = matches!(image.color(), image::ColorType::L8 | image::ColorType::L16);
         let (channels, pixels) = if grey {
@@ -99,18 +133,21 @@ impl Picture {
     ///
     /// # Errors
     /// That the picture would take more than [`LARGEST`], or resizing it more than [`MAX_BETWEEN`].
-    pub(super) fn resized(self, width: usize, height: usize, interpolation: Interpolation) -> Result<Self, String> {
+    pub(super) fn resized(
+        self,
+        width: usize,
+        height: usize,
+        interpolation: Interpolation,
+    ) -> Result<Self, PictureError> {
         if (self.width, self.height) == (width, height) {
             return Ok(self);
         }
-        let (from_width, from_height) = (self.width, self.height);
+        let from = [self.width, self.height];
         let picture = self.narrowed(width, height, interpolation);
         let channels = picture.channels;
         if area(width, height, channels) > LARGEST || area(picture.width, height, BETWEEN) > MAX_BETWEEN {
-            return Err(format!(
-                "a picture of {from_width} x {from_height} pixels, resized to {width} x {height}, would take more than {} MiB",
-                LARGEST >> 20
-            ));
+            let to = [width, height];
+            return Err(PictureError::Resized { from, to });
         }
         let filter = match interpolation {
             Interpolation::Nearest => FilterType::Nearest,
@@ -168,18 +205,16 @@ impl Picture {
     ///
     /// # Errors
     /// That the picture would take more than [`LARGEST`].
-    pub(super) fn with_shorter_side(self, size: usize, interpolation: Interpolation) -> Result<Self, String> {
+    pub(super) fn with_shorter_side(self, size: usize, interpolation: Interpolation) -> Result<Self, PictureError> {
         let shorter = self.width.min(self.height).max(1);
         let longer = |side: usize| (side.saturating_mul(size) / shorter).max(1);
         let (width, height) = (longer(self.width), longer(self.height));
         if area(width, height, self.channels) > LARGEST {
-            return Err(format!(
-                "a picture of {} x {} pixels is too long and narrow: with a shorter side of {size} it would take more than \
-                 {} MiB",
-                self.width,
-                self.height,
-                LARGEST >> 20
-            ));
+            return Err(PictureError::Narrow {
+                width: self.width,
+                height: self.height,
+                side: size,
+            });
         }
         self.resized(width, height, interpolation)
     }
@@ -215,7 +250,7 @@ impl Picture {
     ///
     /// # Errors
     /// As [`Picture::with_shorter_side`].
-    pub(super) fn cropped(self, side: usize, interpolation: Interpolation) -> Result<Self, String> {
+    pub(super) fn cropped(self, side: usize, interpolation: Interpolation) -> Result<Self, PictureError> {
         let picture = if self.width.min(self.height) < side {
             self.with_shorter_side(side, interpolation)?
         } else {
@@ -253,12 +288,9 @@ pub(super) fn has_its_end(start: &[u8], end: &[u8], length: u64) -> bool {
 }
 
 /// Whether pixels of that many bytes may be decoded.
-pub(super) fn check_size((width, height): (u32, u32), bytes: u64) -> Result<(), String> {
+pub(super) fn check_size((width, height): (u32, u32), bytes: u64) -> Result<(), PictureError> {
     if bytes > LARGEST {
-        let most = LARGEST >> 20;
-        return Err(format!(
-            "it has {width} x {height} pixels, which take more than {most} MiB"
-        ));
+        return Err(PictureError::TooLarge { width, height });
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Pictures as they are stored, as equal records of bytes or as image files; and what is made of them for a network.
 
 use super::fitted::Fitted;
-use super::picture::{self, Picture};
+use super::picture::{self, Picture, PictureError};
 use super::preprocess::{Origin, Preprocess};
 use super::{DatasetError, fault};
 use crate::files;
@@ -104,9 +104,9 @@ impl Pictures {
                 let file = files
                     .get(sample)
                     .ok_or_else(|| fault("images", format!("there is no sample {sample}")))?;
-                let wrong = |reason: String| fault(&file.display().to_string(), reason);
-                let content = files::read(file, picture::LARGEST).map_err(|error| wrong(error.to_string()))?;
-                Picture::decode(&content).map_err(wrong)
+                let content = files::read(file, picture::LARGEST).map_err(PictureError::from);
+                let picture = content.and_then(|content| Picture::decode(&content));
+                picture.map_err(|error| fault(&file.display().to_string(), error))
             }
             Self::Stored(stored) => {
                 let from = sample.saturating_mul(stored.record).saturating_add(stored.offset);

@@ -1,13 +1,15 @@
 //! What is done to a picture before the network sees it: the only place where that is decided and done.
 
 mod choice;
+mod error;
 
 use super::DataOptions;
-use super::picture::{LARGEST, Picture, area};
+use super::picture::{LARGEST, Picture, PictureError, area};
 use crate::data::{ElementKind, Port};
 use crate::network::Interpolation;
 use crate::quantization::ChannelPlace;
 use choice::{Order, Target, per_channel, sides};
+pub use error::PreprocessError;
 
 /// Where pictures come from: decides the preset when none was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,17 +74,17 @@ impl Preprocess {
         port: Option<&Port>,
         origin: Origin,
         channels: usize,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, PreprocessError> {
         let target = Target::new(options, port, channels)?;
         let base = target.base(options, origin)?;
         let mean = per_channel("mean", options.mean.as_deref(), &base.mean, target.channels, &base.name)?;
         let std = per_channel("std", options.std.as_deref(), &base.std, target.channels, &base.name)?;
         if std.contains(&0.0) {
-            return Err("a standard deviation of 0 divides by zero".to_owned());
+            return Err(PreprocessError::ZeroDeviation);
         }
         let own = if origin == Origin::Boxes {
             if options.crop.is_some() {
-                return Err("a crop cuts objects off whose boxes are asked for: leave the crop out".to_owned());
+                return Err(PreprocessError::CropsObjects);
             }
             (None, None)
         } else {
@@ -92,7 +94,7 @@ impl Preprocess {
         let unit = base.unit;
         let bytes = port.is_some_and(|port| port.kind != ElementKind::Float);
         if bytes && (unit || mean.iter().any(|mean| *mean != 0.0) || std.iter().any(|std| *std != 1.0)) {
-            return Err("the network takes pixels as bytes, 0 to 255: choose the preprocessing 'raw'".to_owned());
+            return Err(PreprocessError::TakesBytes);
         }
         let table = (mean.iter().zip(&std))
             .map(|(mean, std)| {
@@ -189,7 +191,7 @@ impl Preprocess {
     ///
     /// # Errors
     /// A picture that would take more than [`LARGEST`] once it is resized, as one so long and narrow that it is enlarged.
-    pub(super) fn fit(&self, picture: Picture) -> Result<Picture, String> {
+    pub(super) fn fit(&self, picture: Picture) -> Result<Picture, PictureError> {
         // Grey is repeated at the end: resized and cropped, each channel would be the same.
         let mut picture = if self.channels == 1 {
             picture.with_channels(1)
@@ -211,11 +213,11 @@ impl Preprocess {
         };
         let (width, height) = (picture.width, picture.height);
         if area(width, height, self.channels) > LARGEST {
-            let most = LARGEST >> 20;
-            return Err(format!(
-                "{width} x {height} pixels in {} channels take more than {most} MiB: give a smaller size",
-                self.channels
-            ));
+            return Err(PictureError::Channels {
+                width,
+                height,
+                channels: self.channels,
+            });
         }
         Ok(picture.with_channels(self.channels))
     }

@@ -1,5 +1,6 @@
 //! Named ways to make pictures ready for a network.
 
+use super::PreprocessError;
 use crate::network::Interpolation;
 
 /// Mean of ImageNet's channels (torchvision's models).
@@ -116,10 +117,8 @@ impl PreprocessPreset {
     ///
     /// # Errors
     /// A sentence that lists the names.
-    pub(super) fn called(name: &str) -> Result<Self, String> {
-        Self::ALL.into_iter().find(|preset| preset.name == name).ok_or_else(|| {
-            let names = Self::ALL.map(|preset| preset.name).join(", ");
-            format!("no preprocessing is called '{name}': choose one of {names}")
-        })
+    pub(super) fn called(name: &str) -> Result<Self, PreprocessError> {
+        let found = Self::ALL.into_iter().find(|preset| preset.name == name);
+        found.ok_or_else(|| PreprocessError::Unknown(name.to_owned()))
     }
 }

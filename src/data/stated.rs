@@ -2,7 +2,7 @@
 //! has a known interval.
 
 use super::preprocess::{Origin, Preprocess};
-use super::{DataOptions, Port};
+use super::{DataOptions, Port, PreprocessError};
 use crate::quantization::KnownInput;
 
 /// Channels that pictures may have.
@@ -14,7 +14,7 @@ impl DataOptions {
     ///
     /// # Errors
     /// Why the preprocessing that a person chose does not fit the network.
-    pub fn stated_input(&self, ports: &[Port]) -> Result<Option<KnownInput>, String> {
+    pub fn stated_input(&self, ports: &[Port]) -> Result<Option<KnownInput>, PreprocessError> {
         let chosen = self.preprocess.is_some() || self.mean.is_some() || self.std.is_some();
         let hinted = (self.hint.as_ref()).is_some_and(|hint| hint.mean.is_some() || hint.std.is_some());
         let given = |port: &&Port| self.inputs.iter().any(|(name, _)| *name == port.name);
@@ -145,7 +145,7 @@ mod tests {
             "the input is given as an array"
         );
         let why = named("raw").stated_input(&[port(&[1, 7, 32, 32])]).unwrap_err();
-        assert!(why.contains("7 channels"), "{why}");
+        assert!(why.to_string().contains("7 channels"), "{why}");
         assert!(named("nothing").stated_input(&[port(&[1, 3, 8, 8])]).is_err());
         let tokens = Port {
             kind: ElementKind::Integer,

@@ -412,7 +412,7 @@ fn an_input_of_bytes_gets_bytes_from_arrays_and_pictures() {
     assert!(
         Dataset::open(&picture, &options, &ports)
             .unwrap_err()
-            .reason
+            .to_string()
             .contains("'raw'")
     );
 }

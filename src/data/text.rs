@@ -96,7 +96,7 @@ impl Text {
         if predicted == 0 {
             return Err(fault(name, "there are no two tokens in it".to_owned()));
         }
-        let (axes, fixed) = axes(port).map_err(|reason| fault(name, reason))?;
+        let (axes, fixed) = axes(name, port)?;
         let largest = tokens.iter().max().copied().unwrap_or_default();
         let width = usize::try_from(largest).map_or(1, |largest| largest + 1);
         let longest = (MOST_ANSWERS / width).max(1);
@@ -244,7 +244,7 @@ impl Text {
 }
 
 /// The order of the axes by their names, and the number of steps if it is fixed.
-fn axes(port: Option<&Port>) -> Result<(Axes, Option<usize>), String> {
+fn axes(name: &str, port: Option<&Port>) -> Result<(Axes, Option<usize>), DatasetError> {
     let Some((port, shape)) = port.and_then(|port| Some((port, port.shape.as_ref()?))) else {
         return Ok((Axes::TimeBatch, None));
     };
@@ -252,6 +252,9 @@ fn axes(port: Option<&Port>) -> Result<(Axes, Option<usize>), String> {
         [steps] => Ok((Axes::Time, steps)),
         [steps, _] if port.names_batch(1) || port.is_time_major() => Ok((Axes::TimeBatch, steps)),
         [_, steps] => Ok((Axes::BatchTime, steps)),
-        _ => Err(format!("the input {} takes no stream of tokens", port.describe())),
+        _ => {
+            let input = port.describe();
+            Err(fault(name, format!("the input {input} takes no stream of tokens")))
+        }
     }
 }

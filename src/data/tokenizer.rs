@@ -28,10 +28,7 @@ impl Tokenizer {
         let wrong = |error: std::io::Error| fault(&file, error.to_string());
         if is_gguf(path).map_err(wrong)? {
             let bytes = files::contents(path).map_err(wrong)?;
-            let json = gguf::tokenizer_json(&bytes, &file).map_err(|error| DatasetError {
-                path: file.clone(),
-                reason: error.reason(),
-            })?;
+            let json = gguf::tokenizer_json(&bytes, &file).map_err(|error| fault(&file, error.reason()))?;
             return Pieces::parse(json.as_bytes(), &file).map(|pieces| Self::Pieces(Arc::new(pieces)));
         }
         let json = files::read(path, files::LARGEST_TEXT).map_err(wrong)?;

@@ -94,7 +94,7 @@ pub fn noise_warning(network: &Network, activations: &Activations) -> Option<Str
 /// What is stated of the inputs of `network`.
 fn known_inputs(network: &Network, ports: &[Port], options: &DataOptions) -> Result<Vec<KnownInput>, InferenceError> {
     let options = options.clone().for_network(network);
-    if let Some(stated) = options.stated_input(ports).map_err(InferenceError::Data)? {
+    if let Some(stated) = (options.stated_input(ports)).map_err(|error| InferenceError::Data(error.to_string()))? {
         return Ok(vec![stated]);
     }
     let declared = metadata(&network.model, "Image.NominalPixelRange").and_then(pixel_range);

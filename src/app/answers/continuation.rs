@@ -62,7 +62,7 @@ impl ContinuationPanel {
             return;
         }
         if let Err(fault) = data.tokens_of(&prompt.text) {
-            ui.colored_label(tokens(ui).error, fault.reason);
+            ui.colored_label(tokens(ui).error, fault.reason.to_string());
             return;
         }
         if open.prompt() != Some(&prompt) {

@@ -1,7 +1,7 @@
 //! What decides the steps of a preprocessing: the network's input, then a preset or the network's own files, then what a
 //! person chose.
 
-use super::{OF_NETWORK, Origin};
+use super::{OF_NETWORK, Origin, PreprocessError};
 use crate::data::presets::{PreprocessPreset, Sides};
 use crate::data::{DataOptions, ElementKind, Port};
 use crate::network::{Interpolation, PreprocessHint, USUAL_FOR};
@@ -10,7 +10,7 @@ use crate::network::{Interpolation, PreprocessHint, USUAL_FOR};
 const LARGE: usize = 160;
 
 /// Largest side that may be asked for, pixels.
-const LARGEST: usize = 8192;
+pub(super) const LARGEST: usize = 8192;
 
 /// How the network lays out a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    pub(super) fn new(options: &DataOptions, port: Option<&Port>, channels: usize) -> Result<Self, String> {
+    pub(super) fn new(options: &DataOptions, port: Option<&Port>, channels: usize) -> Result<Self, PreprocessError> {
         let named = port.map_or_else(
             || "the input".to_owned(),
             |port| format!("the input {}", port.describe()),
@@ -72,7 +72,7 @@ impl Target {
             Some(&[_, second, third, fourth]) => (Order::ChannelsFirst, second, (third, fourth)),
             Some(&[_, height, width]) => (Order::Grey, Some(1), (height, width)),
             Some(&[_, _]) => (Order::Flat, None, (None, None)),
-            Some(_) => return Err(format!("{named} takes no pictures")),
+            Some(_) => return Err(PreprocessError::NoPictures(named)),
         };
         let channels = wanted.unwrap_or(channels);
         if channels != 1 && channels != 3 {
@@ -81,14 +81,18 @@ impl Target {
             } else {
                 ""
             };
-            return Err(format!("{named} has {channels} channels, pictures have 1 or 3{hint}"));
+            return Err(PreprocessError::Channels {
+                input: named,
+                channels,
+                hint,
+            });
         }
         let size = match size {
             (Some(height), Some(width)) => Some((height, width)),
             _ => None,
         };
         if size.is_some_and(|(height, width)| !(1..=LARGEST).contains(&height) || !(1..=LARGEST).contains(&width)) {
-            return Err(format!("{named} takes no pictures of 1 to {LARGEST} pixels a side"));
+            return Err(PreprocessError::InputSize(named));
         }
         let bytes = port.is_some_and(|port| port.kind == ElementKind::Byte);
         Ok(Self {
@@ -100,7 +104,7 @@ impl Target {
     }
 
     /// What the chosen preset says, else the network's own files, else what is usual for such data.
-    pub(super) fn base(&self, options: &DataOptions, origin: Origin) -> Result<Base, String> {
+    pub(super) fn base(&self, options: &DataOptions, origin: Origin) -> Result<Base, PreprocessError> {
         let hint = options.hint.as_deref().filter(|hint| says_something(hint));
         let name = match (&options.preprocess, hint) {
             (Some(name), Some(hint)) if name == OF_NETWORK => return Ok(self.of_network(hint)),
@@ -146,7 +150,7 @@ impl Target {
 
     /// What the network says. Where its files say nothing and its architecture nothing of the normalization, that is what is usual
     /// for such data: a small network for CIFAR-10 was trained on normalized pictures.
-    fn of_network_or_usual(&self, hint: &PreprocessHint, origin: Origin) -> Result<Base, String> {
+    fn of_network_or_usual(&self, hint: &PreprocessHint, origin: Origin) -> Result<Base, PreprocessError> {
         let base = self.of_network(hint);
         let usual = PreprocessPreset::called(self.usual_preset(origin))?;
         let is_told = hint.mean.is_some() || hint.std.is_some() || !hint.source.starts_with(USUAL_FOR);
@@ -207,13 +211,13 @@ fn says_something(hint: &PreprocessHint) -> bool {
 pub(super) fn sides(
     options: &DataOptions,
     own: (Option<usize>, Option<usize>),
-) -> Result<(Option<usize>, Option<usize>), String> {
+) -> Result<(Option<usize>, Option<usize>), PreprocessError> {
     if let Some(side) = [options.size, options.crop]
         .into_iter()
         .flatten()
         .find(|side| !(1..=LARGEST).contains(side))
     {
-        return Err(format!("{side} pixels a side: choose 1 to {LARGEST}"));
+        return Err(PreprocessError::Side(side));
     }
     Ok(match (options.size, options.crop) {
         (None, None) => own,
@@ -224,26 +228,29 @@ pub(super) fn sides(
 
 /// The numbers chosen, else the preset's; one number stands for all channels.
 pub(super) fn per_channel(
-    what: &str,
+    what: &'static str,
     chosen: Option<&[f32]>,
     preset: &[f32],
     channels: usize,
     name: &str,
-) -> Result<Vec<f32>, String> {
+) -> Result<Vec<f32>, PreprocessError> {
     let numbers = chosen.unwrap_or(preset);
     if numbers.iter().any(|number| !number.is_finite()) {
-        return Err(format!("the {what} {numbers:?} is not finite"));
+        let numbers = numbers.to_vec();
+        return Err(PreprocessError::NotFinite { what, numbers });
     }
     match numbers {
         [number] => Ok(vec![*number; channels]),
         _ if numbers.len() == channels => Ok(numbers.to_vec()),
-        _ if chosen.is_some() => Err(format!(
-            "{} numbers for the {what} of {channels} channel(s)",
-            numbers.len()
-        )),
-        _ => Err(format!(
-            "the preprocessing '{name}' is for {} channels, the network takes {channels}: choose 'unit', or give mean and std",
-            numbers.len()
-        )),
+        _ if chosen.is_some() => Err(PreprocessError::Count {
+            what,
+            count: numbers.len(),
+            channels,
+        }),
+        _ => Err(PreprocessError::OtherChannels {
+            name: name.to_owned(),
+            own: numbers.len(),
+            channels,
+        }),
     }
 }

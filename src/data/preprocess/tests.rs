@@ -81,8 +81,11 @@ fn imagenet_scales_its_crop_with_the_network() {
 #[test]
 fn wrong_choices_are_refused_with_what_would_do() {
     let three = port(&[None, Some(3), Some(8), Some(8)]);
-    let refused =
-        |options: DataOptions, port: &Port| Preprocess::new(&options, Some(port), Origin::Idx, 1).unwrap_err();
+    let refused = |options: DataOptions, port: &Port| {
+        Preprocess::new(&options, Some(port), Origin::Idx, 1)
+            .unwrap_err()
+            .to_string()
+    };
     let options = DataOptions::default;
     let name = Some("imagnet".to_owned());
     assert!(
@@ -161,7 +164,11 @@ fn grey_that_would_become_too_large_in_three_channels_is_refused() {
         1,
     )
     .unwrap();
-    let refused = steps.fit(grey(12_000, 8_000, &vec![0; 96_000_000])).err().unwrap();
+    let refused = steps
+        .fit(grey(12_000, 8_000, &vec![0; 96_000_000]))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(refused.contains("12000 x 8000 pixels in 3 channels"), "{refused}");
 }
 

@@ -42,7 +42,7 @@ fn flat_folders_take_labels_from_a_file_or_have_none() {
         ..DataOptions::default()
     };
     let error = Dataset::open(folder.path(), &options, &free).unwrap_err();
-    assert!(error.reason.contains("different sizes"), "{error}");
+    assert!(error.to_string().contains("different sizes"), "{error}");
 }
 
 #[test]

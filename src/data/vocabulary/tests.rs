@@ -32,7 +32,7 @@ fn without_tokens_for_them_line_ends_and_unknown_words_are_left_out() {
     assert_eq!(tokens, (0..20).collect::<Vec<i32>>());
     assert!(notes[0].ends_with("new; they are left out"), "{notes:?}");
     let error = parse(&json).encode("new words w1", "t").unwrap_err();
-    assert!(error.reason.contains("network's own vocabulary"), "{error}");
+    assert!(error.to_string().contains("network's own vocabulary"), "{error}");
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn files_of_every_form_hold_the_same_words() {
 
 #[test]
 fn word_pieces_and_nonsense_are_refused_with_what_to_do() {
-    let refusal = |json: &str| Vocabulary::parse(json.as_bytes(), "v").unwrap_err().reason;
+    let refusal = |json: &str| Vocabulary::parse(json.as_bytes(), "v").unwrap_err().reason.to_string();
     for pieces in [
         r#"["the", "Ġcat", "Ġdog"]"#,
         r#"["the", "▁cat", "▁dog"]"#,

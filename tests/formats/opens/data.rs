@@ -187,7 +187,7 @@ fn data_text_of_words() {
         ..DataOptions::default()
     };
     let error = Dataset::open(path.to_str().unwrap(), &options, &ports).unwrap_err();
-    assert!(error.reason.contains(".npy array of token ids"), "{error}");
+    assert!(error.to_string().contains(".npy array of token ids"), "{error}");
 }
 
 /// Segmentation: pixel accuracy and mean IoU of a network that passes its scores on, against what was counted by hand. Other maps of
