@@ -52,6 +52,6 @@ fn way_out(reason: &Unsupported) -> &'static str {
         Unsupported::Quantized(_) | Unsupported::NotFloats(_) | Unsupported::WithoutScale(_) => {
             "Open the float network that it was made from; the weights are still to be seen in the views of layers."
         }
-        Unsupported::Depthwise | Unsupported::Other(_) => "Its weights are still to be seen in the views of layers.",
+        _ => "Its weights are still to be seen in the views of layers.",
     }
 }

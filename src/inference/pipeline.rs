@@ -205,7 +205,7 @@ impl QuantizedModel {
     /// # Errors
     /// [`InferenceError::Data`] with the reason where it is no decoder that is known.
     pub fn with_past(&self) -> Result<Self, InferenceError> {
-        let decoder = with_past(&self.0).map_err(InferenceError::Data)?;
+        let decoder = with_past(&self.0).map_err(|error| InferenceError::Data(error.to_string()))?;
         Ok(Self(decoder.model))
     }
 

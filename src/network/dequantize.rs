@@ -4,7 +4,7 @@ use super::discover::shape;
 use super::graphs::{graph_at, tensor_at};
 use super::integer_grid::scale_slots;
 use super::layer::{Layer, LayerKind};
-use super::{Network, NetworkError};
+use super::{CodesError, Network, NetworkError};
 use crate::onnx::{Conversion, FloatData, NodeProto, TensorProto};
 
 impl Network {
@@ -19,20 +19,21 @@ impl Network {
     pub fn real_weights(&self, index: usize) -> Result<FloatData, NetworkError> {
         let layer = self.layer(index)?;
         let stored = self.weights(index)?;
-        let fault = |why: String| NetworkError::Graph(format!("layer '{}': {why}", layer.name));
-        let conversions = self.conversions(layer).map_err(fault)?;
+        let conversions = self.conversions(layer).map_err(|error| error.of(layer))?;
         if conversions.is_empty() {
             return Ok(stored);
         }
         let mut values = stored.to_vec();
         for conversion in &conversions {
-            conversion.apply(&mut values).map_err(fault)?;
+            conversion
+                .apply(&mut values)
+                .map_err(|error| CodesError::from(error).of(layer))?;
         }
         Ok(values.into())
     }
 
     /// The conversions between the stored tensor and the layer, in order.
-    pub(super) fn conversions(&self, layer: &Layer) -> Result<Vec<Conversion>, String> {
+    pub(super) fn conversions(&self, layer: &Layer) -> Result<Vec<Conversion>, CodesError> {
         let main = self.model.graph.as_ref();
         let home = main.and_then(|main| graph_at(main, &layer.source.subgraphs));
         let Some(home) = home else { return Ok(Vec::new()) };
@@ -92,8 +93,8 @@ impl Network {
     }
 }
 
-fn elsewhere(node: &NodeProto) -> String {
-    format!("{}: the scale of its weights is not beside them", node.op_type())
+fn elsewhere(node: &NodeProto) -> CodesError {
+    CodesError::ScaleElsewhere(node.op_type().to_owned())
 }
 
 /// The constant that scales the weights of a product of integers, as onnxruntime's dynamic quantization writes it: `integer` ->

@@ -95,6 +95,40 @@ pub enum Unsupported {
     /// Each channel is convolved by itself.
     #[error("depthwise: nothing to split")]
     Depthwise,
+    /// The tensor does not hold together.
+    #[error("broken weight: {0}")]
+    Broken(String),
+    /// The tensor has no numbers.
+    #[error("the weight holds no elements")]
+    Empty,
+    /// Its weight, or its table, is turned before it reads it.
+    #[error("its {0} passes a Transpose, which is followed for matrices only")]
+    Turned(&'static str),
+    /// Its weight has fewer or more axes than its operator takes.
+    #[error("{rule} the shape {shape:?}")]
+    Rank {
+        /// How many there should be, up to the verb.
+        rule: &'static str,
+        /// Those that there are.
+        shape: Vec<usize>,
+    },
+    /// Its channels are not a multiple of its groups.
+    #[error("its weight of shape {shape:?} cannot be divided into {groups} groups")]
+    Groups {
+        /// Shape of the weight.
+        shape: Vec<usize>,
+        /// What the operator says.
+        groups: i64,
+    },
+    /// A product with a single row of numbers.
+    #[error("the constant is a vector, not a matrix")]
+    Vector,
+    /// A Transpose of other axes than there are.
+    #[error("the Transpose of its weight does not fit the weight")]
+    Transpose,
+    /// A cast to numbers that are no floats.
+    #[error("its weight is cast to {0}")]
+    Cast(String),
     /// Anything else, in words.
     #[error("{0}")]
     Other(String),
@@ -110,6 +144,22 @@ impl From<&str> for Unsupported {
     fn from(why: &str) -> Self {
         Self::Other(why.to_owned())
     }
+}
+
+/// Why an axis cannot be chosen as a layer's input channels.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AxisError {
+    /// The layer has an operator, which says where its channels are.
+    #[error("a channel axis is chosen for tensors without a graph only; here {0} decides")]
+    ByOperator(String),
+    /// The weight has fewer axes.
+    #[error("the channel axis is 0 to {} for the shape {shape:?}, not {axis}", .shape.len().saturating_sub(1))]
+    OutOfRange {
+        /// The axis.
+        axis: usize,
+        /// Shape of the weight.
+        shape: Vec<usize>,
+    },
 }
 
 fn article(operator: &str) -> &'static str {
@@ -277,21 +327,15 @@ impl Layer {
     ///
     /// # Errors
     /// What is wrong with the choice.
-    pub fn check_channel_axis(&self, axis: usize) -> Result<(), String> {
+    pub fn check_channel_axis(&self, axis: usize) -> Result<(), AxisError> {
         if self.kind != LayerKind::Tensor {
-            let op = &self.op;
-            return Err(format!(
-                "a channel axis is chosen for tensors without a graph only; here {op} decides"
-            ));
+            return Err(AxisError::ByOperator(self.op.clone()));
         }
-        match self.shape.len() {
-            rank if axis < rank => Ok(()),
-            rank => Err(format!(
-                "the channel axis is 0 to {} for the shape {:?}, not {axis}",
-                rank.saturating_sub(1),
-                self.shape
-            )),
+        if axis < self.shape.len() {
+            return Ok(());
         }
+        let shape = self.shape.clone();
+        Err(AxisError::OutOfRange { axis, shape })
     }
 
     /// Elements of the weight.

@@ -44,9 +44,11 @@ pub use blocks::{Block, Blocks, common_end};
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
 pub use integer_grid::{IntegerGrid, Scale};
-pub use layer::{Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, Unsupported, WeightSource};
+pub use layer::{
+    AxisError, Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, Unsupported, WeightSource,
+};
 pub use moment_gradient::{MomentGradient, moment_gradient};
-pub use past::{DecoderWithPast, reads_on, with_past};
+pub use past::{DecoderWithPast, NoPast, reads_on, with_past};
 pub(crate) use past::{LOOKED_AT, POSITIONS};
 pub use preparation::Preparation;
 pub use preprocess_hint::{Interpolation, PreprocessHint, USUAL_FOR};
@@ -56,6 +58,7 @@ pub use rotate::{RotatedStream, Rotation, rotate};
 pub use shapes::{Shapes, shapes};
 pub use smooth::{Columns, Smoothing, scale_inputs, smooth};
 pub use stored::{StoredWeight, StoredWeights, WEIGHTS_KEY};
+pub use unpacked::CodesError;
 pub use without::Channel;
 
 use crate::files;
@@ -65,6 +68,7 @@ use crate::onnx::{
     element_count, is_float, numbers, remove_unread_initializers,
 };
 use std::collections::HashSet;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -128,6 +132,14 @@ pub enum NetworkError {
     /// A fault of the file.
     #[error(transparent)]
     Onnx(#[from] OnnxError),
+    /// The weights of a layer are stored as integers that cannot be read.
+    #[error("layer '{layer}': {error}")]
+    Codes {
+        /// The layer.
+        layer: String,
+        /// What is wrong with them.
+        error: CodesError,
+    },
     /// The model has no graph or the graph does not hold together.
     #[error("{0}")]
     Graph(String),
@@ -199,12 +211,10 @@ impl Network {
     ) -> Result<Self, NetworkError> {
         let mut network = self.clone();
         for (name, axis) in axes {
-            let fault = |reason: String| NetworkError::Graph(format!("layer '{name}': {reason}"));
-            let index = network
-                .layer_index(name)
-                .ok_or_else(|| fault("there is none".to_owned()))?;
+            let fault = |reason: &dyn fmt::Display| NetworkError::Graph(format!("layer '{name}': {reason}"));
+            let index = network.layer_index(name).ok_or_else(|| fault(&"there is none"))?;
             let layer = &mut network.layers[index];
-            layer.check_channel_axis(axis).map_err(fault)?;
+            layer.check_channel_axis(axis).map_err(|error| fault(&error))?;
             if layer.layout.elements() > 0 {
                 layer.layout = discover::axis_layout(&layer.shape, axis);
                 layer.chosen_axis = Some(axis);
@@ -330,7 +340,7 @@ impl Network {
         match self.unpacked(layer) {
             None => Ok(Elements::of(tensor)?),
             Some(Ok(unpacked)) => Ok(unpacked.codes),
-            Some(Err(why)) => Err(NetworkError::Graph(format!("layer '{}': {why}", layer.name))),
+            Some(Err(why)) => Err(why.of(layer)),
         }
     }
 

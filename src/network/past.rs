@@ -31,6 +31,29 @@ pub struct DecoderWithPast {
     pub longest: Option<usize>,
 }
 
+/// Why a model gets no past.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoPast {
+    /// There is nothing to rewrite.
+    #[error("the model has no graph")]
+    NoGraph,
+    /// Another graph may let tokens meet anywhere.
+    #[error("its graph was not made from the names of a known decoder")]
+    NotADecoder,
+    /// They cannot be counted on.
+    #[error("its positions do not follow from the number of its tokens")]
+    Positions,
+    /// The softmax of an attention.
+    #[error("keys and values of '{0}' were not found")]
+    NoKeys(String),
+    /// Nothing looks back.
+    #[error("it has no attention")]
+    NoAttention,
+    /// The name of a new input or output.
+    #[error("it has a value '{0}' already")]
+    Taken(String),
+}
+
 /// An input of a node, by the node's position.
 type Slot = (usize, usize);
 
@@ -60,22 +83,22 @@ fn named<'a>(graph: &'a GraphProto, name: &str) -> Option<(usize, &'a NodeProto)
 ///
 /// # Errors
 /// Why its keys and values cannot be told apart.
-pub fn with_past(model: &ModelProto) -> Result<DecoderWithPast, String> {
-    let proto = model.graph.as_ref().ok_or("the model has no graph")?;
+pub fn with_past(model: &ModelProto) -> Result<DecoderWithPast, NoPast> {
+    let proto = model.graph.as_ref().ok_or(NoPast::NoGraph)?;
     let graph = Graph::main(proto);
-    let (range, positions) = positions(proto).ok_or("its graph was not made from the names of a known decoder")?;
-    let tokens = tokens(&graph, positions).ok_or("its positions do not follow from the number of its tokens")?;
+    let (range, positions) = positions(proto).ok_or(NoPast::NotADecoder)?;
+    let tokens = tokens(&graph, positions).ok_or(NoPast::Positions)?;
     let given = Shapes::from([(tokens.to_owned(), vec![1, 2])]);
     let shapes = shapes(proto, &given);
     let mut attentions = Vec::new();
     for (place, node) in proto.node.iter().enumerate() {
         if node.op_type() == "Softmax" {
             let found = attention(&graph, place, node, &shapes);
-            attentions.push(found.ok_or_else(|| format!("keys and values of '{}' were not found", node.name()))?);
+            attentions.push(found.ok_or_else(|| NoPast::NoKeys(node.name().to_owned()))?);
         }
     }
     if attentions.is_empty() {
-        return Err("it has no attention".to_owned());
+        return Err(NoPast::NoAttention);
     }
     let longest = positions
         .output
@@ -91,7 +114,7 @@ pub fn with_past(model: &ModelProto) -> Result<DecoderWithPast, String> {
                 format!("present.{number}.{part}"),
             ];
             if let Some(taken) = names.iter().find(|name| edit.fresh(name) != **name) {
-                return Err(format!("it has a value '{taken}' already"));
+                return Err(NoPast::Taken(taken.clone()));
             }
             let [past, present] = names;
             let joined = [past.clone(), value.clone()];

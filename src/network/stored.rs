@@ -2,7 +2,7 @@
 //! scale to which code. It stands in the file's metadata, under [`WEIGHTS_KEY`]; files of older versions tell it by names alone.
 
 use super::NetworkError;
-use super::unpacked::Unpacked;
+use super::unpacked::{CodesError, Unpacked};
 use crate::onnx::build::{int_attribute, metadata, node};
 use crate::onnx::schema::data_type;
 use crate::onnx::{Conversion, Elements, GraphProto, ModelProto, TensorProto, data_type_name, element_count, numbers};
@@ -135,19 +135,17 @@ impl StoredWeight {
         &self,
         tensor: &TensorProto,
         find: impl Fn(&str) -> Option<&'a TensorProto>,
-    ) -> Result<Unpacked, String> {
-        let codes = Elements::of(tensor).map_err(|error| error.to_string())?;
-        let count = element_count(tensor).map_err(|error| error.to_string())?;
+    ) -> Result<Unpacked, CodesError> {
+        let codes = Elements::of(tensor)?;
+        let count = element_count(tensor)?;
         let product = |sizes: &[usize]| {
             sizes
                 .iter()
                 .try_fold(1_usize, |product, size| product.checked_mul(*size))
         };
         if count == 0 || product(&self.shape) != Some(count) || product(&self.view) != Some(count) {
-            return Err(format!(
-                "its metadata '{WEIGHTS_KEY}' tells the shape {:?}, and there are {count} codes",
-                self.shape
-            ));
+            let shape = self.shape.clone();
+            return Err(CodesError::Shape { shape, count });
         }
         let name = data_type_name(tensor.data_type());
         let scales = match (self.axis, self.block_size) {
@@ -168,8 +166,8 @@ impl StoredWeight {
         &self,
         count: usize,
         find: impl Fn(&str) -> Option<&'a TensorProto>,
-    ) -> Result<Conversion, String> {
-        let size = |value: usize| i64::try_from(value).map_err(|_| "its axis is out of range".to_owned());
+    ) -> Result<Conversion, CodesError> {
+        let size = |value: usize| i64::try_from(value).map_err(|_| CodesError::Axis);
         let mut attributes = vec![int_attribute("axis", size(self.axis.unwrap_or(0))?)];
         if let Some(block) = self.block_size {
             attributes.push(int_attribute("block_size", size(block)?));

@@ -2,10 +2,67 @@
 //! Runtime's operators, and in quantized checkpoints, where tensors beside them hold scales and zero points (GPTQ, AWQ,
 //! compressed-tensors, 8-bit numbers with a scale).
 
-use super::Network;
 use super::layer::Layer;
+use super::{Network, NetworkError, WEIGHTS_KEY};
 use crate::onnx::schema::data_type;
-use crate::onnx::{BlockPacked, Conversion, Elements, TensorProto, element_count, is_float, numbers, tensor_bytes};
+use crate::onnx::{
+    BlockPacked, Conversion, ConversionError, Elements, OnnxError, TensorProto, element_count, is_float, numbers,
+    one_line, tensor_bytes,
+};
+
+/// Why the weights that a file stores as integers cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodesError {
+    /// A tensor does not hold together.
+    #[error(transparent)]
+    Tensor(#[from] OnnxError),
+    /// The integers cannot be turned into numbers.
+    #[error(transparent)]
+    Conversion(#[from] ConversionError),
+    /// A tensor that should have rows and columns.
+    #[error("'{0}' is no matrix")]
+    NoMatrix(String),
+    /// A tensor that should hold packed integers.
+    #[error("'{0}' is not of int32")]
+    NotWords(String),
+    /// A width that the format has no place for.
+    #[error("weights of {0} bits are not read in this format")]
+    Bits(usize),
+    /// Tensors of other sizes than belong together; which.
+    #[error("{0} do not fit each other")]
+    Misfit(&'static str),
+    /// Groups that are not those of the inputs.
+    #[error("g_idx does not fit the inputs")]
+    Groups,
+    /// Neither a scale for all, nor for each row or square.
+    #[error("its scale does not fit it")]
+    Scale,
+    /// An operator whose scale nobody knows.
+    #[error("{0}: the scale of its weights is not beside them")]
+    ScaleElsewhere(String),
+    /// The metadata tell another shape than there are integers for.
+    #[error("its metadata '{WEIGHTS_KEY}' tells the shape {shape:?}, and there are {count} codes")]
+    Shape {
+        /// What the metadata tell.
+        shape: Vec<usize>,
+        /// Integers.
+        count: usize,
+    },
+    /// The metadata tell an axis that no tensor has.
+    #[error("its axis is out of range")]
+    Axis,
+}
+
+impl CodesError {
+    /// That this is wrong with the weights of `layer`.
+    pub(super) fn of(self, layer: &Layer) -> NetworkError {
+        NetworkError::Codes {
+            layer: layer.name.clone(),
+            error: self,
+        }
+    }
+}
 
 /// An unpacked weight.
 pub(super) struct Unpacked {
@@ -16,25 +73,25 @@ pub(super) struct Unpacked {
     /// The integers in the order of `shape`.
     pub(super) codes: Elements,
     /// What turns them into numbers, or why that is not known.
-    pub(super) conversion: Result<Conversion, String>,
+    pub(super) conversion: Result<Conversion, CodesError>,
     /// Which format it is, for a person.
     pub(super) scheme: String,
 }
 
 impl Network {
     /// The weight of `layer` out of what the file packs it in; `None` where it is stored as it is.
-    pub(super) fn unpacked(&self, layer: &Layer) -> Option<Result<Unpacked, String>> {
+    pub(super) fn unpacked(&self, layer: &Layer) -> Option<Result<Unpacked, CodesError>> {
         let tensor = self.tensor(layer).ok()?;
         match self.node(layer) {
             Some(node) => {
                 let packed = match BlockPacked::of(node, tensor)? {
                     Ok(packed) => packed,
-                    Err(why) => return Some(Err(why)),
+                    Err(why) => return Some(Err(why.into())),
                 };
                 let find = |name: &str| self.constant_beside(layer, name);
-                let codes = packed.codes(tensor).map_err(|error| error.to_string());
+                let codes = packed.codes(tensor).map_err(CodesError::from);
                 Some(codes.map(|codes| Unpacked {
-                    conversion: packed.conversion(node, find),
+                    conversion: packed.conversion(node, find).map_err(CodesError::from),
                     shape: packed.shape.clone(),
                     element_type: packed.element_type,
                     codes,
@@ -54,7 +111,7 @@ impl Network {
 type Find<'f, 'a> = &'f dyn Fn(&str) -> Option<&'a TensorProto>;
 
 /// The weight whose integers are `tensor`, if its name and the tensors beside it say how it is packed.
-pub(super) fn of_checkpoint(tensor: &TensorProto, find: Find<'_, '_>) -> Option<Result<Unpacked, String>> {
+pub(super) fn of_checkpoint(tensor: &TensorProto, find: Find<'_, '_>) -> Option<Result<Unpacked, CodesError>> {
     let (module, last) = tensor.name().rsplit_once('.')?;
     let beside = |part: &str| find(&format!("{module}.{part}"));
     match last {
@@ -77,31 +134,31 @@ pub(super) fn of_checkpoint(tensor: &TensorProto, find: Find<'_, '_>) -> Option<
 }
 
 /// Rows and columns of a matrix.
-fn matrix(tensor: &TensorProto) -> Result<[usize; 2], String> {
+fn matrix(tensor: &TensorProto) -> Result<[usize; 2], CodesError> {
     let size = |at: usize| tensor.dims.get(at).and_then(|size| usize::try_from(*size).ok());
     match (tensor.dims.len(), size(0), size(1)) {
         (2, Some(rows), Some(columns)) if rows > 0 && columns > 0 => Ok([rows, columns]),
-        _ => Err(format!("'{}' is no matrix", crate::onnx::one_line(tensor.name()))),
+        _ => Err(CodesError::NoMatrix(one_line(tensor.name()))),
     }
 }
 
 /// The words of an int32 matrix.
-fn words(tensor: &TensorProto) -> Result<([usize; 2], Vec<u32>), String> {
+fn words(tensor: &TensorProto) -> Result<([usize; 2], Vec<u32>), CodesError> {
     if tensor.data_type() != data_type::INT32 {
-        return Err(format!("'{}' is not of int32", crate::onnx::one_line(tensor.name())));
+        return Err(CodesError::NotWords(one_line(tensor.name())));
     }
-    let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+    let bytes = tensor_bytes(tensor)?;
     let words = bytes.as_chunks::<4>().0.iter().map(|word| u32::from_le_bytes(*word));
     Ok((matrix(tensor)?, words.collect()))
 }
 
 /// Which unsigned type holds codes of so many bits.
-fn type_of(bits: usize) -> Result<i32, String> {
+fn type_of(bits: usize) -> Result<i32, CodesError> {
     match bits {
         2 => Ok(data_type::UINT2),
         4 => Ok(data_type::UINT4),
         8 => Ok(data_type::UINT8),
-        bits => Err(format!("weights of {bits} bits are not read in this format")),
+        bits => Err(CodesError::Bits(bits)),
     }
 }
 
@@ -125,13 +182,13 @@ fn gptq_or_awq(
     qzeros: &TensorProto,
     scales: &TensorProto,
     g_idx: Option<&TensorProto>,
-) -> Result<Unpacked, String> {
+) -> Result<Unpacked, CodesError> {
     let ([rows, columns], codes) = words(qweight)?;
     let ([zero_rows, zero_columns], zeros) = words(qzeros)?;
     let [groups, outputs] = matrix(scales)?;
-    let scale = numbers(scales).map_err(|error| error.to_string())?;
+    let scale = numbers(scales)?;
     let is_awq = columns != outputs;
-    let misfit = || "qweight, qzeros and scales do not fit each other".to_owned();
+    let misfit = || CodesError::Misfit("qweight, qzeros and scales");
     let bits = 32 * zero_columns / outputs;
     let element_type = type_of(bits)?;
     let per_word = 32 / bits;
@@ -187,14 +244,14 @@ fn gptq_or_awq(
         group,
     ));
     if let Some(g_idx) = g_idx.filter(|_| !is_awq) {
-        let listed = numbers(g_idx).map_err(|error| error.to_string())?;
+        let listed = numbers(g_idx)?;
         let of: Option<Vec<usize>> = (listed.iter())
             .map(|place| (*place >= 0.0 && *place < groups as f32).then_some(*place as usize))
             .collect();
         conversion = match of.filter(|of| of.len() == inputs) {
             Some(of) if of.iter().enumerate().all(|(input, of)| *of == input / group) => conversion,
             Some(of) => conversion.map(|conversion| conversion.listed(of, groups)),
-            None => Err("g_idx does not fit the inputs".to_owned()),
+            None => Err(CodesError::Groups),
         };
     }
     let codes = Elements::of_rows(bytes.into(), element_type, outputs, inputs, inputs).ok_or_else(misfit)?;
@@ -214,10 +271,10 @@ fn compressed(
     shape: &TensorProto,
     scale: &TensorProto,
     zero: Option<&TensorProto>,
-) -> Result<Unpacked, String> {
+) -> Result<Unpacked, CodesError> {
     let ([rows, columns], codes) = words(tensor)?;
-    let shape = numbers(shape).map_err(|error| error.to_string())?;
-    let misfit = || "weight_packed, weight_shape and weight_scale do not fit each other".to_owned();
+    let shape = numbers(shape)?;
+    let misfit = || CodesError::Misfit("weight_packed, weight_shape and weight_scale");
     let [outputs, inputs] = shape[..] else {
         return Err(misfit());
     };
@@ -232,9 +289,9 @@ fn compressed(
         return Err(misfit());
     }
     let stored = columns * per_word;
-    let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+    let bytes = tensor_bytes(tensor)?;
     let codes = Elements::of_rows(bytes, element_type, rows, inputs, stored).ok_or_else(misfit)?;
-    let values = numbers(scale).map_err(|error| error.to_string())?;
+    let values = numbers(scale)?;
     let groups = values.len() / outputs.max(1);
     if groups == 0 || groups * outputs != values.len() || groups > inputs {
         return Err(misfit());
@@ -268,11 +325,10 @@ fn compressed(
 }
 
 /// Numbers of 8 bits with one scale, one for each row, or one for each square of rows and columns.
-fn scaled(tensor: &TensorProto, scale: &TensorProto) -> Result<Unpacked, String> {
+fn scaled(tensor: &TensorProto, scale: &TensorProto) -> Result<Unpacked, CodesError> {
     let [outputs, inputs] = matrix(tensor)?;
-    let values = numbers(scale).map_err(|error| error.to_string())?.to_vec();
-    let misfit = || "its scale does not fit it".to_owned();
-    let count = element_count(scale).map_err(|error| error.to_string())?;
+    let values = numbers(scale)?.to_vec();
+    let count = element_count(scale)?;
     let (scales, block) = match matrix(scale) {
         _ if count == 1 => (values, inputs),
         _ if count == outputs => (values, inputs),
@@ -282,13 +338,16 @@ fn scaled(tensor: &TensorProto, scale: &TensorProto) -> Result<Unpacked, String>
             let row = |o: usize| values[o / tall * columns..][..columns].to_vec();
             ((0..outputs).flat_map(row).collect(), wide)
         }
-        _ => return Err(misfit()),
+        _ => return Err(CodesError::Scale),
     };
     let shape = vec![outputs, inputs];
     let conversion = Conversion::in_blocks(scale.name(), scales, (Vec::new(), 0.0), &shape, 1, block);
     Ok(Unpacked {
-        codes: Elements::of(tensor).map_err(|error| error.to_string())?,
-        conversion: conversion.check(outputs * inputs).map(|()| conversion),
+        codes: Elements::of(tensor)?,
+        conversion: conversion
+            .check(outputs * inputs)
+            .map(|()| conversion)
+            .map_err(CodesError::from),
         shape,
         element_type: tensor.data_type(),
         scheme: format!(

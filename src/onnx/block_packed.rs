@@ -3,7 +3,9 @@
 use super::build::attribute_int;
 use super::schema::data_type;
 use super::tensor::fault;
-use super::{Conversion, Elements, FloatSource as _, NodeProto, OnnxError, TensorProto, numbers, tensor_bytes};
+use super::{
+    Conversion, ConversionError, Elements, FloatSource as _, NodeProto, OnnxError, TensorProto, numbers, tensor_bytes,
+};
 
 /// How a node keeps the integers of its weight, and what they stand for.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,7 +36,7 @@ impl BlockPacked {
     ///
     /// # Errors
     /// What in its attributes and sizes does not hold together, or is not read.
-    pub fn of(node: &NodeProto, tensor: &TensorProto) -> Option<Result<Self, String>> {
+    pub fn of(node: &NodeProto, tensor: &TensorProto) -> Option<Result<Self, ConversionError>> {
         if !is_block_packed(node) {
             return None;
         }
@@ -45,9 +47,9 @@ impl BlockPacked {
         })
     }
 
-    fn matrix(node: &NodeProto, tensor: &TensorProto) -> Result<Self, String> {
+    fn matrix(node: &NodeProto, tensor: &TensorProto) -> Result<Self, ConversionError> {
         let bits = attribute_int(node, "bits").unwrap_or(4);
-        let element_type = packed_type(bits).ok_or_else(|| format!("weights of {bits} bits are not read"))?;
+        let element_type = packed_type(bits).ok_or(ConversionError::Bits("weights", bits))?;
         let size = |name| positive(node, name);
         let (rows, columns) = (size("N")?, size("K")?);
         let in_byte = 8 / usize::try_from(bits).unwrap_or(8);
@@ -61,11 +63,11 @@ impl BlockPacked {
         let block_size = match attribute_int(node, "block_size") {
             None => from_bytes()
                 .filter(|size| *size > 0)
-                .ok_or_else(|| "it has no block_size".to_owned())?,
+                .ok_or(ConversionError::Packed("it has no block_size"))?,
             Some(_) => size("block_size")?,
         };
         let stored = columns.div_ceil(block_size).checked_mul(block_size);
-        let stored = stored.ok_or_else(|| "its blocks are too large".to_owned())?;
+        let stored = stored.ok_or(ConversionError::Packed("its blocks are too large"))?;
         let packed = Self {
             shape: vec![rows, columns],
             element_type,
@@ -78,7 +80,7 @@ impl BlockPacked {
         packed.fits(tensor)
     }
 
-    fn table(node: &NodeProto, tensor: &TensorProto) -> Result<Self, String> {
+    fn table(node: &NodeProto, tensor: &TensorProto) -> Result<Self, ConversionError> {
         let bits = attribute_int(node, "bits").unwrap_or(4);
         let is_packed = tensor.data_type() == data_type::UINT8;
         let sizes = tensor.dims.iter().map(|size| usize::try_from(*size).unwrap_or(0));
@@ -86,12 +88,14 @@ impl BlockPacked {
         let mut element_type = tensor.data_type();
         let mut default_zero = 0.0;
         if is_packed {
-            element_type = packed_type(bits).ok_or_else(|| format!("tables of {bits} bits are not read"))?;
+            element_type = packed_type(bits).ok_or(ConversionError::Bits("tables", bits))?;
             let in_byte = 8 / usize::try_from(bits).unwrap_or(8);
-            let last = shape.last_mut().ok_or_else(|| "its table has no axes".to_owned())?;
+            let last = shape
+                .last_mut()
+                .ok_or(ConversionError::Packed("its table has no axes"))?;
             *last = last
                 .checked_mul(in_byte)
-                .ok_or_else(|| "its table is too large".to_owned())?;
+                .ok_or(ConversionError::Packed("its table is too large"))?;
             default_zero = (1_u32 << (bits - 1)) as f32;
         }
         let rank = shape.len();
@@ -102,7 +106,7 @@ impl BlockPacked {
             axis
         };
         let axis = usize::try_from(axis).ok().filter(|axis| *axis < rank);
-        let axis = axis.ok_or_else(|| format!("quantize_axis does not fit a table of {rank} axes"))?;
+        let axis = axis.ok_or(ConversionError::BlockAxis(rank))?;
         let block_size = match attribute_int(node, "block_size") {
             None => 128,
             Some(_) => positive(node, "block_size")?,
@@ -121,19 +125,22 @@ impl BlockPacked {
     }
 
     /// Itself, if the bytes of `tensor` are as many as its sizes say.
-    fn fits(self, tensor: &TensorProto) -> Result<Self, String> {
+    fn fits(self, tensor: &TensorProto) -> Result<Self, ConversionError> {
         let [rows @ .., _] = self.shape.as_slice() else {
-            return Err("its weight has no axes".to_owned());
+            return Err(ConversionError::Packed("its weight has no axes"));
         };
         let count = rows
             .iter()
             .try_fold(self.stored, |count, size| count.checked_mul(*size));
-        let bytes = tensor_bytes(tensor).map_err(|error| error.to_string())?;
+        let bytes = tensor_bytes(tensor)?;
         let in_byte = in_byte(self.element_type);
         match count.filter(|count| *count > 0).map(|count| count.div_ceil(in_byte)) {
             Some(wanted) if wanted == bytes.len() => Ok(self),
-            Some(wanted) => Err(format!("its sizes need {wanted} bytes, its weight has {}", bytes.len())),
-            None => Err("its sizes hold no elements, or too many".to_owned()),
+            Some(wanted) => Err(ConversionError::Length {
+                wanted,
+                found: bytes.len(),
+            }),
+            None => Err(ConversionError::Packed("its sizes hold no elements, or too many")),
         }
     }
 
@@ -160,20 +167,17 @@ impl BlockPacked {
         &self,
         node: &NodeProto,
         constant: impl Fn(&str) -> Option<&'a TensorProto>,
-    ) -> Result<Conversion, String> {
+    ) -> Result<Conversion, ConversionError> {
         let input = |slot: usize| node.input.get(slot).filter(|name| !name.is_empty());
-        let find = |slot: usize, what: &str| match input(slot) {
+        let find = |slot: usize, what| match input(slot) {
             None => Ok(None),
-            Some(name) => constant(name)
-                .map(Some)
-                .ok_or_else(|| format!("its {what} are no constant")),
+            Some(name) => constant(name).map(Some).ok_or(ConversionError::Computed(what)),
         };
-        let words = |error: OnnxError| error.to_string();
         let [scale, zero, groups] = self.slots;
-        let tensor = find(scale, "scales")?.ok_or_else(|| "it has no scales".to_owned())?;
-        let scales = numbers(tensor).map_err(words)?.to_vec();
+        let tensor = find(scale, "scales are")?.ok_or(ConversionError::Packed("it has no scales"))?;
+        let scales = numbers(tensor)?.to_vec();
         let blocks = self.shape[self.axis].div_ceil(self.block_size);
-        let zeros = match find(zero, "zero points")? {
+        let zeros = match find(zero, "zero points are")? {
             None => Vec::new(),
             // Packed as the weight is, each row of the last axis in bytes of its own.
             Some(tensor) if tensor.data_type() == data_type::UINT8 && self.element_type != data_type::UINT8 => {
@@ -183,23 +187,23 @@ impl BlockPacked {
                 let in_byte = in_byte(self.element_type);
                 let rows = shape.iter().rev().skip(1).product();
                 let stored = kept.div_ceil(in_byte) * in_byte;
-                let points = rows_of(tensor, self.element_type, rows, kept, stored).map_err(words)?;
+                let points = rows_of(tensor, self.element_type, rows, kept, stored)?;
                 let mut scratch = Vec::new();
                 points.piece(0..points.count(), &mut scratch).to_vec()
             }
-            Some(tensor) => numbers(tensor).map_err(words)?.to_vec(),
+            Some(tensor) => numbers(tensor)?.to_vec(),
         };
         let name = input(scale).map(String::as_str).unwrap_or_default();
         let points = (zeros, self.default_zero);
         let conversion = Conversion::in_blocks(name, scales, points, &self.shape, self.axis, self.block_size);
-        let Some(groups) = find(groups, "groups")? else {
+        let Some(groups) = find(groups, "groups are")? else {
             return Ok(conversion);
         };
-        let groups = numbers(groups).map_err(words)?;
+        let groups = numbers(groups)?;
         let place = |group: &f32| (*group >= 0.0 && *group < blocks as f32).then_some(*group as usize);
         let of: Option<Vec<usize>> = groups.iter().map(place).collect();
         let of = of.filter(|of| of.len() == self.shape[self.axis]);
-        let of = of.ok_or_else(|| "its groups (g_idx) do not fit its columns".to_owned())?;
+        let of = of.ok_or(ConversionError::Packed("its groups (g_idx) do not fit its columns"))?;
         Ok(conversion.listed(of, blocks))
     }
 }
@@ -235,8 +239,8 @@ fn in_byte(element_type: i32) -> usize {
     }
 }
 
-fn positive(node: &NodeProto, name: &str) -> Result<usize, String> {
+fn positive(node: &NodeProto, name: &'static str) -> Result<usize, ConversionError> {
     let said = attribute_int(node, name).and_then(|size| usize::try_from(size).ok());
     let sound = said.filter(|size| (1..=isize::MAX.unsigned_abs()).contains(size));
-    sound.ok_or_else(|| format!("its attribute {name} is missing or makes no sense"))
+    sound.ok_or(ConversionError::Attribute(name))
 }

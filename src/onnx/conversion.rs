@@ -4,11 +4,69 @@
 use super::build::attribute_int;
 use super::schema::data_type;
 use super::small_floats;
-use super::{NodeProto, TensorProto, numbers};
+use super::{NodeProto, OnnxError, TensorProto, numbers};
 use rayon::prelude::*;
 
 /// Elements that one task converts.
 const TASK: usize = 1 << 16;
+
+/// Why weights on a grid cannot be turned into numbers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConversionError {
+    /// A tensor does not hold together.
+    #[error(transparent)]
+    Tensor(#[from] OnnxError),
+    /// The scales are computed; by which operator they are taken.
+    #[error("the scale of {0} is no constant")]
+    ComputedScale(String),
+    /// Other inputs of the operator are computed; what they are.
+    #[error("its {0} no constant")]
+    Computed(&'static str),
+    /// Scales along an axis that is not there.
+    #[error("{operator} scales axis {axis} of {rank}")]
+    NoAxis {
+        /// The operator.
+        operator: String,
+        /// What it says.
+        axis: i64,
+        /// The axes that there are.
+        rank: usize,
+    },
+    /// Not one scale and one zero point for each place that has its own.
+    #[error("{scales} scales and {zero_points} zero points for {places} places")]
+    Misfit {
+        /// Scales.
+        scales: usize,
+        /// Zero points.
+        zero_points: usize,
+        /// Places.
+        places: usize,
+    },
+    /// A step onto a grid of some other type.
+    #[error("it is put on a grid of a type that is not followed")]
+    UnknownGrid,
+    /// Packed integers of a width that is not read; what they are, and their bits.
+    #[error("{0} of {1} bits are not read")]
+    Bits(&'static str, i64),
+    /// An attribute of an operator that packs its weight.
+    #[error("its attribute {0} is missing or makes no sense")]
+    Attribute(&'static str),
+    /// The axis of the blocks.
+    #[error("quantize_axis does not fit a table of {0} axes")]
+    BlockAxis(usize),
+    /// The weight has another length than its sizes say, in bytes.
+    #[error("its sizes need {wanted} bytes, its weight has {found}")]
+    Length {
+        /// What the sizes say.
+        wanted: usize,
+        /// What there is.
+        found: usize,
+    },
+    /// What else of an operator that packs its weight does not hold together.
+    #[error("{0}")]
+    Packed(&'static str),
+}
 
 /// A step onto a grid or off it, with constant scales.
 #[derive(Debug, Clone)]
@@ -80,18 +138,15 @@ impl Conversion {
         constant: impl Fn(&str) -> Option<&'a TensorProto>,
         shape: &[usize],
         axes: &[usize],
-    ) -> Result<Self, String> {
+    ) -> Result<Self, ConversionError> {
         let onto = node.op_type() == "QuantizeLinear";
         let input = |slot: usize| node.input.get(slot).filter(|name| !name.is_empty());
-        let no_constant = || format!("the scale of {} is no constant", node.op_type());
+        let no_constant = || ConversionError::ComputedScale(node.op_type().to_owned());
         let name = input(scale).ok_or_else(no_constant)?;
-        let read = |tensor: &TensorProto| {
-            let values = numbers(tensor).map_err(|error| error.to_string())?;
-            Ok::<_, String>(values.to_vec())
-        };
+        let read = |tensor: &TensorProto| numbers(tensor).map(|values| values.to_vec());
         let scale = read(constant(name).ok_or_else(no_constant)?)?;
         let point = match input(zero) {
-            Some(name) => Some(constant(name).ok_or_else(|| "its zero point is no constant".to_owned())?),
+            Some(name) => Some(constant(name).ok_or(ConversionError::Computed("zero point is"))?),
             None => None,
         };
         let rank = axes.len();
@@ -105,7 +160,10 @@ impl Conversion {
         let block = attribute_int(node, "block_size").and_then(|size| usize::try_from(size).ok());
         let place = match (scale.len(), stored) {
             (1, _) => Place::All,
-            (_, None) => return Err(format!("{} scales axis {axis} of {rank}", node.op_type())),
+            (_, None) => {
+                let operator = node.op_type().to_owned();
+                return Err(ConversionError::NoAxis { operator, axis, rank });
+            }
             (_, Some(axis)) => match (Along::new(shape, axis), block.unwrap_or(0)) {
                 (along, 0) => Place::Axis(along),
                 (along, block) => Place::Block { along, block },
@@ -214,7 +272,7 @@ impl Conversion {
     ///
     /// # Errors
     /// How many there are of what.
-    pub fn check(&self, count: usize) -> Result<(), String> {
+    pub fn check(&self, count: usize) -> Result<(), ConversionError> {
         let wanted = match &self.place {
             Place::All => 1,
             Place::Axis(along) => along.size,
@@ -229,18 +287,18 @@ impl Conversion {
         if fits(self.scale.len()) && (self.zero.is_empty() || fits(self.zero.len())) && wanted > 0 {
             return Ok(());
         }
-        Err(format!(
-            "{} scales and {} zero points for {wanted} places",
-            self.scale.len(),
-            self.zero.len()
-        ))
+        Err(ConversionError::Misfit {
+            scales: self.scale.len(),
+            zero_points: self.zero.len(),
+            places: wanted,
+        })
     }
 
     /// Carries it out on all elements of the stored tensor.
     ///
     /// # Errors
     /// As [`Conversion::check`].
-    pub fn apply(&self, values: &mut [f32]) -> Result<(), String> {
+    pub fn apply(&self, values: &mut [f32]) -> Result<(), ConversionError> {
         self.check(values.len())?;
         values.par_chunks_mut(TASK).enumerate().for_each(|(task, values)| {
             let first = task * TASK;
@@ -274,12 +332,12 @@ impl Conversion {
 }
 
 /// The grid of an element type.
-fn grid(kind: i32) -> Result<Onto, String> {
+fn grid(kind: i32) -> Result<Onto, ConversionError> {
     if let Some((least, greatest)) = integer_range(kind) {
         return Ok(Onto::Integers(kind, least as f32, greatest as f32));
     }
     let table = small_floats::table(kind).map(Onto::Floats);
-    table.ok_or_else(|| "it is put on a grid of a type that is not followed".to_owned())
+    table.ok_or(ConversionError::UnknownGrid)
 }
 
 /// The least and the greatest integer of an element type; `None` for floats and for integers of more than 16 bits.

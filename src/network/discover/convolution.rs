@@ -1,6 +1,6 @@
 //! Conv and ConvTranspose.
 
-use super::site::{BEHIND_TRANSPOSE, Reading, Role, Site, shape_text};
+use super::site::{Reading, Role, Site};
 use super::weight_source::Weight;
 use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support, Unsupported};
 
@@ -30,7 +30,7 @@ pub(super) fn conv_transpose(site: &Site<'_>) -> Option<Layer> {
 }
 
 /// `W[O, I/g, k…]`.
-pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, String> {
+pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, Unsupported> {
     let (outputs, channels, inner) = kernel(weight, sizes)?;
     let groups = divisor(groups, outputs, sizes)?;
     let layout = Layout {
@@ -54,7 +54,7 @@ pub(super) fn read_conv(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Re
 }
 
 /// `W[I, O/g, k…]`: the input channels come first, those of a group together.
-fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, String> {
+fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Result<Reading, Unsupported> {
     let (inputs, outputs, kernel) = kernel(weight, sizes)?;
     let groups = divisor(groups, inputs, sizes)?;
     let layout = Layout {
@@ -78,27 +78,25 @@ fn read_conv_transpose(weight: &Weight<'_>, sizes: &[usize], groups: i64) -> Res
 }
 
 /// First size, second size, and the product of the kernel's.
-fn kernel(weight: &Weight<'_>, sizes: &[usize]) -> Result<(usize, usize, usize), String> {
+fn kernel(weight: &Weight<'_>, sizes: &[usize]) -> Result<(usize, usize, usize), Unsupported> {
     if !weight.is_in_stored_order() {
-        return Err(BEHIND_TRANSPOSE.to_owned());
+        return Err(Unsupported::Turned("weight"));
     }
     match sizes {
         [first, second, kernel @ ..] if !kernel.is_empty() => Ok((*first, *second, kernel.iter().product())),
-        _ => Err(format!(
-            "a convolution's weight has 3 or more dimensions, this one has the shape {}",
-            shape_text(sizes)
-        )),
+        _ => Err(Unsupported::Rank {
+            rule: "a convolution's weight has 3 or more dimensions, this one has",
+            shape: sizes.to_vec(),
+        }),
     }
 }
 
-fn divisor(groups: i64, size: usize, sizes: &[usize]) -> Result<usize, String> {
+fn divisor(groups: i64, size: usize, sizes: &[usize]) -> Result<usize, Unsupported> {
     usize::try_from(groups)
         .ok()
         .filter(|&groups| groups > 0 && size.is_multiple_of(groups))
         .ok_or_else(|| {
-            format!(
-                "its weight of shape {} cannot be divided into {groups} groups",
-                shape_text(sizes)
-            )
+            let shape = sizes.to_vec();
+            Unsupported::Groups { shape, groups }
         })
 }

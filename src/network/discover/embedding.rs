@@ -1,7 +1,7 @@
 //! Embeddings: rows of a constant table, looked up by number.
 
 use super::site::{Reading, Role, Site, plain_layout};
-use crate::network::layer::{Layer, LayerKind, Support};
+use crate::network::layer::{Layer, LayerKind, Support, Unsupported};
 use crate::onnx::is_float;
 
 /// Elements from which a table is a layer: below it nothing is gained by fewer bits, and graphs look up shapes and masks that way.
@@ -26,7 +26,7 @@ pub(super) fn embedding(site: &Site<'_>) -> Option<Layer> {
     }
     Some(site.layer(&role, table, |table, sizes| {
         if !table.is_in_stored_order() {
-            return Err("its table passes a Transpose, which is followed for matrices only".to_owned());
+            return Err(Unsupported::Turned("table"));
         }
         Ok(Reading {
             layout: plain_layout(sizes),

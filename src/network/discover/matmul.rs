@@ -2,7 +2,7 @@
 
 use super::site::{Reading, Role, Site, plain_layout, shape_text};
 use super::weight_source::Weight;
-use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
+use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support, Unsupported};
 
 /// A Gemm with a constant matrix.
 pub(super) fn gemm(site: &Site<'_>) -> Option<Layer> {
@@ -76,9 +76,9 @@ pub(super) enum Side {
 }
 
 /// The constant side of a MatMul, of any rank.
-pub(super) fn read_side(weight: &Weight<'_>, sizes: &[usize], side: Side) -> Result<Reading, String> {
+pub(super) fn read_side(weight: &Weight<'_>, sizes: &[usize], side: Side) -> Result<Reading, Unsupported> {
     match sizes {
-        [] | [_] => Err("the constant is a vector, not a matrix".to_owned()),
+        [] | [_] => Err(Unsupported::Vector),
         [_, _] => read_matrix(
             weight,
             sizes,
@@ -120,12 +120,12 @@ pub(super) fn read_side(weight: &Weight<'_>, sizes: &[usize], side: Side) -> Res
 }
 
 /// A matrix whose input channels are on axis `channel_axis` as the layer sees it.
-pub(super) fn read_matrix(weight: &Weight<'_>, sizes: &[usize], channel_axis: usize) -> Result<Reading, String> {
+pub(super) fn read_matrix(weight: &Weight<'_>, sizes: &[usize], channel_axis: usize) -> Result<Reading, Unsupported> {
     let &[rows, columns] = sizes else {
-        return Err(format!(
-            "its weight is no matrix but has the shape {}",
-            shape_text(sizes)
-        ));
+        return Err(Unsupported::Rank {
+            rule: "its weight is no matrix but has",
+            shape: sizes.to_vec(),
+        });
     };
     let stored_axis = weight.axes.get(channel_axis).copied().unwrap_or(channel_axis);
     let layout = if stored_axis == 0 {

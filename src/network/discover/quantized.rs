@@ -102,7 +102,7 @@ fn packed(site: &Site<'_>, index: usize, input: (usize, i64)) -> Option<Layer> {
     let role = role(LayerKind::Quantized, index, input);
     Some(site.layer(&role, site.weight(index)?, |weight, _| {
         let packed = BlockPacked::of(site.node, weight.tensor)
-            .ok_or_else(|| "it is not packed".to_owned())?
+            .ok_or("it is not packed")?
             .map_err(|why| format!("{}: {why}", site.node.op_type()))?;
         let (op, bits) = (site.node.op_type(), packed.bits());
         let reason = Unsupported::Quantized(format!("{op} with {bits}-bit weights"));

@@ -2,9 +2,9 @@
 //!
 //! `layout` (batch first) changes nothing here: the last axes of all values are the same.
 
-use super::site::{BEHIND_TRANSPOSE, Reading, Role, Site, shape_text};
+use super::site::{Reading, Role, Site, shape_text};
 use super::weight_source::Weight;
-use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support};
+use crate::network::layer::{Layer, LayerKind, Layout, OutAxis, Support, Unsupported};
 use crate::onnx::build::attribute_string;
 
 /// The layers of a recurrent node whose weights are constant.
@@ -49,15 +49,15 @@ fn read(
     recurrent: bool,
     weight: &Weight<'_>,
     sizes: &[usize],
-) -> Result<Reading, String> {
+) -> Result<Reading, Unsupported> {
     let &[directions, rows, channels] = sizes else {
-        return Err(format!(
-            "the weights of a recurrent layer have 3 dimensions, these have the shape {}",
-            shape_text(sizes)
-        ));
+        return Err(Unsupported::Rank {
+            rule: "the weights of a recurrent layer have 3 dimensions, these have",
+            shape: sizes.to_vec(),
+        });
     };
     if !weight.is_in_stored_order() {
-        return Err(BEHIND_TRANSPOSE.to_owned());
+        return Err(Unsupported::Turned("weight"));
     }
     let layout = Layout {
         groups: 1,

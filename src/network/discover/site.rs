@@ -73,7 +73,7 @@ impl Site<'_> {
         &self,
         role: &Role,
         weight: Weight<'_>,
-        read: impl FnOnce(&Weight<'_>, &[usize]) -> Result<Reading, String>,
+        read: impl FnOnce(&Weight<'_>, &[usize]) -> Result<Reading, Unsupported>,
     ) -> Layer {
         let reading = match weight.sizes() {
             Ok(sizes) => read(&weight, &sizes).unwrap_or_else(|reason| Reading::view(plain_layout(&sizes), reason)),
@@ -126,7 +126,7 @@ impl Site<'_> {
             return Support::View(Unsupported::NotFloats(weight.type_name()));
         }
         if let Some(obstacle) = &weight.obstacle {
-            return Support::View(obstacle.as_str().into());
+            return Support::View(obstacle.clone());
         }
         match self.scope.holder {
             Some(holder) => Support::View(Unsupported::Inside(holder.to_owned())),
@@ -134,9 +134,6 @@ impl Site<'_> {
         }
     }
 }
-
-/// Why a weight that is no matrix is not read behind a Transpose.
-pub(super) const BEHIND_TRANSPOSE: &str = "its weight passes a Transpose, which is followed for matrices only";
 
 /// The layout of a weight that cannot be read.
 pub(super) const NOTHING: Layout = Layout {

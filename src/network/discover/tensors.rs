@@ -4,7 +4,7 @@ use super::site::{NOTHING, axis_layout};
 use super::weight_source::{Weight, shape};
 use crate::network::StoredWeights;
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, Unsupported, WeightSource};
-use crate::network::unpacked::{Unpacked, of_checkpoint};
+use crate::network::unpacked::{CodesError, Unpacked, of_checkpoint};
 use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
 use std::collections::{HashMap, HashSet};
 
@@ -55,7 +55,7 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
                 let reason = Unsupported::WithoutScale(weight.type_name());
                 (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason))
             }
-            Err(reason) => (NOTHING, Support::View(reason.into())),
+            Err(reason) => (NOTHING, Support::View(reason)),
         };
         found.push(Layer {
             name: weight.name.clone(),
@@ -75,7 +75,7 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
 }
 
 /// The layer of a weight that is on a grid, called as in the float file.
-fn packed_layer(name: String, weight: Weight<'_>, axis: usize, unpacked: Result<Unpacked, String>) -> Layer {
+fn packed_layer(name: String, weight: Weight<'_>, axis: usize, unpacked: Result<Unpacked, CodesError>) -> Layer {
     let (layout, shape, support) = match unpacked {
         Ok(unpacked) => {
             let reason = Unsupported::Quantized(unpacked.scheme);

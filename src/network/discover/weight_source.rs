@@ -1,6 +1,6 @@
 //! From the value that a layer reads back to the constant tensor behind it.
 
-use crate::network::layer::{TensorPlace, WeightSource};
+use crate::network::layer::{TensorPlace, Unsupported, WeightSource};
 use crate::onnx::build::{attribute_int, attribute_ints, is_standard_domain};
 use crate::onnx::schema::data_type;
 use crate::onnx::{
@@ -33,7 +33,7 @@ pub(super) struct Weight<'a> {
     /// The tensor is on a grid: `DequantizeLinear` stands before the layer.
     pub(super) dequantized: bool,
     /// What on the way stops a rewrite.
-    pub(super) obstacle: Option<String>,
+    pub(super) obstacle: Option<Unsupported>,
 }
 
 impl Weight<'_> {
@@ -41,13 +41,13 @@ impl Weight<'_> {
     ///
     /// # Errors
     /// What is wrong, in words.
-    pub(super) fn sizes(&self) -> Result<Vec<usize>, String> {
+    pub(super) fn sizes(&self) -> Result<Vec<usize>, Unsupported> {
         let reason = |error: OnnxError| match error {
-            OnnxError::Tensor { reason, .. } => format!("broken weight: {reason}"),
-            other => format!("broken weight: {other}"),
+            OnnxError::Tensor { reason, .. } => Unsupported::Broken(reason),
+            other => Unsupported::Broken(other.to_string()),
         };
         if element_count(self.tensor).map_err(reason)? == 0 {
-            return Err("the weight holds no elements".to_owned());
+            return Err(Unsupported::Empty);
         }
         tensor_bytes(self.tensor).map_err(reason)?;
         Ok(self.shape.clone())
@@ -143,7 +143,7 @@ fn arrived<'a>(
         match node.op_type() {
             "Transpose" => match transposed(node, &axes) {
                 Some(turned) => axes = turned,
-                None => obstacle = Some("the Transpose of its weight does not fit the weight".to_owned()),
+                None => obstacle = Some(Unsupported::Transpose),
             },
             "Cast" => {
                 let to = attribute_int(node, "to")
@@ -151,7 +151,7 @@ fn arrived<'a>(
                     .unwrap_or(0);
                 use data_type::{BFLOAT16, DOUBLE, FLOAT, FLOAT16};
                 if !matches!(to, FLOAT | FLOAT16 | BFLOAT16 | DOUBLE) {
-                    obstacle = Some(format!("its weight is cast to {}", data_type_name(to).to_lowercase()));
+                    obstacle = Some(Unsupported::Cast(data_type_name(to).to_lowercase()));
                 }
             }
             "DequantizeLinear" => dequantized = true,

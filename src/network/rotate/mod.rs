@@ -71,7 +71,7 @@ pub fn rotate(network: &Network) -> Result<Rotation, NetworkError> {
     for (value, search) in graph.iter().flat_map(|graph| search(network, graph)) {
         match search {
             Search::Found(stream) => streams.push(stream),
-            Search::Refused(reason) => skipped.push((value.to_owned(), reason)),
+            Search::Refused(obstacle) => skipped.push((value.to_owned(), obstacle.to_string())),
             Search::NoStream => {}
         }
     }

@@ -37,12 +37,63 @@ pub(super) struct Norm {
     pub(super) bias: Option<Slot>,
 }
 
+/// What is in the way of a rotation. Nodes are told by operator and name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Obstacle {
+    /// A value of the stream.
+    #[error("'{0}' is an output of the network")]
+    Output(String),
+    #[error("its width {width} has the odd factor {odd}, above {MAX_ODD_FACTOR}")]
+    OddWidth { width: usize, odd: usize },
+    #[error("it has {here} channels here and {there} there")]
+    Widths { here: usize, there: usize },
+    /// A value of the stream.
+    #[error("'{0}' comes from outside the network")]
+    Outside(String),
+    /// A value of the stream.
+    #[error("'{0}' comes from an operator that is not known")]
+    UnknownOperator(String),
+    #[error("'{value}' comes from {node}")]
+    Maker { value: String, node: String },
+    #[error("'{value}' is read by {node}")]
+    Reader { value: String, node: String },
+    #[error("a constant that is added to it is not of 32-bit floats")]
+    Constant,
+    /// A node that multiplies or divides.
+    #[error("its channels are scaled, each by its own number, in {0}")]
+    Scaled(String),
+    /// A node.
+    #[error("its squares are read by {0}")]
+    Squares(String),
+    /// A norm.
+    #[error("{0} goes over more than its last axis")]
+    NormAxes(String),
+    /// A norm.
+    #[error("gain or bias of {0} is no constant of a number for each channel")]
+    Gain(String),
+    /// A norm.
+    #[error("{0} gives an output of the network: its gain cannot go into layers")]
+    NormOutput(String),
+    #[error(
+        "the gain of {norm} cannot go into layers: {reader} reads it too (rotation is for norms before layers, not behind sums)"
+    )]
+    NormReader { norm: String, reader: String },
+    /// A layer.
+    #[error("'{0}' scales its bias")]
+    ScaledBias(String),
+    /// A node that multiplies matrices.
+    #[error("{0} has no constant matrix")]
+    NoMatrix(String),
+    #[error("the weights of '{layer}' {why}")]
+    Weights { layer: String, why: &'static str },
+}
+
 /// What came of a search.
 pub(super) enum Search {
     /// A stream that can be rotated.
     Found(Stream),
     /// There is a residual stream, and something in its way.
-    Refused(String),
+    Refused(Obstacle),
     /// Nothing is added up here: a norm of something else, such as the queries of a head.
     NoStream,
 }
@@ -114,7 +165,7 @@ struct Explorer<'a, 'b> {
     /// Additions of two computed values.
     sums: usize,
     stream: Stream,
-    fault: Option<String>,
+    fault: Option<Obstacle>,
 }
 
 impl<'a> Explorer<'a, '_> {
@@ -131,7 +182,7 @@ impl<'a> Explorer<'a, '_> {
                 found.push(self.reader(value, *position));
             }
             if self.outputs.contains(value) {
-                found.push(Err(format!("'{value}' is an output of the network")));
+                found.push(Err(Obstacle::Output(value.to_owned())));
             }
             // The search goes on, so that it is known whether there is a stream at all.
             if let Some(Err(fault)) = found.into_iter().find(Result::is_err) {
@@ -140,35 +191,33 @@ impl<'a> Explorer<'a, '_> {
         }
         self.stream.readers.sort_unstable();
         self.stream.writers.sort_unstable();
-        let odd = odd_factor(self.stream.width);
+        let width = self.stream.width;
+        let odd = odd_factor(width);
         match self.fault.take() {
             _ if self.sums == 0 => Search::NoStream,
             Some(fault) => Search::Refused(fault),
-            None if odd > MAX_ODD_FACTOR => Search::Refused(format!(
-                "its width {} has the odd factor {odd}, above {MAX_ODD_FACTOR}",
-                self.stream.width
-            )),
+            None if odd > MAX_ODD_FACTOR => Search::Refused(Obstacle::OddWidth { width, odd }),
             None => Search::Found(std::mem::take(&mut self.stream)),
         }
     }
 
-    fn fits(&mut self, width: usize) -> Result<(), String> {
+    fn fits(&mut self, width: usize) -> Result<(), Obstacle> {
         match self.stream.width {
             0 => self.stream.width = width,
-            known if known != width => return Err(format!("it has {known} channels here and {width} there")),
+            here if here != width => return Err(Obstacle::Widths { here, there: width }),
             _ => {}
         }
         Ok(())
     }
 
     /// What makes `value`, which is rotated.
-    fn maker(&mut self, value: &'a str) -> Result<(), String> {
+    fn maker(&mut self, value: &'a str) -> Result<(), Obstacle> {
         let graph = self.graph;
         let Some(position) = graph.maker(value) else {
-            return Err(format!("'{value}' comes from outside the network"));
+            return Err(Obstacle::Outside(value.to_owned()));
         };
         let Some(node) = graph.node(position).filter(|node| is_standard_domain(node.domain())) else {
-            return Err(format!("'{value}' comes from an operator that is not known"));
+            return Err(Obstacle::UnknownOperator(value.to_owned()));
         };
         let first = node.input.first().map_or("", String::as_str);
         match node.op_type() {
@@ -182,12 +231,15 @@ impl<'a> Explorer<'a, '_> {
                 self.visit(first);
                 Ok(())
             }
-            _ => Err(format!("'{value}' comes from {}", named(node))),
+            _ => Err(Obstacle::Maker {
+                value: value.to_owned(),
+                node: named(node),
+            }),
         }
     }
 
     /// What the node at `position` makes of `value`, which is rotated.
-    fn reader(&mut self, value: &'a str, position: usize) -> Result<(), String> {
+    fn reader(&mut self, value: &'a str, position: usize) -> Result<(), Obstacle> {
         if self.done.contains(&position) {
             return Ok(());
         }
@@ -198,7 +250,10 @@ impl<'a> Explorer<'a, '_> {
         let places: Vec<usize> = (0..node.input.len())
             .filter(|slot| node.input[*slot] == value)
             .collect();
-        let refused = || Err(format!("'{value}' is read by {}", named(node)));
+        let refused = || {
+            let (value, node) = (value.to_owned(), named(node));
+            Err(Obstacle::Reader { value, node })
+        };
         let over_last = is_over_last_axis(graph, node);
         match (node.op_type(), places.as_slice()) {
             ("SimplifiedLayerNormalization", [0]) => self.fused_norm(position, node, 1),
@@ -229,11 +284,11 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// A constant with the stream's channels on its last axis.
-    fn rows(&mut self, position: usize, slot: usize) -> Result<(), String> {
+    fn rows(&mut self, position: usize, slot: usize) -> Result<(), Obstacle> {
         let graph = self.graph;
         let name = graph.node(position).and_then(|node| node.input.get(slot));
         let Some(tensor) = name.and_then(|name| float_constant(graph, name)) else {
-            return Err("a constant that is added to it is not of 32-bit floats".to_owned());
+            return Err(Obstacle::Constant);
         };
         let width = tensor.dims.last().and_then(|size| usize::try_from(*size).ok());
         self.fits(width.unwrap_or(1))?;
@@ -242,7 +297,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// An addition or subtraction: of two values of the stream, or of one and a constant or a number for each row.
-    fn sum(&mut self, position: usize, node: &'a NodeProto) -> Result<(), String> {
+    fn sum(&mut self, position: usize, node: &'a NodeProto) -> Result<(), Obstacle> {
         if !self.done.insert(position) {
             return Ok(());
         }
@@ -263,7 +318,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// A product with one number for all channels: a constant, or what a norm divides a row by.
-    fn scaled(&mut self, position: usize, node: &'a NodeProto) -> Result<(), String> {
+    fn scaled(&mut self, position: usize, node: &'a NodeProto) -> Result<(), Obstacle> {
         if !self.done.insert(position) {
             return Ok(());
         }
@@ -276,12 +331,7 @@ impl<'a> Explorer<'a, '_> {
         let factor = match node.op_type() {
             "Mul" if is_factor(0) => 0,
             _ if is_factor(1) => 1,
-            _ => {
-                return Err(format!(
-                    "its channels are scaled, each by its own number, in {}",
-                    named(node)
-                ));
-            }
+            _ => return Err(Obstacle::Scaled(named(node))),
         };
         self.visit(node.input.get(1 - factor).map_or("", String::as_str));
         self.visit(node.output.first().map_or("", String::as_str));
@@ -289,7 +339,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// Squares that are summed up: lengths stay in a rotation.
-    fn square(&mut self, node: &'a NodeProto) -> Result<(), String> {
+    fn square(&mut self, node: &'a NodeProto) -> Result<(), Obstacle> {
         let square = node.output.first().map_or("", String::as_str);
         for position in self.graph.readers(square) {
             let reader = self.graph.node(*position);
@@ -297,31 +347,25 @@ impl<'a> Explorer<'a, '_> {
                 matches!(reader.op_type(), "ReduceMean" | "ReduceSum") && is_over_last_axis(self.graph, reader)
             });
             if !sums {
-                return Err(format!(
-                    "its squares are read by {}",
-                    reader.map(named).unwrap_or_default()
-                ));
+                return Err(Obstacle::Squares(reader.map(named).unwrap_or_default()));
             }
         }
         Ok(())
     }
 
     /// A norm that is one operator, with `constants` behind its input: gain, bias.
-    fn fused_norm(&mut self, position: usize, node: &'a NodeProto, constants: usize) -> Result<(), String> {
+    fn fused_norm(&mut self, position: usize, node: &'a NodeProto, constants: usize) -> Result<(), Obstacle> {
         let rank = node.input.first().and_then(|input| self.graph.rank(input));
         let axis = attribute_int(node, "axis").unwrap_or(-1);
         if axis != -1 && rank.and_then(|rank| i64::try_from(rank).ok()) != Some(axis + 1) {
-            return Err(format!("{} goes over more than its last axis", named(node)));
+            return Err(Obstacle::NormAxes(named(node)));
         }
         let given = |slot: usize| node.input.get(slot).is_some_and(|name| !name.is_empty());
         let fits = (1..=constants)
             .filter(|slot| given(*slot))
             .all(|slot| is_gain(self.graph, node, slot));
         if !given(1) || !fits {
-            return Err(format!(
-                "gain or bias of {} is no constant of a number for each channel",
-                named(node)
-            ));
+            return Err(Obstacle::Gain(named(node)));
         }
         let bias = (constants == 2 && given(2)).then_some((position, 2));
         self.norm_read(
@@ -335,7 +379,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// The product with a gain, and the bias that may be added to it.
-    fn norm(&mut self, position: usize, node: &'a NodeProto, gain: Slot) -> Result<(), String> {
+    fn norm(&mut self, position: usize, node: &'a NodeProto, gain: Slot) -> Result<(), Obstacle> {
         self.done.insert(position);
         let graph = self.graph;
         let product = node.output.first().map_or("", String::as_str);
@@ -352,7 +396,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// Every reader of what a norm gives must be a layer, which takes gain and bias on.
-    fn norm_read(&mut self, node: &'a NodeProto, value: &'a str, norm: Norm) -> Result<(), String> {
+    fn norm_read(&mut self, node: &'a NodeProto, value: &'a str, norm: Norm) -> Result<(), Obstacle> {
         let graph = self.graph;
         for (position, slot) in [Some(norm.gain), norm.bias].into_iter().flatten() {
             let constant = graph
@@ -363,10 +407,7 @@ impl<'a> Explorer<'a, '_> {
         self.stream.norms.push(norm);
         let number = self.stream.norms.len() - 1;
         if self.outputs.contains(value) {
-            return Err(format!(
-                "{} gives an output of the network: its gain cannot go into layers",
-                named(node)
-            ));
+            return Err(Obstacle::NormOutput(named(node)));
         }
         for position in graph.readers(value) {
             let reader = graph.node(*position);
@@ -375,11 +416,10 @@ impl<'a> Explorer<'a, '_> {
                     && reader.input.first().is_some_and(|input| input == value)
             });
             if !is_layer {
-                return Err(format!(
-                    "the gain of {} cannot go into layers: {} reads it too (rotation is for norms before layers, not behind sums)",
-                    named(node),
-                    reader.map(named).unwrap_or_default()
-                ));
+                return Err(Obstacle::NormReader {
+                    norm: named(node),
+                    reader: reader.map(named).unwrap_or_default(),
+                });
             }
             self.layer_reads(*position, Some(number))?;
         }
@@ -387,7 +427,7 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// The layer at `position` reads the stream.
-    fn layer_reads(&mut self, position: usize, norm: Option<usize>) -> Result<(), String> {
+    fn layer_reads(&mut self, position: usize, norm: Option<usize>) -> Result<(), Obstacle> {
         let (index, layer) = self.layer(position)?;
         self.fits(layer.layout.in_channels())?;
         let node = self.graph.node(position);
@@ -399,14 +439,14 @@ impl<'a> Explorer<'a, '_> {
             .and_then(|norm| self.stream.norms.get(norm))
             .is_some_and(|norm| norm.bias.is_some());
         if with_bias && (has_factor("alpha") || has_factor("beta")) {
-            return Err(format!("'{}' scales its bias", layer.name));
+            return Err(Obstacle::ScaledBias(layer.name.clone()));
         }
         self.stream.readers.push((index, norm));
         Ok(())
     }
 
     /// The layer at `position` writes to the stream.
-    fn writer(&mut self, position: usize, node: &'a NodeProto) -> Result<(), String> {
+    fn writer(&mut self, position: usize, node: &'a NodeProto) -> Result<(), Obstacle> {
         let (index, layer) = self.layer(position)?;
         self.fits(layer.layout.out_channels())?;
         self.stream.writers.push(index);
@@ -417,14 +457,17 @@ impl<'a> Explorer<'a, '_> {
     }
 
     /// The layer at `position`, if its weights can be changed.
-    fn layer(&self, position: usize) -> Result<(usize, &'a Layer), String> {
+    fn layer(&self, position: usize) -> Result<(usize, &'a Layer), Obstacle> {
         let graph = self.graph;
         let node = graph.node(position).map(named).unwrap_or_default();
         let Some(&index) = self.layers.get(&position) else {
-            return Err(format!("{node} has no constant matrix"));
+            return Err(Obstacle::NoMatrix(node));
         };
         let layer = &self.network.layers[index];
-        let refused = |why: &str| Err(format!("the weights of '{}' {why}", layer.name));
+        let refused = |why| {
+            let layer = layer.name.clone();
+            Err(Obstacle::Weights { layer, why })
+        };
         let is_matrix = matches!(layer.kind, LayerKind::MatMul | LayerKind::Gemm) && layer.weight_input == 1;
         if !is_matrix || layer.layout.groups != 1 || !layer.support.can_quantize() || weight_reader(layer).is_none() {
             return refused("cannot be changed");

@@ -1,5 +1,6 @@
 //! What can be wrong with a recipe.
 
+use crate::network::AxisError;
 use std::path::PathBuf;
 
 /// Why a recipe cannot be read or carried out.
@@ -40,7 +41,7 @@ pub enum RecipeError {
         /// The layer.
         name: String,
         /// Why not.
-        reason: String,
+        reason: AxisError,
     },
     /// Something that must be known of the layers' inputs is not.
     #[error("{0}")]
