@@ -16,11 +16,16 @@ pub enum EngineChoice {
     Onnxruntime(OnnxruntimeOptions),
 }
 
+/// A text that names no engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an engine is rten, onnxruntime or onnxruntime:LIBRARY")]
+pub struct UnknownEngine;
+
 impl FromStr for EngineChoice {
-    type Err = String;
+    type Err = UnknownEngine;
 
     /// `rten`, `onnxruntime` or `onnxruntime:LIBRARY`.
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, UnknownEngine> {
         match text
             .split_once(':')
             .map_or((text, None), |(name, library)| (name, Some(library)))
@@ -30,7 +35,7 @@ impl FromStr for EngineChoice {
                 library: library.map(Into::into),
                 ..OnnxruntimeOptions::default()
             })),
-            _ => Err("an engine is rten, onnxruntime or onnxruntime:LIBRARY".to_owned()),
+            _ => Err(UnknownEngine),
         }
     }
 }

@@ -12,7 +12,7 @@ mod threads;
 
 pub use self::onnxruntime::{Onnxruntime, OnnxruntimeOptions};
 pub use self::rten::Rten;
-pub use choice::{EngineChoice, choose, chosen, load, load_model};
+pub use choice::{EngineChoice, UnknownEngine, choose, chosen, load, load_model};
 pub use head::Head;
 pub use threads::Threads;
 pub(crate) use threads::{Newest, own_threads};

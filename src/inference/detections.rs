@@ -26,7 +26,18 @@ pub enum Detections {
     /// Those of each sample.
     Found(Vec<Vec<Detection>>),
     /// Why the outputs are not understood as such.
-    NotKnown(String),
+    NotKnown(NoDetector),
+}
+
+/// The outputs of a network are not those of a detector.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the boxes of the data are not used: {outputs} is not what a network answers behind non-maximum suppression (outputs called boxes, \
+     scores and labels, or one of [samples, n, 6]), so there is no mAP"
+)]
+pub struct NoDetector {
+    /// What the outputs are.
+    pub outputs: String,
 }
 
 /// The outputs of a detector.
@@ -59,7 +70,7 @@ impl Detector {
     ///
     /// # Errors
     /// What the outputs are, where they are not understood.
-    pub(super) fn of(engine: &dyn Engine) -> Result<Self, String> {
+    pub(super) fn of(engine: &dyn Engine) -> Result<Self, NoDetector> {
         Ok(Self {
             form: form(engine.outputs())?,
             before: engine.before_suppression().map(str::to_owned),
@@ -156,7 +167,7 @@ fn whole_numbers(value: &Tensor) -> Vec<i64> {
 }
 
 /// Which outputs are boxes, scores and classes.
-fn form(outputs: &[Port]) -> Result<Form, String> {
+fn form(outputs: &[Port]) -> Result<Form, NoDetector> {
     let called = |port: &Port, words: &[&str]| {
         let name = port.name.to_lowercase();
         words.iter().any(|word| name.contains(word))
@@ -192,11 +203,8 @@ fn form(outputs: &[Port]) -> Result<Form, String> {
         return Ok(Form::Rows(rows.name.clone()));
     }
     let listed: Vec<String> = outputs.iter().map(Port::describe).collect();
-    Err(format!(
-        "the boxes of the data are not used: {} is not what a network answers behind non-maximum suppression (outputs called boxes, \
-         scores and labels, or one of [samples, n, 6]), so there is no mAP",
-        listed.join(", ")
-    ))
+    let outputs = listed.join(", ");
+    Err(NoDetector { outputs })
 }
 
 /// Runs the samples `range` of `data` through the detector in `engine`, as far as there are so many.

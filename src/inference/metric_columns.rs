@@ -1,6 +1,6 @@
 //! Columns of tables for the metrics that pairs of sentences, maps of classes and boxes give.
 
-use super::Metrics;
+use super::{Metrics, RowError};
 
 /// Titles, in order. A contract with whoever reads the files.
 pub(super) const TITLES: [&str; 11] = [
@@ -40,9 +40,9 @@ pub(super) fn cells(metrics: &Metrics) -> [String; TITLES.len()] {
 /// Sets what the cells tell; `number` gives the number of the column of that title, `None` where it is empty or not there.
 pub(super) fn read(
     metrics: &mut Metrics,
-    number: impl Fn(&'static str) -> Result<Option<f64>, String>,
-) -> Result<(), String> {
-    let interval = |low, high| Ok::<_, String>(number(low)?.zip(number(high)?).map(|(low, high)| [low, high]));
+    number: impl Fn(&'static str) -> Result<Option<f64>, RowError>,
+) -> Result<(), RowError> {
+    let interval = |low, high| Ok::<_, RowError>(number(low)?.zip(number(high)?).map(|(low, high)| [low, high]));
     metrics.pairs = number("pairs")?.map(|pairs| pairs as usize);
     metrics.pearson = number("pearson")?;
     metrics.pearson_interval = interval("pearson_low", "pearson_high")?;

@@ -65,9 +65,10 @@ pub use changed::{ChangedAnswers, ChangedCell, Verdict, Verdicts, changed_answer
 pub use continuation::{Sampling, TextWriter, continue_text};
 pub use cure::{Cause, ChosenFix, Cure, Examination, Fix, Mended, NetworkEnd, TriedFix, mend, worst_layers};
 pub use data_free::{data_free_activations, layers_on_noise, noise_warning};
-pub use detections::{Detection, Detections};
+pub use detections::{Detection, Detections, NoDetector};
 pub use evaluate::{Evaluation, Metrics, Prediction, evaluate, metrics, top_k};
 pub use free_sizes::noise_sizes_note;
+pub use growing_csv::{RowError, TableError};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{
@@ -92,6 +93,7 @@ pub use verify::{EngineDifference, Verification, engine_difference, verify};
 use crate::onnx::OnnxError;
 use crate::progress::Cancelled;
 use crate::quantization::QuantizationError;
+use std::path::PathBuf;
 
 /// Why a network could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -112,6 +114,14 @@ pub enum InferenceError {
     /// The data do not fit the network.
     #[error("{0}")]
     Data(String),
+    /// A file of results cannot be read or written.
+    #[error("{}: {error}", .path.display())]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        error: TableError,
+    },
     /// What was asked for cannot be reached; says how near one can come.
     #[error("{0}")]
     OutOfReach(String),

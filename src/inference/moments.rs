@@ -15,7 +15,7 @@ use crate::network::{Layer, LayerKind, Network};
 use crate::onnx::NodeProto;
 use crate::onnx::build::{attribute_ints, attribute_string};
 use crate::progress::Progress;
-use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, batch_norm_moments, moments_of_channels};
+use crate::quantization::{Activations, InputMoments, MAX_COLUMNS, NoMoments, batch_norm_moments, moments_of_channels};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
@@ -256,10 +256,7 @@ impl Wanted {
             }
             let more = InputMoments::bytes_of(layer);
             if bytes + more > MAX_MOMENT_BYTES {
-                let why = format!(
-                    "the moments of all layers' inputs would take more than {} GiB",
-                    MAX_MOMENT_BYTES >> 30
-                );
+                let why = NoMoments::TooLarge(MAX_MOMENT_BYTES >> 30);
                 activations.set_moments(&layer.name, Err(why));
                 continue;
             }
@@ -336,16 +333,16 @@ enum Pads {
 }
 
 impl Reading {
-    pub(super) fn of(network: &Network, layer: &Layer) -> Result<Self, String> {
+    pub(super) fn of(network: &Network, layer: &Layer) -> Result<Self, NoMoments> {
         if let Some(why) = InputMoments::why_not(layer) {
-            return Err(why.to_owned());
+            return Err(why);
         }
         let Some((_, axis)) = &layer.input else {
-            return Err("its input is not known".to_owned());
+            return Err(NoMoments::NoInput);
         };
         let kernel = match layer.kind {
             LayerKind::Conv => {
-                let node = network.node(layer).ok_or("it has no node")?;
+                let node = network.node(layer).ok_or(NoMoments::NoNode)?;
                 Some(Kernel::of(node, layer.shape.get(2..).unwrap_or_default()))
             }
             _ => None,

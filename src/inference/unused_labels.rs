@@ -10,7 +10,7 @@ use crate::data::Dataset;
 pub(super) fn unused_labels(float: &Outputs, metrics: &Metrics, data: &Dataset) -> Option<String> {
     if data.boxes().is_some() {
         return match &float.detections {
-            Some(Detections::NotKnown(reason)) => Some(reason.clone()),
+            Some(Detections::NotKnown(reason)) => Some(reason.to_string()),
             _ => None,
         };
     }

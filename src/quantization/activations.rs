@@ -1,7 +1,7 @@
 //! What is known of a network's values before it is quantized.
 
 use super::data_free::KnownInput;
-use super::rounding::InputMoments;
+use super::rounding::{InputMoments, NoMoments};
 use super::sequential::CalibrationSamples;
 use super::weight::NO_INPUTS;
 use crate::statistics::ActivationStatistics;
@@ -14,7 +14,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Activations {
     of_values: HashMap<String, ActivationStatistics>,
-    moments: HashMap<String, Result<Arc<InputMoments>, String>>,
+    moments: HashMap<String, Result<Arc<InputMoments>, NoMoments>>,
     inputs: Vec<KnownInput>,
     noise_sizes: Vec<(String, Vec<usize>)>,
     samples: Samples,
@@ -47,10 +47,10 @@ impl Activations {
     }
 
     /// What the inputs of a layer have in common, by the layer's name; the reason where that is not known.
-    pub fn moments_of(&self, layer: &str) -> Result<&InputMoments, &str> {
+    pub fn moments_of(&self, layer: &str) -> Result<&InputMoments, NoMoments> {
         match self.moments.get(layer) {
             Some(Ok(moments)) => Ok(moments),
-            Some(Err(why)) => Err(why),
+            Some(Err(why)) => Err(*why),
             None => NO_INPUTS,
         }
     }
@@ -91,7 +91,7 @@ impl Activations {
     }
 
     /// Sets the second moments of the inputs of a layer, or why they are not known.
-    pub fn set_moments(&mut self, layer: &str, moments: Result<Arc<InputMoments>, String>) {
+    pub fn set_moments(&mut self, layer: &str, moments: Result<Arc<InputMoments>, NoMoments>) {
         self.moments.insert(layer.to_owned(), moments);
     }
 }

@@ -7,6 +7,38 @@ use crate::onnx::build::{attribute_float, attribute_ints};
 use crate::onnx::schema::data_type;
 use crate::onnx::{NodeProto, float_values};
 
+/// Why the bias of a layer is not corrected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotCorrected {
+    /// The ranges are of noise, which tells nothing inside of the network.
+    #[error("noise alone tells the means of its inputs (calibrate on data)")]
+    Noise,
+    /// No means, or not those of its input channels.
+    #[error("the means of its input channels are not known")]
+    Means,
+    /// What is to be added is beyond floats.
+    #[error("the corrected bias is not finite")]
+    NotFinite,
+    /// A cell that reads its own states.
+    #[error("what rounding does to a recurrent cell depends on its states")]
+    Recurrent,
+    /// A table.
+    #[error("an embedding has none")]
+    Embedding,
+    /// A layer that is looked at only.
+    #[error("the layer is not run")]
+    NotRun,
+    /// The graph lacks its node.
+    #[error("it has no node")]
+    NoNode,
+    /// A weight of another type, or behind a Cast.
+    #[error("its weight is not read as F32")]
+    NotFloats,
+    /// A bias that is computed, or has another shape.
+    #[error("its bias is no F32 constant with one number a channel")]
+    Bias,
+}
+
 /// The bias that a quantized layer needs so that its mean outputs are those of `weights`, the weights before quantization,
 /// as the layer adds it (for a Gemm, times `beta`); `means` has the mean of each input channel, or of what each weight of an
 /// output meets, in the float network and behind the quantized layers, where that is another.
@@ -23,12 +55,12 @@ pub(super) fn corrected_bias(
     weights: &[f32],
     quantized: &QuantizedLayer,
     means: InputMeans<'_>,
-) -> Result<Vec<f32>, String> {
+) -> Result<Vec<f32>, NotCorrected> {
     let node = can_correct(network, layer)?;
     let channels = layer.layout.in_channels();
     let fits = |means: &[f64]| means.len() == channels || means.len() == places_of(layer);
     if !fits(means.float) || !fits(means.quantized) {
-        return Err("the means of its input channels are not known".to_owned());
+        return Err(NotCorrected::Means);
     }
     let (alpha, beta) = factors(layer, node);
     let mut shift = output_shift(layer, weights, quantized, means);
@@ -50,7 +82,7 @@ pub(super) fn corrected_bias(
     if corrected.iter().all(|value| value.is_finite()) {
         Ok(corrected)
     } else {
-        Err("the corrected bias is not finite".to_owned())
+        Err(NotCorrected::NotFinite)
     }
 }
 
@@ -67,21 +99,16 @@ fn factors(layer: &Layer, node: &NodeProto) -> (f64, f64) {
 ///
 /// # Errors
 /// Why it cannot.
-pub(super) fn can_correct<'a>(network: &'a Network, layer: &Layer) -> Result<&'a NodeProto, String> {
-    let why_not = match layer.kind {
-        LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm | LayerKind::MatMul => None,
-        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
-            Some("what rounding does to a recurrent cell depends on its states")
-        }
-        LayerKind::Embedding => Some("an embedding has none"),
-        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("the layer is not run"),
-    };
-    if let Some(why) = why_not {
-        return Err(why.to_owned());
+pub(super) fn can_correct<'a>(network: &'a Network, layer: &Layer) -> Result<&'a NodeProto, NotCorrected> {
+    match layer.kind {
+        LayerKind::Conv | LayerKind::ConvTranspose | LayerKind::Gemm | LayerKind::MatMul => {}
+        LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => return Err(NotCorrected::Recurrent),
+        LayerKind::Embedding => return Err(NotCorrected::Embedding),
+        LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => return Err(NotCorrected::NotRun),
     }
-    let node = network.node(layer).ok_or("it has no node")?;
+    let node = network.node(layer).ok_or(NotCorrected::NoNode)?;
     if !reads_floats(network, layer) {
-        return Err("its weight is not read as F32".to_owned());
+        return Err(NotCorrected::NotFloats);
     }
     if factors(layer, node).1 != 0.0 {
         let groups = match layer.layout.out_axis {
@@ -153,7 +180,7 @@ fn mean_at(means: &[f64], layer: &Layer, channel: usize, at: usize) -> f64 {
 }
 
 /// The bias of a node of `count` output channels, zeros if it has none.
-pub(super) fn constant_bias(network: &Network, node: &NodeProto, count: usize) -> Result<Vec<f64>, String> {
+pub(super) fn constant_bias(network: &Network, node: &NodeProto, count: usize) -> Result<Vec<f64>, NotCorrected> {
     let Some(name) = node.input.get(2).filter(|name| !name.is_empty()) else {
         return Ok(vec![0.0; count]);
     };
@@ -169,7 +196,7 @@ pub(super) fn constant_bias(network: &Network, node: &NodeProto, count: usize) -
         {
             Ok(values.iter().map(|&value| f64::from(value)).collect())
         }
-        _ => Err("its bias is no F32 constant with one number a channel".to_owned()),
+        _ => Err(NotCorrected::Bias),
     }
 }
 

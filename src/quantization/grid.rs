@@ -1,5 +1,6 @@
 //! The symmetric linear grid (Zhao et al. 2019, section 3.1), and grids with a zero point.
 
+use super::ValueError;
 use multiversion::multiversion;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -39,13 +40,13 @@ impl fmt::Display for Bits {
 }
 
 impl FromStr for Bits {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         match text {
             "float" => Ok(Self::Float),
             _ => match text.parse() {
                 Ok(bits @ Self::MIN..=Self::MAX) => Ok(Self::Grid(bits)),
-                _ => Err(format!("bits are 2 to 8 or 'float', not '{text}'")),
+                _ => Err(ValueError::not("bits are 2 to 8 or 'float'", text)),
             },
         }
     }

@@ -65,8 +65,8 @@ pub use grid::{Bits, Grid};
 pub use outputs::{ValueGrids, joined_values};
 pub use overhead::{Bytes, Copies, CopyCosts, LayerOverhead, Overhead, ValueShapes, overhead, weight_bytes};
 pub use plan::{
-    ActivationPlan, LayerPlan, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, plan_one, plan_spooled,
-    replan,
+    ActivationPlan, LayerPlan, NoInputGrid, Outcome, Plan, QuantizedLayer, oracle_plan, plan, plan_input, plan_one,
+    plan_spooled, replan,
 };
 pub use planned_inputs::{FloatLayer, PlannedInputs};
 pub use prepare::{prepare, prepare_with};
@@ -74,13 +74,13 @@ pub use presets::{PresetError, UserPresets};
 pub use products::Products;
 pub use recipe::{
     Access, At, FIELDS, Field, FieldValue, InLayer, InputSettings, Lacking, LayerRecipe, LayerSettings, Preset, Recipe,
-    RecipeError, WeightSettings, WithoutEffect,
+    RecipeError, ValueError, WeightSettings, WithoutEffect,
 };
 pub use rewrite::{
     CompressedTensors, NamedTensors, QUANTIZATION_CONFIG, RECIPE_KEY, compressed_tensors, exported_bytes,
     quantized_tensors, rewrite, rewrite_spooled, split_only, spool_beside, spooled_tensors,
 };
-pub use rounding::{InputMoments, MAX_COLUMNS, Rounded, Rounding};
+pub use rounding::{InputMoments, MAX_COLUMNS, NoMoments, Rounded, Rounding};
 pub use scales::{Granularity, PlacedScale, PlacedScales, Scales};
 pub use sequential::{CalibrationSamples, InputsBehind, MeasuredInput, Stages, WantedInput};
 pub use split::{Buffers, Split, SplitKind, Splitter, split_channels, split_count, split_levels};

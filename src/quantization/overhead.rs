@@ -265,7 +265,8 @@ fn copies(
     let Some(way) = widening.way(index) else {
         return Some(Copies::Gather {
             elements: layers[index].activations.map(|(_, after)| after),
-            why: widening.why_gather(index).or(merging.why_not(index)).map(str::to_owned),
+            why: (widening.why_gather(index).map(ToString::to_string))
+                .or_else(|| merging.why_not(index).map(ToString::to_string)),
         });
     };
     let (_, wide) = output_channels(way);

@@ -1,11 +1,11 @@
 //! A recipe applied to a network: for each layer its splits, its grid and its error.
 
 use super::activation_split::{Chooser, largest_channels, outlier_channels};
-use super::bias_correction::{InputMeans, corrected_bias};
+use super::bias_correction::{InputMeans, NotCorrected, corrected_bias};
 use super::clip::choose_activation_threshold;
 use super::int32_bias::{is_below, least_scales};
 use super::outputs::{ValueGrids, value_grids};
-use super::rounding::InputMoments;
+use super::rounding::{InputMoments, NoMoments};
 use super::sequential::{self, MeasuredInput};
 use super::shared::first_readers;
 use super::weight::{NO_INPUTS, plan_layer_above};
@@ -381,7 +381,7 @@ impl Planning<'_> {
             match plan_activation(layer, &settings.input, self.activations, outlier_channels) {
                 Ok(Some((activation, splits))) => (Some(activation), splits),
                 Ok(None) => (None, Vec::new()),
-                Err(reason) => return Outcome::Float(reason),
+                Err(reason) => return Outcome::Float(reason.to_string()),
             };
         if is_float {
             let count = split_count(&layer.layout, settings.weights.expand_ratio);
@@ -394,7 +394,7 @@ impl Planning<'_> {
                 ..FloatLayer::split(&weights, &layer.layout, count)
             }));
         }
-        let inputs: Result<&InputMoments, &str> = match measured.and_then(|measured| measured.moments.as_ref()) {
+        let inputs: Result<&InputMoments, NoMoments> = match measured.and_then(|measured| measured.moments.as_ref()) {
             Some(moments) => Ok(moments),
             None => self.activations.map_or(NO_INPUTS, |all| all.moments_of(&layer.name)),
         };
@@ -412,7 +412,7 @@ impl Planning<'_> {
             .map(|all| correct(self.network, layer, &weights, &quantized, all, measured));
         let (bias, bias_note) = match corrected {
             Some(Ok(bias)) => (Some(bias), None),
-            Some(Err(why)) => (None, Some(why)),
+            Some(Err(why)) => (None, Some(why.to_string())),
             None => (None, None),
         };
         let mut quantized = QuantizedLayer {
@@ -463,14 +463,14 @@ fn correct(
     quantized: &QuantizedLayer,
     all: &Activations,
     measured: Option<&MeasuredInput>,
-) -> Result<Vec<f32>, String> {
+) -> Result<Vec<f32>, NotCorrected> {
     let input = layer.input.as_ref().map_or("", |(input, _)| input.as_str());
     let seen = all.get(input);
     // What noise becomes inside of a network is not what pictures or words become there: a correction by it can do more harm than
     // rounding does. What comes in is another matter: noise is made as the network declares its inputs.
     let is_noise = seen.is_some_and(|seen| seen.source == RangeSource::Noise);
     if is_noise && !network.is_input(input) {
-        return Err("noise alone tells the means of its inputs (calibrate on data)".to_owned());
+        return Err(NotCorrected::Noise);
     }
     // What weights meet at each place of a kernel tells more than the means of channels: beside the border there are zeros.
     let measured = match measured {
@@ -487,6 +487,22 @@ fn correct(
         .inspect_err(|why| log::info!("{}: its bias is not corrected: {why}", layer.name))
 }
 
+/// Why the input of a layer cannot be put on a grid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NoInputGrid {
+    /// Nothing tells its range; the value.
+    #[error("its input '{0}' was not seen while calibrating")]
+    NotSeen(String),
+    /// What was seen has no range.
+    #[error("its input '{input}' held {count} NaN or infinite values while calibrating")]
+    NotFinite {
+        /// The value.
+        input: String,
+        /// How many of its numbers.
+        count: u64,
+    },
+}
+
 /// The grid that [`plan`] gives to the input of a layer, `None` if it stays float.
 ///
 /// # Errors
@@ -495,7 +511,7 @@ pub fn plan_input(
     layer: &Layer,
     settings: &InputSettings,
     activations: &Activations,
-) -> Result<Option<ActivationPlan>, String> {
+) -> Result<Option<ActivationPlan>, NoInputGrid> {
     let chosen = plan_activation(layer, settings, Some(activations), outlier_channels)?;
     Ok(chosen.map(|(plan, _)| plan))
 }
@@ -506,7 +522,7 @@ fn plan_activation(
     settings: &InputSettings,
     activations: Option<&Activations>,
     choose: Chooser,
-) -> Result<Option<(ActivationPlan, Vec<usize>)>, String> {
+) -> Result<Option<(ActivationPlan, Vec<usize>)>, NoInputGrid> {
     let Some(bits) = settings.bits.grid() else {
         return Ok(None);
     };
@@ -514,13 +530,13 @@ fn plan_activation(
         return Ok(None);
     };
     let Some(seen) = activations.and_then(|all| all.get(input)) else {
-        return Err(format!("its input '{input}' was not seen while calibrating"));
+        return Err(NoInputGrid::NotSeen(input.clone()));
     };
     if seen.not_finite > 0 {
-        return Err(format!(
-            "its input '{input}' held {} NaN or infinite values while calibrating",
-            seen.not_finite
-        ));
+        return Err(NoInputGrid::NotFinite {
+            input: input.clone(),
+            count: seen.not_finite,
+        });
     }
     let (splits, seen) = split_activation(layer, settings, seen, choose);
     let plan = ActivationPlan::of(&seen, bits, settings.unsigned, settings.clip);

@@ -1,5 +1,6 @@
 //! Matrix products with float inputs: as the plan says, or as onnxruntime computes them fastest.
 
+use super::ValueError;
 use serde::{Deserialize, Serialize};
 
 /// How a product of float inputs and quantized weights is exported.
@@ -47,9 +48,9 @@ impl std::fmt::Display for Products {
 }
 
 impl std::str::FromStr for Products {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let found = Self::CHOICES.into_iter().find(|products| products.name() == text);
-        found.ok_or_else(|| format!("matrix products are exact or fast, not '{text}'"))
+        found.ok_or_else(|| ValueError::not("matrix products are exact or fast", text))
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A scale is the distance of two grid points, in the units of the tensor, as `DequantizeLinear` stores it.
 
-use super::Grid;
+use super::{Grid, ValueError};
 use crate::network::{Layout, OutAxis};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -57,15 +57,16 @@ impl fmt::Display for Granularity {
 }
 
 impl FromStr for Granularity {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let block = text.strip_prefix("block:").and_then(|size| size.parse().ok());
         match (text, block) {
             ("tensor", _) => Ok(Self::Tensor),
             ("channel", _) => Ok(Self::Channel),
             (_, Some(size)) if Self::BLOCKS.contains(&size) => Ok(Self::Block(size)),
-            _ => Err(format!(
-                "scales are tensor, channel or block:N with N 16, 32, 64 or 128, not '{text}'"
+            _ => Err(ValueError::not(
+                "scales are tensor, channel or block:N with N 16, 32, 64 or 128",
+                text,
             )),
         }
     }

@@ -8,6 +8,7 @@ mod buffers;
 mod choice;
 mod ranges;
 
+use super::ValueError;
 use crate::network::Layout;
 pub use buffers::Buffers;
 use choice::{Choice, chosen_by_range};
@@ -36,12 +37,12 @@ impl std::fmt::Display for SplitKind {
 }
 
 impl std::str::FromStr for SplitKind {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         match text {
             "qa" => Ok(Self::Qa),
             "naive" => Ok(Self::Naive),
-            _ => Err("a split is qa or naive".to_owned()),
+            _ => Err(ValueError::Needed("a split is qa or naive")),
         }
     }
 }

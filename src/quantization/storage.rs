@@ -7,7 +7,7 @@
 //! onnxruntime 1.32 makes one integer operator of a layer whose input and output are on grids, and of its weights: of 2 bits too,
 //! which none of these operators takes, so that the file does not load. Weights of 4 bits are left out of it.
 
-use super::{Granularity, QuantizedLayer};
+use super::{Granularity, QuantizedLayer, ValueError};
 use crate::network::{Layer, LayerKind};
 use crate::onnx::TensorProto;
 use crate::onnx::build::{i8_tensor, int2_tensor, int4_tensor, raw_tensor, u8_tensor, uint2_tensor, uint4_tensor};
@@ -66,10 +66,10 @@ impl std::fmt::Display for Storage {
 }
 
 impl std::str::FromStr for Storage {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let found = Self::CHOICES.into_iter().find(|storage| storage.name() == text);
-        found.ok_or_else(|| format!("weights are stored as auto, int8 or float, not '{text}'"))
+        found.ok_or_else(|| ValueError::not("weights are stored as auto, int8 or float", text))
     }
 }
 

@@ -3,7 +3,7 @@
 use super::clip::{asymmetric_grid, choose_thresholds, threshold_of, threshold_of_part};
 use super::int32_bias::raise;
 use super::layer_error::{Expanded, LayerError, layer_error};
-use super::rounding::{self, InputMoments};
+use super::rounding::{self, InputMoments, NoMoments};
 use super::{
     Bits, Buffers, Clip, Granularity, Grid, QuantizedLayer, Scales, Split, SplitKind, Splitter, WeightSettings,
     split_count,
@@ -23,7 +23,7 @@ pub fn plan_layer(values: &[f32], layout: &Layout, settings: &WeightSettings) ->
 }
 
 /// What [`plan_layer_in`] is told of a layer's inputs where nothing is known of them.
-pub const NO_INPUTS: Result<&InputMoments, &str> = Err("nothing is known of its inputs");
+pub const NO_INPUTS: Result<&InputMoments, NoMoments> = Err(NoMoments::Unknown);
 
 /// [`plan_layer`] that writes the split weights to memory of `buffers` and rounds by what is known of the layer's inputs.
 pub fn plan_layer_in(
@@ -31,7 +31,7 @@ pub fn plan_layer_in(
     values: &[f32],
     layout: &Layout,
     settings: &WeightSettings,
-    inputs: Result<&InputMoments, &str>,
+    inputs: Result<&InputMoments, NoMoments>,
 ) -> QuantizedLayer {
     plan_layer_above(buffers, values, layout, settings, inputs, &[])
 }
@@ -42,7 +42,7 @@ pub(super) fn plan_layer_above(
     values: &[f32],
     layout: &Layout,
     settings: &WeightSettings,
-    inputs: Result<&InputMoments, &str>,
+    inputs: Result<&InputMoments, NoMoments>,
     least: &[f32],
 ) -> QuantizedLayer {
     let bits = settings.bits.grid().unwrap_or(Bits::MAX);

@@ -9,12 +9,12 @@ mod way;
 
 pub(super) use merge::Merging;
 
-use super::{Expansion, Plan};
+use super::{Expansion, Plan, ValueError};
 use crate::network::{LayerKind, Network};
 use crate::onnx::Graph;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
-use way::Walk;
+use way::{NoWay, Walk};
 
 /// How an exported graph makes the copies of split channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -78,10 +78,10 @@ impl std::fmt::Display for SplitExport {
 }
 
 impl std::str::FromStr for SplitExport {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let found = Self::CHOICES.into_iter().find(|export| export.name() == text);
-        found.ok_or_else(|| "copies are made by gather, widen, merge or auto".to_owned())
+        found.ok_or(ValueError::Needed("copies are made by gather, widen, merge or auto"))
     }
 }
 
@@ -134,7 +134,7 @@ impl Way {
 pub(super) struct Widening {
     // In order: what is written must not depend on chance.
     ways: BTreeMap<usize, Way>,
-    refused: HashMap<usize, String>,
+    refused: HashMap<usize, NoWay>,
     /// The split layer on whose way a layer is.
     widened: HashMap<usize, usize>,
 }
@@ -183,8 +183,8 @@ impl Widening {
     }
 
     /// Why the copies of layer `index` are made by `Gather` though the recipe would have them made by the layer before.
-    pub(super) fn why_gather(&self, index: usize) -> Option<&str> {
-        self.refused.get(&index).map(String::as_str)
+    pub(super) fn why_gather(&self, index: usize) -> Option<&NoWay> {
+        self.refused.get(&index)
     }
 
     /// The way that layer `index` is on with its output channels.

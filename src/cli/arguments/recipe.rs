@@ -222,7 +222,7 @@ impl<F: Flags> FieldFlags<F> {
     fn set(&self, recipe: &mut Recipe) -> anyhow::Result<()> {
         for (name, text) in &self.given {
             if let Some(field) = Field::named(name) {
-                field.set(recipe, text).map_err(UsageError)?;
+                field.set(recipe, text).map_err(|error| UsageError(error.to_string()))?;
             }
         }
         Ok(())

@@ -24,7 +24,7 @@ pub use target::{LatencyLimit, LatencyTarget};
 
 use super::{Dataset, InferenceError, Outputs, Pipeline};
 use crate::network::Network;
-use crate::quantization::{Activations, Bits, Clip, Granularity, Recipe, Rounding};
+use crate::quantization::{Activations, Bits, Clip, Granularity, Recipe, Rounding, ValueError};
 use std::str::FromStr;
 
 /// What the chosen network must keep to.
@@ -137,11 +137,11 @@ impl Budget {
 }
 
 impl FromStr for Budget {
-    type Err = String;
+    type Err = ValueError;
 
     /// `5%`, `-10%`, `130000`, `130kB`, `1.5MB` (1 kB is 1000 bytes).
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || format!("a budget is a share such as 5%, or bytes such as 130kB or 1.5MB, not '{text}'");
+        let wrong = || ValueError::not("a budget is a share such as 5%, or bytes such as 130kB or 1.5MB", text);
         let text = text.trim();
         let number = |text: &str| text.trim().parse::<f64>().ok().filter(|number| number.is_finite());
         if let Some(percent) = text.strip_suffix('%') {

@@ -2,7 +2,7 @@
 
 use super::settings::Scores;
 use crate::inference::evaluate::wilson_interval;
-use crate::inference::growing_csv::GrowingCsv;
+use crate::inference::growing_csv::{GrowingCsv, RowError, TableError};
 use crate::inference::{InferenceError, Metrics, metric_columns};
 use crate::printable::csv;
 use crate::quantization::{Clip, Granularity, Recipe, Rounding};
@@ -119,8 +119,8 @@ pub struct RunSetting {
 }
 
 impl RunSetting {
-    fn cells(&self) -> Result<[String; SETTING.len()], String> {
-        let base = serde_json::to_string(&self.base).map_err(|error| error.to_string())?;
+    fn cells(&self) -> Result<[String; SETTING.len()], serde_json::Error> {
+        let base = serde_json::to_string(&self.base)?;
         Ok([
             self.model.clone(),
             self.choose.clone(),
@@ -143,10 +143,10 @@ impl RunLog {
     /// Begins a file. A file with contents is not overwritten.
     ///
     /// # Errors
-    /// [`InferenceError::Data`] naming the file and what to do.
+    /// [`InferenceError::Table`] naming the file and what to do.
     pub fn create(path: &Path, setting: &RunSetting) -> Result<Self, InferenceError> {
         let csv = GrowingCsv::create(path, &titles())?;
-        let cells = setting.cells().map_err(|reason| csv.fault(&reason))?;
+        let cells = setting.cells().map_err(|error| csv.fault(error))?;
         Ok(Self {
             csv: Some((csv, cells)),
             ..Self::default()
@@ -156,7 +156,7 @@ impl RunLog {
     /// Goes on with a file, also one that was joined from those of several machines; begins it if it is not there.
     ///
     /// # Errors
-    /// [`InferenceError::Data`] naming the line that is no run, or what differs between the file's setting and this one.
+    /// [`InferenceError::Table`] naming the line that is no run, or what differs between the file's setting and this one.
     pub fn resume(path: &Path, setting: &RunSetting) -> Result<Self, InferenceError> {
         let read = |text: &str| {
             let cells = setting.cells()?;
@@ -215,34 +215,38 @@ fn cells_of(scores: &Scores) -> Vec<String> {
 }
 
 /// The runs of a whole file.
-fn read(text: &str, setting: &[String; SETTING.len()]) -> Result<HashMap<Vec<String>, Scores>, String> {
+fn read(text: &str, setting: &[String; SETTING.len()]) -> Result<HashMap<Vec<String>, Scores>, TableError> {
     let mut lines = text.lines().enumerate();
     let title = lines.next().map(|(_, line)| line);
     if title.and_then(csv::cells).is_none_or(|first| first != titles()) {
-        return Err("line 1: these are not the columns of a search's runs; write to another file".to_owned());
+        return Err(TableError::Titles("a search's runs"));
     }
     let mut known = HashMap::new();
     // Files of several machines that were joined have the titles of each.
     for (at, line) in lines.filter(|(_, line)| Some(*line) != title) {
-        let run = csv::cells(line).ok_or_else(|| "a quote does not end".to_owned());
+        let run = csv::cells(line).ok_or(RowError::Quote);
         let run = run.and_then(|cells| read_run(&cells, setting));
-        let (key, scores) = run.map_err(|reason| format!("line {}: {reason}", at + 1))?;
+        let (key, scores) = run.map_err(|error| TableError::at(at, error))?;
         known.insert(key, scores);
     }
     Ok(known)
 }
 
-fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<String>, Scores), String> {
+fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<String>, Scores), RowError> {
     let expected = titles().len();
     if cells.len() != expected {
-        return Err(format!("{} columns instead of {expected}", cells.len()));
+        let found = cells.len();
+        return Err(RowError::Columns { found, expected });
     }
     let (of, rest) = cells.split_at(SETTING.len());
     for ((name, own), there) in SETTING.iter().zip(setting).zip(of) {
         if *there != csv::shown(own) {
-            return Err(format!(
-                "is of another search: {name} is '{there}', not '{own}'; write to another file"
-            ));
+            return Err(RowError::OtherRun {
+                of: "search",
+                column: name,
+                there: there.clone(),
+                own: own.clone(),
+            });
         }
     }
     let (key, scores) = rest.split_at(KEY.len());
@@ -251,12 +255,15 @@ fn read_run(cells: &[String], setting: &[String; SETTING.len()]) -> Result<(Vec<
         let at = titles.iter().position(|column| *column == name);
         at.and_then(|at| scores.get(at)).map_or("", String::as_str)
     };
-    let number = |name: &str| match cell(name) {
-        "" => Ok(None),
-        text => (text.parse::<f64>().map(Some)).map_err(|_| format!("{name} is no number: '{text}'")),
+    let no_number = |column| RowError::Number {
+        column,
+        text: cell(column).to_owned(),
     };
-    let samples: usize =
-        (cell("samples").parse()).map_err(|_| format!("samples is no number: '{}'", cell("samples")))?;
+    let number = |column| match cell(column) {
+        "" => Ok(None),
+        text => (text.parse::<f64>().map(Some)).map_err(|_| no_number(column)),
+    };
+    let samples: usize = cell("samples").parse().map_err(|_| no_number("samples"))?;
     let top1 = number("top1")?;
     let mut metrics = Metrics {
         top1,

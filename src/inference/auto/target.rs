@@ -7,6 +7,7 @@ use crate::inference::Dataset;
 use crate::inference::sweep::{RowLatency, row_latency};
 use crate::onnx;
 use crate::progress::Progress;
+use crate::quantization::ValueError;
 use serde::Serialize;
 use std::fmt;
 use std::str::FromStr;
@@ -21,7 +22,7 @@ pub enum LatencyTarget {
 }
 
 impl FromStr for LatencyTarget {
-    type Err = String;
+    type Err = ValueError;
 
     /// `20ms`, `0.8x`.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
@@ -32,8 +33,9 @@ impl FromStr for LatencyTarget {
         let ms = text.trim().strip_suffix("ms").and_then(number).map(Self::Ms);
         let ratio = text.trim().strip_suffix('x').and_then(number).map(Self::Ratio);
         ms.or(ratio).ok_or_else(|| {
-            format!(
-                "a latency is milliseconds such as 20ms, or a share of the float network's such as 0.8x, not '{text}'"
+            ValueError::not(
+                "a latency is milliseconds such as 20ms, or a share of the float network's such as 0.8x",
+                text,
             )
         })
     }
@@ -166,7 +168,7 @@ mod tests {
         assert_eq!(" 0.5 ms".parse(), Ok(LatencyTarget::Ms(0.5)));
         assert_eq!("0.8x".parse(), Ok(LatencyTarget::Ratio(0.8)));
         for wrong in ["20", "0.8", "-1ms", "0x", "NaNms", "infx", "ms", ""] {
-            let error = wrong.parse::<LatencyTarget>().unwrap_err();
+            let error = wrong.parse::<LatencyTarget>().unwrap_err().to_string();
             assert!(error.contains("20ms") && error.contains("0.8x"), "{wrong}: {error}");
         }
         for text in ["20ms", "0.8x"] {

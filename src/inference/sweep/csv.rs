@@ -6,7 +6,7 @@
 use super::{RowLatency, SizeMeasure, SweepOverhead, SweepRow, pareto_front};
 use crate::files;
 use crate::inference::evaluate::wilson_interval;
-use crate::inference::growing_csv::{GrowingCsv, fault};
+use crate::inference::growing_csv::{GrowingCsv, RowError, TableError, fault};
 use crate::inference::{InferenceError, Latency, Metrics, Score, metric_columns};
 use crate::printable::csv;
 use crate::quantization::Recipe;
@@ -107,7 +107,7 @@ impl SweepCsv {
     /// Begins a file. A file with contents is not overwritten: it may hold hours of work.
     ///
     /// # Errors
-    /// [`InferenceError::Data`] naming the file and what to do.
+    /// [`InferenceError::Table`] naming the file and what to do.
     pub fn create(path: &Path, setting: SweepSetting) -> Result<Self, InferenceError> {
         Ok(Self {
             csv: GrowingCsv::create(path, &titles())?,
@@ -120,7 +120,7 @@ impl SweepCsv {
     /// that was killed, is cut off.
     ///
     /// # Errors
-    /// [`InferenceError::Data`] naming the line that is no row, or what differs between the file's setting and this one.
+    /// [`InferenceError::Table`] naming the line that is no row, or what differs between the file's setting and this one.
     pub fn resume(path: &Path, setting: SweepSetting) -> Result<(Self, Vec<SweepRow>), InferenceError> {
         let read = |text: &str| {
             let first = text.lines().next().and_then(csv::cells);
@@ -141,9 +141,9 @@ impl SweepCsv {
     /// Adds a row as one whole line.
     ///
     /// # Errors
-    /// [`InferenceError::Data`] naming the file and the system's reason, such as a full disk.
+    /// [`InferenceError::Table`] naming the file and the system's reason, such as a full disk.
     pub fn append(&mut self, row: &SweepRow) -> Result<(), InferenceError> {
-        let fields = (self.setting.fields(row, None)).map_err(|reason| self.csv.fault(&reason))?;
+        let fields = (self.setting.fields(row, None)).map_err(|error| self.csv.fault(error))?;
         self.csv.append(&fields)?;
         self.rows.push(row.clone());
         Ok(())
@@ -165,13 +165,13 @@ impl SweepCsv {
     }
 
     fn rewrite(&mut self, whole: bool) -> Result<(), InferenceError> {
-        let text = text_of(&self.setting, &self.rows, whole).map_err(|reason| self.csv.fault(&reason))?;
+        let text = text_of(&self.setting, &self.rows, whole).map_err(|error| self.csv.fault(error))?;
         self.csv.rewrite(&text)
     }
 }
 
 /// The text of a file with all `rows`; of a `whole` sweep, with those on its front marked.
-fn text_of(setting: &SweepSetting, rows: &[SweepRow], whole: bool) -> Result<String, String> {
+fn text_of(setting: &SweepSetting, rows: &[SweepRow], whole: bool) -> Result<String, serde_json::Error> {
     let size = SizeMeasure::of_rows(rows);
     let front = pareto_front(rows, Score::of_rows(rows), |row| size.value(row));
     let mut text = csv::line(&titles());
@@ -184,29 +184,29 @@ fn text_of(setting: &SweepSetting, rows: &[SweepRow], whole: bool) -> Result<Str
 /// Writes all `rows` as a file of their own, whole or not at all, in place of what was there.
 ///
 /// # Errors
-/// [`InferenceError::Data`] naming the file and the system's reason.
+/// [`InferenceError::Table`] naming the file and the system's reason.
 pub fn save_rows(path: &Path, setting: &SweepSetting, rows: &[SweepRow]) -> Result<(), InferenceError> {
-    let text = text_of(setting, rows, true).map_err(|reason| fault(path, &reason))?;
-    replace_file(path, text.as_bytes()).map_err(|error| fault(path, &error.to_string()))
+    let text = text_of(setting, rows, true).map_err(|error| fault(path, error))?;
+    replace_file(path, text.as_bytes()).map_err(|error| fault(path, error))
 }
 
 /// The rows of a file, whatever sweep it is of: what its first row says of model, data, calibration and samples must hold for
 /// all others.
 ///
 /// # Errors
-/// [`InferenceError::Data`] naming the file, and the line that is no row or is of another sweep.
+/// [`InferenceError::Table`] naming the file, and the line that is no row or is of another sweep.
 pub fn load_rows(path: &Path) -> Result<Vec<SweepRow>, InferenceError> {
-    let text = files::read_text(path).map_err(|error| fault(path, &error.to_string()))?;
+    let text = files::read_text(path).map_err(|error| fault(path, error))?;
     let rows = SweepSetting::of_file(&text).and_then(|setting| match setting {
         Some(setting) => read(&text, &setting),
         None => Ok(Vec::new()),
     });
-    rows.map_err(|reason| fault(path, &reason))
+    rows.map_err(|error| fault(path, error))
 }
 
 impl SweepSetting {
     /// What the rows of a file have in common; `None` where there are none.
-    fn of_file(text: &str) -> Result<Option<Self>, String> {
+    fn of_file(text: &str) -> Result<Option<Self>, TableError> {
         let title = text.lines().next();
         let rows: Vec<Vec<String>> = text
             .lines()
@@ -247,8 +247,8 @@ impl SweepSetting {
     }
 
     /// The columns of a row; `on_front` is not known before all rows are there.
-    fn fields(&self, row: &SweepRow, on_front: Option<bool>) -> Result<Vec<String>, String> {
-        let recipe = serde_json::to_string(&row.recipe).map_err(|error| error.to_string())?;
+    fn fields(&self, row: &SweepRow, on_front: Option<bool>) -> Result<Vec<String>, serde_json::Error> {
+        let recipe = serde_json::to_string(&row.recipe)?;
         let number = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
         let low = |interval: Option<[f64; 2]>| number(interval.map(|[low, _]| low));
         let high = |interval: Option<[f64; 2]>| number(interval.map(|[_, high]| high));
@@ -301,35 +301,36 @@ impl SweepSetting {
 }
 
 /// The rows of a whole file.
-fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, String> {
+fn read(text: &str, setting: &SweepSetting) -> Result<Vec<SweepRow>, TableError> {
     let mut lines = text.lines().enumerate();
     let header = lines.next().and_then(|(_, line)| csv::cells(line)).unwrap_or_default();
     let known = header.starts_with(&OLDEST.map(str::to_owned)) && header.last().is_some_and(|last| last == RECIPE);
     if !known {
-        return Err("line 1: these are not the columns of a sweep by this version; write to another file".to_owned());
+        return Err(TableError::Titles("a sweep by this version"));
     }
     // Files of several shards that were joined have the titles of each.
     let title = text.lines().next();
     let rows = lines.filter(|(_, line)| Some(*line) != title).map(|(at, line)| {
-        let row = csv::cells(line).ok_or_else(|| "a quote does not end".to_owned());
+        let row = csv::cells(line).ok_or(RowError::Quote);
         row.and_then(|fields| read_row(&header, &fields, setting))
-            .map_err(|reason| format!("line {}: {reason}", at + 1))
+            .map_err(|error| TableError::at(at, error))
     });
     rows.collect()
 }
 
-fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Result<SweepRow, String> {
+fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Result<SweepRow, RowError> {
     let [columns @ .., recipe] = fields else {
-        return Err("is empty".to_owned());
+        return Err(RowError::Empty);
     };
     if fields.len() != header.len() {
-        return Err(format!("{} columns instead of {}", fields.len(), header.len()));
+        let (found, expected) = (fields.len(), header.len());
+        return Err(RowError::Columns { found, expected });
     }
     let text = |name: &str| -> &str {
         let at = header.iter().position(|column| column == name);
         at.and_then(|at| columns.get(at)).map_or("", String::as_str)
     };
-    let mut recipe: Recipe = serde_json::from_str(recipe).map_err(|error| format!("recipe: {error}"))?;
+    let mut recipe: Recipe = serde_json::from_str(recipe)?;
     let samples = setting.samples.to_string();
     for (name, own) in [
         ("model", setting.model.as_str()),
@@ -338,10 +339,12 @@ fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Res
         ("samples", samples.as_str()),
     ] {
         if text(name) != csv::shown(own) {
-            return Err(format!(
-                "is of another sweep: {name} is '{}', not '{own}'; write to another file",
-                text(name)
-            ));
+            return Err(RowError::OtherRun {
+                of: "sweep",
+                column: name,
+                there: text(name).to_owned(),
+                own: own.to_owned(),
+            });
         }
     }
     // JSON may lose the last digit of a number; its own column does not.
@@ -391,20 +394,23 @@ fn read_row(header: &[String], fields: &[String], setting: &SweepSetting) -> Res
 fn interval<'a>(
     text: &impl Fn(&'static str) -> &'a str,
     [low, high]: [&'static str; 2],
-) -> Result<Option<[f64; 2]>, String> {
+) -> Result<Option<[f64; 2]>, RowError> {
     Ok(optional(text, low)?
         .zip(optional(text, high)?)
         .map(|(low, high)| [low, high]))
 }
 
-fn number<'a, T: FromStr>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<T, String> {
-    T::from_str(text(column)).map_err(|_| format!("{column} is no number: '{}'", text(column)))
+fn number<'a, T: FromStr>(text: &impl Fn(&'static str) -> &'a str, column: &'static str) -> Result<T, RowError> {
+    T::from_str(text(column)).map_err(|_| {
+        let text = text(column).to_owned();
+        RowError::Number { column, text }
+    })
 }
 
 fn optional<'a, T: FromStr>(
     text: &impl Fn(&'static str) -> &'a str,
     column: &'static str,
-) -> Result<Option<T>, String> {
+) -> Result<Option<T>, RowError> {
     if text(column).is_empty() {
         return Ok(None);
     }

@@ -1,6 +1,7 @@
 //! A part of a sweep for one of several machines. Which rows belong to it follows from their order alone, so that machines
 //! need not speak to each other, and the parts are disjoint and whole.
 
+use crate::quantization::ValueError;
 use std::fmt;
 use std::str::FromStr;
 
@@ -25,14 +26,14 @@ impl fmt::Display for Shard {
 }
 
 impl FromStr for Shard {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let parsed = text
             .split_once('/')
             .and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
         match parsed {
             Some((index, count)) if 1 <= index && index <= count => Ok(Self { index, count }),
-            _ => Err(format!("a shard is I/N with I from 1 to N, such as 2/3, not '{text}'")),
+            _ => Err(ValueError::not("a shard is I/N with I from 1 to N, such as 2/3", text)),
         }
     }
 }

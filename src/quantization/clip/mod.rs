@@ -13,6 +13,7 @@ mod octav;
 mod percentile;
 mod samples;
 
+use super::ValueError;
 use super::grid::symmetric_levels;
 use crate::statistics::ActivationStatistics;
 use samples::Samples;
@@ -124,8 +125,8 @@ impl fmt::Display for Clip {
 }
 
 impl FromStr for Clip {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         let (name, number) = match text.split_once(':') {
             Some((name, number)) => (name, Some(number.parse::<f32>().unwrap_or(f32::NAN))),
             None => (text, None),
@@ -140,9 +141,9 @@ impl FromStr for Clip {
             ("percentile", None) => Ok(Self::Percentile(Self::DEFAULT_PERCENTILE)),
             ("percentile", Some(percent)) if percent > 0.0 && percent <= 100.0 => Ok(Self::Percentile(percent)),
             ("manual", Some(threshold)) if threshold > 0.0 && threshold.is_finite() => Ok(Self::Manual(threshold)),
-            _ => Err(format!(
-                "clip is none, mse, aciq, aciq-2019, kl, percentile[:P] with 0 < P <= 100, octav or manual:T with T > 0, \
-                 not '{text}'"
+            _ => Err(ValueError::not(
+                "clip is none, mse, aciq, aciq-2019, kl, percentile[:P] with 0 < P <= 100, octav or manual:T with T > 0",
+                text,
             )),
         }
     }

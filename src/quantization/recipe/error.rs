@@ -67,6 +67,29 @@ pub enum RecipeError {
     },
 }
 
+/// A text that is no value of what it was given for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// What is allowed.
+    #[error("{0}")]
+    Needed(&'static str),
+    /// What is allowed, where what was given is named too.
+    #[error("{allowed}, not '{given}'")]
+    Not {
+        /// What is allowed.
+        allowed: &'static str,
+        /// What was given.
+        given: String,
+    },
+}
+
+impl ValueError {
+    pub(crate) fn not(allowed: &'static str, given: &str) -> Self {
+        let given = given.to_owned();
+        Self::Not { allowed, given }
+    }
+}
+
 fn hint(near: &Option<String>) -> String {
     near.as_ref()
         .map(|near| format!("; did you mean '{near}'?"))

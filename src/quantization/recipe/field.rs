@@ -1,7 +1,7 @@
 //! One table of a recipe's fields: names, labels, help and accessors. The command line, recipe files, the window, CSV,
 //! differences and reports read it, so that a new field is a line here beside its declaration in [`super::Recipe`].
 
-use super::{LayerRecipe, Recipe};
+use super::{LayerRecipe, Recipe, ValueError};
 use crate::quantization::{Bits, Clip, Granularity, Products, Rounding, SplitExport, SplitKind, Storage};
 use serde::de::MapAccess;
 use serde::ser::SerializeMap;
@@ -13,7 +13,7 @@ pub trait FieldValue: Copy + PartialEq + serde::Serialize + serde::de::Deseriali
     ///
     /// # Errors
     /// What is allowed.
-    fn read(text: &str) -> Result<Self, String>;
+    fn read(text: &str) -> Result<Self, ValueError>;
     /// The text that [`FieldValue::read`] takes.
     fn text(&self) -> String;
     /// The value as a sentence shows it.
@@ -133,7 +133,7 @@ impl Field {
     ///
     /// # Errors
     /// What is allowed.
-    pub fn set(&self, recipe: &mut Recipe, text: &str) -> Result<(), String> {
+    pub fn set(&self, recipe: &mut Recipe, text: &str) -> Result<(), ValueError> {
         for_access!(&self.access, at => {
             *(at.recipe_mut)(recipe) = FieldValue::read(text)?;
             Ok(())
@@ -185,7 +185,7 @@ impl fmt::Debug for Field {
 macro_rules! as_displayed {
     ($($kind:ty),*) => {$(
         impl FieldValue for $kind {
-            fn read(text: &str) -> Result<Self, String> {
+            fn read(text: &str) -> Result<Self, ValueError> {
                 text.parse()
             }
             fn text(&self) -> String {
@@ -197,7 +197,7 @@ macro_rules! as_displayed {
 as_displayed!(Granularity, Products, Rounding, SplitExport, Storage);
 
 impl FieldValue for SplitKind {
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, ValueError> {
         text.parse()
     }
     fn text(&self) -> String {
@@ -212,7 +212,7 @@ impl FieldValue for SplitKind {
 }
 
 impl FieldValue for Bits {
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, ValueError> {
         text.parse()
     }
     fn text(&self) -> String {
@@ -227,7 +227,7 @@ impl FieldValue for Bits {
 }
 
 impl FieldValue for Clip {
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, ValueError> {
         text.parse()
     }
     fn text(&self) -> String {
@@ -243,10 +243,10 @@ impl FieldValue for Clip {
 }
 
 impl FieldValue for f64 {
-    fn read(text: &str) -> Result<Self, String> {
+    fn read(text: &str) -> Result<Self, ValueError> {
         match text.parse::<Self>() {
             Ok(number) if (0.0..=1.0).contains(&number) => Ok(number),
-            _ => Err("a share from 0 to 1 is needed".to_owned()),
+            _ => Err(ValueError::Needed("a share from 0 to 1 is needed")),
         }
     }
     fn text(&self) -> String {
@@ -259,8 +259,8 @@ impl FieldValue for f64 {
 }
 
 impl FieldValue for bool {
-    fn read(text: &str) -> Result<Self, String> {
-        text.parse().map_err(|_| "true or false is needed".to_owned())
+    fn read(text: &str) -> Result<Self, ValueError> {
+        text.parse().map_err(|_| ValueError::Needed("true or false is needed"))
     }
     fn text(&self) -> String {
         self.to_string()

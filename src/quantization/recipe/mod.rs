@@ -12,7 +12,7 @@ mod settings;
 mod table;
 
 pub use effect::{Lacking, WithoutEffect};
-pub use error::RecipeError;
+pub use error::{RecipeError, ValueError};
 pub use field::{Access, At, Field, FieldValue, InLayer};
 pub use settings::{InputSettings, LayerSettings, WeightSettings};
 pub use table::FIELDS;

@@ -66,13 +66,13 @@ pub fn compressed_tensors(
         };
         let all = readers.get(&weight_place(layer)).map_or(&[][..], Vec::as_slice);
         let Some(place) = initializer_of(layer) else {
-            floats.push((layer.name.clone(), "its weight is no tensor of the file".to_owned()));
+            floats.push((layer.name.clone(), NotPacked::NoTensor.to_string()));
             continue;
         };
         let fit =
             scheme(layer, quantized).and_then(|fit| match all.iter().all(|other| is_alike(plan, index, *other)) {
                 true => Ok(fit),
-                false => Err("another layer reads its weight in another way".to_owned()),
+                false => Err(NotPacked::ReadOtherwise),
             });
         match fit {
             Ok((scheme, module)) => {
@@ -85,7 +85,7 @@ pub fn compressed_tensors(
                 }
             }
             Err(why) => {
-                floats.push((layer.name.clone(), why));
+                floats.push((layer.name.clone(), why.to_string()));
                 // A layer that stays as it is keeps the tensor for all.
                 let are_quantized = all
                     .iter()
@@ -148,42 +148,58 @@ fn is_alike(plan: &Plan, one: usize, other: usize) -> bool {
     }
 }
 
+/// Why a quantized layer stays float in the layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum NotPacked {
+    #[error("its weight is no tensor of the file")]
+    NoTensor,
+    #[error("another layer reads its weight in another way")]
+    ReadOtherwise,
+    #[error("the layout is for the matrices of linear layers")]
+    NotLinear,
+    #[error("its matrix has the inputs before the outputs")]
+    InputsFirst,
+    #[error("its weight is not called MODULE.weight")]
+    Name,
+    #[error("it is a table of embeddings by its name")]
+    Embeddings,
+    #[error("its channels are split, and the copies are added up")]
+    Split,
+    #[error("its {inputs} inputs are no multiple of the block of {block}")]
+    Block { inputs: usize, block: usize },
+}
+
 /// How the weight of `layer` is packed, and its module.
 ///
 /// # Errors
 /// Why the layout has no place for it.
-fn scheme(layer: &Layer, quantized: &QuantizedLayer) -> Result<(Scheme, String), String> {
+fn scheme(layer: &Layer, quantized: &QuantizedLayer) -> Result<(Scheme, String), NotPacked> {
     let is_linear = matches!(layer.kind, LayerKind::Gemm | LayerKind::MatMul | LayerKind::Tensor);
     let layout = &layer.layout;
     let is_rows = layout.out_axis == OutAxis::Outer && layout.groups == 1 && layout.inner == 1;
     if !is_linear || layer.shape.len() != 2 {
-        return Err("the layout is for the matrices of linear layers".to_owned());
+        return Err(NotPacked::NotLinear);
     }
     if !is_rows || layer.shape.first() != Some(&layout.outer) {
-        return Err("its matrix has the inputs before the outputs".to_owned());
+        return Err(NotPacked::InputsFirst);
     }
-    let module = layer
-        .weight
-        .strip_suffix(".weight")
-        .ok_or("its weight is not called MODULE.weight")?;
+    let module = layer.weight.strip_suffix(".weight").ok_or(NotPacked::Name)?;
     // A file without a graph does not tell tables from matrices.
     if layer.kind == LayerKind::Tensor
         && (module.contains("embed") || module.ends_with("wte") || module.ends_with("wpe"))
     {
-        return Err("it is a table of embeddings by its name".to_owned());
+        return Err(NotPacked::Embeddings);
     }
     if !quantized.splits.is_empty() {
-        return Err("its channels are split, and the copies are added up".to_owned());
+        return Err(NotPacked::Split);
     }
     let bits = CodeType::holding(Storage::Auto, quantized.grid.bits).bits();
     let block = match &quantized.scales {
         Scales::Tensor(_) | Scales::Channel(_) => None,
         Scales::Block { size, .. } if layout.channels.is_multiple_of(*size) => Some(*size),
         Scales::Block { size, .. } => {
-            return Err(format!(
-                "its {} inputs are no multiple of the block of {size}",
-                layout.channels
-            ));
+            let (inputs, block) = (layout.channels, *size);
+            return Err(NotPacked::Block { inputs, block });
         }
     };
     Ok(((bits, block, !quantized.zero_points.is_empty()), module.to_owned()))

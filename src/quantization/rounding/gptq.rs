@@ -13,8 +13,8 @@
 
 use super::super::layer_error::Expanded;
 use super::super::{Grid, PlacedScale, PlacedScales};
-use super::InputMoments;
 use super::nearest;
+use super::{InputMoments, NoMoments};
 use crate::network::{Layout, OutAxis};
 use faer::linalg::solvers::{Llt, Solve};
 use faer::linalg::triangular_inverse::invert_lower_triangular;
@@ -27,6 +27,23 @@ const DAMPING: f64 = 0.01;
 /// Output channels that go through the columns together, so that a row of `U` is read once for all.
 const TILE: usize = 16;
 
+/// Why a layer cannot be rounded by GPTQ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NotRounded {
+    /// The moments of its inputs are not known.
+    #[error(transparent)]
+    Inputs(#[from] NoMoments),
+    /// The moments are of inputs of another shape.
+    #[error("its inputs are not those that were seen")]
+    OtherInputs,
+    /// `H` is not positive definite, in spite of the damping.
+    #[error("the moments of its inputs have no Cholesky factor")]
+    NoFactor,
+    /// Moments beyond floats.
+    #[error("its inputs were not finite")]
+    NotFinite,
+}
+
 /// The codes, and what a person should know of them.
 ///
 /// # Errors
@@ -36,7 +53,7 @@ pub(super) fn round(
     grid: Grid,
     scales: PlacedScales<'_>,
     inputs: &InputMoments,
-) -> Result<(Vec<i8>, Option<String>), String> {
+) -> Result<(Vec<i8>, Option<String>), NotRounded> {
     let layout = split.layout;
     let columns = Columns::of(split, inputs)?;
     // Where nothing better is found, the nearest code stays.
@@ -147,18 +164,18 @@ struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    fn of(split: Expanded<'a>, inputs: &InputMoments) -> Result<Self, String> {
+    fn of(split: Expanded<'a>, inputs: &InputMoments) -> Result<Self, NotRounded> {
         let kernel = match split.layout.out_axis {
             OutAxis::Outer => split.layout.inner.max(1),
             OutAxis::Inner => 1,
         };
         if inputs.rows() == 0 || !inputs.columns().is_multiple_of(kernel) {
-            return Err("nothing is known of its inputs".to_owned());
+            return Err(NoMoments::Unknown.into());
         }
         let channels = inputs.columns() / kernel;
         let known = split.layout.groups * channels;
         if channels > split.layout.channels || split.index.iter().any(|source| *source >= known) {
-            return Err("its inputs are not those that were seen".to_owned());
+            return Err(NotRounded::OtherInputs);
         }
         let blocks = inputs.columns().div_ceil(inputs.block());
         Ok(Self {
@@ -192,7 +209,7 @@ impl<'a> Columns<'a> {
 impl Columns<'_> {
     /// The weights to round in place of the split ones, so that the outputs come nearest to those of the float network; `None`
     /// where the inputs are the same in both. What a weight moves by is shared out among its copies.
-    fn aims(&self, split: Expanded<'_>, inputs: &InputMoments) -> Result<Option<Vec<f32>>, String> {
+    fn aims(&self, split: Expanded<'_>, inputs: &InputMoments) -> Result<Option<Vec<f32>>, NotRounded> {
         if !inputs.is_shifted() {
             return Ok(None);
         }
@@ -231,7 +248,7 @@ impl Columns<'_> {
                 let moments = Mat::from_fn(size, size, |i, j| {
                     inputs.moment(group, first + i, first + j) + if i == j { damping } else { 0.0 }
                 });
-                let llt = Llt::new(moments.as_ref(), Side::Lower).map_err(|_| NO_FACTOR.to_owned())?;
+                let llt = Llt::new(moments.as_ref(), Side::Lower).map_err(|_| NotRounded::NoFactor)?;
                 llt.solve_in_place(moves.as_mut());
                 for (number, (start, line)) in lines.iter().enumerate() {
                     for (place, input) in &places {
@@ -242,18 +259,15 @@ impl Columns<'_> {
             }
         }
         let finite = aims.iter().all(|weight| weight.is_finite());
-        finite.then_some(Some(aims)).ok_or_else(|| NOT_FINITE.to_owned())
+        finite.then_some(Some(aims)).ok_or(NotRounded::NotFinite)
     }
 }
 
-const NO_FACTOR: &str = "the moments of its inputs have no Cholesky factor";
-const NOT_FINITE: &str = "its inputs were not finite";
-
 /// What is added to the diagonal of `H`: a share of its mean.
-fn damping(size: usize, diagonal: impl Fn(usize) -> f64) -> Result<f64, String> {
+fn damping(size: usize, diagonal: impl Fn(usize) -> f64) -> Result<f64, NotRounded> {
     let mean = (0..size).map(diagonal).sum::<f64>() / size.max(1) as f64;
     if !mean.is_finite() {
-        return Err(NOT_FINITE.to_owned());
+        return Err(NotRounded::NotFinite);
     }
     // An input that is always 0 has no say: its weights are rounded to nearest.
     Ok(if mean > 0.0 { DAMPING * mean } else { 1.0 })
@@ -266,7 +280,7 @@ struct Factor {
 }
 
 impl Factor {
-    fn of(places: &[Place], group: usize, inputs: &InputMoments) -> Result<Self, String> {
+    fn of(places: &[Place], group: usize, inputs: &InputMoments) -> Result<Self, NotRounded> {
         let size = places.len();
         let damping = damping(size, |i| inputs.moment(group, places[i].1, places[i].1))?;
         let moment = |i: usize, j: usize| {
@@ -275,7 +289,7 @@ impl Factor {
         };
         // With the rows and columns of H in reverse order, P H P = L L': then U = P L^-1 P is upper triangular and U' U = H^-1.
         let reversed = Mat::from_fn(size, size, |i, j| moment(size - 1 - i, size - 1 - j));
-        let llt = Llt::new(reversed.as_ref(), Side::Lower).map_err(|_| NO_FACTOR.to_owned())?;
+        let llt = Llt::new(reversed.as_ref(), Side::Lower).map_err(|_| NotRounded::NoFactor)?;
         let mut inverse = Mat::<f64>::zeros(size, size);
         invert_lower_triangular(inverse.as_mut(), llt.L(), Par::rayon(0));
         let row = |row: usize| {

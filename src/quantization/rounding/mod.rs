@@ -8,10 +8,11 @@ mod moments;
 mod nearest;
 mod squant;
 
-pub use moments::{InputMoments, MAX_COLUMNS};
+use gptq::NotRounded;
+pub use moments::{InputMoments, MAX_COLUMNS, NoMoments};
 
 use super::layer_error::Expanded;
-use super::{Grid, PlacedScales};
+use super::{Grid, PlacedScales, ValueError};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
@@ -72,12 +73,12 @@ impl fmt::Display for Rounding {
 }
 
 impl FromStr for Rounding {
-    type Err = String;
-    fn from_str(text: &str) -> Result<Self, String> {
+    type Err = ValueError;
+    fn from_str(text: &str) -> Result<Self, ValueError> {
         Self::CHOICES
             .into_iter()
             .find(|rounding| rounding.to_string() == text)
-            .ok_or_else(|| format!("rounding is nearest, squant or gptq, not '{text}'"))
+            .ok_or_else(|| ValueError::not("rounding is nearest, squant or gptq", text))
     }
 }
 
@@ -102,7 +103,7 @@ pub(super) fn round(
     split: Expanded<'_>,
     grid: Grid,
     scales: PlacedScales<'_>,
-    inputs: Result<&InputMoments, &str>,
+    inputs: Result<&InputMoments, NoMoments>,
 ) -> (Vec<i8>, Rounded) {
     match (rounding, inputs) {
         (Rounding::Nearest, _) => (nearest::round(split, grid, scales), Rounded::by(Rounding::Nearest)),
@@ -115,14 +116,14 @@ pub(super) fn round(
                     note,
                 },
             ),
-            Err(why) => instead(split, grid, scales, &why),
+            Err(why) => instead(split, grid, scales, why),
         },
-        (Rounding::Gptq, Err(why)) => instead(split, grid, scales, why),
+        (Rounding::Gptq, Err(why)) => instead(split, grid, scales, why.into()),
     }
 }
 
 /// The nearest points, and why.
-fn instead(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>, why: &str) -> (Vec<i8>, Rounded) {
+fn instead(split: Expanded<'_>, grid: Grid, scales: PlacedScales<'_>, why: NotRounded) -> (Vec<i8>, Rounded) {
     let rounded = Rounded {
         by: Rounding::Nearest,
         note: Some(format!("rounded to nearest, not by GPTQ: {why}")),

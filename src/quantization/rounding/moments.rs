@@ -12,6 +12,35 @@ use faer::{Accum, MatMut, MatRef, Par};
 /// had nothing in common: memory and time grow with the square and the cube.
 pub const MAX_COLUMNS: usize = 4608;
 
+/// Why the second moments of a layer's inputs are not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NoMoments {
+    /// They were not gathered.
+    #[error("nothing is known of its inputs")]
+    Unknown,
+    /// A transposed convolution.
+    #[error("the inputs of a transposed convolution are not unfolded")]
+    Transposed,
+    /// A recurrent cell.
+    #[error("the inputs of a recurrent cell are its own states")]
+    Recurrent,
+    /// A table.
+    #[error("the rows of an embedding are looked up, not multiplied")]
+    Embedding,
+    /// A layer that is looked at only.
+    #[error("it is not run")]
+    NotRun,
+    /// The layer reads no value of the graph.
+    #[error("its input is not known")]
+    NoInput,
+    /// The graph lacks its node.
+    #[error("it has no node")]
+    NoNode,
+    /// Those of the layers before it take all the memory that there is for them, in GiB.
+    #[error("the moments of all layers' inputs would take more than {0} GiB")]
+    TooLarge(u64),
+}
+
 /// `H = E[x x']` of one layer, a matrix for each group and block of inputs.
 #[derive(Clone, PartialEq)]
 pub struct InputMoments {
@@ -91,15 +120,13 @@ impl InputMoments {
     }
 
     /// Why moments of the inputs of `layer` are not gathered, if they are not.
-    pub fn why_not(layer: &Layer) -> Option<&'static str> {
+    pub fn why_not(layer: &Layer) -> Option<NoMoments> {
         match layer.kind {
             LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul => None,
-            LayerKind::ConvTranspose => Some("the inputs of a transposed convolution are not unfolded"),
-            LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => {
-                Some("the inputs of a recurrent cell are its own states")
-            }
-            LayerKind::Embedding => Some("the rows of an embedding are looked up, not multiplied"),
-            LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some("it is not run"),
+            LayerKind::ConvTranspose => Some(NoMoments::Transposed),
+            LayerKind::Lstm | LayerKind::Gru | LayerKind::Rnn => Some(NoMoments::Recurrent),
+            LayerKind::Embedding => Some(NoMoments::Embedding),
+            LayerKind::Tensor | LayerKind::Quantized | LayerKind::Other => Some(NoMoments::NotRun),
         }
     }
 

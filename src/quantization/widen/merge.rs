@@ -12,13 +12,39 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Why the copies of a split layer are not merged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::quantization) enum NotMerged {
+    #[error("its weights are float")]
+    Float,
+    #[error("its scales are in blocks, and the copies lie in different ones")]
+    Blocks,
+    #[error("its activations are split too")]
+    Activations,
+    /// The sum of the codes of copies.
+    #[error("a merged code is {0}, and the exported tensor has 8 bits a code")]
+    WideCode(i32),
+    /// How many values the codes of a scale take up.
+    #[error("the merged codes of one scale have {0} values, and the exported tensor has 8 bits a code")]
+    WideScale(i32),
+    #[error("a merged code is out of its range")]
+    OutOfRange,
+    /// Dearer than the copies, where the recipe wants the cheapest way.
+    #[error("merged codes of {bits} bits would be stored as {together}, not as {apart}")]
+    Dearer {
+        bits: u8,
+        together: &'static str,
+        apart: &'static str,
+    },
+}
+
 /// A plan with the splits of some layers merged.
 pub(in crate::quantization) struct Merging<'a> {
     /// The plan that is carried out: merged layers have wider codes and no splits.
     pub(in crate::quantization) plan: Cow<'a, Plan>,
     /// For each merged layer, the bits of its widest code.
     bits: HashMap<usize, u8>,
-    refused: HashMap<usize, String>,
+    refused: HashMap<usize, NotMerged>,
 }
 
 impl<'a> Merging<'a> {
@@ -36,7 +62,7 @@ impl<'a> Merging<'a> {
             if let Outcome::Expanded(float) = &planned.outcome
                 && !float.splits.is_empty()
             {
-                merging.refused.insert(index, "its weights are float".to_owned());
+                merging.refused.insert(index, NotMerged::Float);
             }
             let Some(quantized) = planned.quantized().filter(|quantized| !quantized.splits.is_empty()) else {
                 continue;
@@ -65,8 +91,8 @@ impl<'a> Merging<'a> {
     }
 
     /// Why the copies of layer `index` are not merged though the recipe would have them merged.
-    pub(in crate::quantization) fn why_not(&self, index: usize) -> Option<&str> {
-        self.refused.get(&index).map(String::as_str)
+    pub(in crate::quantization) fn why_not(&self, index: usize) -> Option<&NotMerged> {
+        self.refused.get(&index)
     }
 }
 
@@ -76,36 +102,35 @@ fn fitting(
     quantized: &QuantizedLayer,
     whole: QuantizedLayer,
     plan: &Plan,
-) -> Result<QuantizedLayer, String> {
+) -> Result<QuantizedLayer, NotMerged> {
     let stored = |quantized: &QuantizedLayer| CodeType::of(plan.recipe.storage, layer, quantized);
     let (apart, together) = (stored(quantized), stored(&whole));
     if plan.recipe.split_export == SplitExport::Auto && together > apart {
         let (bits, together, apart) = (whole.grid.bits, together.name(), apart.name());
-        return Err(format!(
-            "merged codes of {bits} bits would be stored as {together}, not as {apart}"
-        ));
+        return Err(NotMerged::Dearer { bits, together, apart });
     }
     Ok(whole)
 }
 
 /// `quantized` with one channel in place of the copies of each, its code their sum.
-fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, String> {
+fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, NotMerged> {
     if matches!(quantized.scales, Scales::Block { .. }) {
-        return Err("its scales are in blocks, and the copies lie in different ones".to_owned());
+        return Err(NotMerged::Blocks);
     }
     if !quantized.activation_splits.is_empty() {
-        return Err("its activations are split too".to_owned());
+        return Err(NotMerged::Activations);
     }
     if !quantized.zero_points.is_empty() {
         return merged_with_zero_points(layer, quantized);
     }
-    let too_wide = |code: i32| format!("a merged code is {code}, and the exported tensor has 8 bits a code");
     let sums = summed(&quantized.values, quantized, &layer.layout);
     let widest = sums
         .iter()
         .copied()
         .fold((0, 0), |(low, high), code| (low.min(code), high.max(code)));
-    let values = sums.iter().map(|code| i8::try_from(*code).map_err(|_| too_wide(*code)));
+    let values = sums
+        .iter()
+        .map(|code| i8::try_from(*code).map_err(|_| NotMerged::WideCode(*code)));
     Ok(QuantizedLayer {
         values: values.collect::<Result<Vec<i8>, _>>()?.into(),
         grid: Grid {
@@ -120,7 +145,7 @@ fn merged(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, S
 }
 
 /// [`merged`] on a grid with zero points: each scale gets a zero point of its own again, so that the sums of its weights fit.
-fn merged_with_zero_points(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, String> {
+fn merged_with_zero_points(layer: &Layer, quantized: &QuantizedLayer) -> Result<QuantizedLayer, NotMerged> {
     let layout = layer.layout;
     let placed = quantized.scales.on(&layout);
     let row = (layout.channels * layout.inner).max(1);
@@ -143,17 +168,14 @@ fn merged_with_zero_points(layer: &Layer, quantized: &QuantizedLayer) -> Result<
         .unwrap_or(u8::MAX)
         .max(quantized.grid.bits);
     if bits > Bits::MAX {
-        return Err(format!(
-            "the merged codes of one scale have {most} values, and the exported tensor has 8 bits a code"
-        ));
+        return Err(NotMerged::WideScale(most));
     }
     let least = -(1_i32 << (bits - 1));
     // The zero point that there was, as near as the sums allow.
     let highest = (1_i32 << (bits - 1)) - 1;
     let zero_point = |(old, (low, high)): (&i8, &(i32, i32))| i32::from(*old).clamp(least - low, highest - high);
     let zeros: Vec<i32> = quantized.zero_points.iter().zip(&ends).map(zero_point).collect();
-    let too_wide = || "a merged code is out of its range".to_owned();
-    let narrow = |code: i32| i8::try_from(code).map_err(|_| too_wide());
+    let narrow = |code: i32| i8::try_from(code).map_err(|_| NotMerged::OutOfRange);
     let values = (sums.iter().enumerate()).map(|(at, sum)| narrow(sum + zeros[placed.number(at / row, at % row)]));
     let values = values.collect::<Result<Vec<i8>, _>>()?.into();
     let zero_points: Vec<i8> = zeros.iter().map(|zero| narrow(*zero)).collect::<Result<_, _>>()?;

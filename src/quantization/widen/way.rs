@@ -7,6 +7,29 @@ use crate::onnx::operators::{Channels, operator_of};
 use crate::onnx::{Graph, NodeProto, tensor_bytes};
 use std::collections::HashMap;
 
+/// Why no layer before a split one can make the copies of its input.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(in crate::quantization) enum NoWay {
+    #[error("its input is no value of the graph")]
+    NoInput,
+    #[error("it is inside a subgraph")]
+    InSubgraph,
+    #[error("the channels of its input are on no axis that can be followed")]
+    UnknownAxis,
+    /// A value on the way.
+    #[error("'{0}' is read by others too")]
+    SharedValue(String),
+    /// A value on the way that no node makes.
+    #[error("'{0}' is an input of the network")]
+    NetworkInput(String),
+    /// An operator that mixes channels, or is not known.
+    #[error("{0} is in the way")]
+    Operator(String),
+    /// The layer that would make the copies.
+    #[error("'{layer}' comes before it: {why}")]
+    Producer { layer: String, why: &'static str },
+}
+
 /// Where the channels of a value are, as far as it is known.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Place {
@@ -61,10 +84,10 @@ impl<'a> Walk<'a> {
     }
 
     /// The steps to `layer` from the layer that can make the copies of its input; else the reason why none can.
-    pub(super) fn to(&self, layer: &Layer) -> Result<Vec<Step>, String> {
-        let (value, _) = layer.input.as_ref().ok_or("its input is no value of the graph")?;
+    pub(super) fn to(&self, layer: &Layer) -> Result<Vec<Step>, NoWay> {
+        let (value, _) = layer.input.as_ref().ok_or(NoWay::NoInput)?;
         if layer.node.as_ref().is_none_or(|path| !path.subgraphs.is_empty()) {
-            return Err("it is inside a subgraph".to_owned());
+            return Err(NoWay::InSubgraph);
         }
         let mut place = match layer.kind {
             LayerKind::Conv => Place {
@@ -83,19 +106,19 @@ impl<'a> Walk<'a> {
                 axis: Axis::Last,
                 rank: Some(3),
             },
-            _ => return Err("the channels of its input are on no axis that can be followed".to_owned()),
+            _ => return Err(NoWay::UnknownAxis),
         };
         let channels = layer.layout.in_channels();
         let (mut value, mut steps) = (value.as_str(), Vec::new());
         loop {
             if self.graph.read_count(value) != 1 {
-                return Err(format!("'{value}' is read by others too"));
+                return Err(NoWay::SharedValue(value.to_owned()));
             }
             let maker = self.graph.maker(value);
             let Some((position, node)) = maker.and_then(|at| Some((at, self.graph.node(at)?))) else {
-                return Err(format!("'{value}' is an input of the network"));
+                return Err(NoWay::NetworkInput(value.to_owned()));
             };
-            let in_the_way = || format!("{} is in the way", node.op_type());
+            let in_the_way = || NoWay::Operator(node.op_type().to_owned());
             let alone = node.output.iter().filter(|output| !output.is_empty()).count() == 1;
             if !alone || !is_standard_domain(node.domain()) {
                 return Err(in_the_way());
@@ -125,9 +148,12 @@ impl<'a> Walk<'a> {
         index: usize,
         channels: usize,
         place: Place,
-    ) -> Result<(Step, bool), String> {
+    ) -> Result<(Step, bool), NoWay> {
         let layer = &self.network.layers[index];
-        let because = |why: &str| Err(format!("'{}' comes before it: {why}", layer.name));
+        let because = |why| {
+            let layer = layer.name.clone();
+            Err(NoWay::Producer { layer, why })
+        };
         let on_axis = match layer.kind {
             LayerKind::Conv => place.is_second(),
             LayerKind::Gemm => true,

@@ -1,7 +1,9 @@
 //! A layer after splitting, and how often each value of its grid is taken.
 
 use crate::network::Layout;
-use crate::quantization::{Buffers, InputMoments, QuantizedLayer, WeightSettings, plan_layer_in, split_weights};
+use crate::quantization::{
+    Buffers, InputMoments, NoMoments, QuantizedLayer, WeightSettings, plan_layer_in, split_weights,
+};
 use crate::statistics::tensor_statistics;
 
 /// A layer after splitting.
@@ -54,7 +56,7 @@ impl After {
         weights: &[f32],
         layout: Layout,
         settings: &WeightSettings,
-        inputs: Result<&InputMoments, &str>,
+        inputs: Result<&InputMoments, NoMoments>,
     ) -> Self {
         let quantized = plan_layer_in(&Buffers::default(), weights, &layout, settings, inputs);
         Self::of(weights, layout, settings, quantized)

@@ -15,7 +15,7 @@ use super::open::OpenNetwork;
 use super::work::Kind;
 use crate::network::Support;
 use crate::progress::{Cancelled, Progress};
-use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, QuantizedLayer, split_levels};
+use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, NoMoments, QuantizedLayer, split_levels};
 use crate::statistics::{Histogram, histogram};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -113,7 +113,7 @@ impl LayerView {
     pub fn compute(
         analysis: &Analysis,
         key: &LayerViewKey,
-        (inputs, planned): (Result<&InputMoments, &str>, Option<&QuantizedLayer>),
+        (inputs, planned): (Result<&InputMoments, NoMoments>, Option<&QuantizedLayer>),
         previous: Option<(&LayerViewKey, &Self)>,
         progress: &Progress,
     ) -> Result<Self, ViewError> {
