@@ -45,7 +45,7 @@ struct LayerReport<'a> {
     sqnr_db: Option<f64>,
     equal: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
-    why_not_compared: Option<&'a str>,
+    why_not_compared: Option<String>,
 }
 
 impl<'a> From<&'a LayerDifference> for LayerReport<'a> {
@@ -62,7 +62,7 @@ impl<'a> From<&'a LayerDifference> for LayerReport<'a> {
             mse: weights.map(|weights| weights.mse),
             sqnr_db: weights.map(|weights| weights.sqnr_db),
             equal: weights.is_some_and(WeightDifference::is_equal),
-            why_not_compared: layer.weights.as_ref().err().map(String::as_str),
+            why_not_compared: layer.weights.as_ref().err().map(ToString::to_string),
         }
     }
 }

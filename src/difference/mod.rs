@@ -30,11 +30,12 @@ pub use alike::{Alike, prepared_alike};
 pub use matching::MatchedBy;
 pub use sums::WeightDifference;
 
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::progress::{Cancelled, Progress};
 use matching::matches;
 use seen::Reader;
 use serde::Serialize;
+use std::sync::Arc;
 
 /// How two networks differ.
 #[derive(Debug, Clone)]
@@ -45,6 +46,17 @@ pub struct NetworkDifference {
     pub only_in: [Vec<String>; 2],
 }
 
+/// Why the weights of two layers cannot be compared.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NotCompared {
+    /// Those of one of them cannot be read.
+    #[error(transparent)]
+    Weights(#[from] Arc<NetworkError>),
+    /// They do not lie over each other, whatever is turned or left out.
+    #[error("the shapes {0:?} and {1:?} do not belong to each other")]
+    Shapes(Vec<usize>, Vec<usize>),
+}
+
 /// A layer of both networks.
 #[derive(Debug, Clone)]
 pub struct LayerDifference {
@@ -53,7 +65,7 @@ pub struct LayerDifference {
     /// What told that they belong together.
     pub matched_by: MatchedBy,
     /// How their weights differ, or why that cannot be told.
-    pub weights: Result<WeightDifference, String>,
+    pub weights: Result<WeightDifference, NotCompared>,
 }
 
 /// A layer in one of the networks.

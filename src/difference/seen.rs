@@ -1,9 +1,11 @@
 //! The weights of both sides of a pair as their networks see them, in one order.
 
+use super::NotCompared;
 use super::matching::{Matching, Pair};
 use super::rows::{self, Repeats};
 use crate::network::{Layer, LayerKind, Layout, Network, OutAxis, RepeatedChannels};
 use rayon::prelude::*;
+use std::sync::Arc;
 
 /// A network with what is known of the copies in it.
 pub(super) struct Reader<'a> {
@@ -40,8 +42,8 @@ impl<'a> Reader<'a> {
     }
 
     /// The weights of a layer with the copies that its network tells of added up; how many those were.
-    fn seen(&self, layer: usize) -> Result<(Seen, usize), String> {
-        let values = self.network.real_weights(layer).map_err(|error| error.to_string())?;
+    fn seen(&self, layer: usize) -> Result<(Seen, usize), NotCompared> {
+        let values = self.network.real_weights(layer).map_err(Arc::new)?;
         let stored = &self.network.layers[layer];
         let (layout, turn) = in_order(stored);
         let values = if turn { turned(&values, layout) } else { values.to_vec() };
@@ -140,7 +142,7 @@ pub(super) fn both(
     readers: &[Reader<'_>; 2],
     matching: &Matching,
     pair: &Pair,
-) -> Result<([Seen; 2], [usize; 2]), String> {
+) -> Result<([Seen; 2], [usize; 2]), NotCompared> {
     let (one, mut first) = readers[0].seen(pair.layers[0])?;
     let (other, mut second) = readers[1].seen(pair.layers[1])?;
     let (one, more) = narrowed(readers, matching, pair, 0, one, &other)?;
@@ -148,12 +150,8 @@ pub(super) fn both(
     let (other, more) = narrowed(readers, matching, pair, 1, other, &one)?;
     second += more;
     let [one, other] = laid_together(one, other, || {
-        let layer = |which: usize| &readers[which].network.layers[pair.layers[which]];
-        format!(
-            "the shapes {:?} and {:?} do not belong to each other",
-            layer(0).shape,
-            layer(1).shape
-        )
+        let shape = |which: usize| readers[which].network.layers[pair.layers[which]].shape.clone();
+        NotCompared::Shapes(shape(0), shape(1))
     })?;
     let other = match gate_order(readers, pair) {
         Some(order) => nearer(&one, other, |seen| with_gates(seen, order)),
@@ -171,7 +169,7 @@ fn narrowed(
     which: usize,
     mut seen: Seen,
     target: &Seen,
-) -> Result<(Seen, usize), String> {
+) -> Result<(Seen, usize), NotCompared> {
     let (reader, layer) = (&readers[which], pair.layers[which]);
     let mut copies = 0;
     let gates = reader.gates(layer);
@@ -226,7 +224,7 @@ fn spread(sources: &[usize], channels: usize) -> Option<Vec<usize>> {
     )
 }
 
-fn laid_together(one: Seen, other: Seen, unfit: impl Fn() -> String) -> Result<[Seen; 2], String> {
+fn laid_together(one: Seen, other: Seen, unfit: impl Fn() -> NotCompared) -> Result<[Seen; 2], NotCompared> {
     let of = |seen: &Seen| {
         (
             seen.layout.groups,

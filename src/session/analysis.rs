@@ -3,7 +3,7 @@
 //! A small network is measured while it opens. A large one is shown at once; its layers are measured in the background, the
 //! selected one first, and their facts arrive one by one.
 
-use crate::network::{Layer, Network};
+use crate::network::{Layer, Network, NetworkError};
 use crate::progress::{Cancelled, Progress};
 use crate::statistics::{Histogram, TensorStatistics, outline, streamed_outlier_count, streamed_statistics};
 use rayon::prelude::*;
@@ -28,11 +28,22 @@ pub struct Analysis {
     pub(super) sigma: f64,
 }
 
+/// Why there are no statistics of a layer's weights.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum NoStatistics {
+    /// They come when the weights were read.
+    #[error("the weights are still being read")]
+    Pending,
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] Arc<NetworkError>),
+}
+
 /// What is known of one layer's weights.
 #[derive(Debug, Clone)]
 pub struct LayerFacts {
     /// The statistics, or why the weights cannot be read.
-    pub statistics: Result<Arc<TensorStatistics>, String>,
+    pub statistics: Result<Arc<TensorStatistics>, NoStatistics>,
     /// Weights beyond the set number of standard deviations from the mean.
     pub outliers: u64,
     /// The shape of their distribution between the largest magnitudes, from some of the weights.
@@ -45,7 +56,7 @@ impl LayerFacts {
     /// Facts that are to come.
     fn to_come() -> Self {
         Self {
-            statistics: Err("the weights are still being read".to_owned()),
+            statistics: Err(NoStatistics::Pending),
             outliers: 0,
             outline: None,
             pending: true,
@@ -62,7 +73,7 @@ impl LayerFacts {
                 let outline = outline(&weights, statistics.max_abs).map(Arc::new);
                 // Only now is it known that the file was all there while it was read.
                 if let Err(error) = network.weight_elements(index) {
-                    return Self::unreadable(error.to_string());
+                    return Self::unreadable(error);
                 }
                 Self {
                     statistics: Ok(Arc::new(statistics)),
@@ -71,13 +82,13 @@ impl LayerFacts {
                     pending: false,
                 }
             }
-            Err(error) => Self::unreadable(error.to_string()),
+            Err(error) => Self::unreadable(error),
         }
     }
 
-    fn unreadable(reason: String) -> Self {
+    fn unreadable(error: NetworkError) -> Self {
         Self {
-            statistics: Err(reason),
+            statistics: Err(NoStatistics::Unreadable(Arc::new(error))),
             outliers: 0,
             outline: None,
             pending: false,

@@ -5,7 +5,7 @@ use super::derived::{Derived, Wanted, Work};
 use super::keys::PrepareKey;
 use super::open::OpenNetwork;
 use super::work::Kind;
-use crate::network::Network;
+use crate::network::{Network, NetworkError};
 use crate::quantization::{Clip, WeightSettings, plan_layer};
 use crate::statistics::histogram;
 use std::collections::BTreeMap;
@@ -45,11 +45,22 @@ pub struct LayerCard {
     pub errors: Option<CardErrors>,
 }
 
+/// Why a layer has no card.
+#[derive(Debug, thiserror::Error)]
+pub enum NoCard {
+    /// Its weights would take too long.
+    #[error("too large to be drawn here; select it to see it")]
+    TooLarge,
+    /// Its weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] NetworkError),
+}
+
 /// The cards that are known of one network.
 pub struct Cards {
     of: PrepareKey,
     /// By position of the layer: the settings it was made for, and the card or why there is none.
-    known: BTreeMap<usize, (WeightSettings, Result<LayerCard, String>)>,
+    known: BTreeMap<usize, (WeightSettings, Result<LayerCard, NoCard>)>,
 }
 
 impl Cards {
@@ -59,7 +70,7 @@ impl Cards {
     };
 
     /// The card of a layer, maybe for older settings, or why there is none; `None` while it is not known.
-    pub fn get(&self, layer: usize) -> Option<&Result<LayerCard, String>> {
+    pub fn get(&self, layer: usize) -> Option<&Result<LayerCard, NoCard>> {
         self.known.get(&layer).map(|(_, card)| card)
     }
 
@@ -104,7 +115,7 @@ pub(super) struct Batch {
 
 impl Derived for CardsMade {
     type Key = Batch;
-    type Value = Vec<Result<LayerCard, String>>;
+    type Value = Vec<Result<LayerCard, NoCard>>;
     const KIND: Kind = Kind::Cards;
 
     fn key(open: &OpenNetwork, wanted: &Wanted) -> Option<Batch> {
@@ -155,12 +166,12 @@ impl Derived for CardsMade {
     }
 }
 
-fn card(network: &Network, index: usize, settings: &WeightSettings) -> Result<LayerCard, String> {
+fn card(network: &Network, index: usize, settings: &WeightSettings) -> Result<LayerCard, NoCard> {
     let layer = &network.layers[index];
     if layer.parameters() > TOO_LARGE {
-        return Err("too large to be drawn here; select it to see it".to_owned());
+        return Err(NoCard::TooLarge);
     }
-    let weights = network.weights(index).map_err(|error| error.to_string())?;
+    let weights = network.weights(index)?;
     let max_abs = weights
         .iter()
         .copied()

@@ -4,16 +4,16 @@ use super::Session;
 use super::open::OpenNetwork;
 use crate::network::Network;
 use crate::onnx::build::metadata;
-use crate::quantization::{RECIPE_KEY, Recipe};
+use crate::quantization::{RECIPE_KEY, Recipe, RecipeError};
 
 /// The recipe that `network` was exported with; the reason where it cannot be read. `None` for a network without one.
-pub(super) fn recipe_in(network: &Network) -> Option<Result<Recipe, String>> {
-    metadata(&network.model, RECIPE_KEY).map(|text| Recipe::from_toml(text).map_err(|error| error.to_string()))
+pub(super) fn recipe_in(network: &Network) -> Option<Result<Recipe, RecipeError>> {
+    metadata(&network.model, RECIPE_KEY).map(Recipe::from_toml)
 }
 
 impl OpenNetwork {
     /// The recipe that the open file was exported with, if it was: it made this network of another one.
-    pub fn embedded_recipe(&self) -> Option<&Result<Recipe, String>> {
+    pub fn embedded_recipe(&self) -> Option<&Result<Recipe, RecipeError>> {
         self.embedded.as_ref()
     }
 }

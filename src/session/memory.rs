@@ -63,14 +63,12 @@ impl<T: Serialize + DeserializeOwned + Send + 'static> Memory<T> {
         let (path, merge) = (self.path.clone(), self.merge);
         let there = Self::at(path.clone(), merge);
         let write = move || {
-            let merged = || -> Result<(), String> {
-                let value = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-                let merged = serde_json::to_string_pretty(&merge(there.load(), value));
-                let merged = merged.map_err(|error| error.to_string())?;
+            let merged = || -> std::io::Result<()> {
+                let merged = serde_json::to_string_pretty(&merge(there.load(), serde_json::from_str(&text)?))?;
                 if let Some(folder) = path.parent() {
-                    std::fs::create_dir_all(folder).map_err(|error| error.to_string())?;
+                    std::fs::create_dir_all(folder)?;
                 }
-                replacement::replace_file(&path, merged.as_bytes()).map_err(|error| error.to_string())
+                replacement::replace_file(&path, merged.as_bytes())
             };
             if let Err(reason) = merged() {
                 log::warn!("{}: {reason}", path.display());

@@ -72,8 +72,8 @@ mod tests;
 
 pub use action::{Action, ExportKind, Watched};
 pub use against::Against;
-pub use analysis::{Analysis, LayerFacts};
-pub use cards::{CARD_BINS, CardErrors, Cards, LayerCard};
+pub use analysis::{Analysis, LayerFacts, NoStatistics};
+pub use cards::{CARD_BINS, CardErrors, Cards, LayerCard, NoCard};
 pub use choosing::AutoKey;
 pub use comparison::{ComparedLayer, Comparison, ComparisonKey};
 pub use continuation::{FloatTextKey, Prompt, QuantizedTextKey};

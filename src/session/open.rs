@@ -25,7 +25,7 @@ use crate::inference::incremental::Incremental;
 use crate::inference::{DataOptions, Dataset, TextWriter};
 use crate::jobs::{Foreground, JobError};
 use crate::network::Network;
-use crate::quantization::{Bits, LayerSettings, Plan, Recipe};
+use crate::quantization::{Bits, LayerSettings, Plan, Recipe, RecipeError};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -76,7 +76,7 @@ pub struct OpenNetwork {
     pub(super) float_writer: Arc<Mutex<Option<Arc<TextWriter>>>>,
     pub(super) trials: Trials,
     /// The recipe that the file was exported with.
-    pub(super) embedded: Option<Result<Recipe, String>>,
+    pub(super) embedded: Option<Result<Recipe, RecipeError>>,
     /// The file to compare with.
     pub(super) other: Option<PathBuf>,
     /// How long the newest evaluation took.

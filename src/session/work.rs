@@ -63,7 +63,7 @@ impl From<ViewError> for JobError {
     fn from(error: ViewError) -> Self {
         match error {
             ViewError::Cancelled(_) => Self::Cancelled,
-            ViewError::Weights(reason) => Self::Failed(reason),
+            error => Self::Failed(error.to_string()),
         }
     }
 }

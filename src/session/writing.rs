@@ -5,18 +5,23 @@ use super::work::{self, Kind, Output};
 use crate::jobs::JobError;
 use crate::progress::Progress;
 use crate::replacement::replace_file;
+use std::error::Error;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What a file is to hold, made on the thread of the job that writes it.
 #[derive(Clone)]
-pub struct Contents(Arc<dyn Fn() -> Result<Vec<u8>, String> + Send + Sync>);
+pub struct Contents(Arc<Make>);
+
+type Make = dyn Fn() -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + Send + Sync;
 
 impl Contents {
     /// The bytes that `make` gives, or why there are none.
-    pub fn new(make: impl Fn() -> Result<Vec<u8>, String> + Send + Sync + 'static) -> Self {
-        Self(Arc::new(make))
+    pub fn new<E: Into<Box<dyn Error + Send + Sync>>>(
+        make: impl Fn() -> Result<Vec<u8>, E> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(move || make().map_err(Into::into)))
     }
 }
 
@@ -40,7 +45,7 @@ impl Session {
 }
 
 fn write(path: &Path, contents: &Contents, progress: &Progress) -> Result<(), JobError> {
-    let bytes = (contents.0)().map_err(JobError::Failed)?;
+    let bytes = (contents.0)().map_err(work::failed)?;
     progress.check()?;
     replace_file(path, &bytes).map_err(work::failed)
 }

@@ -254,7 +254,8 @@ pub(super) fn cell_ui(
             ui.label(note("…"));
         }
         Err(reason) => {
-            ui.colored_label(tokens(ui).error, "?").on_hover_text(reason);
+            ui.colored_label(tokens(ui).error, "?")
+                .on_hover_text(reason.to_string());
         }
     };
     match field {

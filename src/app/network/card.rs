@@ -2,7 +2,7 @@
 
 use crate::app::text;
 use crate::app::theme::{Tokens, faded, thin, tokens};
-use crate::session::{CARD_BINS, CardErrors, LayerCard, LayerFacts, OpenNetwork};
+use crate::session::{CARD_BINS, CardErrors, LayerCard, LayerFacts, NoCard, OpenNetwork};
 use egui::{
     Align2, Color32, Mesh, Painter, Rangef, Rect, Response, Role, Sense, Shape, StrokeKind, TextStyle, Ui, WidgetInfo,
     pos2, vec2,
@@ -20,7 +20,7 @@ const BAR: f32 = 4.0;
 /// What a card needs to be drawn.
 pub(super) struct Card<'a> {
     pub(super) layer: usize,
-    pub(super) known: Option<&'a Result<LayerCard, String>>,
+    pub(super) known: Option<&'a Result<LayerCard, NoCard>>,
     /// Standard deviations beyond which a weight is an outlier.
     pub(super) sigma: f64,
     /// Standard deviations that half of the histogram's width stands for.
@@ -82,7 +82,7 @@ pub(super) fn card_ui(ui: &Ui, rect: Rect, open: &OpenNetwork, card: &Card<'_>) 
             let errors = known.errors.map(|errors| errors_text(&errors));
             weights.unwrap_or_default() + &errors.unwrap_or_default()
         }
-        Some(Err(reason)) => reason.clone(),
+        Some(Err(reason)) => reason.to_string(),
         None => {
             let font = TextStyle::Small.resolve(ui.style());
             painter.text(
@@ -225,7 +225,7 @@ fn tooltip_ui(ui: &mut Ui, open: &OpenNetwork, card: &Card<'_>, facts: &LayerFac
             ));
         }
         (Err(reason), _) => {
-            ui.label(reason);
+            ui.label(reason.to_string());
         }
         _ => {}
     }

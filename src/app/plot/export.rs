@@ -195,7 +195,7 @@ impl Exporter {
                         ctx.copy_image(part);
                         session.act(Action::Note("Copied the picture of the plot".to_owned()));
                     }
-                    Err(error) => session.act(Action::Report(error)),
+                    Err(error) => session.act(Action::Report(error.to_string())),
                 },
                 (Err(TryRecvError::Empty), path) => self.taken = Some((receiver, rect, path)),
                 (Err(TryRecvError::Disconnected), path) => {
@@ -234,34 +234,46 @@ impl Exporter {
     }
 }
 
-fn write(session: &mut Session, path: PathBuf, contents: impl Fn() -> Result<Vec<u8>, String> + Send + Sync + 'static) {
+fn write(
+    session: &mut Session,
+    path: PathBuf,
+    contents: impl Fn() -> Result<Vec<u8>, NoPicture> + Send + Sync + 'static,
+) {
     let contents = Contents::new(contents);
     session.act(Action::Write { path, contents });
 }
 
+/// Why a plot is not in a picture.
+#[derive(Debug, thiserror::Error)]
+enum NoPicture {
+    #[error("the plot is not on the screen")]
+    OffScreen,
+    #[error("the picture has no pixels")]
+    NoPixels,
+    #[error(transparent)]
+    Image(#[from] image::ImageError),
+}
+
 /// The part of the window's picture inside `rect` (points).
-fn cut(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<ColorImage, String> {
+fn cut(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<ColorImage, NoPicture> {
     let [width, height] = picture.size;
     let pixel = |point: f32, most: usize| ((point * pixels_per_point).round().max(0.0) as usize).min(most);
     let (left, right) = (pixel(rect.min.x, width), pixel(rect.max.x, width));
     let (top, bottom) = (pixel(rect.min.y, height), pixel(rect.max.y, height));
     if left >= right || top >= bottom {
-        return Err("the plot is not on the screen".to_owned());
+        return Err(NoPicture::OffScreen);
     }
     Ok(picture.region_by_pixels([left, top], [right - left, bottom - top]))
 }
 
 /// That part as PNG.
-fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8>, String> {
+fn png(picture: &ColorImage, rect: Rect, pixels_per_point: f32) -> Result<Vec<u8>, NoPicture> {
     let part = cut(picture, rect, pixels_per_point)?;
     let [width, height] = part.size;
     let bytes: Vec<u8> = part.pixels.iter().flat_map(egui::Color32::to_array).collect();
-    let image = image::RgbaImage::from_raw(width as u32, height as u32, bytes)
-        .ok_or_else(|| "the picture has no pixels".to_owned())?;
+    let image = image::RgbaImage::from_raw(width as u32, height as u32, bytes).ok_or(NoPicture::NoPixels)?;
     let mut file = std::io::Cursor::new(Vec::new());
-    image
-        .write_to(&mut file, image::ImageFormat::Png)
-        .map_err(|error| error.to_string())?;
+    image.write_to(&mut file, image::ImageFormat::Png)?;
     Ok(file.into_inner())
 }
 

@@ -129,10 +129,7 @@ impl LayerDetails {
     ) -> Result<Self, ViewError> {
         let index = key.view.layer;
         let layer = &analysis.network.layers[index];
-        let weights = analysis
-            .network
-            .weights(index)
-            .map_err(|error| ViewError::Weights(error.to_string()))?;
+        let weights = analysis.network.weights(index)?;
         let settings = key.view.settings;
         let fits = CentredFits::of_values(after.map_or(&weights, |after| &after.split));
         let mut clips = Vec::new();
@@ -145,10 +142,7 @@ impl LayerDetails {
                 &Clip::CHOICES,
             ));
         }
-        let integers = analysis
-            .network
-            .integer_grid(index)
-            .map_err(|error| ViewError::Weights(error.to_string()))?;
+        let integers = analysis.network.integer_grid(index)?;
         let input = calibration.and_then(|calibration| input_details(layer, &settings.input, calibration));
         let reach = analysis.layers[index]
             .readable()

@@ -8,12 +8,12 @@ pub use after::{After, Staircase};
 pub use members::Members;
 pub use stacked::{STACKED, StackedChannel};
 
-use super::analysis::Analysis;
+use super::analysis::{Analysis, NoStatistics};
 use super::derived::{Derived, Newer, Wanted, Work};
 use super::keys::{CalibrationKey, PlanKey, PrepareKey};
 use super::open::OpenNetwork;
 use super::work::Kind;
-use crate::network::Support;
+use crate::network::{NetworkError, Support};
 use crate::progress::{Cancelled, Progress};
 use crate::quantization::{InputMoments, LayerSettings, NO_INPUTS, NoMoments, QuantizedLayer, split_levels};
 use crate::statistics::{Histogram, histogram};
@@ -119,14 +119,8 @@ impl LayerView {
     ) -> Result<Self, ViewError> {
         let layer = &analysis.network.layers[key.layer];
         let facts = &analysis.layers[key.layer];
-        let statistics = facts
-            .statistics
-            .as_ref()
-            .map_err(|reason| ViewError::Weights(reason.clone()))?;
-        let weights = analysis
-            .network
-            .weights(key.layer)
-            .map_err(|error| ViewError::Weights(error.to_string()))?;
+        let statistics = facts.statistics.as_ref().map_err(NoStatistics::clone)?;
+        let weights = analysis.network.weights(key.layer)?;
         progress.check()?;
 
         let same_settings = |of: &LayerViewKey| {
@@ -194,9 +188,12 @@ pub enum ViewError {
     /// A newer view is wanted.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+    /// Nothing is known of the weights.
+    #[error(transparent)]
+    Statistics(#[from] NoStatistics),
     /// The weights cannot be read.
-    #[error("{0}")]
-    Weights(String),
+    #[error(transparent)]
+    Weights(#[from] NetworkError),
 }
 
 /// The range that shows all of a tensor, symmetric as the grid is.

@@ -16,7 +16,7 @@ fn several_files_are_written_at_once_and_no_job_of_them_is_announced() {
         write(
             &mut session,
             path.clone(),
-            Contents::new(move || Ok(name.clone().into_bytes())),
+            Contents::new(move || Ok::<_, String>(name.clone().into_bytes())),
         );
     }
     assert!(!session.running().is_empty() && session.announced().is_empty());
@@ -33,7 +33,11 @@ fn a_file_that_cannot_be_written_or_made_is_told_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("no/such/plot.csv");
     let mut session = Session::new(Waker::none(), Saved::default());
-    write(&mut session, missing.clone(), Contents::new(|| Ok(vec![1])));
+    write(
+        &mut session,
+        missing.clone(),
+        Contents::new(|| Ok::<_, String>(vec![1])),
+    );
     assert!(session.wait_until_idle(LIMIT), "{:?}", session.running());
     let last = errors(&session).last().copied().unwrap().to_owned();
     let begins = format!("Writing {}: there is no folder", missing.display());
