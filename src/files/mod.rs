@@ -21,7 +21,7 @@ mod text_path;
 
 pub use bounded::{LARGEST_DATA, LARGEST_TEXT, read, read_text, without_mark};
 pub use map::{COPIED_AT_MOST, check, check_all, check_closed, contents, release};
-pub use npy::{NpyHeader, by_rows, is_npy};
+pub use npy::{NpyError, NpyHeader, by_rows, is_npy};
 pub use spool::Spool;
 pub use text_path::{path_text, real_path};
 

@@ -10,6 +10,36 @@ pub fn is_npy(start: &[u8]) -> bool {
     start.starts_with(MAGIC)
 }
 
+/// What is wrong with a header.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NpyError {
+    /// The system's reason.
+    #[error("cannot be read: {0}")]
+    Io(#[from] std::io::Error),
+    /// It begins otherwise.
+    #[error("not an .npy array")]
+    NotNpy,
+    /// A version that is not known.
+    #[error("the .npy header has an unknown version")]
+    Version,
+    /// It is longer than the file.
+    #[error("the .npy header is cut off")]
+    CutOff,
+    /// A field that it needs.
+    #[error("the .npy header lacks '{0}'")]
+    Lacks(&'static str),
+    /// Its sizes are no whole numbers.
+    #[error("the .npy header has no shape")]
+    Shape,
+    /// Elements of several numbers.
+    #[error("structured arrays are not understood")]
+    Structured,
+    /// Elements of another type.
+    #[error("elements of type '{0}' are not understood: save float32, float64, uint8 or int64")]
+    Elements(String),
+}
+
 /// What a header says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NpyHeader {
@@ -32,15 +62,15 @@ impl NpyHeader {
     ///
     /// # Errors
     /// What is wrong with it: it is cut off, of an unknown version, or its elements are no numbers.
-    pub fn read(bytes: &mut impl Read) -> Result<Self, String> {
+    pub fn read(bytes: &mut impl Read) -> Result<Self, NpyError> {
         let start = take(bytes, 8)?;
         if !is_npy(&start) {
-            return Err("not an .npy array".to_owned());
+            return Err(NpyError::NotNpy);
         }
         let bytes_of_length = match start.get(6) {
             Some(1) => 2,
             Some(2 | 3) => 4,
-            _ => return Err("the .npy header has an unknown version".to_owned()),
+            _ => return Err(NpyError::Version),
         };
         let length = take(bytes, bytes_of_length)?;
         let length = length
@@ -49,27 +79,24 @@ impl NpyHeader {
             .fold(0_u64, |length, byte| (length << 8) | u64::from(*byte));
         let text = take(bytes, length)?;
         let text = String::from_utf8_lossy(&text);
-        let field = |key: &str| {
+        let field = |key: &'static str| {
             let after = text
                 .split_once(&format!("'{key}':"))
                 .map(|(_, after)| after.trim_start());
-            after.ok_or_else(|| format!("the .npy header lacks '{key}'"))
+            after.ok_or(NpyError::Lacks(key))
         };
         let described = (field("descr")?.strip_prefix('\''))
             .and_then(|rest| rest.split_once('\''))
             .map(|(described, _)| described)
-            .ok_or("structured arrays are not understood")?;
-        let (big_endian, code, width) = element(described).ok_or_else(|| {
-            let advice = "save float32, float64, uint8 or int64";
-            format!("elements of type '{described}' are not understood: {advice}")
-        })?;
+            .ok_or(NpyError::Structured)?;
+        let (big_endian, code, width) = element(described).ok_or_else(|| NpyError::Elements(described.to_owned()))?;
         let shape = (field("shape")?.strip_prefix('('))
             .and_then(|rest| rest.split_once(')'))
             .and_then(|(sizes, _)| {
                 let sizes = sizes.split(',').map(str::trim).filter(|size| !size.is_empty());
                 sizes.map(|size| size.parse::<usize>().ok()).collect::<Option<Vec<_>>>()
             })
-            .ok_or("the .npy header has no shape")?;
+            .ok_or(NpyError::Shape)?;
         Ok(Self {
             fortran: field("fortran_order")?.starts_with("True"),
             shape,
@@ -82,14 +109,13 @@ impl NpyHeader {
 }
 
 /// Reads that many bytes of a header. They are not asked for at once: what is declared need not be there.
-fn take(bytes: &mut impl Read, count: u64) -> Result<Vec<u8>, String> {
+fn take(bytes: &mut impl Read, count: u64) -> Result<Vec<u8>, NpyError> {
     let mut taken = Vec::new();
-    let read = bytes.by_ref().take(count).read_to_end(&mut taken);
-    read.map_err(|error| format!("cannot be read: {error}"))?;
+    bytes.by_ref().take(count).read_to_end(&mut taken)?;
     if taken.len() as u64 == count {
         Ok(taken)
     } else {
-        Err("the .npy header is cut off".to_owned())
+        Err(NpyError::CutOff)
     }
 }
 

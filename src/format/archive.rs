@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use std::io::{Cursor, Read as _};
+use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 /// Entries of an archive at most: one for each storage, and checkpoints have some thousands.
@@ -13,47 +14,54 @@ const MAX_COMPRESSED: u64 = 1 << 28;
 /// Bytes that all compressed entries together may have.
 const MAX_UNPACKED: u64 = 1 << 30;
 
+/// What is wrong with an archive, in words that follow a file's name.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ArchiveError {
+    #[error("its archive cannot be read: {0}")]
+    Zip(#[from] ZipError),
+    #[error("its archive has {0} entries, more than {MAX_ENTRIES}")]
+    Entries(usize),
+    #[error("entries of its archive lie over each other")]
+    Overlap,
+    #[error("the compressed entries of its archive unpack to more than {} MiB", MAX_UNPACKED >> 20)]
+    Unpacked,
+    #[error("the entry '{name}' of its archive {what}")]
+    Entry { name: String, what: &'static str },
+}
+
 /// The archive in `bytes`.
 ///
 /// # Errors
 /// What is wrong with it, in words that follow a file's name.
-pub(super) fn open(bytes: &Bytes) -> Result<ZipArchive<Cursor<&Bytes>>, String> {
-    let mut archive =
-        ZipArchive::new(Cursor::new(bytes)).map_err(|error| format!("its archive cannot be read: {error}"))?;
+pub(super) fn open(bytes: &Bytes) -> Result<ZipArchive<Cursor<&Bytes>>, ArchiveError> {
+    let mut archive = ZipArchive::new(Cursor::new(bytes))?;
     if archive.len() > MAX_ENTRIES {
-        return Err(format!(
-            "its archive has {} entries, more than {MAX_ENTRIES}",
-            archive.len()
-        ));
+        return Err(ArchiveError::Entries(archive.len()));
     }
     if archive.has_overlapping_files().unwrap_or(true) {
-        return Err("entries of its archive lie over each other".to_owned());
+        return Err(ArchiveError::Overlap);
     }
     let mut unpacked = 0_u64;
     for index in 0..archive.len() {
-        let entry = archive
-            .by_index_raw(index)
-            .map_err(|error| format!("its archive cannot be read: {error}"))?;
+        let entry = archive.by_index_raw(index)?;
         if entry.compression() != CompressionMethod::Stored {
             unpacked = unpacked.saturating_add(entry.size());
         }
     }
     if unpacked > MAX_UNPACKED {
-        let most = MAX_UNPACKED >> 20;
-        return Err(format!(
-            "the compressed entries of its archive unpack to more than {most} MiB"
-        ));
+        return Err(ArchiveError::Unpacked);
     }
     Ok(archive)
 }
 
 /// The bytes of an entry, without a copy where it is stored as it is.
-pub(super) fn contents<R: std::io::Read>(bytes: &Bytes, entry: zip::read::ZipFile<'_, R>) -> Result<Bytes, String> {
-    let fault = |what: &str| {
-        format!(
-            "the entry '{}' of its archive {what}",
-            crate::onnx::one_line(entry.name())
-        )
+pub(super) fn contents<R: std::io::Read>(
+    bytes: &Bytes,
+    entry: zip::read::ZipFile<'_, R>,
+) -> Result<Bytes, ArchiveError> {
+    let fault = |what| ArchiveError::Entry {
+        name: crate::onnx::one_line(entry.name()),
+        what,
     };
     if entry.compression() == CompressionMethod::Stored {
         let start = usize::try_from(entry.data_start()).ok();

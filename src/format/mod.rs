@@ -49,16 +49,27 @@ pub enum FormatError {
         /// The file.
         file: String,
         /// What is wrong and what to do.
-        reason: String,
+        reason: Reason,
     },
 }
+
+/// What is wrong with a file: the error of whatever reads it, or a sentence.
+type Reason = Box<dyn std::error::Error + Send + Sync>;
 
 impl FormatError {
     /// What is wrong, without the file's name.
     pub fn reason(&self) -> String {
         match self {
             Self::Network { source, .. } => source.to_string(),
-            Self::File { reason, .. } => reason.clone(),
+            Self::File { reason, .. } => reason.to_string(),
+        }
+    }
+
+    /// That `reason` is wrong with `file`.
+    fn of(file: &str, reason: impl Into<Reason>) -> Self {
+        Self::File {
+            file: file.to_owned(),
+            reason: reason.into(),
         }
     }
 }
@@ -144,13 +155,11 @@ pub fn demo_of(path: &Path) -> Result<Option<Demo>, FormatError> {
     };
     match Demo::from_name(name) {
         Some(demo) => Ok(Some(demo)),
-        None => Err(FormatError::File {
-            file: short(name),
-            reason: format!(
-                "there is no such demo; there are {}",
-                Demo::ALL.map(Demo::name).join(", ")
-            ),
-        }),
+        None => {
+            let demos = Demo::ALL.map(Demo::name).join(", ");
+            let reason = format!("there is no such demo; there are {demos}");
+            Err(FormatError::of(&short(name), reason))
+        }
     }
 }
 
@@ -178,10 +187,7 @@ enum Read {
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
 fn read(path: &Path) -> Result<Read, FormatError> {
     let file = path.display().to_string();
-    let refuse = |reason: String| FormatError::File {
-        file: file.clone(),
-        reason,
-    };
+    let refuse = |reason: String| FormatError::of(&file, reason);
     let bytes = files::contents(path).map_err(|error| refuse(open_reason(&error)))?;
     if shards::is_index(path, &bytes) {
         let model = shards::read_all(path, &bytes)?;

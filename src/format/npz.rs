@@ -1,8 +1,8 @@
 //! `.npz` files of NumPy as files of weights: an array a tensor, by its name.
 
 use super::FormatError;
-use super::archive::{contents, open};
-use crate::files::{NpyHeader, by_rows};
+use super::archive::{ArchiveError, contents, open};
+use crate::files::{NpyError, NpyHeader, by_rows};
 use crate::onnx::build::raw_tensor;
 use crate::onnx::schema::data_type;
 use crate::onnx::{GraphProto, MOST_AXES, ModelProto, TensorProto, one_line};
@@ -31,16 +31,11 @@ pub fn names_weights(bytes: &Bytes) -> bool {
 /// # Errors
 /// [`FormatError::File`] on an archive or array that does not hold together.
 pub fn read(bytes: &Bytes, file: &str) -> Result<(ModelProto, Vec<String>), FormatError> {
-    let fault = |reason: String| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    };
+    let fault = |error: ArchiveError| FormatError::of(file, error);
     let mut archive = open(bytes).map_err(fault)?;
     let (mut initializer, mut notes) = (Vec::new(), Vec::new());
     for index in 0..archive.len() {
-        let entry = archive
-            .by_index(index)
-            .map_err(|error| fault(format!("its archive cannot be read: {error}")))?;
+        let entry = archive.by_index(index).map_err(|error| fault(error.into()))?;
         let name = entry.name().trim_end_matches(".npy").to_owned();
         let entry = contents(bytes, entry).map_err(fault)?;
         match tensor(&name, &entry) {
@@ -49,7 +44,8 @@ pub fn read(bytes: &Bytes, file: &str) -> Result<(ModelProto, Vec<String>), Form
         }
     }
     if initializer.is_empty() {
-        return Err(fault(format!("it holds no weights: {}", notes.join("; "))));
+        let reason = format!("it holds no weights: {}", notes.join("; "));
+        return Err(FormatError::of(file, reason));
     }
     let graph = GraphProto {
         initializer,
@@ -62,8 +58,28 @@ pub fn read(bytes: &Bytes, file: &str) -> Result<(ModelProto, Vec<String>), Form
     Ok((model, notes))
 }
 
+/// Why an array is no tensor.
+#[derive(Debug, thiserror::Error)]
+enum ArrayError {
+    #[error(transparent)]
+    Header(#[from] NpyError),
+    /// The code of their type, and their bytes.
+    #[error("elements '{0}{1}' are not understood")]
+    Elements(char, usize),
+    #[error("it has {0} axes, more than {MOST_AXES}")]
+    Axes(usize),
+    #[error("its shape {0:?} is too large")]
+    TooLarge(Vec<usize>),
+    #[error("its header declares {shape:?} elements of {width} bytes, there are {found} bytes")]
+    Length {
+        shape: Vec<usize>,
+        width: usize,
+        found: usize,
+    },
+}
+
 /// An array as a tensor: its bytes as they lie, if their order is that of tensors.
-fn tensor(name: &str, bytes: &Bytes) -> Result<TensorProto, String> {
+fn tensor(name: &str, bytes: &Bytes) -> Result<TensorProto, ArrayError> {
     let header = NpyHeader::read(&mut Cursor::new(bytes))?;
     let element_type = match (header.code, header.width) {
         (b'f', 2) => data_type::FLOAT16,
@@ -78,23 +94,24 @@ fn tensor(name: &str, bytes: &Bytes) -> Result<TensorProto, String> {
         (b'u', 4) => data_type::UINT32,
         (b'u', 8) => data_type::UINT64,
         (b'b', 1) => data_type::BOOL,
-        (code, width) => return Err(format!("elements '{}{width}' are not understood", char::from(code))),
+        (code, width) => return Err(ArrayError::Elements(char::from(code), width)),
     };
     let (shape, width) = (&header.shape, header.width);
     if shape.len() > MOST_AXES {
-        return Err(format!("it has {} axes, more than {MOST_AXES}", shape.len()));
+        return Err(ArrayError::Axes(shape.len()));
     }
     let declared = shape
         .iter()
         .try_fold(width, |bytes, size| bytes.checked_mul(*size))
-        .ok_or_else(|| format!("its shape {shape:?} is too large"))?;
+        .ok_or_else(|| ArrayError::TooLarge(shape.clone()))?;
     let start = usize::try_from(header.start).unwrap_or(usize::MAX);
     let data = bytes
         .get(start..)
         .filter(|data| data.len() == declared)
-        .ok_or_else(|| {
-            let found = bytes.len().saturating_sub(start);
-            format!("its header declares {shape:?} elements of {width} bytes, there are {found} bytes")
+        .ok_or_else(|| ArrayError::Length {
+            shape: shape.clone(),
+            width,
+            found: bytes.len().saturating_sub(start),
         })?;
     if !header.big_endian && !header.fortran {
         return Ok(raw_tensor(name, element_type, shape, bytes.slice(start..)));

@@ -9,7 +9,7 @@ pub(super) mod shards;
 use super::FormatError;
 use crate::files;
 use crate::onnx::schema::StringStringEntryProto;
-use crate::onnx::{GraphProto, ModelProto, TensorProto, as_written, build, schema::data_type, tensor_bytes};
+use crate::onnx::{GraphProto, ModelProto, OnnxError, TensorProto, as_written, build, schema::data_type, tensor_bytes};
 use crate::printable::short;
 use crate::replacement::Replacement;
 use ::safetensors::tensor::{SafeTensorError, SafeTensors};
@@ -55,6 +55,35 @@ const TYPES: [(Dtype, i32); 20] = [
     (Dtype::F4, data_type::FLOAT4E2M1),
 ];
 
+/// Why a tensor is neither read nor written. Names are short and printable.
+#[derive(Debug, thiserror::Error)]
+enum TensorsError {
+    #[error("tensor '{0}' is not in its header")]
+    NotInHeader(String),
+    #[error("tensor '{name}' has elements of type {dtype}, which ONNX lacks")]
+    NotInOnnx { name: String, dtype: Dtype },
+    #[error("the data of tensor '{0}' lie outside of the file")]
+    Outside(String),
+    #[error(transparent)]
+    Tensor(#[from] OnnxError),
+    #[error("tensor '{name}' has elements of type {kind}, which safetensors lacks")]
+    NotInSafetensors { name: String, kind: &'static str },
+    #[error("two things are called '{0}': names must differ")]
+    Twice(String),
+    #[error("tensor '{0}' makes the file too large")]
+    TooLarge(String),
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error("its metadata '{PACKED}' cannot be read: {0}")]
+    Metadata(String),
+    #[error("its metadata '{PACKED}' tells the type '{kind}' of tensor '{name}', which is not known")]
+    PackedType { name: String, kind: String },
+    #[error("its metadata '{PACKED}' tells of tensor '{0}', which is not of U8")]
+    NotBytes(String),
+    #[error("its metadata '{PACKED}' does not fit: {0}")]
+    PackedSize(OnnxError),
+}
+
 /// Whether `bytes` begin as a safetensors file does: a header length that fits, then an opening brace.
 pub fn looks_like(bytes: &[u8]) -> bool {
     header(bytes).is_some_and(|header| header.first() == Some(&b'{'))
@@ -66,12 +95,9 @@ pub fn looks_like(bytes: &[u8]) -> bool {
 /// # Errors
 /// [`FormatError::File`] on a header or offsets that do not hold together, naming the tensor.
 pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
-    let broken = |reason| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    };
+    let broken = |error: TensorsError| FormatError::of(file, error);
     let (header_length, metadata) =
-        SafeTensors::read_metadata(&bytes).map_err(|error| broken(reason(&error, &bytes)))?;
+        SafeTensors::read_metadata(&bytes).map_err(|error| FormatError::of(file, reason(&error, &bytes)))?;
     // The crate has checked that this lies inside of the file.
     let data = bytes.split_off(LENGTH_BYTES + header_length);
     // Empty tensors share their place; the crate leaves their order to chance, the name settles it.
@@ -107,18 +133,20 @@ pub fn read(mut bytes: Bytes, file: &str) -> Result<ModelProto, FormatError> {
     })
 }
 
-fn tensor(name: &str, metadata: &Metadata, data: &Bytes) -> Result<TensorProto, String> {
-    let shown = short(name);
+fn tensor(name: &str, metadata: &Metadata, data: &Bytes) -> Result<TensorProto, TensorsError> {
     let info = metadata
         .info(name)
-        .ok_or_else(|| format!("tensor '{shown}' is not in its header"))?;
+        .ok_or_else(|| TensorsError::NotInHeader(short(name)))?;
     let (_, element_type) = TYPES
         .into_iter()
         .find(|(dtype, _)| *dtype == info.dtype)
-        .ok_or_else(|| format!("tensor '{shown}' has elements of type {}, which ONNX lacks", info.dtype))?;
+        .ok_or_else(|| TensorsError::NotInOnnx {
+            name: short(name),
+            dtype: info.dtype,
+        })?;
     let (begin, end) = info.data_offsets;
     if begin > end || end > data.len() {
-        return Err(format!("the data of tensor '{shown}' lie outside of the file"));
+        return Err(TensorsError::Outside(short(name)));
     }
     Ok(build::raw_tensor(
         name,
@@ -134,10 +162,8 @@ fn tensor(name: &str, metadata: &Metadata, data: &Bytes) -> Result<TensorProto, 
 /// # Errors
 /// [`FormatError::File`] for a tensor type that the format lacks, or the system's reason.
 pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]) -> Result<(), FormatError> {
-    let failed = |reason: String| FormatError::File {
-        file: path.display().to_string(),
-        reason,
-    };
+    let file = path.display().to_string();
+    let failed = |error: TensorsError| FormatError::of(&file, error);
     let mut entries = tensors
         .iter()
         .map(Entry::of)
@@ -165,7 +191,7 @@ pub fn write(path: &Path, tensors: &[TensorProto], metadata: &[(String, String)]
         file.commit()
     };
     // A write out of a map that was cut off fails as a bad address: what is wrong is the file that was read.
-    put().map_err(|error: std::io::Error| failed(files::check_all().err().unwrap_or(error).to_string()))
+    put().map_err(|error: std::io::Error| FormatError::of(&file, files::check_all().err().unwrap_or(error)))
 }
 
 /// A tensor as it is written.
@@ -177,10 +203,10 @@ struct Entry<'tensor> {
 }
 
 impl<'tensor> Entry<'tensor> {
-    fn of(tensor: &'tensor TensorProto) -> Result<Self, String> {
-        let written = as_written(tensor).map_err(|error| error.to_string())?;
+    fn of(tensor: &'tensor TensorProto) -> Result<Self, TensorsError> {
+        let written = as_written(tensor)?;
         if packed::type_name(written.data_type()).is_some() {
-            let bytes = tensor_bytes(&written).map_err(|error| error.to_string())?;
+            let bytes = tensor_bytes(&written)?;
             return Ok(Self {
                 name: tensor.name(),
                 dtype: Dtype::U8,
@@ -194,19 +220,19 @@ impl<'tensor> Entry<'tensor> {
             .ok_or_else(|| {
                 let kind = crate::onnx::data_type_name(tensor.data_type());
                 let name = short(tensor.name());
-                format!("tensor '{name}' has elements of type {kind}, which safetensors lacks")
+                TensorsError::NotInSafetensors { name, kind }
             })?;
         Ok(Self {
             name: tensor.name(),
             dtype,
             dims: Cow::Borrowed(&tensor.dims),
-            bytes: tensor_bytes(&written).map_err(|error| error.to_string())?,
+            bytes: tensor_bytes(&written)?,
         })
     }
 }
 
 /// The JSON header, padded with spaces so that the data begin on a multiple of 8.
-fn write_header(entries: &[Entry<'_>], metadata: &[(String, String)]) -> Result<String, String> {
+fn write_header(entries: &[Entry<'_>], metadata: &[(String, String)]) -> Result<String, TensorsError> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         let pairs: Map<String, Value> = metadata.iter().map(|(k, v)| (k.clone(), json!(v))).collect();
@@ -217,11 +243,11 @@ fn write_header(entries: &[Entry<'_>], metadata: &[(String, String)]) -> Result<
     for entry in entries {
         let shown = short(entry.name);
         if entry.name == METADATA || !names.insert(entry.name) {
-            return Err(format!("two things are called '{shown}': names must differ"));
+            return Err(TensorsError::Twice(shown));
         }
         let end = position
             .checked_add(entry.bytes.len())
-            .ok_or_else(|| format!("tensor '{shown}' makes the file too large"))?;
+            .ok_or(TensorsError::TooLarge(shown))?;
         let tensor = json!({ "dtype": entry.dtype, "shape": entry.dims, "data_offsets": [position, end] });
         header.insert(entry.name.to_owned(), tensor);
         position = end;

@@ -5,6 +5,7 @@
 //! ([`crate::onnx::BlockFormat`]).
 
 mod config;
+mod error;
 mod names;
 mod rotary;
 mod tokenizer;
@@ -16,6 +17,7 @@ use crate::onnx::schema::data_type;
 use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build};
 use crate::printable::short;
 use bytes::Bytes;
+use error::GgufError;
 use std::collections::HashSet;
 use values::{Cursor, read_metadata};
 pub use values::{Metadata, Value};
@@ -83,10 +85,7 @@ pub fn looks_like(bytes: &[u8]) -> bool {
 /// # Errors
 /// [`FormatError::File`] naming the place or the tensor that does not hold together.
 pub fn read(bytes: &Bytes, file: &str) -> Result<Gguf, FormatError> {
-    parse(bytes).map_err(|reason| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    })
+    parse(bytes).map_err(|error| FormatError::of(file, error))
 }
 
 /// The metadata alone.
@@ -99,10 +98,7 @@ pub fn metadata(bytes: &Bytes, file: &str) -> Result<Metadata, FormatError> {
         let (_, fields) = begin(&mut cursor)?;
         read_metadata(&mut cursor, fields)
     };
-    read().map_err(|reason| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    })
+    read().map_err(|error: GgufError| FormatError::of(file, error))
 }
 
 impl Gguf {
@@ -116,10 +112,7 @@ impl Gguf {
         let mut tensors = self.tensors;
         let named = names::rename(&mut tensors, &self.metadata);
         if named {
-            rotary::restore_rows(&mut tensors, &self.metadata).map_err(|reason| FormatError::File {
-                file: file.to_owned(),
-                reason,
-            })?;
+            rotary::restore_rows(&mut tensors, &self.metadata).map_err(|error| FormatError::of(file, error))?;
         }
         let graph = GraphProto {
             initializer: tensors,
@@ -142,23 +135,20 @@ impl Gguf {
 /// [`FormatError::File`] naming the kind of tokenizer that is not known, or what is missing.
 pub fn tokenizer_json(bytes: &Bytes, file: &str) -> Result<String, FormatError> {
     let metadata = metadata(bytes, file)?;
-    tokenizer::json(&metadata).map_err(|reason| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    })
+    tokenizer::json(&metadata).map_err(|error| FormatError::of(file, error))
 }
 
 /// Magic and version; returns the numbers of tensors and of metadata entries.
-fn begin(cursor: &mut Cursor<'_>) -> Result<(u64, u64), String> {
-    if cursor.take(MAGIC.len()).ok() != Some(MAGIC) {
-        return Err("not a GGUF file: it does not begin with 'GGUF'".to_owned());
+fn begin(cursor: &mut Cursor<'_>) -> Result<(u64, u64), GgufError> {
+    if cursor.take(MAGIC.len()) != Some(MAGIC) {
+        return Err(GgufError::NotGguf);
     }
     let version = cursor.u32("the version")?;
     if version & 0xffff == 0 {
-        return Err("the file is big-endian: convert it with llama.cpp's gguf_convert_endian.py".to_owned());
+        return Err(GgufError::BigEndian);
     }
     if !VERSIONS.contains(&version) {
-        return Err(format!("GGUF version {version} is not known: 2 and 3 are read"));
+        return Err(GgufError::Version(version));
     }
     Ok((
         cursor.u64("the number of tensors")?,
@@ -166,7 +156,7 @@ fn begin(cursor: &mut Cursor<'_>) -> Result<(u64, u64), String> {
     ))
 }
 
-fn parse(bytes: &Bytes) -> Result<Gguf, String> {
+fn parse(bytes: &Bytes) -> Result<Gguf, GgufError> {
     let mut cursor = Cursor::new(bytes);
     let (tensors, fields) = begin(&mut cursor)?;
     let metadata = read_metadata(&mut cursor, fields)?;
@@ -176,23 +166,22 @@ fn parse(bytes: &Bytes) -> Result<Gguf, String> {
             .count()
             .filter(|alignment| alignment.is_power_of_two())
             .map(|alignment| alignment as u64)
-            .ok_or("'general.alignment' is no power of two")?,
+            .ok_or(GgufError::Alignment)?,
     };
     let room = cursor.left() / MIN_TENSOR_BYTES;
     let count = usize::try_from(tensors).ok().filter(|count| *count <= room);
-    let count =
-        count.ok_or_else(|| format!("the file says that it holds {tensors} tensors, more than it has room for"))?;
+    let count = count.ok_or(GgufError::Tensors(tensors))?;
     let mut described = Vec::with_capacity(count);
     for _ in 0..count {
         described.push(Described::read(&mut cursor)?);
     }
     let start = (cursor.position() as u64)
         .checked_next_multiple_of(alignment)
-        .ok_or("'general.alignment' is beyond the file")?;
+        .ok_or(GgufError::AlignmentBeyond)?;
     let mut names = HashSet::new();
     let tensors = described.iter().map(|tensor| {
         if !names.insert(tensor.name.as_str()) {
-            return Err(format!("two tensors are called '{}'", short(&tensor.name)));
+            return Err(GgufError::TensorTwice(short(&tensor.name)));
         }
         tensor.tensor(bytes, start, alignment)
     });
@@ -210,12 +199,12 @@ struct Described {
 }
 
 impl Described {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, String> {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, GgufError> {
         let name = cursor.text("the name of a tensor")?;
         let shown = short(&name);
         let axes = cursor.u32(&format!("the number of axes of '{shown}'"))?;
         if axes > MAX_AXES {
-            return Err(format!("tensor '{shown}' has {axes} axes, more than {MAX_AXES}"));
+            return Err(GgufError::Axes { name: shown, axes });
         }
         let sizes = (0..axes).map(|_| cursor.u64(&format!("the shape of '{shown}'")));
         let mut sizes = sizes.collect::<Result<Vec<_>, _>>()?;
@@ -228,29 +217,31 @@ impl Described {
         })
     }
 
-    fn tensor(&self, bytes: &Bytes, start: u64, alignment: u64) -> Result<TensorProto, String> {
-        let shown = short(&self.name);
-        let beyond = || format!("the data of tensor '{shown}' lie outside of the file: it is cut off or broken");
+    fn tensor(&self, bytes: &Bytes, start: u64, alignment: u64) -> Result<TensorProto, GgufError> {
+        let beyond = || GgufError::Outside(short(&self.name));
         let plain = PLAIN.iter().find(|(ggml, _)| *ggml == self.ggml_type);
         let element_type = plain.map(|(_, onnx)| *onnx);
         let in_blocks = || BlockFormat::from_ggml(self.ggml_type).map(BlockFormat::element_type);
         let element_type = element_type.or_else(in_blocks).ok_or_else(|| {
             match REFUSED.iter().find(|(ggml, _)| *ggml == self.ggml_type) {
-                Some((_, name)) => format!(
-                    "tensor '{shown}' is stored as {name}, which is not decoded: take the file with Q2_K to Q8_0 or F16 weights"
-                ),
-                None => format!("tensor '{shown}' has the unknown type {}", self.ggml_type),
+                Some((_, kind)) => GgufError::NotDecoded {
+                    name: short(&self.name),
+                    kind,
+                },
+                None => GgufError::TensorType {
+                    name: short(&self.name),
+                    kind: self.ggml_type,
+                },
             }
         })?;
         let sizes: Option<Vec<usize>> = self.sizes.iter().map(|size| usize::try_from(*size).ok()).collect();
         let sizes = sizes.filter(|sizes| sizes.iter().all(|size| i64::try_from(*size).is_ok()));
         let sizes = sizes.ok_or_else(beyond)?;
         let empty = build::raw_tensor(self.name.as_str(), element_type, &sizes, Bytes::new());
-        let length = crate::onnx::byte_count(&empty).map_err(|error| error.to_string())?;
+        let length = crate::onnx::byte_count(&empty)?;
         if !self.offset.is_multiple_of(alignment) {
-            return Err(format!(
-                "tensor '{shown}' begins between the steps of {alignment} bytes"
-            ));
+            let name = short(&self.name);
+            return Err(GgufError::Unaligned { name, alignment });
         }
         let from = start
             .checked_add(self.offset)

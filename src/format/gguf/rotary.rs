@@ -3,6 +3,7 @@
 //! back into transformers' order. Blocks run along rows, so that whole rows move and nothing is decoded.
 
 use super::Metadata;
+use super::error::GgufError;
 use crate::onnx::TensorProto;
 use crate::printable::short;
 
@@ -13,7 +14,7 @@ const INTERLEAVED: [&str; 2] = ["llama", "mistral3"];
 ///
 /// # Errors
 /// A sentence about a tensor whose rows do not divide into heads.
-pub(super) fn restore_rows(tensors: &mut [TensorProto], metadata: &Metadata) -> Result<(), String> {
+pub(super) fn restore_rows(tensors: &mut [TensorProto], metadata: &Metadata) -> Result<(), GgufError> {
     let Some(architecture) = metadata.architecture().filter(|name| INTERLEAVED.contains(name)) else {
         return Ok(());
     };
@@ -28,8 +29,10 @@ pub(super) fn restore_rows(tensors: &mut [TensorProto], metadata: &Metadata) -> 
             _ => continue,
         };
         let shown = short(tensor.name());
-        let heads =
-            heads.ok_or_else(|| format!("no '{architecture}.attention.head_count' tells the heads of '{shown}'"))?;
+        let heads = heads.ok_or_else(|| GgufError::NoHeads {
+            architecture: architecture.to_owned(),
+            tensor: shown.clone(),
+        })?;
         let rows = tensor
             .dims
             .first()
@@ -38,9 +41,8 @@ pub(super) fn restore_rows(tensors: &mut [TensorProto], metadata: &Metadata) -> 
         let bytes = tensor.raw_data.clone().unwrap_or_default();
         let whole = |count: usize, of: usize| of > 0 && count.is_multiple_of(of);
         if rows == 0 || heads.checked_mul(2).is_none_or(|pairs| !whole(rows, pairs)) || !whole(bytes.len(), rows) {
-            return Err(format!(
-                "tensor '{shown}' has {rows} rows, which do not divide into {heads} heads of pairs"
-            ));
+            let name = shown;
+            return Err(GgufError::Rows { name, rows, heads });
         }
         let (head, width) = (rows / heads, bytes.len() / rows);
         let mut restored = Vec::with_capacity(bytes.len());
@@ -98,7 +100,7 @@ mod tests {
             &[6, 1],
             &[0.0; 6],
         )];
-        let error = restore_rows(&mut tensors, &metadata).unwrap_err();
+        let error = restore_rows(&mut tensors, &metadata).unwrap_err().to_string();
         assert!(error.contains("q_proj") && error.contains("6 rows"), "{error}");
     }
 }

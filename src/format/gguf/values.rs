@@ -1,6 +1,7 @@
 //! The metadata of a GGUF file: names and typed values. Every count is checked against what is left of the file before
 //! memory is taken for it.
 
+use super::error::GgufError;
 use crate::printable::short;
 use std::collections::HashMap;
 
@@ -134,7 +135,7 @@ mod kind {
 ///
 /// # Errors
 /// What does not hold together, and at which byte.
-pub(super) fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, String> {
+pub(super) fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metadata, GgufError> {
     let mut entries = HashMap::new();
     for _ in 0..count {
         let key = cursor.text("the name of a metadata entry")?;
@@ -146,7 +147,7 @@ pub(super) fn read_metadata(cursor: &mut Cursor<'_>, count: u64) -> Result<Metad
             cursor.value(kind, &shown)?
         };
         if entries.insert(key, value).is_some() {
-            return Err(format!("the metadata entry '{shown}' is there twice"));
+            return Err(GgufError::EntryTwice(shown));
         }
     }
     Ok(Metadata(entries))
@@ -172,41 +173,49 @@ impl<'a> Cursor<'a> {
         self.bytes.len() - self.at
     }
 
-    /// The next `count` bytes; the error says how many were missing.
-    pub(super) fn take(&mut self, count: usize) -> Result<&'a [u8], String> {
-        let end = self.at.checked_add(count).filter(|end| *end <= self.bytes.len());
-        let taken = end.and_then(|end| self.bytes.get(self.at..end));
-        let taken = taken.ok_or_else(|| format!("the file ends at byte {}", self.bytes.len()))?;
-        self.at += count;
-        Ok(taken)
+    /// The next `count` bytes, if there are so many.
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+        let end = self.at.checked_add(count)?;
+        let taken = self.bytes.get(self.at..end)?;
+        self.at = end;
+        Some(taken)
     }
 
-    fn number<const SIZE: usize>(&mut self, what: &str) -> Result<[u8; SIZE], String> {
+    /// That the file ends before `what` does, which begins at byte `at`.
+    fn cut_off(&self, what: &str, at: usize) -> GgufError {
+        GgufError::CutOff {
+            what: short(what),
+            at,
+            end: self.bytes.len(),
+        }
+    }
+
+    fn number<const SIZE: usize>(&mut self, what: &str) -> Result<[u8; SIZE], GgufError> {
         let at = self.at;
-        let taken = self.take(SIZE).map_err(|reason| cut_off(&reason, what, at))?;
+        let taken = self.take(SIZE).ok_or_else(|| self.cut_off(what, at))?;
         let mut bytes = [0; SIZE];
         bytes.copy_from_slice(taken);
         Ok(bytes)
     }
 
-    pub(super) fn u32(&mut self, what: &str) -> Result<u32, String> {
+    pub(super) fn u32(&mut self, what: &str) -> Result<u32, GgufError> {
         self.number(what).map(u32::from_le_bytes)
     }
 
-    pub(super) fn u64(&mut self, what: &str) -> Result<u64, String> {
+    pub(super) fn u64(&mut self, what: &str) -> Result<u64, GgufError> {
         self.number(what).map(u64::from_le_bytes)
     }
 
-    pub(super) fn text(&mut self, what: &str) -> Result<String, String> {
+    pub(super) fn text(&mut self, what: &str) -> Result<String, GgufError> {
         let at = self.at;
         let length = self.u64(what)?;
         let length = usize::try_from(length).unwrap_or(usize::MAX);
-        let bytes = self.take(length).map_err(|reason| cut_off(&reason, what, at))?;
+        let bytes = self.take(length).ok_or_else(|| self.cut_off(what, at))?;
         // Some converters have written tokens that are not UTF-8; a name that was repaired is no name of a tensor or setting.
         Ok(String::from_utf8_lossy(bytes).into_owned())
     }
 
-    fn value(&mut self, kind: u32, name: &str) -> Result<Value, String> {
+    fn value(&mut self, kind: u32, name: &str) -> Result<Value, GgufError> {
         Ok(match kind {
             kind::TEXT => Value::Text(self.text(name)?),
             kind::BOOL => Value::Bool(self.number::<1>(name)? != [0]),
@@ -215,14 +224,14 @@ impl<'a> Cursor<'a> {
         })
     }
 
-    fn float(&mut self, kind: u32, name: &str) -> Result<f64, String> {
+    fn float(&mut self, kind: u32, name: &str) -> Result<f64, GgufError> {
         match kind {
             kind::F32 => self.number(name).map(|bytes| f64::from(f32::from_le_bytes(bytes))),
             _ => self.number(name).map(f64::from_le_bytes),
         }
     }
 
-    fn integer(&mut self, kind: u32, name: &str) -> Result<i128, String> {
+    fn integer(&mut self, kind: u32, name: &str) -> Result<i128, GgufError> {
         Ok(match kind {
             kind::U8 | kind::BOOL => self.number::<1>(name)?[0].into(),
             kind::I8 => i8::from_le_bytes(self.number(name)?).into(),
@@ -232,11 +241,11 @@ impl<'a> Cursor<'a> {
             kind::I32 => i32::from_le_bytes(self.number(name)?).into(),
             kind::U64 => u64::from_le_bytes(self.number(name)?).into(),
             kind::I64 => i64::from_le_bytes(self.number(name)?).into(),
-            other => return Err(format!("the metadata entry '{name}' has the unknown type {other}")),
+            kind => return Err(unknown_type(name, kind)),
         })
     }
 
-    fn list(&mut self, name: &str) -> Result<Value, String> {
+    fn list(&mut self, name: &str) -> Result<Value, GgufError> {
         let kind = self.u32(name)?;
         let length = self.u64(name)?;
         let width = match kind {
@@ -244,19 +253,16 @@ impl<'a> Cursor<'a> {
             kind::U16 | kind::I16 => 2,
             kind::U32 | kind::I32 | kind::F32 => 4,
             kind::U64 | kind::I64 | kind::F64 | kind::TEXT => 8,
-            kind::LIST => {
-                return Err(format!(
-                    "the metadata entry '{name}' is a list of lists, which is not read"
-                ));
-            }
-            other => return Err(format!("the metadata entry '{name}' has the unknown type {other}")),
+            kind::LIST => return Err(GgufError::ListOfLists(name.to_owned())),
+            kind => return Err(unknown_type(name, kind)),
         };
         let count = usize::try_from(length)
             .ok()
             .filter(|count| *count <= self.left() / width);
-        let count = count.ok_or_else(|| {
-            let left = self.left();
-            format!("the metadata entry '{name}' should hold {length} values, {left} bytes are left of the file")
+        let count = count.ok_or_else(|| GgufError::ListLength {
+            name: name.to_owned(),
+            length,
+            left: self.left(),
         })?;
         Ok(match kind {
             kind::TEXT => Value::Texts((0..count).map(|_| self.text(name)).collect::<Result<_, _>>()?),
@@ -266,18 +272,18 @@ impl<'a> Cursor<'a> {
             _ => {
                 let integers = (0..count).map(|_| {
                     let number = self.integer(kind, name)?;
-                    i64::try_from(number)
-                        .map_err(|_| format!("the metadata entry '{name}' holds {number}, which is too large"))
+                    i64::try_from(number).map_err(|_| GgufError::LargeNumber {
+                        name: name.to_owned(),
+                        number,
+                    })
                 });
-                Value::Integers(integers.collect::<Result<_, String>>()?)
+                Value::Integers(integers.collect::<Result<_, GgufError>>()?)
             }
         })
     }
 }
 
-fn cut_off(reason: &str, what: &str, at: usize) -> String {
-    format!(
-        "the file is cut off or broken: {} at byte {at} does not fit, {reason}",
-        short(what)
-    )
+fn unknown_type(name: &str, kind: u32) -> GgufError {
+    let name = name.to_owned();
+    GgufError::EntryType { name, kind }
 }

@@ -1,9 +1,9 @@
 //! The zip archive of `torch.save`: `NAME/data.pkl`, and the numbers of each storage in `NAME/data/KEY`.
 
-use super::super::archive::{contents, open};
+use super::super::archive::{ArchiveError, contents, open};
 use super::pickle::Pickle;
 use super::tensor::Storages;
-use super::{Weights, checkpoint, weights};
+use super::{CheckpointError, Weights, checkpoint, weights};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -19,17 +19,15 @@ fn is_pickle(name: &str) -> bool {
     name == "data.pkl" || name.ends_with("/data.pkl")
 }
 
-pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
+pub(super) fn read(bytes: &Bytes) -> Result<Weights, CheckpointError> {
     let mut archive = open(bytes)?;
     let name = archive.file_names().find(|name| is_pickle(name)).map(str::to_owned);
-    let name = name.ok_or("its archive holds no data.pkl")?;
+    let name = name.ok_or(CheckpointError::NoPickle)?;
     let folder = name.trim_end_matches("data.pkl").to_owned();
     let mut storages = Entries(HashMap::new());
     let (mut pickle, mut byte_order) = (None, None);
     for index in 0..archive.len() {
-        let entry = archive
-            .by_index(index)
-            .map_err(|error| format!("its archive cannot be read: {error}"))?;
+        let entry = archive.by_index(index).map_err(ArchiveError::from)?;
         let Some(inside) = entry.name().strip_prefix(&folder).map(str::to_owned) else {
             continue;
         };
@@ -43,7 +41,7 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
         }
     }
     if byte_order.is_some_and(|order| &order[..] != b"little") {
-        return Err("its numbers are big-endian: save it again on another machine".to_owned());
+        return Err(CheckpointError::BigEndian);
     }
     let pickle = Pickle::read(&pickle.unwrap_or_default())?;
     let (tensors, notes) = checkpoint::tensors(&pickle, &storages, bytes.len())?;

@@ -1,5 +1,6 @@
 //! Which tensors of a checkpoint are the weights of the network, and what they are called.
 
+use super::CheckpointError;
 use super::pickle::{Id, Pickle, Tensor, Value};
 use super::tensor::{Maker, Storages};
 use crate::onnx::{TensorProto, one_line};
@@ -45,7 +46,7 @@ pub(super) fn tensors(
     pickle: &Pickle,
     storages: &dyn Storages,
     length: usize,
-) -> Result<(Vec<TensorProto>, Vec<String>), String> {
+) -> Result<(Vec<TensorProto>, Vec<String>), CheckpointError> {
     let mut notes = Vec::new();
     let root = chosen(pickle, pickle.root, &mut notes);
     let mut gatherer = Gatherer {
@@ -57,7 +58,7 @@ pub(super) fn tensors(
     gatherer.gather(root, "", 0)?;
     let found = gatherer.found;
     if found.is_empty() {
-        return Err("it holds no tensors under names: save the network's state_dict()".to_owned());
+        return Err(CheckpointError::NoTensors);
     }
     let mut maker = Maker {
         pickle,
@@ -155,7 +156,7 @@ struct Gatherer<'a> {
 }
 
 impl Gatherer<'_> {
-    fn gather(&mut self, container: Id, name: &str, depth: usize) -> Result<(), String> {
+    fn gather(&mut self, container: Id, name: &str, depth: usize) -> Result<(), CheckpointError> {
         if depth >= MAX_DEPTH || !self.seen.insert(container) {
             return Ok(());
         }
@@ -166,7 +167,7 @@ impl Gatherer<'_> {
                 format!("{name}.{part}")
             };
             let left = self.left.checked_sub(whole.len());
-            self.left = left.ok_or("its tensors have names too long to be believed")?;
+            self.left = left.ok_or(CheckpointError::LongNames)?;
             match self.pickle.value(value) {
                 Value::Tensor(tensor) => self.found.push((whole, tensor.clone())),
                 _ => self.gather(value, &whole, depth + 1)?,

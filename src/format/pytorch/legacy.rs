@@ -1,9 +1,9 @@
 //! Checkpoints of before torch 1.6: pickles of a magic number, a version, the machine and the state dict, then the keys of the
 //! storages in order and the numbers of each.
 
-use super::pickle::{Pickle, Value};
+use super::pickle::{Pickle, PickleError, Value};
 use super::tensor::{Storages, storage_of};
-use super::{Weights, checkpoint, weights};
+use super::{CheckpointError, Weights, checkpoint, weights};
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -14,16 +14,16 @@ pub(super) fn looks_like(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
+pub(super) fn read(bytes: &Bytes) -> Result<Weights, CheckpointError> {
     let mut at = MAGIC.len();
-    let mut next = || -> Result<Pickle, String> {
+    let mut next = || -> Result<Pickle, PickleError> {
         let pickle = Pickle::read(bytes.get(at..).unwrap_or_default())?;
         at += pickle.length;
         Ok(pickle)
     };
     let (version, _machine, pickle, keys) = (next()?, next()?, next()?, next()?);
     if version.int(version.root) != Some(1001) {
-        return Err("it is of a version of torch.save that is not read".to_owned());
+        return Err(CheckpointError::Version);
     }
     // The numbers of a storage are as many as the state dict says; before them stands that number once more.
     let mut widths = HashMap::new();
@@ -35,8 +35,8 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, String> {
     }
     let mut storages = Data(HashMap::new());
     for id in keys.items(keys.root).unwrap_or_default() {
-        let key = keys.text(*id).ok_or("its storages have no names")?;
-        let cut = || format!("the storage '{}' is cut off", crate::onnx::one_line(key));
+        let key = keys.text(*id).ok_or(CheckpointError::NoNames)?;
+        let cut = || CheckpointError::CutOff(crate::onnx::one_line(key));
         let head = bytes
             .get(at..)
             .and_then(|rest| rest.first_chunk::<8>())

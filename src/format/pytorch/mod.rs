@@ -11,8 +11,11 @@ mod pickle;
 mod tensor;
 
 use super::FormatError;
+use super::archive::ArchiveError;
 use crate::onnx::{GraphProto, ModelProto, TensorProto};
 use bytes::Bytes;
+use pickle::PickleError;
+use tensor::TensorError;
 
 /// A file of weights and what a person should know of how it was read.
 #[derive(Debug)]
@@ -21,6 +24,33 @@ pub struct Weights {
     pub model: ModelProto,
     /// Sentences for a person.
     pub notes: Vec<String>,
+}
+
+/// Why a checkpoint is not read.
+#[derive(Debug, thiserror::Error)]
+enum CheckpointError {
+    #[error(transparent)]
+    Archive(#[from] ArchiveError),
+    #[error(transparent)]
+    Pickle(#[from] PickleError),
+    #[error(transparent)]
+    Storage(#[from] TensorError),
+    #[error("tensor '{name}': {error}")]
+    Tensor { name: String, error: TensorError },
+    #[error("its archive holds no data.pkl")]
+    NoPickle,
+    #[error("its numbers are big-endian: save it again on another machine")]
+    BigEndian,
+    #[error("it is of a version of torch.save that is not read")]
+    Version,
+    #[error("its storages have no names")]
+    NoNames,
+    #[error("the storage '{0}' is cut off")]
+    CutOff(String),
+    #[error("it holds no tensors under names: save the network's state_dict()")]
+    NoTensors,
+    #[error("its tensors have names too long to be believed")]
+    LongNames,
 }
 
 /// Whether `bytes` begin as a checkpoint does.
@@ -39,10 +69,7 @@ pub fn read(bytes: &Bytes, file: &str) -> Result<Weights, FormatError> {
     } else {
         archive::read(bytes)
     };
-    read.map_err(|reason| FormatError::File {
-        file: file.to_owned(),
-        reason,
-    })
+    read.map_err(|error| FormatError::of(file, error))
 }
 
 /// What a file holds: tensors by their names.

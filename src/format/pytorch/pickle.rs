@@ -58,12 +58,35 @@ pub(super) struct Pickle {
     pub(super) length: usize,
 }
 
+/// Why a stream is not read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum PickleError {
+    #[error("the pickle ends within a value: the file is cut off")]
+    Cut,
+    #[error("the pickle takes more values than it made")]
+    Empty,
+    #[error("the pickle does not hold together")]
+    Broken,
+    #[error("it calls what is no function")]
+    NoFunction,
+    #[error("it has the instruction {0:#04x}, which is no part of a file of tensors")]
+    Instruction(u8),
+    /// A name that would have to be called, or whose objects are not known.
+    #[error(
+        "it wants '{0}', which is neither a tensor nor a container: nothing was run; save the network's state_dict() instead"
+    )]
+    Wanted(String),
+    /// Where the instruction stands.
+    #[error("{error} (byte {byte} of the pickle)")]
+    At { error: Box<Self>, byte: usize },
+}
+
 impl Pickle {
     /// Reads the stream at the start of `bytes`; more may follow.
     ///
     /// # Errors
     /// What is wrong with it, or the name of what it wanted.
-    pub(super) fn read(bytes: &[u8]) -> Result<Self, String> {
+    pub(super) fn read(bytes: &[u8]) -> Result<Self, PickleError> {
         Machine::new(bytes).run()
     }
 
@@ -189,7 +212,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn run(mut self) -> Result<Pickle, String> {
+    fn run(mut self) -> Result<Pickle, PickleError> {
         loop {
             let start = self.at;
             let [code] = self.take()?;
@@ -201,12 +224,14 @@ impl<'a> Machine<'a> {
                     length: self.at,
                 });
             }
-            self.step(code)
-                .map_err(|why| format!("{why} (byte {start} of the pickle)"))?;
+            self.step(code).map_err(|error| PickleError::At {
+                error: Box::new(error),
+                byte: start,
+            })?;
         }
     }
 
-    fn step(&mut self, code: u8) -> Result<(), String> {
+    fn step(&mut self, code: u8) -> Result<(), PickleError> {
         match code {
             // Protocol and frames tell nothing that is needed.
             0x80 => drop(self.take::<1>()?),
@@ -294,7 +319,7 @@ impl<'a> Machine<'a> {
             }
             0x85..=0x87 => {
                 let count = usize::from(code - 0x84);
-                let from = self.stack.len().checked_sub(count).ok_or(EMPTY)?;
+                let from = self.stack.len().checked_sub(count).ok_or(PickleError::Empty)?;
                 let items = self.stack.split_off(from);
                 self.push(Value::Items(items));
             }
@@ -319,7 +344,7 @@ impl<'a> Machine<'a> {
                 self.add_pairs(&pairs(&items))?;
             }
             b'g' => {
-                let key = self.line()?.parse().map_err(|_| BROKEN)?;
+                let key = self.line()?.parse().map_err(|_| PickleError::Broken)?;
                 self.get(key)?;
             }
             b'h' => {
@@ -331,7 +356,7 @@ impl<'a> Machine<'a> {
                 self.get(key.into())?;
             }
             b'p' => {
-                let key = self.line()?.parse().map_err(|_| BROKEN)?;
+                let key = self.line()?.parse().map_err(|_| PickleError::Broken)?;
                 self.put(key)?;
             }
             b'q' => {
@@ -351,7 +376,7 @@ impl<'a> Machine<'a> {
                 let (name, module) = (self.pop()?, self.pop()?);
                 let text = |id: Id| match self.values.get(id) {
                     Some(Value::Text(text)) => Ok(text.as_str()),
-                    _ => Err(BROKEN),
+                    _ => Err(PickleError::Broken),
                 };
                 let whole = format!("{}.{}", text(module)?, text(name)?);
                 self.global(&whole)?;
@@ -370,7 +395,7 @@ impl<'a> Machine<'a> {
             }
             b'o' => {
                 let items = self.above_mark()?;
-                self.object(*items.first().ok_or(EMPTY)?)?;
+                self.object(*items.first().ok_or(PickleError::Empty)?)?;
             }
             b'i' => {
                 let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
@@ -394,15 +419,13 @@ impl<'a> Machine<'a> {
                 self.push(Value::Persistent(id));
             }
             other => {
-                return Err(format!(
-                    "it has the instruction {other:#04x}, which is no part of a file of tensors"
-                ));
+                return Err(PickleError::Instruction(other));
             }
         }
         Ok(())
     }
 
-    fn global(&mut self, name: &str) -> Result<(), String> {
+    fn global(&mut self, name: &str) -> Result<(), PickleError> {
         if !is_known(name) {
             return Err(wanted(name));
         }
@@ -410,19 +433,19 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn name_of(&self, id: Id) -> Result<&str, String> {
+    fn name_of(&self, id: Id) -> Result<&str, PickleError> {
         match self.values.get(id) {
             Some(Value::Global(name)) => Ok(name),
-            _ => Err("it calls what is no function".to_owned()),
+            _ => Err(PickleError::NoFunction),
         }
     }
 
-    fn call(&mut self, function: Id, arguments: Id) -> Result<(), String> {
+    fn call(&mut self, function: Id, arguments: Id) -> Result<(), PickleError> {
         let name = self.name_of(function)?;
         let made = made_by(name).ok_or_else(|| wanted(name))?;
         let given = match self.values.get(arguments) {
             Some(Value::Items(items)) => items.clone(),
-            _ => return Err(BROKEN.to_owned()),
+            _ => return Err(PickleError::Broken),
         };
         let argument = |place: usize| given.get(place).copied();
         let value = match made {
@@ -433,11 +456,11 @@ impl<'a> Machine<'a> {
             },
             Made::Dict => Value::Dict(self.pairs_of(argument(0))),
             Made::First => {
-                self.stack.push(argument(0).ok_or(EMPTY)?);
+                self.stack.push(argument(0).ok_or(PickleError::Empty)?);
                 return Ok(());
             }
             Made::TensorV2 | Made::TensorV3 => {
-                let at = |place: usize| argument(place).ok_or(EMPTY);
+                let at = |place: usize| argument(place).ok_or(PickleError::Empty);
                 let with_type = matches!(made, Made::TensorV3);
                 Value::Tensor(Tensor {
                     storage: at(0)?,
@@ -467,7 +490,7 @@ impl<'a> Machine<'a> {
         }
     }
 
-    fn object(&mut self, class: Id) -> Result<(), String> {
+    fn object(&mut self, class: Id) -> Result<(), PickleError> {
         let name = self.name_of(class)?;
         let value = match made_by(name) {
             Some(Made::Dict) => Value::Dict(Vec::new()),
@@ -484,7 +507,7 @@ impl<'a> Machine<'a> {
     }
 
     /// Gives the object on top of the stack its state. An ordered dict has one, too, which holds nothing of use.
-    fn build(&mut self, given: Id) -> Result<(), String> {
+    fn build(&mut self, given: Id) -> Result<(), PickleError> {
         let top = self.top()?;
         if let Some(Value::Object { state, .. }) = self.values.get_mut(top) {
             *state = Some(given);
@@ -497,28 +520,28 @@ impl<'a> Machine<'a> {
         self.stack.push(self.values.len() - 1);
     }
 
-    fn top(&self) -> Result<Id, String> {
-        self.stack.last().copied().ok_or_else(|| EMPTY.to_owned())
+    fn top(&self) -> Result<Id, PickleError> {
+        self.stack.last().copied().ok_or(PickleError::Empty)
     }
 
-    fn pop(&mut self) -> Result<Id, String> {
+    fn pop(&mut self) -> Result<Id, PickleError> {
         let least = self.marks.last().copied().unwrap_or(0);
         if self.stack.len() <= least {
-            return Err(EMPTY.to_owned());
+            return Err(PickleError::Empty);
         }
-        self.stack.pop().ok_or_else(|| EMPTY.to_owned())
+        self.stack.pop().ok_or(PickleError::Empty)
     }
 
     /// What was put on the stack since the last mark.
-    fn above_mark(&mut self) -> Result<Vec<Id>, String> {
-        let mark = self.marks.pop().ok_or(EMPTY)?;
+    fn above_mark(&mut self) -> Result<Vec<Id>, PickleError> {
+        let mark = self.marks.pop().ok_or(PickleError::Empty)?;
         if mark > self.stack.len() {
-            return Err(BROKEN.to_owned());
+            return Err(PickleError::Broken);
         }
         Ok(self.stack.split_off(mark))
     }
 
-    fn add_items(&mut self, items: &[Id]) -> Result<(), String> {
+    fn add_items(&mut self, items: &[Id]) -> Result<(), PickleError> {
         let top = self.top()?;
         if let Some(Value::Items(all)) = self.values.get_mut(top) {
             all.extend(items);
@@ -526,7 +549,7 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn add_pairs(&mut self, pairs: &[(Id, Id)]) -> Result<(), String> {
+    fn add_pairs(&mut self, pairs: &[(Id, Id)]) -> Result<(), PickleError> {
         let top = self.top()?;
         if let Some(Value::Dict(all)) = self.values.get_mut(top) {
             all.extend(pairs);
@@ -534,45 +557,45 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn get(&mut self, key: u64) -> Result<(), String> {
-        let id = *self.memo.get(&key).ok_or(BROKEN)?;
+    fn get(&mut self, key: u64) -> Result<(), PickleError> {
+        let id = *self.memo.get(&key).ok_or(PickleError::Broken)?;
         self.stack.push(id);
         Ok(())
     }
 
-    fn put(&mut self, key: u64) -> Result<(), String> {
+    fn put(&mut self, key: u64) -> Result<(), PickleError> {
         let top = self.top()?;
         self.memo.insert(key, top);
         Ok(())
     }
 
-    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], String> {
+    fn take<const COUNT: usize>(&mut self) -> Result<[u8; COUNT], PickleError> {
         let bytes = self.slice(COUNT as u64)?;
-        bytes.try_into().map_err(|_| CUT.to_owned())
+        bytes.try_into().map_err(|_| PickleError::Cut)
     }
 
-    fn slice(&mut self, length: u64) -> Result<&'a [u8], String> {
-        let length = usize::try_from(length).map_err(|_| CUT)?;
-        let end = self.at.checked_add(length).ok_or(CUT)?;
-        let bytes = self.bytes.get(self.at..end).ok_or(CUT)?;
+    fn slice(&mut self, length: u64) -> Result<&'a [u8], PickleError> {
+        let length = usize::try_from(length).map_err(|_| PickleError::Cut)?;
+        let end = self.at.checked_add(length).ok_or(PickleError::Cut)?;
+        let bytes = self.bytes.get(self.at..end).ok_or(PickleError::Cut)?;
         self.at = end;
         Ok(bytes)
     }
 
-    fn skip(&mut self, length: u64) -> Result<(), String> {
+    fn skip(&mut self, length: u64) -> Result<(), PickleError> {
         self.slice(length)?;
         self.push(Value::Opaque);
         Ok(())
     }
 
-    fn string(&mut self, length: u64) -> Result<(), String> {
+    fn string(&mut self, length: u64) -> Result<(), PickleError> {
         let text = String::from_utf8_lossy(self.slice(length)?).into_owned();
         self.push(Value::Text(text));
         Ok(())
     }
 
     /// A little-endian integer in two's complement; one of more than 64 bits is of no use.
-    fn long(&mut self, length: u64) -> Result<(), String> {
+    fn long(&mut self, length: u64) -> Result<(), PickleError> {
         let bytes = self.slice(length)?;
         let negative = bytes.last().is_some_and(|byte| byte & 0x80 != 0);
         let mut wide = [if negative { 0xff } else { 0 }; 8];
@@ -587,23 +610,16 @@ impl<'a> Machine<'a> {
     }
 
     /// The text up to the end of the line.
-    fn line(&mut self) -> Result<&'a str, String> {
-        let rest = self.bytes.get(self.at..).ok_or(CUT)?;
-        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(CUT)?;
+    fn line(&mut self) -> Result<&'a str, PickleError> {
+        let rest = self.bytes.get(self.at..).ok_or(PickleError::Cut)?;
+        let end = rest.iter().position(|byte| *byte == b'\n').ok_or(PickleError::Cut)?;
         self.at += end + 1;
-        std::str::from_utf8(&rest[..end]).map_err(|_| BROKEN.to_owned())
+        std::str::from_utf8(&rest[..end]).map_err(|_| PickleError::Broken)
     }
 }
 
-const CUT: &str = "the pickle ends within a value: the file is cut off";
-const EMPTY: &str = "the pickle takes more values than it made";
-const BROKEN: &str = "the pickle does not hold together";
-
-fn wanted(name: &str) -> String {
-    let name = crate::onnx::one_line(name);
-    format!(
-        "it wants '{name}', which is neither a tensor nor a container: nothing was run; save the network's state_dict() instead"
-    )
+fn wanted(name: &str) -> PickleError {
+    PickleError::Wanted(crate::onnx::one_line(name))
 }
 
 fn pairs(items: &[Id]) -> Vec<(Id, Id)> {
@@ -620,7 +636,7 @@ mod tests {
     use super::*;
 
     fn fault(bytes: &[u8]) -> String {
-        Pickle::read(bytes).unwrap_err()
+        Pickle::read(bytes).unwrap_err().to_string()
     }
 
     /// `pickle.dumps({'a': 1, 'b': [2.5, True, None], 'c': (-3,)}, protocol=2)` of Python 3.11.

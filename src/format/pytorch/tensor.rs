@@ -1,10 +1,36 @@
 //! Tensors of a pickle: views of storages, which are made whole where they are not as they lie.
 
+use super::CheckpointError;
 use super::pickle::{Id, Pickle, Tensor, Value};
 use crate::onnx::build::raw_tensor;
 use crate::onnx::schema::data_type;
 use crate::onnx::{MOST_AXES, TensorProto, one_line};
 use bytes::Bytes;
+
+/// What of a tensor does not hold together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum TensorError {
+    #[error("a tensor has no storage")]
+    NoStorage,
+    #[error("a storage is not described as torch does")]
+    Undescribed,
+    #[error("a storage has no name")]
+    NoName,
+    #[error("a storage has no type")]
+    NoType,
+    #[error("a storage is of the type {0}, which is not read")]
+    StorageType(String),
+    #[error("its element type is not known")]
+    ElementType,
+    #[error("its storage '{0}' is not in the file")]
+    NotThere(String),
+    #[error("its sizes make no sense")]
+    Sizes,
+    #[error("its elements lie outside of its storage")]
+    Outside,
+    #[error("it repeats its numbers too often")]
+    Repeats,
+}
 
 /// Where the numbers of storages are.
 pub(super) trait Storages {
@@ -59,28 +85,25 @@ fn kind_of(name: &str) -> Option<Kind> {
 ///
 /// # Errors
 /// Where it is none, or of a class that is not known.
-pub(super) fn storage_of(pickle: &Pickle, id: Id) -> Result<Storage, String> {
+pub(super) fn storage_of(pickle: &Pickle, id: Id) -> Result<Storage, TensorError> {
     let Value::Persistent(told) = pickle.value(id) else {
-        return Err("a tensor has no storage".to_owned());
+        return Err(TensorError::NoStorage);
     };
     let parts = pickle
         .items(*told)
         .filter(|parts| parts.len() >= 3)
-        .ok_or("a storage is not described as torch does")?;
+        .ok_or(TensorError::Undescribed)?;
     let key = match pickle.value(parts[2]) {
         Value::Text(key) => key.clone(),
         Value::Int(key) => key.to_string(),
-        _ => return Err("a storage has no name".to_owned()),
+        _ => return Err(TensorError::NoName),
     };
     let Value::Global(class) = pickle.value(parts[1]) else {
-        return Err("a storage has no type".to_owned());
+        return Err(TensorError::NoType);
     };
     let kind = kind_of(class);
     if kind.is_none() && !class.ends_with("UntypedStorage") {
-        return Err(format!(
-            "a storage is of the type {}, which is not read",
-            one_line(class)
-        ));
+        return Err(TensorError::StorageType(one_line(class)));
     }
     Ok(Storage { key, kind })
 }
@@ -98,35 +121,36 @@ impl Maker<'_> {
     ///
     /// # Errors
     /// What of it does not hold together, with its name.
-    pub(super) fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<TensorProto, String> {
-        self.make(name, tensor)
-            .map_err(|why| format!("tensor '{}': {why}", one_line(name)))
+    pub(super) fn tensor(&mut self, name: &str, tensor: &Tensor) -> Result<TensorProto, CheckpointError> {
+        self.make(name, tensor).map_err(|error| CheckpointError::Tensor {
+            name: one_line(name),
+            error,
+        })
     }
 
-    fn make(&mut self, name: &str, tensor: &Tensor) -> Result<TensorProto, String> {
+    fn make(&mut self, name: &str, tensor: &Tensor) -> Result<TensorProto, TensorError> {
         let pickle = self.pickle;
         let storage = storage_of(pickle, tensor.storage)?;
         let told = tensor.dtype.and_then(|id| match pickle.value(id) {
             Value::Global(name) => kind_of(name),
             _ => None,
         });
-        let kind = told.or(storage.kind).ok_or("its element type is not known")?;
+        let kind = told.or(storage.kind).ok_or(TensorError::ElementType)?;
         let bytes = self.storages.bytes(&storage.key);
-        let bytes = bytes.ok_or_else(|| format!("its storage '{}' is not in the file", one_line(&storage.key)))?;
-        let numbers = "its sizes make no sense";
-        let sizes = pickle.sizes(tensor.sizes).ok_or(numbers)?;
-        let strides = pickle.sizes(tensor.strides).ok_or(numbers)?;
+        let bytes = bytes.ok_or_else(|| TensorError::NotThere(one_line(&storage.key)))?;
+        let sizes = pickle.sizes(tensor.sizes).ok_or(TensorError::Sizes)?;
+        let strides = pickle.sizes(tensor.strides).ok_or(TensorError::Sizes)?;
         let offset = pickle
             .int(tensor.offset)
             .and_then(|offset| usize::try_from(offset).ok())
-            .ok_or(numbers)?;
+            .ok_or(TensorError::Sizes)?;
         if strides.len() != sizes.len() || sizes.len() > MOST_AXES {
-            return Err(numbers.to_owned());
+            return Err(TensorError::Sizes);
         }
         let count = sizes
             .iter()
             .try_fold(1_usize, |count, size| count.checked_mul(*size))
-            .ok_or(numbers)?;
+            .ok_or(TensorError::Sizes)?;
         if count == 0 {
             return Ok(raw_tensor(name, kind.element_type, &sizes, Bytes::new()));
         }
@@ -136,7 +160,7 @@ impl Maker<'_> {
         });
         let end = span.and_then(|span| offset.checked_add(span)?.checked_add(1)?.checked_mul(kind.bytes));
         if end.is_none_or(|end| end > bytes.len()) {
-            return Err("its elements lie outside of its storage".to_owned());
+            return Err(TensorError::Outside);
         }
         let start = offset * kind.bytes;
         if is_row_major(&sizes, &strides) {
@@ -147,7 +171,7 @@ impl Maker<'_> {
             self.left = self.left.checked_sub(length)?;
             Some(length)
         });
-        let length = length.ok_or("it repeats its numbers too often")?;
+        let length = length.ok_or(TensorError::Repeats)?;
         let mut data = Vec::with_capacity(length);
         let (mut index, mut place) = (vec![0_usize; sizes.len()], offset);
         for _ in 0..count {

@@ -1,5 +1,6 @@
 //! Integers of 2 and 4 bits in a safetensors file: bytes, with their type and shape in the metadata.
 
+use super::TensorsError;
 use crate::onnx::schema::data_type;
 use crate::onnx::{TensorProto, tensor_bytes};
 use crate::printable::short;
@@ -31,14 +32,13 @@ pub(super) fn type_name(element_type: i32) -> Option<&'static str> {
 }
 
 /// The packed tensors of a file, by name, out of the text that its metadata have under [`PACKED`].
-pub(super) fn of_metadata(text: Option<&str>) -> Result<BTreeMap<String, Packed>, String> {
+pub(super) fn of_metadata(text: Option<&str>) -> Result<BTreeMap<String, Packed>, TensorsError> {
     let Some(text) = text else { return Ok(BTreeMap::new()) };
-    serde_json::from_str(text)
-        .map_err(|error| format!("its metadata '{PACKED}' cannot be read: {}", short(&error.to_string())))
+    serde_json::from_str(text).map_err(|error| TensorsError::Metadata(short(&error.to_string())))
 }
 
 /// The entry for the metadata of a file with `tensors`; `None` if none is packed.
-pub(super) fn to_metadata(tensors: &[TensorProto]) -> Result<Option<(String, String)>, String> {
+pub(super) fn to_metadata(tensors: &[TensorProto]) -> Result<Option<(String, String)>, TensorsError> {
     let mut packed = BTreeMap::new();
     for tensor in tensors {
         if let Some(kind) = type_name(tensor.data_type()) {
@@ -50,7 +50,7 @@ pub(super) fn to_metadata(tensors: &[TensorProto]) -> Result<Option<(String, Str
     if packed.is_empty() {
         return Ok(None);
     }
-    let text = serde_json::to_string(&packed).map_err(|error| error.to_string())?;
+    let text = serde_json::to_string(&packed)?;
     Ok(Some((PACKED.to_owned(), text)))
 }
 
@@ -59,19 +59,16 @@ impl Packed {
     ///
     /// # Errors
     /// What does not fit, with the tensor's name.
-    pub(super) fn restored(&self, bytes: TensorProto) -> Result<TensorProto, String> {
-        let name = short(bytes.name());
+    pub(super) fn restored(&self, bytes: TensorProto) -> Result<TensorProto, TensorsError> {
         let (_, element_type) = TYPES
             .into_iter()
             .find(|(known, _)| *known == self.r#type)
-            .ok_or_else(|| {
-                let kind = short(&self.r#type);
-                format!("its metadata '{PACKED}' tells the type '{kind}' of tensor '{name}', which is not known")
+            .ok_or_else(|| TensorsError::PackedType {
+                name: short(bytes.name()),
+                kind: short(&self.r#type),
             })?;
         if bytes.data_type() != data_type::UINT8 {
-            return Err(format!(
-                "its metadata '{PACKED}' tells of tensor '{name}', which is not of U8"
-            ));
+            return Err(TensorsError::NotBytes(short(bytes.name())));
         }
         let restored = TensorProto {
             data_type: Some(element_type),
@@ -80,7 +77,7 @@ impl Packed {
         };
         match tensor_bytes(&restored) {
             Ok(_) => Ok(restored),
-            Err(error) => Err(format!("its metadata '{PACKED}' does not fit: {error}")),
+            Err(error) => Err(TensorsError::PackedSize(error)),
         }
     }
 }

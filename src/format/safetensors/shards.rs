@@ -3,6 +3,7 @@
 
 use super::{FormatError, read};
 use crate::files;
+use crate::format::Reason;
 use crate::onnx::schema::StringStringEntryProto;
 use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto};
 use crate::printable::short;
@@ -198,10 +199,19 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
     Err(fault(path, reason))
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Index, String> {
+/// A file that should tell which tensor is in which shard.
+#[derive(Debug, thiserror::Error)]
+#[error("'{name}' is no index of shards: {reason}")]
+struct NoIndex {
+    name: String,
+    reason: String,
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Index, NoIndex> {
     serde_json::from_slice(files::without_mark(bytes)).map_err(|error| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        format!("'{name}' is no index of shards: {}", short(&error.to_string()))
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let reason = short(&error.to_string());
+        NoIndex { name, reason }
     })
 }
 
@@ -216,11 +226,8 @@ fn contains(bytes: &[u8], text: &str) -> bool {
     !text.is_empty() && bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
-fn fault(path: &Path, reason: impl Into<String>) -> FormatError {
-    FormatError::File {
-        file: path.display().to_string(),
-        reason: reason.into(),
-    }
+fn fault(path: &Path, reason: impl Into<Reason>) -> FormatError {
+    FormatError::of(&path.display().to_string(), reason)
 }
 
 #[cfg(test)]

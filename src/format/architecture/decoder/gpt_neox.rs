@@ -81,7 +81,7 @@ fn frequencies(net: &mut Net<'_>, head: usize) -> Frequencies {
         return Frequencies::plain(f64::from(base), channels);
     }
     Frequencies::of(net.config, channels, None).unwrap_or_else(|reason| {
-        net.fail("rope_scaling", Fault::Other(reason));
+        net.fail("rope_scaling", Fault::Other(reason.to_string()));
         Frequencies::plain(10_000.0, channels)
     })
 }

@@ -12,6 +12,17 @@ use serde_json::Value;
 /// Base of the frequencies where nothing tells it.
 const USUAL_BASE: f64 = 10_000.0;
 
+/// Why config.json does not tell the frequencies, in words that follow what it is about.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum ScalingError {
+    #[error("of config.json is '{0}', which is not known")]
+    Unknown(String),
+    #[error("of config.json lacks '{0}'")]
+    Lacks(&'static str),
+    #[error("of config.json lacks a 'short_factor' for each pair of channels")]
+    ShortFactor,
+}
+
 /// Frequencies of the pairs, and the factor that both sine and cosine take.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Frequencies {
@@ -37,7 +48,7 @@ impl Frequencies {
     ///
     /// # Errors
     /// The kind of scaling that is not known, or what it lacks.
-    pub(super) fn of(config: &Config, channels: usize, kind_of_layer: Option<&str>) -> Result<Self, String> {
+    pub(super) fn of(config: &Config, channels: usize, kind_of_layer: Option<&str>) -> Result<Self, ScalingError> {
         let nothing = Value::Null;
         let parameters = config
             .value("rope_parameters")
@@ -68,7 +79,7 @@ impl Frequencies {
             "longrope" | "su" => scaling.longrope(),
             // For texts within the trained length it is the plain one.
             "dynamic" => Ok(scaling.plain()),
-            other => Err(format!("of config.json is '{other}', which is not known")),
+            other => Err(ScalingError::Unknown(other.to_owned())),
         }
     }
 }
@@ -82,11 +93,9 @@ struct Scaling<'a> {
 }
 
 impl Scaling<'_> {
-    fn need(&self, key: &str) -> Result<f64, String> {
+    fn need(&self, key: &'static str) -> Result<f64, ScalingError> {
         let found = self.parameters.get(key).and_then(Value::as_f64);
-        found
-            .filter(|number| *number > 0.0)
-            .ok_or_else(|| format!("of config.json lacks '{key}'"))
+        found.filter(|number| *number > 0.0).ok_or(ScalingError::Lacks(key))
     }
 
     fn optional(&self, key: &str, usual: f64) -> f64 {
@@ -117,7 +126,7 @@ impl Scaling<'_> {
     }
 
     /// Positions divided by a factor (Chen et al. 2023).
-    fn linear(&self) -> Result<Frequencies, String> {
+    fn linear(&self) -> Result<Frequencies, ScalingError> {
         let factor = self.need("factor")?;
         Ok(Frequencies {
             values: self.each(|_, frequency| frequency / factor),
@@ -126,7 +135,7 @@ impl Scaling<'_> {
     }
 
     /// Llama 3.1's: long waves slowed down by a factor, short ones left, those between mixed.
-    fn llama3(&self) -> Result<Frequencies, String> {
+    fn llama3(&self) -> Result<Frequencies, ScalingError> {
         let (factor, low, high) = (
             self.need("factor")?,
             self.need("low_freq_factor")?,
@@ -152,7 +161,7 @@ impl Scaling<'_> {
 
     /// YaRN (Peng et al. 2023): between two numbers of turns within the trained length the frequencies go over from those
     /// divided by the factor to those as they were.
-    fn yarn(&self) -> Result<Frequencies, String> {
+    fn yarn(&self) -> Result<Frequencies, ScalingError> {
         let factor = self.need("factor")?;
         let (fast, slow) = (self.optional("beta_fast", 32.0), self.optional("beta_slow", 1.0));
         let (channels, length) = (self.channels as f64, self.trained_length());
@@ -184,12 +193,12 @@ impl Scaling<'_> {
     }
 
     /// LongRoPE (Ding et al. 2024) for texts within the trained length: a divisor for each pair.
-    fn longrope(&self) -> Result<Frequencies, String> {
+    fn longrope(&self) -> Result<Frequencies, ScalingError> {
         let divisors = self.parameters.get("short_factor").and_then(Value::as_array);
         let divisors: Option<Vec<f64>> = divisors.and_then(|list| list.iter().map(Value::as_f64).collect());
         let divisors = divisors
             .filter(|divisors| divisors.len() == self.channels / 2 && divisors.iter().all(|divisor| *divisor > 0.0))
-            .ok_or("of config.json lacks a 'short_factor' for each pair of channels")?;
+            .ok_or(ScalingError::ShortFactor)?;
         let trained = self.trained_length();
         let longest = self
             .config
@@ -281,7 +290,7 @@ impl Turns {
 mod tests {
     use super::*;
 
-    fn frequencies(config: &str, channels: usize) -> Result<Frequencies, String> {
+    fn frequencies(config: &str, channels: usize) -> Result<Frequencies, ScalingError> {
         Frequencies::of(&Config::parse(config).unwrap(), channels, None)
     }
 
@@ -299,11 +308,17 @@ mod tests {
 
     #[test]
     fn what_is_not_known_or_lacks_its_numbers_is_refused() {
-        let error = frequencies(r#"{"rope_scaling": {"rope_type": "spiral"}}"#, 4).unwrap_err();
+        let error = frequencies(r#"{"rope_scaling": {"rope_type": "spiral"}}"#, 4)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("'spiral'"), "{error}");
-        let error = frequencies(r#"{"rope_scaling": {"rope_type": "llama3", "factor": 8}}"#, 4).unwrap_err();
+        let error = frequencies(r#"{"rope_scaling": {"rope_type": "llama3", "factor": 8}}"#, 4)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("low_freq_factor"), "{error}");
-        let error = frequencies(r#"{"rope_scaling": {"type": "longrope", "short_factor": [1]}}"#, 4).unwrap_err();
+        let error = frequencies(r#"{"rope_scaling": {"type": "longrope", "short_factor": [1]}}"#, 4)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("short_factor"), "{error}");
     }
 }

@@ -94,7 +94,7 @@ impl Style {
             |kind_of_layer: &str| match Frequencies::of(net.config, turned_channels, Some(kind_of_layer)) {
                 Ok(frequencies) => frequencies,
                 Err(reason) => {
-                    net.fail("rope_scaling", Fault::Other(reason));
+                    net.fail("rope_scaling", Fault::Other(reason.to_string()));
                     Frequencies {
                         values: vec![1.0; turned_channels / 2],
                         factor: 1.0,
