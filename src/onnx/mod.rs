@@ -37,6 +37,7 @@ mod sniff;
 mod sparse;
 mod structure;
 mod tensor;
+mod unfit;
 mod unread;
 mod upgrade;
 mod visit;

@@ -5,6 +5,39 @@
 /// The axes that `...` stands for, as one letter.
 const DOTS: char = '.';
 
+/// Why an Einsum is no plain product of an input with a matrix. Axes are the letters of its equation.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum NoProduct {
+    #[error("its weight has axes that '...' stands for")]
+    DotsInWeight,
+    #[error("its weight has {stored} axes where the equation names {named}")]
+    WeightAxes { stored: usize, named: usize },
+    #[error("its weight is batched: another matrix for each place of axis '{0}'")]
+    Batched(char),
+    #[error("it sums over no axis of its weight")]
+    NoSum,
+    #[error("it sums axis '{0}' of one term alone")]
+    SumOfOne(char),
+    #[error("its weight is a vector")]
+    Vector,
+    #[error("its output has an axis of no term")]
+    OutputAxis,
+    #[error("axis '{0}' has not the same size in both terms")]
+    Sizes(char),
+    #[error("it is not known how many axes '...' stands for")]
+    Dots,
+    #[error("its input has {rank} axes where the equation names {named}")]
+    InputAxes { rank: usize, named: usize },
+    #[error("its input has fewer axes than the equation names")]
+    FewAxes,
+    #[error("it has {0} terms, not two")]
+    Terms(usize),
+    #[error("its equation holds '{}'", .0.escape_default())]
+    Letter(char),
+    #[error("axis '{0}' stands twice in one term")]
+    Twice(char),
+}
+
 /// How an Einsum of two terms, one of them a constant, is a MatMul: `reshape(transpose(x)) @ reshape(transpose(W))`, and the
 /// product again reshaped and transposed. A step that changes nothing is `None`.
 #[derive(Debug, PartialEq, Eq)]
@@ -41,7 +74,7 @@ impl Projection {
         weight: usize,
         weight_sizes: &[i64],
         operand: &Operand<'_>,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, NoProduct> {
         let ([first, second], mut output) = parse(equation)?;
         let (mut matrix, mut input) = if weight == 0 { (first, second) } else { (second, first) };
         if matrix.len() == weight_sizes.len() + 1 {
@@ -49,40 +82,38 @@ impl Projection {
             matrix.retain(|axis| *axis != DOTS);
         }
         if matrix.contains(&DOTS) {
-            return Err("its weight has axes that '...' stands for".to_owned());
+            return Err(NoProduct::DotsInWeight);
         }
         if matrix.len() != weight_sizes.len() {
             let (named, stored) = (matrix.len(), weight_sizes.len());
-            return Err(format!("its weight has {stored} axes where the equation names {named}"));
+            return Err(NoProduct::WeightAxes { stored, named });
         }
         let free_dots = !spread_dots(&mut input, &mut output, operand.rank)?;
 
         let both: Vec<char> = input.iter().copied().filter(|axis| matrix.contains(axis)).collect();
         if let Some(axis) = both.iter().find(|axis| output.contains(axis)) {
-            return Err(format!(
-                "its weight is batched: another matrix for each place of axis '{axis}'"
-            ));
+            return Err(NoProduct::Batched(*axis));
         }
         if both.is_empty() {
-            return Err("it sums over no axis of its weight".to_owned());
+            return Err(NoProduct::NoSum);
         }
         let alone = |axis: &&char| !output.contains(axis) && !both.contains(axis);
         if let Some(axis) = matrix.iter().chain(&input).find(alone) {
-            return Err(format!("it sums axis '{axis}' of one term alone"));
+            return Err(NoProduct::SumOfOne(*axis));
         }
         let kept: Vec<char> = output.iter().copied().filter(|axis| input.contains(axis)).collect();
         let new: Vec<char> = output.iter().copied().filter(|axis| matrix.contains(axis)).collect();
         if new.is_empty() {
-            return Err("its weight is a vector".to_owned());
+            return Err(NoProduct::Vector);
         }
         if kept.len() + new.len() != output.len() {
-            return Err("its output has an axis of no term".to_owned());
+            return Err(NoProduct::OutputAxis);
         }
         let size = |axis: &char| place(&matrix, *axis).map_or(1, |place| weight_sizes[place]);
         for axis in &both {
             let known = place(&input, *axis).and_then(|place| operand.sizes?.get(place).copied().flatten());
             if size(axis) == 1 || known.is_some_and(|known| known != size(axis)) {
-                return Err(format!("axis '{axis}' has not the same size in both terms"));
+                return Err(NoProduct::Sizes(*axis));
             }
         }
         let product = |axes: &[char]| axes.iter().map(size).fold(1_i64, i64::saturating_mul);
@@ -99,7 +130,7 @@ impl Projection {
         };
         let moves = projection.input_axes.is_some() || projection.output_axes.is_some();
         if free_dots && (moves || projection.input_shape.is_some() || projection.output_shape.is_some()) {
-            return Err("it is not known how many axes '...' stands for".to_owned());
+            return Err(NoProduct::Dots);
         }
         Ok(projection)
     }
@@ -117,23 +148,21 @@ fn order(from: &[char], to: &[char]) -> Option<Vec<i64>> {
 }
 
 /// Puts letters of their own in the place of `...`, if it is known for how many axes it stands; false where it is not.
-fn spread_dots(input: &mut Vec<char>, output: &mut Vec<char>, rank: Option<usize>) -> Result<bool, String> {
+fn spread_dots(input: &mut Vec<char>, output: &mut Vec<char>, rank: Option<usize>) -> Result<bool, NoProduct> {
     if !input.contains(&DOTS) {
         if output.contains(&DOTS) {
             output.retain(|axis| *axis != DOTS);
         }
         return match rank.filter(|rank| *rank != input.len()) {
-            Some(rank) => Err(format!(
-                "its input has {rank} axes where the equation names {}",
-                input.len()
-            )),
+            Some(rank) => Err(NoProduct::InputAxes {
+                rank,
+                named: input.len(),
+            }),
             None => Ok(true),
         };
     }
     let Some(rank) = rank else { return Ok(false) };
-    let hidden = (rank + 1)
-        .checked_sub(input.len())
-        .ok_or_else(|| "its input has fewer axes than the equation names".to_owned())?;
+    let hidden = (rank + 1).checked_sub(input.len()).ok_or(NoProduct::FewAxes)?;
     // Characters of the private area: no letter of an equation.
     let letters: Vec<char> = ('\u{E000}'..).take(hidden).collect();
     for term in [input, output] {
@@ -145,7 +174,7 @@ fn spread_dots(input: &mut Vec<char>, output: &mut Vec<char>, rank: Option<usize
 }
 
 /// The two terms of `equation` and its output, a letter an axis.
-fn parse(equation: &str) -> Result<([Vec<char>; 2], Vec<char>), String> {
+fn parse(equation: &str) -> Result<([Vec<char>; 2], Vec<char>), NoProduct> {
     let equation: String = equation.split_whitespace().collect::<String>().replace("...", ".");
     let (terms, output) = match equation.split_once("->") {
         Some((terms, output)) => (terms, Some(output)),
@@ -153,7 +182,7 @@ fn parse(equation: &str) -> Result<([Vec<char>; 2], Vec<char>), String> {
     };
     let terms = terms.split(',').map(term).collect::<Result<Vec<_>, _>>()?;
     let count = terms.len();
-    let terms: [Vec<char>; 2] = terms.try_into().map_err(|_| format!("it has {count} terms, not two"))?;
+    let terms: [Vec<char>; 2] = terms.try_into().map_err(|_| NoProduct::Terms(count))?;
     let output = match output {
         Some(output) => term(output)?,
         None => implied_output(&terms),
@@ -177,14 +206,14 @@ fn implied_output(terms: &[Vec<char>; 2]) -> Vec<char> {
     once
 }
 
-fn term(text: &str) -> Result<Vec<char>, String> {
+fn term(text: &str) -> Result<Vec<char>, NoProduct> {
     let axes: Vec<char> = text.chars().collect();
     for (place, axis) in axes.iter().enumerate() {
         if !(axis.is_ascii_alphabetic() || *axis == DOTS) {
-            return Err(format!("its equation holds '{}'", axis.escape_default()));
+            return Err(NoProduct::Letter(*axis));
         }
         if axes[..place].contains(axis) {
-            return Err(format!("axis '{axis}' stands twice in one term"));
+            return Err(NoProduct::Twice(*axis));
         }
     }
     Ok(axes)
@@ -194,7 +223,7 @@ fn term(text: &str) -> Result<Vec<char>, String> {
 mod tests {
     use super::*;
 
-    fn projection(equation: &str, sizes: &[i64], rank: Option<usize>) -> Result<Projection, String> {
+    fn projection(equation: &str, sizes: &[i64], rank: Option<usize>) -> Result<Projection, NoProduct> {
         Projection::of(equation, 1, sizes, &Operand { rank, sizes: None })
     }
 
@@ -244,7 +273,7 @@ mod tests {
             ("bsd,df->bsf", &[1, 6], "same size"),
             ("bsd,d\u{7}->bs", &[8, 6], "\\u{7}"),
         ] {
-            let why = projection(equation, sizes, None).unwrap_err();
+            let why = projection(equation, sizes, None).unwrap_err().to_string();
             assert!(why.contains(words), "{equation}: {why}");
         }
         let known = Operand {

@@ -85,7 +85,9 @@ pub fn why_no_product(node: &NodeProto, slot: usize, weight_sizes: &[i64], rank:
     let equation = attribute_string(node, "equation").unwrap_or_default();
     let operand = Operand { rank, sizes: None };
     match node.input.len() {
-        2 => Projection::of(equation, slot, weight_sizes, &operand).err(),
+        2 => Projection::of(equation, slot, weight_sizes, &operand)
+            .err()
+            .map(|why| why.to_string()),
         count => Some(format!("it has {count} terms, not two")),
     }
 }

@@ -4,6 +4,7 @@
 use super::super::build::{attribute_int, int_attribute};
 use super::super::schema::data_type;
 use super::super::tensor::data_type_name;
+use super::super::unfit::Unfit;
 use super::site::{Outcome, Ruled, Site};
 
 /// What sets a format of floats apart from float32.
@@ -30,7 +31,7 @@ const BRAIN: Format = Format {
 
 pub(super) fn cast(site: &mut Site<'_>) -> Ruled {
     let to = attribute_int(site.node(), "to").and_then(|to| i32::try_from(to).ok());
-    let to = to.ok_or("its attribute to is missing")?;
+    let to = to.ok_or(Unfit::NoAttribute("to"))?;
     convert(site, to)
 }
 
@@ -62,14 +63,11 @@ fn convert(site: &mut Site<'_>, to: i32) -> Ruled {
         FLOAT16 if matches!(from, Some(BOOL | INT8 | UINT8)) => Ok(Outcome::Kept),
         FLOAT16 => rounded(site, &HALF),
         BFLOAT16 => rounded(site, &BRAIN),
-        other => Err(format!(
-            "the built-in engine has no elements of type {}",
-            data_type_name(other)
-        )),
+        other => Err(Unfit::NoElements(data_type_name(other))),
     }
 }
 
-fn as_float(site: &mut Site<'_>) -> Result<String, String> {
+fn as_float(site: &mut Site<'_>) -> Result<String, Unfit> {
     let x = site.needed(0)?;
     if site.element_type(0) == Some(data_type::FLOAT) {
         return Ok(x.to_owned());

@@ -18,7 +18,7 @@ pub(super) fn softplus(site: &mut Site<'_>) -> Ruled {
 pub(super) fn sign(site: &mut Site<'_>) -> Ruled {
     let x = site.needed(0)?;
     if matches!(site.element_type(0), Some(data_type::INT8 | data_type::UINT8)) {
-        return Err("the sign of bytes is not computed".to_owned());
+        return Err("the sign of bytes is not computed".into());
     }
     // A zero of the same type, whatever it is.
     let zero = site.op("Sub", &[x, x]);
@@ -37,7 +37,7 @@ pub(super) fn dropout(site: &mut Site<'_>) -> Ruled {
             .is_none_or(|bytes| bytes.iter().any(|byte| *byte != 0)),
     };
     if trains {
-        return Err("it trains (training_mode), with random numbers: export the network for inference".to_owned());
+        return Err("it trains (training_mode), with random numbers: export the network for inference".into());
     }
     Ok(Outcome::Kept)
 }

@@ -21,7 +21,7 @@ pub(super) fn instance(site: &mut Site<'_>) -> Ruled {
     let sizes = site.shape(0).and_then(|shape| shape.get(2..));
     let known = sizes.and_then(|sizes| sizes.iter().try_fold(1_i64, |all, size| all.checked_mul((*size)?)));
     if known == Some(0) {
-        return Err("its channels have no values".to_owned());
+        return Err("its channels have no values".into());
     }
     let by_channel = site.ints("by_channel", &[0, 0, -1]);
     let rows = site.op("Reshape", &[x, &by_channel]);

@@ -7,6 +7,7 @@
 use super::super::build::{i32_tensor, int_attribute, ints_attribute};
 use super::super::schema::data_type;
 use super::super::tensor_bytes;
+use super::super::unfit::Unfit;
 use super::pads::with_attributes;
 use super::site::{Outcome, Ruled, Site};
 
@@ -52,7 +53,7 @@ pub(super) fn product(site: &mut Site<'_>) -> Ruled {
         None | Some(Some(0)) => None,
         Some(Some(1)) => Some(2),
         Some(Some(_)) => None,
-        Some(None) => return Err("the shape of a zero point is not known".to_owned()),
+        Some(None) => return Err("the shape of a zero point is not known".into()),
     };
     let a = decoded(site, &a, 2, of_rows)?;
     let b = decoded(site, &b, 3, None)?;
@@ -64,13 +65,13 @@ pub(super) fn product(site: &mut Site<'_>) -> Ruled {
 pub(super) fn recurrent(site: &mut Site<'_>) -> Ruled {
     for slot in [1, 2] {
         let weights = site.constant(slot).ok_or("its weights are no constants")?;
-        let bytes = tensor_bytes(weights).map_err(|error| error.to_string())?;
+        let bytes = tensor_bytes(weights)?;
         let fits = |byte: &u8| match weights.data_type() {
             data_type::UINT8 => byte.abs_diff(128) <= MAX_EXACT_CODE,
             _ => byte.cast_signed().unsigned_abs() <= MAX_EXACT_CODE,
         };
         if !bytes.iter().all(fits) {
-            return Err("weights of more than 7 bits are not summed exactly on every processor".to_owned());
+            return Err("weights of more than 7 bits are not summed exactly on every processor".into());
         }
     }
     Ok(Outcome::Kept)
@@ -100,7 +101,7 @@ fn sum_of_digits(
 }
 
 /// `float(value) - float(zero point)`; the zero point stands in input `slot`, one for all or one for each first axis of `rank`.
-pub(super) fn decoded(site: &mut Site<'_>, value: &str, slot: usize, rank: Option<usize>) -> Result<String, String> {
+pub(super) fn decoded(site: &mut Site<'_>, value: &str, slot: usize, rank: Option<usize>) -> Result<String, Unfit> {
     let to_float = || vec![int_attribute("to", i64::from(data_type::FLOAT))];
     let value = site.op_with("Cast", &[value], to_float());
     let Some(zero) = site.input(slot) else {

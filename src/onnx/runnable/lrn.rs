@@ -1,6 +1,7 @@
 //! `LRN`, which the engine (rten 0.27) lacks.
 
 use super::super::build::{attribute_float, attribute_int, int_attribute, ints_attribute};
+use super::super::unfit::Unfit;
 use super::site::{Ruled, Site};
 
 /// `y = x / (bias + alpha / size * sum of x^2 over size neighbouring channels)^beta` (ONNX operator LRN): the sum is `size`
@@ -8,7 +9,7 @@ use super::site::{Ruled, Site};
 pub(super) fn lrn(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     let size = attribute_int(node, "size").filter(|size| *size > 0);
-    let size = size.ok_or("its attribute size is missing")?;
+    let size = size.ok_or(Unfit::NoAttribute("size"))?;
     let x = site.needed(0)?;
     let number = |name: &str, default: f32| attribute_float(node, name).unwrap_or(default);
     let perm = |axes: [i64; 4]| vec![ints_attribute("perm", axes)];

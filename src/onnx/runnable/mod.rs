@@ -32,6 +32,7 @@ pub use free_sizes::{axis_names, is_axis_name};
 use super::build::is_standard_domain;
 use super::facts::Facts;
 use super::names::Names;
+use super::unfit::Unfit;
 use super::upgrade::{UPGRADED_OPSET, upgrade};
 use super::{GraphProto, ModelProto, NodeProto, OnnxError, data_type_name, label};
 use site::{Outcome, Site};
@@ -114,28 +115,28 @@ fn add(
 fn treat(site: &mut Site<'_>) -> site::Ruled {
     let node = site.node();
     let Some(operator) = table::find(node.domain(), node.op_type()) else {
-        return Err("the built-in engine does not have the operator".to_owned());
+        return Err("the built-in engine does not have the operator".into());
     };
     match operator.treatment {
         Treatment::Right => Ok(Outcome::Kept),
         Treatment::Rewritten(rule) => rule(site),
-        Treatment::Refused => Err(format!("the built-in engine cannot compute it: {}", operator.text)),
+        Treatment::Refused => Err(Unfit::Refused(operator.text)),
     }
 }
 
 /// Refuses a product of integers that may not fit 32 bits: one of numbers that are no sizes of a tensor.
-fn whole_product(node: &NodeProto, wide: &Wide, facts: &Facts<'_>) -> Result<(), String> {
+fn whole_product(node: &NodeProto, wide: &Wide, facts: &Facts<'_>) -> Result<(), Unfit> {
     use super::schema::data_type::{INT32, INT64};
     let value = node.input.first().map_or("", String::as_str);
     let is_whole = matches!(facts.element_type(value), Some(INT32 | INT64));
     if node.op_type() != "ReduceProd" || !is_whole || wide.is_of_sizes(value) {
         return Ok(());
     }
-    Err("a product of integers that are no sizes of a tensor may not fit the 32 bits of the built-in engine".to_owned())
+    Err("a product of integers that are no sizes of a tensor may not fit the 32 bits of the built-in engine".into())
 }
 
 /// Why a constant that the node reads cannot be kept, if there is one of a type that the engine has no elements for.
-fn foreign_constant(site: &Site<'_>) -> Option<String> {
+fn foreign_constant(site: &Site<'_>) -> Option<Unfit> {
     use super::schema::data_type as t;
     let node = site.node();
     (0..node.input.len()).find_map(|slot| {
@@ -152,14 +153,11 @@ fn foreign_constant(site: &Site<'_>) -> Option<String> {
             t::BOOL,
         ];
         let kind = tensor.data_type();
-        (!known.contains(&kind)).then(|| {
-            let (name, kind) = (&node.input[slot], data_type_name(kind));
-            format!("'{name}' holds elements of type {kind}, which the built-in engine does not have")
-        })
+        (!known.contains(&kind)).then(|| Unfit::Constant(node.input[slot].clone(), data_type_name(kind)))
     })
 }
 
-fn unrunnable(node: &NodeProto, reason: &str) -> OnnxError {
+fn unrunnable(node: &NodeProto, reason: &Unfit) -> OnnxError {
     let domain = match node.domain() {
         domain if is_standard_domain(domain) => String::new(),
         domain => format!("{domain}."),

@@ -1,6 +1,7 @@
 //! `LayerNormalization` with its further outputs, which the engine (rten 0.27) refuses.
 
 use super::super::build::{attribute_float, attribute_int, int_attribute, ints_attribute};
+use super::super::unfit::Unfit;
 use super::site::{Outcome, Ruled, Site};
 
 /// `Mean` and `InvStdDev = 1 / sqrt(Var + epsilon)` over the axes from `axis` on (ONNX operator LayerNormalization), worked out
@@ -15,10 +16,10 @@ pub(super) fn layer(site: &mut Site<'_>) -> Ruled {
     let axes: Vec<i64> = match (axis, site.rank(0)) {
         (..0, _) => (axis..0).collect(),
         (_, Some(rank)) => (axis..rank as i64).collect(),
-        (_, None) => return Err("the number of axes of its input is not known".to_owned()),
+        (_, None) => return Err("the number of axes of its input is not known".into()),
     };
     if axes.is_empty() || axes.len() > 64 {
-        return Err(format!("its attribute axis is {axis}"));
+        return Err(Unfit::Axis(axis));
     }
     let over = || vec![ints_attribute("axes", axes.clone()), int_attribute("keepdims", 1)];
     let mean = site.op_with("ReduceMean", &[x], over());

@@ -6,6 +6,7 @@
 use super::super::build::{
     attribute_int, attribute_ints, attribute_string, float_tensor, int_attribute, ints_attribute, tensor_attribute,
 };
+use super::super::unfit::Unfit;
 use super::super::{AttributeProto, NodeProto};
 use super::site::{Outcome, Ruled, Site};
 
@@ -18,15 +19,15 @@ pub(super) struct Window {
 
 impl Window {
     /// From a node whose defaults are spelled out.
-    pub(super) fn of(node: &NodeProto) -> Result<Self, String> {
+    pub(super) fn of(node: &NodeProto) -> Result<Self, Unfit> {
         let kernel = attribute_ints(node, "kernel_shape").ok_or("its kernel_shape is not known")?;
-        let ints = |name: &str| match attribute_ints(node, name) {
+        let ints = |name: &'static str| match attribute_ints(node, name) {
             Some(values) if values.len() == kernel.len() => Ok(values.to_vec()),
-            Some(values) => Err(format!(
-                "its {name} has {} numbers for {} axes",
-                values.len(),
-                kernel.len()
-            )),
+            Some(values) => Err(Unfit::Numbers {
+                attribute: name,
+                found: values.len(),
+                axes: kernel.len(),
+            }),
             None => Ok(vec![1; kernel.len()]),
         };
         let window = Self {
@@ -37,7 +38,7 @@ impl Window {
         // Sums and products of them must not overflow.
         let mut all = window.kernel.iter().chain(&window.strides).chain(&window.dilations);
         match all.find(|size| !(1..=1 << 20).contains(*size)) {
-            Some(size) => Err(format!("a size of its window is {size}")),
+            Some(size) => Err(Unfit::Window(*size)),
             None => Ok(window),
         }
     }
@@ -83,13 +84,16 @@ enum AutoPad {
     },
 }
 
-fn auto_pad(node: &NodeProto) -> Result<AutoPad, String> {
+fn auto_pad(node: &NodeProto) -> Result<AutoPad, Unfit> {
     match attribute_string(node, "auto_pad") {
         None | Some("NOTSET" | "") => Ok(AutoPad::Given),
         Some("VALID") => Ok(AutoPad::Valid),
         Some("SAME_UPPER") => Ok(AutoPad::Same { lower: false }),
         Some("SAME_LOWER") => Ok(AutoPad::Same { lower: true }),
-        Some(other) => Err(format!("its auto_pad '{other}' is not known to ONNX")),
+        Some(other) => Err(Unfit::UnknownValue {
+            attribute: "auto_pad",
+            value: other.to_owned(),
+        }),
     }
 }
 
@@ -101,14 +105,18 @@ pub(super) enum Pads {
 }
 
 /// The padding of a node whose input `slot` is `[n, c, spatial…]`.
-pub(super) fn pads(site: &mut Site<'_>, slot: usize, window: &Window) -> Result<Pads, String> {
+pub(super) fn pads(site: &mut Site<'_>, slot: usize, window: &Window) -> Result<Pads, Unfit> {
     let node = site.node();
     let axes = window.axes();
     let lower = match auto_pad(node)? {
         AutoPad::Given => {
             let pads = attribute_ints(node, "pads").map_or_else(|| vec![0; 2 * axes], <[i64]>::to_vec);
             if pads.len() != 2 * axes {
-                return Err(format!("its pads has {} numbers for {axes} axes", pads.len()));
+                return Err(Unfit::Numbers {
+                    attribute: "pads",
+                    found: pads.len(),
+                    axes,
+                });
             }
             return Ok(Pads::Known(pads));
         }
@@ -215,10 +223,11 @@ pub(super) fn transposed(site: &mut Site<'_>) -> Ruled {
     let axes = window.axes();
     let mut extra = attribute_ints(node, "output_padding").map_or_else(|| vec![0; axes], <[i64]>::to_vec);
     if extra.len() != axes {
-        return Err(format!(
-            "its output_padding has {} numbers for {axes} axes",
-            extra.len()
-        ));
+        return Err(Unfit::Numbers {
+            attribute: "output_padding",
+            found: extra.len(),
+            axes,
+        });
     }
     let mut totals = Vec::with_capacity(axes);
     for (axis, extra) in extra.iter_mut().enumerate() {
@@ -258,11 +267,11 @@ pub(super) fn transposed(site: &mut Site<'_>) -> Ruled {
 pub(super) fn pool(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     if site.has_output(1) {
-        return Err("the places of the largest values, its second output, are not computed".to_owned());
+        return Err("the places of the largest values, its second output, are not computed".into());
     }
     let window = Window::of(node)?;
     if window.dilations.iter().any(|dilation| *dilation != 1) {
-        return Err("its dilations are not computed".to_owned());
+        return Err("its dilations are not computed".into());
     }
     // Where windows lie apart, the engine begins SAME_UPPER elsewhere than at the first element.
     let is_dense = (0..window.axes()).all(|axis| window.strides[axis] <= window.span(axis));
@@ -274,7 +283,7 @@ pub(super) fn pool(site: &mut Site<'_>) -> Ruled {
     }
     let lie_apart = (0..window.axes()).any(|axis| window.strides[axis] > window.span(axis) + 1);
     if node.op_type() == "AveragePool" && matches!(auto_pad(node)?, AutoPad::Same { lower: false }) && lie_apart {
-        return Err("its windows lie apart, where SAME_UPPER begins is not agreed upon".to_owned());
+        return Err("its windows lie apart, where SAME_UPPER begins is not agreed upon".into());
     }
     // The size of the output is that of the input over the stride, rounded up, whatever ceil_mode says.
     let without = ["auto_pad", "pads", "ceil_mode"];

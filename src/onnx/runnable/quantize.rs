@@ -3,6 +3,7 @@
 
 use super::super::build::{attribute_int, int_attribute};
 use super::super::schema::data_type;
+use super::super::unfit::Unfit;
 use super::site::{Outcome, Ruled, Site};
 
 /// `x / scale` on a grid of step 1, whose reciprocal is exact. The engine divides by a list as ONNX says, but multiplies by the
@@ -11,7 +12,7 @@ pub(super) fn quantize(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     let block = attribute_int(node, "block_size").unwrap_or(0);
     if block != 0 {
-        return Err("its attribute block_size is not computed".to_owned());
+        return Err(Unfit::Attribute("block_size"));
     }
     let is_single = site
         .shape(1)

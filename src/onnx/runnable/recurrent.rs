@@ -9,6 +9,7 @@ use super::super::build::{
     attribute_int, attribute_string, float_tensor, int_attribute, ints_attribute, string_attribute,
 };
 use super::super::schema::data_type;
+use super::super::unfit::Unfit;
 use super::pads::with_attributes;
 use super::site::{Outcome, Ruled, Site};
 
@@ -28,10 +29,10 @@ const CLOSED: f32 = -1e4;
 pub(super) fn recurrent(site: &mut Site<'_>) -> Ruled {
     let node = site.node();
     if node.op_type() == "GRU" && attribute_int(node, "linear_before_reset").unwrap_or(0) == 0 {
-        return Err("linear_before_reset = 0 is not computed".to_owned());
+        return Err("linear_before_reset = 0 is not computed".into());
     }
     if site.input(PEEPHOLES).is_some() {
-        return Err("peephole weights are not computed".to_owned());
+        return Err("peephole weights are not computed".into());
     }
     let batch_first = attribute_int(node, "layout").unwrap_or(0) != 0;
     if site.input(LENGTHS).is_none() && !batch_first {
@@ -59,7 +60,7 @@ struct Recurrent {
 type Outputs = [Option<String>; 3];
 
 impl Recurrent {
-    fn of(site: &mut Site<'_>, batch_first: bool) -> Result<Self, String> {
+    fn of(site: &mut Site<'_>, batch_first: bool) -> Result<Self, Unfit> {
         let turned = |site: &mut Site<'_>, slot: usize| {
             let value = site.input(slot)?.to_owned();
             let perm = vec![ints_attribute("perm", [1, 0, 2])];
@@ -73,10 +74,15 @@ impl Recurrent {
             "forward" => vec![false],
             "reverse" => vec![true],
             "bidirectional" => vec![false, true],
-            other => return Err(format!("its direction '{other}' is not known to ONNX")),
+            other => {
+                return Err(Unfit::UnknownValue {
+                    attribute: "direction",
+                    value: other.to_owned(),
+                });
+            }
         };
         Ok(Self {
-            x: turned(site, X).ok_or("its input number 0 is missing")?,
+            x: turned(site, X).ok_or(Unfit::NoInput(0))?,
             hidden: turned(site, INITIAL_HIDDEN),
             cell: turned(site, INITIAL_CELL),
             directions,
@@ -110,7 +116,7 @@ impl Recurrent {
     }
 
     /// Each direction by itself, up to the lengths.
-    fn with_lengths(&self, site: &mut Site<'_>) -> Result<Outputs, String> {
+    fn with_lengths(&self, site: &mut Site<'_>) -> Result<Outputs, Unfit> {
         let lengths = site.needed(LENGTHS)?.to_owned();
         let masks = Masks::of(site, &self.x, &lengths);
         let wants_cell = self.is_lstm && site.has_output(2);
@@ -150,7 +156,7 @@ impl Recurrent {
         direction: usize,
         backward: bool,
         wants_cell: bool,
-    ) -> Result<Outputs, String> {
+    ) -> Result<Outputs, Unfit> {
         let several = self.directions.len() > 1;
         let part = |site: &mut Site<'_>, value: Option<&str>| {
             let Some(value) = value else { return String::new() };
@@ -202,11 +208,11 @@ impl Recurrent {
 
 /// The input weights `[1, 4 hidden, input]` with one more input, which closes the input gate and opens the forget gate. The
 /// gates stand in the order input, output, forget, cell.
-fn closing(site: &mut Site<'_>, w: &str) -> Result<String, String> {
+fn closing(site: &mut Site<'_>, w: &str) -> Result<String, Unfit> {
     let hidden = attribute_int(site.node(), "hidden_size")
         .and_then(|size| usize::try_from(size).ok())
         .filter(|size| (1..=1 << 24).contains(size))
-        .ok_or("its attribute hidden_size is missing")?;
+        .ok_or(Unfit::NoAttribute("hidden_size"))?;
     let gates = [CLOSED, 0.0, -CLOSED, 0.0];
     let column: Vec<f32> = gates
         .iter()

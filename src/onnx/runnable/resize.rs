@@ -6,6 +6,7 @@
 
 use super::super::build::{attribute, attribute_float, attribute_int, attribute_ints, attribute_string, int_attribute};
 use super::super::schema::data_type;
+use super::super::unfit::Unfit;
 use super::pads::with_attributes;
 use super::quantize::{divided, quotient_of_numbers};
 use super::site::{Outcome, Ruled, Site};
@@ -36,17 +37,25 @@ pub(super) fn resize(site: &mut Site<'_>) -> Ruled {
             a: attribute_float(node, "cubic_coeff_a").unwrap_or(-0.75),
             excludes_outside: attribute_int(node, "exclude_outside").unwrap_or(0) != 0,
         },
-        other => return Err(format!("its mode '{other}' is not computed")),
+        other => {
+            return Err(Unfit::Value {
+                attribute: "mode",
+                value: other.to_owned(),
+            });
+        }
     };
     if attribute_int(node, "antialias").unwrap_or(0) != 0 {
-        return Err("its attribute antialias is not computed".to_owned());
+        return Err(Unfit::Attribute("antialias"));
     }
     let policy = text("keep_aspect_ratio_policy", "stretch");
     if policy != "stretch" {
-        return Err(format!("its keep_aspect_ratio_policy '{policy}' is not computed"));
+        return Err(Unfit::Value {
+            attribute: "keep_aspect_ratio_policy",
+            value: policy.to_owned(),
+        });
     }
     if attribute_ints(node, "axes").is_some() {
-        return Err("its attribute axes is not computed".to_owned());
+        return Err(Unfit::Attribute("axes"));
     }
     let known = ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"];
     let by_engine = mode != Mode::Nearest || !matches!(site.element_type(0), Some(data_type::UINT8 | data_type::INT8));
@@ -61,7 +70,7 @@ pub(super) fn resize(site: &mut Site<'_>) -> Ruled {
     }
     if mode == Mode::Nearest && places == "half_pixel_symmetric" {
         // Where a place is a whole number, which element is the nearest hangs on the last bit.
-        return Err(format!("its mode nearest with {places} is not computed"));
+        return Err(Unfit::Case(format!("its mode nearest with {places} is not computed")));
     }
     let nearest = text("nearest_mode", "round_prefer_floor");
     let axes = axes(site, mode)?;
@@ -77,7 +86,7 @@ pub(super) fn resize(site: &mut Site<'_>) -> Ruled {
 }
 
 /// The axes that are resized, counted from the last: -1, -2, …
-fn axes(site: &Site<'_>, mode: Mode) -> Result<Vec<i64>, String> {
+fn axes(site: &Site<'_>, mode: Mode) -> Result<Vec<i64>, Unfit> {
     let from_last = |axes: usize, differs: &dyn Fn(usize) -> bool| {
         let count = i64::try_from(axes).unwrap_or_default();
         (0_i64..)
@@ -99,7 +108,7 @@ fn axes(site: &Site<'_>, mode: Mode) -> Result<Vec<i64>, String> {
     // Cubic is defined for pictures.
     match mode {
         Mode::Cubic { .. } => Ok(vec![-2, -1]),
-        Mode::Nearest | Mode::Linear => Err("which axes it resizes is not known".to_owned()),
+        Mode::Nearest | Mode::Linear => Err("which axes it resizes is not known".into()),
     }
 }
 
@@ -110,7 +119,7 @@ struct Taps {
 }
 
 impl Taps {
-    fn of(site: &mut Site<'_>, axis: i64, mode: Mode, places: &str, nearest: &str) -> Result<Self, String> {
+    fn of(site: &mut Site<'_>, axis: i64, mode: Mode, places: &str, nearest: &str) -> Result<Self, Unfit> {
         let place = Coordinates::of(site, axis)?.places(site, places)?;
         Ok(match mode {
             Mode::Nearest => Self::nearest(site, &place, nearest)?,
@@ -127,7 +136,7 @@ impl Taps {
         })
     }
 
-    fn nearest(site: &mut Site<'_>, place: &Places, mode: &str) -> Result<Self, String> {
+    fn nearest(site: &mut Site<'_>, place: &Places, mode: &str) -> Result<Self, Unfit> {
         let half = site.float("half", 0.5);
         let x = &place.of_element;
         let whole = match mode {
@@ -141,7 +150,12 @@ impl Taps {
                 let down = site.op("Sub", &[x, &half]);
                 site.op("Ceil", &[&down])
             }
-            other => return Err(format!("its nearest_mode '{other}' is not known to ONNX")),
+            other => {
+                return Err(Unfit::UnknownValue {
+                    attribute: "nearest_mode",
+                    value: other.to_owned(),
+                });
+            }
         };
         Ok(Self {
             places: vec![place.index(site, &whole, 0)],
@@ -235,7 +249,7 @@ struct Coordinates {
 }
 
 impl Coordinates {
-    fn of(site: &mut Site<'_>, axis: i64) -> Result<Self, String> {
+    fn of(site: &mut Site<'_>, axis: i64) -> Result<Self, Unfit> {
         let to = |element_type: i32| vec![int_attribute("to", i64::from(element_type))];
         let x = site.needed(0)?;
         let shape = site.op("Shape", &[x]);
@@ -271,7 +285,7 @@ impl Coordinates {
     }
 
     /// The place in the input that each output element comes from.
-    fn places(self, site: &mut Site<'_>, mode: &str) -> Result<Places, String> {
+    fn places(self, site: &mut Site<'_>, mode: &str) -> Result<Places, Unfit> {
         let (zero, one) = (site.int("first", 0), site.int("step", 1));
         let range = site.op("Range", &[&zero, &self.output, &one]);
         let range = site.op_with(
@@ -317,7 +331,12 @@ impl Coordinates {
                 let place = site.op("Mul", &[&range, &inputs]);
                 divided(site, &place, &outputs)
             }
-            other => return Err(format!("its coordinate_transformation_mode '{other}' is not computed")),
+            other => {
+                return Err(Unfit::Value {
+                    attribute: "coordinate_transformation_mode",
+                    value: other.to_owned(),
+                });
+            }
         };
         let last = site.op("Sub", &[&self.input, &one]);
         Ok(Places {

@@ -4,6 +4,7 @@ use super::super::build::{i64_tensor, node as new_node, scalar_f32};
 use super::super::facts::Facts;
 use super::super::names::Names;
 use super::super::tensor::integer_values;
+use super::super::unfit::Unfit;
 use super::super::{AttributeProto, NodeProto, TensorProto, float_values, label};
 
 /// What becomes of a node.
@@ -15,7 +16,7 @@ pub(super) enum Outcome {
 }
 
 /// The answer of a rule; the error says what the built-in engine cannot compute.
-pub(super) type Ruled = Result<Outcome, String>;
+pub(super) type Ruled = Result<Outcome, Unfit>;
 
 /// A node that a rule looks at, and what it adds.
 pub(super) struct Site<'graph> {
@@ -59,9 +60,8 @@ impl<'graph> Site<'graph> {
     }
 
     /// Name of input `slot`, which the operator cannot do without.
-    pub(super) fn needed(&self, slot: usize) -> Result<&'graph str, String> {
-        self.input(slot)
-            .ok_or_else(|| format!("its input number {slot} is missing"))
+    pub(super) fn needed(&self, slot: usize) -> Result<&'graph str, Unfit> {
+        self.input(slot).ok_or(Unfit::NoInput(slot))
     }
 
     /// Whether somebody may read output `slot`.
@@ -182,7 +182,7 @@ impl<'graph> Site<'graph> {
         attributes: Vec<AttributeProto>,
     ) -> Ruled {
         let Some(output) = self.node.output.get(slot) else {
-            return Err(format!("its output number {slot} is missing"));
+            return Err(Unfit::NoOutput(slot));
         };
         let name = if slot == 0 {
             self.node.name().to_owned()

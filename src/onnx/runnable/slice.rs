@@ -2,6 +2,7 @@
 //! axes; and an end that means "as far as it goes" is read backwards as well, as onnxruntime does.
 
 use super::super::build::i64_tensor;
+use super::super::unfit::Unfit;
 use super::site::{Outcome, Ruled, Site};
 
 /// The axes are spelled out, and where a slice goes backwards the greatest integer as its end becomes the least one.
@@ -44,7 +45,7 @@ pub(super) fn slice(site: &mut Site<'_>) -> Ruled {
             .filter(|count| *count <= 64)
         else {
             return match site.input(4) {
-                Some(_) => Err("it has steps and no axes, and the number of its starts is not known".to_owned()),
+                Some(_) => Err("it has steps and no axes, and the number of its starts is not known".into()),
                 // Without steps the engine tells by itself where the numbers do not fit.
                 None => Ok(Outcome::Kept),
             };
@@ -68,7 +69,7 @@ pub(super) fn slice(site: &mut Site<'_>) -> Ruled {
 }
 
 /// The ends with the greatest integer as the least one wherever a step is negative.
-fn ends_looked_at(site: &mut Site<'_>) -> Result<String, String> {
+fn ends_looked_at(site: &mut Site<'_>) -> Result<String, Unfit> {
     let (ends, steps) = (site.needed(2)?, site.needed(4)?);
     let (none, greatest, least) = (
         site.ints("zero", &[0]),

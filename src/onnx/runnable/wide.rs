@@ -6,6 +6,7 @@
 use super::super::build::{attribute, attribute_int, attribute_ints, attribute_tensor};
 use super::super::schema::data_type;
 use super::super::tensor::integer_values;
+use super::super::unfit::Unfit;
 use super::super::{GraphProto, NodeProto, TensorProto};
 use std::collections::HashSet;
 
@@ -34,7 +35,7 @@ impl Wide {
     ///
     /// # Errors
     /// That it computes with such an integer.
-    pub(super) fn follow(&mut self, node: &NodeProto) -> Result<(), String> {
+    pub(super) fn follow(&mut self, node: &NodeProto) -> Result<(), Unfit> {
         let first_is_of_sizes = || node.input.first().is_some_and(|name| self.sizes.contains(name));
         if matches!(node.op_type(), "Shape" | "Size") || passes(node, 0) && first_is_of_sizes() {
             self.sizes.extend(node.output.iter().cloned());
@@ -54,9 +55,7 @@ impl Wide {
             return Ok(());
         }
         let name = node.input.get(slot).map_or("", String::as_str);
-        Err(format!(
-            "it computes with '{name}', which holds integers of more than the 32 bits of the built-in engine"
-        ))
+        Err(Unfit::WideIntegers(name.to_owned()))
     }
 }
 
@@ -115,7 +114,8 @@ mod tests {
             ..GraphProto::default()
         };
         let mut wide = Wide::of(&graph, None);
-        nodes.iter().try_for_each(|node| wide.follow(node))
+        let mut followed = nodes.iter().map(|node| wide.follow(node));
+        followed.try_for_each(|each| each.map_err(|error| error.to_string()))
     }
 
     #[test]

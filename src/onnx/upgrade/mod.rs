@@ -22,7 +22,9 @@ mod softmax;
 use super::build::{is_standard_domain, opset_version};
 use super::facts::Facts;
 use super::names::{Names, label};
+use super::unfit::Unfit;
 use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
+use std::fmt::Display;
 
 /// The version of the standard operator set that all rules lead to.
 pub const UPGRADED_OPSET: i64 = 13;
@@ -38,7 +40,7 @@ const BLOCK_IR: i64 = 10;
 const NEWEST_IR: i64 = 13;
 
 /// Replaces a node by what computes the same in operator set 13; the error says why that cannot be.
-type Rule = fn(&mut Site<'_>, NodeProto) -> Result<Vec<NodeProto>, String>;
+type Rule = fn(&mut Site<'_>, NodeProto) -> Result<Vec<NodeProto>, Unfit>;
 
 /// Operator, the version up to which (exclusively) its nodes need the rule, the rule.
 const RULES: &[(&str, i64, Rule)] = &[
@@ -250,7 +252,7 @@ fn standard_node(graph: &GraphProto) -> Option<&NodeProto> {
     graph.node.iter().find(|node| is_standard_domain(node.domain()))
 }
 
-fn refusal(label: &str, operator: &str, (from, to): (i64, i64), reason: &str) -> OnnxError {
+fn refusal(label: &str, operator: &str, (from, to): (i64, i64), reason: &dyn Display) -> OnnxError {
     OnnxError::Upgrade(format!(
         "node '{label}' ({operator}) cannot be upgraded from operator set {from} to {to}: {reason}"
     ))

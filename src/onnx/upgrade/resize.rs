@@ -3,6 +3,7 @@
 use super::super::NodeProto;
 use super::super::build::{attribute_string, float_tensor, node as new_node, string_attribute};
 use super::super::tensor::float_values;
+use super::super::unfit::Unfit;
 use super::Site;
 use super::rules::{Replaced, take};
 
@@ -15,7 +16,7 @@ pub(super) fn upsample(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
             site.constant(&node, "scales", tensor)
         }
         (_, Some(scales)) => scales.clone(),
-        (None, None) => return Err("its scales are missing".to_owned()),
+        (None, None) => return Err("its scales are missing".into()),
     };
     node.op_type = Some("Resize".to_owned());
     Ok(vec![resized(node, scales, "floor")])
@@ -30,7 +31,7 @@ pub(super) fn resize(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     }
     check_mode(&node)?;
     let Some(scales) = node.input.get(1).cloned() else {
-        return Err("its scales are missing".to_owned());
+        return Err("its scales are missing".into());
     };
     let known = site
         .facts
@@ -62,10 +63,10 @@ pub(super) fn resize(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     Ok(vec![up, down, enlarge, shrink])
 }
 
-fn check_mode(node: &NodeProto) -> Result<(), String> {
+fn check_mode(node: &NodeProto) -> Result<(), Unfit> {
     match attribute_string(node, "mode") {
         None | Some("nearest" | "linear") => Ok(()),
-        Some(other) => Err(format!("its mode '{other}' is neither nearest nor linear")),
+        Some(other) => Err(Unfit::Case(format!("its mode '{other}' is neither nearest nor linear"))),
     }
 }
 

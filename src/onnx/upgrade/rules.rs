@@ -3,11 +3,12 @@
 use super::super::build::{attribute, i64_tensor, int_attribute, raw_tensor, scalar_f32, string_attribute};
 use super::super::schema::data_type;
 use super::super::tensor::data_type_name;
+use super::super::unfit::Unfit;
 use super::super::{AttributeProto, NodeProto, TensorProto};
 use super::Site;
 
 /// The nodes that stand for a node, or why there are none.
-pub(super) type Replaced = Result<Vec<NodeProto>, String>;
+pub(super) type Replaced = Result<Vec<NodeProto>, Unfit>;
 
 /// 9 removed `spatial`: with 0, every element of a feature map had statistics of its own.
 pub(super) fn batch_normalization(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
@@ -15,7 +16,7 @@ pub(super) fn batch_normalization(site: &mut Site<'_>, mut node: NodeProto) -> R
     let rank = node.input.first().and_then(|input| site.facts.rank(input));
     // Without spatial axes there is no difference.
     if spatial != 1 && rank != Some(2) {
-        return Err(format!("its attribute spatial={spatial} has no equivalent"));
+        return Err(Unfit::NoEquivalent(format!("spatial={spatial}")));
     }
     Ok(vec![node])
 }
@@ -45,9 +46,8 @@ pub(super) fn clip(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
 pub(super) fn dropout(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     if let Some(mask) = node.output.get(1).filter(|_| site.from < 10) {
         if site.facts.is_read(mask) {
-            return Err(format!(
-                "its mask '{mask}' is used, which was a number and is a boolean now"
-            ));
+            let reason = format!("its mask '{mask}' is used, which was a number and is a boolean now");
+            return Err(Unfit::Case(reason));
         }
         site.dropped.push(mask.clone());
         node.output.truncate(1);
@@ -67,7 +67,9 @@ pub(super) fn mean_variance_normalization(_: &mut Site<'_>, node: NodeProto) -> 
         .iter()
         .find(|name| attribute(&node, name).is_some())
     {
-        Some(name) => Err(format!("its experimental attribute {name} has no equivalent")),
+        Some(name) => Err(Unfit::Case(format!(
+            "its experimental attribute {name} has no equivalent"
+        ))),
         None => Ok(vec![node]),
     }
 }
@@ -79,7 +81,7 @@ pub(super) fn pad(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
         return Ok(vec![node]);
     }
     let Some(pads) = pads else {
-        return Err("its attribute pads is missing".to_owned());
+        return Err(Unfit::NoAttribute("pads"));
     };
     let pads = site.constant(&node, "pads", ints(&pads.ints));
     let element_type = node.input.first().and_then(|input| site.facts.element_type(input));
@@ -125,7 +127,7 @@ pub(super) fn roi_align(_: &mut Site<'_>, mut node: NodeProto) -> Replaced {
 
 /// 20 made the axis an input, counted from the end.
 pub(super) fn dft(_: &mut Site<'_>, _: NodeProto) -> Replaced {
-    Err("its axis became an input".to_owned())
+    Err("its axis became an input".into())
 }
 
 /// 13 made the axes of `ReduceSum`, `Squeeze` and `Unsqueeze` an input.
@@ -139,14 +141,14 @@ pub(super) fn axes_to_input(site: &mut Site<'_>, mut node: NodeProto) -> Replace
         let axes = site.constant(&node, "axes", ints(&axes));
         node.input.push(axes);
     } else if node.op_type() == "Unsqueeze" {
-        return Err("its attribute axes is missing".to_owned());
+        return Err(Unfit::NoAttribute("axes"));
     }
     Ok(vec![node])
 }
 
 /// 8 had an axis for the batch in every input and output.
 pub(super) fn scan(_: &mut Site<'_>, _: NodeProto) -> Replaced {
-    Err("it runs over every member of a batch by itself, which no later Scan does".to_owned())
+    Err("it runs over every member of a batch by itself, which no later Scan does".into())
 }
 
 /// 11 gave it a new name.
@@ -161,8 +163,8 @@ pub(super) fn slice(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     if node.input.len() > 1 {
         return Ok(vec![node]);
     }
-    let starts = starts.ok_or("its attribute starts is missing")?;
-    let ends = ends.ok_or("its attribute ends is missing")?;
+    let starts = starts.ok_or(Unfit::NoAttribute("starts"))?;
+    let ends = ends.ok_or(Unfit::NoAttribute("ends"))?;
     let axes = axes.unwrap_or_else(|| (0..).take(starts.len()).collect());
     for (name, values) in [("starts", starts), ("ends", ends), ("axes", axes)] {
         let input = site.constant(&node, name, ints(&values));
@@ -185,7 +187,7 @@ pub(super) fn split(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
 pub(super) fn top_k(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     let k = take(&mut node, "k").and_then(|k| k.i);
     if node.input.len() == 1 {
-        let k = k.ok_or("its attribute k is missing")?;
+        let k = k.ok_or(Unfit::NoAttribute("k"))?;
         let k = site.constant(&node, "k", ints(&[k]));
         node.input.push(k);
     }
@@ -194,7 +196,7 @@ pub(super) fn top_k(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
 
 /// An experimental operator that no later operator set has.
 pub(super) fn dropped(_: &mut Site<'_>, _: NodeProto) -> Replaced {
-    Err("it was an experimental operator, which later operator sets dropped".to_owned())
+    Err("it was an experimental operator, which later operator sets dropped".into())
 }
 
 /// Removes an attribute of a node and returns it.
@@ -216,17 +218,17 @@ fn drop_absent_inputs(node: &mut NodeProto) {
 }
 
 /// A scalar of the type of the tensor that it belongs to; where that is not known, of FLOAT, as nearly always.
-fn scalar(value: f32, element_type: Option<i32>) -> Result<TensorProto, String> {
+fn scalar(value: f32, element_type: Option<i32>) -> Result<TensorProto, Unfit> {
     let bytes = match element_type {
         None | Some(data_type::FLOAT) => return Ok(scalar_f32("", value)),
         Some(data_type::FLOAT16) => half::f16::from_f32(value).to_le_bytes().to_vec(),
         Some(data_type::BFLOAT16) => half::bf16::from_f32(value).to_le_bytes().to_vec(),
         Some(data_type::DOUBLE) => f64::from(value).to_le_bytes().to_vec(),
         Some(other) => {
-            return Err(format!(
-                "it works on {}, which operator sets before 11 did not allow",
-                data_type_name(other)
-            ));
+            let kind = data_type_name(other);
+            return Err(Unfit::Case(format!(
+                "it works on {kind}, which operator sets before 11 did not allow"
+            )));
         }
     };
     Ok(raw_tensor("", element_type.unwrap_or(data_type::FLOAT), &[], bytes))

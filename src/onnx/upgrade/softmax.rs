@@ -11,7 +11,7 @@ pub(super) fn softmax(site: &mut Site<'_>, mut node: NodeProto) -> Replaced {
     let axis = attribute_int(&node, "axis").unwrap_or(1);
     take(&mut node, "axis");
     let ([input], [output]) = (node.input.as_slice(), node.output.as_slice()) else {
-        return Err("it needs one input and one output".to_owned());
+        return Err("it needs one input and one output".into());
     };
     if let Some(only) = only_axis(axis, site.facts.shape(input)) {
         node.attribute.push(int_attribute("axis", only));
