@@ -241,7 +241,8 @@ const AT_MIDDLE: f32 = 3e-4;
 /// The integer on the other side of a number that lies in the middle of two.
 fn other_side(x: f32) -> Option<f32> {
     let nearest = x.round_ties_even();
-    ((x - nearest).abs() > 0.5 - AT_MIDDLE).then(|| if x > nearest { nearest + 1.0 } else { nearest - 1.0 })
+    let other = if x > nearest { nearest + 1.0 } else { nearest - 1.0 };
+    ((x - nearest).abs() > 0.5 - AT_MIDDLE).then_some(other)
 }
 
 /// A model with its floats between grids rounded, and weights that may as well be rounded otherwise.
