@@ -12,7 +12,7 @@ pub(super) use draw::{draw, draw_over};
 use super::text;
 use super::theme::{SQNR_RANGE_DB, tokens};
 use egui::{Color32, Mesh, Painter, Rect, Response, Role, Sense, Stroke, TextStyle, Ui, WidgetInfo, pos2, vec2};
-use egui_plot::{GridInput, GridMark, Plot, PlotPoint, PlotUi};
+use egui_plot::{AxisHints, GridInput, GridMark, Plot, PlotPoint, PlotUi};
 
 /// The choice of the scale, for the line above a histogram.
 pub(super) fn scale_ui(ui: &mut Ui, scale: &mut Scale) {
@@ -78,6 +78,20 @@ const ASKED: f64 = 8.0;
 /// Points between two numbers upwards: egui_plot leaves out those that have 20 or less.
 const NUMBERS: f64 = 22.0;
 
+/// Points of a histogram's height that the axis below it takes.
+const BELOW: f32 = 36.0;
+/// Points that a letter of an axis' name takes at most.
+const LETTER: f32 = 6.5;
+
+/// The name of the axis of counts: a short one where the whole would stand out of a plot of that height.
+fn count_label(name: &str, height: f32) -> &str {
+    if name.chars().count() as f32 * LETTER <= height - BELOW {
+        name
+    } else {
+        "count"
+    }
+}
+
 /// An empty plot for a histogram: values to the right with round marks, counts upwards in `scale`. It stays where it is put;
 /// whoever shows it sets the bounds.
 pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height: f32, scale: Scale) -> Plot<'a> {
@@ -89,11 +103,10 @@ pub(super) fn histogram_plot<'a>(id: &str, x_label: &str, y_label: &str, height:
         .allow_boxed_zoom(false)
         .allow_axis_zoom_drag(false)
         .show_grid([false, true])
-        .x_axis_label(x_label)
-        .y_axis_label(y_label)
+        .custom_x_axes(vec![axis_across(x_label)])
+        .y_axis_label(count_label(y_label, height))
         .y_axis_min_width(46.0)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
+        .x_grid_spacer(|input| marks_across(&input))
         .y_grid_spacer(move |input| grid_marks(scale.marks_apart(input.bounds, input.base_step_size * NUMBERS / ASKED)))
         .y_axis_formatter(move |mark, _| scale.mark_text(mark.value))
         .label_formatter(|_| None)
@@ -114,14 +127,27 @@ pub(super) fn number_plot<'a>(
         .allow_drag(false)
         .allow_boxed_zoom(false)
         .allow_axis_zoom_drag(false)
-        .x_axis_label(figure.x.clone())
+        .custom_x_axes(vec![axis_across(&figure.x)])
         .y_axis_label(figure.y.clone())
         .y_axis_min_width(numbers)
-        .x_grid_spacer(|input| number_marks(&input, 80.0))
-        .x_axis_formatter(|mark, _| number_text(&mark))
+        .x_grid_spacer(|input| marks_across(&input))
         .y_grid_spacer(move |input| number_marks(&input, apart))
         .y_axis_formatter(|mark, _| number_text(&mark))
         .label_formatter(|_| None)
+}
+
+/// The axis below a plot. Its marks have room for their texts: egui_plot would leave out what is nearer than 60 points, and fade
+/// what is nearer than 80.
+fn axis_across<'a>(label: &str) -> AxisHints<'a> {
+    AxisHints::new_x()
+        .label(label)
+        .label_spacing(1.0..=2.0)
+        .formatter(|mark, _| number_text(&mark))
+}
+
+/// Marks of an axis of numbers to the right: about one in 80 points, or two that are nearer to each other.
+fn marks_across(input: &GridInput) -> Vec<GridMark> {
+    grid_marks(figure::marks_across(input.bounds, ASKED / input.base_step_size, 80.0))
 }
 
 /// Marks of an axis of numbers: steps of 1, 2 or 5, at most about one in `distance` points.
@@ -246,6 +272,57 @@ mod tests {
             base_step_size: 0.0,
         };
         assert!(number_marks(&broken, 60.0).is_empty());
+    }
+
+    /// The numbers below a histogram of values between ±`reach`, with their places, in a panel so wide.
+    fn numbers_below(reach: f64, width: f32) -> Vec<(String, Rect)> {
+        let ctx = egui::Context::default();
+        crate::app::theme::install(&ctx);
+        let input = egui::RawInput {
+            screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(width, 300.0))),
+            ..egui::RawInput::default()
+        };
+        let mut texts = Vec::new();
+        // egui_plot places its axes by what the frame before took.
+        for _ in 0..3 {
+            let mut bottom = 0.0;
+            let output = ctx.run_ui(input.clone(), |ui| {
+                let shown = histogram_plot("narrow", "weight", "weights in a bin", 200.0, Scale::Log)
+                    .show(ui, |plot| plot.set_plot_bounds_x(-reach..=reach));
+                bottom = shown.transform.frame().max.y;
+            });
+            texts = output
+                .shapes
+                .iter()
+                .filter_map(|clipped| match &clipped.shape {
+                    egui::Shape::Text(text) => Some((text.galley.text().to_owned(), text.visual_bounding_rect())),
+                    _ => None,
+                })
+                .filter(|(text, place)| place.center().y > bottom && text != "weight")
+                .collect();
+        }
+        texts
+    }
+
+    #[test]
+    fn a_narrow_histogram_has_two_numbers_below_it_that_do_not_touch() {
+        for reach in [0.0009, 0.024, 0.31, 0.9, 1.2, 4.4, 999.0] {
+            for width in [220.0, 260.0, 300.0, 333.0, 400.0, 640.0] {
+                let numbers = numbers_below(reach, width);
+                assert!(numbers.len() >= 2, "{numbers:?} for ±{reach} in {width} points");
+                let apart = |pair: &[(String, Rect)]| pair[1].1.min.x - pair[0].1.max.x;
+                let least = numbers.windows(2).map(apart).fold(f32::INFINITY, f32::min);
+                assert!(least >= 4.0, "{numbers:?} for ±{reach} in {width} points");
+            }
+        }
+    }
+
+    #[test]
+    fn the_name_of_the_counts_is_no_longer_than_a_low_plot_is_high() {
+        assert_eq!(count_label("weights in a bin", 80.0), "count");
+        assert_eq!(count_label("weights in a bin", 150.0), "weights in a bin");
+        let count_letters = "count".len() as f32;
+        assert!(count_letters * LETTER <= 80.0 - BELOW, "the lowest plot has room");
     }
 
     #[test]

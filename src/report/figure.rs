@@ -5,7 +5,7 @@ mod axis;
 mod mini;
 mod svg;
 
-pub use axis::{Mark, Scale, number_marks, number_text};
+pub use axis::{Mark, Scale, marks_across, number_marks, number_text};
 pub use mini::mini_histogram;
 
 use super::palette::{Palette, Rgb, Token, hex};

@@ -35,7 +35,7 @@ pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32
     if let Some(details) = picture.details.filter(|_| show.fits) {
         drawn.fits(&details.fits, picture.range);
     }
-    let marks = marks(picture, show);
+    let marks = marks(picture, show, height);
     drawn.marks(marks);
     if let Some(after) = &view.after_histogram {
         drawn.clipped(&after.counts, |x| picture.clipped(x));
@@ -58,9 +58,12 @@ pub(super) fn figure(picture: &Picture<'_>, show: &Show, grip: Grip, height: f32
     }
 }
 
-/// Where each way to clip would, if that is shown.
-pub(super) fn marks<'a>(picture: &Picture<'a>, show: &Show) -> &'a [ClipMark] {
-    let details = picture.details.filter(|_| show.clips);
+/// A plot that is lower than this shows no ways to clip, points: their labels would hide the weights.
+const LOW: f32 = 100.0;
+
+/// Where each way to clip would, if that is shown and there is room for it.
+pub(super) fn marks<'a>(picture: &Picture<'a>, show: &Show, height: f32) -> &'a [ClipMark] {
+    let details = picture.details.filter(|_| show.clips && height >= LOW);
     details.map_or(&[][..], |details| &details.clips)
 }
 

@@ -150,7 +150,7 @@ impl DistributionPanel {
                 hand
             });
         let frame = *shown.transform.frame();
-        let markers = markers(ui, &shown.transform, figure::marks(picture, &self.show));
+        let markers = markers(ui, &shown.transform, figure::marks(picture, &self.show, height));
         let labels: Vec<Rect> = markers.iter().map(|marker| marker.place).collect();
         draw_over(ui, &shown.transform, &figure, &labels);
         let present = open.settings(open.selected()).weights.clip;

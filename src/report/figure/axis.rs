@@ -99,18 +99,69 @@ pub fn number_marks((low, high): (f64, f64), least: f64) -> Vec<Mark> {
         .collect()
 }
 
+/// Points that a digit of such a mark takes at most, and points between two texts at least.
+const DIGIT: f64 = 7.5;
+const BETWEEN: f64 = 6.0;
+
+/// Marks of an axis to the right on which a unit is `unit` points wide: at least `apart` points from each other, or nearer where
+/// fewer than two would be in sight, as long as their texts do not touch.
+pub fn marks_across(ends: (f64, f64), unit: f64, apart: f64) -> Vec<Mark> {
+    let wide = number_marks(ends, apart / unit);
+    if wide.len() >= 2 {
+        return wide;
+    }
+    let width = |mark: &Mark| number_text(*mark).chars().count() as f64 * DIGIT;
+    let fit = |marks: &[Mark]| {
+        let mut pairs = marks.windows(2);
+        marks.len() >= 2 && pairs.all(|pair| (width(&pair[0]) + width(&pair[1])) / 2.0 + BETWEEN <= unit * pair[0].step)
+    };
+    [2.0, 4.0, 8.0]
+        .into_iter()
+        .map(|finer| number_marks(ends, apart / unit / finer))
+        .find_map(|marks| {
+            let outer = outermost(&marks);
+            [marks, outer].into_iter().find(|marks| fit(marks))
+        })
+        .unwrap_or(wide)
+}
+
+/// The first and the last of marks, as far from each other as they are.
+fn outermost(marks: &[Mark]) -> Vec<Mark> {
+    let (Some(first), Some(last)) = (marks.first(), marks.last()) else {
+        return Vec::new();
+    };
+    let step = last.value - first.value;
+    [first, last].map(|mark| Mark { step, ..*mark }).to_vec()
+}
+
 /// Text of such a mark, with a true minus. Steps of a hundred thousand and more, or of less than a millionth, with a power of ten:
 /// so many zeros are not read.
 pub fn number_text(mark: Mark) -> String {
-    if mark.step >= 1e5 || mark.step < 1e-6 {
-        if mark.value.abs() < mark.step / 2.0 {
-            return "0".to_owned();
-        }
-        let digits = (mark.value.abs().log10().floor() - mark.step.log10().floor()).clamp(0.0, 12.0) as usize;
-        return format!("{:.digits$e}", mark.value).replace('-', "−");
+    let decade = |number: f64| number.log10().floor();
+    let powers = mark.step >= 1e5 || mark.step < 1e-6;
+    if powers && mark.value.abs() < mark.step * 1e-6 {
+        return "0".to_owned();
     }
-    let decimals = (-mark.step.log10().floor()).clamp(0.0, 12.0) as usize;
-    format!("{:.decimals$}", mark.value).replace('-', "−")
+    let digits = if powers {
+        decade(mark.value.abs()) - decade(mark.step)
+    } else {
+        -decade(mark.step)
+    };
+    let written = |digits: usize| {
+        if powers {
+            format!("{:.digits$e}", mark.value)
+        } else {
+            format!("{:.digits$}", mark.value)
+        }
+    };
+    // A mark that is no multiple of its step has more digits than the step.
+    let exact = |text: &String| {
+        text.parse()
+            .is_ok_and(|number: f64| (number - mark.value).abs() <= mark.step * 1e-6)
+    };
+    let digits = digits.clamp(0.0, 12.0) as usize;
+    let text = (digits..=12).map(written).find(exact);
+    text.unwrap_or_else(|| written(digits)).replace('-', "−")
 }
 
 #[cfg(test)]
@@ -150,5 +201,20 @@ mod tests {
         assert_eq!(large, ["−1.0e6", "−5e5", "0", "5e5", "1.0e6"]);
         let small: Vec<String> = number_marks((0.0, 4.1e-7), 2e-7).into_iter().map(number_text).collect();
         assert_eq!(small, ["0", "2e−7", "4e−7"]);
+    }
+
+    #[test]
+    fn a_narrow_axis_has_two_numbers_where_they_fit() {
+        let texts = |reach: f64, width: f64| -> Vec<String> {
+            let marks = marks_across((-reach, reach), width / (2.0 * reach), 80.0);
+            marks.into_iter().map(number_text).collect()
+        };
+        assert_eq!(texts(1.2, 600.0), ["−1.0", "−0.5", "0.0", "0.5", "1.0"]);
+        assert_eq!(texts(0.9, 200.0), ["−0.5", "0.0", "0.5"]);
+        assert_eq!(texts(0.0009, 180.0), ["−0.0005", "0.0005"]);
+        assert_eq!(texts(9e6, 160.0), ["−5e6", "0", "5e6"]);
+        assert_eq!(texts(1.7e6, 130.0), ["−1e6", "0", "1e6"]);
+        assert_eq!(texts(0.9, 40.0), ["0"], "two have no room");
+        assert!(marks_across((0.0, 1.0), f64::INFINITY, 80.0).is_empty());
     }
 }
