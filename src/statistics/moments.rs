@@ -138,17 +138,20 @@ impl Moments {
     }
 
     pub(super) fn std(&self) -> f64 {
-        if self.count == 0 {
+        if self.is_constant() {
             0.0
         } else {
             (self.m2.max(0.0) / self.count as f64).sqrt()
         }
     }
 
+    /// No elements, or all equal: rounding leaves a trace in m2 that tells nothing.
+    fn is_constant(&self) -> bool {
+        self.count == 0 || self.min >= self.max
+    }
+
     pub(super) fn kurtosis(&self) -> f64 {
-        // All elements equal: rounding leaves a trace in m2 that must not be divided by.
-        let spread = f64::from(self.max) - f64::from(self.min);
-        if self.count == 0 || spread <= 0.0 || self.m2 <= 0.0 {
+        if self.is_constant() || self.m2 <= 0.0 {
             return 0.0;
         }
         self.m4 * self.count as f64 / (self.m2 * self.m2)

@@ -150,12 +150,7 @@ impl NetworkPanel {
         match &self.reach {
             Some((of, reach)) if Arc::ptr_eq(of, facts) => *reach,
             _ => {
-                let readable = facts.iter().filter_map(LayerFacts::readable);
-                // A layer of equal weights has no deviation to be measured in.
-                let furthest = readable
-                    .map(|seen| f64::from(seen.max_abs) / seen.std)
-                    .filter(|sigmas| sigmas.is_finite());
-                let reach = furthest.fold(4.0_f64, f64::max).min(FURTHEST);
+                let reach = common_reach(facts);
                 self.reach = Some((Arc::clone(facts), reach));
                 reach
             }
@@ -178,6 +173,8 @@ impl NetworkPanel {
     fn legend_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, costs: &LayerOrder<'_>, sigma: f64, reach: f64) {
         let colors = tokens(ui);
         ui.horizontal_wrapped(|ui| {
+            // A choice goes on the next line as a whole.
+            ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
             ui.label(note("sort by"));
             for (order, name, why) in [
                 (Order::Position, "position", "In the order of the network."),
@@ -273,5 +270,63 @@ impl NetworkPanel {
         let mut order: Vec<usize> = (0..key.facts.len()).collect();
         order.sort_by(|a, b| badness(*b).total_cmp(&badness(*a)));
         self.sorted = Some((key, order));
+    }
+}
+
+/// Standard deviations from the mean to the farthest weight of all layers, within reason. Layers of equal weights have none.
+fn common_reach(facts: &[LayerFacts]) -> f64 {
+    let farthest = facts.iter().filter_map(LayerFacts::farthest_in_sigma);
+    farthest.fold(4.0_f64, f64::max).min(FURTHEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Format, Network};
+    use crate::onnx::build::float_tensor;
+    use crate::onnx::{GraphProto, ModelProto};
+    use crate::progress::Progress;
+    use crate::session::Analysis;
+
+    /// How far the common scale of layers with these weights reaches.
+    fn reach(layers: &[&[f32]]) -> f64 {
+        let tensor = |(i, weights): (usize, &&[f32])| float_tensor(format!("w{i}"), &[1, weights.len()], weights);
+        let graph = GraphProto {
+            initializer: layers.iter().enumerate().map(tensor).collect(),
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            graph: Some(graph),
+            ..ModelProto::default()
+        };
+        let network = Network::new("tensors", None, Format::Safetensors, model).unwrap();
+        let analysis = Analysis::new(Arc::new(network), 4.0, &Progress::default()).unwrap();
+        assert!(analysis.layers.iter().all(|facts| facts.readable().is_some()));
+        common_reach(&analysis.layers)
+    }
+
+    /// 99 zeros and one `x`: it lies 9.95 standard deviations from the mean.
+    fn with_an_outlier(x: f32, offset: f32) -> Vec<f32> {
+        let mut weights = vec![offset; 100];
+        weights[37] += x;
+        weights
+    }
+
+    #[test]
+    fn layers_of_equal_weights_stay_out_of_the_common_scale() {
+        let outlier = with_an_outlier(0.5, 0.0);
+        let alone = reach(&[&outlier]);
+        assert!((alone - 99.0_f64.sqrt()).abs() < 1e-9, "{alone}");
+        for equal in [0.0, 1.0, 0.1, -0.3, 1e30, 1e-38] {
+            let equal = vec![equal; 5003];
+            assert_eq!(reach(&[&equal, &outlier]), alone, "{}", equal[0]);
+        }
+        assert_eq!(reach(&[&[0.1; 5003]]), 4.0);
+    }
+
+    #[test]
+    fn the_common_scale_reaches_from_the_mean_of_each_layer() {
+        let reach = reach(&[&with_an_outlier(0.5, 100.0)]);
+        assert!((reach - 99.0_f64.sqrt()).abs() < 1e-3, "{reach}");
     }
 }
