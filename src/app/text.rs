@@ -64,41 +64,46 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// The name of a layer in few characters: the parts before the last one shrink to their first letter and their number, from
-/// the front, until it `fits`; what is still too long is cut in the middle. `features.denseblock2.conv1` becomes
-/// `f.denseblock2.conv1`, then `f.d2.conv1`: names that differ stay different.
+/// the front, until it `fits`; then those without a number are left out; what is still too long is cut in the middle.
+/// `features.denseblock2.conv1` becomes `f.denseblock2.conv1`, then `f.d2.conv1`, then `d2.conv1`: names that differ stay
+/// different as long as can be.
 pub(super) fn abbreviated(name: &str, fits: impl Fn(&str) -> bool) -> String {
     if fits(name) {
         return name.to_owned();
     }
-    let separators: Vec<&str> = name.matches(SEPARATORS).collect();
-    let mut parts: Vec<String> = name.split(SEPARATORS).map(str::to_owned).collect();
-    let joined = |parts: &[String]| {
-        let mut text = String::new();
-        for (i, part) in parts.iter().enumerate() {
-            text.push_str(part);
-            text.push_str(separators.get(i).copied().unwrap_or_default());
-        }
-        text
-    };
-    let last = parts.len().saturating_sub(1);
+    let mut parts: Vec<String> = name.split_inclusive(SEPARATORS).map(str::to_owned).collect();
+    let mut last = parts.len().saturating_sub(1);
     for place in 0..last {
         parts[place] = initial(&parts[place]);
-        let shorter = joined(&parts);
+        let shorter = parts.concat();
         if fits(&shorter) {
             return shorter;
         }
     }
-    let shortest = joined(&parts);
-    let (mut low, mut high) = (1, shortest.chars().count());
+    let is_word = |part: &String| !part.contains(|c: char| c.is_ascii_digit());
+    while let Some(word) = parts[..last].iter().position(is_word) {
+        parts.remove(word);
+        last -= 1;
+        let shorter = parts.concat();
+        if fits(&shorter) {
+            return shorter;
+        }
+    }
+    cut(&parts.concat(), fits)
+}
+
+/// A text without as much of its middle as is too long.
+fn cut(text: &str, fits: impl Fn(&str) -> bool) -> String {
+    let (mut low, mut high) = (1, text.chars().count());
     while low < high {
         let middle = (low + high).div_ceil(2);
-        if fits(&elide_middle(&shortest, middle)) {
+        if fits(&elide_middle(text, middle)) {
             low = middle;
         } else {
             high = middle - 1;
         }
     }
-    elide_middle(&shortest, low)
+    elide_middle(text, low)
 }
 
 /// The name of a layer in at most so many characters.
@@ -109,35 +114,60 @@ pub(super) fn short_name(name: &str, most: usize) -> String {
 /// What parts of a name are joined by.
 const SEPARATORS: [char; 2] = ['.', '/'];
 
-/// The first letter of a part and the number at its end.
+/// The first letter of a part and the number at its end, with what joins it to the next one.
 fn initial(part: &str) -> String {
-    let number = part.trim_start_matches(|c: char| !c.is_ascii_digit());
+    let (word, joint) = part.split_at(part.trim_end_matches(SEPARATORS).len());
+    let number = word.trim_start_matches(|c: char| !c.is_ascii_digit());
     let number = if number.chars().all(|c| c.is_ascii_digit()) {
         number
     } else {
         ""
     };
-    match part.chars().next() {
-        Some(first) if !first.is_ascii_digit() => format!("{first}{number}"),
+    match word.chars().next() {
+        Some(first) if !first.is_ascii_digit() => format!("{first}{number}{joint}"),
         _ => part.to_owned(),
     }
 }
 
-/// A label that is abbreviated to fit into what is left of the row; all of it in a tooltip and for screen readers.
+/// The name of a layer that is abbreviated to fit into what is left of the row; all of it in a tooltip and for screen readers.
 pub(super) fn elided_label(ui: &mut Ui, name: &str, width: f32) -> Response {
+    elided_after(ui, "", name, width)
+}
+
+/// The same after a mark that is never shortened.
+pub(super) fn elided_after(ui: &mut Ui, mark: &str, name: &str, width: f32) -> Response {
+    shortened_label(ui, mark, name, width, |name, fits| abbreviated(name, fits))
+}
+
+/// The name of a file in the same way: of that the beginning and the end are kept.
+pub(super) fn elided_file_label(ui: &mut Ui, name: &str, width: f32) -> Response {
+    shortened_label(ui, "", name, width, |name, fits| cut(name, fits))
+}
+
+fn shortened_label(
+    ui: &mut Ui,
+    mark: &str,
+    name: &str,
+    width: f32,
+    shorten: impl Fn(&str, &dyn Fn(&str) -> bool) -> String,
+) -> Response {
     let style = ui.style().override_text_style.clone().unwrap_or(egui::TextStyle::Body);
     let font = style.resolve(ui.style());
+    let painter = ui.painter();
     let fits = |text: &str| {
-        ui.painter()
-            .layout_no_wrap(text.to_owned(), font.clone(), egui::Color32::PLACEHOLDER)
-            .size()
-            .x
-            <= width
+        let galley = painter.layout_no_wrap(format!("{mark}{text}"), font.clone(), egui::Color32::PLACEHOLDER);
+        galley.size().x <= width
     };
-    if fits(name) {
-        return ui.add(egui::Label::new(name).selectable(false).extend());
+    let shown = if fits(name) {
+        name.to_owned()
+    } else {
+        shorten(name, &fits)
+    };
+    let label = egui::Label::new(format!("{mark}{shown}")).selectable(false).extend();
+    let response = ui.add(label);
+    if shown == name {
+        return response;
     }
-    let response = ui.add(egui::Label::new(abbreviated(name, fits)).selectable(false).extend());
     response.widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, name));
     response.on_hover_text(name)
 }
@@ -177,9 +207,19 @@ mod tests {
         assert_eq!(abbreviated(name, in_length(32)), "f.denseblock2.denselayer6.conv1");
         assert_eq!(abbreviated(name, in_length(22)), "f.d2.denselayer6.conv1");
         assert_eq!(abbreviated(name, in_length(20)), "f.d2.d6.conv1");
-        assert_eq!(abbreviated(name, in_length(6)), "f.…nv1");
+        assert_eq!(abbreviated(name, in_length(12)), "d2.d6.conv1");
+        assert_eq!(abbreviated(name, in_length(6)), "d2…nv1");
         assert_eq!(abbreviated("layer2.0.downsample.0", in_length(18)), "l2.0.downsample.0");
         assert_eq!(abbreviated("model/block_1a/conv", in_length(14)), "m/b/conv");
         assert_eq!(abbreviated("ä€ö", in_length(2)), "…ö");
+        let deep = |part: &str| format!("encoder.stages.3.blocks.12.attention.output.{part}dense");
+        assert_eq!(abbreviated(&deep(""), in_length(14)), "3.12.a.o.dense");
+        assert_eq!(abbreviated(&deep("projection."), in_length(14)), "3.12.o.p.dense");
+    }
+
+    #[test]
+    fn the_name_of_a_file_keeps_its_beginning() {
+        let fits = |text: &str| text.chars().count() <= 16;
+        assert_eq!(cut("deep_encoder_of_many_stages.onnx", fits), "deep_en…ges.onnx");
     }
 }

@@ -98,7 +98,7 @@ fn title_ui(ui: &mut Ui, session: &Session) {
         width @ 40.0..260.0 => (width - 6.0, false),
         width => (width - 190.0, true),
     };
-    let response = text::elided_label(ui, &network.name, room);
+    let response = text::elided_file_label(ui, &network.name, room);
     if let Some(path) = &network.path {
         response.on_hover_text(path.display().to_string());
     }

@@ -2,7 +2,7 @@
 
 use super::super::errors::{cost_text, lost_text};
 use super::super::inputs::InputFacts;
-use super::super::text::{self, elided_label, note};
+use super::super::text::{self, elided_after, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
 use super::outline::outline_ui;
@@ -318,7 +318,7 @@ pub(super) fn block_cell_ui(
         Field::Name => {
             let mark = if is_folded { "▶" } else { "▼" };
             let count = text::plural(block.layers.len() as u64, "layer", "layers");
-            let response = elided_label(ui, &format!("{mark} {}", block.name), ui.available_width());
+            let response = elided_after(ui, &format!("{mark} "), &block.name, ui.available_width());
             response
                 .widget_info(|| egui::WidgetInfo::labeled(egui::Role::Label, true, format!("Block {}", block.name)));
             let act = if is_folded {
