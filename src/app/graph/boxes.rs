@@ -103,11 +103,8 @@ fn label(node: &DrawnNode, open: &OpenNetwork, shown: &Colors<'_>) -> String {
     let Some(&layer) = node.layers.first() else {
         return format!("Node {} {}", node.op, node.name);
     };
-    let layer = &open.original.network.layers[layer];
-    let what = shown
-        .of(node)
-        .map_or_else(|| text::not_planned(layer).to_owned(), |error| error.text);
-    format!("Node {} {}, {what}", node.op, layer.name)
+    let what = shown.text_of(node, layer);
+    format!("Node {} {}, {what}", node.op, open.original.network.layers[layer].name)
 }
 
 fn draw(
@@ -157,6 +154,7 @@ fn draw(
         );
         return;
     };
+    let what = shown.text_of(node, layer);
     let layer = &open.original.network.layers[layer];
     let (upper, lower) = rect.split_top_bottom_at_fraction(0.52);
     write(
@@ -167,7 +165,6 @@ fn draw(
         ink,
         rect.width() - 8.0 * zoom,
     );
-    let what = error.map_or_else(|| text::not_planned(layer).to_owned(), |error| error.text);
     let small = FontId::proportional(size * 0.85);
     write(
         painter,

@@ -74,6 +74,13 @@ pub(super) struct Colors<'a> {
 
 impl<'a> Colors<'a> {
     pub(super) fn new(coloring: Coloring, open: &'a OpenNetwork, tokens: &'a Tokens) -> Self {
+        Self::with_order(coloring, open, tokens, open.layer_order())
+    }
+
+    fn with_order(coloring: Coloring, open: &'a OpenNetwork, tokens: &'a Tokens, order: LayerOrder<'a>) -> Self {
+        // What layers cost tells more than the error of their weights, which stands for it until something is known.
+        let is_to_come = coloring == Coloring::Lost && order.max_error <= 0.0;
+        let coloring = if is_to_come { Coloring::Weights } else { coloring };
         let values = open.trace().filter(|_| coloring == Coloring::Own);
         let values = values.into_iter().flat_map(|(_, trace)| &trace.values);
         let own = values.filter_map(|value| Some((value.layer.as_deref()?, value.own_sqnr_db?)));
@@ -81,8 +88,30 @@ impl<'a> Colors<'a> {
             coloring,
             open,
             tokens,
-            order: open.layer_order(),
+            order,
             own: own.collect(),
+        }
+    }
+
+    /// Whether the colours stand for what layers cost the network, else for decibels.
+    pub(super) fn are_costs(&self) -> bool {
+        self.coloring == Coloring::Lost
+    }
+
+    /// What stands in the box of a node whose first layer is `layer`: its error, or what it is without one.
+    pub(super) fn text_of(&self, node: &DrawnNode, layer: usize) -> String {
+        if let Some(error) = self.of(node) {
+            return error.text;
+        }
+        let plan = self
+            .open
+            .planned()
+            .and_then(|(_, planned)| planned.plan.layers.get(layer));
+        match plan {
+            Some(plan) if plan.quantized().is_none() => {
+                text::not_planned(&self.open.original.network.layers[layer]).to_owned()
+            }
+            _ => "…".to_owned(),
         }
     }
 
@@ -186,6 +215,33 @@ mod tests {
             for coloring in Coloring::ALL {
                 assert_eq!(color(coloring, &[]), None);
             }
+            // As long as no cost is known the errors of the weights stand there, and "float" in layers that are.
+            let nothing = LayerOrder {
+                basis: None,
+                costs: vec![None; order.costs.len()],
+                is_current: false,
+                max_error: 0.0,
+            };
+            let early = Colors::with_order(Coloring::Lost, open, tokens, nothing);
+            let db = planned.plan.layers[worst].quantized().unwrap().sqnr_db;
+            assert!(!early.are_costs() && colors(Coloring::Lost).are_costs());
+            assert_eq!(early.text_of(&node(&[worst]), worst), text::decibels(db));
+            assert_eq!(early.text_of(&node(&[0]), 0), "float");
         }
+    }
+
+    #[test]
+    fn a_layer_whose_error_is_to_come_is_not_called_float() {
+        let mut session = Session::new(Waker::none(), Saved::default());
+        session.act(Action::SetSampleLimit(8));
+        session.act(Action::Open(PathBuf::from("demo:fashion")));
+        assert!(session.wait_until_idle(Duration::from_secs(300)));
+        let open = session.open().unwrap();
+        assert!(open.trace().is_none(), "nobody asked for it");
+        let shown = Colors::new(Coloring::Own, open, tokens_of(true));
+        assert_eq!(
+            [0, 1].map(|layer| shown.text_of(&node(&[layer]), layer)),
+            ["float", "…"]
+        );
     }
 }

@@ -16,7 +16,7 @@ use super::widgets::failure_ui;
 use crate::session::{Action, Drawing, OpenNetwork, Watched};
 use boxes::{Frame, STEP, box_rect};
 use colors::{Coloring, Colors};
-use egui::{Color32, Painter, Pos2, Rect, Role, Sense, Shape, Ui, Vec2, WidgetInfo, pos2, vec2};
+use egui::{Color32, Painter, Pos2, Rect, Role, Sense, Shape, TextWrapMode, Ui, Vec2, WidgetInfo, pos2, vec2};
 use std::sync::{Arc, Weak};
 
 /// Zoom below which arrow heads are too small to be seen.
@@ -83,7 +83,10 @@ impl GraphPanel {
             return;
         }
         let mut to_selected = false;
+        let colors = Colors::new(self.coloring, open, tokens(ui));
         ui.horizontal_wrapped(|ui| {
+            // What does not fit goes on the next line as a whole.
+            ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
             self.fit |= ui
                 .button("Whole graph")
                 .on_hover_text("Zoom out until all of it is in sight.")
@@ -100,7 +103,7 @@ impl GraphPanel {
                     "The colour of a box is its error; small boxes have no weights. Drag to move, scroll to go along, scroll with Ctrl to zoom.",
                 );
             self.coloring.ui(ui);
-            if self.coloring == Coloring::Lost {
+            if colors.are_costs() {
                 cost_scale_ui(ui);
             } else {
                 sqnr_scale_ui(ui);
@@ -130,7 +133,6 @@ impl GraphPanel {
         edges(ui, &painter, drawing, &frame);
         response.widget_info(|| WidgetInfo::labeled(Role::GraphicsObject, true, "Graph of the network"));
         menu(&response, rect, out, || layers_figure(open, None));
-        let colors = Colors::new(self.coloring, open, tokens(ui));
         self.compares = self.coloring == Coloring::Own;
         if let Some(layer) = boxes::boxes_ui(ui, &painter, drawing, &frame, open, &colors, out) {
             self.followed = Some(layer);
