@@ -2,6 +2,7 @@
 
 use crate::harness::{Window, builder, by_palette, click, open, open_with, session, settle, texts};
 use egui::Key;
+use egui::accesskit::Role;
 use egui_kittest::kittest::Queryable;
 use splitscope::quantization::{Clip, Granularity, Recipe, Rounding};
 
@@ -80,6 +81,33 @@ fn a_window_of_800_by_500_shows_everything_and_comes_back() {
     window.set_size([1280.0, 800.0].into());
     window.run_steps(4);
     assert_eq!(rect(&window), before);
+}
+
+#[test]
+fn a_search_is_started_and_its_tab_is_seen_in_1280_by_800_at_150_percent() {
+    let mut window = open_with(builder().with_size([853.0, 533.0]), "demo:fashion", 60);
+    for (view, start) in [("Auto", "Choose settings"), ("Sweep", "Start sweep")] {
+        by_palette(&mut window, &format!("show view {view}"));
+        let rect = |window: &Window, name: &str| window.get_by_role_and_label(Role::Button, name).rect();
+        let (tab, menu) = (rect(&window, view), rect(&window, "All ▾"));
+        assert!(
+            tab.left() > 256.0 && tab.right() < menu.left(),
+            "{view}: {tab} beside {menu}"
+        );
+        window.get_by_role_and_label(Role::Button, start).scroll_to_me();
+        settle(&mut window);
+        let (button, below) = (rect(&window, start), rect(&window, "Preview"));
+        assert!(button.bottom() < below.top(), "{start}: {button} above {below}");
+    }
+}
+
+#[test]
+fn choices_above_the_cards_are_not_broken_into_letters_in_a_small_window() {
+    let mut window = open_with(builder().with_size([800.0, 500.0]), "demo:fashion", 60);
+    by_palette(&mut window, "show view network");
+    let height = |name: &str| window.get_by_role_and_label(Role::Button, name).rect().height();
+    assert_eq!(height("accuracy lost"), height("position"));
+    assert!(!texts(&window, "Card of ").is_empty());
 }
 
 #[test]

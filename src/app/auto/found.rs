@@ -158,6 +158,9 @@ fn score(result: &AutoResult) -> (&'static str, fn(&Scores) -> String) {
     }
 }
 
+/// Height of the rows at least, points; where there is less, the view scrolls.
+const ROWS: f32 = 160.0;
+
 fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Outbox) {
     // Of all choices the one that most searches do not make.
     let with_zero_points = result.layers.iter().any(|layer| layer.zero_points);
@@ -196,7 +199,7 @@ fn layers_ui(ui: &mut Ui, open: &OpenNetwork, result: &AutoResult, out: &mut Out
         .sense(Sense::click())
         .cell_layout(Layout::right_to_left(Align::Center))
         .auto_shrink(false)
-        .min_scrolled_height(0.0)
+        .min_scrolled_height(ROWS)
         .column(Column::remainder().clip(true));
     for (.., width) in &columns {
         table = table.column(Column::exact(*width));

@@ -11,7 +11,7 @@ use super::widgets::{job_ui, stopped_ui};
 use crate::inference::auto::{AutoOptions, Budget, Goal};
 use crate::quantization::{Bits, Clip, Granularity, Rounding};
 use crate::session::{Action, Kind, OpenNetwork, RunState, Session};
-use egui::{Button, DragValue, Role, Ui, WidgetInfo};
+use egui::{Button, DragValue, Role, ScrollArea, TextWrapMode, Ui, WidgetInfo};
 
 /// Budgets that can be set, percent more bytes.
 const BUDGETS: std::ops::RangeInclusive<f64> = -50.0..=100.0;
@@ -63,6 +63,15 @@ impl AutoPanel {
             ui.add(egui::Label::new(text).wrap());
             return;
         }
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            self.choices_ui(ui, open);
+            self.start_ui(ui, session, open, out);
+            result_ui(ui, open, out);
+        });
+    }
+
+    /// The goal, and what may be chosen.
+    fn choices_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
         self.goal_ui(ui, open);
         let what = "Bits that a layer may get. With one alone on, all layers keep it.";
         self.bits
@@ -85,21 +94,6 @@ impl AutoPanel {
             });
         self.folding_ui(ui, open);
         self.latency.ui(ui);
-        self.start_ui(ui, session, open, out);
-        match open.auto().latest() {
-            Some((key, result)) => {
-                ui.separator();
-                found::found_ui(ui, open, key, result, out);
-            }
-            None if !open.auto().is_under_way() => {
-                let what = "Each layer gets the bits, splits, clipping, scales and rounding that pay most: what each does to the network's \
-                            outputs is measured on some samples, and the bytes go where they remove the most error. On other \
-                            samples the result is then compared with the best setting that is the same for all layers, and \
-                            the better of both is taken.";
-                ui.add(egui::Label::new(note(what)).wrap());
-            }
-            None => {}
-        }
     }
 
     /// Whether to try folding, where the recipe does not fold anyway.
@@ -118,6 +112,8 @@ impl AutoPanel {
     /// Budget or accuracy, and which.
     fn goal_ui(&mut self, ui: &mut Ui, open: &OpenNetwork) {
         ui.horizontal_wrapped(|ui| {
+            // What does not fit goes on the next line as a whole.
+            ui.style_mut().wrap_mode = Some(TextWrapMode::Extend);
             let bits = text::bits(open.recipe().weight_bits);
             for (by_accuracy, name, help) in [
                 (false, "Budget", "As near to the float network as these bytes allow."),
@@ -204,5 +200,23 @@ impl AutoPanel {
             latency: self.latency.target(),
             ..AutoOptions::all(goal)
         }
+    }
+}
+
+/// What was found, or what the view is for.
+fn result_ui(ui: &mut Ui, open: &OpenNetwork, out: &mut Outbox) {
+    match open.auto().latest() {
+        Some((key, result)) => {
+            ui.separator();
+            found::found_ui(ui, open, key, result, out);
+        }
+        None if !open.auto().is_under_way() => {
+            let what = "Each layer gets the bits, splits, clipping, scales and rounding that pay most: what each does to the network's \
+                        outputs is measured on some samples, and the bytes go where they remove the most error. On other \
+                        samples the result is then compared with the best setting that is the same for all layers, and \
+                        the better of both is taken.";
+            ui.add(egui::Label::new(note(what)).wrap());
+        }
+        None => {}
     }
 }

@@ -1,6 +1,7 @@
 //! The tab of a view: its title, and a cross on the one in front. Where the tabs of a group do not fit beside each other, all of
 //! them get narrower.
 
+use egui::style::ScrollAnimation;
 use egui::{
     Color32, CursorIcon, FontId, Id, Rect, Response, Role, Sense, Stroke, TextStyle, TextWrapMode, Ui, WidgetInfo,
     WidgetText,
@@ -64,6 +65,7 @@ pub(super) fn tab_ui(ui: &mut Ui, id: Id, title: WidgetText, state: &TabState, w
     let crossed = closable && state.active;
     let width = galley.size().x + 2.0 * margin + if crossed { CROSS } else { 0.0 };
     let (_, rect) = ui.allocate_space(vec2(width, ui.available_height()));
+    keep_in_sight(ui, id, rect, state.active);
     let response = ui
         .interact(rect, id, Sense::click_and_drag())
         .on_hover_cursor(CursorIcon::PointingHand);
@@ -95,6 +97,24 @@ pub(super) fn tab_ui(ui: &mut Ui, id: Id, title: WidgetText, state: &TabState, w
         );
     let closed = cross || closable && response.clicked_by(egui::PointerButton::Middle);
     Tab { response, closed }
+}
+
+/// Scrolls to the tab that comes to the front, and to the one in front when the row gets wider or narrower; then it stays where the
+/// hand scrolls it.
+fn keep_in_sight(ui: &Ui, id: Id, rect: Rect, is_in_front: bool) {
+    let id = id.with("in sight");
+    let row = is_in_front.then(|| ui.clip_rect().width());
+    let before: Option<f32> = ui.data_mut(|data| data.get_temp(id));
+    if before == row {
+        return;
+    }
+    match row {
+        Some(row) => {
+            ui.data_mut(|data| data.insert_temp(id, row));
+            ui.scroll_to_rect_animation(rect, None, ScrollAnimation::none());
+        }
+        None => ui.data_mut(|data| data.remove::<f32>(id)),
+    }
 }
 
 /// The cross at the right end of a tab, around that point; tells a click.

@@ -16,7 +16,7 @@ use super::theme::tokens;
 use crate::session::{Action, LayerFacts, LayerOrder, OpenNetwork, PlanSummary, Watched};
 use blocks::BlockMap;
 use card::{CARD, Card, card_ui};
-use egui::{Rect, ScrollArea, Ui, vec2};
+use egui::{Button, Rect, ScrollArea, TextWrapMode, Ui, vec2};
 use std::sync::Arc;
 
 /// The words of the legend.
@@ -188,11 +188,14 @@ impl NetworkPanel {
                 ui.selectable_value(&mut self.order, order, name).on_hover_text(why);
             }
             let measured = costs.basis.is_some();
-            ui.add_enabled_ui(measured, |ui| {
-                ui.selectable_value(&mut self.order, Order::Lost, "accuracy lost")
-                    .on_hover_text("The layer that costs the network most when it alone is quantized first.")
-                    .on_disabled_hover_text("Not known yet: the network has to run first.");
-            });
+            let lost = Button::selectable(self.order == Order::Lost, "accuracy lost");
+            let response = ui
+                .add_enabled(measured, lost)
+                .on_hover_text("The layer that costs the network most when it alone is quantized first.")
+                .on_disabled_hover_text("Not known yet: the network has to run first.");
+            if response.clicked() {
+                self.order = Order::Lost;
+            }
             if !measured && self.order == Order::Lost {
                 self.order = Order::Position;
             }

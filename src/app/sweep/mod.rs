@@ -15,13 +15,15 @@ use crate::inference::Score;
 use crate::inference::sweep::{SweepGrid, SweepRow};
 use crate::quantization::{Granularity, Rounding};
 use crate::session::{Action, Kind, MOST_SETTINGS, OpenNetwork, RunState, Session};
-use egui::Ui;
+use egui::{ScrollArea, Ui, vec2};
 use grid::Axes;
 
 /// Width from which the plot stands beside the table instead of above it, points.
 const SIDE_BY_SIDE: f32 = 900.0;
 /// Share of the height that a plot above the table takes.
 const PLOT: f32 = 0.46;
+/// Height of plot and table at least; where there is less, the view scrolls.
+const RESULTS: f32 = 240.0;
 /// Characters of the data's name.
 const DATA_NAME: usize = 36;
 
@@ -57,18 +59,24 @@ impl SweepPanel {
             }
             RunState::Waiting | RunState::Done | RunState::Failed(_) | RunState::Cancelled => {}
         }
-        self.axes.ui(ui);
-        self.start_ui(ui, session, open, out);
-        let rows = open.sweep().rows();
-        if rows.is_empty() {
-            if !open.sweep_is_under_way() {
+        ScrollArea::vertical().auto_shrink(false).show(ui, |ui| {
+            self.axes.ui(ui);
+            self.start_ui(ui, session, open, out);
+            let rows = open.sweep().rows();
+            if !rows.is_empty() {
+                ui.separator();
+                let size = vec2(ui.available_width(), ui.available_height().max(RESULTS));
+                ui.allocate_ui(size, |ui| self.results_ui(ui, open, rows, out));
+            } else if !open.sweep_is_under_way() {
                 let what = "Choose the values to try and start: each combination is quantized and run on the data, and what \
                             it costs and answers is listed here. A click on a row then takes its recipe.";
                 ui.add(egui::Label::new(note(what)).wrap());
             }
-            return;
-        }
-        ui.separator();
+        });
+    }
+
+    /// The plot and the rows, into all that is left.
+    fn results_ui(&mut self, ui: &mut Ui, open: &OpenNetwork, rows: &[SweepRow], out: &mut Outbox) {
         let score = Score::of_rows(rows);
         let taken = rows.iter().position(|row| row.recipe == *open.recipe());
         let height = ui.available_height();
