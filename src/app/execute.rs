@@ -62,11 +62,15 @@ impl App {
             Command::ResetView => self.session.act(Action::ShowRange(None)),
             Command::ShowMessages => self.messages_open = !self.messages_open,
             Command::Present => {
+                self.close_windows();
                 let mut out = Outbox::default();
                 self.presentation.toggle(ctx, self.session.open(), &mut out);
                 out.actions.into_iter().for_each(|action| self.session.act(action));
             }
-            Command::Tour => self.tour.start(),
+            Command::Tour => {
+                self.close_windows();
+                self.tour.start();
+            }
             Command::Retry => self.session.act(Action::Retry),
             Command::Preset(preset) => self.session.act(Action::ApplyPreset(preset)),
             Command::ShowView(view) => self.layout.show(view),
@@ -79,6 +83,12 @@ impl App {
             Command::ZoomReset => ctx.set_zoom_factor(1.0),
             Command::Quit => ctx.send_viewport_cmd(egui::ViewportCommand::Close),
         }
+    }
+
+    /// Puts the small windows away: they would hide what is shown.
+    fn close_windows(&mut self) {
+        self.settings_open = false;
+        self.messages_open = false;
     }
 
     /// A name for a new file: the network's, and its bits.

@@ -4,13 +4,16 @@ use super::Outbox;
 use super::widgets::choice_row;
 use crate::jobs::available_threads;
 use crate::session::{Action, Session};
-use egui::{Context, ThemePreference, Ui};
+use egui::{Context, Key, Popup, ThemePreference, Ui};
 
 /// Sizes of everything that can be chosen.
 const ZOOM: std::ops::RangeInclusive<f32> = 0.5..=3.0;
 
-/// Draws the window if it is open.
+/// Draws the window if it is open. Escape closes it, or the menu that is open in it.
 pub(super) fn settings_window(ctx: &Context, session: &Session, open: &mut bool, out: &mut Outbox) {
+    if *open && !Popup::is_any_open(ctx) && ctx.input(|input| input.key_pressed(Key::Escape)) {
+        *open = false;
+    }
     egui::Window::new("Settings")
         .open(open)
         .collapsible(false)

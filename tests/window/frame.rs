@@ -51,6 +51,19 @@ fn the_palette_runs_commands_and_selects_layers() {
 }
 
 #[test]
+fn escape_and_what_fills_the_window_put_the_settings_away() {
+    let mut window = open("demo:fashion");
+    let is_open = |window: &Window| window.query_by_label("Worker threads").is_some();
+    for key in [Key::Escape, Key::F11] {
+        by_palette(&mut window, "settings");
+        assert!(is_open(&window));
+        window.key_press(key);
+        settle(&mut window);
+        assert!(!is_open(&window), "{key:?}");
+    }
+}
+
+#[test]
 fn a_view_is_closed_and_opened_again() {
     let mut window = open("demo:fashion");
     click(&mut window, "Close Weights");
