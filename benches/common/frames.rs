@@ -2,18 +2,25 @@
 
 use super::clock::{milliseconds, percentile};
 use super::headless::{Frame, Headless};
+use super::networks;
 use egui::accesskit::Role;
 use egui::{pos2, vec2};
+use splitscope::onnx::write_file;
+use splitscope::session::{Action, ExportKind};
 
 /// The views that share the middle of the window.
-pub(crate) const VIEWS: [&str; 8] = [
+pub(crate) const VIEWS: [&str; 12] = [
     "Weights",
     "Channels",
     "Activations",
     "Errors",
     "Network",
     "Graph",
+    "Answers",
     "Sweep",
+    "A/B",
+    "Auto",
+    "Compare",
     "Learn",
 ];
 
@@ -50,6 +57,47 @@ impl Figure {
     }
 }
 
+/// Opens a DenseNet-121, then a network of 10 000 layers, each with a snapshot and with its own export to compare it with.
+pub(crate) fn each_network(mut run: impl FnMut(&str, &mut Headless)) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    for (name, model) in [
+        ("DenseNet-121", networks::densenet121()),
+        ("10 000 layers", networks::chain(10_000)),
+    ] {
+        let [path, export] = ["network.onnx", "export.onnx"].map(|file| folder.path().join(file));
+        write_file(&model, &path)?;
+        drop(model);
+        let mut window = Headless::open(&path);
+        window.act(Action::TakeSnapshot(String::new()));
+        window.act(Action::Export {
+            kind: ExportKind::Onnx,
+            path: export.clone(),
+        });
+        window.act(Action::CompareWith(Some(export)));
+        run(name, &mut window);
+        let open = window.app().session().open();
+        anyhow::ensure!(
+            open.is_some_and(|open| open.against().is_some()),
+            "both networks stayed open"
+        );
+    }
+    Ok(())
+}
+
+/// Every view with a hand on it.
+pub(crate) fn every_view(window: &mut Headless, mut found: impl FnMut(&Figure)) {
+    found(&scroll(window, "table of layers", 150.0, 400.0));
+    if let Some(figure) = drag_the_threshold(window) {
+        found(&figure);
+    }
+    for view in VIEWS {
+        found(&drag_the_ratio(window, view));
+        if matches!(view, "Network" | "Graph" | "Compare") {
+            found(&scroll(window, view, 650.0, 400.0));
+        }
+    }
+}
+
 /// The slider *Expand ratio* is dragged with `view` in front.
 pub(crate) fn drag_the_ratio(window: &mut Headless, view: &str) -> Figure {
     window.show(view);
@@ -67,7 +115,7 @@ pub(crate) fn drag_the_ratio(window: &mut Headless, view: &str) -> Figure {
 }
 
 /// The threshold is dragged in the histogram.
-pub(crate) fn drag_the_threshold(window: &mut Headless) -> Option<Figure> {
+fn drag_the_threshold(window: &mut Headless) -> Option<Figure> {
     window.show("Weights");
     let y = 300.0;
     let line = (560..985).rev().map(|x| pos2(x as f32, y)).find(|place| {
@@ -86,7 +134,7 @@ pub(crate) fn drag_the_threshold(window: &mut Headless) -> Option<Figure> {
 }
 
 /// The wheel turns over what lies at a place of the window.
-pub(crate) fn scroll(window: &mut Headless, what: &str, x: f32, y: f32) -> Figure {
+fn scroll(window: &mut Headless, what: &str, x: f32, y: f32) -> Figure {
     window.move_to(pos2(x, y));
     window.step();
     let frames = (0..FRAMES).map(|number| {

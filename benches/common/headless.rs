@@ -2,8 +2,9 @@
 
 use cpu_time::ThreadTime;
 use egui::accesskit::{Node, NodeId, Role};
-use egui::{Event, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
+use egui::{Event, Key, Modifiers, PointerButton, Pos2, RawInput, Rect, pos2, vec2};
 use splitscope::app::{App, StartOptions};
+use splitscope::session::Action;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -140,13 +141,33 @@ impl Headless {
         found.unwrap_or_else(|| panic!("there is no {role:?} called '{name}'"))
     }
 
-    /// Brings a view to the front.
+    /// Brings a view to the front, also one whose tab is out of sight, as somebody does who types.
     pub(crate) fn show(&mut self, view: &str) {
-        let tab = self.expect(Role::Button, view);
-        self.move_to(tab.center());
-        self.press(true);
+        self.key(Key::K, Modifiers::COMMAND);
+        self.events.push(Event::Text(format!("show view {view}")));
         self.step();
-        self.press(false);
+        self.key(Key::Enter, Modifiers::NONE);
+        self.settle();
+    }
+
+    /// A key is pressed and let go.
+    fn key(&mut self, key: Key, modifiers: Modifiers) {
+        for pressed in [true, false] {
+            self.events.push(Event::Key {
+                key,
+                physical_key: None,
+                pressed,
+                repeat: false,
+                modifiers,
+            });
+            self.step();
+        }
+        self.step();
+    }
+
+    /// Carries out an action, with all that it starts.
+    pub(crate) fn act(&mut self, action: Action) {
+        self.app.act(action);
         self.settle();
     }
 
