@@ -97,7 +97,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn run(arguments: Arguments, progress: &Progress) -> anyhow::Result<()> {
     if let Err(reason) = arguments.engine.choose() {
-        pipeline::note(&reason);
+        pipeline::note(&reason.to_string());
     }
     let Some(command) = arguments.command else {
         return window(arguments);

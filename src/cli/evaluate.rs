@@ -92,7 +92,7 @@ fn verified(
     progress: &Progress,
 ) -> anyhow::Result<Verification> {
     let other = engine::chosen().other();
-    let name = other.available().map_err(anyhow::Error::msg)?;
+    let name = other.available()?;
     let [float, quantized] = bytes;
     let compare = |bytes: Vec<u8>, (engine, outputs): (&Arc<dyn Engine>, &Outputs)| {
         let loaded = other.load(bytes).with_context(|| name.clone())?;

@@ -1,7 +1,7 @@
 //! Which engine runs networks.
 
 use super::onnxruntime::{Onnxruntime, OnnxruntimeOptions, onnxruntime_available};
-use super::{Engine, EngineError, Rten};
+use super::{Engine, EngineError, EngineFault, Rten};
 use crate::onnx::{self, ModelProto};
 use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -60,7 +60,7 @@ impl EngineChoice {
         match self {
             Self::Rten => Ok(Arc::new(Rten::load_model(model)?)),
             Self::Onnxruntime(_) => {
-                let bytes = onnx::encode(&model).map_err(|error| EngineError::Load(error.to_string()))?;
+                let bytes = onnx::encode(&model).map_err(|error| EngineError::Load(EngineFault::told(error)))?;
                 self.load(bytes)
             }
         }
@@ -71,7 +71,7 @@ impl EngineChoice {
     /// # Errors
     /// As [`EngineChoice::load_model`].
     pub fn load_unoptimized(&self, model: ModelProto) -> Result<Arc<dyn Engine>, EngineError> {
-        let bytes = onnx::encode(&model).map_err(|error| EngineError::Load(error.to_string()))?;
+        let bytes = onnx::encode(&model).map_err(|error| EngineError::Load(EngineFault::told(error)))?;
         drop(model);
         Ok(match self {
             Self::Rten => Arc::new(Rten::load_unoptimized(bytes)?),
@@ -101,7 +101,7 @@ impl EngineChoice {
     ///
     /// # Errors
     /// One line: why it cannot.
-    pub fn available(&self) -> Result<String, String> {
+    pub fn available(&self) -> Result<String, EngineFault> {
         match self {
             Self::Rten => Ok(super::rten::NAME.to_owned()),
             Self::Onnxruntime(options) => onnxruntime_available(options),
@@ -117,7 +117,7 @@ static CHOSEN: RwLock<EngineChoice> = RwLock::new(EngineChoice::Rten);
 ///
 /// # Errors
 /// One line: why it cannot be used; the engine before it goes on.
-pub fn choose(choice: EngineChoice) -> Result<String, String> {
+pub fn choose(choice: EngineChoice) -> Result<String, EngineFault> {
     let name = choice.available()?;
     *CHOSEN.write().unwrap_or_else(PoisonError::into_inner) = choice;
     Ok(name)
@@ -171,7 +171,9 @@ mod tests {
     #[test]
     fn an_engine_that_cannot_be_used_is_told_in_one_line_and_the_one_before_goes_on() {
         let before = chosen();
-        let error = choose("onnxruntime:/nowhere/libonnxruntime.so".parse().unwrap()).unwrap_err();
+        let error = choose("onnxruntime:/nowhere/libonnxruntime.so".parse().unwrap())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("/nowhere/libonnxruntime.so") && !error.contains('\n'),
             "{error}"

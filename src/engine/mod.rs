@@ -5,6 +5,7 @@
 //! to be added is its own folder here and an [`EngineChoice`].
 
 mod choice;
+mod fault;
 mod head;
 mod onnxruntime;
 mod rten;
@@ -13,6 +14,7 @@ mod threads;
 pub use self::onnxruntime::{Onnxruntime, OnnxruntimeOptions};
 pub use self::rten::Rten;
 pub use choice::{EngineChoice, UnknownEngine, choose, chosen, load, load_model};
+pub use fault::EngineFault;
 pub use head::Head;
 pub use threads::Threads;
 pub(crate) use threads::{Newest, own_threads};
@@ -30,10 +32,10 @@ use std::sync::Arc;
 pub enum EngineError {
     /// The engine cannot load the model; names node and operator where known.
     #[error("the engine cannot load this network: {0}")]
-    Load(String),
+    Load(EngineFault),
     /// The engine stopped while running.
     #[error("the network failed while running: {0}")]
-    Run(String),
+    Run(EngineFault),
 }
 
 /// How a network is run.
@@ -125,7 +127,7 @@ pub trait Engine: Send + Sync {
         let given: HashMap<&str, &Tensor> = inputs.iter().rev().copied().collect();
         if let Some(missing) = (self.inputs().iter()).find(|port| !given.contains_key(port.name.as_str())) {
             let missing = missing.describe();
-            return Err(EngineError::Run(format!("the input {missing} is missing")));
+            return Err(EngineError::Run(EngineFault::NoInput(missing)));
         }
         // Engines refuse a value twice, and an input as an output.
         let mut wanted: Vec<&str> = Vec::new();
@@ -150,7 +152,7 @@ pub trait Engine: Send + Sync {
             None => given.get(name).copied(),
         };
         let values: Option<Vec<Tensor>> = outputs.iter().map(|name| value(name).cloned()).collect();
-        values.ok_or_else(|| EngineError::Run("the engine gave too few outputs".to_owned()))
+        values.ok_or(EngineError::Run(EngineFault::FewOutputs))
     }
 }
 

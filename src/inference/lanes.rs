@@ -6,6 +6,7 @@
 
 use super::{Dataset, EngineError, InferenceError};
 use crate::data::{Tensor, by_name};
+use crate::engine::EngineFault;
 use crate::engine::{Newest, Threads, own_threads};
 use crate::progress::Progress;
 use std::collections::BTreeMap;
@@ -91,7 +92,7 @@ pub(super) fn side_by_side<T: Send>(
             std::thread::Builder::new()
                 .name("running batches".to_owned())
                 .spawn_scoped(scope, work)
-                .map_err(|error| EngineError::Run(format!("no thread could be started: {error}")))?;
+                .map_err(|error| EngineError::Run(EngineFault::NoThread(error.to_string())))?;
         }
         drop(sender);
         let mut early = BTreeMap::new();
@@ -101,7 +102,7 @@ pub(super) fn side_by_side<T: Send>(
                     break result;
                 }
                 let Ok((at, result)) = receiver.recv() else {
-                    return Err(EngineError::Run("running the batches stopped".to_owned()).into());
+                    return Err(EngineError::Run(EngineFault::Stopped).into());
                 };
                 early.insert(at, result);
             };

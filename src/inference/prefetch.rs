@@ -2,6 +2,7 @@
 
 use super::{Dataset, EngineError, InferenceError};
 use crate::data::{Tensor, by_name};
+use crate::engine::EngineFault;
 use crate::engine::own_threads;
 use crate::progress::Progress;
 use std::ops::Range;
@@ -36,7 +37,7 @@ pub(super) fn each_batch(
         std::thread::Builder::new()
             .name("reading data".to_owned())
             .spawn_scoped(scope, reader)
-            .map_err(|error| EngineError::Run(format!("no thread could be started: {error}")))?;
+            .map_err(|error| EngineError::Run(EngineFault::NoThread(error.to_string())))?;
         for position in 0..ranges.len() {
             progress.check()?;
             let inputs = receiver
@@ -71,7 +72,7 @@ mod tests {
         assert_eq!(seen, [0, 1, 2, 3, 4]);
 
         let stopped = each_batch(&data, &ranges, &progress, |position, _| match position {
-            1 => Err(EngineError::Run("enough".to_owned()).into()),
+            1 => Err(EngineError::Run(EngineFault::FewOutputs).into()),
             _ => Ok(()),
         });
         assert!(matches!(stopped, Err(InferenceError::Engine(EngineError::Run(_)))));

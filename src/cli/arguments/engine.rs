@@ -1,7 +1,7 @@
 //! The flags that say what runs networks.
 
 use super::values::at_least_one;
-use crate::engine::{self, EngineChoice};
+use crate::engine::{self, EngineChoice, EngineFault};
 use clap::Args;
 
 /// Which engine, and how it is set up.
@@ -23,22 +23,29 @@ pub(in crate::cli) struct EngineArguments {
     matmulnbits_accuracy: Option<u8>,
 }
 
+/// Why the built-in engine runs networks, and not the one that was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum EngineRefused {
+    #[error("--engine-provider, --engine-threads and --matmulnbits-accuracy are for --engine onnxruntime")]
+    Options,
+    #[error("onnxruntime cannot be used: {0}; the built-in engine goes on")]
+    Unusable(#[from] EngineFault),
+}
+
 impl EngineArguments {
     /// Lets the engine that was asked for run everything. Where it cannot be used the built-in one goes on.
     ///
     /// # Errors
     /// One line for the person: why not.
-    pub(in crate::cli) fn choose(&self) -> Result<(), String> {
+    pub(in crate::cli) fn choose(&self) -> Result<(), EngineRefused> {
         match self.choice()? {
             EngineChoice::Rten => Ok(()),
-            choice @ EngineChoice::Onnxruntime(_) => engine::choose(choice)
-                .map(drop)
-                .map_err(|reason| format!("onnxruntime cannot be used: {reason}; the built-in engine goes on")),
+            choice @ EngineChoice::Onnxruntime(_) => engine::choose(choice).map(drop).map_err(EngineRefused::from),
         }
     }
 
     /// What was asked for.
-    fn choice(&self) -> Result<EngineChoice, String> {
+    fn choice(&self) -> Result<EngineChoice, EngineRefused> {
         match self.engine.clone().unwrap_or_default() {
             EngineChoice::Onnxruntime(mut options) => {
                 options.provider.clone_from(&self.engine_provider);
@@ -46,10 +53,7 @@ impl EngineArguments {
                 options.matmulnbits_accuracy_level = self.matmulnbits_accuracy;
                 Ok(EngineChoice::Onnxruntime(options))
             }
-            EngineChoice::Rten if self.has_options() => Err(
-                "--engine-provider, --engine-threads and --matmulnbits-accuracy are for --engine onnxruntime"
-                    .to_owned(),
-            ),
+            EngineChoice::Rten if self.has_options() => Err(EngineRefused::Options),
             EngineChoice::Rten => Ok(EngineChoice::Rten),
         }
     }

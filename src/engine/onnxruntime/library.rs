@@ -1,6 +1,7 @@
 //! Finding and loading the library of onnxruntime, which is the person's own: nothing is downloaded, and nothing is looked for
 //! beside a model.
 
+use crate::engine::EngineFault;
 use ort::environment::Environment;
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -33,7 +34,7 @@ static LOADED: Mutex<Option<(PathBuf, Library)>> = Mutex::new(None);
 ///
 /// # Errors
 /// Where it was looked for; why it cannot be loaded; that another one is loaded already.
-pub(super) fn load(path: Option<&Path>) -> Result<Library, String> {
+pub(super) fn load(path: Option<&Path>) -> Result<Library, EngineFault> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let path = match (path, &*loaded) {
         (None, Some((_, library))) => return Ok(library.clone()),
@@ -44,17 +45,19 @@ pub(super) fn load(path: Option<&Path>) -> Result<Library, String> {
         return if *of == path {
             Ok(library.clone())
         } else {
-            let (of, path) = (of.display(), path.display());
-            Err(format!("{of} is loaded already: start the program anew for {path}"))
+            Err(EngineFault::OtherLibrary {
+                loaded: of.display().to_string(),
+                wanted: path.display().to_string(),
+            })
         };
     }
     let opening = || {
-        let environment = ort::init_from(&path).map_err(|error| error.to_string())?;
+        let environment = ort::init_from(&path).map_err(EngineFault::told)?;
         let environment = environment.with_name("splitscope").with_telemetry(false).build();
-        environment.map_err(|error| error.to_string())
+        environment.map_err(EngineFault::told)
     };
     let environment = catch_unwind(AssertUnwindSafe(opening))
-        .unwrap_or_else(|_| Err(format!("{} is no usable library of onnxruntime", path.display())))?;
+        .unwrap_or_else(|_| Err(EngineFault::UnusableLibrary(path.display().to_string())))?;
     let library = Library {
         environment,
         version: version(&path),
@@ -64,18 +67,23 @@ pub(super) fn load(path: Option<&Path>) -> Result<Library, String> {
 }
 
 /// The library's place in full. A bare name is left to the system, which never looks into the current folder.
-fn absolute(path: &Path) -> Result<PathBuf, String> {
+fn absolute(path: &Path) -> Result<PathBuf, EngineFault> {
     if path.components().count() == 1 && !path.is_absolute() {
         return Ok(path.to_path_buf());
     }
-    path.canonicalize()
-        .map_err(|error| format!("{}: {error}", path.display()))
+    path.canonicalize().map_err(|error| EngineFault::Library {
+        place: path.display().to_string(),
+        reason: error.to_string(),
+    })
 }
 
 /// The library that the environment names, that of the active Python environment, or that of `python3`.
-fn find() -> Result<PathBuf, String> {
+fn find() -> Result<PathBuf, EngineFault> {
     if let Some(path) = std::env::var_os(VARIABLE).filter(|path| !path.is_empty()) {
-        return absolute(Path::new(&path)).map_err(|error| format!("{VARIABLE}: {error}"));
+        return absolute(Path::new(&path)).map_err(|error| EngineFault::Library {
+            place: VARIABLE.to_owned(),
+            reason: error.to_string(),
+        });
     }
     for variable in ["VIRTUAL_ENV", "CONDA_PREFIX"] {
         let found = std::env::var_os(variable).and_then(|prefix| in_environment(Path::new(&prefix)));
@@ -83,9 +91,7 @@ fn find() -> Result<PathBuf, String> {
             return Ok(path);
         }
     }
-    of_python().ok_or_else(|| {
-        format!("no library found in {VARIABLE}, the active Python environment or python3 (pip install onnxruntime)")
-    })
+    of_python().ok_or(EngineFault::NoLibrary(VARIABLE))
 }
 
 /// The library below the prefix of a Python environment.
@@ -169,7 +175,10 @@ mod tests {
 
     #[test]
     fn a_library_that_is_not_there_is_told_with_its_path() {
-        let error = load(Some(Path::new("/nowhere/libonnxruntime.so"))).err().unwrap();
+        let error = load(Some(Path::new("/nowhere/libonnxruntime.so")))
+            .err()
+            .unwrap()
+            .to_string();
         assert!(error.starts_with("/nowhere/libonnxruntime.so: "), "{error}");
     }
 
@@ -178,7 +187,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("libonnxruntime.so");
         std::fs::write(&path, "no library").unwrap();
-        let error = load(Some(&path)).err().unwrap();
+        let error = load(Some(&path)).err().unwrap().to_string();
         assert!(error.contains("libonnxruntime.so"), "{error}");
     }
 }

@@ -7,7 +7,7 @@
 mod library;
 mod value;
 
-use super::{Engine, EngineError, RunOptions, Threads, suppressed};
+use super::{Engine, EngineError, EngineFault, RunOptions, Threads, suppressed};
 use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, ModelProto, ValueInfoProto};
 use bytes::Bytes;
@@ -72,7 +72,7 @@ struct Between {
 ///
 /// # Errors
 /// Where it was looked for, or why it cannot be loaded.
-pub(super) fn onnxruntime_available(options: &OnnxruntimeOptions) -> Result<String, String> {
+pub(super) fn onnxruntime_available(options: &OnnxruntimeOptions) -> Result<String, EngineFault> {
     let library = library::load(options.library.as_deref())?;
     let name = describe(&library, options);
     // A provider that the library lacks is found out here, not at the first network.
@@ -125,7 +125,7 @@ impl Onnxruntime {
     }
 
     /// The session that has `wanted` among its outputs.
-    fn between(&self, wanted: &[&str], unoptimized: bool) -> Result<Arc<Between>, String> {
+    fn between(&self, wanted: &[&str], unoptimized: bool) -> Result<Arc<Between>, EngineFault> {
         let mut between = self.between.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = &*between
             && known.unoptimized == unoptimized
@@ -133,9 +133,9 @@ impl Onnxruntime {
         {
             return Ok(Arc::clone(known));
         }
-        let mut model = ModelProto::decode(self.bytes.clone()).map_err(|error| error.to_string())?;
+        let mut model = ModelProto::decode(self.bytes.clone()).map_err(EngineFault::told)?;
         add_outputs(&mut model, wanted)?;
-        let bytes = onnx::encode(&model).map_err(|error| error.to_string())?.into();
+        let bytes = onnx::encode(&model).map_err(EngineFault::told)?.into();
         let made = Arc::new(Between {
             loaded: Loaded::new(&self.library, &self.options, &bytes, unoptimized)?,
             unoptimized,
@@ -146,8 +146,8 @@ impl Onnxruntime {
 }
 
 /// Puts values of the graph among its outputs.
-fn add_outputs(model: &mut ModelProto, wanted: &[&str]) -> Result<(), String> {
-    let graph = model.graph.as_mut().ok_or_else(|| "there is no graph".to_owned())?;
+fn add_outputs(model: &mut ModelProto, wanted: &[&str]) -> Result<(), EngineFault> {
+    let graph = model.graph.as_mut().ok_or(EngineFault::NoGraph)?;
     let outputs: HashSet<String> = graph.output.iter().map(|output| output.name().to_owned()).collect();
     let made: BTreeSet<&str> = graph
         .node
@@ -159,7 +159,7 @@ fn add_outputs(model: &mut ModelProto, wanted: &[&str]) -> Result<(), String> {
     let mut more = Vec::new();
     for name in wanted.iter().filter(|name| !outputs.contains(**name)) {
         if !made.contains(name) {
-            return Err(format!("the network has no value '{name}'"));
+            return Err(EngineFault::NoValue((*name).to_owned()));
         }
         let known = infos.get(name).copied();
         more.push(known.cloned().unwrap_or_else(|| ValueInfoProto {
@@ -172,16 +172,17 @@ fn add_outputs(model: &mut ModelProto, wanted: &[&str]) -> Result<(), String> {
 }
 
 impl Loaded {
-    fn new(library: &Library, options: &OnnxruntimeOptions, bytes: &Bytes, unoptimized: bool) -> Result<Self, String> {
+    fn new(
+        library: &Library,
+        options: &OnnxruntimeOptions,
+        bytes: &Bytes,
+        unoptimized: bool,
+    ) -> Result<Self, EngineFault> {
         // The runtime may read files that a model names; ours hold their weights.
-        let model =
-            ModelProto::decode(bytes.clone()).map_err(|error| format!("the bytes are no ONNX model: {error}"))?;
+        let model = ModelProto::decode(bytes.clone()).map_err(|error| EngineFault::NotOnnx(error.to_string()))?;
         let initializers = model.graph.iter().flat_map(|graph| &graph.initializer);
         if let Some(tensor) = initializers.into_iter().find(|tensor| !tensor.external_data.is_empty()) {
-            let name = tensor.name();
-            return Err(format!(
-                "weights in other files must be read into the model first: '{name}'"
-            ));
+            return Err(EngineFault::WeightsElsewhere(tensor.name().to_owned()));
         }
         let suppressed = suppressed(&model);
         drop(model);
@@ -190,9 +191,9 @@ impl Loaded {
             if unoptimized {
                 builder = builder
                     .with_optimization_level(GraphOptimizationLevel::Disable)
-                    .map_err(|e| e.to_string())?;
+                    .map_err(EngineFault::told)?;
             }
-            let session = builder.commit_from_memory(bytes).map_err(|error| error.to_string())?;
+            let session = builder.commit_from_memory(bytes).map_err(EngineFault::told)?;
             let element = |outlet: &Outlet| Some((outlet.name().to_owned(), outlet.dtype().tensor_type()?));
             Ok(Self {
                 inputs: session.inputs().iter().filter_map(element).collect(),
@@ -207,34 +208,33 @@ impl Loaded {
         })
     }
 
-    fn run(&self, inputs: &[(&str, &Tensor)], wanted: &[&str]) -> Result<Vec<Tensor>, String> {
+    fn run(&self, inputs: &[(&str, &Tensor)], wanted: &[&str]) -> Result<Vec<Tensor>, EngineFault> {
         let given = inputs
             .iter()
             .map(|(name, tensor)| {
                 let ty = self
                     .inputs
                     .get(*name)
-                    .ok_or_else(|| format!("the network has no value '{name}'"))?;
+                    .ok_or_else(|| EngineFault::NoValue((*name).to_owned()))?;
                 Ok((Cow::from(*name), value::input(name, tensor, *ty)?))
             })
-            .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, String>>()?;
+            .collect::<Result<Vec<(Cow<'_, str>, SessionInputValue<'_>)>, EngineFault>>()?;
         let selected = wanted
             .iter()
             .fold(OutputSelector::no_default(), |selected, name| selected.with(*name));
         guarded(|| {
-            let options = ort::session::RunOptions::new().map_err(|error| error.to_string())?;
+            let options = ort::session::RunOptions::new().map_err(EngineFault::told)?;
             let options = options.with_outputs(selected);
             let mut session = self.session.lock().unwrap_or_else(PoisonError::into_inner);
-            let outputs = session
-                .run_with_options(given, &options)
-                .map_err(|error| error.to_string())?;
+            let outputs = session.run_with_options(given, &options).map_err(EngineFault::told)?;
             wanted
                 .iter()
                 .map(|name| {
-                    let found = outputs
-                        .get(name)
-                        .ok_or_else(|| "the engine gave too few outputs".to_owned())?;
-                    value::output(found).map_err(|reason| format!("the value '{name}': {reason}"))
+                    let found = outputs.get(name).ok_or(EngineFault::FewOutputs)?;
+                    value::output(found).map_err(|reason| EngineFault::Output {
+                        value: format!("the value '{name}'"),
+                        reason: reason.to_string(),
+                    })
                 })
                 .collect()
         })
@@ -308,31 +308,34 @@ fn describe(library: &Library, options: &OnnxruntimeOptions) -> String {
         .join(" ")
 }
 
-fn builder(library: &Library, options: &OnnxruntimeOptions) -> Result<SessionBuilder, String> {
+fn builder(library: &Library, options: &OnnxruntimeOptions) -> Result<SessionBuilder, EngineFault> {
     #[allow(clippy::needless_pass_by_value, reason = "what `map_err` hands on")]
-    fn reason<R>(error: ort::Error<R>) -> String {
-        error.message().to_owned()
+    fn told<R>(error: ort::Error<R>) -> EngineFault {
+        EngineFault::told(error.message())
     }
     let threads = options.threads.unwrap_or_else(|| Threads::current().count());
-    let mut builder = Session::builder(&library.environment).map_err(reason)?;
-    builder = builder.with_intra_threads(threads.max(1)).map_err(reason)?;
-    builder = builder.with_log_level(ort::logging::LogLevel::Error).map_err(reason)?;
+    let mut builder = Session::builder(&library.environment).map_err(told)?;
+    builder = builder.with_intra_threads(threads.max(1)).map_err(told)?;
+    builder = builder.with_log_level(ort::logging::LogLevel::Error).map_err(told)?;
     if let Some(level) = options.matmulnbits_accuracy_level {
         let (key, level) = ("session.qdq_matmulnbits_accuracy_level", level.to_string());
-        builder = builder.with_config_entry(key, level).map_err(reason)?;
+        builder = builder.with_config_entry(key, level).map_err(told)?;
     }
     if let Some(name) = &options.provider
         && let Some(provider) = provider(name)?
     {
         builder = builder
             .with_execution_providers([provider.error_on_failure()])
-            .map_err(|error| format!("the library cannot run on '{name}': {}", reason(error)))?;
+            .map_err(|error| EngineFault::Provider {
+                provider: name.clone(),
+                reason: error.message().to_owned(),
+            })?;
     }
     Ok(builder)
 }
 
 /// An execution provider by its name or the first part of it; `None` for the CPU, which is always there.
-fn provider(name: &str) -> Result<Option<ep::ExecutionProviderDispatch>, String> {
+fn provider(name: &str) -> Result<Option<ep::ExecutionProviderDispatch>, EngineFault> {
     let short = name.to_lowercase();
     let short = short.strip_suffix("executionprovider").unwrap_or(&short);
     Ok(Some(match short {
@@ -343,19 +346,15 @@ fn provider(name: &str) -> Result<Option<ep::ExecutionProviderDispatch>, String>
         "coreml" => ep::CoreML::default().build(),
         "directml" | "dml" => ep::DirectML::default().build(),
         _ => {
-            return Err(format!(
-                "there is no execution provider '{name}': cpu, cuda, tensorrt, openvino, coreml, directml"
-            ));
+            return Err(EngineFault::NoProvider(name.to_owned()));
         }
     }))
 }
 
 /// Does `work`; a panic within becomes a reason too.
-fn guarded<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let reason = super::panic_text(&*panic);
-        Err(format!("the engine gave up: {reason}"))
-    })
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineFault>) -> Result<T, EngineFault> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|panic| Err(EngineFault::GaveUp(super::panic_text(&*panic).to_owned())))
 }
 
 fn ports(outlets: &[Outlet]) -> Vec<Port> {

@@ -101,5 +101,10 @@ fn what_cannot_be_loaded_is_refused_with_the_reason() {
         provider: Some("abacus".to_owned()),
         ..OnnxruntimeOptions::default()
     };
-    assert!(onnxruntime_available(&options).unwrap_err().contains("'abacus'"));
+    assert!(
+        onnxruntime_available(&options)
+            .unwrap_err()
+            .to_string()
+            .contains("'abacus'")
+    );
 }

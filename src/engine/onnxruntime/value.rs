@@ -1,19 +1,24 @@
 //! Tensors as onnxruntime takes and gives them. What has the type that the network takes is not copied.
 
-use crate::data::{Tensor, TensorValues};
+use crate::data::{ShapeMismatch, Tensor, TensorValues};
+use crate::engine::EngineFault;
 use half::f16;
 use ort::session::SessionInputValue;
 use ort::value::{DynValue, TensorElementType, TensorRef};
+use std::num::TryFromIntError;
 
 /// A tensor as an input of elements `ty`.
 pub(super) fn input<'a>(
     name: &str,
     tensor: &'a Tensor,
     ty: TensorElementType,
-) -> Result<SessionInputValue<'a>, String> {
+) -> Result<SessionInputValue<'a>, EngineFault> {
     use TensorElementType as Ty;
     let shape = tensor.shape().to_vec();
-    let wrong = |error: &dyn std::fmt::Display| format!("the input '{name}': {error}");
+    let wrong = |error: &dyn std::fmt::Display| EngineFault::Input {
+        input: name.to_owned(),
+        reason: error.to_string(),
+    };
     /// Another tensor with the same numbers.
     macro_rules! converted {
         ($values:expr, $convert:expr) => {
@@ -54,23 +59,37 @@ fn described(values: &TensorValues) -> &'static str {
     }
 }
 
+/// Why a value is no tensor of numbers.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoTensor {
+    #[error("it is a {0}, not a tensor")]
+    Kind(String),
+    #[error("its elements are {0}")]
+    Elements(TensorElementType),
+    #[error(transparent)]
+    Size(#[from] TryFromIntError),
+    #[error(transparent)]
+    Shape(#[from] ShapeMismatch),
+    #[error(transparent)]
+    Runtime(#[from] ort::Error),
+}
+
 /// A value that was computed: floats of any width as float32, truth values as 0 and 1.
-pub(super) fn output(value: &DynValue) -> Result<Tensor, String> {
+pub(super) fn output(value: &DynValue) -> Result<Tensor, NoTensor> {
     use TensorElementType as Ty;
     let ty = value
         .dtype()
         .tensor_type()
-        .ok_or_else(|| format!("it is a {}, not a tensor", value.dtype()))?;
+        .ok_or_else(|| NoTensor::Kind(value.dtype().to_string()))?;
     macro_rules! tensor {
         ($from:ty, $convert:expr) => {{
-            let (shape, values) = value.try_extract_tensor::<$from>().map_err(|error| error.to_string())?;
+            let (shape, values) = value.try_extract_tensor::<$from>()?;
             let sizes = shape
                 .iter()
                 .map(|size| usize::try_from(*size))
                 .collect::<Result<Vec<usize>, _>>();
-            let sizes = sizes.map_err(|error| error.to_string())?;
-            Tensor::from_shape(sizes, values.iter().map($convert).collect::<Vec<_>>())
-                .map_err(|error| error.to_string())
+            let values = values.iter().map($convert).collect::<Vec<_>>();
+            Ok(Tensor::from_shape(sizes?, values)?)
         }};
     }
     match ty {
@@ -82,6 +101,6 @@ pub(super) fn output(value: &DynValue) -> Result<Tensor, String> {
         Ty::Int8 => tensor!(i8, |x| *x),
         Ty::Uint8 => tensor!(u8, |x| *x),
         Ty::Bool => tensor!(bool, |x| i32::from(*x)),
-        other => Err(format!("its elements are {other}")),
+        other => Err(NoTensor::Elements(other)),
     }
 }

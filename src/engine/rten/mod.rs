@@ -13,7 +13,7 @@ mod weights;
 mod widen;
 
 use super::head::head;
-use super::{Engine, EngineError, Head, RunOptions, Threads, panic_text, suppressed};
+use super::{Engine, EngineError, EngineFault, Head, RunOptions, Threads, panic_text, suppressed};
 use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, ModelProto, make_runnable};
 use bytes::Bytes;
@@ -39,7 +39,7 @@ pub struct Rten {
     /// The model, kept to load it without optimizations; `None` where it is loaded so, or where only outputs are wanted.
     source: Option<ModelProto>,
     /// The same network without optimizations, loaded when first needed.
-    plain: OnceLock<Result<Loaded, String>>,
+    plain: OnceLock<Result<Loaded, EngineFault>>,
 }
 
 /// A model in the engine, and how deep its graph is.
@@ -165,7 +165,7 @@ impl Engine for Rten {
             result => result,
         }
         .map_err(|fault| match fault {
-            Fault::NoSuchValue(reason) | Fault::Other(reason) => EngineError::Run(reason),
+            Fault::NoSuchValue(fault) | Fault::Other(fault) => EngineError::Run(fault),
         })
     }
 
@@ -199,9 +199,9 @@ impl Engine for Rten {
 /// Why a run stopped.
 enum Fault {
     /// A value that is wanted is not in the graph, or nothing there computes it.
-    NoSuchValue(String),
+    NoSuchValue(EngineFault),
     /// Anything else.
-    Other(String),
+    Other(EngineFault),
 }
 
 fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &Threads) -> Result<Vec<Tensor>, Fault> {
@@ -209,7 +209,7 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
     let id = |name: &str| {
         model
             .find_node(name)
-            .ok_or_else(|| Fault::NoSuchValue(format!("the network has no value '{name}'")))
+            .ok_or_else(|| Fault::NoSuchValue(EngineFault::NoValue(name.to_owned())))
     };
     let wanted = outputs.iter().map(|name| id(name)).collect::<Result<Vec<_>, _>>()?;
     let given = inputs
@@ -221,30 +221,36 @@ fn run(loaded: &Loaded, inputs: &[(&str, &Tensor)], outputs: &[&str], threads: &
     match with_stack(loaded.depth, running).map_err(Fault::Other)? {
         Ok(Ok(values)) => (outputs.iter().zip(values))
             .map(|(name, value)| {
-                value::tensor(value)
-                    .map_err(|reason| Fault::Other(format!("{}: {reason}", loaded.operators.value(name))))
+                value::tensor(value).map_err(|error| {
+                    Fault::Other(EngineFault::Output {
+                        value: loaded.operators.value(name),
+                        reason: error.to_string(),
+                    })
+                })
             })
             .collect(),
         Ok(Err(error)) if matches!(error.kind(), RunErrorKind::PlanningError | RunErrorKind::NodeNotFound) => {
-            Err(Fault::NoSuchValue(error.to_string()))
+            Err(Fault::NoSuchValue(EngineFault::told(error)))
         }
-        Ok(Err(error)) => Err(Fault::Other(loaded.operators.told(&error.to_string()))),
-        Err(panic) => Err(Fault::Other(format!("the engine gave up: {}", panic_text(&*panic)))),
+        Ok(Err(error)) => Err(Fault::Other(EngineFault::Told(
+            loaded.operators.told(&error.to_string()),
+        ))),
+        Err(panic) => Err(Fault::Other(EngineFault::GaveUp(panic_text(&*panic).to_owned()))),
     }
 }
 
 /// The model in the bytes of an ONNX file.
-fn decoded(bytes: &Bytes) -> Result<ModelProto, String> {
+fn decoded(bytes: &Bytes) -> Result<ModelProto, EngineFault> {
     // The engine's own parser can hang on bytes that are cut off, and would take some for its other format.
     match ModelProto::decode(bytes.clone()) {
         Ok(model) if model.graph.is_some() => Ok(model),
-        Ok(_) => Err("the bytes are no ONNX model: there is no graph".to_owned()),
-        Err(error) => Err(format!("the bytes are no ONNX model: {error}")),
+        Ok(_) => Err(EngineFault::NotOnnx(EngineFault::NoGraph.to_string())),
+        Err(error) => Err(EngineFault::NotOnnx(error.to_string())),
     }
 }
 
 /// Loads a model; the error says which kind, node and operator.
-fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
+fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, EngineFault> {
     // Before names are taken off that the engine would take for equal sizes.
     let axis_names = model
         .graph
@@ -252,7 +258,7 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
         .flat_map(|graph| graph.input.iter().chain(&graph.output));
     let axis_names = axis_names.map(|value| (value.name().to_owned(), onnx::axis_names(value)));
     let axis_names = axis_names.collect();
-    if let Cow::Owned(floats) = onnx::as_floats(&model).map_err(|error| error.to_string())? {
+    if let Cow::Owned(floats) = onnx::as_floats(&model).map_err(EngineFault::told)? {
         model = floats;
     }
     onnx::decode_for_engine(&mut model);
@@ -260,8 +266,8 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
     if optimize {
         make_unsigned(&mut model);
     }
-    make_runnable(&mut model).map_err(|error| error.to_string())?;
-    widen_bfloats(&mut model).map_err(|error| error.to_string())?;
+    make_runnable(&mut model).map_err(EngineFault::told)?;
+    widen_bfloats(&mut model).map_err(EngineFault::told)?;
     let operators = Operators::of(&mut model);
     let depth = depth(&model)?;
     let outputs = model.graph.iter().flat_map(|graph| &graph.output);
@@ -270,7 +276,7 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
         .collect();
     let suppressed = suppressed(&model);
     let weights = weights::taken_out(&mut model);
-    let bytes = onnx::encode(&model).map_err(|error| error.to_string())?;
+    let bytes = onnx::encode(&model).map_err(EngineFault::told)?;
     drop(model);
     let loading = || {
         let mut options = ModelOptions::with_all_ops();
@@ -297,9 +303,9 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, String> {
                 _ => "the graph does not hold together",
             };
             let error = operators.told(&error.to_string());
-            Err(format!("{what}: {error}"))
+            Err(EngineFault::Told(format!("{what}: {error}")))
         }
-        Err(panic) => Err(format!("the engine gave up: {}", panic_text(&*panic))),
+        Err(panic) => Err(EngineFault::GaveUp(panic_text(&*panic).to_owned())),
     }
 }
 

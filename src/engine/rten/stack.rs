@@ -3,6 +3,7 @@
 //! The engine (rten 0.27) plans a graph by recursion, one call for each node on the longest way to an input, 448 bytes each.
 //! A thread that runs out of stack takes the whole program with it, so that is counted before.
 
+use crate::engine::EngineFault;
 use crate::onnx::{GraphProto, ModelProto};
 
 /// Nodes on a way that fit the stack of any thread (2 MiB) twice over.
@@ -16,21 +17,23 @@ const BESIDES: usize = 1 << 20;
 ///
 /// # Errors
 /// The name of a node whose body (of a loop, a branch) is longer than can be planned on the engine's own threads.
-pub(super) fn depth(model: &ModelProto) -> Result<usize, String> {
+pub(super) fn depth(model: &ModelProto) -> Result<usize, EngineFault> {
     let Some(graph) = &model.graph else { return Ok(0) };
     check_bodies(graph)?;
     Ok(graph.node.len())
 }
 
-fn check_bodies(graph: &GraphProto) -> Result<(), String> {
+fn check_bodies(graph: &GraphProto) -> Result<(), EngineFault> {
     for node in &graph.node {
         for body in node.subgraphs() {
             let nodes = body.node.len();
             if nodes > SHALLOW {
-                let (operator, name) = (node.op_type(), node.name());
-                return Err(format!(
-                    "the body of {operator} '{name}' has {nodes} nodes, the engine can follow at most {SHALLOW} there"
-                ));
+                return Err(EngineFault::LongBody {
+                    operator: node.op_type().to_owned(),
+                    node: node.name().to_owned(),
+                    nodes,
+                    most: SHALLOW,
+                });
             }
             check_bodies(body)?;
         }
@@ -42,7 +45,7 @@ fn check_bodies(graph: &GraphProto) -> Result<(), String> {
 ///
 /// # Errors
 /// That there is no room for such a stack.
-pub(super) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send) -> Result<T, String> {
+pub(super) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send) -> Result<T, EngineFault> {
     if depth <= SHALLOW {
         return Ok(work());
     }
@@ -51,7 +54,10 @@ pub(super) fn with_stack<T: Send>(depth: usize, work: impl FnOnce() -> T + Send)
             .name("engine, deep graph".to_owned())
             .stack_size(BESIDES + depth.saturating_mul(A_NODE))
             .spawn_scoped(scope, work)
-            .map_err(|error| format!("there is no room for a graph of {depth} nodes: {error}"))?;
+            .map_err(|error| EngineFault::NoStack {
+                nodes: depth,
+                reason: error.to_string(),
+            })?;
         // A panic goes on where it would have gone without the thread.
         Ok(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
     })
@@ -113,7 +119,7 @@ mod tests {
             g: Some(chain(SHALLOW + 1)),
             ..AttributeProto::default()
         });
-        let reason = depth(&model(graph)).unwrap_err();
+        let reason = depth(&model(graph)).unwrap_err().to_string();
         assert!(reason.contains("Neg 'n0'") && reason.contains("2001 nodes"), "{reason}");
     }
 }

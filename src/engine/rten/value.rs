@@ -1,12 +1,16 @@
 //! Tensors as rten takes and gives them. Nothing is copied but what lies otherwise in memory than row by row.
 
-use crate::data::{Tensor, TensorValues};
+use crate::data::{ShapeMismatch, Tensor, TensorValues};
+use crate::engine::EngineFault;
 use rten::{Value, ValueOrView, ValueView};
 
 /// A tensor as an input.
-pub(super) fn view<'a>(name: &str, tensor: &'a Tensor) -> Result<ValueOrView<'a>, String> {
+pub(super) fn view<'a>(name: &str, tensor: &'a Tensor) -> Result<ValueOrView<'a>, EngineFault> {
     let shape = tensor.shape();
-    let wrong = |error: &dyn std::fmt::Display| format!("the input '{name}': {error}");
+    let wrong = |error: &dyn std::fmt::Display| EngineFault::Input {
+        input: name.to_owned(),
+        reason: error.to_string(),
+    };
     match tensor.values() {
         TensorValues::F32(values) => ValueView::from_shape(shape, values)
             .map(Into::into)
@@ -30,22 +34,31 @@ pub(super) fn view<'a>(name: &str, tensor: &'a Tensor) -> Result<ValueOrView<'a>
     }
 }
 
+/// Why a value is no tensor.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoTensor {
+    #[error(transparent)]
+    Shape(#[from] ShapeMismatch),
+    #[error("it is a sequence, not a tensor")]
+    Sequence,
+}
+
 /// A value that was computed.
-pub(super) fn tensor(value: Value) -> Result<Tensor, String> {
+pub(super) fn tensor(value: Value) -> Result<Tensor, NoTensor> {
     use rten_tensor::prelude::*;
-    fn made<T>(tensor: rten_tensor::Tensor<T>) -> Result<Tensor, String>
+    fn made<T>(tensor: rten_tensor::Tensor<T>) -> Result<Tensor, NoTensor>
     where
         T: Clone,
         TensorValues: From<Vec<T>>,
     {
         let shape = tensor.shape().to_vec();
-        Tensor::from_shape(shape, tensor.into_data()).map_err(|error| error.to_string())
+        Ok(Tensor::from_shape(shape, tensor.into_data())?)
     }
     match value {
         Value::FloatTensor(tensor) => made(tensor),
         Value::Int32Tensor(tensor) => made(tensor),
         Value::Int8Tensor(tensor) => made(tensor),
         Value::UInt8Tensor(tensor) => made(tensor),
-        _ => Err("it is a sequence, not a tensor".to_owned()),
+        _ => Err(NoTensor::Sequence),
     }
 }
