@@ -158,7 +158,7 @@ impl Session {
     fn set_sample_limit(&mut self, limit: usize) {
         let data = self.open.as_ref().and_then(OpenNetwork::data);
         if data.is_some_and(|data| data.is_text()) {
-            self.saved.token_limit = limit.max(1);
+            self.saved.token_limit = Some(limit.max(1));
         } else {
             self.saved.sample_limit = limit.max(1);
         }

@@ -226,15 +226,10 @@ impl Session {
 
     /// Samples (of text: tokens) that are run at most.
     pub fn limit(&self) -> usize {
-        let text = self
-            .open
-            .as_ref()
-            .and_then(OpenNetwork::data)
-            .is_some_and(|data| data.is_text());
-        if text {
-            self.saved.token_limit
-        } else {
-            self.saved.sample_limit
+        let reads_text = |open: &&OpenNetwork| open.data().is_some_and(|data| data.is_text());
+        match self.open.as_ref().filter(reads_text) {
+            Some(open) => self.saved.token_limit.unwrap_or(open.usual_tokens),
+            None => self.saved.sample_limit,
         }
     }
 

@@ -13,6 +13,7 @@ use super::keys::{CalibrationChoice, PlanKey, PrepareKey};
 use super::layer_view::{LayerView, LayerViewKey, Viewed};
 use super::made_up::MadeUp;
 use super::remembered::Identity;
+use super::saved::usual_tokens;
 use super::snapshots::Snapshots;
 use super::start::start_recipe;
 use super::sweeping::Sweep;
@@ -81,12 +82,15 @@ pub struct OpenNetwork {
     pub(super) other: Option<PathBuf>,
     /// How long the newest evaluation took.
     pub(super) evaluation_time: Duration,
+    /// Tokens that it is evaluated on where nobody says how many.
+    pub(super) usual_tokens: usize,
 }
 
 impl OpenNetwork {
     pub(super) fn new(original: Analysis, demo: Option<Demo>) -> Self {
         let selected = original.worst_layer().unwrap_or(0);
         let embedded = recipe_in(&original.network);
+        let usual_tokens = usual_tokens(original.network.parameters());
         Self {
             original,
             demo,
@@ -116,6 +120,7 @@ impl OpenNetwork {
             embedded,
             other: None,
             evaluation_time: Duration::ZERO,
+            usual_tokens,
         }
     }
 

@@ -8,6 +8,23 @@ use std::path::{Path, PathBuf};
 /// Files kept in the list of recent ones.
 const RECENT: usize = 10;
 
+/// Tokens that are evaluated where nobody says how many: at most, and at least.
+const MAX_USUAL_TOKENS: usize = 50_000;
+const MIN_USUAL_TOKENS: usize = 1024;
+
+/// Multiply-accumulates that two cores do in some seconds.
+const AFFORDABLE: u64 = 300_000_000_000;
+
+/// Tokens that a network with so many parameters, each used once a token, is evaluated on where nobody says how many: 50 000 of a small
+/// one, of a language model as many as show a perplexity in seconds, in windows of 256.
+pub(super) fn usual_tokens(parameters: u64) -> usize {
+    let affordable = usize::try_from(AFFORDABLE / parameters.max(1)).unwrap_or(usize::MAX);
+    match affordable {
+        MAX_USUAL_TOKENS.. => MAX_USUAL_TOKENS,
+        fewer => (fewer / 256 * 256).max(MIN_USUAL_TOKENS),
+    }
+}
+
 /// The remembered part of a session. Fields may be added freely: what is missing takes its default.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -18,8 +35,8 @@ pub struct Saved {
     pub sigma: f64,
     /// Images or arrays evaluated at most.
     pub sample_limit: usize,
-    /// Tokens of text evaluated at most.
-    pub token_limit: usize,
+    /// Tokens of text evaluated at most; `None` for as many as the network runs in some seconds ([`usual_tokens`]).
+    pub token_limit: Option<usize>,
     /// Threads of each job; `None` for as many as there are cores.
     pub threads: Option<usize>,
     /// What was open at the end, unless it was nothing but the untouched demo.
@@ -32,7 +49,7 @@ impl Default for Saved {
             recent: Vec::new(),
             sigma: 4.0,
             sample_limit: 1000,
-            token_limit: 50_000,
+            token_limit: None,
             threads: None,
             last: None,
         }
@@ -66,9 +83,8 @@ impl Saved {
         if self.sample_limit == 0 {
             self.sample_limit = default.sample_limit;
         }
-        if self.token_limit == 0 {
-            self.token_limit = default.token_limit;
-        }
+        // What stood there before it depended on the network.
+        self.token_limit = self.token_limit.filter(|limit| ![0, MAX_USUAL_TOKENS].contains(limit));
         // Of the settings of a machine with more cores all that there are remains.
         self.threads = self
             .threads
@@ -108,5 +124,17 @@ mod tests {
         assert_eq!(sane(Some(available_threads())), None);
         assert_eq!(sane(Some(available_threads() + 60)), None);
         assert_eq!(sane(Some(1)), (available_threads() > 1).then_some(1));
+    }
+
+    #[test]
+    fn a_language_model_is_judged_on_fewer_tokens_unless_somebody_says_how_many() {
+        // The Shakespeare demo, a network of 6 M, SmolLM2, one of 8 G.
+        let tokens = [243_969, 6_000_000, 134_515_008, 8_000_000_000].map(usual_tokens);
+        assert_eq!(tokens, [50_000, 50_000, 2048, 1024]);
+        let of = |text: &str| serde_json::from_str::<Saved>(text).unwrap().sane().token_limit;
+        assert_eq!(of("{}"), None);
+        assert_eq!(of(r#"{"token_limit": 300}"#), Some(300));
+        // The number that every file held before.
+        assert_eq!(of(r#"{"token_limit": 50000}"#), None);
     }
 }

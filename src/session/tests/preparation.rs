@@ -77,7 +77,7 @@ fn without_data_the_ranges_come_from_batch_norms_and_noise() {
 #[test]
 fn the_text_demo_falls_at_four_bits_and_clip_and_splits_bring_it_back() {
     let saved = Saved {
-        token_limit: 1500,
+        token_limit: Some(1500),
         ..Saved::default()
     };
     let mut session = open_in(Session::new(Waker::none(), saved), "demo:shakespeare");

@@ -11,7 +11,7 @@ fn wait(session: &mut Session) {
 
 fn text_session() -> Session {
     let saved = Saved {
-        token_limit: 200,
+        token_limit: Some(200),
         ..Saved::default()
     };
     open_in(Session::new(Waker::none(), saved), "demo:shakespeare")
