@@ -148,12 +148,13 @@ fn run(engine: &EngineChoice, bytes: Vec<u8>) -> Result<[Vec<f32>; 2], String> {
 }
 
 /// What the recipe makes of the network, or why it cannot be carried out.
-fn exported(network: &Network, recipe: &Recipe) -> Result<ModelProto, String> {
+fn exported(network: &Network, recipe: &Recipe, number: u64) -> Result<ModelProto, String> {
     let progress = Progress::default();
     let prepared = prepare(network, recipe).map_err(|error| error.to_string())?;
     let activations = recipe.needs_activations().then(|| {
         let engine = Rten::load(encode(&prepared.runnable_model()).unwrap()).unwrap();
-        data_free_activations(&prepared, &engine, &DataOptions::default(), &progress).unwrap()
+        data_free_activations(&prepared, &engine, &DataOptions::default(), &progress)
+            .unwrap_or_else(|error| panic!("graph {number}: {error}"))
     });
     let plan = plan(&prepared, recipe, activations.as_ref(), &progress).map_err(|error| error.to_string())?;
     rewrite(&prepared, &plan).map_err(|error| error.to_string())
@@ -161,7 +162,7 @@ fn exported(network: &Network, recipe: &Recipe) -> Result<ModelProto, String> {
 
 fn compared(number: u64, other: &EngineChoice) -> Found {
     let (network, recipe) = graph(number);
-    let Ok(model) = exported(&network, &recipe) else {
+    let Ok(model) = exported(&network, &recipe, number) else {
         return Found::Refused;
     };
     let bytes = encode(&model).unwrap();

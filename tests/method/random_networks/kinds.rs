@@ -167,15 +167,14 @@ impl Build {
         }
         let weight = self.constant(&[outputs, self.channels, 3, 3]);
         let bias = self.constant(&[outputs]);
-        let pads = match pads {
-            Pads::Given => ints_attribute("pads", [1, 0, 0, 1]),
-            Pads::SameUpper => string_attribute("auto_pad", "SAME_UPPER"),
-            Pads::SameLower => string_attribute("auto_pad", "SAME_LOWER"),
+        let (pads, side) = match pads {
+            Pads::Given => (ints_attribute("pads", [1, 0, 0, 1]), self.side / 2),
+            Pads::SameUpper => (string_attribute("auto_pad", "SAME_UPPER"), self.side.div_ceil(2)),
+            Pads::SameLower => (string_attribute("auto_pad", "SAME_LOWER"), self.side.div_ceil(2)),
         };
         let attributes = vec![ints_attribute("strides", [2, 2]), pads];
         self.behind("Conv", vec![weight, bias], attributes);
-        self.channels = outputs;
-        self.side = self.side.div_ceil(2);
+        (self.channels, self.side) = (outputs, side);
     }
 
     fn transposed(&mut self, outputs: usize, grouped: bool) {
