@@ -23,7 +23,7 @@ const SIDE_BY_SIDE: f32 = 900.0;
 /// Share of the height that a plot above the table takes.
 const PLOT: f32 = 0.46;
 /// Height of plot and table at least; where there is less, the view scrolls.
-const RESULTS: f32 = 240.0;
+const RESULTS: f32 = 180.0;
 /// Characters of the data's name.
 const DATA_NAME: usize = 36;
 
