@@ -35,7 +35,7 @@ pub struct Saved {
     pub sigma: f64,
     /// Images or arrays evaluated at most.
     pub sample_limit: usize,
-    /// Tokens of text evaluated at most; `None` for as many as the network runs in some seconds ([`usual_tokens`]).
+    /// Tokens of text evaluated at most; `None` for as many as the network runs in some seconds.
     pub token_limit: Option<usize>,
     /// Threads of each job; `None` for as many as there are cores.
     pub threads: Option<usize>,
