@@ -199,7 +199,8 @@ pub(in crate::app) fn draw_over(ui: &Ui, transform: &PlotTransform, figure: &Fig
 /// Radius of the dot of an outlier, points: seen at once, however large the plot.
 const OUTLIER: f32 = 4.0;
 
-/// A dot above the bar of each outlier, with its label where nothing else is written.
+/// A dot above the bar of each outlier, with its label where nothing else is written. The first, which is the farthest, always
+/// has one; another that finds no room has only its dot.
 fn draw_outliers(
     ui: &Ui,
     transform: &PlotTransform,
@@ -222,11 +223,14 @@ fn draw_outliers(
         }
         let dot = pos2(at.x, (at.y - OUTLIER - 2.0).max(frame.min.y + OUTLIER));
         let label = painter.layout_no_wrap(outlier.label.clone(), font.clone(), ink);
-        let place = free_place(dot, label.size(), frame, &taken);
-        painter.line_segment([dot, place.clamp(dot)], thin(faded(ink, 0.5)));
+        let free = free_place(dot, label.size(), frame, &taken);
+        let place = free.or_else(|| labels.is_empty().then(|| place_above(dot, label.size(), frame)));
+        if let Some(place) = place {
+            painter.line_segment([dot, place.clamp(dot)], thin(faded(ink, 0.5)));
+            taken.push(place);
+            labels.push((place, label));
+        }
         painter.circle(dot, OUTLIER, color, Stroke::new(1.5, colors.ink(outlier.ring)));
-        taken.push(place);
-        labels.push((place, label));
     }
     // Over all dots and the lines that lead to them.
     for (place, label) in labels {
@@ -235,13 +239,20 @@ fn draw_outliers(
     }
 }
 
-/// Where the label of a dot goes: as near above it as nothing is `taken`, else beside it and down from there; above it if all of
-/// `frame` is full.
-fn free_place(dot: Pos2, size: Vec2, frame: Rect, taken: &[Rect]) -> Rect {
+/// Right above a dot and within `frame`, whatever else is there.
+fn place_above(dot: Pos2, size: Vec2, frame: Rect) -> Rect {
     let room = frame.shrink(2.0);
-    let within = |left: f32| left.min(room.max.x - size.x).max(room.min.x);
+    let left = (dot.x - size.x / 2.0).min(room.max.x - size.x).max(room.min.x);
+    let top = (dot.y - OUTLIER - 2.0 - size.y).max(room.min.y);
+    Rect::from_min_size(pos2(left, top), size)
+}
+
+/// Where the label of a dot goes: as near above it as nothing is `taken`, else beside it and down from there; nowhere if all of
+/// `frame` is full.
+fn free_place(dot: Pos2, size: Vec2, frame: Rect, taken: &[Rect]) -> Option<Rect> {
+    let room = frame.shrink(2.0);
     let [above, right, left] = [
-        within(dot.x - size.x / 2.0),
+        place_above(dot, size, frame).min.x,
         dot.x + OUTLIER + 3.0,
         dot.x - OUTLIER - 3.0 - size.x,
     ];
@@ -250,12 +261,10 @@ fn free_place(dot: Pos2, size: Vec2, frame: Rect, taken: &[Rect]) -> Rect {
     let up = (0..rows).map(|row| pos2(above, first - row as f32 * size.y));
     let down = (0..rows).flat_map(|row| [right, left].map(|x| pos2(x, dot.y - size.y / 2.0 + row as f32 * size.y)));
     let mut places = up.chain(down).map(|corner| Rect::from_min_size(corner, size));
-    let is_free = |place: &Rect| {
+    places.find(|place| {
         // A label above the frame would be cut.
         room.expand(0.5).contains_rect(*place) && !taken.iter().any(|other| other.expand(1.0).intersects(*place))
-    };
-    let first = Rect::from_min_size(pos2(above, first.max(room.min.y)), size);
-    places.find(is_free).unwrap_or(first)
+    })
 }
 
 fn color(series: &Series, colors: &Tokens) -> Color32 {
@@ -285,22 +294,26 @@ mod tests {
         // Free above the dot, above and clear of the first, and in the frame at its edge.
         assert_eq!(
             free_place(pos2(150.0, 80.0), size, frame, &[]),
-            Rect::from_min_size(pos2(120.0, 60.0), size)
+            Some(Rect::from_min_size(pos2(120.0, 60.0), size))
         );
         let first = Rect::from_min_size(pos2(120.0, 60.0), size);
-        let second = free_place(pos2(152.0, 80.0), size, frame, &[first]);
+        let second = free_place(pos2(152.0, 80.0), size, frame, &[first]).unwrap();
         assert!(second.max.y <= first.min.y, "{second:?}");
-        assert_eq!(free_place(pos2(299.0, 80.0), size, frame, &[]).max.x, 298.0);
+        let at_edge = free_place(pos2(299.0, 80.0), size, frame, &[]).unwrap();
+        assert_eq!(at_edge.max.x, 298.0);
         // Four rows of other labels fill the upper half: the label stands beside its dot.
         let rows: Vec<Rect> = (0..4)
             .map(|row| Rect::from_min_size(pos2(0.0, 2.0 + 15.0 * row as f32), vec2(300.0, 14.0)))
             .collect();
         for x in [20.0, 150.0, 280.0] {
-            let place = free_place(pos2(x, 30.0), size, frame, &rows);
+            let place = free_place(pos2(x, 30.0), size, frame, &rows).unwrap();
             assert!(frame.contains_rect(place), "{place:?}");
             assert!(rows.iter().all(|row| !row.intersects(place)), "{place:?}");
         }
-        // With no room at all it is still in the frame.
-        assert!(frame.contains_rect(free_place(pos2(150.0, 30.0), size, frame, &[frame])));
+        // With no room at all there is none, and the one that is drawn anyhow is still in the frame.
+        assert_eq!(free_place(pos2(150.0, 30.0), size, frame, &[frame]), None);
+        for dot in [pos2(150.0, 30.0), pos2(0.0, 4.0), pos2(300.0, 118.0)] {
+            assert!(frame.contains_rect(place_above(dot, size, frame)));
+        }
     }
 }

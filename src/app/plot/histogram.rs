@@ -183,15 +183,17 @@ impl Histogram {
     }
 
     /// The outermost values: at `place`, of the channel of that rank and number where channels are told apart. Those within
-    /// the bounds are no outliers. Drawn last.
+    /// the bounds are no outliers. Drawn last, the farthest from the mean first.
     pub(in crate::app) fn outliers(&mut self, bounds: &Bounds, extremes: &[Extreme], stack: &Stack) {
-        let far = extremes.iter().filter(|extreme| bounds.is_outlier(extreme.x));
-        let marks = far.map(|extreme| {
+        let distance = |extreme: &Extreme| (extreme.x - bounds.mean).abs();
+        let mut far: Vec<&Extreme> = extremes.iter().filter(|extreme| bounds.is_outlier(extreme.x)).collect();
+        far.sort_by(|a, b| distance(b).total_cmp(&distance(a)));
+        let marks = far.into_iter().map(|extreme| {
             let bin = ((extreme.x - self.low) / self.width).floor();
             let last = stack.rest.len().saturating_sub(1);
             let bin = (bin.max(0.0) as usize).min(last);
             let height = if stack.rest.is_empty() { 0.0 } else { stack.total(bin) };
-            let sigmas = text::three_digits((extreme.x - bounds.mean).abs() / bounds.std.max(f64::MIN_POSITIVE));
+            let sigmas = text::three_digits(distance(extreme) / bounds.std.max(f64::MIN_POSITIVE));
             let (label, ring) = match extreme.channel {
                 Some((rank, number)) => (format!("ch {number} · {sigmas} σ"), Token::Channel(rank)),
                 None => (format!("{sigmas} σ"), Token::Handle),
@@ -231,4 +233,31 @@ impl Histogram {
 /// The highest count of bins as a height, and what is above it: room for the labels of marks, or a little.
 pub(in crate::app) fn y_range(scale: Scale, most: f64, headroom: f64) -> (f64, f64) {
     (0.0, scale.count(scale.height(most).max(0.3) * headroom))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The farthest is the one that always has a label.
+    #[test]
+    fn outliers_come_with_the_farthest_from_the_mean_first() {
+        let mut histogram = Histogram::new(-8.0, 1.0);
+        let bounds = Bounds {
+            mean: 1.0,
+            std: 1.0,
+            sigma: 3.0,
+        };
+        let at = |x: f64, rank: usize| Extreme {
+            x,
+            channel: Some((rank, 10 * rank)),
+        };
+        let extremes = [at(5.5, 0), at(-5.0, 1), at(3.9, 2), at(-2.5, 3)];
+        histogram.outliers(&bounds, &extremes, &Stack::of(&[1; 16], Vec::new()));
+        let Shape::Outliers(marked) = &histogram.series[0].shape else {
+            panic!("{:?}", histogram.series[0].shape);
+        };
+        let labels: Vec<&str> = marked.iter().map(|outlier| outlier.label.as_str()).collect();
+        assert_eq!(labels, ["ch 10 · 6 σ", "ch 0 · 4.5 σ", "ch 30 · 3.5 σ"]);
+    }
 }
