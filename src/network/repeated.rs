@@ -53,8 +53,8 @@ impl RepeatedChannels {
 }
 
 impl Network {
-    /// For each layer, what a `Gather` makes of its input channels: copies of others, maybe multiplied by constants (halves),
-    /// maybe put on a grid. In a file without a graph, what the tensor `NAME.ocs_index` says. `None` for all other layers.
+    /// For each layer, what a `Gather` makes of its input channels, of all or of the copies behind them: copies of others, maybe
+    /// multiplied by constants (halves), maybe put on a grid. In a file without a graph, what the tensor `NAME.ocs_index` says. `None` for all other layers.
     pub fn repeated_channels(&self) -> Vec<Option<RepeatedChannels>> {
         let Some(graph) = &self.model.graph else {
             return vec![None; self.layers.len()];
@@ -167,6 +167,11 @@ fn gathered(graph: &Graph<'_>, layer: &Layer) -> Option<(Vec<usize>, Option<Vec<
                 let same_axis = attribute_int(node, "axis").unwrap_or(0) == *axis;
                 return Some((places(index).filter(|_| same_axis && index.dims.len() == 1)?, factors));
             }
+            "Concat" => {
+                let copies = copies_behind(graph, node, *axis)?;
+                let before = layer.layout.in_channels().checked_sub(copies.len())?;
+                return Some(((0..before).chain(copies).collect(), factors));
+            }
             "Cast" | "Clip" | "QuantizeLinear" | "DequantizeLinear" | "Identity" => {}
             "Mul" => {
                 let factor = numbers(graph.constant(node.input.get(1)?)?).ok()?;
@@ -182,6 +187,22 @@ fn gathered(graph: &Graph<'_>, layer: &Layer) -> Option<(Vec<usize>, Option<Vec<
         value = node.input.first()?;
     }
     None
+}
+
+/// The sources of the channels that `concat` puts behind all those of a value, if they are copies of these.
+fn copies_behind(graph: &Graph<'_>, concat: &NodeProto, axis: i64) -> Option<Vec<usize>> {
+    let [value, copies] = concat.input.as_slice() else {
+        return None;
+    };
+    let gather = graph.maker_node(copies)?;
+    let is_along = |node: &NodeProto| attribute_int(node, "axis").unwrap_or(0) == axis;
+    let is_copied =
+        gather.op_type() == "Gather" && is_standard_domain(gather.domain()) && gather.input.first() == Some(value);
+    if !is_copied || !is_along(concat) || !is_along(gather) {
+        return None;
+    }
+    let index = graph.constant(gather.input.get(1)?)?;
+    places(index).filter(|_| index.dims.len() == 1)
 }
 
 /// The value that `node` makes its own from, channel by channel.

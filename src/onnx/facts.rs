@@ -171,6 +171,17 @@ impl<'outer> Facts<'outer> {
                 shape(0),
             ),
             "DynamicQuantizeLinear" => (Some(data_type::UINT8), shape(0)),
+            // The type of the zero point, which is UINT8 where it is left out and no attribute says otherwise.
+            "QuantizeLinear" => {
+                let told = attribute_int(node, "output_dtype").and_then(|told| i32::try_from(told).ok());
+                let left_out = told.filter(|told| *told != 0).or(Some(data_type::UINT8));
+                let element_type = if input(2).is_empty() {
+                    left_out
+                } else {
+                    self.element_type(input(2))
+                };
+                (element_type, shape(0))
+            }
             "Shape" => {
                 let length = self.rank(input(0)).and_then(|rank| i64::try_from(rank).ok());
                 (Some(data_type::INT64), Some(vec![length]))
@@ -223,7 +234,7 @@ impl<'outer> Facts<'outer> {
             }
             // Types that do not follow the first input.
             "ArgMax" | "ArgMin" | "Equal" | "Greater" | "If" | "Less" | "Loop" | "NonZero" | "OneHot" | "Scan"
-            | "Size" | "Where" | "QuantizeLinear" | "DequantizeLinear" | "SequenceAt" => (None, None),
+            | "Size" | "Where" | "DequantizeLinear" | "SequenceAt" => (None, None),
             _ => (same, None),
         };
         Fact { element_type, shape }

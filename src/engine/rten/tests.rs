@@ -1,7 +1,8 @@
 //! The engine on the demos: ports, values between nodes, what it refuses.
 
 use super::*;
-use crate::onnx::build::{float_value_info, model_of, node, raw_tensor};
+use crate::onnx::build::{float_value_info, i64_tensor, int_attribute, model_of, node, raw_tensor, scalar_f32};
+use crate::onnx::schema::data_type;
 use crate::onnx::{BlockFormat, GraphProto};
 
 const FASHION: &[u8] = include_bytes!("../../../assets/fashion_resnet.onnx");
@@ -105,6 +106,33 @@ fn broken_models_are_refused_without_a_panic() {
         panic!("an unknown operator must be refused");
     };
     assert!(reason.to_string().contains("GlobalNonsensPool"), "{reason}");
+}
+
+/// The engine's own `Concat` takes no bytes.
+#[test]
+fn bytes_are_put_together() {
+    for (element_type, zero) in [(data_type::UINT8, 128), (data_type::INT8, 0)] {
+        let zero_point = raw_tensor("z", element_type, &[], vec![zero]);
+        let model = model_of(
+            17,
+            GraphProto {
+                node: vec![
+                    node("QuantizeLinear", "", ["x", "s", "z"], ["q"], vec![]),
+                    node("Gather", "", ["q", "last"], ["copies"], vec![int_attribute("axis", -1)]),
+                    node("Concat", "", ["q", "copies"], ["all"], vec![int_attribute("axis", -1)]),
+                    node("DequantizeLinear", "", ["all", "s", "z"], ["y"], vec![]),
+                ],
+                input: vec![float_value_info("x", &[2, 2])],
+                output: vec![float_value_info("y", &[2, 3])],
+                initializer: vec![scalar_f32("s", 0.5), zero_point, i64_tensor("last", &[1], &[1])],
+                ..GraphProto::default()
+            },
+        );
+        let x = Tensor::from_shape([2, 2], vec![1.5, -64.0, 63.5, 0.2]).unwrap();
+        let run = Rten::load_model(model).unwrap().run(&[("x", &x)], &["y"]).unwrap();
+        assert_eq!(run[0].shape(), [2, 3]);
+        assert_eq!(floats(&run[0]), [1.5, -64.0, -64.0, 63.5, 0.0, 0.0]);
+    }
 }
 
 /// Weights of a GGUF file stay in their blocks until a network runs: 32 codes of 8 bits and their scale.

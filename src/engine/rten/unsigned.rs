@@ -14,10 +14,9 @@ fn is_clip(node: &NodeProto) -> bool {
     node.op_type() == "Clip" && node.input.iter().filter(|input| !input.is_empty()).count() == 3
 }
 
-/// Lets each `QuantizeLinear` to int8 that only `DequantizeLinear` reads, through a `Gather` or not, go to uint8 instead, with
-/// the same numbers behind. Only behind a `Clip`, because the engine's
-/// conversion is not defined for numbers beyond 32 bits. Tells whether there were any; a model with
-/// subgraphs, which may read any value, stays as it is.
+/// Lets each `QuantizeLinear` to int8 that only `DequantizeLinear` reads, through a `Gather` and a `Concat` or not, go to uint8
+/// instead, with the same numbers behind. Only behind a `Clip`, because the engine's conversion is not defined for numbers beyond
+/// 32 bits. Tells whether there were any; a model with subgraphs, which may read any value, stays as it is.
 pub(super) fn make_unsigned(model: &mut ModelProto) -> bool {
     let mut names = Names::of(model);
     let Some(graph) = &mut model.graph else { return false };
@@ -84,10 +83,10 @@ fn movable(graph: &GraphProto, zeros: &HashMap<String, i8>) -> HashSet<String> {
     moved
 }
 
-/// Adds to `values`, which begins with a quantized value, what a `Gather` makes of it; tells whether nothing else but
-/// `DequantizeLinear` by a signed zero point reads any of them.
+/// Adds to `values`, which begins with a quantized value, what a `Gather` makes of it and what a `Concat` puts together of them;
+/// tells whether nothing else but `DequantizeLinear` by a signed zero point reads any of them.
 fn follow<'a>(graph: &'a Graph<'_>, is_signed: &impl Fn(&NodeProto) -> bool, values: &mut Vec<&'a str>) -> bool {
-    let mut at = 0;
+    let (mut at, mut joined) = (0, Vec::new());
     while let Some(&value) = values.get(at) {
         at += 1;
         let readers = graph.readers(value);
@@ -99,11 +98,16 @@ fn follow<'a>(graph: &'a Graph<'_>, is_signed: &impl Fn(&NodeProto) -> bool, val
             match node.op_type() {
                 "DequantizeLinear" if from_first && is_signed(node) => {}
                 "Gather" if from_first => values.extend(node.output.first().map(String::as_str)),
+                "Concat" => {
+                    let made = node.output.first().map(String::as_str);
+                    values.extend(made.filter(|made| !values.contains(made)));
+                    joined.extend(node.input.iter().map(String::as_str));
+                }
                 _ => return false,
             }
         }
     }
-    true
+    joined.iter().all(|value| values.contains(value))
 }
 
 #[cfg(test)]

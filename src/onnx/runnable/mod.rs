@@ -7,6 +7,7 @@
 
 mod arg_max;
 mod cast;
+mod concat;
 mod defaults;
 mod elementwise;
 mod expand;

@@ -3,8 +3,8 @@
 use super::super::build::is_standard_domain;
 use super::site::{Ruled, Site};
 use super::{
-    arg_max, cast, elementwise, expand, instance, integer, lrn, normalization, pads, quantize, recurrent, resize,
-    scatter, slice, vector,
+    arg_max, cast, concat, elementwise, expand, instance, integer, lrn, normalization, pads, quantize, recurrent,
+    resize, scatter, slice, vector,
 };
 
 /// Rewrites a node, or says why it cannot be computed.
@@ -115,7 +115,7 @@ pub(super) const OPERATORS: &[Operator] = &[
     ),
     right("Ceil", ""),
     right("Clip", "a value that is no number becomes a bound"),
-    right("Concat", ""),
+    rewritten("Concat", concat::concat, "bytes as INT32"),
     right("ConcatFromSequence", ""),
     right("Constant", ""),
     right("ConstantOfShape", ""),

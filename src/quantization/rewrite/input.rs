@@ -1,7 +1,7 @@
 //! What a layer's input goes through: onto its grid, and repeated where channels are split.
 
 use super::editor::cast;
-use crate::network::Layer;
+use crate::network::{Layer, LayerKind};
 use crate::onnx::build::{float_tensor, i64_tensor, int_attribute, node, scalar_f32, scalar_i8, scalar_u8};
 use crate::onnx::schema::data_type;
 use crate::onnx::{GraphEdit, NodeProto};
@@ -70,20 +70,41 @@ impl Input<'_> {
 }
 
 impl Site<'_> {
-    /// Repeats the channels that are split.
+    /// Repeats the channels that are split: a `Gather` of all channels, or, where each is a single number in memory and a runtime
+    /// would copy them one by one, of the copies alone, which then stand behind the value.
     fn repeat(&mut self, value: String, expansion: &Expansion) -> String {
         let index = expansion.sources();
         let (axis, layer, before) = (self.axis, self.layer, self.before);
+        let are_last = axis == -1 || layer.kind == LayerKind::Gemm;
+        let whole = layer.layout.in_channels();
+        let is_appended = are_last
+            && index
+                .iter()
+                .take(whole)
+                .enumerate()
+                .all(|(place, source)| place as i64 == *source);
+        let gathered = if is_appended { &index[whole..] } else { &index };
         let key = format!("gather {value} {axis} {index:?}");
         self.editor.shared(key, |editor| {
             let indices = editor.add_initializer(
                 &format!("{}.ocs_index", layer.weight),
-                i64_tensor("", &[index.len()], &index),
+                i64_tensor("", &[gathered.len()], gathered),
             );
             let to = editor.fresh(&format!("{value}.split"));
             let name = editor.fresh(&format!("{}/split", layer.name));
             let attributes = vec![int_attribute("axis", axis)];
-            editor.insert(before, node("Gather", name, [value, indices], [to.clone()], attributes));
+            if !is_appended {
+                editor.insert(before, node("Gather", name, [value, indices], [to.clone()], attributes));
+                return to;
+            }
+            let copies = editor.fresh(&format!("{value}.copies"));
+            let inputs = [value.clone(), indices];
+            editor.insert(
+                before,
+                node("Gather", name, inputs, [copies.clone()], attributes.clone()),
+            );
+            let name = editor.fresh(&format!("{}/append", layer.name));
+            editor.insert(before, node("Concat", name, [value, copies], [to.clone()], attributes));
             to
         })
     }

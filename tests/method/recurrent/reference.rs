@@ -76,6 +76,7 @@ pub(crate) fn run(model: &ModelProto, inputs: &[(&str, Tensor)]) -> HashMap<Stri
             .collect();
         let outputs = match node.op_type() {
             "Gather" => vec![gather(node, inputs[0].unwrap(), inputs[1].unwrap())],
+            "Concat" => vec![concat(node, &inputs)],
             "DequantizeLinear" => vec![dequantize(node, inputs[0].unwrap(), inputs[1].unwrap())],
             "Reshape" => vec![reshape(inputs[0].unwrap(), inputs[1].unwrap())],
             "LSTM" | "GRU" | "RNN" => recurrent(node, &inputs),
@@ -100,6 +101,23 @@ fn gather(node: &NodeProto, data: &Tensor, index: &Tensor) -> Tensor {
     }
     let mut shape = data.shape.clone();
     shape[axis] = index.values.len();
+    Tensor { shape, values }
+}
+
+/// Along the last axis.
+fn concat(node: &NodeProto, parts: &[Option<&Tensor>]) -> Tensor {
+    assert_eq!(attribute_int(node, "axis"), Some(-1));
+    let width = |part: &Tensor| *part.shape.last().unwrap();
+    let parts: Vec<&Tensor> = parts.iter().map(|part| part.unwrap()).collect();
+    let mut shape = parts[0].shape.clone();
+    *shape.last_mut().unwrap() = parts.iter().map(|part| width(part)).sum();
+    let rows = parts[0].values.len() / width(parts[0]);
+    let of_row = |row: usize| {
+        parts
+            .iter()
+            .flat_map(move |part| &part.values[row * width(part)..][..width(part)])
+    };
+    let values = (0..rows).flat_map(of_row).copied().collect();
     Tensor { shape, values }
 }
 
