@@ -92,6 +92,11 @@ impl Expansion {
         }
         // Weight OCS may have split a chosen channel in one group and not in another.
         let channels = lists.iter().map(Vec::len).max().unwrap_or(0);
+        Self::filled(lists, channels)
+    }
+
+    /// The groups of `lists`, each with channels without weights up to `channels`.
+    fn filled(mut lists: Vec<Vec<Copied>>, channels: usize) -> Self {
         for copies in &mut lists {
             let filler = copies.first().map(|first| Copied {
                 source: first.source,
@@ -108,6 +113,22 @@ impl Expansion {
         }
     }
 
+    /// The same with channels without weights in each group, so that there are a multiple of `multiple` of them: it computes the
+    /// same.
+    pub(super) fn up_to_multiple_of(self, multiple: usize) -> Self {
+        let channels = self.channels.next_multiple_of(multiple.max(1));
+        if channels == self.channels {
+            return self;
+        }
+        let groups = self.copies.chunks(self.channels.max(1));
+        Self::filled(groups.map(<[Copied]>::to_vec).collect(), channels)
+    }
+
+    /// Channels without weights.
+    pub(super) fn without_weights(&self) -> usize {
+        self.copies.iter().filter(|copy| copy.column.is_none()).count()
+    }
+
     /// Whether any activation is split.
     pub fn splits_activations(&self) -> bool {
         self.copies.iter().any(|copy| copy.share != Share::Whole)
@@ -118,8 +139,14 @@ impl Expansion {
         self.copies.iter().map(|copy| copy.source as i64).collect()
     }
 
-    /// `values`, weights of `layout` (those of [`super::QuantizedLayer::layout`]), with the columns of the expanded layer.
-    pub(super) fn columns<'a, T: Copy + Default>(&self, values: &'a [T], layout: &Layout) -> Cow<'a, [T]> {
+    /// `values`, weights of `layout` (those of [`super::QuantizedLayer::layout`]), with the columns of the expanded layer. What
+    /// stands for 0 at a place within a row, `zero` says.
+    pub(super) fn columns<'a, T: Copy>(
+        &self,
+        values: &'a [T],
+        layout: &Layout,
+        zero: impl Fn(usize, usize) -> T,
+    ) -> Cow<'a, [T]> {
         if self.channels == layout.channels {
             return Cow::Borrowed(values);
         }
@@ -130,7 +157,7 @@ impl Expansion {
             for copy in &self.copies[group * self.channels..][..self.channels] {
                 match copy.column {
                     Some(column) => expanded.extend_from_slice(&row[column * layout.inner..][..layout.inner]),
-                    None => expanded.extend(std::iter::repeat_n(T::default(), layout.inner)),
+                    None => expanded.extend((0..layout.inner).map(|place| zero(number, place))),
                 }
             }
         }
@@ -247,11 +274,16 @@ mod tests {
         assert_eq!(expansion.sources(), [0, 1, 2, 1, 1, 1, 3, 4, 5, 5, 3, 3]);
         let shares: Vec<f32> = expansion.copies.iter().map(|copy| copy.share.factor()).collect();
         assert_eq!(shares, [1.0, 0.5, 1.0, 0.5, 0.5, 0.5, 0.5, 1.0, 1.0, 1.0, 0.5, 1.0]);
-        let columns = expansion.columns(&planned.values, &planned.layout);
+        let columns = expansion.columns(&planned.values, &planned.layout, |row, _| 50 + row as i8);
         for (row, (to, from)) in columns.chunks(6).zip(planned.values.chunks(4)).enumerate() {
-            let repeated = if row < 2 { [from[1], from[3]] } else { [from[0], 0] };
+            let zero = 50 + row as i8;
+            let repeated = if row < 2 { [from[1], from[3]] } else { [from[0], zero] };
             assert_eq!((&to[..4], &to[4..]), (from, &repeated[..]), "row {row}");
         }
+        let wide = expansion.clone().up_to_multiple_of(4);
+        assert_eq!(wide.sources(), [0, 1, 2, 1, 1, 1, 0, 0, 3, 4, 5, 5, 3, 3, 3, 3]);
+        assert_eq!((expansion.without_weights(), wide.without_weights()), (1, 5));
+        assert_eq!(expansion.clone().up_to_multiple_of(3), expansion);
         let none = Expansion::of(&super::tests::planned(Vec::new()));
         assert!(!none.splits_activations() && none.channels == 4);
     }

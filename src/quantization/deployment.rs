@@ -44,6 +44,13 @@ pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<S
             number(copies.widened_macs)
         ));
     }
+    if copies.filled > 0 {
+        needs.push(format!(
+            "{} channels without weights stand beside the copies: integer kernels take channels by fours (by sixteens in depthwise \
+             convolutions), and a width between takes them longer.",
+            copies.filled
+        ));
+    }
     if copies.merged > 0 {
         let bits = match plan.recipe.weight_bits.grid() {
             Some(bits) => format!(", where the recipe says {bits}"),

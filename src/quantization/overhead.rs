@@ -31,6 +31,13 @@ pub struct LayerOverhead {
     /// Where the copies of its split input channels come from, if there are any. (Those of hidden units are made inside the
     /// recurrent cell.)
     pub copies: Option<Copies>,
+    /// Input channels without weights among those after, which make them as many as integer kernels take at once.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub filled: u64,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Where the copies of a layer's split input channels come from, and what making them costs for one sample. Using them
@@ -75,6 +82,9 @@ pub struct CopyCosts {
     pub merged: u64,
     /// Bits of the widest code of these, which the multiplier must take; 0 if there are none.
     pub merged_bits: u8,
+    /// Input channels without weights beside the copies: [`LayerOverhead::filled`] of all layers.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub filled: u64,
     /// Multiply-accumulates that those before do more.
     pub widened_macs: Option<u64>,
     /// Elements that nodes between compute more.
@@ -204,9 +214,8 @@ fn layer_overhead(
     let (layer, planned) = (&network.layers[index], &plan.layers[index]);
     // Channels before and after: everything that a layer costs is in proportion to them.
     let before = layer.layout.channels as u64;
-    let after = planned
-        .inputs()
-        .map_or(before, |inputs| Expansion::of(inputs).channels as u64);
+    let expansion = (planned.inputs()).map(|inputs| widening.expansion(network, plan, index, inputs));
+    let after = (expansion.as_ref()).map_or(before, |expansion| expansion.channels as u64);
     let grown = |cost: u64| (cost, cost.checked_div(before).map_or(cost, |each| each * after));
     // The copies inside a recurrent cell have rows of W and R too, those made by another layer rows of that.
     let (rows, wide) = hidden_units(network, plan, layer)
@@ -240,6 +249,7 @@ fn layer_overhead(
             .map(grown)
             .map(with_rows),
         copies: None,
+        filled: expansion.map_or(0, |expansion| expansion.without_weights() as u64),
     }
 }
 
@@ -317,6 +327,7 @@ fn copy_costs(layers: &[LayerOverhead], shapes_are_known: bool) -> CopyCosts {
         ..CopyCosts::default()
     };
     let add = |sum: &mut Option<u64>, more: Option<u64>| *sum = sum.zip(more).map(|(sum, more)| sum + more);
+    costs.filled = layers.iter().map(|layer| layer.filled).sum();
     for copies in layers.iter().filter_map(|layer| layer.copies.as_ref()) {
         match copies {
             Copies::Gather { elements, .. } => {

@@ -4,12 +4,14 @@
 //! layer comes from another layer, through nodes that keep channels apart, and nobody else reads what is on the way, the
 //! copies of a channel can be made by repeating its row in that other layer. The network computes the same.
 
+mod fill;
 mod merge;
 mod way;
 
+pub(super) use fill::LARGEST_MULTIPLE;
 pub(super) use merge::Merging;
 
-use super::{Expansion, Plan, ValueError};
+use super::{Expansion, Plan, PlannedInputs, ValueError};
 use crate::network::{LayerKind, Network};
 use crate::onnx::Graph;
 use serde::{Deserialize, Serialize};
@@ -150,15 +152,18 @@ impl Widening {
         let graph = Graph::main(graph);
         let walk = Walk::new(network, &graph);
         for (index, planned) in plan.layers.iter().enumerate() {
-            let Some(expansion) = planned.inputs().map(Expansion::of) else {
+            let Some(inputs) = planned.inputs() else {
                 continue;
             };
+            let expansion = Expansion::of(inputs);
             let layer = &network.layers[index];
             if layer.input.is_none() || expansion.copies.len() == layer.layout.in_channels() {
                 continue;
             }
             match walk.to(layer) {
                 Ok(steps) => {
+                    let multiple = fill::multiple(network, plan, index, &steps);
+                    let expansion = expansion.up_to_multiple_of(multiple);
                     let layers = steps.iter().filter_map(|step| step.layer);
                     widening.widened.extend(layers.map(|step| (step, index)));
                     let way = Way {
@@ -175,6 +180,18 @@ impl Widening {
             }
         }
         widening
+    }
+
+    /// The input channels of layer `index` of `plan` as the graph has them; `inputs` are what was planned.
+    pub(super) fn expansion(
+        &self,
+        network: &Network,
+        plan: &Plan,
+        index: usize,
+        inputs: PlannedInputs<'_>,
+    ) -> Expansion {
+        let steps = self.way(index).map_or(&[][..], |way| &way.steps);
+        Expansion::of(inputs).up_to_multiple_of(fill::multiple(network, plan, index, steps))
     }
 
     /// The way to split layer `index`, if the copies of its input are made at its beginning.

@@ -301,6 +301,62 @@ fn what_eight_bits_do_not_hold_is_not_merged() {
     );
 }
 
+/// Where integer kernels are meant, split layers get channels without weights up to a width that these take at once, and compute
+/// what merged ones do, which have none; also where the code of 0 is not 0.
+#[test]
+fn channels_without_weights_change_nothing() {
+    let mut chain = Chain::new(3, SHAPE[1]);
+    for (outputs, size, groups) in [(42, 3, 1), (42, 3, 42), (10, 1, 1), (5, 1, 1)] {
+        chain.conv(outputs, size, groups);
+        chain.push("Relu", &[], vec![]);
+    }
+    let network = chain.network();
+    for weight_zero_points in [false, true] {
+        let with = |split_export| Recipe {
+            weight_bits: Bits::Grid(5),
+            activation_bits: Bits::Grid(8),
+            quantize_outputs: true,
+            expand_ratio: 0.1,
+            scales: Granularity::Channel,
+            weight_zero_points,
+            split_export,
+            ..Recipe::default()
+        };
+        let of = |split_export| {
+            let plan = planned(&network, &with(split_export));
+            let model = rewrite(&network, &plan).unwrap();
+            let file = encode(&model).unwrap().len() as f64;
+            let cost = cost(&network, &plan);
+            assert!(
+                (cost.bytes.quantized as f64 / file - 1.0).abs() < 1e-3,
+                "{} {file}",
+                cost.bytes.quantized
+            );
+            (run(&model), cost)
+        };
+        let (gather, gather_cost) = of(SplitExport::Gather);
+        let (widen, widen_cost) = of(SplitExport::Widen);
+        let (merge, merge_cost) = of(SplitExport::Merge);
+        for split in [&gather, &widen] {
+            // But for the order of sums.
+            let difference = relative_difference(&merge, split);
+            assert!(difference <= 1e-6, "{difference}");
+        }
+        // Inputs of the dense layers: 3 + 1, 42 + 5, 10 + 1; 47 become 48 either way.
+        let added = |cost: &Overhead| cost.layers.iter().map(|layer| layer.filled).collect::<Vec<u64>>();
+        assert_eq!(added(&gather_cost), [0, 0, 1, 1]);
+        assert_eq!((added(&widen_cost), widen_cost.copies.filled), (vec![0, 0, 1, 1], 2));
+        assert_eq!(added(&merge_cost), [0; 4]);
+        assert_eq!(widen_cost.layers[1].weights, (42 * 9, 48 * 9));
+        assert!(
+            widen_cost
+                .needs
+                .iter()
+                .any(|need| need.starts_with("2 channels without weights"))
+        );
+    }
+}
+
 #[test]
 #[ignore = "needs ../shared/models"]
 fn networks_of_other_people_keep_their_function_with_wider_layers() {

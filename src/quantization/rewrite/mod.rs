@@ -27,7 +27,7 @@ pub use tensors::{NamedTensors, quantized_tensors, spool_beside, spooled_tensors
 use super::plan::{Outcome, QuantizedLayer};
 use super::shared::{WeightPlace, weight_place};
 use super::storage::{CodeType, Elements, Storage};
-use super::widen::{Merging, Widening};
+use super::widen::{LARGEST_MULTIPLE, Merging, Widening};
 use super::{Expansion, Granularity, Plan, Products, QuantizationError, split_weights};
 use crate::files::Spool;
 use crate::network::{Layer, LayerKind, Network, OutAxis};
@@ -67,8 +67,9 @@ pub fn rewrite_spooled(network: &Network, plan: &Plan, spool: &Spool) -> Result<
 /// As [`rewrite`].
 pub fn exported_bytes(network: &Network, plan: &Plan) -> Result<u64, QuantizationError> {
     let elements = |(layer, planned): (&Layer, &super::LayerPlan)| {
-        let expansion = Expansion::of(planned.inputs()?);
-        Some(expanded_shape(layer, expansion.channels).iter().product::<usize>())
+        let channels = Expansion::of(planned.inputs()?).channels;
+        let most = channels.next_multiple_of(LARGEST_MULTIPLE);
+        Some(expanded_shape(layer, most).iter().product::<usize>())
     };
     let longest = network.layers.iter().zip(&plan.layers).filter_map(elements).max();
     let hollow = Elements::hollow(longest.unwrap_or(0).saturating_mul(size_of::<f32>()));
@@ -88,10 +89,13 @@ fn on_grids(
         let layout = &quantized.layout;
         Ok(match storage {
             Storage::Float => Weight::Float(elements.floats(&shape, || {
-                expansion.columns(&tensors::grid_values(quantized), layout).into_owned()
+                let values = tensors::grid_values(quantized);
+                expansion.columns(&values, layout, |_, _| 0.0).into_owned()
             })),
             Storage::Auto | Storage::Int8 => {
-                Weight::Grid(elements.codes(&shape, || expansion.columns(&quantized.values, layout)))
+                let placed = quantized.placed();
+                let zero = |row, place| placed.both_at(row, place).zero_point.unwrap_or(0);
+                Weight::Grid(elements.codes(&shape, || expansion.columns(&quantized.values, layout, zero)))
             }
         })
     })?;
@@ -112,7 +116,7 @@ pub fn split_only(network: &Network, plan: &Plan) -> Result<ModelProto, Quantiza
         false,
         |layer, quantized, expansion| {
             let values = expanded_weights(network, layer, plan, quantized)?;
-            let values = expansion.columns(&values, &quantized.layout);
+            let values = expansion.columns(&values, &quantized.layout, |_, _| 0.0);
             let shape = expanded_shape(layer, expansion.channels);
             Ok(Weight::Float(float_tensor("", &shape, &values)))
         },
@@ -210,7 +214,7 @@ fn carry_out(
             }
             continue;
         };
-        let expansion = Expansion::of(inputs);
+        let expansion = widening.expansion(network, plan, number, inputs);
         let weight = match &planned.outcome {
             Outcome::Quantized(quantized) => Some(weight_of(layer, quantized, &expansion)?),
             Outcome::Expanded(float) if inputs.is_expanded() || rows.is_some() => {
@@ -218,7 +222,7 @@ fn carry_out(
                 let shape = expanded_shape(layer, expansion.channels);
                 Some(Weight::Float(elements.floats(&shape, || {
                     let values = float.weights(&weights, &layer.layout);
-                    expansion.columns(&values, &float.layout).into_owned()
+                    expansion.columns(&values, &float.layout, |_, _| 0.0).into_owned()
                 })))
             }
             Outcome::Expanded(_) | Outcome::Float(_) => None,
