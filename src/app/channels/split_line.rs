@@ -57,7 +57,9 @@ pub(super) fn split_line(
     let bounds = plot.plot_bounds();
     let at = PlotPoint::new(bounds.max()[0], level);
     let name = format!("split above {} ", text::three_digits(level));
-    let label = RichText::new(name).small();
+    // Over the bars that it may lie on.
+    let ground = plot.ctx().global_style().visuals.extreme_bg_color;
+    let label = RichText::new(name).small().background_color(faded(ground, 0.75));
     let above = level < highest * 0.9;
     let anchor = if above { Align2::RIGHT_BOTTOM } else { Align2::RIGHT_TOP };
     plot.text(

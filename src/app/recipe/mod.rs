@@ -16,7 +16,7 @@ use super::text;
 use super::widgets::stopped_ui;
 use crate::quantization::Recipe;
 use crate::session::{Action, OpenNetwork, Session};
-use egui::Ui;
+use egui::{Color32, TextStyle, Ui};
 
 /// The panel.
 pub(super) fn recipe_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
@@ -109,11 +109,22 @@ fn overhead_ui(ui: &mut Ui, open: &OpenNetwork) {
         Some(activations) => help += &format!(" ({}).", text::added(activations)),
         None => help.push('.'),
     }
-    ui.horizontal_wrapped(|ui| {
+    let mut lines = vec![format!("Overhead {}", parts.join(" · "))];
+    let font = TextStyle::Body.resolve(ui.style());
+    let line = ui
+        .painter()
+        .layout_no_wrap(lines[0].clone(), font, Color32::PLACEHOLDER);
+    if line.size().x + ui.spacing().interact_size.y > ui.available_width() {
+        lines = vec!["Overhead".to_owned(), parts.join(" · ")];
+    }
+    ui.horizontal(|ui| {
         ui.spacing_mut().item_spacing.x = 4.0;
-        ui.label(format!("Overhead {}", parts.join(" · "))).on_hover_text(help);
+        ui.label(&lines[0]).on_hover_text(help);
         help_ui(ui, Term::Overhead);
     });
+    for line in &lines[1..] {
+        ui.label(line);
+    }
     if let Some(error) = open.plan_failure() {
         stopped_ui(ui, error);
     }
