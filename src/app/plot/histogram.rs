@@ -258,6 +258,6 @@ mod tests {
             panic!("{:?}", histogram.series[0].shape);
         };
         let labels: Vec<&str> = marked.iter().map(|outlier| outlier.label.as_str()).collect();
-        assert_eq!(labels, ["ch 10 · 6 σ", "ch 0 · 4.5 σ", "ch 30 · 3.5 σ"]);
+        assert_eq!(labels, ["ch 10 · 6.00 σ", "ch 0 · 4.50 σ", "ch 30 · 3.50 σ"]);
     }
 }
