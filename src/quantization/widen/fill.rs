@@ -17,8 +17,8 @@ pub(in crate::quantization) const LARGEST_MULTIPLE: usize = DEPTHWISE;
 /// no integer kernel is meant, or the scales lie along the channels.
 pub(super) fn multiple(network: &Network, plan: &Plan, index: usize, steps: &[Step]) -> usize {
     let (layer, planned) = (&network.layers[index], &plan.layers[index]);
+    let is_split = planned.inputs().is_some_and(|inputs| inputs.is_expanded());
     let takes_multiples = planned.quantized().is_some_and(|quantized| {
-        let is_split = !quantized.splits.is_empty() || !quantized.activation_splits.is_empty();
         let is_code = CodeType::of(plan.recipe.storage, layer, quantized) != CodeType::Float;
         is_split && is_code && quantized.activation.is_some() && !matches!(quantized.scales, Scales::Block { .. })
     });
