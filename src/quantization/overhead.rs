@@ -5,9 +5,10 @@ use super::shared::{Written, written};
 use super::storage::{CodeType, bytes_of_scales};
 use super::widen::{Merging, Way, Widening};
 use super::{Expansion, LayerPlan, Plan, QuantizedLayer, Scales, exported_bytes};
-use crate::network::{Layer, LayerKind, Network};
+use crate::network::{Layer, LayerKind, Network, shapes as shapes_of};
 use crate::onnx::encoded_bytes;
 use serde::Serialize;
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 /// Shapes of values for one sample, by name (batch dimension included).
@@ -105,9 +106,9 @@ pub struct Bytes {
 pub struct Overhead {
     /// Parameters of the whole model.
     pub weights: f64,
-    /// Input elements over all layers; `None` while shapes are unknown.
+    /// Input elements over all layers whose shapes are known; `None` if none are.
     pub activations: Option<f64>,
-    /// Multiply-accumulates over all layers; `None` while shapes are unknown.
+    /// Multiply-accumulates over all layers whose shapes are known; `None` if none are.
     pub macs: Option<f64>,
     /// Bytes of the file.
     pub bytes: Bytes,
@@ -123,9 +124,11 @@ pub struct Overhead {
     pub layers: Vec<LayerOverhead>,
 }
 
-/// The cost of `plan` on `network`; `shapes` are of that same network's values.
+/// The cost of `plan` on `network`; `shapes` are of that same network's values, or of the network that it was prepared from: what
+/// has another name since follows from them.
 pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) -> Overhead {
-    let whole = plan;
+    let completed = shapes.map(|known| with_new_names(network, known));
+    let (whole, shapes) = (plan, completed.as_deref());
     let merging = Merging::of(network, plan);
     let plan = &*merging.plan;
     let widening = Widening::of(network, plan);
@@ -180,6 +183,22 @@ pub fn weight_bytes(network: &Network, plan: &Plan) -> u64 {
         .map(|index| layer_overhead(network, plan, &widening, index, None))
         .collect();
     stored_bytes(network, plan, &widening, &layers)
+}
+
+/// `known` and the values of `network` whose names a preparation made: a folded batch-norm leaves its output's name to the layer
+/// before, smoothing puts a node of its own before a layer.
+fn with_new_names<'a>(network: &Network, known: &'a ValueShapes) -> Cow<'a, ValueShapes> {
+    let graph = network.model.graph.as_ref();
+    let is_known = |name: &String| name.is_empty() || known.contains_key(name);
+    let all_known = network.layers.iter().all(|layer| {
+        let node = network.node(layer);
+        let output = node.and_then(|node| node.output.first());
+        layer.input.iter().all(|(input, _)| is_known(input)) && output.is_none_or(is_known)
+    });
+    match graph.filter(|_| !all_known) {
+        Some(graph) => Cow::Owned(shapes_of(graph, known)),
+        None => Cow::Borrowed(known),
+    }
 }
 
 fn stored_bytes(network: &Network, plan: &Plan, widening: &Widening, layers: &[LayerOverhead]) -> u64 {
