@@ -5,7 +5,7 @@
 
 use super::distilled::distilled;
 use super::own_text::own_text;
-use super::sensitivity::{LayerSensitivity, sensitivity};
+use super::sensitivity::{LayerSensitivity, sensitivity_of_worst};
 use super::sweep::SweepSubject;
 use super::{Dataset, Engine, InferenceError, run_outputs};
 use crate::network::Network;
@@ -33,9 +33,20 @@ pub fn order_samples(data: &Dataset) -> usize {
     samples.min(data.len())
 }
 
+/// Layers that all runs together may go through: each run is as long as the network is deep, and a network of ten thousand layers
+/// would never be ranked.
+const ORDER_LAYER_RUNS: usize = 2_000_000;
+/// The least number of layers that are ranked, however deep the network is.
+const FEWEST_RANKED: usize = 64;
+
+/// Layers that are ranked in a network of so many: all up to 1414, of more the ones whose weights have the least SQNR.
+pub fn most_ranked(layers: usize) -> usize {
+    (ORDER_LAYER_RUNS / layers.max(1)).max(FEWEST_RANKED)
+}
+
 /// Ranks on samples: runs `network` (prepared as the recipe says) with one layer quantized at a time on the first
-/// [`order_samples`] of `data`, against `engine`, the float network. `on_row` sees each layer as it is finished, in the network's
-/// order.
+/// [`order_samples`] of `data`, against `engine`, the float network; no more than [`most_ranked`] layers. `on_row` sees each layer as
+/// it is finished, in the network's order.
 ///
 /// # Errors
 /// As [`sensitivity`].
@@ -55,7 +66,8 @@ pub fn order_on_data(
         data,
         float: &float,
     };
-    sensitivity(&subject, recipe, progress, on_row)
+    let most = most_ranked(network.layers.len());
+    sensitivity_of_worst(&subject, recipe, most, progress, on_row)
 }
 
 /// The inputs that layers are ranked on without data, the same each time: of a language model a text of its own, else noise, which
@@ -131,6 +143,7 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::sensitivity::sensitivity;
     use super::*;
     use crate::engine::Rten;
     use crate::format::demo::Demo;
@@ -175,6 +188,36 @@ mod tests {
                 .all(|pair| many[pair[0]].output_error() >= many[pair[1]].output_error())
         );
     }
+
+    /// Of a network that is too deep the layers with the worst weights are run, with the numbers and in the order of all.
+    #[test]
+    fn the_worst_of_a_deep_network_are_ranked_as_among_all() {
+        let sizes = [0, 1, 1414, 1415, 10_000, 1_000_000];
+        assert_eq!(sizes.map(most_ranked), [2_000_000, 2_000_000, 1414, 1413, 200, 64]);
+        let (network, data) = (Demo::Fashion.network().unwrap(), Dataset::demo(Demo::Fashion));
+        let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
+        let progress = Progress::default();
+        let float = run_outputs(&engine, &data, 8, &progress).unwrap();
+        let subject = SweepSubject {
+            network: &network,
+            activations: None,
+            shapes: None,
+            data: &data,
+            float: &float,
+        };
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(4),
+            ..Recipe::default()
+        };
+        let all = sensitivity(&subject, &recipe, &progress, &mut |_| Ok(())).unwrap();
+        let few = sensitivity_of_worst(&subject, &recipe, 5, &progress, &mut |_| Ok(())).unwrap();
+        let mut errors: Vec<f64> = all.iter().map(|row| row.weight_sqnr_db).collect();
+        errors.sort_by(f64::total_cmp);
+        let expected: Vec<&LayerSensitivity> = all.iter().filter(|row| row.weight_sqnr_db <= errors[4]).collect();
+        assert_eq!(few.iter().collect::<Vec<_>>(), expected);
+        assert_eq!(few.len(), 5);
+    }
+
     #[test]
     fn inputs_that_batch_norms_know_rank_layers_nearly_as_data_do() {
         let original = Demo::Fashion.network().unwrap();

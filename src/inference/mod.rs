@@ -72,7 +72,8 @@ pub use growing_csv::{RowError, TableError};
 pub use input_channels::{InputChannel, InputChannels, PositionMap, StackedInput, input_channels};
 pub use latency::{Latency, LatencyReport, NetworkLatency, latency, latency_of_one, latency_report};
 pub use layer_order::{
-    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, order_on_data, order_samples, spearman, worst_first,
+    ORDER_SAMPLES, ORDER_TOKENS, OrderBasis, made_up_data, most_ranked, order_on_data, order_samples, spearman,
+    worst_first,
 };
 pub use massive::{Massive, MassiveActivation, MassiveLimits, SeenAt, SuperWeight, Without, massive};
 pub use moments::{MAX_MOMENT_BYTES, MAX_ROWS, add_moments};

@@ -82,10 +82,31 @@ pub fn sensitivity(
     progress: &Progress,
     on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
 ) -> Result<Vec<LayerSensitivity>, InferenceError> {
+    sensitivity_of_worst(subject, recipe, usize::MAX, progress, on_row)
+}
+
+/// [`sensitivity`] of the `most` layers whose weights have the least SQNR, still in the network's order.
+pub(super) fn sensitivity_of_worst(
+    subject: &SweepSubject,
+    recipe: &Recipe,
+    most: usize,
+    progress: &Progress,
+    on_row: &mut dyn FnMut(&LayerSensitivity) -> Result<(), InferenceError>,
+) -> Result<Vec<LayerSensitivity>, InferenceError> {
     let whole = subject.pipeline().plan(&recipe.of_layers_apart(), &progress.part())?;
-    let quantized: Vec<usize> = (0..whole.layers.len())
+    let mut quantized: Vec<usize> = (0..whole.layers.len())
         .filter(|place| whole.layers[*place].inputs().is_some())
         .collect();
+    if quantized.len() > most {
+        let sqnr = |place: &usize| {
+            whole.layers[*place]
+                .quantized()
+                .map_or(f64::INFINITY, |layer| layer.sqnr_db)
+        };
+        quantized.sort_by(|one, other| sqnr(one).total_cmp(&sqnr(other)));
+        quantized.truncate(most);
+        quantized.sort_unstable();
+    }
     let plan = all_float(&whole);
     let float = Signature::of(QuantizedModel::of(subject.network, &plan)?.model());
     let kept = Incremental::new(subject.data, Incremental::<&Dataset>::MOST_BYTES);

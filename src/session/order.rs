@@ -8,9 +8,10 @@ use super::keys::CalibrationSource;
 use super::open::OpenNetwork;
 use super::running::QuantizedRun;
 use super::work::{Kind, NOISE};
-use crate::inference::{DataOptions, InferenceError, LayerSensitivity, OrderBasis, order_on_data};
+use crate::inference::{DataOptions, InferenceError, LayerSensitivity, OrderBasis, most_ranked, order_on_data};
 use crate::jobs::JobError;
 use crate::quantization::Recipe;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// What an order is computed from.
@@ -31,6 +32,8 @@ pub struct LayerOrder<'a> {
     pub basis: Option<OrderBasis>,
     /// By position of the layer; `None` for layers that stay float, and for those that are still to come.
     pub costs: Vec<Option<&'a LayerSensitivity>>,
+    /// Positions of the layers that the recipe quantizes and that are not run by themselves: see [`most_ranked`].
+    pub left_out: HashSet<usize>,
     /// Whether all of it is for the current recipe and data.
     pub is_current: bool,
     /// Largest [`LayerSensitivity::output_error`] of any layer.
@@ -94,12 +97,36 @@ impl OpenNetwork {
             None => OrderBasis::Estimate,
         });
         let errors = costs.iter().flatten().map(|row| row.output_error());
+        let is_current = slot.is_complete() && slot.of() == Some(&self.order_key());
         LayerOrder {
             basis,
-            is_current: slot.is_complete() && slot.of() == Some(&self.order_key()),
+            is_current,
+            left_out: if is_current {
+                self.left_out(&costs)
+            } else {
+                HashSet::new()
+            },
             max_error: errors.filter(|error| error.is_finite()).fold(0.0, f64::max),
             costs,
         }
+    }
+
+    /// The layers that are quantized and have no cost.
+    fn left_out(&self, costs: &[Option<&LayerSensitivity>]) -> HashSet<usize> {
+        let plan = self.planned().filter(|_| most_ranked(costs.len()) < costs.len());
+        let Some((_, planned)) = plan else {
+            return HashSet::new();
+        };
+        let is_quantized = |layer: &usize| {
+            planned
+                .plan
+                .layers
+                .get(*layer)
+                .is_some_and(|layer| layer.inputs().is_some())
+        };
+        (0..costs.len())
+            .filter(|layer| costs[*layer].is_none() && is_quantized(layer))
+            .collect()
     }
 
     /// Why there is no order of layers under the current recipe.

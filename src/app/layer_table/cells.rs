@@ -6,7 +6,7 @@ use super::super::text::{self, elided_after, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
 use super::outline::outline_ui;
-use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis};
+use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis, most_ranked};
 use crate::network::{Block, Layer};
 use crate::quantization::{LayerPlan, Outcome};
 use crate::session::{LayerOrder, OpenNetwork, Planned};
@@ -391,6 +391,9 @@ pub(super) fn input_number(field: Field, input: &InputFacts) -> Option<f64> {
 /// What the layer costs, on a bar as long as its share of what the worst layer does.
 fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
     let Some(cost) = order.costs.get(index).copied().flatten() else {
+        if order.left_out.contains(&index) {
+            left_out_ui(ui, order);
+        }
         return;
     };
     let share = order.share_of_worst(index).unwrap_or(0.0) as f32;
@@ -409,6 +412,21 @@ fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
         lost => lost_text(lost),
     };
     number_cell(ui, &shown);
+}
+
+/// The cell of a layer that was not run by itself because the network is so deep.
+fn left_out_ui(ui: &mut Ui, order: &LayerOrder<'_>) {
+    let cell = ui.max_rect();
+    if ui.rect_contains_pointer(cell) {
+        let (layers, most) = (order.costs.len(), most_ranked(order.costs.len()));
+        let why = format!(
+            "Not run by itself: of {layers} layers the {most} whose weights have the largest error are. \
+             Errors, Curves and sensitivity, runs all."
+        );
+        ui.interact(cell, ui.scope_id().with("left out"), Sense::hover())
+            .on_hover_text(why);
+    }
+    number_cell(ui, "–");
 }
 
 fn name_ui(ui: &mut Ui, open: &OpenNetwork, layer: &Layer, common_end: usize) {
