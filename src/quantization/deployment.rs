@@ -46,8 +46,8 @@ pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<S
     }
     if copies.filled > 0 {
         needs.push(format!(
-            "{} beside the copies: integer kernels take channels by fours (by sixteens in depthwise convolutions), and a width between \
-             takes them longer.",
+            "{} beside the copies: integer kernels take channels by fours, depthwise and float convolutions by sixteens, and a width \
+             between takes them longer.",
             match copies.filled {
                 1 => "1 channel without weights stands".to_owned(),
                 count => format!("{count} channels without weights stand"),

@@ -4,6 +4,7 @@
 //! layer comes from another layer, through nodes that keep channels apart, and nobody else reads what is on the way, the
 //! copies of a channel can be made by repeating its row in that other layer. The network computes the same.
 
+mod cheapest;
 mod fill;
 mod merge;
 mod way;
@@ -30,7 +31,7 @@ pub enum SplitExport {
     /// There are none: the rounded copies of a channel are added up to one channel with a wider code, where the exported
     /// tensor holds it; else `Gather`.
     Merge,
-    /// The cheapest that computes the same: merged, else by the layer before, else by `Gather`.
+    /// The cheapest that computes the same: merged, else by the layer before or by `Gather`, whichever computes less.
     Auto,
 }
 
@@ -64,7 +65,10 @@ impl SplitExport {
                  multiplier must take weights one bit wider (two after a second split). Where 8 bits don't hold them, \
                  channels are gathered."
             }
-            Self::Auto => "The cheapest that computes the same: merge, else widen, else gather.",
+            Self::Auto => {
+                "The cheapest that computes the same: merged where that takes no wider type, else for each layer widened or \
+                 gathered, whichever is faster."
+            }
         }
     }
 
@@ -160,10 +164,16 @@ impl Widening {
             if layer.input.is_none() || expansion.copies.len() == layer.layout.in_channels() {
                 continue;
             }
-            match walk.to(layer) {
-                Ok(steps) => {
-                    let multiple = fill::multiple(network, plan, index, &steps);
-                    let expansion = expansion.up_to_multiple_of(multiple);
+            let way = walk.to(layer).and_then(|steps| {
+                let multiple = fill::multiple(network, plan, index, &steps);
+                let expansion = expansion.up_to_multiple_of(multiple);
+                if plan.recipe.split_export == SplitExport::Auto {
+                    cheapest::is_worth_it(network, layer, &steps, &expansion)?;
+                }
+                Ok((steps, expansion))
+            });
+            match way {
+                Ok((steps, expansion)) => {
                     let layers = steps.iter().filter_map(|step| step.layer);
                     widening.widened.extend(layers.map(|step| (step, index)));
                     let way = Way {

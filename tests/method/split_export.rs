@@ -8,13 +8,13 @@ use chain::{Chain, SHAPE, random_network};
 use proptest::prelude::*;
 use splitscope::format::demo::Demo;
 use splitscope::inference::{DataOptions, Dataset, Rten, data_free_activations, run_outputs, value_shapes};
-use splitscope::network::Network;
+use splitscope::network::{Network, fold_batch_norm};
 use splitscope::onnx::build::{attribute_int, int_attribute, ints_attribute};
 use splitscope::onnx::schema::data_type;
 use splitscope::onnx::{ModelProto, encode};
 use splitscope::progress::Progress;
 use splitscope::quantization::{
-    Bits, Copies, Granularity, Overhead, Plan, Recipe, SplitExport, overhead, plan, rewrite, split_only,
+    Bits, Copies, Granularity, Overhead, Plan, Recipe, SplitExport, Storage, overhead, plan, rewrite, split_only,
 };
 
 fn run(model: &ModelProto) -> Vec<f32> {
@@ -98,6 +98,25 @@ fn two_layers(tail: impl FnOnce(&mut Chain)) -> Network {
     tail(&mut chain);
     chain.conv(5, 1, 1);
     chain.network()
+}
+
+/// A folded batch-norm leaves its output's name to the convolution, which the network as it was opened knows no shape of as a layer's
+/// output; smoothing has a node of its own before a layer.
+#[test]
+fn a_prepared_network_costs_the_same_by_the_shapes_that_it_had_before() {
+    let original = Demo::Fashion.network().unwrap();
+    let engine = Rten::load(encode(&original.runnable_model()).unwrap()).unwrap();
+    let before = value_shapes(&original, &engine, None).unwrap();
+    let folded = fold_batch_norm(&original).unwrap();
+    let recipe = Recipe {
+        fold_batch_norm: true,
+        ..widened(&quarter())
+    };
+    let plan = planned(&folded, &recipe);
+    let (known, own) = (overhead(&folded, &plan, Some(&before)), cost(&folded, &plan));
+    assert!(own.layers.iter().all(|layer| layer.macs.is_some()));
+    assert!(own.copies.widened > 0 && own.copies.widened_macs.is_some());
+    assert_eq!(known, own);
 }
 
 fn quarter() -> Recipe {
@@ -301,6 +320,59 @@ fn what_eight_bits_do_not_hold_is_not_merged() {
     );
 }
 
+/// `auto` has a copy computed where that is less work than moving the picture, and says what it would be where it is more.
+#[test]
+fn the_cheapest_of_a_wider_layer_and_a_gather_is_taken() {
+    let mut chain = Chain::new(3, SHAPE[1]);
+    for (outputs, size) in [(64, 3), (64, 3), (64, 1), (64, 1)] {
+        chain.conv(outputs, size, 1);
+        chain.push("Relu", &[], vec![]);
+    }
+    chain.push(
+        "MaxPool",
+        &[],
+        vec![
+            ints_attribute("kernel_shape", [3; 2]),
+            ints_attribute("strides", [3, 3]),
+        ],
+    );
+    chain.conv(5, 1, 1);
+    let network = chain.network();
+    let recipe = Recipe {
+        // Without a grid nothing is merged.
+        weight_bits: Bits::Float,
+        expand_ratio: 0.05,
+        split_export: SplitExport::Auto,
+        ..Recipe::default()
+    };
+    let costs = cost(&network, &planned(&network, &recipe)).layers;
+    let gathered = |layer: usize, macs: &str| match &costs[layer].copies {
+        Some(Copies::Gather { why: Some(why), .. }) => why.ends_with(macs),
+        _ => false,
+    };
+    // 4 copies of 64 channels: 4 times what one channel of the layer before takes, for each of 68 elements of a position.
+    let macs = |each: usize| {
+        format!(
+            "would compute {} multiply-accumulates for each element that is copied",
+            (4 * each).div_ceil(68)
+        )
+    };
+    assert!(
+        matches!(&costs[1].copies, Some(Copies::Widen { .. })),
+        "3 * 9 is less than 24 * 68 / 4"
+    );
+    assert!(gathered(2, &macs(64 * 9)), "{:?}", costs[2].copies);
+    assert!(
+        matches!(&costs[3].copies, Some(Copies::Widen { .. })),
+        "64 of a product"
+    );
+    assert!(
+        gathered(4, &macs(64 * 9)),
+        "nine positions of 64 become one: {:?}",
+        costs[4].copies
+    );
+}
+
 /// Where integer kernels are meant, split layers get channels without weights up to a width that these take at once, and compute
 /// what merged ones do, which have none; also where the code of 0 is not 0.
 #[test]
@@ -354,6 +426,39 @@ fn channels_without_weights_change_nothing() {
                 .iter()
                 .any(|need| need.starts_with("2 channels without weights"))
         );
+    }
+}
+
+/// Float convolutions of 96 channels and more get them too, where numbers on a grid are stored as floats; narrower ones do not.
+#[test]
+fn float_convolutions_get_channels_in_sixteens() {
+    let mut chain = Chain::new(5, SHAPE[1]);
+    for (outputs, groups) in [(96, 1), (96, 96), (64, 1), (5, 1)] {
+        chain.conv(outputs, 1, groups);
+        chain.push("Relu", &[], vec![]);
+    }
+    let network = chain.network();
+    let of = |split_export| {
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(5),
+            expand_ratio: 0.05,
+            storage: Storage::Float,
+            split_export,
+            ..Recipe::default()
+        };
+        let plan = planned(&network, &recipe);
+        let cost = cost(&network, &plan);
+        let filled: Vec<u64> = cost.layers.iter().map(|layer| layer.filled).collect();
+        (run(&rewrite(&network, &plan).unwrap()), filled, cost.layers[1].weights)
+    };
+    let (merge, none, _) = of(SplitExport::Merge);
+    assert_eq!(none, [0; 4]);
+    // 96 + 5 become 112, 64 + 4 stay.
+    for (way, depthwise) in [(SplitExport::Gather, 96), (SplitExport::Widen, 112)] {
+        let (outputs, filled, weights) = of(way);
+        assert_eq!((filled, weights), (vec![0, 0, 11, 0], (96, depthwise)));
+        let difference = relative_difference(&merge, &outputs);
+        assert!(difference <= 1e-6, "{difference}");
     }
 }
 

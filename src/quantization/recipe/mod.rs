@@ -222,6 +222,7 @@ impl Recipe {
                 rounding: Rounding::Squant,
                 bias_correction: true,
                 quantize_embeddings: true,
+                split_export: SplitExport::Auto,
                 ..common
             },
             Preset::Int4 => Self {

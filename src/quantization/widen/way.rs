@@ -28,6 +28,9 @@ pub(in crate::quantization) enum NoWay {
     /// The layer that would make the copies.
     #[error("'{layer}' comes before it: {why}")]
     Producer { layer: String, why: &'static str },
+    /// A Gather is cheaper, where the recipe wants the cheapest way.
+    #[error("'{layer}' before it would compute {macs} multiply-accumulates for each element that is copied")]
+    Dearer { layer: String, macs: u64 },
 }
 
 /// Where the channels of a value are, as far as it is known.
