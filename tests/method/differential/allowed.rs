@@ -195,8 +195,13 @@ pub(super) fn as_rounded(model: &ModelProto, behind_pool: BehindPool) -> Rounded
                 replace(changed, &conv.input[1], &usual);
                 vec![step]
             }
-            // What follows cannot be folded into integers.
-            (None, Some(steps)) if folded.iter().all(|folded| *folded == [1.0, 0.0]) => steps.clone(),
+            // What follows cannot be folded into integers. A transposed convolution in groups has a scale for each channel of one group:
+            // its bias stays.
+            (None, Some(steps))
+                if folded.iter().all(|folded| *folded == [1.0, 0.0]) && [1, channels].contains(&steps.len()) =>
+            {
+                steps.clone()
+            }
             _ => continue,
         };
         let given = conv.input.get(2).filter(|name| !name.is_empty());
@@ -332,7 +337,8 @@ pub(super) fn run(model: &ModelProto, inputs: &[(String, Tensor)], names: &[&str
     engine.run_with(&by_name(inputs), names, options).unwrap()
 }
 
-/// For each value that lies at the border of two grid points: by how much the outputs change when it falls on the other side.
+/// For each value that lies at the border of two grid points, and for all of a tensor together: by how much the outputs change when they
+/// fall on the other side.
 fn at_borders(model: &ModelProto, constants: &Constants<'_>) -> Vec<Vec<f32>> {
     let graph = model.graph.as_ref().unwrap();
     let grids = graph.node.iter().enumerate().filter_map(|(number, node)| {
@@ -386,25 +392,40 @@ fn at_borders(model: &ModelProto, constants: &Constants<'_>) -> Vec<Vec<f32>> {
             .position(|(name, _)| *name == format!("move{number}"))
             .unwrap();
         let still = moves[place].1.clone();
-        for (element, x) in value.floats().unwrap().iter().enumerate() {
+        let at_border = |x: &f32| {
             let steps = x / grid.step;
-            if ((steps - steps.floor()) - 0.5).abs() > AT_BORDER {
-                continue;
-            }
+            ((steps - steps.floor()) - 0.5).abs() <= AT_BORDER
+        };
+        let elements = value.floats().unwrap().iter().enumerate();
+        let elements: Vec<usize> = elements
+            .filter(|(_, x)| at_border(x))
+            .map(|(element, _)| element)
+            .collect();
+        // One at a time; and all together, of which none alone need carry a value behind them over a border: up, down, to the even code and to
+        // the odd one.
+        let to_even = |element: usize| {
+            let below = (value.floats().unwrap()[element] / grid.step).floor();
+            if below % 2.0 == 0.0 { -1.0 } else { 1.0 }
+        };
+        let signs: [&dyn Fn(usize) -> f32; 4] = [&|_| 1.0, &|_| -1.0, &to_even, &|element| -to_even(element)];
+        let together = (elements.len() > 1).then_some((elements.as_slice(), &signs[..]));
+        for (moved, signs) in elements.chunks(1).map(|one| (one, &signs[..2])).chain(together) {
             let mut effect = vec![0.0_f32; y.len()];
-            for by in [-2.0 * AT_BORDER * grid.step, 2.0 * AT_BORDER * grid.step] {
-                let mut one = vec![0.0; value.len()];
-                one[element] = by;
-                moves[place].1 = Tensor::from_shape(value.shape(), one).unwrap();
+            for sign in signs {
+                let mut some = vec![0.0; value.len()];
+                for element in moved {
+                    some[*element] = sign(*element) * 2.0 * AT_BORDER * grid.step;
+                }
+                moves[place].1 = Tensor::from_shape(value.shape(), some).unwrap();
                 let other = engine.run_with(&by_name(&moves), &["y"], options).unwrap().remove(0);
                 let pairs = other.floats().unwrap().iter().zip(y.floats().unwrap());
                 for (most, (other, y)) in effect.iter_mut().zip(pairs) {
                     *most = most.max((other - y).abs());
                 }
             }
-            moves[place].1 = still.clone();
             effects.push(effect);
         }
+        moves[place].1 = still;
     }
     effects
 }
