@@ -111,6 +111,27 @@ fn choices_above_the_cards_are_not_broken_into_letters_in_a_small_window() {
 }
 
 #[test]
+fn the_channels_of_an_input_are_scrolled_to_in_a_small_window() {
+    let mut window = open_with(builder().with_size([800.0, 500.0]), "demo:fashion", 60);
+    by_palette(&mut window, "show view Activations");
+    settle(&mut window);
+    let map = |window: &Window| window.get_by_role_and_label(Role::Button, "map").rect();
+    let preview = window.get_by_role_and_label(Role::Button, "Preview").rect();
+    assert!(
+        map(&window).top() > preview.top(),
+        "{} is in sight above {preview}",
+        map(&window)
+    );
+    window.get_by_role_and_label(Role::Button, "map").scroll_to_me();
+    settle(&mut window);
+    assert!(
+        map(&window).bottom() < preview.top(),
+        "{} above {preview}",
+        map(&window)
+    );
+}
+
+#[test]
 fn a_window_too_small_for_all_views_shows_them_one_at_a_time() {
     // 1280 by 800 at a scale of 200 %.
     let size = [640.0, 400.0];

@@ -18,12 +18,12 @@ use crate::inference::{InputChannel, InputChannels, StackedInput, noise_sizes_no
 use crate::quantization::{ActivationPlan, Clip, LayerPlan, expected_error};
 use crate::session::{Action, CalibrationSource, ClipMark, InputDetails, Kind, OpenNetwork, Session};
 use crate::statistics::{ActivationStatistics, RangeSource};
-use egui::{CursorIcon, Rect, Ui};
+use egui::{CursorIcon, Rect, ScrollArea, Ui};
 use egui_plot::PlotUi;
 
 /// Share of the height that the histogram takes; the channels have the rest.
 const HISTOGRAM: f32 = 0.6;
-/// Height below which there is no room for the channels, points.
+/// Height that histogram and channels need, points; they scroll in less.
 const MIN_WITH_CHANNELS: f32 = 400.0;
 /// Bars over the visible range, about.
 const BARS: usize = 320;
@@ -60,13 +60,28 @@ impl ActivationPanel {
             return;
         };
         self.drawn = true;
-        let whole = height;
-        // Below the histogram there is room for the channels, or none.
-        let height = if whole >= MIN_WITH_CHANNELS {
-            whole * HISTOGRAM
-        } else {
-            whole
-        };
+        if height >= MIN_WITH_CHANNELS {
+            self.histogram_and_channels_ui(ui, session, open, (statistics, height), out);
+            return;
+        }
+        ScrollArea::vertical()
+            .id_salt("activations")
+            .auto_shrink(false)
+            .show(ui, |ui| {
+                self.histogram_and_channels_ui(ui, session, open, (statistics, MIN_WITH_CHANNELS), out);
+            });
+    }
+
+    /// Both into the height `whole`.
+    fn histogram_and_channels_ui(
+        &mut self,
+        ui: &mut Ui,
+        session: &Session,
+        open: &OpenNetwork,
+        (statistics, whole): (&ActivationStatistics, f32),
+        out: &mut Outbox,
+    ) {
+        let height = whole * HISTOGRAM;
         let found = open.input_channels();
         let planned = open.planned();
         let plan = planned.and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
@@ -92,9 +107,6 @@ impl ActivationPanel {
             }
         }
         source_ui(ui, open, statistics, out);
-        if whole < MIN_WITH_CHANNELS {
-            return;
-        }
         ui.separator();
         let left = (top + whole - ui.cursor().top()).max(60.0);
         match found {

@@ -75,6 +75,8 @@ pub(in crate::app) fn zoom_and_pan(
     if scroll == 0.0 && (zoom - 1.0).abs() < f32::EPSILON {
         return None;
     }
+    // What the plot took moves nothing around it.
+    (response.ctx).input_mut(|input| input.smooth_scroll_delta = egui::Vec2::ZERO);
     let factor = f64::from(zoom * (scroll / 200.0).exp());
     Some(limited(
         (
