@@ -23,7 +23,7 @@ use egui_plot::PlotUi;
 
 /// Share of the height that the histogram takes; the channels have the rest.
 const HISTOGRAM: f32 = 0.6;
-/// Height that histogram and channels need, points; they scroll in less.
+/// Height that histogram and channels need, points; in less the histogram has all of it, and the channels are scrolled to.
 const MIN_WITH_CHANNELS: f32 = 400.0;
 /// Bars over the visible range, about.
 const BARS: usize = 320;
@@ -61,27 +61,28 @@ impl ActivationPanel {
         };
         self.drawn = true;
         if height >= MIN_WITH_CHANNELS {
-            self.histogram_and_channels_ui(ui, session, open, (statistics, height), out);
+            let heights = [height * HISTOGRAM, height * (1.0 - HISTOGRAM)];
+            self.histogram_and_channels_ui(ui, session, open, (statistics, heights), out);
             return;
         }
         ScrollArea::vertical()
             .id_salt("activations")
             .auto_shrink(false)
             .show(ui, |ui| {
-                self.histogram_and_channels_ui(ui, session, open, (statistics, MIN_WITH_CHANNELS), out);
+                let heights = [height, MIN_WITH_CHANNELS * (1.0 - HISTOGRAM)];
+                self.histogram_and_channels_ui(ui, session, open, (statistics, heights), out);
             });
     }
 
-    /// Both into the height `whole`.
+    /// Each into its height.
     fn histogram_and_channels_ui(
         &mut self,
         ui: &mut Ui,
         session: &Session,
         open: &OpenNetwork,
-        (statistics, whole): (&ActivationStatistics, f32),
+        (statistics, [height, below]): (&ActivationStatistics, [f32; 2]),
         out: &mut Outbox,
     ) {
-        let height = whole * HISTOGRAM;
         let found = open.input_channels();
         let planned = open.planned();
         let plan = planned.and_then(|(_, planned)| planned.plan.layers.get(open.selected()));
@@ -108,7 +109,7 @@ impl ActivationPanel {
         }
         source_ui(ui, open, statistics, out);
         ui.separator();
-        let left = (top + whole - ui.cursor().top()).max(60.0);
+        let left = (top + height + below - ui.cursor().top()).max(60.0);
         match found {
             Some(found) => self.channels.ui(ui, open, found, splits, left, out),
             None => channels_missing_ui(ui, session, open, left, out),
