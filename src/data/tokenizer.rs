@@ -103,6 +103,6 @@ pub(super) fn beside_model(model: &Path) -> Option<PathBuf> {
 
 fn is_gguf(path: &Path) -> std::io::Result<bool> {
     let mut start = Vec::new();
-    std::fs::File::open(path)?.take(4).read_to_end(&mut start)?;
+    files::open_ordinary(path)?.take(4).read_to_end(&mut start)?;
     Ok(gguf::looks_like(&start))
 }

@@ -45,6 +45,16 @@ fn pipes_and_devices_are_refused_by_name() {
             &["evaluate", "demo:fashion", "--data", "demo:fashion", "--recipe", place],
             &["report", "demo:fashion", "-o", "page.html", "--sweep", place],
             &["sweep", "demo:fashion", "--data", place, "--weight-bits", "4"],
+            &[
+                "evaluate",
+                "demo:shakespeare",
+                "--data",
+                "demo:shakespeare",
+                "--vocab",
+                place,
+                "--weight-bits",
+                "4",
+            ],
         ] {
             let output = run(folder.path(), words);
             let told = stderr(&output);
