@@ -260,7 +260,7 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
     let over = (result.auto.bytes as f64 / result.plain.bytes.max(1) as f64 - 1.0) * 100.0;
     let mut text = format!(
         "chosen on {}{other}, judged by {} of {}\n{notes}{} of at most {} bytes of quantized weights: {over:+.2} % against {} bits plain\n\
-         {} uniform settings were tried\n{}\n{}",
+         {} uniform settings were tried\n{}{}\n{}",
         set(&subject.choose),
         set(&subject.judge),
         judge.name(),
@@ -268,6 +268,7 @@ fn tables(subject: &AutoSubject<'_>, result: &AutoResult) -> String {
         result.budget_bytes,
         result.plain.recipe.weight_bits,
         result.uniform_tried,
+        result.target_note().map_or_else(String::new, |note| note + "\n"),
         latency_line(result),
         settings_table(result).text()
     );

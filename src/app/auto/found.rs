@@ -39,6 +39,9 @@ pub(super) fn found_ui(ui: &mut Ui, open: &OpenNetwork, key: &AutoKey, result: &
             text::plural(chosen as u64, "sample", "samples"),
             text::full_count(judged as u64)
         )));
+        if let Some(target) = result.target_note() {
+            ui.label(note(target));
+        }
         let of_now = key.recipe == *open.recipe() || taken;
         if !of_now {
             ui.label(note("The recipe has changed since."));

@@ -121,6 +121,10 @@ pub(super) fn auto_timed(
         plain,
         float: float_metrics(subject),
         budget_bytes: budget,
+        target_accuracy: match options.goal {
+            Goal::Accuracy(accuracy) => Some(accuracy),
+            Goal::Budget(_) => None,
+        },
         latency: search.watch.as_ref().map(|watch| watch.limit().clone()),
         runs: search.runs,
     })

@@ -102,6 +102,9 @@ pub struct AutoResult {
     pub float: Metrics,
     /// Bytes that were allowed; those of `auto` where an accuracy was asked for.
     pub budget_bytes: u64,
+    /// The accuracy that was asked for, a share.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_accuracy: Option<f64>,
     /// How long a run was allowed to take, where a latency was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latency: Option<LatencyLimit>,
@@ -123,6 +126,25 @@ impl AutoResult {
         let runs = self.runs + other.runs;
         let better = if order.is_lt() { other } else { self };
         Self { runs, ..better }
+    }
+
+    /// Whether the accuracy that was asked for is reached, where it was chosen and where it is judged: a sentence for a person. `None`
+    /// where none was asked for.
+    pub fn target_note(&self) -> Option<String> {
+        let asked = self.target_accuracy?;
+        let (chosen, judged) = (self.auto.chosen_on.accuracy()?, self.auto.judged_on.accuracy()?);
+        let percent = |share: f64| format!("{:.2} %", share * 100.0);
+        let missed = if judged < asked {
+            ", which is less: nothing was chosen on these; ask for more, or choose on more samples"
+        } else {
+            ""
+        };
+        Some(format!(
+            "{} were asked for: {} on the samples to choose on, {} on those to judge by{missed}",
+            percent(asked),
+            percent(chosen),
+            percent(judged)
+        ))
     }
 
     /// By how many decibels the chosen setting's outputs are nearer to the float network's than the uniform setting's, on the

@@ -53,6 +53,24 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
     assert_eq!(evaluation["sqnr_db"], auto["judged_on"]["sqnr_db"]);
     assert_eq!(evaluation["quantized"]["top1"], auto["judged_on"]["top1"]);
 
+    // One of 30 samples to judge by is 3.33 points: what was asked for on 20 others is told beside what came of it here.
+    let text_of = |accuracy: &str| succeeds(&[&words[..], &data, &["--target-accuracy", accuracy]].concat());
+    let told = text_of("90%");
+    let line = told
+        .lines()
+        .find(|line| line.starts_with("90.00 % were asked for: "))
+        .unwrap();
+    let judged: f64 = line
+        .split(" on the samples to choose on, ")
+        .nth(1)
+        .unwrap()
+        .split(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert_eq!(line.contains("which is less"), judged < 90.0, "{line}");
+
     assert!(fails(&[&words[..], &["--budget", "900"]].concat()).contains("900 bytes are too few"));
     for wrong in [
         &["--budget", "much"][..],
