@@ -161,15 +161,11 @@ fn window(arguments: Arguments) -> anyhow::Result<()> {
     .into())
 }
 
-/// A single word that names no file was meant as a subcommand: the window would only say that there is no such file.
 fn refuse_unknown_word(arguments: &Arguments) -> anyhow::Result<()> {
-    let word = arguments.model.as_deref().unwrap_or_default();
-    let is_word = !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
-    if is_word && !std::path::Path::new(word).exists() {
-        let why = format!("there is neither a subcommand nor a file '{word}', see --help");
-        return Err(UsageError(why).into());
+    match arguments.model.as_deref().and_then(arguments::no_such_word) {
+        Some(why) => Err(UsageError(why).into()),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// Says that the program was cancelled, once: work may come to its end while it is being ended.

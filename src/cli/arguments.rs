@@ -49,7 +49,7 @@ pub(super) struct Arguments {
     /// Data for the preview: images, arrays or text
     #[arg(long, value_name = "PATH", value_parser = path_text())]
     pub(super) data: Option<String>,
-    /// Work on so many threads, at most as many as there are cores; the window remembers it. Default: all cores
+    /// Work on so many threads, at most as many as there are cores, which is the default. Where the window opens, it remembers the number
     #[arg(long, global = true, value_name = "N", value_parser = at_least_one)]
     pub(super) threads: Option<usize>,
     #[command(flatten)]
@@ -61,8 +61,20 @@ impl Arguments {
     ///
     /// # Errors
     /// What is wrong with them, or the help that they ask for.
-    pub(super) fn read(words: impl IntoIterator<Item = impl Into<OsString> + Clone>) -> Result<Self, clap::Error> {
-        let arguments = Self::try_parse_from(words)?;
+    pub(super) fn read(words: impl IntoIterator<Item = impl Into<OsString>>) -> Result<Self, clap::Error> {
+        let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+        let first = words
+            .get(1)
+            .and_then(|word| word.to_str())
+            .unwrap_or_default()
+            .to_owned();
+        let arguments = Self::try_parse_from(words).map_err(|error| match no_such_word(&first) {
+            // What follows it is of a subcommand that there is not.
+            Some(why) if error.kind() == ErrorKind::UnknownArgument => {
+                Self::command().error(ErrorKind::InvalidSubcommand, why)
+            }
+            _ => error,
+        })?;
         let of_window = arguments.model.is_some() || arguments.recipe.is_some() || arguments.data.is_some();
         if of_window && arguments.command.is_some() {
             let text = "MODEL, --recipe and --data of the window stand without a subcommand";
@@ -70,6 +82,15 @@ impl Arguments {
         }
         Ok(arguments)
     }
+}
+
+/// Why `word` is nothing to open: a single word that names neither a file nor a subcommand was meant as a subcommand, and the window would
+/// only say that there is no such file.
+pub(super) fn no_such_word(word: &str) -> Option<String> {
+    let is_word = word.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && word.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let is_there = std::path::Path::new(word).exists() || Arguments::command().find_subcommand(word).is_some();
+    (is_word && !is_there).then(|| format!("there is neither a subcommand nor a file '{word}', see --help"))
 }
 
 /// The subcommands.
@@ -90,7 +111,7 @@ pub(super) enum Command {
     /// Check a recipe against limits, for continuous integration: exit status 3 when one is missed
     #[command(after_help = examples::CHECK)]
     Check(CheckArguments),
-    /// Quantize one layer at a time and show which layers the outputs are sensitive about
+    /// Quantize one layer at a time and show which layers the outputs are sensitive to
     #[command(after_help = examples::SENSITIVITY)]
     Sensitivity(SensitivityArguments),
     /// Name why the worst layers lose accuracy, try fixes on each and show what they win and cost
@@ -274,7 +295,7 @@ pub(super) struct ContinueArguments {
 #[derive(Debug, Args)]
 #[command(group = ArgGroup::new("limits").required(true).multiple(true))]
 pub(super) struct CheckArguments {
-    /// Network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Network: an .onnx, .safetensors or .gguf file or a hub's folder that can be run, demo:fashion or demo:shakespeare
     #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// What the recipe may cost on --data, such as 1%: of top-1, mean IoU (points) or correlation; of text, by how much perplexity may
@@ -401,7 +422,7 @@ pub(super) struct CureArguments {
 /// `splitscope trace`.
 #[derive(Debug, Args)]
 pub(super) struct TraceArguments {
-    /// Float network: an .onnx file, demo:fashion or demo:shakespeare
+    /// Float network: an .onnx, .safetensors or .gguf file or a hub's folder that can be run, demo:fashion or demo:shakespeare
     #[arg(value_parser = path_text())]
     pub(super) model: String,
     /// The same network quantized by any tool; without, the recipe quantizes MODEL

@@ -39,7 +39,7 @@ pub(super) fn run(arguments: &ContinueArguments, progress: &Progress) -> anyhow:
     let engine = pipeline::engine(&asked.original)?;
     let options: DataOptions = flags.options(&asked.original);
     let data = match Demo::from_name(model) {
-        Some(demo) => Dataset::demo(demo),
+        Some(demo) => Dataset::open(demo.name(), &options, engine.inputs())?,
         // Any text tells how tokens are fed; one that is long enough is the prompt twice.
         None => {
             let text = arguments.prompt.repeat(2).into_bytes();

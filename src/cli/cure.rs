@@ -235,7 +235,8 @@ fn summary(mended: &Mended) -> String {
         let told = judged_by.of(metrics).map_or_else(String::new, |value| {
             format!("{} {}, ", judged_by.name(), judged_by.show_with_unit(value))
         });
-        format!("{told}{} dB", decibels(db))
+        let unit = if db.is_finite() { " dB" } else { "" };
+        format!("{told}{}{unit}", decibels(db))
     };
     format!(
         "\nthe whole network\n  as it is: {}, {} bytes\n  mended:   {}, {} bytes\n{}",

@@ -1,5 +1,6 @@
 //! `splitscope trace`: where the error of a quantized network arises, value by value.
 
+use super::UsageError;
 use super::arguments::TraceArguments;
 use super::output::{Table, to_json};
 use super::pipeline::{self, CalibrationFrom};
@@ -45,6 +46,12 @@ pub(super) fn run(arguments: &TraceArguments, progress: &Progress) -> anyhow::Re
     }
     let (recipe, mut found) = match &arguments.quantized {
         Some(path) => {
+            if !arguments.recipe_flags.are_empty() {
+                return Err(UsageError(format!(
+                    "{path} is quantized already: leave the recipe's flags out, or that file"
+                ))
+                .into());
+            }
             let quantized = format::open(Path::new(path))?;
             if let Some(why) = &quantized.why_not_runnable {
                 anyhow::bail!("{path}: {why}");

@@ -28,7 +28,10 @@ pub(super) fn open(path: &str, options: &DataOptions, ports: &[Port]) -> Result<
     if named && !known.names.is_empty() && !data.is_text() {
         data.classes = known.names;
     }
-    let notes = notes_of_arrays(&data);
+    let mut notes = notes_of_arrays(&data);
+    if options.chosen_for_text && !data.is_text() {
+        notes.push("these are no text: the vocabulary or window that was chosen is not used".to_owned());
+    }
     Ok(data.judged_by(options.output.clone()).with_notes(notes))
 }
 

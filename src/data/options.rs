@@ -37,6 +37,8 @@ pub struct DataOptions {
     pub vocabulary: Option<PathBuf>,
     /// Tokens that a language model reads at a time, each window of the text alone; else the text is read in long streams.
     pub window: Option<usize>,
+    /// Whether a person chose vocabulary or window, which other data than text have no use for.
+    pub chosen_for_text: bool,
     /// Numbers that the network answers at each token, where that is known: a vocabulary's, or the width of an embedding.
     pub answer_width: Option<usize>,
     /// Inputs by name, each a `.npy` file.
@@ -81,6 +83,7 @@ impl DataOptions {
     #[must_use]
     pub fn for_network(self, network: &Network) -> Self {
         let options = Self {
+            chosen_for_text: self.chosen_for_text || self.vocabulary.is_some() || self.window.is_some(),
             hint: self.hint.or_else(|| network.preprocess.clone()),
             window: self.window.or_else(|| usual_window(network)),
             answer_width: answer_width(network, self.output.as_deref()),

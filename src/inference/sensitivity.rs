@@ -1,4 +1,4 @@
-//! Which layers a network is sensitive about: its outputs with one layer quantized at a time.
+//! Which layers a network is sensitive to: its outputs with one layer quantized at a time.
 
 use super::incremental::{Incremental, Keep, Signature};
 use super::sweep::SweepSubject;

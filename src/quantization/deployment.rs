@@ -56,8 +56,8 @@ pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<S
     }
     if copies.merged > 0 {
         let bits = match plan.recipe.weight_bits.grid() {
-            Some(bits) => format!(", where the recipe says {bits}"),
-            None => String::new(),
+            Some(bits) if bits != copies.merged_bits => format!(", where the recipe says {bits}"),
+            _ => String::new(),
         };
         needs.push(format!(
             "{} split channels as one merged channel, which needs nothing of the runtime: the hardware must multiply by weights of \

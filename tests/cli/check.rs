@@ -106,10 +106,18 @@ fn a_check_without_limits_or_data_is_wrong_usage() {
 
 #[test]
 fn an_unknown_word_is_told_without_a_window() {
-    let output = splitscope(&["inspekt"]);
-    assert_eq!(output.status.code(), Some(2));
-    let told = stderr(&output);
-    assert!(told.contains("neither a subcommand nor a file 'inspekt'"), "{told}");
+    for words in [
+        &["inspekt"][..],
+        &["inspekt", "demo:fashion"],
+        &["inspekt", "demo:fashion", "--json"],
+    ] {
+        let output = splitscope(words);
+        assert_eq!(output.status.code(), Some(2));
+        let told = stderr(&output);
+        assert!(told.contains("neither a subcommand nor a file 'inspekt'"), "{told}");
+    }
+    let told = stderr(&splitscope(&["inspect", "demo:fashion", "--jason"]));
+    assert!(told.contains("unexpected argument '--jason'"), "{told}");
 }
 
 /// Pairs of sentences, maps of classes and boxes are judged as right answers are: by what the recipe costs of the score that `evaluate` prints.

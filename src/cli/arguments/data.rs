@@ -113,6 +113,7 @@ impl DataArguments {
             labels: self.labels.clone(),
             vocabulary: self.vocab.clone(),
             window: self.window,
+            chosen_for_text: false,
             answer_width: None,
             inputs: self.inputs.clone(),
             output: None,

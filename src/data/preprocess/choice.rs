@@ -108,6 +108,7 @@ impl Target {
         let hint = options.hint.as_deref().filter(|hint| says_something(hint));
         let name = match (&options.preprocess, hint) {
             (Some(name), Some(hint)) if name == OF_NETWORK => return Ok(self.of_network(hint)),
+            (Some(name), None) if name == OF_NETWORK => return Err(PreprocessError::NotTold),
             (None, _) if self.bytes => "raw",
             (None, Some(hint)) if origin != Origin::Demo => return self.of_network_or_usual(hint, origin),
             (Some(name), _) => name.as_str(),

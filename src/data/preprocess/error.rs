@@ -7,6 +7,9 @@ use crate::data::PreprocessPreset;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreprocessError {
+    /// Nothing beside the model says what the network was trained on.
+    #[error("nothing beside the model tells the network's own preprocessing: there is no preprocessor_config.json or config.json that does; choose one of {names}", names = PreprocessPreset::ALL.map(|preset| preset.name).join(", "))]
+    NotTold,
     /// The name of no preset.
     #[error("no preprocessing is called '{0}': choose one of {names}", names = PreprocessPreset::ALL.map(|preset| preset.name).join(", "))]
     Unknown(String),

@@ -246,6 +246,57 @@ fn a_trace_tells_the_layer_whose_error_is_its_own_and_compares_two_files() {
         shown.contains("own dB") && shown.contains("without a counterpart: sum"),
         "{shown}"
     );
+    // A recipe would change nothing of a file that is quantized already.
+    refused(&[&pair[..], &["--weight-bits", "4"]].concat());
+}
+
+#[test]
+fn what_is_chosen_for_text_is_told_of_where_there_is_none() {
+    let words = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        "demo:fashion",
+        "--limit",
+        "2",
+        "--weight-bits",
+        "8",
+    ];
+    let unused = "the vocabulary or window that was chosen is not used";
+    for chosen in [&["--window", "5"][..], &["--vocab", "words.json"]] {
+        assert!(succeeds(&[&words[..], chosen].concat()).contains(unused));
+    }
+    assert!(!succeeds(&words).contains(unused));
+    let missing = fails(&[
+        "continue",
+        "demo:shakespeare",
+        "--prompt",
+        "a",
+        "--weight-bits",
+        "8",
+        "--vocab",
+        "words.json",
+    ]);
+    assert!(missing.contains("words.json"), "{missing}");
+}
+
+#[test]
+fn a_preprocessing_that_no_file_tells_is_named_as_missing() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.png");
+    image::GrayImage::new(28, 28).save(&picture).unwrap();
+    let words = [
+        "evaluate",
+        "demo:fashion",
+        "--data",
+        picture.to_str().unwrap(),
+        "--weight-bits",
+        "8",
+        "--preprocess",
+    ];
+    let told = fails(&[&words[..], &["network"]].concat());
+    assert!(told.contains("nothing beside the model tells"), "{told}");
+    assert!(fails(&[&words[..], &["imagnet"]].concat()).contains("no preprocessing is called 'imagnet'"));
 }
 
 #[test]
