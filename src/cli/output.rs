@@ -49,6 +49,9 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
 /// Checks before any work that `path` can be written: its folder is there and it is no folder itself.
 pub(super) fn check_place(path: &Path) -> anyhow::Result<()> {
     let folder = folder_of(path);
+    if folder.exists() && !folder.is_dir() {
+        bail!("{}: {} is no folder", path.display(), folder.display());
+    }
     if !folder.is_dir() {
         bail!(
             "{}: there is no folder {}; make it first",

@@ -97,6 +97,19 @@ impl Opening<'_> {
         }
         let port = self.free_port(false)?;
         let preprocess = Preprocess::new(self.options, port, origin, channels).map_err(|reason| self.fault(reason))?;
+        if let Some(&[_, Some(numbers)]) = port.and_then(|port| port.shape.as_deref()) {
+            let first = preprocess
+                .fit(pictures.picture(0)?)
+                .map_err(|reason| self.fault(reason))?;
+            let given: usize = preprocess.shape(1, first.height, first.width).iter().product();
+            if given != numbers {
+                let (width, height) = (first.width, first.height);
+                return Err(self.fault(format!(
+                    "pictures of {width} x {height} pixels are {given} numbers, and the network takes {numbers}: choose a --size with as many, or \
+                     data of another kind"
+                )));
+            }
+        }
         let input = port.map_or_else(|| "input".to_owned(), |port| port.name.clone());
         let arrays = self.given_arrays(std::slice::from_ref(&input), Some(pictures.len()), |_, _| None)?;
         Ok(Dataset {

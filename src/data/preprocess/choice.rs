@@ -12,6 +12,9 @@ const LARGE: usize = 160;
 /// Largest side that may be asked for, pixels.
 pub(super) const LARGEST: usize = 8192;
 
+/// Smallest side of a picture that a row of numbers is taken for: fewer numbers are something else.
+const FEWEST_PIXELS: usize = 8;
+
 /// How the network lays out a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
@@ -46,6 +49,14 @@ pub(super) struct Target {
     bytes: bool,
 }
 
+/// Channels and side of the square picture that has so many numbers.
+fn square_of(numbers: usize) -> Option<(usize, usize)> {
+    [1, 3].into_iter().find_map(|channels| {
+        let side = (numbers / channels).isqrt();
+        (side >= FEWEST_PIXELS && channels * side * side == numbers).then_some((channels, side))
+    })
+}
+
 impl Target {
     pub(super) fn new(options: &DataOptions, port: Option<&Port>, channels: usize) -> Result<Self, PreprocessError> {
         let named = port.map_or_else(
@@ -71,7 +82,10 @@ impl Target {
             }
             Some(&[_, second, third, fourth]) => (Order::ChannelsFirst, second, (third, fourth)),
             Some(&[_, height, width]) => (Order::Grey, Some(1), (height, width)),
-            Some(&[_, _]) => (Order::Flat, None, (None, None)),
+            Some(&[_, numbers]) => {
+                let (channels, side) = numbers.and_then(square_of).unzip();
+                (Order::Flat, channels, (side, side))
+            }
             Some(_) => return Err(PreprocessError::NoPictures(named)),
         };
         let channels = wanted.unwrap_or(channels);

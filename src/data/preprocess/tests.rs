@@ -291,3 +291,32 @@ fn an_architecture_that_tells_no_normalization_leaves_it_to_what_is_usual_for_th
         steps(&hint("preprocessor_config.json"), Origin::Array)
     );
 }
+
+/// A row of as many numbers as a square picture has takes pictures of that size and of as many channels; a shorter one is no picture.
+#[test]
+fn a_row_of_numbers_takes_square_pictures() {
+    let of = |numbers| {
+        Preprocess::new(
+            &DataOptions::default(),
+            Some(&port(&[None, Some(numbers)])),
+            Origin::Folder,
+            3,
+        )
+        .unwrap()
+    };
+    let fitted = |numbers| of(numbers).fit(grey(40, 30, &vec![0; 1200])).unwrap();
+    let shape = |numbers| {
+        (
+            fitted(numbers).height,
+            fitted(numbers).width,
+            of(numbers).shape(1, fitted(numbers).height, fitted(numbers).width),
+        )
+    };
+    assert_eq!(shape(784), (28, 28, vec![1, 784]));
+    assert_eq!(shape(3072), (32, 32, vec![1, 3072]));
+    assert_eq!(
+        shape(4).2,
+        [1, 150_528],
+        "as photographs are fed where nothing is known"
+    );
+}

@@ -281,6 +281,31 @@ fn what_is_chosen_for_text_is_told_of_where_there_is_none() {
 }
 
 #[test]
+fn pictures_for_a_network_of_a_few_numbers_are_refused_with_both_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let picture = folder.path().join("picture.png");
+    image::GrayImage::new(30, 20).save(&picture).unwrap();
+    let network = folder.path().join("four.onnx");
+    let weight = float_tensor("w", &[4, 2], &[0.5; 8]);
+    let nodes = vec![node("MatMul", "a", ["x", "w"], ["y"], vec![])];
+    let (inputs, outputs) = (vec![floats("x", &[0, 4])], vec![floats("y", &[0, 2])]);
+    let four = model(13, (nodes, vec![weight]), inputs, outputs);
+    splitscope::onnx::write_file(&four, &network).unwrap();
+    let told = fails(&[
+        "evaluate",
+        network.to_str().unwrap(),
+        "--data",
+        picture.to_str().unwrap(),
+        "--weight-bits",
+        "8",
+    ]);
+    assert!(
+        told.contains("30 x 20 pixels are 600 numbers, and the network takes 4"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_preprocessing_that_no_file_tells_is_named_as_missing() {
     let folder = tempfile::tempdir().unwrap();
     let picture = folder.path().join("picture.png");
