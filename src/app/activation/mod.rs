@@ -25,6 +25,8 @@ use egui_plot::PlotUi;
 const HISTOGRAM: f32 = 0.6;
 /// Height that histogram and channels need, points; in less the histogram has all of it, and the channels are scrolled to.
 const MIN_WITH_CHANNELS: f32 = 400.0;
+/// Height of the channels where they are scrolled to, points.
+const SCROLLED_CHANNELS: f32 = 260.0;
 /// Bars over the visible range, about.
 const BARS: usize = 320;
 
@@ -69,7 +71,7 @@ impl ActivationPanel {
             .id_salt("activations")
             .auto_shrink(false)
             .show(ui, |ui| {
-                let heights = [height, MIN_WITH_CHANNELS * (1.0 - HISTOGRAM)];
+                let heights = [height, SCROLLED_CHANNELS];
                 self.histogram_and_channels_ui(ui, session, open, (statistics, heights), out);
             });
     }
