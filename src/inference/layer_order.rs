@@ -49,7 +49,7 @@ pub fn most_ranked(layers: usize) -> usize {
 /// it is finished, in the network's order.
 ///
 /// # Errors
-/// As [`sensitivity`].
+/// As [`super::sensitivity::sensitivity`].
 pub fn order_on_data(
     network: &Network,
     engine: &dyn Engine,
