@@ -3,7 +3,9 @@
 //! all tokens at once.
 
 use crate::onnx::build::{attribute_int, attribute_ints, is_standard_domain};
-use crate::onnx::{Graph, ModelProto, NodeProto, Origin, integer_values};
+use crate::onnx::{Graph, ModelProto, NodeProto, Origin, ValueInfoProto, each_read, integer_values};
+use std::cell::OnceCell;
+use std::collections::HashSet;
 
 /// Where a network's head begins, and how wide it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,30 +16,81 @@ pub struct Head {
     pub width: usize,
 }
 
+/// The heads of the outputs of `model`, by their names. Time grows with the graph, however many outputs there are.
+pub(super) fn heads(model: &ModelProto) -> Vec<(String, Head)> {
+    let Some(proto) = &model.graph else {
+        return Vec::new();
+    };
+    let values = Values::of(Graph::main(proto));
+    let outputs = proto.output.iter();
+    outputs
+        .filter_map(|output| Some((output.name().to_owned(), head(&values, output.name())?)))
+        .collect()
+}
+
+/// The values of a graph, and which of them what is handed over at run time leads to.
+struct Values<'a> {
+    graph: Graph<'a>,
+    handed_over: OnceCell<HashSet<&'a str>>,
+}
+
+impl<'a> Values<'a> {
+    fn of(graph: Graph<'a>) -> Self {
+        Self {
+            graph,
+            handed_over: OnceCell::new(),
+        }
+    }
+
+    /// Whether nothing that is handed over at run time leads to `name`. What nothing in the graph makes is not known.
+    fn is_constant(&self, name: &str) -> bool {
+        let handed_over = self.handed_over.get_or_init(|| self.found());
+        !handed_over.contains(name) && self.graph.find(name).is_some()
+    }
+
+    /// Nodes come after what they read.
+    fn found(&self) -> HashSet<&'a str> {
+        let proto = self.graph.proto;
+        let inputs = proto.input.iter().map(ValueInfoProto::name);
+        let is_input = |name: &&str| matches!(self.graph.find(name), Some((_, Origin::Input)));
+        let mut found: HashSet<&str> = inputs.filter(is_input).collect();
+        for node in &proto.node {
+            let mut depends = false;
+            each_read(node, &mut |read| {
+                depends |= !read.is_empty() && (found.contains(read) || self.graph.find(read).is_none());
+            });
+            if depends {
+                found.extend(node.output.iter().map(String::as_str).filter(|name| !name.is_empty()));
+            }
+        }
+        found
+    }
+}
+
 /// The head that makes `output`; `None` where something behind the last product mixes rows, or is not known.
-pub(super) fn head(model: &ModelProto, output: &str) -> Option<Head> {
-    let graph = Graph::main(model.graph.as_ref()?);
+fn head(values: &Values<'_>, output: &str) -> Option<Head> {
+    let graph = &values.graph;
     let mut name = output;
     loop {
         let node = graph
             .maker_node(name)
             .filter(|node| is_standard_domain(node.domain()))?;
         let input = |slot: usize| node.input.get(slot).map(String::as_str).filter(|name| !name.is_empty());
-        let rows_alone = |slot: usize| input(slot).is_none_or(|name| is_row(&graph, name));
+        let rows_alone = |slot: usize| input(slot).is_none_or(|name| is_row(graph, name));
         match node.op_type() {
             "MatMul" => {
                 let weights = input(1)
-                    .filter(|name| is_constant(&graph, name) && graph.rank(name).is_none_or(|rank| rank == 2))?;
-                return begins(&graph, input(0)?, width(&graph, weights, 1)?);
+                    .filter(|name| values.is_constant(name) && graph.rank(name).is_none_or(|rank| rank == 2))?;
+                return begins(values, input(0)?, width(graph, weights, 1)?);
             }
             "Gemm" if attribute_int(node, "transA").unwrap_or(0) == 0 && rows_alone(2) => {
-                let weights = input(1).filter(|name| is_constant(&graph, name))?;
+                let weights = input(1).filter(|name| values.is_constant(name))?;
                 let axis = usize::from(attribute_int(node, "transB").unwrap_or(0) == 0);
-                return begins(&graph, input(0)?, width(&graph, weights, axis)?);
+                return begins(values, input(0)?, width(graph, weights, axis)?);
             }
             "Add" | "Sub" | "Mul" | "Div" => {
                 let (one, other) = (input(0)?, input(1)?);
-                name = match (is_row(&graph, one), is_row(&graph, other)) {
+                name = match (is_row(graph, one), is_row(graph, other)) {
                     (false, true) => one,
                     (true, false) => other,
                     _ => return None,
@@ -51,18 +104,11 @@ pub(super) fn head(model: &ModelProto, output: &str) -> Option<Head> {
 }
 
 /// The head that reads `value`, unless that is a constant itself.
-fn begins(graph: &Graph<'_>, value: &str, width: usize) -> Option<Head> {
-    (!is_constant(graph, value)).then(|| Head {
+fn begins(values: &Values<'_>, value: &str, width: usize) -> Option<Head> {
+    (!values.is_constant(value)).then(|| Head {
         value: value.to_owned(),
         width,
     })
-}
-
-/// Whether nothing that is handed over at run time leads to `name`.
-fn is_constant(graph: &Graph<'_>, name: &str) -> bool {
-    let all = graph.leading_to(name);
-    all.iter()
-        .all(|name| name.is_empty() || !matches!(graph.find(name), None | Some((_, Origin::Input))))
 }
 
 /// Whether `name` is a constant that is the same for each row: a number, or one for each place on the last axis.
@@ -141,7 +187,9 @@ mod tests {
     }
 
     fn found(nodes: Vec<NodeProto>) -> Option<(String, usize)> {
-        head(&model(nodes), "y").map(|head| (head.value, head.width))
+        let model = model(nodes);
+        let found = heads(&model).into_iter().find(|(name, _)| name == "y");
+        found.map(|(_, head)| (head.value, head.width))
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod value;
 mod weights;
 mod widen;
 
-use super::head::head;
+use super::head::heads;
 use super::{Engine, EngineError, EngineFault, Head, RunOptions, Threads, panic_text, suppressed};
 use crate::data::{ElementKind, Port, Tensor};
 use crate::onnx::{self, ModelProto, make_runnable};
@@ -270,10 +270,7 @@ fn load(mut model: ModelProto, optimize: bool) -> Result<Loaded, EngineFault> {
     widen_bfloats(&mut model).map_err(EngineFault::told)?;
     let operators = Operators::of(&mut model);
     let depth = depth(&model)?;
-    let outputs = model.graph.iter().flat_map(|graph| &graph.output);
-    let heads: Vec<(String, Head)> = outputs
-        .filter_map(|output| Some((output.name().to_owned(), head(&model, output.name())?)))
-        .collect();
+    let heads = heads(&model);
     let suppressed = suppressed(&model);
     let weights = weights::taken_out(&mut model);
     let bytes = onnx::encode(&model).map_err(EngineFault::told)?;
