@@ -83,7 +83,6 @@ impl DataOptions {
     #[must_use]
     pub fn for_network(self, network: &Network) -> Self {
         let options = Self {
-            chosen_for_text: self.chosen_for_text || self.vocabulary.is_some() || self.window.is_some(),
             hint: self.hint.or_else(|| network.preprocess.clone()),
             window: self.window.or_else(|| usual_window(network)),
             answer_width: answer_width(network, self.output.as_deref()),

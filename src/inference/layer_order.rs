@@ -143,11 +143,22 @@ fn ranks(numbers: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Outputs;
     use super::super::sensitivity::sensitivity;
     use super::*;
     use crate::engine::Rten;
     use crate::format::demo::Demo;
     use crate::quantization::Bits;
+
+    fn subject<'a>(network: &'a Network, data: &'a Dataset, float: &'a Outputs) -> SweepSubject<'a> {
+        SweepSubject {
+            network,
+            activations: None,
+            shapes: None,
+            data,
+            float,
+        }
+    }
 
     #[test]
     fn equal_numbers_share_their_mean_rank() {
@@ -169,13 +180,7 @@ mod tests {
         let few = order_on_data(&network, &engine, &data, (&recipe, None), &progress, &mut |_| Ok(())).unwrap();
         assert_eq!(few[0].samples, ORDER_SAMPLES);
         let float = run_outputs(&engine, &data, 300, &progress).unwrap();
-        let subject = SweepSubject {
-            network: &network,
-            activations: None,
-            shapes: None,
-            data: &data,
-            float: &float,
-        };
+        let subject = subject(&network, &data, &float);
         let many = sensitivity(&subject, &recipe, &progress, &mut |_| Ok(())).unwrap();
         let errors = |rows: &[LayerSensitivity]| rows.iter().map(LayerSensitivity::output_error).collect::<Vec<f64>>();
         let weights: Vec<f64> = few.iter().map(|row| -row.weight_sqnr_db).collect();
@@ -198,13 +203,7 @@ mod tests {
         let engine = Rten::load(Demo::Fashion.model_bytes().to_vec()).unwrap();
         let progress = Progress::default();
         let float = run_outputs(&engine, &data, 8, &progress).unwrap();
-        let subject = SweepSubject {
-            network: &network,
-            activations: None,
-            shapes: None,
-            data: &data,
-            float: &float,
-        };
+        let subject = subject(&network, &data, &float);
         let recipe = Recipe {
             weight_bits: Bits::Grid(4),
             ..Recipe::default()

@@ -186,7 +186,7 @@ pub fn weight_bytes(network: &Network, plan: &Plan) -> u64 {
 }
 
 /// `known` and the values of `network` whose names a preparation made: a folded batch-norm leaves its output's name to the layer
-/// before, smoothing puts a node of its own before a layer.
+/// before.
 fn with_new_names<'a>(network: &Network, known: &'a ValueShapes) -> Cow<'a, ValueShapes> {
     let graph = network.model.graph.as_ref();
     let is_known = |name: &String| name.is_empty() || known.contains_key(name);

@@ -31,7 +31,7 @@ pub enum SplitExport {
     /// There are none: the rounded copies of a channel are added up to one channel with a wider code, where the exported
     /// tensor holds it; else `Gather`.
     Merge,
-    /// The cheapest that computes the same: merged, else by the layer before or by `Gather`, whichever computes less.
+    /// The cheapest that computes the same: merged, else by the layer before or by `Gather`, whichever is faster.
     Auto,
 }
 

@@ -10,8 +10,7 @@ use super::running::QuantizedRun;
 use super::work::{Kind, NOISE};
 use crate::inference::{DataOptions, InferenceError, LayerSensitivity, OrderBasis, most_ranked, order_on_data};
 use crate::jobs::JobError;
-use crate::quantization::Recipe;
-use std::collections::HashSet;
+use crate::quantization::{Plan, Recipe};
 use std::sync::Arc;
 
 /// What an order is computed from.
@@ -32,8 +31,8 @@ pub struct LayerOrder<'a> {
     pub basis: Option<OrderBasis>,
     /// By position of the layer; `None` for layers that stay float, and for those that are still to come.
     pub costs: Vec<Option<&'a LayerSensitivity>>,
-    /// Positions of the layers that the recipe quantizes and that are not run by themselves: see [`most_ranked`].
-    pub left_out: HashSet<usize>,
+    /// The plan, where the network is too deep to run each layer by itself and those that are run are known.
+    pub plan_of_some: Option<&'a Plan>,
     /// Whether all of it is for the current recipe and data.
     pub is_current: bool,
     /// Largest [`LayerSensitivity::output_error`] of any layer.
@@ -46,6 +45,12 @@ impl LayerOrder<'_> {
     pub fn share_of_worst(&self, layer: usize) -> Option<f64> {
         let cost = (*self.costs.get(layer)?)?;
         (self.max_error > 0.0).then(|| cost.output_error() / self.max_error)
+    }
+
+    /// Whether a layer is quantized and not run by itself: see [`most_ranked`].
+    pub fn leaves_out(&self, layer: usize) -> bool {
+        let planned = self.plan_of_some.and_then(|plan| plan.layers.get(layer));
+        self.costs.get(layer) == Some(&None) && planned.is_some_and(|planned| planned.inputs().is_some())
     }
 
     /// Positions of the layers, the one that hurts most first; those without a known cost are left out.
@@ -101,32 +106,12 @@ impl OpenNetwork {
         LayerOrder {
             basis,
             is_current,
-            left_out: if is_current {
-                self.left_out(&costs)
-            } else {
-                HashSet::new()
-            },
+            plan_of_some: (self.planned())
+                .filter(|_| is_current && most_ranked(costs.len()) < costs.len())
+                .map(|(_, planned)| &*planned.plan),
             max_error: errors.filter(|error| error.is_finite()).fold(0.0, f64::max),
             costs,
         }
-    }
-
-    /// The layers that are quantized and have no cost.
-    fn left_out(&self, costs: &[Option<&LayerSensitivity>]) -> HashSet<usize> {
-        let plan = self.planned().filter(|_| most_ranked(costs.len()) < costs.len());
-        let Some((_, planned)) = plan else {
-            return HashSet::new();
-        };
-        let is_quantized = |layer: &usize| {
-            planned
-                .plan
-                .layers
-                .get(*layer)
-                .is_some_and(|layer| layer.inputs().is_some())
-        };
-        (0..costs.len())
-            .filter(|layer| costs[*layer].is_none() && is_quantized(layer))
-            .collect()
     }
 
     /// Why there is no order of layers under the current recipe.

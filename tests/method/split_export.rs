@@ -101,7 +101,7 @@ fn two_layers(tail: impl FnOnce(&mut Chain)) -> Network {
 }
 
 /// A folded batch-norm leaves its output's name to the convolution, which the network as it was opened knows no shape of as a layer's
-/// output; smoothing has a node of its own before a layer.
+/// output.
 #[test]
 fn a_prepared_network_costs_the_same_by_the_shapes_that_it_had_before() {
     let original = Demo::Fashion.network().unwrap();

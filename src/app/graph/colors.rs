@@ -156,7 +156,6 @@ mod tests {
     use crate::app::theme::tokens_of;
     use crate::jobs::Waker;
     use crate::session::{Action, Saved, Session, Watched};
-    use std::collections::HashSet;
     use std::path::PathBuf;
     use std::time::Duration;
 
@@ -220,7 +219,7 @@ mod tests {
             let nothing = LayerOrder {
                 basis: None,
                 costs: vec![None; order.costs.len()],
-                left_out: HashSet::new(),
+                plan_of_some: None,
                 is_current: false,
                 max_error: 0.0,
             };

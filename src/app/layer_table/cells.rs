@@ -391,7 +391,7 @@ pub(super) fn input_number(field: Field, input: &InputFacts) -> Option<f64> {
 /// What the layer costs, on a bar as long as its share of what the worst layer does.
 fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
     let Some(cost) = order.costs.get(index).copied().flatten() else {
-        if order.left_out.contains(&index) {
+        if order.leaves_out(index) {
             left_out_ui(ui, order);
         }
         return;

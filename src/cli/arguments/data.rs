@@ -113,7 +113,7 @@ impl DataArguments {
             labels: self.labels.clone(),
             vocabulary: self.vocab.clone(),
             window: self.window,
-            chosen_for_text: false,
+            chosen_for_text: self.vocab.is_some() || self.window.is_some(),
             answer_width: None,
             inputs: self.inputs.clone(),
             output: None,

@@ -140,7 +140,7 @@ impl AutoResult {
             ""
         };
         Some(format!(
-            "{} were asked for: {} on the samples to choose on, {} on those to judge by{missed}",
+            "asked for {}: {} on the samples to choose on, {} on those to judge by{missed}",
             percent(asked),
             percent(chosen),
             percent(judged)

@@ -58,7 +58,7 @@ fn auto_writes_a_recipe_that_gives_what_it_tells() {
     let told = text_of("90%");
     let line = told
         .lines()
-        .find(|line| line.starts_with("90.00 % were asked for: "))
+        .find(|line| line.starts_with("asked for 90.00 %: "))
         .unwrap();
     let judged: f64 = line
         .split(" on the samples to choose on, ")
