@@ -22,7 +22,7 @@ use clap::error::ErrorKind;
 use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use values::{at_least_one, bytes, grid_bits, on_or_off, path_text, positive, ratio, share};
+use values::{at_least_one, bytes, drop_share, grid_bits, on_or_off, path_text, positive, ratio, share};
 
 /// See the outliers of a trained network, split and clip them away, export the quantized result.
 #[derive(Debug, Parser)]
@@ -300,7 +300,7 @@ pub(super) struct CheckArguments {
     pub(super) model: String,
     /// What the recipe may cost on --data, such as 1%: of top-1, mean IoU (points) or correlation; of text, by how much perplexity may
     /// grow
-    #[arg(long, value_name = "SHARE", value_parser = share, group = "limits")]
+    #[arg(long, value_name = "SHARE", value_parser = drop_share, group = "limits")]
     pub(super) max_drop: Option<f64>,
     /// Bytes that the exported .onnx file may have
     #[arg(long, value_name = "N", value_parser = bytes, group = "limits")]

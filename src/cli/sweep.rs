@@ -164,7 +164,7 @@ fn heading(data: &Dataset, float: &Outputs, score: Score) -> String {
     )
 }
 
-/// The rows as in table 2 of the paper, a table for each number of activation bits.
+/// The rows as in table 2 of the paper, a table for each number of activation bits and each of the axes that it does not show.
 fn tables(rows: &[SweepRow], score: Score) -> String {
     let mut text = String::new();
     for table in PaperTable::of_rows(rows, score) {
@@ -184,7 +184,10 @@ fn tables(rows: &[SweepRow], score: Score) -> String {
             Bits::Float => "activations float".to_owned(),
             Bits::Grid(bits) => format!("activations {bits} bits"),
         };
-        text.push_str(&format!("\n{activations}\n{}", shown.text()));
+        let titles: Vec<&str> = std::iter::once(activations.as_str())
+            .chain(table.settings.iter().map(String::as_str))
+            .collect();
+        text.push_str(&format!("\n{}\n{}", titles.join(" · "), shown.text()));
     }
     text.push_str("** best of its line, * best of its kind in the line (clip, OCS, OCS + best clip)\n");
     text

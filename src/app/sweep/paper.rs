@@ -7,7 +7,7 @@ use crate::inference::Score;
 use crate::inference::sweep::{Mark, PaperTable, SweepRow, TableCell};
 use egui::{Grid, RichText, Role, ScrollArea, Ui, WidgetInfo};
 
-/// Draws the tables, one for each number of activation bits, into all that is left; tells the row that was clicked. `taken`
+/// Draws the tables, one for each number of activation bits and each other axis, into all that is left; tells the row that was clicked. `taken`
 /// is the row of the present recipe.
 pub(super) fn paper_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Option<usize>) -> Option<usize> {
     let tables = PaperTable::of_rows(rows, score);
@@ -17,9 +17,12 @@ pub(super) fn paper_ui(ui: &mut Ui, rows: &[SweepRow], score: Score, taken: Opti
         .auto_shrink(false)
         .show(ui, |ui| {
             for table in &tables {
-                let title = format!("{}, {} activations", title(score), text::bits(table.activation_bits));
-                ui.label(text::note(title));
-                let grid = Grid::new(("paper table", table.activation_bits.to_string()));
+                let mut title = format!("{}, {} activations", title(score), text::bits(table.activation_bits));
+                for setting in &table.settings {
+                    title.push_str(&format!(" · {setting}"));
+                }
+                let grid = Grid::new(("paper table", &title));
+                ui.label(text::note(&title));
                 grid.striped(true).spacing([10.0, 4.0]).show(ui, |ui| {
                     ui.label(RichText::new("Bits").small().strong())
                         .on_hover_text("Bits of the weights.");

@@ -89,6 +89,16 @@ pub(super) fn share(text: &str) -> Result<f64, ValueError> {
     }
 }
 
+/// What may be lost: a share, where a bare 1 could as well be meant as one per cent.
+pub(super) fn drop_share(text: &str) -> Result<f64, ValueError> {
+    match share(text)? {
+        everything if everything >= 1.0 && !text.ends_with('%') => Err(ValueError::Needed(
+            "1 is the whole; write 1% for one per cent, or 100%",
+        )),
+        share => Ok(share),
+    }
+}
+
 /// Bytes, also in kB, MB and GB (powers of 1000) or KiB, MiB and GiB.
 pub(super) fn bytes(text: &str) -> Result<u64, ValueError> {
     const UNITS: [(&str, u64); 6] = [

@@ -2,6 +2,7 @@
 //! beside a model.
 
 use crate::engine::EngineFault;
+use crate::files::open_ordinary;
 use ort::environment::Environment;
 use std::ffi::OsStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -71,7 +72,9 @@ fn absolute(path: &Path) -> Result<PathBuf, EngineFault> {
     if path.components().count() == 1 && !path.is_absolute() {
         return Ok(path.to_path_buf());
     }
-    path.canonicalize().map_err(|error| EngineFault::Library {
+    // Opened, because the system's loader would wait for a pipe.
+    let ordinary = path.canonicalize().and_then(|path| open_ordinary(&path).map(|_| path));
+    ordinary.map_err(|error| EngineFault::Library {
         place: path.display().to_string(),
         reason: error.to_string(),
     })
@@ -180,6 +183,17 @@ mod tests {
             .unwrap()
             .to_string();
         assert!(error.starts_with("/nowhere/libonnxruntime.so: "), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("libonnxruntime.so");
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let error = load(Some(&path)).err().unwrap().to_string();
+        assert!(error.ends_with("is no ordinary file"), "{error}");
     }
 
     #[test]

@@ -62,7 +62,13 @@ impl SweepGrid {
             &mut recipe.activation_bits
         });
         let mut different: Vec<Recipe> = Vec::new();
-        for recipe in recipes {
+        for mut recipe in recipes {
+            // Nothing is clipped or rounded, unless of a layer with settings of its own.
+            if recipe.weight_bits == Bits::Float && recipe.layers.is_empty() {
+                (recipe.clip, recipe.rounding) = (Clip::None, Rounding::Nearest);
+                recipe.scales = self.scales.first().copied().unwrap_or(base.scales);
+                recipe.weight_zero_points = self.zero_points.first().copied().unwrap_or(base.weight_zero_points);
+            }
             if !different.contains(&recipe) {
                 different.push(recipe);
             }

@@ -3,7 +3,7 @@
 
 use super::SweepRow;
 use crate::inference::Score;
-use crate::quantization::{Bits, Clip};
+use crate::quantization::{Bits, Clip, Granularity, Recipe, Rounding};
 
 /// How good a cell is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,11 +27,13 @@ pub struct TableCell {
     pub mark: Mark,
 }
 
-/// The table for one number of activation bits.
+/// The table for one number of activation bits, and for one of each other axis that its lines and columns do not show.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PaperTable {
     /// Bits of the activations.
     pub activation_bits: Bits,
+    /// What its rows have and those of another table have not, such as `scales channel`, `rounding squant`.
+    pub settings: Vec<String>,
     /// Titles of the columns, such as `clip mse`, `OCS 0.02`, `OCS+clip 0.02`.
     pub columns: Vec<String>,
     /// Bits of the weights, and a cell for each column; `None` where no row has these values.
@@ -77,18 +79,50 @@ impl Column {
     }
 }
 
-impl PaperTable {
-    /// A table for each number of activation bits in `rows`, values in the order in which they come.
-    pub fn of_rows(rows: &[SweepRow], score: Score) -> Vec<Self> {
-        let activation_bits = distinct(rows.iter().map(|row| row.recipe.activation_bits));
-        (activation_bits.into_iter())
-            .map(|bits| Self::one(rows, score, bits))
-            .collect()
+/// The axes that neither lines nor columns show.
+#[derive(Clone, Copy, PartialEq)]
+struct Axes {
+    activation_bits: Bits,
+    scales: Granularity,
+    rounding: Rounding,
+    zero_points: bool,
+}
+
+impl Axes {
+    fn of(recipe: &Recipe) -> Self {
+        Self {
+            activation_bits: recipe.activation_bits,
+            scales: recipe.scales,
+            rounding: recipe.rounding,
+            zero_points: recipe.weight_zero_points,
+        }
     }
 
-    fn one(rows: &[SweepRow], score: Score, activation_bits: Bits) -> Self {
+    /// The values of axes other than the activation bits that tell these from any of `all`.
+    fn beside(&self, all: &[Self]) -> Vec<String> {
+        let scales = all.iter().any(|other| other.scales != self.scales);
+        let rounding = all.iter().any(|other| other.rounding != self.rounding);
+        let zero_points = all.iter().any(|other| other.zero_points != self.zero_points);
+        let zero_point = if self.zero_points { "zero points" } else { "no zero points" };
+        let shown = [
+            scales.then(|| format!("scales {}", self.scales)),
+            rounding.then(|| format!("rounding {}", self.rounding)),
+            zero_points.then(|| zero_point.to_owned()),
+        ];
+        shown.into_iter().flatten().collect()
+    }
+}
+
+impl PaperTable {
+    /// A table for each number of activation bits and each of the other axes in `rows`, values in the order in which they come.
+    pub fn of_rows(rows: &[SweepRow], score: Score) -> Vec<Self> {
+        let axes: Vec<Axes> = distinct(rows.iter().map(|row| Axes::of(&row.recipe)));
+        axes.iter().map(|own| Self::one(rows, score, own, &axes)).collect()
+    }
+
+    fn one(rows: &[SweepRow], score: Score, axes: &Axes, all: &[Axes]) -> Self {
         let own: Vec<(usize, &SweepRow)> = (rows.iter().enumerate())
-            .filter(|(_, row)| row.recipe.activation_bits == activation_bits)
+            .filter(|(_, row)| Axes::of(&row.recipe) == *axes)
             .collect();
         let clips = distinct(own.iter().map(|(_, row)| row.recipe.clip))
             .into_iter()
@@ -122,7 +156,8 @@ impl PaperTable {
             (bits, cells)
         });
         Self {
-            activation_bits,
+            activation_bits: axes.activation_bits,
+            settings: axes.beside(all),
             lines: lines.collect(),
             columns: columns.iter().map(|column| column.title()).collect(),
         }
@@ -213,6 +248,24 @@ mod tests {
                 Some((7, Mark::BestOfLine))
             ]
         );
+    }
+
+    #[test]
+    fn what_lines_and_columns_do_not_show_has_a_table_each() {
+        let mut rows = [row(4, 0.0, "none", 0.1), row(4, 0.0, "none", 0.2), row(4, 0.0, "none", 0.3)];
+        rows[1].recipe.scales = Granularity::Channel;
+        (rows[2].recipe.scales, rows[2].recipe.rounding) = (Granularity::Channel, Rounding::Squant);
+        let tables = PaperTable::of_rows(&rows, Score::Top1);
+        let told: Vec<String> = tables.iter().map(|table| table.settings.join(", ")).collect();
+        let expected = [
+            "scales tensor, rounding nearest",
+            "scales channel, rounding nearest",
+            "scales channel, rounding squant",
+        ];
+        assert_eq!(told, expected);
+        let values: Vec<f64> = tables.iter().flat_map(|table| table.lines[0].1.iter().flatten()).map(|cell| cell.value).collect();
+        assert_eq!(values, [0.1, 0.2, 0.3]);
+        assert!(PaperTable::of_rows(&rows[..1], Score::Top1)[0].settings.is_empty());
     }
 
     #[test]

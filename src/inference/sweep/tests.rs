@@ -83,6 +83,21 @@ fn grid() -> SweepGrid {
 }
 
 #[test]
+fn float_weights_have_one_row_whatever_else_is_tried() {
+    let grid = SweepGrid {
+        weight_bits: vec![Bits::Float, Bits::Grid(4)],
+        clips: vec![Clip::Mse, Clip::Kl],
+        scales: vec![Granularity::Tensor, Granularity::Channel],
+        roundings: vec![Rounding::Nearest, Rounding::Squant],
+        ..SweepGrid::default()
+    };
+    let recipes = grid.recipes(&Recipe::default());
+    let float: Vec<&Recipe> = recipes.iter().filter(|recipe| recipe.weight_bits == Bits::Float).collect();
+    assert_eq!((float.len(), recipes.len()), (1, 9));
+    assert_eq!((float[0].clip, float[0].rounding), (Clip::None, Rounding::Nearest));
+}
+
+#[test]
 fn the_grid_tries_each_combination_once_and_keeps_the_rest_of_the_recipe() {
     let base = Recipe {
         scales: Granularity::Channel,
