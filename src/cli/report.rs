@@ -62,12 +62,17 @@ fn files(arguments: &ReportArguments) -> anyhow::Result<Vec<(PathBuf, Option<Met
         files.extend(Metric::ALL.map(|metric| (metric_path(path, metric), Some(metric))));
     }
     let page = |path: &&PathBuf| {
-        let extension = path.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+        let extension = path
+            .extension()
+            .map(|extension| extension.to_string_lossy().to_lowercase());
         // A pipe or `/dev/stdout` is called as it is.
         extension.is_none_or(|extension| extension == "html" || extension == "htm")
     };
     if let Some(path) = arguments.output.as_ref().filter(|path| !page(path)) {
-        let why = format!("{}: the report is a page; name a file that ends in .html", path.display());
+        let why = format!(
+            "{}: the report is a page; name a file that ends in .html",
+            path.display()
+        );
         return Err(UsageError(why).into());
     }
     if files.is_empty() {

@@ -9,7 +9,7 @@ use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, EngineError, InferenceError, QuantizedModel};
-use crate::data::{EncoderAnswer, Tensor, TextLayout};
+use crate::data::{EncoderAnswer, Port, Tensor, TextLayout};
 use crate::engine::{RunOptions, Threads};
 use crate::network::Network;
 use crate::progress::Progress;
@@ -194,6 +194,8 @@ struct Run<'a> {
     batches: Vec<Batch>,
     /// Name of the output that is wanted.
     output: String,
+    /// The axis on which it has the samples, as far as names tell.
+    sample_axis: usize,
     outputs: Outputs,
 }
 
@@ -209,13 +211,15 @@ impl<'a> Run<'a> {
         if samples == 0 {
             return Err(InferenceError::Data(format!("{}: no samples to run", data.name())));
         }
-        let output = answering(engine, data)?.name.clone();
+        let answers = answering(engine, data)?;
+        let (output, sample_axis) = (answers.name.clone(), axis_of_samples(engine, data, answers));
         progress.start(samples as u64, format!("Running {}", data.name()));
         Ok(Self {
             data,
             progress,
             batches: batches(engine, data, range.clone(), IMAGES)?,
             output,
+            sample_axis,
             outputs: Outputs {
                 first: range.start,
                 samples,
@@ -241,7 +245,8 @@ impl<'a> Run<'a> {
                 "the output '{output}' is no float tensor"
             )));
         };
-        self.outputs.take_in(output, value.shape(), values, self.data, batch)?;
+        let answer = (output.as_str(), self.sample_axis);
+        self.outputs.take_in(answer, value.shape(), values, self.data, batch)?;
         self.progress.advance(batch.wanted.len() as u64);
         Ok(())
     }
@@ -269,6 +274,15 @@ impl<'a> Run<'a> {
         }
         Ok(outputs)
     }
+}
+
+/// The axis on which an output has the samples: behind the steps in time as in the input, or where it is called as the axis of the
+/// samples there (recognizers of text answer `[steps, samples, letters]` to pictures).
+fn axis_of_samples(engine: &dyn Engine, data: &Dataset, output: &Port) -> usize {
+    let name = |port: &Port, axis: usize| port.axis_names.get(axis).cloned().flatten();
+    let of_input = (engine.inputs().first()).and_then(|input| name(input, input.sample_axis()));
+    let is_second = of_input.is_some() && name(output, 1) == of_input && name(output, 0) != of_input;
+    if is_second { 1 } else { data.sample_axis() }
 }
 
 /// What a batch answered.
@@ -494,10 +508,10 @@ impl Outputs {
         }
     }
 
-    /// Adds the wanted rows of a batch's output.
+    /// Adds the wanted rows of a batch's output, of which are known the name and the axis that samples should be on.
     fn take_in(
         &mut self,
-        name: &str,
+        (name, sample_axis): (&str, usize),
         shape: &[usize],
         values: &[f32],
         data: &Dataset,
@@ -515,11 +529,20 @@ impl Outputs {
             }
             None => {
                 let rows = batch.run.len();
-                self.classes = values.len() / rows.max(1);
+                let each = values.len() / rows.max(1);
+                if !self.logits.is_empty() && each != self.classes {
+                    let before = self.classes;
+                    return Err(InferenceError::Data(format!(
+                        "the output '{name}' has {each} numbers for some samples and {before} for others, which cannot be compared"
+                    )));
+                }
+                self.classes = each;
                 let wanted = batch.wanted.start - batch.run.start..batch.wanted.end - batch.run.start;
                 match shape {
-                    // Steps in time come first, as in the input: a sample is one column of them.
-                    [steps, samples, ..] if data.sample_axis() == 1 && *samples == rows => {
+                    // Steps in time come first: a sample is one column of them.
+                    [steps, samples, rest @ ..]
+                        if *samples == rows && (sample_axis == 1 || (*steps != rows && !rest.is_empty())) =>
+                    {
                         let each = self.classes / steps.max(&1);
                         self.classification = *steps == 1 && each >= 2 && shape.len() == 3;
                         for sample in wanted {
@@ -538,6 +561,11 @@ impl Outputs {
                         let each = self.classes;
                         self.logits
                             .extend_from_slice(&values[wanted.start * each..wanted.end * each]);
+                    }
+                    // Whatever is answered to one sample is its answer.
+                    _ if rows == 1 => {
+                        (self.classification, self.map) = (false, None);
+                        self.logits.extend_from_slice(values);
                     }
                     _ => return Err(wrong(rows)),
                 }

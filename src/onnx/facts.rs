@@ -20,6 +20,8 @@ pub(super) struct Facts<'outer> {
     values: HashMap<String, Fact>,
     /// Small constants that no caller can override.
     constants: HashMap<String, TensorProto>,
+    /// Constants of bytes of any size that no caller can override: they lie where they lay.
+    codes: HashMap<String, TensorProto>,
     read: HashSet<String>,
     /// Values of nodes that keep them between bounds.
     bounded: HashSet<String>,
@@ -33,6 +35,7 @@ impl<'outer> Facts<'outer> {
             outer,
             values: HashMap::new(),
             constants: HashMap::new(),
+            codes: HashMap::new(),
             read: HashSet::new(),
             bounded: HashSet::new(),
             rounded: HashSet::new(),
@@ -41,8 +44,13 @@ impl<'outer> Facts<'outer> {
         let inputs: HashSet<&str> = graph.input.iter().map(ValueInfoProto::name).collect();
         for tensor in &graph.initializer {
             facts.values.insert(tensor.name().to_owned(), Fact::of_tensor(tensor));
-            if !inputs.contains(tensor.name()) && is_small(tensor) {
+            if inputs.contains(tensor.name()) {
+                continue;
+            }
+            if is_small(tensor) {
                 facts.constants.insert(tensor.name().to_owned(), tensor.clone());
+            } else if tensor.raw_data.is_some() && matches!(tensor.data_type(), data_type::INT8 | data_type::UINT8) {
+                facts.codes.insert(tensor.name().to_owned(), tensor.clone());
             }
         }
         let infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
@@ -75,6 +83,12 @@ impl<'outer> Facts<'outer> {
     /// The tensor of that name, if it is a constant of a few elements.
     pub(super) fn constant(&self, name: &str) -> Option<&TensorProto> {
         self.constants.get(name).or_else(|| self.outer?.constant(name))
+    }
+
+    /// The tensor of that name, if it is a constant of bytes, of however many.
+    pub(super) fn codes(&self, name: &str) -> Option<&TensorProto> {
+        let own = self.constants.get(name).or_else(|| self.codes.get(name));
+        own.or_else(|| self.outer?.codes(name))
     }
 
     /// Whether a node, here or in a subgraph, or the caller reads the value.

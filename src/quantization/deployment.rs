@@ -3,6 +3,7 @@
 
 use super::overhead::{CopyCosts, Overhead};
 use super::rewrite::needed_opset;
+use super::storage::saturates;
 use super::{LayerPlan, Plan, Products, Storage};
 use crate::network::{Layer, LayerKind, Network};
 
@@ -13,8 +14,9 @@ impl Overhead {
     }
 }
 
-/// What runs the exported file of `plan`; nothing for a file without a graph, and for one whose weights are all as they were.
-pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<String> {
+/// What runs the exported file of `plan`, whose copies are merged in `merged` where they are; nothing for a file without a graph, and
+/// for one whose weights are all as they were.
+pub(super) fn needs(network: &Network, plan: &Plan, merged: &Plan, copies: &CopyCosts) -> Vec<String> {
     if network.why_not_runnable.is_some() || plan.layers.iter().all(|layer| layer.inputs().is_none()) {
         return Vec::new();
     }
@@ -64,6 +66,22 @@ pub(super) fn needs(network: &Network, plan: &Plan, copies: &CopyCosts) -> Vec<S
              {} bits{bits}.",
             layers(copies.merged),
             copies.merged_bits
+        ));
+    }
+    let wide = (network.layers.iter().zip(&merged.layers))
+        .filter_map(|(layer, planned)| Some((layer, planned.quantized()?)))
+        .filter(|(layer, quantized)| saturates(plan.recipe.storage, layer, quantized))
+        .count();
+    if wide > 0 {
+        needs.push(format!(
+            "{}: where onnxruntime computes {} in integers, an x86 processor must have VNNI; without it sums of two products saturate \
+             at 16 bits, and the answers are not those of the preview. storage = \"uint8\" is exact on every processor, and so are \
+             weights stored in up to 7 bits.",
+            match wide {
+                1 => "1 layer multiplies INT8 weights of 8 bits by bytes".to_owned(),
+                count => format!("{count} layers multiply INT8 weights of 8 bits by bytes"),
+            },
+            if wide == 1 { "it" } else { "them" }
         ));
     }
     needs
@@ -146,6 +164,31 @@ mod tests {
                 .any(|note| note.contains("weights of 5 bits, where the recipe says 4")),
             "{merge:?}"
         );
+    }
+
+    #[test]
+    fn bytes_that_saturate_without_vnni_are_told() {
+        let network = Demo::Fashion.network().unwrap();
+        let told = |weight_bits: u8, expand_ratio: f64, storage: Storage| {
+            let recipe = Recipe {
+                weight_bits: Bits::Grid(weight_bits),
+                activation_bits: Bits::Grid(8),
+                expand_ratio,
+                split_export: SplitExport::Merge,
+                storage,
+                ..Recipe::default()
+            };
+            let ranges = batch_norm_activations(&network, &[]);
+            let plan = plan(&network, &recipe, Some(&ranges), &Progress::default()).unwrap();
+            let needs = overhead(&network, &plan, None).needs;
+            needs.into_iter().find(|need| need.contains("VNNI"))
+        };
+        let all = told(8, 0.0, Storage::Auto).unwrap();
+        assert!(all.contains("layers multiply INT8 weights of 8 bits by bytes"), "{all}");
+        assert_eq!(told(7, 0.0, Storage::Auto), None);
+        assert!(told(7, 0.05, Storage::Auto).is_some(), "a merged code has a bit more");
+        assert_eq!(told(8, 0.0, Storage::Uint8), None);
+        assert_eq!(told(8, 0.0, Storage::Float), None);
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub fn overhead(network: &Network, plan: &Plan, shapes: Option<&ValueShapes>) ->
             },
         },
         copies,
-        needs: needs(network, whole, &copies),
+        needs: needs(network, whole, plan, &copies),
         runtime_note: runtime_note(network, plan).map(str::to_owned),
         layers,
     }

@@ -4,6 +4,10 @@
 //! them that holds its codes: there is none for 3, 5, 6 and 7 bits. Codes with zero points are stored in the unsigned integers of
 //! the same sizes, half of their range more than they are.
 //!
+//! onnxruntime multiplies INT8 weights by bytes in pairs. On x86 processors without VNNI the sum of two products must fit 16 bits and
+//! saturates where it does not (`VPMADDUBSW`), which weights of 8 bits reach ([`saturates`]). UINT8 weights it multiplies in 16 bits
+//! each, exactly.
+//!
 //! onnxruntime 1.32 makes one integer operator of a layer whose input and output are on grids, and of its weights: of 2 bits too,
 //! which none of these operators takes, so that the file does not load. Weights of 4 bits are left out of it.
 
@@ -24,19 +28,22 @@ pub enum Storage {
     Auto,
     /// Integers of 8 bits, whatever the codes need.
     Int8,
+    /// The same unsigned, 128 more than they are.
+    Uint8,
     /// Floats: the values on the grid.
     Float,
 }
 
 impl Storage {
     /// All that can be chosen.
-    pub const CHOICES: [Self; 3] = [Self::Auto, Self::Int8, Self::Float];
+    pub const CHOICES: [Self; 4] = [Self::Auto, Self::Int8, Self::Uint8, Self::Float];
 
     /// Name on the command line, in recipes and in menus.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
             Self::Int8 => "int8",
+            Self::Uint8 => "uint8",
             Self::Float => "float",
         }
     }
@@ -50,6 +57,10 @@ impl Storage {
             }
             Self::Int8 => {
                 "8 bits for each weight. Runs in every runtime with operator set 13; integer kernels take it."
+            }
+            Self::Uint8 => {
+                "8 bits for each weight, unsigned with zero point 128. onnxruntime then sums exactly on every processor; on \
+                 x86 without VNNI sums of INT8 weights saturate. Takes longer than INT8."
             }
             Self::Float => {
                 "The values on the grid as 32-bit floats. As large and as fast as the float network: for weights-only \
@@ -69,7 +80,7 @@ impl std::str::FromStr for Storage {
     type Err = ValueError;
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let found = Self::CHOICES.into_iter().find(|storage| storage.name() == text);
-        found.ok_or_else(|| ValueError::not("weights are stored as auto, int8 or float", text))
+        found.ok_or_else(|| ValueError::not("weights are stored as auto, int8, uint8 or float", text))
     }
 }
 
@@ -121,7 +132,7 @@ impl CodeType {
             (Storage::Float, _) => Self::Float,
             (Storage::Auto, ..=2) => Self::Int2,
             (Storage::Auto, 3..=4) => Self::Int4,
-            (Storage::Auto | Storage::Int8, _) => Self::Int8,
+            (Storage::Auto | Storage::Int8 | Storage::Uint8, _) => Self::Int8,
         }
     }
 
@@ -137,7 +148,7 @@ impl CodeType {
                 Some(columns) if columns % 2 == 0 => Self::Int4,
                 _ => Self::Int8,
             },
-            _ if quantized.zero_points.is_empty() => smallest,
+            _ if quantized.zero_points.is_empty() && storage != Storage::Uint8 => smallest,
             _ => smallest.with_zero_points(),
         }
     }
@@ -163,6 +174,11 @@ impl CodeType {
             Self::Int8 | Self::Uint8 => 8,
             Self::Float => 32,
         }
+    }
+
+    /// Whether codes are half of their range more than they are, so that there is a zero point to every scale.
+    pub(super) fn is_unsigned(self) -> bool {
+        matches!(self, Self::Uint2 | Self::Uint4 | Self::Uint8)
     }
 
     /// Whether several codes share a byte.
@@ -232,13 +248,30 @@ fn may_be_fused(layer: &Layer, quantized: &QuantizedLayer) -> bool {
         && matches!(layer.kind, LayerKind::Conv | LayerKind::Gemm | LayerKind::MatMul)
 }
 
+/// Whether the sum of two products of the inputs and stored weights of `layer` may be beyond 16 bits, where a runtime computes them
+/// in integers. It makes inputs unsigned first.
+pub(super) fn saturates(storage: Storage, layer: &Layer, quantized: &QuantizedLayer) -> bool {
+    let Some(input) = quantized.activation.as_ref().map(|input| input.grid) else {
+        return false;
+    };
+    let is_unsigned = input.unsigned || input.zero_point.is_some();
+    let largest = if is_unsigned {
+        input.high() - input.low()
+    } else {
+        input.high() + 128
+    };
+    may_be_fused(layer, quantized)
+        && CodeType::of(storage, layer, quantized) == CodeType::Int8
+        && 2 * largest * quantized.grid.high() > i32::from(i16::MAX)
+}
+
 /// Bytes of the scales of a weight, and of the zero points beside them.
 pub(super) fn bytes_of_scales(code_type: CodeType, granularity: Granularity, scales: u64) -> u64 {
     let zero_points = match (code_type, granularity) {
         (CodeType::Float, _) => return 0,
-        (CodeType::Uint2 | CodeType::Uint4 | CodeType::Uint8, _) => code_type.bytes_of(scales),
+        _ if code_type.is_unsigned() => code_type.bytes_of(scales),
         (CodeType::Int8, Granularity::Tensor | Granularity::Channel) => scales,
-        (CodeType::Int2 | CodeType::Int4 | CodeType::Int8, _) => 0,
+        _ => 0,
     };
     scales.saturating_mul(4).saturating_add(zero_points)
 }
@@ -335,6 +368,7 @@ mod tests {
         };
         assert_eq!(types(Storage::Auto), [2, 4, 4, 8, 8, 8, 8]);
         assert_eq!(types(Storage::Int8), [8; 7]);
+        assert_eq!(types(Storage::Uint8), [8; 7]);
         assert_eq!(types(Storage::Float), [32; 7]);
         for storage in Storage::CHOICES {
             assert_eq!(storage.to_string().parse(), Ok(storage));

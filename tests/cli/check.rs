@@ -109,10 +109,18 @@ fn a_check_without_limits_or_data_is_wrong_usage() {
 fn what_would_be_understood_otherwise_is_asked_for_again() {
     let drop = splitscope(&["check", "demo:fashion", "--data", "demo:fashion", "--max-drop", "1"]);
     assert_eq!(drop.status.code(), Some(2));
-    assert!(stderr(&drop).contains("write 1% for one per cent, or 100%"), "{}", stderr(&drop));
+    assert!(
+        stderr(&drop).contains("write 1% for one per cent, or 100%"),
+        "{}",
+        stderr(&drop)
+    );
     let report = splitscope(&["report", "demo:fashion", "-o", "page.pdf"]);
     assert_eq!(report.status.code(), Some(2));
-    assert!(stderr(&report).contains("name a file that ends in .html"), "{}", stderr(&report));
+    assert!(
+        stderr(&report).contains("name a file that ends in .html"),
+        "{}",
+        stderr(&report)
+    );
     assert!(!std::path::Path::new("page.pdf").exists());
 }
 

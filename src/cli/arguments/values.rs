@@ -92,9 +92,9 @@ pub(super) fn share(text: &str) -> Result<f64, ValueError> {
 /// What may be lost: a share, where a bare 1 could as well be meant as one per cent.
 pub(super) fn drop_share(text: &str) -> Result<f64, ValueError> {
     match share(text)? {
-        everything if everything >= 1.0 && !text.ends_with('%') => Err(ValueError::Needed(
-            "1 is the whole; write 1% for one per cent, or 100%",
-        )),
+        everything if everything >= 1.0 && !text.ends_with('%') => {
+            Err(ValueError::Needed("1 is the whole; write 1% for one per cent, or 100%"))
+        }
         share => Ok(share),
     }
 }

@@ -1,14 +1,14 @@
 //! Logits in slices, and what is kept of them.
 
 use super::*;
-use crate::data::{DataOptions, Port};
+use crate::data::DataOptions;
 use crate::engine::{Head, Rten};
 use crate::format::demo::Demo;
 use crate::inference::metrics;
 use crate::network::Format;
-use crate::onnx::build::{Axis, float_tensor, model_of, node, value_info};
+use crate::onnx::build::{Axis, float_tensor, int_attribute, ints_attribute, model_of, node, value_info};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, encode};
+use crate::onnx::{GraphProto, NodeProto, encode};
 use crate::quantization::{Bits, Recipe, plan};
 use ndarray::Array1;
 use ndarray_npy::WriteNpyExt as _;
@@ -195,4 +195,104 @@ fn of_too_many_tokens_the_first_logits_are_kept_and_what_each_token_says() {
     assert_eq!((found.logits.len(), found.tokens.len()), (before + 90, 202));
     assert_eq!(found.tokens[7].first, logits.first_answer(7));
     assert!((found.tokens[7].nats - logits.nats(7, data.label(7).unwrap())).abs() < 1e-12);
+}
+
+/// `x` of `axes` through `nodes` to `y` of the axes `answers`.
+fn small(axes: [Axis; 3], answers: Vec<Axis>, nodes: Vec<NodeProto>) -> Rten {
+    let graph = GraphProto {
+        node: nodes,
+        input: vec![value_info("x", data_type::FLOAT, &axes)],
+        output: vec![value_info("y", data_type::FLOAT, &answers)],
+        ..GraphProto::default()
+    };
+    let network = Network::new("small", None, Format::Onnx, model_of(17, graph)).unwrap();
+    Rten::load(encode(&network.runnable_model()).unwrap()).unwrap()
+}
+
+/// Numbers from 0 on, of so many samples of 2 by 3.
+fn counted(samples: usize, engine: &dyn Engine) -> Dataset {
+    let mut npy = Vec::new();
+    let numbers = Array1::from_iter((0..samples * 6).map(|at| at as f32));
+    numbers
+        .into_shape_with_order([samples, 2, 3])
+        .unwrap()
+        .write_npy(&mut npy)
+        .unwrap();
+    Dataset::from_bytes("x.npy", npy, &DataOptions::default(), engine.inputs()).unwrap()
+}
+
+/// Recognizers of text answer with the steps first. Two samples of two steps look alike both ways: names tell them apart.
+#[test]
+fn a_sample_has_its_own_steps_where_the_output_has_them_first() {
+    let turn = || {
+        vec![node(
+            "Transpose",
+            "turn",
+            ["x"],
+            ["y"],
+            vec![ints_attribute("perm", &[1, 0, 2])],
+        )]
+    };
+    let (two, three) = (Axis::Size(2), Axis::Size(3));
+    let networks = [
+        (
+            "named",
+            Axis::Free("batch"),
+            vec![Axis::Free("steps"), Axis::Free("batch"), three.clone()],
+            2,
+        ),
+        (
+            "named",
+            Axis::Free("batch"),
+            vec![Axis::Free("steps"), Axis::Free("batch"), three.clone()],
+            5,
+        ),
+        (
+            "unnamed",
+            Axis::Free("?"),
+            vec![Axis::Free("?"), Axis::Free("?"), Axis::Free("?")],
+            5,
+        ),
+        (
+            "one at a time",
+            Axis::Size(1),
+            vec![two.clone(), Axis::Size(1), three.clone()],
+            5,
+        ),
+    ];
+    for (what, samples_axis, answers, samples) in networks {
+        let engine = small([samples_axis, two.clone(), three.clone()], answers, turn());
+        let data = counted(samples, &engine);
+        let outputs = run_samples(&engine, &data, 0..samples, &Progress::default()).unwrap();
+        assert_eq!(
+            (outputs.samples, outputs.classes, outputs.classification),
+            (samples, 6, false),
+            "{what}"
+        );
+        for sample in 0..samples {
+            let expected: Vec<f32> = (sample * 6..sample * 6 + 6).map(|at| at as f32).collect();
+            assert_eq!(outputs.row(sample), expected, "{what}, {sample} of {samples}");
+        }
+    }
+}
+
+/// One sample is 0 in the first place, so that fewer places of it are none.
+#[test]
+fn answers_of_different_lengths_are_refused_by_name() {
+    let nodes = vec![
+        node("NonZero", "find", ["x"], ["places"], vec![]),
+        node("Cast", "cast", ["places"], ["y"], vec![int_attribute("to", 1)]),
+    ];
+    let axes = [Axis::Size(1), Axis::Size(2), Axis::Size(3)];
+    let engine = small(axes, vec![Axis::Size(3), Axis::Free("found")], nodes);
+    let data = counted(2, &engine);
+    let error = run_samples(&engine, &data, 0..2, &Progress::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("'y' has 18 numbers for some samples and 15 for others"),
+        "{error}"
+    );
+    let one = run_samples(&engine, &data, 1..2, &Progress::default()).unwrap();
+    assert_eq!((one.classes, one.samples), (18, 1));
 }

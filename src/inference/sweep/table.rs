@@ -103,7 +103,11 @@ impl Axes {
         let scales = all.iter().any(|other| other.scales != self.scales);
         let rounding = all.iter().any(|other| other.rounding != self.rounding);
         let zero_points = all.iter().any(|other| other.zero_points != self.zero_points);
-        let zero_point = if self.zero_points { "zero points" } else { "no zero points" };
+        let zero_point = if self.zero_points {
+            "zero points"
+        } else {
+            "no zero points"
+        };
         let shown = [
             scales.then(|| format!("scales {}", self.scales)),
             rounding.then(|| format!("rounding {}", self.rounding)),
@@ -252,7 +256,11 @@ mod tests {
 
     #[test]
     fn what_lines_and_columns_do_not_show_has_a_table_each() {
-        let mut rows = [row(4, 0.0, "none", 0.1), row(4, 0.0, "none", 0.2), row(4, 0.0, "none", 0.3)];
+        let mut rows = [
+            row(4, 0.0, "none", 0.1),
+            row(4, 0.0, "none", 0.2),
+            row(4, 0.0, "none", 0.3),
+        ];
         rows[1].recipe.scales = Granularity::Channel;
         (rows[2].recipe.scales, rows[2].recipe.rounding) = (Granularity::Channel, Rounding::Squant);
         let tables = PaperTable::of_rows(&rows, Score::Top1);
@@ -263,7 +271,11 @@ mod tests {
             "scales channel, rounding squant",
         ];
         assert_eq!(told, expected);
-        let values: Vec<f64> = tables.iter().flat_map(|table| table.lines[0].1.iter().flatten()).map(|cell| cell.value).collect();
+        let values: Vec<f64> = tables
+            .iter()
+            .flat_map(|table| table.lines[0].1.iter().flatten())
+            .map(|cell| cell.value)
+            .collect();
         assert_eq!(values, [0.1, 0.2, 0.3]);
         assert!(PaperTable::of_rows(&rows[..1], Score::Top1)[0].settings.is_empty());
     }

@@ -92,7 +92,10 @@ fn float_weights_have_one_row_whatever_else_is_tried() {
         ..SweepGrid::default()
     };
     let recipes = grid.recipes(&Recipe::default());
-    let float: Vec<&Recipe> = recipes.iter().filter(|recipe| recipe.weight_bits == Bits::Float).collect();
+    let float: Vec<&Recipe> = recipes
+        .iter()
+        .filter(|recipe| recipe.weight_bits == Bits::Float)
+        .collect();
     assert_eq!((float.len(), recipes.len()), (1, 9));
     assert_eq!((float[0].clip, float[0].rounding), (Clip::None, Rounding::Nearest));
 }

@@ -64,14 +64,17 @@ pub(super) fn product(site: &mut Site<'_>) -> Ruled {
 /// onnxruntime makes them.
 pub(super) fn recurrent(site: &mut Site<'_>) -> Ruled {
     for slot in [1, 2] {
-        let weights = site.constant(slot).ok_or("its weights are no constants")?;
+        let weights = site.codes(slot).ok_or("its weights are no constants of bytes")?;
         let bytes = tensor_bytes(weights)?;
         let fits = |byte: &u8| match weights.data_type() {
             data_type::UINT8 => byte.abs_diff(128) <= MAX_EXACT_CODE,
             _ => byte.cast_signed().unsigned_abs() <= MAX_EXACT_CODE,
         };
         if !bytes.iter().all(fits) {
-            return Err("weights of more than 7 bits are not summed exactly on every processor".into());
+            return Err(
+                "weights of more than 7 bits are not summed exactly on every processor; onnxruntime runs it as its own processor does"
+                    .into(),
+            );
         }
     }
     Ok(Outcome::Kept)

@@ -94,6 +94,11 @@ impl<'graph> Site<'graph> {
         self.facts.constant(self.input(slot)?)
     }
 
+    /// The constant of bytes that an input is, of however many, if it is one.
+    pub(super) fn codes(&self, slot: usize) -> Option<&'graph TensorProto> {
+        self.facts.codes(self.input(slot)?)
+    }
+
     /// The integers that an input is, if it is a constant of integers.
     pub(super) fn integers(&self, slot: usize) -> Option<Vec<i64>> {
         integer_values(self.constant(slot)?).ok()

@@ -208,9 +208,9 @@ pub static FIELDS: &[Field] = &[
     Field {
         name: "storage",
         label: "Storage",
-        value_name: "auto|int8|float",
-        flag_help: "How the exported file stores quantized weights: auto takes INT2, INT4 or INT8, whichever is the smallest that holds them; int8 is for older runtimes; float writes the values on the grid as floats",
-        help: "How the exported file stores quantized weights. Auto: INT2 for 2 bits (operator set 25), INT4 for 3 and 4 bits (operator set 21) and for 2 bits where inputs are on a grid too, since onnxruntime does not load INT2 there, INT8 for the others; the smallest file. INT8: for runtimes that don't know the smaller types. Float: the values on the grid as 32-bit floats; as large and as fast as the float network, where a runtime would otherwise dequantize integer weights in every run.",
+        value_name: "auto|int8|uint8|float",
+        flag_help: "How the exported file stores quantized weights: auto takes INT2, INT4 or INT8, whichever is the smallest that holds them; int8 is for older runtimes; uint8 is exact in onnxruntime on x86 processors without VNNI too; float writes the values on the grid as floats",
+        help: "How the exported file stores quantized weights. Auto: INT2 for 2 bits (operator set 25), INT4 for 3 and 4 bits (operator set 21) and for 2 bits where inputs are on a grid too, since onnxruntime does not load INT2 there, INT8 for the others; the smallest file. INT8: for runtimes that don't know the smaller types. UINT8: the same codes plus 128, with zero point 128; onnxruntime sums products with them exactly on every processor, where those of INT8 weights of 8 bits saturate on x86 without VNNI, and takes longer. Float: the values on the grid as 32-bit floats; as large and as fast as the float network, where a runtime would otherwise dequantize integer weights in every run.",
         access: Access::Storage(whole!(storage)),
     },
     Field {

@@ -50,7 +50,8 @@ fn vector(tensor: &TensorProto, count: usize) -> Option<Vec<f32>> {
 /// The scale `s_x s_w` of what an integer kernel of `layer` adds up, for each output channel; `None` where it has no such kernel,
 /// because its input is not on a grid, or its weights are not stored as bytes or have scales in blocks.
 fn sum_scales(layer: &Layer, quantized: &QuantizedLayer, storage: Storage) -> Option<Vec<f32>> {
-    if CodeType::of(storage, layer, quantized) != CodeType::Int8 {
+    let is_symmetric = quantized.zero_points.is_empty();
+    if CodeType::of(storage, layer, quantized).bits() != 8 || !is_symmetric {
         return None;
     }
     let input = quantized.activation.as_ref()?.grid.step;

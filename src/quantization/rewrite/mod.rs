@@ -92,7 +92,7 @@ fn on_grids(
                 let values = tensors::grid_values(quantized);
                 expansion.columns(&values, layout, |_, _| 0.0).into_owned()
             })),
-            Storage::Auto | Storage::Int8 => {
+            Storage::Auto | Storage::Int8 | Storage::Uint8 => {
                 let placed = quantized.placed();
                 let zero = |row, place| placed.both_at(row, place).zero_point.unwrap_or(0);
                 Weight::Grid(elements.codes(&shape, || expansion.columns(&quantized.values, layout, zero)))

@@ -121,7 +121,7 @@ impl Stored {
                     OutAxis::Inner => vec![count / layer.layout.inner.max(1), layer.layout.inner],
                 };
                 let (codes, scale) = (pack(wide(codes)?), wide(float_tensor("", &shape, scales))?);
-                let zero_point = match zero_points.is_empty() {
+                let zero_point = match zero_points.is_empty() && !code_type.is_unsigned() {
                     true => None,
                     false => Some(pack(wide(zeros_of(&shape))?)),
                 };

@@ -372,9 +372,12 @@ fn layer_tensors(
         )),
         float_tensor(SCALE, &placed.scale_shape, scales),
     ];
-    let zero_points = &quantized.zero_points;
+    let zero_points = match quantized.zero_points.is_empty() && code_type.is_unsigned() {
+        true => vec![0; scales.len()],
+        false => quantized.zero_points.clone(),
+    };
     let zero =
-        (!zero_points.is_empty()).then(|| code_type.packed(i8_tensor(ZERO_POINT, &placed.scale_shape, zero_points)));
+        (!zero_points.is_empty()).then(|| code_type.packed(i8_tensor(ZERO_POINT, &placed.scale_shape, &zero_points)));
     (tensors.into_iter().chain(zero).chain(index).collect(), Some(stored))
 }
 

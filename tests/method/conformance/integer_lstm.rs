@@ -121,3 +121,36 @@ fn weights_that_are_known_only_as_it_runs_are_refused_by_name() {
         }
     }
 }
+
+/// Matrices as networks have them, beyond what a rule keeps of small constants.
+#[test]
+fn large_weights_are_constants_too() {
+    let units = 40;
+    let of = |bits: u8| {
+        let inputs = ["x", "w", "r", "", "", "", "", "", "ws", "wz", "rs", "rz"];
+        let hidden = int_attribute("hidden_size", units as i64);
+        let mut cell = node("DynamicQuantizeLSTM", "cell", inputs, ["y"], vec![hidden]);
+        cell.domain = Some("com.microsoft".to_owned());
+        let numbers = |count: usize| -> Vec<i8> { (0..count).map(|at| (at * 37 % 127) as i8 >> (8 - bits)).collect() };
+        let constants = vec![
+            stored("w", &[1, 3, 4 * units], &numbers(12 * units), true),
+            stored("r", &[1, units, 4 * units], &numbers(4 * units * units), true),
+            float_tensor("ws", &[1], &[0.01]),
+            stored("wz", &[1], &[0], true),
+            float_tensor("rs", &[1], &[0.02]),
+            stored("rz", &[1], &[0], true),
+        ];
+        let ends = (
+            graph::floats("x", &[3, 1, 3]),
+            graph::floats("y", &[3, 1, 1, units as i64]),
+        );
+        let mut model = graph::model(17, (vec![cell], constants), vec![ends.0], vec![ends.1]);
+        model.opset_import.push(OperatorSetIdProto {
+            domain: Some("com.microsoft".to_owned()),
+            version: Some(1),
+        });
+        model
+    };
+    assert!(Rten::load(encode(&of(7)).unwrap()).is_ok());
+    assert!(refused(&of(8)).contains("more than 7 bits"));
+}
