@@ -173,6 +173,11 @@ impl<'outer> Facts<'outer> {
             let length = self.shape(input(i))?.first().copied().flatten()?;
             usize::try_from(length).ok().filter(|rank| *rank <= 64).map(any)
         };
+        // How many axes an attribute lists, or an input of a known length.
+        let axes_told = |slot: usize| match attribute_ints(node, "axes") {
+            Some(axes) => Some(axes.len()),
+            None => rank_from_length(slot).map(|shape| shape.len()),
+        };
         let same = self.element_type(input(0));
         let (element_type, shape) = match node.op_type() {
             "Constant" => return attribute_tensor(node, "value").map(Fact::of_tensor).unwrap_or_default(),
@@ -220,8 +225,40 @@ impl<'outer> Facts<'outer> {
             | "Tanh"
             | "Softmax"
             | "LogSoftmax" => (same, shape(0)),
-            "AveragePool" | "Concat" | "Conv" | "ConvTranspose" | "MaxPool" | "Pad" | "Resize" | "Slice" | "Split"
-            | "Transpose" | "Upsample" => (same, rank(0)),
+            "AveragePool" | "Concat" | "Conv" | "ConvTranspose" | "CumSum" | "DepthToSpace" | "MaxPool" | "Pad"
+            | "Resize" | "ScatterElements" | "ScatterND" | "Slice" | "SpaceToDepth" | "Split" | "Tile" | "TopK"
+            | "Transpose" | "Trilu" | "Upsample" => (same, rank(0)),
+            // As many as the list of indices has.
+            "GatherElements" => (same, rank(1)),
+            "Gather" => {
+                let ranks = self.rank(input(0)).zip(self.rank(input(1)));
+                (same, ranks.and_then(|(data, of)| (data + of).checked_sub(1)).map(any))
+            }
+            "GRU" | "LSTM" | "RNN" => (same, Some(any(4))),
+            "Range" => (same, Some(any(1))),
+            "NonZero" => (Some(data_type::INT64), Some(any(2))),
+            "Size" => (Some(data_type::INT64), Some(Vec::new())),
+            "ArgMax" | "ArgMin" => {
+                let is_kept = attribute_int(node, "keepdims").unwrap_or(1) != 0;
+                let less = self
+                    .rank(input(0))
+                    .and_then(|rank| rank.checked_sub(usize::from(!is_kept)));
+                (Some(data_type::INT64), less.map(any))
+            }
+            "Equal" | "Greater" | "GreaterOrEqual" | "Less" | "LessOrEqual" | "And" | "Or" | "Xor" => {
+                (Some(data_type::BOOL), broadcast())
+            }
+            "IsInf" | "IsNaN" | "Not" => (Some(data_type::BOOL), shape(0)),
+            "Where" => {
+                let ranks = [0, 1, 2].map(|slot| self.rank(input(slot)));
+                let most = ranks.into_iter().try_fold(0, |most, rank| Some(rank?.max(most)));
+                (self.element_type(input(1)), most.map(any))
+            }
+            "Expand" => {
+                let asked = rank_from_length(1).map(|shape| shape.len());
+                let ranks = self.rank(input(0)).zip(asked);
+                (same, ranks.map(|(own, asked)| any(own.max(asked))))
+            }
             "GlobalAveragePool" | "GlobalMaxPool" => {
                 let mut pooled = shape(0);
                 pooled.iter_mut().flatten().skip(2).for_each(|size| *size = Some(1));
@@ -235,6 +272,7 @@ impl<'outer> Facts<'outer> {
                 let kept = || shape(0).map(|axes| vec![Some(1); axes.len()]);
                 (same, if keeps { kept() } else { Some(Vec::new()) })
             }
+            operator if operator.starts_with("Reduce") && attribute_int(node, "keepdims") != Some(0) => (same, rank(0)),
             "MatMul" => (
                 same,
                 (broadcast().map(|shape| any(shape.len())))
@@ -242,13 +280,17 @@ impl<'outer> Facts<'outer> {
             ),
             "Reshape" => (same, rank_from_length(1)),
             "Unsqueeze" => {
-                let more = attribute_ints(node, "axes").map_or(0, <[_]>::len);
+                let more = axes_told(1).unwrap_or(0);
                 let shape = rank(0).filter(|_| more > 0).map(|shape| any(shape.len() + more));
                 (same, shape)
             }
+            "Squeeze" => {
+                let less = axes_told(1).filter(|less| *less > 0);
+                let left = rank(0).and_then(|shape| shape.len().checked_sub(less?));
+                (same, left.map(any))
+            }
             // Types that do not follow the first input.
-            "ArgMax" | "ArgMin" | "Equal" | "Greater" | "If" | "Less" | "Loop" | "NonZero" | "OneHot" | "Scan"
-            | "Size" | "Where" | "DequantizeLinear" | "SequenceAt" => (None, None),
+            "If" | "Loop" | "OneHot" | "Scan" | "DequantizeLinear" | "SequenceAt" => (None, None),
             _ => (same, None),
         };
         Fact { element_type, shape }
@@ -300,5 +342,58 @@ impl Fact {
             element_type: tensor.elem_type.filter(|kind| *kind != 0),
             shape: tensor.shape.as_ref().map(|shape| shape.dim.iter().map(size).collect()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::build::{Axis, i64_tensor, int_attribute, node, value_info};
+    use super::*;
+
+    #[test]
+    fn ranks_and_types_follow_from_what_operators_do() {
+        let no_axis = || vec![int_attribute("keepdims", 0)];
+        let nodes = vec![
+            node("Shape", "", ["x"], ["sizes"], vec![]),
+            node("Size", "", ["x"], ["count"], vec![]),
+            node("Range", "", ["zero", "count", "one"], ["steps"], vec![]),
+            node("ConstantOfShape", "", ["sizes"], ["zeros"], vec![]),
+            node("Gather", "", ["x", "steps"], ["rows"], vec![]),
+            node("Gather", "", ["x", "zero"], ["row"], vec![]),
+            node("NonZero", "", ["x"], ["places"], vec![]),
+            node("GreaterOrEqual", "", ["x", "zeros"], ["above"], vec![]),
+            node("Where", "", ["above", "x", "zero"], ["chosen"], vec![]),
+            node("Expand", "", ["x", "larger"], ["expanded"], vec![]),
+            node("ArgMax", "", ["x"], ["best"], no_axis()),
+            node("Squeeze", "", ["expanded", "axis"], ["squeezed"], vec![]),
+            node("Unsqueeze", "", ["row", "axis"], ["unsqueezed"], vec![]),
+            node("ReduceSum", "", ["x", "axis"], ["kept"], vec![]),
+            node("ReduceSum", "", ["x", "axis"], ["gone"], no_axis()),
+        ];
+        let graph = GraphProto {
+            node: nodes,
+            initializer: vec![
+                i64_tensor("zero", &[], &[0]),
+                i64_tensor("one", &[], &[1]),
+                i64_tensor("axis", &[1], &[0]),
+                i64_tensor("larger", &[3], &[5, 2, 3]),
+            ],
+            input: vec![value_info("x", data_type::FLOAT, &[Axis::Free("n"), Axis::Size(3)])],
+            ..GraphProto::default()
+        };
+        let facts = Facts::of(&graph, None);
+        let known = |name: &str| (facts.rank(name), facts.element_type(name));
+        let (float, int64) = (Some(data_type::FLOAT), Some(data_type::INT64));
+        assert_eq!(known("steps"), (Some(1), int64));
+        assert_eq!(known("count"), (Some(0), int64));
+        assert_eq!(known("zeros"), (Some(2), float));
+        assert_eq!((known("rows"), known("row")), ((Some(2), float), (Some(1), float)));
+        assert_eq!(known("places"), (Some(2), int64));
+        assert_eq!(known("above"), (Some(2), Some(data_type::BOOL)));
+        assert_eq!(known("chosen"), (Some(2), float));
+        assert_eq!(known("expanded"), (Some(3), float));
+        assert_eq!(known("best"), (Some(1), int64));
+        assert_eq!((known("squeezed").0, known("unsqueezed").0), (Some(2), Some(2)));
+        assert_eq!((known("kept").0, known("gone").0), (Some(2), None));
     }
 }

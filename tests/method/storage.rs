@@ -130,6 +130,45 @@ fn weights_take_the_bits_of_the_smallest_type_that_holds_them() {
     }
 }
 
+/// Codes and zero points are 128 more than those of INT8, so that the numbers are the same.
+#[test]
+fn unsigned_bytes_are_the_signed_ones_moved() {
+    let network = open("demo:fashion");
+    let data = Dataset::demo(Demo::Fashion);
+    for scales in [Granularity::Tensor, Granularity::Channel, Granularity::Block(32)] {
+        for weight_bits in [2, 5, 8] {
+            let of = |storage: Storage| {
+                let recipe = Recipe {
+                    storage,
+                    scales,
+                    expand_ratio: 0.05,
+                    ..bits(weight_bits)
+                };
+                exported(&network, &recipe)
+            };
+            let (signed, unsigned) = (of(Storage::Int8), of(Storage::Uint8));
+            assert_eq!(codes(&unsigned).1, [data_type::UINT8]);
+            assert_eq!(opset_version(&unsigned), opset_version(&signed));
+            let bytes = |model: &ModelProto, ending: &str| -> Vec<u8> {
+                let initializers = &model.graph.as_ref().unwrap().initializer;
+                let tensors = initializers.iter().filter(|tensor| tensor.name().ends_with(ending));
+                tensors
+                    .flat_map(|tensor| tensor.raw_data.clone().unwrap().to_vec())
+                    .collect()
+            };
+            let moved: Vec<u8> = bytes(&signed, ".q").iter().map(|code| code.wrapping_add(128)).collect();
+            assert_eq!(bytes(&unsigned, ".q"), moved);
+            let zero_points = bytes(&unsigned, ".zero_point");
+            assert!(!zero_points.is_empty() && zero_points.iter().all(|zero| *zero == 128));
+            let answers = |model: &ModelProto| {
+                let engine = Rten::load(encode(model).unwrap()).unwrap();
+                run_outputs(&engine, &data, 20, &Progress::default()).unwrap().logits
+            };
+            assert_eq!(answers(&unsigned), answers(&signed), "{scales}, {weight_bits} bits");
+        }
+    }
+}
+
 /// Merged codes need a bit more: a person who asks for merging gets the larger type, who asks for the cheapest does not.
 #[test]
 fn merged_codes_are_stored_in_what_holds_them() {
