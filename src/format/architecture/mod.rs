@@ -9,7 +9,9 @@
 
 mod activation;
 mod alexnet;
+mod attention;
 mod bert;
+mod causal;
 mod config;
 mod convolution;
 mod decoder;
