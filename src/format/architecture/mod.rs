@@ -33,6 +33,7 @@ mod resnet;
 mod small;
 mod squeezenet;
 mod state_dict;
+mod t5;
 mod transformer;
 mod vgg;
 mod vit;
@@ -55,7 +56,7 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 20] = [
+const FAMILIES: [Family; 21] = [
     resnet::FAMILY,
     vgg::FAMILY,
     densenet::FAMILY,
@@ -69,6 +70,7 @@ const FAMILIES: [Family; 20] = [
     alexnet::FAMILY,
     vit::FAMILY,
     bert::FAMILY,
+    t5::FAMILY,
     decoder::FAMILY,
     decoder::gpt2::FAMILY,
     decoder::gpt_neox::FAMILY,
