@@ -62,7 +62,7 @@ use std::ops::Range;
 use std::sync::Arc;
 pub use tensor::{ShapeMismatch, Tensor, TensorValues, by_name};
 use text::Text;
-pub(crate) use text::TextLayout;
+pub(crate) use text::{DECODER_TOKENS, TextLayout};
 
 /// What is wrong with a data set.
 #[derive(Debug, thiserror::Error)]

@@ -15,6 +15,12 @@ impl Dataset {
             ));
         }
         if let Samples::Text(read) = &self.samples
+            && read.has_source()
+        {
+            let reason = "a network of encoder and decoder answers a text and does not continue it";
+            return Err(fault(&self.name, reason.to_owned()));
+        }
+        if let Samples::Text(read) = &self.samples
             && let Some(pieces) = read.pieces()
         {
             return Ok(pieces.encode(text, &self.name)?.tokens);

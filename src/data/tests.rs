@@ -303,6 +303,45 @@ fn one_row_of_integers_is_a_text_of_tokens() {
 }
 
 #[test]
+fn parts_of_a_window_are_as_long_as_encoder_and_decoder_take_them() {
+    let folder = Folder::new();
+    let tokens: Vec<u8> = (1..=11_i64).flat_map(|token| token.to_le_bytes()).collect();
+    let path = folder.file("tokens.npy", &npy("<i8", "(11,)", &tokens));
+    let steps = |name: &str, steps| Port {
+        axis_names: vec![Some("batch".to_owned()), None],
+        ..port(name, &[None, steps], true)
+    };
+    let ports = |read, asked| [steps("input_ids", read), steps("decoder_input_ids", asked)];
+    for (read, asked, (reads, asks)) in [
+        (None, None, (5, 5)),
+        (Some(4), Some(2), (4, 2)),
+        (Some(3), None, (3, 3)),
+        (None, Some(2), (8, 2)),
+    ] {
+        let data = open(&path, &ports(read, asked)).unwrap();
+        assert_eq!(data.len(), asks);
+        let batch = data.batch(0..asks).unwrap();
+        let source = Tensor::from_shape([1, reads], (1..).take(reads).collect::<Vec<i32>>()).unwrap();
+        let next = reads as i32 + 1;
+        let given = std::iter::once(0).chain(next..).take(asks).collect::<Vec<i32>>();
+        let given = Tensor::from_shape([1, asks], given).unwrap();
+        assert_eq!(
+            batch,
+            [
+                ("input_ids".to_owned(), source),
+                ("decoder_input_ids".to_owned(), given)
+            ]
+        );
+        assert_eq!((data.label(0), data.label(asks)), (Some(reads + 1), None));
+    }
+    let error = refusal(&path, &ports(Some(10), Some(5)));
+    assert!(
+        error.contains("the encoder reads 10 tokens and the decoder is asked for 5, of 11 in the text"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_picture_is_decoded_once_and_can_be_read_otherwise_without_opening_it_anew() {
     let folder = Folder::new();
     let file = folder.file("data/a.png", &grey_png(51));

@@ -3,11 +3,15 @@
 //! The text is read as a number of streams of equal length, one after the other in the text, each from the network's zero
 //! state. A window is a short stream: what a network without a state reads at a time. Sample i is token i: the network reads tokens up to i of its stream and answers token i + 1.
 
+mod source;
+
 use super::companions::Companions;
 use super::pieces::Pieces;
 use super::tokenizer::Tokenizer;
 use super::{DatasetError, Tensor, fault};
 use crate::data::Port;
+pub(crate) use source::DECODER_TOKENS;
+use source::Source;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +32,8 @@ pub(super) struct Text {
     streams: usize,
     /// Predicted tokens of a stream.
     length: usize,
+    /// What an encoder reads of each stream before them.
+    source: Option<Source>,
     /// The network's input.
     input: String,
     axes: Axes,
@@ -60,6 +66,8 @@ pub(crate) struct TextLayout {
     pub(crate) batch_first: bool,
     /// Streams that may run at once.
     pub(crate) at_once: usize,
+    /// Whether an encoder reads other tokens of the window: then a place in a stream does not tell the token.
+    pub(crate) behind_source: bool,
 }
 
 impl Text {
@@ -120,6 +128,7 @@ impl Text {
             tokens,
             streams,
             length,
+            source: None,
             input,
             axes,
             width,
@@ -135,23 +144,43 @@ impl Text {
         self.streams * self.length
     }
 
-    /// The token that follows token `sample`.
+    /// The place of the first token of a stream.
+    fn begin(&self, stream: usize) -> usize {
+        let read = self.source.as_ref().map_or(0, |source| source.length);
+        stream * (read + self.length)
+    }
+
+    /// The place of the last token that the network has read when it answers `sample`.
+    fn place(&self, sample: usize) -> usize {
+        let read = self.source.as_ref().map_or(0, |source| source.length - 1);
+        let length = self.length.max(1);
+        self.begin(sample / length) + read + sample % length
+    }
+
+    /// The token that follows those that the network has read when it answers `sample`.
     pub(super) fn target(&self, sample: usize) -> Option<usize> {
-        let token = (sample < self.len()).then(|| self.tokens.get(sample + 1)).flatten()?;
+        let next = self.place(sample) + 1;
+        let token = (sample < self.len()).then(|| self.tokens.get(next)).flatten()?;
         usize::try_from(*token).ok()
+    }
+
+    /// Whether an encoder reads a part of each window.
+    pub(super) fn has_source(&self) -> bool {
+        self.source.is_some()
     }
 
     /// Up to `most` tokens of the stream that the network has read when it answers `sample`, that token included.
     pub(super) fn before(&self, sample: usize, most: usize) -> &[i32] {
-        let start = sample - sample % self.length.max(1);
-        let from = start.max((sample + 1).saturating_sub(most));
-        self.tokens.get(from..=sample).unwrap_or(&[])
+        let (start, last) = (self.begin(sample / self.length.max(1)), self.place(sample));
+        let from = start.max((last + 1).saturating_sub(most));
+        self.tokens.get(from..=last).unwrap_or(&[])
     }
 
     pub(super) fn layout(&self) -> TextLayout {
         TextLayout {
             length: self.length,
             batch_first: self.axes == Axes::BatchTime,
+            behind_source: self.source.is_some(),
             at_once: {
                 let most = if self.windowed {
                     MOST_WINDOW_ANSWERS
@@ -187,6 +216,9 @@ impl Text {
         } else {
             self.length
         };
+        if let Some(source) = &self.source {
+            return source.batch(self, streams, length, path);
+        }
         let mut inputs = self.companions.values(streams.len(), length)?;
         let at = |stream: usize, time: usize| self.tokens[stream * self.length + time];
         let (shape, tokens): (Vec<usize>, Vec<i32>) = match self.axes {
@@ -230,6 +262,12 @@ impl Text {
     }
 
     pub(super) fn describe(&self) -> String {
+        if let Some(source) = &self.source {
+            return format!(
+                "tokens in {} window(s), of each {} read by the encoder and {} predicted by the decoder",
+                self.streams, source.length, self.length
+            );
+        }
         if self.windowed {
             return format!(
                 "tokens in {} window(s) of {} tokens, each read alone",

@@ -399,12 +399,16 @@ impl Search<'_> {
         let text = self
             .data
             .text_layout()
-            .filter(|layout| layout.batch_first && layout.length == positions);
+            .filter(|layout| layout.batch_first && (layout.behind_source || layout.length == positions));
         match text {
             Some(layout) => SeenAt {
                 sample: run.start / layout.length.max(1) + sample,
                 position,
-                token: self.data.context(run.start + sample * layout.length + position, 1),
+                token: if layout.behind_source {
+                    None
+                } else {
+                    self.data.context(run.start + sample * layout.length + position, 1)
+                },
             },
             None => SeenAt {
                 sample: run.start + sample,

@@ -3,7 +3,7 @@
 
 use super::layer_order::ORDER_TOKENS;
 use super::{Dataset, Engine, InferenceError, run_outputs};
-use crate::data::Random;
+use crate::data::{DECODER_TOKENS, Random};
 use crate::network::Network;
 use crate::progress::Progress;
 use std::ops::Range;
@@ -17,7 +17,8 @@ const MAX_WORK: u64 = 1 << 28;
 /// A text of [`ORDER_TOKENS`] tokens, the same for the same `seed`; `None` for a network that does not guess the next token.
 ///
 /// It begins with tokens drawn evenly, in streams of one length out of [`STREAMS`]. In each round the network runs once, and the
-/// token behind each position is drawn from its answer there: one run a round instead of one a token.
+/// token behind each position is drawn from its answer there: one run a round instead of one a token. A network of encoder and decoder
+/// reads windows of tokens drawn evenly.
 ///
 /// # Errors
 /// [`InferenceError`] of the engine, that of `between`, which is asked before each run, or `Cancelled`.
@@ -53,7 +54,13 @@ pub(super) fn own_text(
         text(&tokens, *stream).is_some_and(|data| run_outputs(engine, &data, *stream, &Progress::default()).is_ok())
     };
     let stream = if runs(&stream) { stream } else { STREAMS.start };
-    for _ in 0..stream {
+    // What a decoder beside an encoder writes does not continue what the encoder reads: the tokens stay as they were drawn.
+    let rounds = if ports.iter().any(|port| port.name == DECODER_TOKENS) {
+        0
+    } else {
+        stream
+    };
+    for _ in 0..rounds {
         progress.check()?;
         between()?;
         let Some(data) = text(&tokens, stream) else {

@@ -1,9 +1,9 @@
-//! What the makers of a network say of the pictures that it wants.
+//! What the makers of a network say of the pictures that it wants, and of how its decoder begins.
 
 /// How [`PreprocessHint::source`] begins where no file but the architecture tells.
 pub const USUAL_FOR: &str = "usual for ";
 
-/// How pictures were made ready in the network's training, as far as its files or its architecture tell. Every field may
+/// How data were made ready in the network's training, as far as its files or its architecture tell. Every field may
 /// be missing; what a person chooses goes before all of it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PreprocessHint {
@@ -19,6 +19,8 @@ pub struct PreprocessHint {
     pub crop: Option<f32>,
     /// How pictures are resized.
     pub interpolation: Option<Interpolation>,
+    /// The token that a decoder beside an encoder reads before the first of its own.
+    pub decoder_start: Option<i32>,
     /// Names of the classes in the order of the outputs; empty where nothing tells.
     pub classes: Vec<String>,
 }

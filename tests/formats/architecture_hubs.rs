@@ -3,6 +3,10 @@
 
 use crate::common::relative_difference;
 use crate::common::state_dict::Fixture;
+use splitscope::network::{Blocks, Format, Network, reads_on, rotate};
+use splitscope::onnx::TensorProto;
+use splitscope::progress::Progress;
+use splitscope::quantization::{Bits, Recipe, plan, rewrite, split_only};
 use std::path::{Path, PathBuf};
 
 /// The fixtures of a folder by name, in alphabetical order.
@@ -55,6 +59,115 @@ fn whole_networks_compute_what_their_packages_compute() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:?}");
+}
+
+/// The fixture called `name`.
+fn named(name: &str) -> Fixture {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/architecture/hubs");
+    Fixture::read(&folder.join(format!("{name}.json.gz")))
+}
+
+#[test]
+fn encoder_and_decoder_are_listed_by_blocks_split_and_quantized() {
+    let fixture = named("t5_gated");
+    let network = fixture.open(&fixture.tensors());
+    assert_eq!(
+        network.graph_inputs(),
+        ["input_ids", "attention_mask", "decoder_input_ids"]
+    );
+    let names: Vec<&str> = network.layers.iter().map(|layer| layer.name.as_str()).collect();
+    let found = Blocks::of(names.iter().copied());
+    let blocks: Vec<&str> = found.blocks.iter().map(|block| block.name.as_str()).collect();
+    let expected =
+        [("encoder", 2), ("decoder", 3)].map(|(stack, count)| (0..count).map(move |n| format!("{stack}.block.{n}")));
+    assert_eq!(blocks, expected.into_iter().flatten().collect::<Vec<_>>());
+    let layers: Vec<usize> = found.blocks.iter().map(|block| block.layers.len()).collect();
+    assert_eq!(layers, [7, 7, 11, 11, 11]);
+    assert!(
+        found.parts.contains(&"layer.1.EncDecAttention.q".to_owned()),
+        "{:?}",
+        found.parts
+    );
+    let outside: Vec<&str> = found.outside.iter().map(|layer| names[*layer]).collect();
+    assert_eq!(outside, ["lm_head"]);
+    assert!(
+        !reads_on(&network.model),
+        "its decoder looks at more than its own steps"
+    );
+
+    let recipe = Recipe {
+        weight_bits: Bits::Grid(6),
+        expand_ratio: 0.05,
+        ..Recipe::default()
+    };
+    let planned = plan(&network, &recipe, None, &Progress::default()).unwrap();
+    let splits = planned.layers.iter().filter_map(|layer| layer.quantized());
+    assert_eq!(splits.filter(|layer| !layer.splits.is_empty()).count(), names.len());
+    let run = |model| fixture.run(&Network::new("t5", None, Format::Onnx, model).unwrap());
+    let float = fixture.run(&network);
+    let difference = relative_difference(&float, &run(split_only(&network, &planned).unwrap()));
+    println!("{difference:.1e}");
+    assert!(difference <= 1e-5, "{difference}");
+    let quantized = run(rewrite(&network, &planned).unwrap());
+    assert!(quantized.iter().all(|x| x.is_finite()) && quantized != float);
+    // The streams of both stacks, which begin with the same embedding.
+    let rotation = rotate(&network).unwrap();
+    assert_eq!((rotation.streams.len(), rotation.skipped.len()), (2, 0));
+    let difference = relative_difference(&float, &fixture.run(&rotation.network));
+    println!("rotated: {difference:.1e}");
+    assert!(difference > 0.0 && difference <= 2e-5, "{difference}");
+}
+
+#[test]
+fn a_bare_state_dict_of_an_encoder_decoder_is_opened_as_is_usual_and_says_so() {
+    for (name, activation) in [("t5", "ReLU"), ("t5_gated", "GELU")] {
+        let fixture = Fixture {
+            config: None,
+            ..named(name)
+        };
+        let network = fixture.assert_like_torch(name);
+        let [note] = &network.notes[..] else {
+            panic!("{:?}", network.notes)
+        };
+        assert!(note.contains("no config.json") && note.contains(activation), "{note}");
+    }
+}
+
+#[test]
+fn what_is_no_network_of_t5s_kind_is_named() {
+    let why = |key: &str, value: serde_json::Value, change: &dyn Fn(&mut Vec<TensorProto>)| {
+        let mut fixture = named("t5");
+        fixture.config.as_mut().unwrap()[key] = value;
+        let mut tensors = fixture.tensors();
+        change(&mut tensors);
+        fixture.open(&tensors).why_not_runnable.unwrap()
+    };
+    let text = why("model_type", "longt5".into(), &|_| ());
+    assert!(
+        text.contains("'shared.weight' is of model_type 'longt5', which is not known"),
+        "{text}"
+    );
+    let text = why("feed_forward_proj", "gated-sine".into(), &|_| ());
+    assert!(text.contains("is 'sine', a function that is not known"), "{text}");
+    for farthest in [8_u64, 1 << 40] {
+        let text = why("relative_attention_max_distance", farthest.into(), &|_| ());
+        assert!(
+            text.contains(&format!("has 32 buckets for distances up to {farthest}")),
+            "{text}"
+        );
+    }
+    let text = why("layer_norm_epsilon", 1e-6.into(), &|tensors| {
+        tensors.retain(|tensor| {
+            !tensor
+                .name()
+                .ends_with("decoder.block.1.layer.1.EncDecAttention.k.weight")
+        });
+    });
+    assert!(
+        text.contains("nearest architecture is T5 2x32")
+            && text.contains("'decoder.block.1.layer.1.EncDecAttention.k.weight' [any, 32] is missing"),
+        "{text}"
+    );
 }
 
 /// A GGUF file of the network of a fixture, by GGUF's names, rows of queries and keys interleaved as its converter does.

@@ -256,6 +256,7 @@ fn tensors_of_any_shape_are_met_without_a_panic() {
     let configs = [
         r#"{"num_attention_heads": 0, "layer_norm_eps": 0, "image_size": 1}"#,
         r#"{"num_attention_heads": 18446744073709551615, "hidden_act": "sine", "image_size": 8192}"#,
+        r#"{"model_type": "t5", "relative_attention_max_distance": 18446744073709551615, "feed_forward_proj": "gated-"}"#,
         "{}",
     ];
     let names = [
@@ -267,6 +268,8 @@ fn tensors_of_any_shape_are_met_without_a_panic() {
         "gru",
         "lenet",
         "mlp",
+        "../hubs/t5_gated",
+        "../hubs/t5_encoder",
     ];
     for round in 0..400 {
         let fixture = named(names[round % names.len()]);

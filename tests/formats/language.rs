@@ -65,10 +65,7 @@ fn perplexity_is_that_of_windows_that_are_read_alone() {
         let read = Tensor::from_shape([1, window], tokens[start..start + window].to_vec()).unwrap();
         let logits = engine.run(&[("input_ids", &read)], &["logits"]).unwrap().remove(0);
         assert_eq!(logits.shape(), [1, window, 41]);
-        for (row, next) in logits.floats().unwrap().chunks(41).zip(&tokens[start + 1..]) {
-            let total: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
-            nats.push(total.ln() - f64::from(row[*next as usize]));
-        }
+        nats.extend(losses(&logits, &tokens[start + 1..]));
     }
     let expected = (nats.iter().sum::<f64>() / nats.len() as f64).exp();
     let found = metrics(&outputs, &data).perplexity.unwrap();
@@ -76,6 +73,77 @@ fn perplexity_is_that_of_windows_that_are_read_alone() {
     // What a token has read ends with itself, and begins with its window.
     assert_eq!(data.context(2, 10).as_deref(), Some("bad"));
     assert_eq!(data.context(9, 10).as_deref(), Some("##eed"));
+}
+
+/// The loss at each step of logits of 41 tokens, in nats.
+fn losses(logits: &Tensor, next: &[i32]) -> Vec<f64> {
+    let rows = logits.floats().unwrap().chunks(41).zip(next);
+    let loss = |(row, next): (&[f32], &i32)| {
+        let total: f64 = row.iter().map(|logit| f64::from(*logit).exp()).sum();
+        total.ln() - f64::from(row[*next as usize])
+    };
+    rows.map(loss).collect()
+}
+
+#[test]
+fn a_decoder_beside_an_encoder_is_asked_for_the_second_half_of_each_window() {
+    let (folder, _) = hub("t5");
+    let start = 5;
+    let config = folder.path().join("config.json");
+    let mut told: serde_json::Value = serde_json::from_slice(&std::fs::read(&config).unwrap()).unwrap();
+    told["decoder_start_token_id"] = start.into();
+    std::fs::write(&config, told.to_string()).unwrap();
+    let network = format::open(folder.path()).unwrap();
+    let engine = engine(&network);
+    let (window, read) = (7, 3);
+    let asked = window - read;
+    let data = text(&folder, &network, &engine, Some(window));
+    let tokens = tokens();
+    let windows = tokens.len() / window;
+    assert_eq!((data.len(), data.is_text()), (windows * asked, true));
+    let note = "of each window of 7 tokens the encoder reads the first 3; perplexity is that of the other 4";
+    assert!(
+        data.notes().iter().any(|found| found.starts_with(note)),
+        "{:?}",
+        data.notes()
+    );
+    let outputs = run_outputs(&engine, &data, usize::MAX, &Progress::default()).unwrap();
+    let mut nats = Vec::new();
+    for window in tokens.chunks_exact(window) {
+        let (source, target) = window.split_at(read);
+        let row = |tokens: &[i32]| Tensor::from_shape([1, tokens.len()], tokens.to_vec()).unwrap();
+        let (source, mask) = (row(source), row(&[1; 3]));
+        let given = row(&[&[start], &target[..asked - 1]].concat());
+        let inputs = [
+            ("input_ids", &source),
+            ("attention_mask", &mask),
+            ("decoder_input_ids", &given),
+        ];
+        let logits = engine.run(&inputs, &["logits"]).unwrap().remove(0);
+        assert_eq!(logits.shape(), [1, asked, 41]);
+        nats.extend(losses(&logits, target));
+    }
+    let expected = (nats.iter().sum::<f64>() / nats.len() as f64).exp();
+    let found = metrics(&outputs, &data).perplexity.unwrap();
+    println!("{found} {expected}");
+    assert!((found / expected - 1.0).abs() < 1e-5, "{found} {expected}");
+    // The second of the second window: what the encoder has read and the first of the second half stand before it.
+    assert_eq!(data.label(asked + 1), Some(tokens[window + read + 1] as usize));
+    assert_eq!(data.label(data.len()), None);
+    let before = data.tokens_of("bad").unwrap_err().to_string();
+    assert!(before.contains("does not continue it"), "{before}");
+    // Of a part of a window the decoder is asked for no more than is wanted.
+    let part = data.batch(asked..asked + 2).unwrap();
+    let of = |name: &str| part.iter().find(|(input, _)| input == name).unwrap().1.clone();
+    let second = &tokens[window..2 * window];
+    assert_eq!(
+        of("input_ids"),
+        Tensor::from_shape([1, read], second[..read].to_vec()).unwrap()
+    );
+    assert_eq!(
+        of("decoder_input_ids"),
+        Tensor::from_shape([1, 2], vec![start, second[read]]).unwrap()
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::data::encoder::Windows;
 use crate::data::masked::Masked;
 use crate::data::pieces::Pieces;
 use crate::data::sentence_pairs::SentencePairs;
-use crate::data::text::Text;
+use crate::data::text::{DECODER_TOKENS, Text};
 use crate::data::tokenizer::Tokenizer;
 use crate::data::vocabulary;
 use crate::data::{DataOptions, Port};
@@ -17,6 +17,8 @@ use std::path::Path;
 
 /// Tokens that an encoder reads at a time where nothing else is chosen.
 const ENCODER_WINDOW: usize = 128;
+/// What a decoder beside an encoder begins with where nothing tells it: T5's padding.
+const DECODER_START: i32 = 0;
 
 impl Dataset {
     /// Tokens in streams of `window` as a text for the language model `network`, whose inputs are `ports`.
@@ -81,15 +83,23 @@ impl Opening<'_> {
         self.stream(text, tokenizer.names(), notes)
     }
 
-    /// Streams of tokens, each to be guessed from those before it.
-    pub(super) fn stream(&self, text: Text, classes: Vec<String>, notes: Vec<String>) -> Result<Dataset, DatasetError> {
-        let input = self
-            .free_port(true)?
-            .map_or_else(|| "tokens".to_owned(), |port| port.name.clone());
+    /// Streams of tokens, each to be guessed from those before it; where an encoder stands before the decoder, in halves.
+    pub(super) fn stream(
+        &self,
+        mut text: Text,
+        classes: Vec<String>,
+        mut notes: Vec<String>,
+    ) -> Result<Dataset, DatasetError> {
+        let input = self.free_port(true)?;
         let companions = self.companions();
-        let fed: Vec<String> = std::iter::once(input)
-            .chain(companions.names().map(str::to_owned))
-            .collect();
+        let mut fed: Vec<String> = companions.names().map(str::to_owned).collect();
+        fed.push(input.map_or_else(|| "tokens".to_owned(), |port| port.name.clone()));
+        if let (Some(encoder), Some(decoder)) = (input, self.decoder()) {
+            let told = self.options.hint.as_ref().and_then(|hint| hint.decoder_start);
+            text = text.with_decoder([encoder, decoder], told.unwrap_or(DECODER_START), self.path)?;
+            notes.extend(text.note_of_halves());
+            fed.push(decoder.name.clone());
+        }
         let arrays = self.given_arrays(&fed, None, |_, _| None)?;
         Ok(Dataset {
             name: self.name(),
@@ -111,10 +121,20 @@ impl Opening<'_> {
         })
     }
 
+    /// The input of the tokens of a decoder beside an encoder.
+    fn decoder(&self) -> Option<&Port> {
+        let given = |port: &Port| self.options.inputs.iter().any(|(name, _)| *name == port.name);
+        let mut found = self.ports.iter().filter(|port| port.name == DECODER_TOKENS);
+        found.find(|port| port.is_integer() && !given(port))
+    }
+
     /// Whether the network sees both sides of a word: it tells kinds of text apart, or masks words and neither counts positions
-    /// nor keeps a past.
+    /// nor keeps a past, and no decoder stands behind it.
     fn is_encoder(&self, companions: &Companions) -> bool {
         let takes = |wanted: &str| companions.names().any(|name| name == wanted);
+        if self.decoder().is_some() {
+            return false;
+        }
         takes("token_type_ids") || takes("attention_mask") && !takes("position_ids") && !companions.have_past()
     }
 

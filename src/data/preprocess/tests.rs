@@ -181,7 +181,7 @@ fn what_the_network_says_of_itself_goes_before_what_is_usual_and_behind_what_is_
         size: Some([240, 240]),
         crop: Some(0.875),
         interpolation: Some(Interpolation::Bicubic),
-        classes: Vec::new(),
+        ..PreprocessHint::default()
     };
     let options = DataOptions {
         hint: Some(Arc::new(hint)),

@@ -6,7 +6,7 @@ use super::Family;
 use super::misfit::Fault;
 use super::net::{Axis, Net, Output, as_i64};
 use super::transformer::{Between, Sequence};
-use crate::onnx::build::{i64_tensor, int_attribute, scalar_f32};
+use crate::onnx::build::{i64_tensor, int_attribute};
 use crate::onnx::schema::data_type;
 
 pub(super) const FAMILY: Family = Family {
@@ -20,9 +20,6 @@ const ROBERTA_EPSILON: f32 = 1e-5;
 const ROBERTA_FIRST: usize = 2;
 /// RoBERTa keeps 512 positions and the two that it does not use.
 const ROBERTA_POSITIONS: usize = 514;
-
-/// Added to the score of a step that is not to be looked at: its share is 0 in 32 bits.
-const HIDDEN: f32 = 1e9;
 
 /// Widths of published encoders whose heads are not 64 wide, and their number of heads: MiniLM (Wang et al. 2020), TinyBERT
 /// (Jiao et al. 2020).
@@ -110,7 +107,7 @@ fn build(net: &mut Net<'_>) -> Output {
     let axes = [Axis::Free("batch"), Axis::Free("sequence")];
     let tokens = net.input("input_ids", data_type::INT64, &axes);
     let mask = net.input("attention_mask", data_type::INT64, &axes);
-    let mask = hide(net, &mask);
+    let mask = net.hide(&mask, "mask");
     let embeddings = format!("{root}embeddings");
     let mut x = embed(net, &tokens, &embeddings, text.roberta, style.epsilon);
     for number in 0..layers.max(1) {
@@ -156,17 +153,6 @@ fn between(net: &mut Net<'_>) -> Between {
         net.fail("hidden_act", Fault::Other(reason));
         Between::Gelu
     })
-}
-
-/// What is added to the scores: 0 for a step that counts (1 in the mask), far below 0 for one that does not.
-fn hide(net: &mut Net<'_>, mask: &str) -> String {
-    let to = int_attribute("to", i64::from(data_type::FLOAT));
-    let counts = net.node("Cast", "mask.float", [mask], vec![to]);
-    let one = net.constant(scalar_f32("mask.one", 1.0));
-    let less = net.node("Sub", "mask.below_one", [counts, one], vec![]);
-    let scores = net.scale(&less, "mask.scores", HIDDEN);
-    let axes = net.constant(i64_tensor("mask.axes", &[2], &[1, 2]));
-    net.node("Unsqueeze", "mask.by_head", [scores, axes], vec![])
 }
 
 /// Words, their positions and, where there are any, the kinds of text that they belong to.

@@ -152,6 +152,7 @@ fn over(own: PreprocessHint, other: PreprocessHint) -> PreprocessHint {
         size: own.size.or(other.size),
         crop: own.crop.or(other.crop),
         interpolation: own.interpolation.or(other.interpolation),
+        decoder_start: own.decoder_start.or(other.decoder_start),
         classes: own.classes,
     }
 }
@@ -182,6 +183,7 @@ fn preprocess(root: &Value) -> PreprocessHint {
             .and_then(finite)
             .filter(|crop| *crop > 0.0 && *crop <= 1.0),
         interpolation: field("interpolation").and_then(Value::as_str).and_then(interpolation),
+        decoder_start: root.get("decoder_start_token_id").and_then(token),
         classes: classes(root),
     }
 }
@@ -192,6 +194,10 @@ fn finite(number: &Value) -> Option<f32> {
 
 fn side(number: &Value) -> Option<usize> {
     usize::try_from(number.as_u64()?).ok().filter(|side| *side > 0)
+}
+
+fn token(number: &Value) -> Option<i32> {
+    i32::try_from(number.as_u64()?).ok()
 }
 
 fn interpolation(name: &str) -> Option<Interpolation> {
@@ -243,6 +249,7 @@ mod tests {
             size: Some([160, 176]),
             crop: Some(0.95),
             interpolation: Some(Interpolation::Bicubic),
+            decoder_start: None,
             classes: vec!["cat".into(), "dog".into()],
         };
         assert_eq!(config.preprocess, hint);
@@ -252,7 +259,7 @@ mod tests {
     fn transformers_tell_sizes_and_labels() {
         let config = Config::parse(
             r#"{"architectures": ["ViTForImageClassification"], "num_attention_heads": 12, "layer_norm_eps": 1e-12,
-                "image_size": 384, "id2label": {"1": "b", "0": "a"}, "hidden_act": "gelu"}"#,
+                "image_size": 384, "id2label": {"1": "b", "0": "a"}, "hidden_act": "gelu", "decoder_start_token_id": 2}"#,
         )
         .unwrap();
         assert_eq!(config.class(), Some("ViTForImageClassification"));
@@ -261,6 +268,7 @@ mod tests {
         assert_eq!(config.text("hidden_act"), Some("gelu"));
         assert_eq!(config.preprocess.size, Some([384, 384]));
         assert_eq!(config.preprocess.classes, ["a", "b"]);
+        assert_eq!(config.preprocess.decoder_start, Some(2));
     }
 
     #[test]

@@ -9,7 +9,9 @@
 
 mod activation;
 mod alexnet;
+mod attention;
 mod bert;
+mod causal;
 mod config;
 mod convolution;
 mod decoder;
@@ -31,6 +33,7 @@ mod resnet;
 mod small;
 mod squeezenet;
 mod state_dict;
+mod t5;
 mod transformer;
 mod vgg;
 mod vit;
@@ -53,7 +56,7 @@ pub(crate) struct Family {
 }
 
 /// In the order in which they are tried: the first that fits is taken.
-const FAMILIES: [Family; 20] = [
+const FAMILIES: [Family; 21] = [
     resnet::FAMILY,
     vgg::FAMILY,
     densenet::FAMILY,
@@ -67,6 +70,7 @@ const FAMILIES: [Family; 20] = [
     alexnet::FAMILY,
     vit::FAMILY,
     bert::FAMILY,
+    t5::FAMILY,
     decoder::FAMILY,
     decoder::gpt2::FAMILY,
     decoder::gpt_neox::FAMILY,

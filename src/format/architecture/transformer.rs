@@ -5,7 +5,10 @@ use super::image::Features;
 use super::misfit::Fault;
 use super::net::{Axis, Net, Output, as_i64};
 use crate::onnx::build::{float_attribute, i64_tensor, int_attribute, ints_attribute, scalar_f32};
+use crate::onnx::schema::data_type;
 
+/// Taken from the score of a step that is not to be looked at: its share is 0 in 32 bits.
+pub(super) const HIDDEN: f32 = 1e9;
 /// Width of an attention head where nothing tells it, as in Vaswani et al. 2017.
 const USUAL_HEAD: usize = 64;
 
@@ -103,6 +106,51 @@ impl Net<'_> {
             value: self.node("LayerNormalization", module, [x.value.clone(), scale, bias], attributes),
             width: x.width,
         }
+    }
+
+    /// RMSNorm (Zhang and Sennrich 2019) over the last axis, times `weight`: no mean is taken off, and there is no bias.
+    pub(super) fn rms_norm(&mut self, value: &str, weight: String, module: &str, epsilon: f32) -> String {
+        let name = |part: &str| format!("{module}.{part}");
+        let two = self.constant(scalar_f32(name("two"), 2.0));
+        let square = self.node("Pow", &name("square"), [value.to_owned(), two], vec![]);
+        let last = vec![ints_attribute("axes", [-1]), int_attribute("keepdims", 1)];
+        let mean = self.node("ReduceMean", &name("mean"), [square], last);
+        let epsilon = self.constant(scalar_f32(name("epsilon"), epsilon));
+        let above = self.node("Add", &name("above_zero"), [mean, epsilon], vec![]);
+        let root = self.node("Sqrt", &name("root"), [above], vec![]);
+        let inverse = self.node("Reciprocal", &name("inverse"), [root], vec![]);
+        let normed = self.node("Mul", &name("normed"), [value.to_owned(), inverse], vec![]);
+        self.node("Mul", module, [normed, weight], vec![])
+    }
+
+    /// A gate times the value beside it (Shazeer 2020); `blamed` does not fit if they are of different widths.
+    pub(super) fn gated(
+        &mut self,
+        [gate, up]: [&Sequence; 2],
+        between: Between,
+        module: &str,
+        blamed: &str,
+    ) -> Sequence {
+        if gate.width != up.width {
+            let reason = format!("has {} rows, the gate {}", up.width, gate.width);
+            self.fail(blamed, Fault::Other(reason));
+        }
+        let gate = self.between(gate, &format!("{module}.act"), between);
+        let value = self.node("Mul", &format!("{module}.gated"), [&gate.value, &up.value], vec![]);
+        Sequence { value, width: up.width }
+    }
+
+    /// What is added to the scores of attention, by a mask `[batch, steps]`: 0 for a step that counts (1 in the mask), far below 0
+    /// for one that does not.
+    pub(super) fn hide(&mut self, mask: &str, name: &str) -> String {
+        let name = |part: &str| format!("{name}.{part}");
+        let to = int_attribute("to", i64::from(data_type::FLOAT));
+        let counts = self.node("Cast", &name("float"), [mask], vec![to]);
+        let one = self.constant(scalar_f32(name("one"), 1.0));
+        let less = self.node("Sub", &name("below_one"), [counts, one], vec![]);
+        let scores = self.scale(&less, &name("scores"), HIDDEN);
+        let axes = self.constant(i64_tensor(name("axes"), &[2], &[1, 2]));
+        self.node("Unsqueeze", &name("by_head"), [scores, axes], vec![])
     }
 
     /// The function `between` for each number; its nodes are called after `name`.

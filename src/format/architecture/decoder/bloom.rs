@@ -1,8 +1,8 @@
 //! BLOOM (Le Scao et al. 2022) in transformers' names: positions are told by a slope on the scores (ALiBi, Press et al. 2022).
 
-use super::attention::Grouped;
-use super::{Masks, read_tokens};
 use crate::format::architecture::Family;
+use crate::format::architecture::attention::Grouped;
+use crate::format::architecture::causal::{Masks, read_tokens};
 use crate::format::architecture::misfit::Fault;
 use crate::format::architecture::net::{Net, Output};
 use crate::format::architecture::transformer::{Between, Sequence};

@@ -1,8 +1,8 @@
 //! GPT-2 (Radford et al. 2019) in transformers' names. Its matrices are kept as `[inputs, outputs]`.
 
-use super::attention::Grouped;
-use super::{Masks, read_tokens};
 use crate::format::architecture::Family;
+use crate::format::architecture::attention::Grouped;
+use crate::format::architecture::causal::{Masks, read_tokens};
 use crate::format::architecture::misfit::Fault;
 use crate::format::architecture::net::{Net, Output};
 use crate::format::architecture::transformer::{Between, Sequence};
@@ -84,7 +84,7 @@ impl Net<'_> {
     }
 
     /// The rows of a table for each number of `places`.
-    pub(super) fn look_up(&mut self, table: &str, places: &str, name: &str) -> Sequence {
+    pub(in crate::format::architecture) fn look_up(&mut self, table: &str, places: &str, name: &str) -> Sequence {
         let table = self.parameter(table, &[None, None]);
         let width = table.shape[1];
         let inputs = [table.value, places.to_owned()];
@@ -93,7 +93,7 @@ impl Net<'_> {
     }
 
     /// The logits of the next token: by a matrix `module`, if the file has one, else by the embedding `words`.
-    pub(super) fn next_token(&mut self, x: &Sequence, module: &str, words: &str) -> Sequence {
+    pub(in crate::format::architecture) fn next_token(&mut self, x: &Sequence, module: &str, words: &str) -> Sequence {
         let own = format!("{module}.weight");
         let weight = if self.dict.has(&own) { own.as_str() } else { words };
         let bias = format!("{module}.bias");
@@ -117,11 +117,16 @@ impl Net<'_> {
     }
 
     /// The function that config.json names under `key`, else `usual`.
-    pub(super) fn between_named(&mut self, key: &str, usual: Between) -> Between {
+    pub(in crate::format::architecture) fn between_named(&mut self, key: &str, usual: Between) -> Between {
         let Some(name) = self.config.text(key).map(str::to_owned) else {
             return usual;
         };
-        Between::named(&name).unwrap_or_else(|| {
+        self.between_called(key, &name, usual)
+    }
+
+    /// The function called `name`, which config.json has under `key`; if there is none of that name, `usual`, and the key is at fault.
+    pub(in crate::format::architecture) fn between_called(&mut self, key: &str, name: &str, usual: Between) -> Between {
+        Between::named(name).unwrap_or_else(|| {
             let reason = format!("of config.json is '{name}', a function that is not known");
             self.fail(key, Fault::Other(reason));
             usual

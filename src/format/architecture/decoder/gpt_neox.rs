@@ -1,10 +1,10 @@
 //! GPT-NeoX (Black et al. 2022), of which Pythia is made, in transformers' names: rotary embedding of a part of each head,
 //! attention and matrices side by side.
 
-use super::attention::Grouped;
 use super::rotary::{Frequencies, Turns};
-use super::{Masks, read_tokens};
 use crate::format::architecture::Family;
+use crate::format::architecture::attention::Grouped;
+use crate::format::architecture::causal::{Masks, read_tokens};
 use crate::format::architecture::misfit::Fault;
 use crate::format::architecture::net::{Net, Output, as_i64};
 use crate::format::architecture::transformer::{Between, Sequence};

@@ -2,9 +2,7 @@
 //! Mistral, Qwen2, Qwen3, SmolLM, Gemma 1 to 3, Phi-3, Granite. One builder: what tells them apart is a [`Style`], read from
 //! config.json and the names. Others have a file of their own.
 
-mod attention;
 pub(super) mod bloom;
-mod causal;
 pub(super) mod gpt2;
 pub(super) mod gpt_neox;
 pub(super) mod opt;
@@ -12,12 +10,12 @@ mod rotary;
 mod style;
 
 use super::Family;
+use super::attention::Grouped;
+use super::causal::{Masks, read_tokens};
 use super::misfit::Fault;
 use super::net::{Net, Output};
 use super::transformer::Sequence;
 use crate::onnx::build::int_attribute;
-use attention::Grouped;
-use causal::{Masks, read_tokens};
 use rotary::Turns;
 use style::Style;
 
@@ -157,15 +155,7 @@ impl Decoder {
         } else {
             (net.project(x, &name("gate_proj")), net.project(x, &name("up_proj")))
         };
-        if gate.width != up.width {
-            let reason = format!("has {} rows, the gate {}", up.width, gate.width);
-            net.fail(&name("up_proj.weight"), Fault::Other(reason));
-        }
-        let gate = net.between(&gate, &name("act"), self.style.between);
-        let gated = Sequence {
-            value: net.node("Mul", &name("gated"), [gate.value, up.value], vec![]),
-            width: up.width,
-        };
+        let gated = net.gated([&gate, &up], self.style.between, module, &name("up_proj.weight"));
         net.project(&gated, &name("down_proj"))
     }
 

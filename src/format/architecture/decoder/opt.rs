@@ -1,8 +1,8 @@
 //! OPT (Zhang et al. 2022) in transformers' names.
 
-use super::attention::Grouped;
-use super::{Masks, read_tokens};
 use crate::format::architecture::Family;
+use crate::format::architecture::attention::Grouped;
+use crate::format::architecture::causal::{Masks, read_tokens};
 use crate::format::architecture::net::{Net, Output};
 use crate::format::architecture::transformer::{Between, Sequence};
 use crate::onnx::build::scalar_i64;

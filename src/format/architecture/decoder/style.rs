@@ -1,11 +1,11 @@
 //! What tells decoders of Llama's kind apart, from config.json.
 
-use super::attention::Grouped;
 use super::rotary::Frequencies;
+use crate::format::architecture::attention::Grouped;
 use crate::format::architecture::misfit::Fault;
 use crate::format::architecture::net::Net;
 use crate::format::architecture::transformer::{Between, Sequence};
-use crate::onnx::build::{float_tensor, int_attribute, ints_attribute, scalar_f32};
+use crate::onnx::build::scalar_f32;
 use serde_json::Value;
 
 /// The kinds of `model_type` whose networks are these, and what they are called. Others may have the same names and compute
@@ -146,24 +146,14 @@ impl Style {
         self.turned.get(number).copied().unwrap_or(true)
     }
 
-    /// RMSNorm (Zhang and Sennrich 2019) over the last axis, `width` numbers.
+    /// RMS norm over the last axis, `width` numbers.
     pub(super) fn norm_value(&self, net: &mut Net<'_>, value: &str, width: usize, module: &str) -> String {
         let mut weight = net.parameter(&format!("{module}.weight"), &[Some(width)]).value;
         if self.plus_one {
             let one = net.constant(scalar_f32(format!("{module}.one"), 1.0));
             weight = net.node("Add", &format!("{module}.plus_one"), [weight, one], vec![]);
         }
-        let name = |part: &str| format!("{module}.{part}");
-        let two = net.constant(scalar_f32(name("two"), 2.0));
-        let square = net.node("Pow", &name("square"), [value.to_owned(), two], vec![]);
-        let last = vec![ints_attribute("axes", [-1]), int_attribute("keepdims", 1)];
-        let mean = net.node("ReduceMean", &name("mean"), [square], last);
-        let epsilon = net.constant(float_tensor(name("epsilon"), &[], &[self.epsilon]));
-        let above = net.node("Add", &name("above_zero"), [mean, epsilon], vec![]);
-        let root = net.node("Sqrt", &name("root"), [above], vec![]);
-        let inverse = net.node("Reciprocal", &name("inverse"), [root], vec![]);
-        let normed = net.node("Mul", &name("normed"), [value.to_owned(), inverse], vec![]);
-        net.node("Mul", module, [normed, weight], vec![])
+        net.rms_norm(value, weight, module, self.epsilon)
     }
 
     /// [`Style::norm_value`] of a sequence.

@@ -1,38 +1,49 @@
 //! The tokens that a decoder reads, their positions, and which of them each step may look at.
 
-use crate::format::architecture::net::{Axis, Net};
+use super::net::{Axis, Net};
+use super::transformer::HIDDEN;
 use crate::network::{LOOKED_AT, POSITIONS};
 use crate::onnx::build::{i64_tensor, int_attribute, scalar_f32, scalar_i64};
 use crate::onnx::schema::data_type;
 use std::collections::HashMap;
-
-/// Added to the score of a step that is not to be looked at: its share is 0 in 32 bits.
-const HIDDEN: f32 = -1e9;
 
 /// The steps of a sequence: their number, and their positions as a column and as a row.
 #[derive(Debug, Clone)]
 pub(super) struct Steps {
     /// Positions from 0 on, integers `[steps]`.
     pub(super) positions: String,
-    column: String,
-    row: String,
+    /// `[steps, 1]`
+    pub(super) column: String,
+    /// `[1, steps]`
+    pub(super) row: String,
+}
+
+impl Steps {
+    /// The steps of `tokens` `[batch, sequence]`. Names of their nodes begin with `stack`, which is empty where a network is one
+    /// decoder: by those names it is found to be one that can read on from a past.
+    pub(super) fn of(net: &mut Net<'_>, tokens: &str, stack: &str) -> Self {
+        let name = |part: &str| format!("{stack}{part}");
+        let shape = net.node("Shape", &name("steps.shape"), [tokens], vec![]);
+        let axis = net.constant(scalar_i64(name("steps.axis"), 1));
+        let inputs = [shape, axis];
+        let count = net.node("Gather", &name("steps.count"), inputs, vec![int_attribute("axis", 0)]);
+        let [zero, one] = [0, 1].map(|number| net.constant(scalar_i64(name(&format!("steps.{number}")), number)));
+        let positions = net.node("Range", &name(POSITIONS), [zero, count, one], vec![]);
+        let mut along = |part: &str, axis: i64| {
+            let axes = net.constant(i64_tensor(name(&format!("{part}.axis")), &[1], &[axis]));
+            net.node("Unsqueeze", &name(part), [positions.clone(), axes], vec![])
+        };
+        let (column, row) = (along("steps.column", 1), along(LOOKED_AT[0], 0));
+        Self { positions, column, row }
+    }
 }
 
 /// The input of token ids `[batch, sequence]`, and its steps.
 pub(super) fn read_tokens(net: &mut Net<'_>) -> (String, Steps) {
     let axes = [Axis::Free("batch"), Axis::Free("sequence")];
     let tokens = net.input("input_ids", data_type::INT64, &axes);
-    let shape = net.node("Shape", "steps.shape", [tokens.as_str()], vec![]);
-    let axis = net.constant(scalar_i64("steps.axis", 1));
-    let count = net.node("Gather", "steps.count", [shape, axis], vec![int_attribute("axis", 0)]);
-    let [zero, one] = [0, 1].map(|number| net.constant(scalar_i64(format!("steps.{number}"), number)));
-    let positions = net.node("Range", POSITIONS, [zero, count, one], vec![]);
-    let mut along = |name: &str, axis: i64| {
-        let axes = net.constant(i64_tensor(format!("{name}.axis"), &[1], &[axis]));
-        net.node("Unsqueeze", name, [positions.clone(), axes], vec![])
-    };
-    let (column, row) = (along("steps.column", 1), along(LOOKED_AT[0], 0));
-    (tokens, Steps { positions, column, row })
+    let steps = Steps::of(net, &tokens, "");
+    (tokens, steps)
 }
 
 /// The masks of a network: one for each kind of attention.
@@ -69,7 +80,7 @@ impl Masks {
             hidden = net.node("Or", &name("hidden"), [hidden, gone], vec![]);
         }
         let [below, zero] =
-            [("below", HIDDEN), ("zero", 0.0)].map(|(part, value)| net.constant(scalar_f32(name(part), value)));
+            [("below", -HIDDEN), ("zero", 0.0)].map(|(part, value)| net.constant(scalar_f32(name(part), value)));
         let mask = net.node("Where", &name("scores"), [hidden, below, zero], vec![]);
         self.made.insert(window, mask.clone());
         mask

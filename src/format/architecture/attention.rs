@@ -1,7 +1,7 @@
-//! Causal attention with grouped heads (Ainslie et al. 2023): several heads of queries share one of keys and values.
+//! Attention with grouped heads (Ainslie et al. 2023): several heads of queries share one of keys and values.
 
-use crate::format::architecture::net::{Net, as_i64};
-use crate::format::architecture::transformer::Sequence;
+use super::net::{Net, as_i64};
+use super::transformer::Sequence;
 use crate::onnx::build::{i64_tensor, int_attribute};
 
 /// The sizes of an attention, and what is done to its scores.
@@ -52,7 +52,11 @@ impl Grouped {
     pub(super) fn mix(&self, net: &mut Net<'_>, [q, k, v]: [String; 3], mask: &str, module: &str) -> Sequence {
         let name = |part: &str| format!("{module}.{part}");
         let (sharing, width) = (self.heads / self.key_heads.max(1), self.heads * self.head);
-        let q = net.scale(&q, &name("query.scaled"), self.scale);
+        let q = if self.scale == 1.0 {
+            q
+        } else {
+            net.scale(&q, &name("query.scaled"), self.scale)
+        };
         let k = net.transpose(&k, &name("key.turned"), &[0, 1, 3, 2]);
         let (q, k, v) = if sharing == 1 {
             (q, k, v)
