@@ -305,7 +305,7 @@ fn one_row_of_integers_is_a_text_of_tokens() {
 #[test]
 fn parts_of_a_window_are_as_long_as_encoder_and_decoder_take_them() {
     let folder = Folder::new();
-    let tokens: Vec<u8> = (1..=11_i64).flat_map(|token| token.to_le_bytes()).collect();
+    let tokens: Vec<u8> = (1..=11_i64).flat_map(i64::to_le_bytes).collect();
     let path = folder.file("tokens.npy", &npy("<i8", "(11,)", &tokens));
     let steps = |name: &str, steps| Port {
         axis_names: vec![Some("batch".to_owned()), None],

@@ -7,7 +7,7 @@ use splitscope::engine::{EngineError, RunOptions, Threads};
 use splitscope::format;
 use splitscope::inference::{
     DataOptions, Dataset, Engine, MassiveLimits, Pipeline, Rten, Sampling, TextWriter, calibrate, continue_text,
-    massive, metrics, run_outputs,
+    made_up_data, massive, metrics, run_outputs,
 };
 use splitscope::jobs::Waker;
 use splitscope::network::{Network, NoPast, reads_on, with_past};
@@ -132,6 +132,13 @@ fn a_decoder_beside_an_encoder_is_asked_for_the_second_half_of_each_window() {
     assert_eq!(data.label(data.len()), None);
     let before = data.tokens_of("bad").unwrap_err().to_string();
     assert!(before.contains("does not continue it"), "{before}");
+    // Without data layers are ranked on windows too.
+    let made_up = made_up_data(&network, &engine, &mut || Ok(()), &Progress::default()).unwrap();
+    assert!(
+        made_up.is_text() && made_up.preprocessing().contains("128 read by the encoder"),
+        "{}",
+        made_up.preprocessing()
+    );
     // Of a part of a window the decoder is asked for no more than is wanted.
     let part = data.batch(asked..asked + 2).unwrap();
     let of = |name: &str| part.iter().find(|(input, _)| input == name).unwrap().1.clone();
