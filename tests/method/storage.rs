@@ -215,8 +215,9 @@ fn every_storage_computes_the_same() {
                     quantize_embeddings: true,
                     ..bits(weight_bits)
                 };
-                let [auto, int8, float] = Storage::CHOICES.map(|storage| outputs(&with(storage)));
+                let [auto, int8, uint8, float] = Storage::CHOICES.map(|storage| outputs(&with(storage)));
                 let difference = relative_difference(&auto, &int8).max(relative_difference(&auto, &float));
+                assert_eq!(uint8, int8);
                 assert!(difference <= 1e-5, "{demo:?} {weight_bits} {scales}: {difference}");
                 let eight = outputs(&Recipe { scales, ..bits(8) });
                 assert!(relative_difference(&auto, &eight) > 1e-3, "the bits show");

@@ -204,10 +204,11 @@ fn an_exported_file_computes_what_its_numbers_compute_in_every_form() {
                     .find(|tensor| tensor.name() == "a.zero_point")
                     .unwrap();
                 assert_eq!(zero.data_type(), codes.data_type(), "{case}");
-                let [auto, int8, float] = Storage::CHOICES
+                let [auto, int8, uint8, float] = Storage::CHOICES
                     .map(|storage| run(&rewrite(&network, &planned(storage)).unwrap(), &[1, 4, 5, 5], &x));
                 assert!(relative_difference(&auto, &float) < 1e-5, "{case}");
                 assert!(relative_difference(&int8, &float) < 1e-5, "{case}");
+                assert_eq!(uint8, int8, "{case}");
                 // Merged or not, the copies add up to the same numbers.
                 let gathered = Recipe {
                     split_export: SplitExport::Gather,
