@@ -198,11 +198,11 @@ fn of_too_many_tokens_the_first_logits_are_kept_and_what_each_token_says() {
 }
 
 /// `x` of `axes` through `nodes` to `y` of the axes `answers`.
-fn small(axes: [Axis; 3], answers: Vec<Axis>, nodes: Vec<NodeProto>) -> Rten {
+fn small(axes: &[Axis; 3], answers: &[Axis], nodes: Vec<NodeProto>) -> Rten {
     let graph = GraphProto {
         node: nodes,
-        input: vec![value_info("x", data_type::FLOAT, &axes)],
-        output: vec![value_info("y", data_type::FLOAT, &answers)],
+        input: vec![value_info("x", data_type::FLOAT, axes)],
+        output: vec![value_info("y", data_type::FLOAT, answers)],
         ..GraphProto::default()
     };
     let network = Network::new("small", None, Format::Onnx, model_of(17, graph)).unwrap();
@@ -230,7 +230,7 @@ fn a_sample_has_its_own_steps_where_the_output_has_them_first() {
             "turn",
             ["x"],
             ["y"],
-            vec![ints_attribute("perm", &[1, 0, 2])],
+            vec![ints_attribute("perm", [1, 0, 2])],
         )]
     };
     let (two, three) = (Axis::Size(2), Axis::Size(3));
@@ -261,7 +261,7 @@ fn a_sample_has_its_own_steps_where_the_output_has_them_first() {
         ),
     ];
     for (what, samples_axis, answers, samples) in networks {
-        let engine = small([samples_axis, two.clone(), three.clone()], answers, turn());
+        let engine = small(&[samples_axis, two.clone(), three.clone()], &answers, turn());
         let data = counted(samples, &engine);
         let outputs = run_samples(&engine, &data, 0..samples, &Progress::default()).unwrap();
         assert_eq!(
@@ -284,7 +284,7 @@ fn answers_of_different_lengths_are_refused_by_name() {
         node("Cast", "cast", ["places"], ["y"], vec![int_attribute("to", 1)]),
     ];
     let axes = [Axis::Size(1), Axis::Size(2), Axis::Size(3)];
-    let engine = small(axes, vec![Axis::Size(3), Axis::Free("found")], nodes);
+    let engine = small(&axes, &[Axis::Size(3), Axis::Free("found")], nodes);
     let data = counted(2, &engine);
     let error = run_samples(&engine, &data, 0..2, &Progress::default())
         .unwrap_err()
