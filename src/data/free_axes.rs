@@ -78,7 +78,7 @@ fn shapes(ports: &[Port], (side, steps): FreeSizes, samples: Option<usize>) -> V
 
 /// The name of a free axis of one of `ports` by which it is known in the others too. Exporters call axes alike that are not (Paddle
 /// every free one `?`): a name that is no identifier says nothing, nor does the name of the first input's samples if an input has it twice.
-pub(super) fn shared_name<'port>(ports: &[Port], port: &'port Port, axis: usize) -> Option<&'port str> {
+pub(crate) fn shared_name<'port>(ports: &[Port], port: &'port Port, axis: usize) -> Option<&'port str> {
     let name = port.axis_names.get(axis)?.as_deref()?;
     let first = ports.first()?;
     let of_samples = first.axis_names.get(first.sample_axis()).and_then(Option::as_deref);

@@ -45,7 +45,7 @@ use arrays::InputArray;
 pub use boxes::{Boxes, Category, PictureBoxes, TrueBox};
 pub use classes::CLASS_LISTS;
 use fitted::Fitted;
-pub(crate) use free_axes::{FreeSizes, shapes_of_a_run};
+pub(crate) use free_axes::{FreeSizes, shapes_of_a_run, shared_name};
 pub use label_maps::LabelMaps;
 use masked::Masked;
 pub(crate) use noise::Random;

@@ -9,7 +9,7 @@ use super::evaluate::{largest, negative_log_likelihood};
 use super::lanes::side_by_side;
 use super::prefetch::each_batch;
 use super::{Dataset, Engine, EngineError, InferenceError, QuantizedModel};
-use crate::data::{EncoderAnswer, Port, Tensor, TextLayout};
+use crate::data::{EncoderAnswer, Port, Tensor, TextLayout, shared_name};
 use crate::engine::{RunOptions, Threads};
 use crate::network::Network;
 use crate::progress::Progress;
@@ -279,9 +279,10 @@ impl<'a> Run<'a> {
 /// The axis on which an output has the samples: behind the steps in time as in the input, or where it is called as the axis of the
 /// samples there (recognizers of text answer `[steps, samples, letters]` to pictures).
 fn axis_of_samples(engine: &dyn Engine, data: &Dataset, output: &Port) -> usize {
-    let name = |port: &Port, axis: usize| port.axis_names.get(axis).cloned().flatten();
-    let of_input = (engine.inputs().first()).and_then(|input| name(input, input.sample_axis()));
-    let is_second = of_input.is_some() && name(output, 1) == of_input && name(output, 0) != of_input;
+    let inputs = engine.inputs();
+    let of_input = (inputs.first()).and_then(|first| shared_name(inputs, first, first.sample_axis()));
+    let of_output = |axis: usize| shared_name(inputs, output, axis);
+    let is_second = of_input.is_some() && of_output(1) == of_input && of_output(0) != of_input;
     if is_second { 1 } else { data.sample_axis() }
 }
 
