@@ -156,7 +156,7 @@ impl Network {
         format: Format,
         mut model: ModelProto,
     ) -> Result<Self, NetworkError> {
-        onnx::inline_functions(&mut model);
+        let notes = onnx::inline_functions(&mut model);
         onnx::fill_sparse_initializers(&mut model);
         check::check(&model)?;
         onnx::plain_products(&mut model);
@@ -179,7 +179,7 @@ impl Network {
             layers,
             why_not_runnable,
             architecture: None,
-            notes: Vec::new(),
+            notes,
             preprocess: None,
             preparation: Arc::default(),
             stored: Arc::new(stored),

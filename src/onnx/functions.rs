@@ -4,7 +4,7 @@
 
 use super::build::is_standard_domain;
 use super::schema::FunctionProto;
-use super::{AttributeProto, GraphProto, ModelProto, Names, NodeProto};
+use super::{AttributeProto, GraphProto, ModelProto, Names, NodeProto, one_line};
 use std::collections::HashMap;
 
 /// Calls within calls that are followed: the specification forbids recursion, and no exporter nests deeper.
@@ -15,10 +15,11 @@ const MAX_NODES: usize = 1 << 20;
 
 /// Replaces every node that calls a function of the model by the function's nodes, in subgraphs too, and removes the functions
 /// that nobody calls any more. Nodes are named `CALL/NODE`. A call stays where its function is written for another version of
-/// the standard operators, calls itself, or would make the graph too large.
-pub fn inline_functions(model: &mut ModelProto) {
+/// the standard operators, calls itself, or would make the graph too large: of each such function a sentence says why.
+#[must_use = "what stays a call has a reason that a person must see"]
+pub fn inline_functions(model: &mut ModelProto) -> Vec<String> {
     if model.functions.is_empty() || model.graph.is_none() {
-        return;
+        return Vec::new();
     }
     let mut names = Names::of(model);
     let functions = std::mem::take(&mut model.functions);
@@ -37,10 +38,12 @@ pub fn inline_functions(model: &mut ModelProto) {
         known,
         names: &mut names,
         left: MAX_NODES,
+        too_large: false,
     };
     if let Some(graph) = &mut model.graph {
         inliner.in_graph(graph, 0);
     }
+    let too_large = inliner.too_large;
     import_domains(model, &functions);
     let mut called = Vec::new();
     if let Some(graph) = &model.graph {
@@ -51,9 +54,26 @@ pub fn inline_functions(model: &mut ModelProto) {
         let name = key(function);
         called.contains(&(name.0.to_owned(), name.1.to_owned()))
     };
-    if functions.iter().any(is_needed) {
+    let why = |function: &FunctionProto| {
+        let why = if !fits(&function) {
+            "it is written for another version of the standard operators than the model"
+        } else if too_large {
+            "calls within calls would make more than 1048576 nodes"
+        } else {
+            "it calls itself, or calls are nested more than 32 deep"
+        };
+        let name = one_line(&format!("{}:{}", function.domain(), function.name()));
+        format!("The function '{name}' stays a call, and no layer is looked for in it: {why}.")
+    };
+    let notes: Vec<String> = functions
+        .iter()
+        .filter(|function| is_needed(function))
+        .map(why)
+        .collect();
+    if !notes.is_empty() {
         model.functions = functions;
     }
+    notes
 }
 
 /// Domain and name of a function.
@@ -97,6 +117,8 @@ struct Inliner<'a> {
     known: HashMap<Key<'a>, &'a FunctionProto>,
     names: &'a mut Names,
     left: usize,
+    /// A call was left because of [`Self::left`].
+    too_large: bool,
 }
 
 impl Inliner<'_> {
@@ -113,6 +135,7 @@ impl Inliner<'_> {
                 self.in_graph(body, depth);
             }
             let function = self.known.get(&(node.domain(), node.op_type())).copied();
+            self.too_large |= function.is_some_and(|function| depth < MAX_DEPTH && function.node.len() > self.left);
             match function.filter(|function| depth < MAX_DEPTH && function.node.len() <= self.left) {
                 Some(function) => {
                     self.left -= function.node.len();
@@ -306,7 +329,7 @@ mod tests {
         );
         let calls = vec![call("c1", "Twice", &["x"], &["h"]), call("", "Twice", &["h"], &["y"])];
         let mut model = model(calls, vec![twice]);
-        inline_functions(&mut model);
+        assert!(inline_functions(&mut model).is_empty());
         let nodes = model.graph.unwrap().node;
         let shown: Vec<_> = nodes
             .iter()
@@ -341,7 +364,7 @@ mod tests {
         let mut with = call("c", "F", &["x"], &["h"]);
         with.attribute = vec![float_attribute("slope", 0.5)];
         let mut model = model(vec![with, call("d", "F", &["h"], &["y"])], vec![leaky]);
-        inline_functions(&mut model);
+        assert!(inline_functions(&mut model).is_empty());
         let nodes = model.graph.unwrap().node;
         assert_eq!(
             nodes.iter().map(|n| attribute_float(n, "alpha")).collect::<Vec<_>>(),
@@ -353,7 +376,7 @@ mod tests {
     fn an_output_that_is_an_input_is_passed_on() {
         let same = function("Same", &["a"], &["a"], vec![]);
         let mut model = model(vec![call("c", "Same", &["x"], &["y"])], vec![same]);
-        inline_functions(&mut model);
+        assert!(inline_functions(&mut model).is_empty());
         let nodes = model.graph.unwrap().node;
         assert_eq!(
             (nodes[0].op_type(), &nodes[0].input[..], &nodes[0].output[..]),
@@ -370,13 +393,24 @@ mod tests {
             vec![call("i", "Bomb", &["a"], &["m"]), call("j", "Bomb", &["m"], &["b"])],
         );
         let mut model_of_bombs = model(vec![call("c", "Bomb", &["x"], &["y"])], vec![bomb]);
-        inline_functions(&mut model_of_bombs);
+        let notes = inline_functions(&mut model_of_bombs);
+        assert!(
+            notes[0].contains("'mine:Bomb'") && notes[0].contains("1048576 nodes"),
+            "{notes:?}"
+        );
         assert!(model_of_bombs.graph.unwrap().node.len() <= MAX_NODES + 1);
         assert_eq!(model_of_bombs.functions.len(), 1);
+        let endless = function("Endless", &["a"], &["b"], vec![call("i", "Endless", &["a"], &["b"])]);
+        let notes = inline_functions(&mut model(vec![call("c", "Endless", &["x"], &["y"])], vec![endless]));
+        assert!(
+            notes.len() == 1 && notes[0].contains("'mine:Endless'") && notes[0].contains("calls itself"),
+            "{notes:?}"
+        );
         let mut old = function("Old", &["a"], &["b"], vec![node("Relu", "r", ["a"], ["b"], vec![])]);
         old.opset_import = vec![import("", 7)];
         let mut model = model(vec![call("c", "Old", &["x"], &["y"])], vec![old]);
-        inline_functions(&mut model);
+        let notes = inline_functions(&mut model);
+        assert!(notes[0].contains("another version"), "{notes:?}");
         assert_eq!(
             (model.graph.unwrap().node[0].op_type(), model.functions.len()),
             ("Old", 1)
