@@ -11,6 +11,8 @@ use std::ops::Range;
 /// Tokens of a stream, each of which begins with any token; and so many rounds make all of it follow from its beginning. The longer,
 /// the less its beginning weighs, of which a network remembers nothing.
 const STREAMS: Range<usize> = 24..256;
+/// Shorter streams, for networks with room for fewer positions.
+const SHORTER: [usize; 3] = [16, 8, 4];
 /// Parameters times tokens of a stream: a large network writes short ones, or it would write for minutes.
 const MAX_WORK: u64 = 1 << 28;
 
@@ -48,12 +50,14 @@ pub(super) fn own_text(
         Dataset::of_tokens("text of the network's own", tokens.to_vec(), stream, network, ports).ok()
     };
     let affordable = usize::try_from(MAX_WORK / network.parameters().max(1)).unwrap_or(STREAMS.end);
-    let stream = affordable.clamp(STREAMS.start, STREAMS.end);
-    // One that has no room for so many positions.
+    // The longest for which the network has room.
     let runs = |stream: &usize| {
         text(&tokens, *stream).is_some_and(|data| run_outputs(engine, &data, *stream, &Progress::default()).is_ok())
     };
-    let stream = if runs(&stream) { stream } else { STREAMS.start };
+    let lengths = [affordable.clamp(STREAMS.start, STREAMS.end), STREAMS.start];
+    let Some(stream) = lengths.into_iter().chain(SHORTER).find(runs) else {
+        return Ok(None);
+    };
     // What a decoder beside an encoder writes does not continue what the encoder reads: the tokens stay as they were drawn.
     let rounds = if ports.iter().any(|port| port.name == DECODER_TOKENS) {
         0
@@ -134,6 +138,58 @@ mod tests {
         };
         let (own, even) = (loss(&own), loss(&even));
         assert!(own < 2.5 && even > 2.0 * own, "{own} {even}");
+    }
+
+    /// 11 tokens, a table of 20 positions: longer texts do not run.
+    fn short_network() -> Network {
+        use crate::onnx::GraphProto;
+        use crate::onnx::build::{Axis, float_tensor, i64_tensor, model_of, node, value_info};
+        use crate::onnx::schema::data_type;
+        let table = |name: &str, rows: usize| {
+            let values: Vec<f32> = (0..rows * 11).map(|at| (at * 7 % 13) as f32).collect();
+            float_tensor(name, &[rows, 11], &values)
+        };
+        let axes = [Axis::Free("N"), Axis::Free("L")];
+        let graph = GraphProto {
+            node: vec![
+                node("Gather", "table", ["words", "x"], ["e"], vec![]),
+                node("Shape", "shape", ["x"], ["sizes"], vec![]),
+                node("Gather", "size", ["sizes", "one"], ["length"], vec![]),
+                node("Slice", "slice", ["positions", "zero", "length", "zero"], ["p"], vec![]),
+                node("Add", "add", ["e", "p"], ["h"], vec![]),
+                node("MatMul", "product", ["h", "weight"], ["y"], vec![]),
+            ],
+            initializer: vec![
+                table("words", 11),
+                table("positions", 20),
+                table("weight", 11),
+                i64_tensor("zero", &[1], &[0]),
+                i64_tensor("one", &[1], &[1]),
+            ],
+            input: vec![value_info("x", data_type::INT64, &axes)],
+            output: vec![value_info(
+                "y",
+                data_type::FLOAT,
+                &[Axis::Free("N"), Axis::Free("L"), Axis::Size(11)],
+            )],
+            ..GraphProto::default()
+        };
+        Network::new("short", None, crate::network::Format::Onnx, model_of(17, graph)).unwrap()
+    }
+
+    #[test]
+    fn a_network_with_room_for_few_positions_writes_short_streams() {
+        let network = short_network();
+        let bytes = crate::onnx::encode(&network.runnable_model()).unwrap();
+        let engine = Rten::load(bytes).unwrap();
+        let longer = Dataset::of_tokens("24", vec![1; 97], STREAMS.start, &network, engine.inputs()).unwrap();
+        assert!(run_outputs(&engine, &longer, longer.len(), &Progress::default()).is_err());
+        let own = own_text(&network, &engine, 1, &mut || Ok(()), &Progress::default())
+            .unwrap()
+            .unwrap();
+        let answers = run_outputs(&engine, &own, own.len(), &Progress::default()).unwrap();
+        assert_eq!(answers.classes, 11);
+        assert!(answers.samples > ORDER_TOKENS / 2, "{}", answers.samples);
     }
 
     #[test]
