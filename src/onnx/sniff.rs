@@ -19,8 +19,8 @@ pub fn foreign_kind(bytes: &[u8]) -> Option<&'static str> {
         }
         _ if text.starts_with(b"<") => "an HTML or XML page, not a network: the download went wrong",
         _ if bytes.starts_with(b"PK\x03\x04") => {
-            "a zip archive, such as a Keras (.keras) file, and neither a state dict of PyTorch nor arrays of NumPy (.npz): \
-             export the network with torch.onnx.export or tf2onnx"
+            "a zip archive, such as one of torch.export (.pt2) or Keras (.keras), and neither a state dict of PyTorch nor arrays \
+             of NumPy (.npz): export the network with torch.onnx.export or tf2onnx"
         }
         [0x80, 2..=5, ..] => EXPORT_TORCH,
         _ if bytes.starts_with(b"\x89HDF\r\n\x1a\n") => {

@@ -1,4 +1,4 @@
-//! Checkpoints of PyTorch (`fixtures/pytorch/make.py`), beside the numbers that torch reads from them.
+//! Checkpoints of PyTorch (`fixtures/pytorch/make.py` and `make_modules.py`), beside the numbers that torch reads from them.
 
 use splitscope::format::open;
 use splitscope::network::{Format, Network};
@@ -57,6 +57,43 @@ fn of_a_checkpoint_the_weights_are_taken_and_a_note_says_what_was_left() {
     }
 }
 
+/// Trainers save whole modules as often as state dicts: their tensors have the names of the state dict, and no class is needed.
+#[test]
+fn whole_modules_hold_the_tensors_of_their_state_dict() {
+    let right = tensors(&open(&path("module.safetensors")).unwrap());
+    for (name, class) in [
+        ("module.pth", "'models.mine.Net'"),
+        ("module_legacy.pth", "'models.mine.Net'"),
+        ("wrapped.pth", "under 'ema'"),
+    ] {
+        let network = open(&path(name)).unwrap();
+        let ours = tensors(&network);
+        let mut names: Vec<&String> = ours.keys().collect();
+        let mut wanted: Vec<&String> = right.keys().collect();
+        names.sort();
+        wanted.sort();
+        assert_eq!(names, wanted, "{name}");
+        for (tensor_name, tensor) in &ours {
+            let right = &right[tensor_name];
+            assert_eq!(tensor.dims, right.dims, "{name} {tensor_name}");
+            assert_eq!(numbers(tensor).unwrap().to_vec(), numbers(right).unwrap().to_vec());
+        }
+        assert!(network.notes[0].contains(class), "{name}: {:?}", network.notes);
+    }
+}
+
+#[test]
+fn a_program_of_torchscript_holds_its_weights() {
+    let right = tensors(&open(&path("module.safetensors")).unwrap());
+    let ours = tensors(&open(&path("script.pt")).unwrap());
+    let weight = numbers(&ours["0.weight"]).unwrap().to_vec();
+    assert_eq!(weight, numbers(&right["blocks.0.conv.weight"]).unwrap().to_vec());
+    assert_eq!(
+        numbers(&ours["0.bias"]).unwrap().to_vec(),
+        numbers(&right["head.weight"]).unwrap().to_vec()[..4]
+    );
+}
+
 #[test]
 fn a_checkpoint_that_would_run_code_is_refused_by_its_name() {
     let error = open(&path("hostile.pth")).err().unwrap().to_string();
@@ -69,7 +106,7 @@ fn a_checkpoint_that_would_run_code_is_refused_by_its_name() {
 fn broken_checkpoints_are_refused_without_harm() {
     let folder = tempfile::tempdir().unwrap();
     let broken = folder.path().join("broken.pth");
-    for name in ["legacy.pth", "checkpoint.pth"] {
+    for name in ["legacy.pth", "checkpoint.pth", "module_legacy.pth"] {
         let whole = std::fs::read(path(name)).unwrap();
         for at in (0..whole.len()).step_by(31) {
             std::fs::write(&broken, &whole[..at]).unwrap();

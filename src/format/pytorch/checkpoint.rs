@@ -7,7 +7,7 @@ use crate::onnx::{TensorProto, one_line};
 use std::collections::HashSet;
 
 /// Keys under which training frameworks keep the weights, the ones that ship first: averaged copies where they are all there is.
-const WEIGHTS: [&str; 13] = [
+const WEIGHTS: [&str; 14] = [
     "state_dict",
     "model_state_dict",
     "model_state",
@@ -19,6 +19,7 @@ const WEIGHTS: [&str; 13] = [
     "weights",
     "state_dict_ema",
     "model_ema",
+    "ema",
     "ema_state_dict",
     "params_ema",
 ];
@@ -35,6 +36,9 @@ const MAX_NAMED: usize = 8;
 /// Bytes that the names of all tensors may take: names within names add up.
 const MAX_NAMES: usize = 1 << 26;
 
+/// Levels down to which a tensor is looked for: modules within modules.
+const MAX_LEVELS: usize = 8;
+
 /// A file may be read again as many times as this by tensors that are not as they lie.
 const MAX_COPIES: usize = 4;
 
@@ -49,6 +53,12 @@ pub(super) fn tensors(
 ) -> Result<(Vec<TensorProto>, Vec<String>), CheckpointError> {
     let mut notes = Vec::new();
     let root = chosen(pickle, pickle.root, &mut notes);
+    if let (Value::Object { class, .. }, Some(_)) = (pickle.value(root), pickle.module(root)) {
+        let class = one_line(class);
+        notes.push(format!(
+            "The file holds a whole module of the class '{class}': its weights were read, nothing of it was run."
+        ));
+    }
     let mut gatherer = Gatherer {
         pickle,
         seen: HashSet::new(),
@@ -83,7 +93,8 @@ fn chosen(pickle: &Pickle, mut root: Id, notes: &mut Vec<String>) -> Id {
         let holds_tensors = pairs
             .iter()
             .any(|(_, value)| matches!(pickle.value(*value), Value::Tensor(_)));
-        if holds_tensors {
+        // Of a module all that is in it counts, whatever its parts are called.
+        if holds_tensors || pickle.module(root).is_some() {
             break;
         }
         let under = |key: &str| {
@@ -108,11 +119,11 @@ fn chosen(pickle: &Pickle, mut root: Id, notes: &mut Vec<String>) -> Id {
     root
 }
 
-/// Whether a container holds a tensor, at most a few levels down.
+/// Whether a container holds a tensor, at most [`MAX_LEVELS`] down.
 fn has_tensor(pickle: &Pickle, id: Id, depth: usize, seen: &mut HashSet<Id>) -> bool {
     match pickle.value(id) {
         Value::Tensor(_) => true,
-        _ if depth >= 3 || !seen.insert(id) => false,
+        _ if depth >= MAX_LEVELS || !seen.insert(id) => false,
         _ => pairs(pickle, id)
             .iter()
             .any(|(_, value)| has_tensor(pickle, *value, depth + 1, seen)),
@@ -138,6 +149,10 @@ fn pairs(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
             .enumerate()
             .map(|(place, item)| (place.to_string(), *item))
             .collect(),
+        Value::Object { .. } if let Some(dicts) = pickle.module(id) => {
+            let dicts = dicts.into_iter();
+            dicts.flat_map(|dict| pairs(pickle, dict)).collect()
+        }
         Value::Object { state: Some(state), .. } if *state != id => match pickle.value(*state) {
             Value::Dict(_) => pairs(pickle, *state),
             _ => Vec::new(),

@@ -28,7 +28,12 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, CheckpointError> {
     // The numbers of a storage are as many as the state dict says; before them stands that number once more.
     let mut widths = HashMap::new();
     for id in 0..pickle.count() {
-        if let Value::Persistent(_) = pickle.value(id) {
+        if let Value::Persistent(given) = pickle.value(id) {
+            // The class of a module and its source.
+            let first = pickle.items(*given).and_then(|items| items.first());
+            if first.is_some_and(|first| pickle.text(*first) == Some("module")) {
+                continue;
+            }
             let storage = storage_of(&pickle, id)?;
             widths.insert(storage.key, storage.kind.map_or(1, |kind| kind.bytes));
         }

@@ -1,11 +1,14 @@
 //! Pickle streams read without running anything: numbers, text, containers, and the tensors of PyTorch.
 //!
 //! A pickle is a program for a stack machine that may call any function by its name. This machine has a fixed list of names that
-//! it knows what to make of, none of which it calls; a stream that wants another is refused with that name. Values lie in one
+//! it knows what to make of, none of which it calls; a stream that wants another is refused with that name. The one exception are
+//! whole modules of PyTorch (`torch.save(model)`), whose classes are anybody's: of their objects the state is kept, the class is
+//! a name. What would be called is refused there too, but for what lies in the package of a module (the value of an
+//! enumeration): it is not called either, and left out. Values lie in one
 //! list and refer to each other by position, so that no stream can nest deep enough to overflow the stack, and cost no more than
 //! the bytes that describe them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Position of a [`Value`] in its [`Pickle`].
 pub(super) type Id = usize;
@@ -120,6 +123,14 @@ impl Pickle {
         }
     }
 
+    /// The parameters, buffers and modules in it of a module of PyTorch: dicts.
+    pub(super) fn module(&self, id: Id) -> Option<[Id; 3]> {
+        match self.value(id) {
+            Value::Object { state: Some(state), .. } => module_state(&self.values, *state),
+            _ => None,
+        }
+    }
+
     /// The numbers of a tuple, not negative.
     pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         let size = |id: &Id| usize::try_from(self.int(*id)?).ok();
@@ -149,6 +160,10 @@ fn made_by(name: &str) -> Option<Made> {
         "torch._utils._rebuild_parameter"
         | "torch._utils._rebuild_parameter_with_state"
         | "torch.jit._pickle.restore_type_tag"
+        | "torch.jit._pickle.build_intlist"
+        | "torch.jit._pickle.build_doublelist"
+        | "torch.jit._pickle.build_boollist"
+        | "torch.jit._pickle.build_tensorlist"
         | "torch._tensor._rebuild_from_type_v2" => Made::First,
         "torch.device"
         | "torch.serialization._get_layout"
@@ -198,6 +213,12 @@ struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
+    /// The first name that is not known, and where it stands.
+    unknown: Option<(String, usize)>,
+    /// The first name of each package that would be called and is not known, and where.
+    calls: BTreeMap<String, (String, usize)>,
+    /// The packages of the classes of modules.
+    modules: HashSet<String>,
 }
 
 impl<'a> Machine<'a> {
@@ -209,6 +230,9 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
+            unknown: None,
+            calls: BTreeMap::new(),
+            modules: HashSet::new(),
         }
     }
 
@@ -218,20 +242,26 @@ impl<'a> Machine<'a> {
             let [code] = self.take()?;
             if code == b'.' {
                 let root = self.pop()?;
+                if let Some((name, byte)) = self.not_allowed() {
+                    return Err(PickleError::At {
+                        error: Box::new(wanted(&name)),
+                        byte,
+                    });
+                }
                 return Ok(Pickle {
                     values: self.values,
                     root,
                     length: self.at,
                 });
             }
-            self.step(code).map_err(|error| PickleError::At {
+            self.step(code, start).map_err(|error| PickleError::At {
                 error: Box::new(error),
                 byte: start,
             })?;
         }
     }
 
-    fn step(&mut self, code: u8) -> Result<(), PickleError> {
+    fn step(&mut self, code: u8, start: usize) -> Result<(), PickleError> {
         match code {
             // Protocol and frames tell nothing that is needed.
             0x80 => drop(self.take::<1>()?),
@@ -370,7 +400,7 @@ impl<'a> Machine<'a> {
             0x94 => self.put(self.memo.len() as u64)?,
             b'c' => {
                 let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
-                self.global(&format!("{module}.{name}"))?;
+                self.global(&format!("{module}.{name}"), start);
             }
             0x93 => {
                 let (name, module) = (self.pop()?, self.pop()?);
@@ -379,11 +409,11 @@ impl<'a> Machine<'a> {
                     _ => Err(PickleError::Broken),
                 };
                 let whole = format!("{}.{}", text(module)?, text(name)?);
-                self.global(&whole)?;
+                self.global(&whole, start);
             }
             b'R' => {
                 let (arguments, function) = (self.pop()?, self.pop()?);
-                self.call(function, arguments)?;
+                self.call(function, arguments, start)?;
             }
             0x81 => {
                 let (_, class) = (self.pop()?, self.pop()?);
@@ -400,7 +430,7 @@ impl<'a> Machine<'a> {
             b'i' => {
                 let (module, name) = (self.line()?.to_owned(), self.line()?.to_owned());
                 self.above_mark()?;
-                self.global(&format!("{module}.{name}"))?;
+                self.global(&format!("{module}.{name}"), start);
                 let class = self.pop()?;
                 self.object(class)?;
             }
@@ -425,24 +455,40 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    fn global(&mut self, name: &str) -> Result<(), PickleError> {
-        if !is_known(name) {
-            return Err(wanted(name));
+    /// A name that is not known may be the class of a module: whether it is shows at the end.
+    fn global(&mut self, name: &str, byte: usize) {
+        if self.unknown.is_none() && !is_known(name) {
+            self.unknown = Some((name.to_owned(), byte));
         }
         self.push(Value::Global(name.to_owned()));
-        Ok(())
     }
 
     fn name_of(&self, id: Id) -> Result<&str, PickleError> {
         match self.values.get(id) {
             Some(Value::Global(name)) => Ok(name),
+            // Before torch 1.6 the class of a module was kept beside its source: `("module", class, file, source)`.
+            Some(Value::Persistent(id)) => match self.values.get(*id) {
+                Some(Value::Items(items)) => match items.get(1).and_then(|class| self.values.get(*class)) {
+                    Some(Value::Global(name)) if items.len() == 4 => Ok(name),
+                    _ => Err(PickleError::NoFunction),
+                },
+                _ => Err(PickleError::NoFunction),
+            },
             _ => Err(PickleError::NoFunction),
         }
     }
 
-    fn call(&mut self, function: Id, arguments: Id) -> Result<(), PickleError> {
+    fn call(&mut self, function: Id, arguments: Id, byte: usize) -> Result<(), PickleError> {
         let name = self.name_of(function)?;
-        let made = made_by(name).ok_or_else(|| wanted(name))?;
+        let Some(made) = made_by(name) else {
+            if is_known(name) {
+                return Err(wanted(name));
+            }
+            let call = (name.to_owned(), byte);
+            self.calls.entry(package(name).to_owned()).or_insert(call);
+            self.push(Value::Opaque);
+            return Ok(());
+        };
         let given = match self.values.get(arguments) {
             Some(Value::Items(items)) => items.clone(),
             _ => return Err(PickleError::Broken),
@@ -496,11 +542,10 @@ impl<'a> Machine<'a> {
             Some(Made::Dict) => Value::Dict(Vec::new()),
             Some(Made::Items) => Value::Items(Vec::new()),
             Some(_) => Value::Opaque,
-            None if is_holder(name) => Value::Object {
+            None => Value::Object {
                 class: name.to_owned(),
                 state: None,
             },
-            None => return Err(wanted(name)),
         };
         self.push(value);
         Ok(())
@@ -512,7 +557,20 @@ impl<'a> Machine<'a> {
         if let Some(Value::Object { state, .. }) = self.values.get_mut(top) {
             *state = Some(given);
         }
+        if let Some(Value::Object { class, .. }) = self.values.get(top)
+            && module_state(&self.values, given).is_some()
+        {
+            self.modules.insert(package(class).to_owned());
+        }
         Ok(())
+    }
+
+    /// The name for which the stream is refused, and where it stands.
+    fn not_allowed(&self) -> Option<(String, usize)> {
+        let is_own = |package: &String| package != "torch" && self.modules.contains(package);
+        let mut calls = self.calls.iter().filter(|(package, _)| !is_own(package));
+        let unknown = self.unknown.as_ref().filter(|_| self.modules.is_empty());
+        calls.next().map(|(_, call)| call).or(unknown).cloned()
     }
 
     fn push(&mut self, value: Value) {
@@ -618,6 +676,28 @@ impl<'a> Machine<'a> {
     }
 }
 
+/// Entries of a state in which the dicts of a module are looked for: a stream may give the same large state many times.
+const MAX_FIRST: usize = 64;
+
+/// The dicts of parameters, buffers and modules in it of a `torch.nn.Module`, of which `state` is the state.
+fn module_state(values: &[Value], state: Id) -> Option<[Id; 3]> {
+    let Some(Value::Dict(pairs)) = values.get(state) else {
+        return None;
+    };
+    let under = |wanted: &str| {
+        let is_it = |key: Id| matches!(values.get(key), Some(Value::Text(text)) if text == wanted);
+        // A module's constructor sets them before anything else.
+        let (_, value) = pairs.iter().take(MAX_FIRST).find(|(key, _)| is_it(*key))?;
+        matches!(values.get(*value), Some(Value::Dict(_))).then_some(*value)
+    };
+    Some([under("_parameters")?, under("_buffers")?, under("_modules")?])
+}
+
+/// The outermost package of a name.
+fn package(name: &str) -> &str {
+    name.split('.').next().unwrap_or(name)
+}
+
 fn wanted(name: &str) -> PickleError {
     PickleError::Wanted(crate::onnx::one_line(name))
 }
@@ -669,6 +749,40 @@ mod tests {
         // A name that may stand alone may still not be called.
         assert!(fault(b"ctorch\nload\n(S'x'\ntR.").contains("'torch.load'"));
         assert!(fault(b"cos\nsystem\n)\x81.").contains("'os.system'"));
+    }
+
+    /// A state with the three dicts of a module, whose parameters hold `weight`.
+    const MODULE_STATE: &[u8] = b"}(X\x0b\0\0\0_parameters}X\x01\0\0\0wNsX\x08\0\0\0_buffers}X\x08\0\0\0_modules}u";
+
+    #[test]
+    fn a_whole_module_is_a_state_whatever_its_class_and_runs_nothing() {
+        let module = [&b"\x80\x02cmine.models\nNet\n)\x81"[..], MODULE_STATE, b"b."].concat();
+        let pickle = Pickle::read(&module).unwrap();
+        let [parameters, buffers, _] = pickle.module(pickle.root).unwrap();
+        assert_eq!(pickle.value(buffers), &Value::Dict(Vec::new()));
+        let Value::Dict(pairs) = pickle.value(parameters) else {
+            panic!("{pickle:?}");
+        };
+        assert_eq!(pickle.text(pairs[0].0), Some("w"));
+        // Before torch 1.6 the class stood in a persistent id, beside its source.
+        let old = [
+            &b"\x80\x02(X\x06\0\0\0modulecmine\nNet\nX\x01\0\0\0fX\x01\0\0\0stQ)\x81"[..],
+            MODULE_STATE,
+            b"b.",
+        ];
+        assert!(Pickle::read(&old.concat()).is_ok());
+        // A call stays a call, also beside a module; a class that is no module's is refused.
+        let with_call = [
+            &b"]cmine.models\nNet\n)\x81"[..],
+            MODULE_STATE,
+            b"bacos\nsystem\n(S'x'\ntRa.",
+        ];
+        assert!(fault(&with_call.concat()).contains("'os.system'"));
+        // The value of an enumeration in the package of the module, and a function of torch.
+        let of_package = |call: &[u8]| [&b"]cmine.models\nNet\n)\x81"[..], MODULE_STATE, b"ba", call].concat();
+        assert!(Pickle::read(&of_package(b"cmine.layout\nFormat\n(S'NCHW'\ntRa.")).is_ok());
+        assert!(fault(&of_package(b"ctorch.hub\nload\n(S'x'\ntRa.")).contains("'torch.hub.load'"));
+        assert!(fault(b"cmine\nNet\n)\x81}b.").contains("'mine.Net'"));
     }
 
     #[test]

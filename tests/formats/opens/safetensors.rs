@@ -270,6 +270,29 @@ fn pytorch_state_dicts() {
     assert!(tensors.iter().any(|tensor| tensor.name() == "conv.weight.q"));
 }
 
+/// Their tensors: `tests/formats/pytorch.rs`.
+#[test]
+fn whole_modules_of_pytorch() {
+    for name in ["module.pth", "module_legacy.pth", "wrapped.pth", "script.pt"] {
+        let network = open(&fixture(&format!("pytorch/{name}"))).unwrap();
+        assert!(
+            network.layers.iter().any(|layer| layer.support.can_quantize()),
+            "{name}"
+        );
+        let recipe = Recipe {
+            weight_bits: Bits::Grid(6),
+            activation_bits: Bits::Float,
+            ..Recipe::default()
+        };
+        let plan = plan(&network, &recipe, None, &Progress::default()).unwrap();
+        let (tensors, _) = quantized_tensors(&network, &plan).unwrap();
+        assert!(
+            tensors.iter().any(|tensor| tensor.name().ends_with("weight.q")),
+            "{name}"
+        );
+    }
+}
+
 /// What is in them: `tests/formats/own_exports.rs`.
 #[test]
 fn safetensors_of_exports() {
