@@ -70,7 +70,10 @@ fn draw_series(plot: &mut PlotUi<'_>, figure: &Figure, place: usize, series: &Se
             plot.bar_chart(BarChart::new(name, bars).color(color).allow_hover(false));
         }
         Shape::Line(points) => {
-            let line = Line::new(name, PlotPoints::from(scaled(points))).color(color);
+            // As bands, steps within a pixel are filled up to the next point.
+            let line = Line::new(name, PlotPoints::from(scaled(points)))
+                .color(color)
+                .allow_band(false);
             let style = line_style(series.look.dashes.at(place));
             plot.line(line.width(width(1.5)).style(style).allow_hover(false));
         }
@@ -286,6 +289,36 @@ fn line_style(dashes: Dashes) -> LineStyle {
 mod tests {
     use super::*;
     use egui::vec2;
+
+    /// As bands, which egui_plot makes of solid lines with several points in a pixel, a step up is filled up to the next point.
+    #[test]
+    fn a_line_with_a_step_is_a_line() {
+        let ctx = egui::Context::default();
+        crate::app::theme::install(&ctx);
+        let input = egui::RawInput {
+            screen_rect: Some(Rect::from_min_size(pos2(0.0, 0.0), vec2(400.0, 300.0))),
+            ..egui::RawInput::default()
+        };
+        let line = vec![[0.1, 0.1], [0.1, 0.6], [0.5, 0.6], [0.5, 0.9], [0.9, 0.95]];
+        let figure = Figure {
+            title: "steps".to_owned(),
+            x: "bytes".to_owned(),
+            y: "top-1".to_owned(),
+            x_range: (0.0, 1.0),
+            y_range: (0.0, 1.0),
+            scale: crate::app::plot::Scale::Linear,
+            series: vec![
+                Series::new("front", crate::app::plot::Token::Quantized, Shape::Line(line.clone()))
+                    .dashes(Dashes::Solid),
+            ],
+        };
+        let output = ctx.run_ui(input, |ui| {
+            egui_plot::Plot::new("steps").show(ui, |plot| draw(plot, &figure));
+        });
+        let shapes = || output.shapes.iter().map(|clipped| &clipped.shape);
+        assert!(!shapes().any(|shape| matches!(shape, egui::Shape::Band(_))));
+        assert!(shapes().any(|shape| matches!(shape, egui::Shape::Path(path) if path.points.len() == line.len())));
+    }
 
     #[test]
     fn labels_of_outliers_lie_on_nothing_that_is_written() {

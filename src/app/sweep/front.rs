@@ -54,7 +54,12 @@ impl Shown {
         let float = float
             .map(|value| score.on_axis(value))
             .filter(|value| value.is_finite());
-        let heights = points.iter().map(|(_, [_, y])| *y).chain(float);
+        let intervals: Vec<(f64, [f64; 2])> = points.iter().filter_map(interval).collect();
+        let ends = intervals
+            .iter()
+            .flat_map(|(_, ends)| *ends)
+            .filter(|end| end.is_finite());
+        let heights = points.iter().map(|(_, [_, y])| *y).chain(float).chain(ends);
         let (low, high) = heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
             (low.min(y), high.max(y))
         });
@@ -67,7 +72,7 @@ impl Shown {
         let (left, right) = if left <= right { (left, right) } else { (0.0, 1.0) };
         let side = ((right - left) * 0.04).max(right.abs() * 0.01).max(1e-3);
         Self {
-            intervals: points.iter().filter_map(interval).collect(),
+            intervals,
             size,
             front: front.into_iter().filter_map(point).map(|(_, point)| point).collect(),
             points,

@@ -25,7 +25,7 @@ const PLOT: f32 = 0.46;
 /// Height of plot and table at least; where there is less, the view scrolls.
 const RESULTS: f32 = 180.0;
 /// Characters of the data's name.
-const DATA_NAME: usize = 36;
+const DATA_NAME: usize = 24;
 
 /// State of the view between frames.
 #[derive(Default)]
@@ -205,9 +205,10 @@ fn state_ui(ui: &mut Ui, open: &OpenNetwork) {
     )));
     if let Some(setting) = sweep.setting() {
         let samples = text::plural(setting.samples as u64, "sample", "samples");
-        let shown = format!("{samples} of {}", setting.data);
-        ui.label(note(text::elide_middle(&shown, DATA_NAME)))
-            .on_hover_text(shown);
+        // How they are read is for who asks.
+        let name = setting.data.split(" · ").next().unwrap_or_default();
+        ui.label(note(format!("{samples} of {}", text::elide_middle(name, DATA_NAME))))
+            .on_hover_text(format!("{samples} of {}", setting.data));
     }
 }
 

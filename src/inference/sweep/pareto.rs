@@ -28,9 +28,12 @@ impl Score {
     }
 }
 
+/// Costs that differ by no more than this share are one: a file holds its recipe as text, and with it some bytes more or less.
+const SAME_COST: f64 = 1e-3;
+
 /// The rows that no other row beats: none costs as little and scores better, or costs less and scores as well. Places in
 /// `rows`, cheapest first. Rows without a score or a cost are on no front. Cost by `cost`, such as
-/// `|row| row.overhead.weights`.
+/// `|row| row.overhead.weights`; costs within a thousandth count as equal.
 pub fn pareto_front(rows: &[SweepRow], score: Score, cost: impl Fn(&SweepRow) -> f64) -> Vec<usize> {
     let mut known: Vec<(usize, f64, f64)> = (rows.iter().enumerate())
         .filter_map(|(place, row)| Some((place, cost(row), score.value(row)?)))
@@ -47,15 +50,25 @@ pub fn pareto_front(rows: &[SweepRow], score: Score, cost: impl Fn(&SweepRow) ->
         };
         a.1.total_cmp(&b.1).then(by_score)
     });
-    let mut front: Vec<usize> = Vec::new();
+    let mut front: Vec<(usize, f64, f64)> = Vec::new();
     let mut best: Option<(f64, f64)> = None;
     for (place, cost, value) in known {
-        if best.is_none_or(|(at, best)| score.better(value, best) || (value == best && cost == at)) {
+        if best.is_none_or(|(at, best)| score.better(value, best) || (value == best && same(at, cost))) {
             best = Some((cost, value));
-            front.push(place);
+            // Better ones of the same cost leave no room.
+            while front
+                .pop_if(|(_, last, worse)| same(*last, cost) && score.better(value, *worse))
+                .is_some()
+            {}
+            front.push((place, cost, value));
         }
     }
-    front
+    front.into_iter().map(|(place, _, _)| place).collect()
+}
+
+/// Whether `cost`, which is not less than `least`, is the same for a person.
+fn same(least: f64, cost: f64) -> bool {
+    cost == least || cost - least <= least.abs() * SAME_COST
 }
 
 #[cfg(test)]
@@ -88,6 +101,30 @@ mod tests {
                 .collect();
             prop_assert_eq!(front, naive);
         }
+    }
+
+    #[test]
+    fn a_byte_more_or_less_is_no_difference_in_cost() {
+        // As files of one setting are that differ by the text of their recipes.
+        let points = [
+            (161_423.0, 0.895),
+            (161_424.0, 0.907),
+            (161_425.0, 0.85),
+            (164_459.0, 0.919),
+        ];
+        let rows: Vec<SweepRow> = (points.iter())
+            .map(|(cost, value)| {
+                let mut row = row(4, 0.0, "none", *value);
+                row.overhead.weights = *cost;
+                row
+            })
+            .collect();
+        let front = |rows: &[SweepRow]| pareto_front(rows, Score::Top1, |row| row.overhead.weights);
+        assert_eq!(front(&rows), [1, 3]);
+        // As good for a byte more: both are worth a look.
+        let mut equal = rows;
+        equal[0].metrics.top1 = Some(0.907);
+        assert_eq!(front(&equal), [0, 1, 3]);
     }
 
     #[test]
