@@ -128,11 +128,16 @@ pub(super) fn number_plot<'a>(
         .allow_boxed_zoom(false)
         .allow_axis_zoom_drag(false)
         .custom_x_axes(vec![axis_across(&figure.x)])
-        .y_axis_label(figure.y.clone())
-        .y_axis_min_width(numbers)
+        .custom_y_axes(vec![
+            AxisHints::new_y()
+                .label(figure.y.clone())
+                .min_thickness(numbers)
+                // The marks have room for their texts already.
+                .label_spacing(1.0..=2.0)
+                .formatter(|mark, _| number_text(&mark)),
+        ])
         .x_grid_spacer(|input| marks_across(&input))
         .y_grid_spacer(move |input| number_marks(&input, apart))
-        .y_axis_formatter(|mark, _| number_text(&mark))
         .label_formatter(|_| None)
 }
 

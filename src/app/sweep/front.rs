@@ -145,7 +145,7 @@ pub(super) fn front_ui(
     let shown = Shown::new(rows, score, float_score(open, score));
     let figure = shown.figure(open, score);
     let mark = ui.visuals().selection.stroke.color;
-    let drawn = number_plot("sweep front", &figure, (height.max(90.0), 46.0), 30.0).show(ui, |plot| {
+    let drawn = number_plot("sweep front", &figure, (height.max(90.0), 46.0), 18.0).show(ui, |plot| {
         draw(plot, &figure);
         let of = |place: usize| shown.points.iter().find(|(row, _)| *row == place);
         if let Some((_, point)) = taken.and_then(of) {
