@@ -75,8 +75,8 @@ pub(super) fn needs(network: &Network, plan: &Plan, merged: &Plan, copies: &Copy
     if wide > 0 {
         needs.push(format!(
             "{}: where onnxruntime computes {} in integers, an x86 processor must have VNNI; without it sums of two products saturate \
-             at 16 bits, and the answers are not those of the preview. storage = \"uint8\" is exact on every processor, and so are \
-             weights stored in up to 7 bits.",
+             at 16 bits, and the answers are not those of the preview. storage = \"uint8\" is exact on every processor, but slow \
+             where there is VNNI; weights stored in up to 7 bits are exact everywhere.",
             match wide {
                 1 => "1 layer multiplies INT8 weights of 8 bits by bytes".to_owned(),
                 count => format!("{count} layers multiply INT8 weights of 8 bits by bytes"),
