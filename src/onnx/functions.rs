@@ -56,11 +56,11 @@ pub fn inline_functions(model: &mut ModelProto) -> Vec<String> {
     };
     let why = |function: &FunctionProto| {
         let why = if !fits(&function) {
-            "it is written for another version of the standard operators than the model"
+            "it is written for another version of the standard operators than the model".to_owned()
         } else if too_large {
-            "calls within calls would make more than 1048576 nodes"
+            format!("calls within calls would make more than {MAX_NODES} nodes")
         } else {
-            "it calls itself, or calls are nested more than 32 deep"
+            format!("it calls itself, or calls are nested more than {MAX_DEPTH} deep")
         };
         let name = one_line(&format!("{}:{}", function.domain(), function.name()));
         format!("The function '{name}' stays a call, and no layer is looked for in it: {why}.")

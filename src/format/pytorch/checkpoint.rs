@@ -150,8 +150,9 @@ fn pairs(pickle: &Pickle, id: Id) -> Vec<(String, Id)> {
             .map(|(place, item)| (place.to_string(), *item))
             .collect(),
         Value::Object { .. } if let Some(dicts) = pickle.module(id) => {
-            let dicts = dicts.into_iter();
-            dicts.flat_map(|dict| pairs(pickle, dict)).collect()
+            let left_out = pickle.not_persistent(id);
+            let all = dicts.into_iter().flat_map(|dict| pairs(pickle, dict));
+            all.filter(|(name, _)| !left_out.contains(name.as_str())).collect()
         }
         Value::Object { state: Some(state), .. } if *state != id => match pickle.value(*state) {
             Value::Dict(_) => pairs(pickle, *state),

@@ -6,6 +6,7 @@
 
 mod archive;
 mod checkpoint;
+mod known;
 mod legacy;
 mod pickle;
 mod tensor;

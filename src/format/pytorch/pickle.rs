@@ -8,6 +8,7 @@
 //! list and refer to each other by position, so that no stream can nest deep enough to overflow the stack, and cost no more than
 //! the bytes that describe them.
 
+use super::known::{Made, is_known, made_by, package};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Position of a [`Value`] in its [`Pickle`].
@@ -131,79 +132,21 @@ impl Pickle {
         }
     }
 
+    /// The buffers of a module that no state dict holds.
+    pub(super) fn not_persistent(&self, id: Id) -> HashSet<&str> {
+        let Value::Object { state: Some(state), .. } = self.value(id) else {
+            return HashSet::new();
+        };
+        let set = entry(&self.values, *state, "_non_persistent_buffers_set");
+        let names = set.and_then(|set| self.items(set)).unwrap_or_default();
+        names.iter().filter_map(|name| self.text(*name)).collect()
+    }
+
     /// The numbers of a tuple, not negative.
     pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         let size = |id: &Id| usize::try_from(self.int(*id)?).ok();
         self.items(id)?.iter().map(size).collect()
     }
-}
-
-/// What a call of a known name makes.
-enum Made {
-    Dict,
-    Items,
-    TensorV2,
-    TensorV3,
-    /// Its first argument as it is.
-    First,
-    Opaque,
-}
-
-/// What becomes of a call of `name`; `None` for a name that is not known.
-fn made_by(name: &str) -> Option<Made> {
-    Some(match name {
-        "collections.OrderedDict" | "collections.defaultdict" | "collections.Counter" | "builtins.dict" => Made::Dict,
-        "torch.Size" | "builtins.set" | "builtins.frozenset" | "builtins.list" | "builtins.tuple"
-        | "__builtin__.set" => Made::Items,
-        "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Made::TensorV2,
-        "torch._utils._rebuild_tensor_v3" => Made::TensorV3,
-        "torch._utils._rebuild_parameter"
-        | "torch._utils._rebuild_parameter_with_state"
-        | "torch.jit._pickle.restore_type_tag"
-        | "torch.jit._pickle.build_intlist"
-        | "torch.jit._pickle.build_doublelist"
-        | "torch.jit._pickle.build_boollist"
-        | "torch.jit._pickle.build_tensorlist"
-        | "torch._tensor._rebuild_from_type_v2" => Made::First,
-        "torch.device"
-        | "torch.serialization._get_layout"
-        | "numpy.dtype"
-        | "numpy.ndarray"
-        | "numpy.core.multiarray.scalar"
-        | "numpy.core.multiarray._reconstruct"
-        | "numpy._core.multiarray.scalar"
-        | "numpy._core.multiarray._reconstruct"
-        | "_codecs.encode"
-        | "copyreg._reconstructor"
-        | "builtins.bytearray"
-        | "builtins.complex"
-        | "pathlib.PosixPath"
-        | "pathlib.WindowsPath"
-        | "pathlib.Path"
-        | "datetime.datetime" => Made::Opaque,
-        _ => return None,
-    })
-}
-
-/// Whether `name` may stand in a stream as a name alone: element types, storages, classes whose objects only hold a state.
-fn is_known(name: &str) -> bool {
-    let data_type = |name: &str| !name.contains('.');
-    made_by(name).is_some()
-        || name.strip_prefix("torch.").is_some_and(data_type)
-        || name
-            .strip_prefix("torch.storage.")
-            .is_some_and(|name| name.ends_with("Storage"))
-        || is_holder(name)
-}
-
-/// Classes whose objects are known to hold values by name and nothing else.
-fn is_holder(name: &str) -> bool {
-    // The classes of a TorchScript program are described in its archive; there is no code of Python behind them.
-    name.starts_with("__torch__.")
-        || matches!(
-            name,
-            "argparse.Namespace" | "types.SimpleNamespace" | "torch.nn.parameter.Parameter"
-        )
 }
 
 struct Machine<'a> {
@@ -681,21 +624,21 @@ const MAX_FIRST: usize = 64;
 
 /// The dicts of parameters, buffers and modules in it of a `torch.nn.Module`, of which `state` is the state.
 fn module_state(values: &[Value], state: Id) -> Option<[Id; 3]> {
+    let dict = |wanted: &str| {
+        let id = entry(values, state, wanted)?;
+        matches!(values.get(id), Some(Value::Dict(_))).then_some(id)
+    };
+    Some([dict("_parameters")?, dict("_buffers")?, dict("_modules")?])
+}
+
+/// What a module's state holds under `wanted`. A module's constructor sets what is looked for here before anything else.
+fn entry(values: &[Value], state: Id, wanted: &str) -> Option<Id> {
     let Some(Value::Dict(pairs)) = values.get(state) else {
         return None;
     };
-    let under = |wanted: &str| {
-        let is_it = |key: Id| matches!(values.get(key), Some(Value::Text(text)) if text == wanted);
-        // A module's constructor sets them before anything else.
-        let (_, value) = pairs.iter().take(MAX_FIRST).find(|(key, _)| is_it(*key))?;
-        matches!(values.get(*value), Some(Value::Dict(_))).then_some(*value)
-    };
-    Some([under("_parameters")?, under("_buffers")?, under("_modules")?])
-}
-
-/// The outermost package of a name.
-fn package(name: &str) -> &str {
-    name.split('.').next().unwrap_or(name)
+    let is_it = |key: Id| matches!(values.get(key), Some(Value::Text(text)) if text == wanted);
+    let found = pairs.iter().take(MAX_FIRST).find(|(key, _)| is_it(*key));
+    found.map(|(_, value)| *value)
 }
 
 fn wanted(name: &str) -> PickleError {
