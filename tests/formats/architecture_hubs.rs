@@ -36,6 +36,54 @@ fn networks_of_the_hubs_compute_what_their_packages_compute() {
     }
 }
 
+/// In the files of its hub transformers 5 keeps names that its modules no longer have: a state dict has the new ones.
+#[test]
+fn state_dicts_of_modules_with_new_names_are_the_same_networks() {
+    let new_names = [
+        ("attention.attention.query", "attention.q_proj"),
+        ("attention.attention.key", "attention.k_proj"),
+        ("attention.attention.value", "attention.v_proj"),
+        ("attention.output.dense", "attention.o_proj"),
+        ("intermediate.dense", "mlp.fc1"),
+        ("output.dense", "mlp.fc2"),
+        ("embed_out", "lm_head"),
+    ];
+    for name in [
+        "vit_pictures",
+        "vit_model",
+        "deit_pictures",
+        "dinov2_pictures",
+        "dinov2_model",
+        "gpt_neox",
+    ] {
+        let fixture = named(name);
+        let mut renamed = 0;
+        let mut tensors = fixture.tensors();
+        for tensor in &mut tensors {
+            let mut called = tensor.name().to_owned();
+            for (old, new) in new_names {
+                called = called.replace(old, new);
+            }
+            if !name.starts_with("dino") {
+                called = called.replace("encoder.layer.", "layers.");
+            }
+            renamed += usize::from(called != tensor.name());
+            tensor.name = Some(called);
+        }
+        assert!(renamed > 0, "{name}");
+        let network = fixture.open(&tensors);
+        assert_eq!(
+            network.architecture.as_deref(),
+            Some(fixture.architecture.as_str()),
+            "{name}"
+        );
+        for ((output, expected), found) in fixture.outputs.iter().zip(fixture.answers(&network)) {
+            let difference = relative_difference(expected, &found);
+            assert!(difference < 1e-4, "{name} {output}: {difference}");
+        }
+    }
+}
+
 #[test]
 #[ignore = "needs fixtures of whole networks, which `make_hubs.py --whole FOLDER` makes; their folder is WHOLE_NETWORKS"]
 fn whole_networks_compute_what_their_packages_compute() {

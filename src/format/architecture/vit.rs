@@ -82,6 +82,7 @@ fn called(net: &Net<'_>) -> (&'static Names, &'static str) {
         let places = [
             module(names.patches),
             first(names.norms[0]),
+            first(names.attention.first()),
             first(names.mlp[0][0]),
             first(names.mlp[1][0]),
         ];

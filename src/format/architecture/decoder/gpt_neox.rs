@@ -62,7 +62,13 @@ fn build(net: &mut Net<'_>) -> Output {
         x.value = net.sum(&with_attention.value, &inner.value, &name("mlp.add"));
     }
     let x = net.layer_norm(&x, &format!("{root}final_layer_norm"), epsilon);
-    net.next_token(&x, "embed_out", &words).output()
+    // What a module of transformers 5 calls it; in the files of its hub it keeps the old name.
+    let head = if net.dict.has("lm_head") {
+        "lm_head"
+    } else {
+        "embed_out"
+    };
+    net.next_token(&x, head, &words).output()
 }
 
 fn frequencies(net: &mut Net<'_>, head: usize) -> Frequencies {

@@ -62,6 +62,15 @@ pub(super) enum Attention {
     Apart([&'static str; 3]),
 }
 
+impl Attention {
+    /// What comes first in a file.
+    pub(super) fn first(&self) -> &'static str {
+        match self {
+            Self::Joined([first, _]) | Self::Apart([first, ..]) => first,
+        }
+    }
+}
+
 const TIMM_NAMES: Names = Names {
     roots: &[""],
     class_token: "cls_token",
@@ -136,11 +145,37 @@ const DISTILLED_NAMES: Names = Names {
     ..TRANSFORMERS_NAMES
 };
 
+/// Query, key, value and what mixes them in a module of transformers 5, which keeps the names above in the files of its hub alone.
+const ATTENTION_5: Attention = Attention::Apart(["attention.q_proj", "attention.k_proj", "attention.v_proj"]);
+const PROJECTION_5: &str = "attention.o_proj";
+
+const TRANSFORMERS_5_NAMES: Names = Names {
+    block: "layers.",
+    attention: ATTENTION_5,
+    projection: PROJECTION_5,
+    mlp: [["mlp.fc1", "mlp.fc2"]; 2],
+    ..TRANSFORMERS_NAMES
+};
+
+const DINO_5_NAMES: Names = Names {
+    attention: ATTENTION_5,
+    projection: PROJECTION_5,
+    ..DINO_NAMES
+};
+
+const DISTILLED_5_NAMES: Names = Names {
+    heads: DISTILLED_NAMES.heads,
+    ..TRANSFORMERS_5_NAMES
+};
+
 /// Every way in which the parts are called.
-pub(super) const NAMES: [Names; 5] = [
+pub(super) const NAMES: [Names; 8] = [
     TIMM_NAMES,
     TORCHVISION_NAMES,
     TRANSFORMERS_NAMES,
     DINO_NAMES,
     DISTILLED_NAMES,
+    TRANSFORMERS_5_NAMES,
+    DINO_5_NAMES,
+    DISTILLED_5_NAMES,
 ];
