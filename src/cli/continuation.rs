@@ -67,7 +67,8 @@ pub(super) fn run(arguments: &ContinueArguments, progress: &Progress) -> anyhow:
                 fault = print(text).err();
             }
         };
-        show(&format!("{title}: {}", arguments.prompt));
+        let answers = if data.has_source() { " → " } else { "" };
+        show(&format!("{title}: {}{answers}", arguments.prompt));
         writer.continue_text(&data, &prompt, arguments.tokens, sampling, progress, |token| {
             tokens.push(token);
             let text = data.text_of(&tokens);

@@ -107,7 +107,21 @@ impl Pieces {
     /// # Errors
     /// When the tokenizer fails.
     pub(super) fn tokens(&self, text: &str, name: &str) -> Result<Vec<i32>, DatasetError> {
-        let cut = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, false)));
+        self.cut(text, false, name)
+    }
+
+    /// The tokens of `text` and those that stand for its beginning and end, as an encoder reads it.
+    ///
+    /// # Errors
+    /// As [`Pieces::encode`].
+    pub(super) fn whole(&self, text: &str, name: &str) -> Result<Vec<i32>, DatasetError> {
+        let tokens = self.cut(text, true, name)?;
+        self.unknown_note(&tokens, name)?;
+        Ok(tokens)
+    }
+
+    fn cut(&self, text: &str, ends: bool, name: &str) -> Result<Vec<i32>, DatasetError> {
+        let cut = catch_unwind(AssertUnwindSafe(|| self.tokenizer.encode_fast(text, ends)));
         let encoding = match cut {
             Ok(Ok(encoding)) => encoding,
             Ok(Err(error)) => return Err(fault(name, format!("the tokenizer fails: {error}"))),

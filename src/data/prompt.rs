@@ -3,7 +3,8 @@
 use super::{Dataset, DatasetError, Samples, Tensor, fault};
 
 impl Dataset {
-    /// The tokens of `text`, by the tokenizer of this text's word pieces; else one a character, by the names of its tokens.
+    /// The tokens of `text`, by the tokenizer of this text's word pieces; else one a character, by the names of its tokens. What an
+    /// encoder reads has those of its beginning and end.
     ///
     /// # Errors
     /// [`DatasetError`] for data that are no text, and naming the characters that the vocabulary lacks.
@@ -15,15 +16,13 @@ impl Dataset {
             ));
         }
         if let Samples::Text(read) = &self.samples
-            && read.has_source()
-        {
-            let reason = "a network of encoder and decoder answers a text and does not continue it";
-            return Err(fault(&self.name, reason.to_owned()));
-        }
-        if let Samples::Text(read) = &self.samples
             && let Some(pieces) = read.pieces()
         {
-            return Ok(pieces.encode(text, &self.name)?.tokens);
+            return if read.has_source() {
+                pieces.whole(text, &self.name)
+            } else {
+                Ok(pieces.encode(text, &self.name)?.tokens)
+            };
         }
         let token = |c: char| {
             let mut buffer = [0; 4];
@@ -75,6 +74,24 @@ impl Dataset {
     ) -> Option<Result<Vec<(String, Tensor)>, DatasetError>> {
         match &self.samples {
             Samples::Text(text) => Some(text.sequence(past, tokens, streams)),
+            _ => None,
+        }
+    }
+
+    /// Whether an encoder reads what a decoder then answers.
+    pub fn has_source(&self) -> bool {
+        matches!(&self.samples, Samples::Text(text) if text.has_source())
+    }
+
+    /// The inputs of a network whose encoder has read the tokens `read`, and whose decoder has answered `answer`; `None` where
+    /// the data are for no such network.
+    pub(crate) fn answer_to(
+        &self,
+        read: &[i32],
+        answer: &[i32],
+    ) -> Option<Result<Vec<(String, Tensor)>, DatasetError>> {
+        match &self.samples {
+            Samples::Text(text) => text.answer_to(read, answer),
             _ => None,
         }
     }

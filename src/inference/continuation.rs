@@ -1,6 +1,7 @@
 //! What a language model writes when it goes on from a text.
 //!
-//! A network with inputs and outputs for keys and values reads each token once ([`TextWriter`] gives such ones to decoders that
+//! A network of encoder and decoder answers a text instead: its encoder reads the prompt, and the decoder writes. Of the others, a
+//! network with inputs and outputs for keys and values reads each token once ([`TextWriter`] gives such ones to decoders that
 //! are known); others read the whole text again for each token.
 
 use super::evaluate::{is_distribution, largest};
@@ -123,7 +124,7 @@ fn go_on(
     let mut text = prompt.to_vec();
     for step in 0..count {
         progress.check()?;
-        let logits = reader.answer(&text, progress)?;
+        let logits = reader.answer(&text, prompt.len(), progress)?;
         let token = choose(&logits, sampling, step)
             .and_then(|token| i32::try_from(token).ok())
             .ok_or_else(|| fault("the network's answer is no number"))?;
@@ -209,8 +210,16 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// The logits after the last token of `text`, which is the text of the last call and more.
-    fn answer(&mut self, text: &[i32], progress: &Progress) -> Result<Vec<f32>, InferenceError> {
+    /// The logits after the last token of `text`, which is the text of the last call and more. Its first `prompt` tokens are what an
+    /// encoder reads, if the network has one.
+    fn answer(&mut self, text: &[i32], prompt: usize, progress: &Progress) -> Result<Vec<f32>, InferenceError> {
+        if self.data.has_source() {
+            let (read, answer) = text.split_at(prompt);
+            let inputs = sequence(self.data.answer_to(read, answer))?;
+            let mut outputs = self.engine.run(&by_name(&inputs), &[self.output.as_str()])?;
+            let given = answer.len() + 1;
+            return self.shape.row(outputs.pop().as_ref(), given, given - 1, &self.output);
+        }
         let Some(past) = &mut self.past else {
             let read = &text[text.len().saturating_sub(self.shape.steps.unwrap_or(MAX_READ))..];
             return self.shape.answer(self.engine, self.data, read, &self.output);

@@ -59,6 +59,21 @@ impl Text {
         })
     }
 
+    /// The inputs where the encoder has read the tokens `read`, and the decoder has answered `answer`.
+    pub(in crate::data) fn answer_to(
+        &self,
+        read: &[i32],
+        answer: &[i32],
+    ) -> Option<Result<Vec<(String, Tensor)>, DatasetError>> {
+        let source = self.source.as_ref()?;
+        let given = std::iter::once(&source.start).chain(answer).copied().collect();
+        let inputs = self.companions.values(1, read.len()).and_then(|mut inputs| {
+            inputs.extend(source.tokens(self, 1, [read.to_vec(), given], "prompt")?);
+            Ok(inputs)
+        });
+        Some(inputs)
+    }
+
     /// What a person should know of it: which half perplexity is of.
     pub(in crate::data) fn note_of_halves(&self) -> Option<String> {
         let read = self.source.as_ref()?.length;
@@ -94,10 +109,23 @@ impl Source {
                     .unwrap_or_default(),
             );
         }
-        for (name, length, tokens) in [(&text.input, self.length, read), (&self.decoder, asked, given)] {
-            let value = Tensor::from_shape([count, length], tokens);
-            inputs.push((name.clone(), value.map_err(|error| fault(path, error.to_string()))?));
-        }
+        inputs.extend(self.tokens(text, count, [read, given], path)?);
         Ok(inputs)
+    }
+
+    /// What encoder and decoder read, each for `count` streams.
+    fn tokens(
+        &self,
+        text: &Text,
+        count: usize,
+        [read, given]: [Vec<i32>; 2],
+        path: &str,
+    ) -> Result<[(String, Tensor); 2], DatasetError> {
+        let input = |name: &String, tokens: Vec<i32>| {
+            let value = Tensor::from_shape([count, tokens.len() / count.max(1)], tokens);
+            let value = value.map_err(|error| fault(path, error.to_string()))?;
+            Ok((name.clone(), value))
+        };
+        Ok([input(&text.input, read)?, input(&self.decoder, given)?])
     }
 }
