@@ -87,8 +87,8 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     let (format, model) = match read(path)? {
         Read::Graph(model) => (Format::Onnx, model),
         Read::Weights(format, model, config) => return from_weights(path, format, model, &config),
-        Read::Checkpoint(format, model, notes) => {
-            let mut network = from_weights(path, format, model, &Config::beside(path))?;
+        Read::Checkpoint(format, model, config, notes) => {
+            let mut network = from_weights(path, format, model, &config)?;
             network.notes.splice(0..0, notes);
             return Ok(network);
         }
@@ -180,8 +180,8 @@ enum Read {
     Graph(ModelProto),
     /// Weights alone, and what is said of their network.
     Weights(Format, ModelProto, Config),
-    /// Weights alone, and sentences on how they were read.
-    Checkpoint(Format, ModelProto, Vec<String>),
+    /// Weights alone, what is said of their network, and sentences on how they were read.
+    Checkpoint(Format, ModelProto, Config, Vec<String>),
 }
 
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
@@ -199,11 +199,12 @@ fn read(path: &Path) -> Result<Read, FormatError> {
     }
     if pytorch::looks_like(&bytes) {
         let weights = pytorch::read(&bytes, &file)?;
-        return Ok(Read::Checkpoint(Format::PyTorch, weights.model, weights.notes));
+        let config = Config::beside_or(path, weights.config);
+        return Ok(Read::Checkpoint(Format::PyTorch, weights.model, config, weights.notes));
     }
     if npz::looks_like(&bytes) {
         let (model, notes) = npz::read(&bytes, &file)?;
-        return Ok(Read::Checkpoint(Format::Numpy, model, notes));
+        return Ok(Read::Checkpoint(Format::Numpy, model, Config::beside(path), notes));
     }
     if let Some(kind) = onnx::foreign_kind(&bytes) {
         return Err(refuse(format!("the file is {kind}. {OPENS}")));

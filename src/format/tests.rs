@@ -12,7 +12,7 @@ fn read_as(name: &str, contents: &[u8]) -> Result<(Format, ModelProto), String> 
     let read = read(&path).map(|read| match read {
         Read::Graph(model) => (Format::Onnx, model),
         Read::Weights(format, model, _) => (format, model),
-        Read::Checkpoint(format, model, _) => (format, model),
+        Read::Checkpoint(format, model, ..) => (format, model),
     });
     read.map_err(|error| {
         let text = error.to_string();

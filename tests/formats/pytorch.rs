@@ -1,9 +1,12 @@
 //! Checkpoints of PyTorch (`fixtures/pytorch/make.py` and `make_modules.py`), beside the numbers that torch reads from them.
 
+use crate::common::relative_difference;
+use splitscope::data::Tensor;
 use splitscope::format::open;
+use splitscope::inference::{Engine, Rten};
 use splitscope::network::{Format, Network};
 use splitscope::onnx::schema::data_type;
-use splitscope::onnx::{TensorProto, numbers};
+use splitscope::onnx::{TensorProto, encode, numbers};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -80,6 +83,34 @@ fn whole_modules_hold_the_tensors_of_their_state_dict() {
         }
         assert!(network.notes[0].contains(class), "{name}: {:?}", network.notes);
     }
+}
+
+/// A module of transformers holds what its config.json would say, which tells the number of heads; one beside the file counts.
+#[test]
+fn a_whole_module_of_transformers_brings_its_configuration() {
+    let told = tensors(&open(&path("gpt2.safetensors")).unwrap());
+    let tokens = numbers(&told["tokens"]).unwrap().to_vec();
+    let tokens: Vec<i32> = tokens.iter().map(|token| *token as i32).collect();
+    let tokens = Tensor::from_shape([2, 6], tokens).unwrap();
+    let wanted = numbers(&told["logits"]).unwrap().to_vec();
+    let off = |network: &Network| {
+        assert_eq!(network.why_not_runnable, None);
+        let engine = Rten::load(encode(&network.runnable_model()).unwrap()).unwrap();
+        let logits = engine.run(&[("input_ids", &tokens)], &["logits"]).unwrap();
+        relative_difference(logits[0].floats().unwrap(), &wanted)
+    };
+    let network = open(&path("gpt2.pth")).unwrap();
+    assert!(network.notes[0].contains("GPT2LMHeadModel"), "{:?}", network.notes);
+    assert!(off(&network) < 1e-5);
+    let folder = tempfile::tempdir().unwrap();
+    let beside = folder.path().join("gpt2.pth");
+    std::fs::copy(path("gpt2.pth"), &beside).unwrap();
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"model_type": "gpt2", "n_head": 2}"#,
+    )
+    .unwrap();
+    assert!(off(&open(&beside).unwrap()) > 1e-2);
 }
 
 #[test]

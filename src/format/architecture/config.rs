@@ -12,6 +12,8 @@ use std::path::Path;
 /// The names of the files.
 const NAME: &str = "config.json";
 const PICTURES_NAME: &str = "preprocessor_config.json";
+/// Where a file of weights tells of its own network.
+const INSIDE: &str = "the file itself";
 /// More classes than any list of names has.
 const MOST_CLASSES: usize = 1 << 20;
 
@@ -28,6 +30,11 @@ pub struct Config {
 impl Config {
     /// The configuration beside the file at `weights`. A file that is missing or cannot be read says nothing.
     pub fn beside(weights: &Path) -> Self {
+        Self::beside_or(weights, None)
+    }
+
+    /// The configuration beside the file at `weights`; where there is none, `inside`, which the file itself holds.
+    pub(in crate::format) fn beside_or(weights: &Path, inside: Option<Value>) -> Self {
         let read = |name: &str| {
             let path = weights.with_file_name(name);
             let text = match files::read_text(&path) {
@@ -43,7 +50,12 @@ impl Config {
                 .inspect_err(|error| log::error!("{} is left out: not JSON: {error}", path.display()))
                 .ok()
         };
-        Self::new(read(NAME).unwrap_or_default(), &read(PICTURES_NAME).unwrap_or_default())
+        let (root, name) = match (read(NAME), inside) {
+            (Some(beside), _) => (beside, NAME),
+            (None, Some(inside)) => (inside, INSIDE),
+            (None, None) => (Value::Null, NAME),
+        };
+        Self::new(root, name, &read(PICTURES_NAME).unwrap_or_default())
     }
 
     /// The configuration of the ONNX file at `graph`, as hubs keep it: beside a `model….onnx`, or beside its folder `onnx`. Any
@@ -70,18 +82,19 @@ impl Config {
     /// # Errors
     /// The parser's, for text that is no JSON.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        Ok(Self::new(serde_json::from_str(text)?, &Value::Null))
+        Ok(Self::new(serde_json::from_str(text)?, NAME, &Value::Null))
     }
 
     /// A configuration that is no file.
     pub(in crate::format) fn from_value(root: Value) -> Self {
-        Self::new(root, &Value::Null)
+        Self::new(root, NAME, &Value::Null)
     }
 
-    fn new(root: Value, pictures: &Value) -> Self {
+    /// `name` is where `root` comes from.
+    fn new(root: Value, name: &'static str, pictures: &Value) -> Self {
         let nothing = PreprocessHint::default();
         let (own, other) = (preprocess(&root), pictures::preprocess(pictures));
-        let told = [(NAME, own != nothing), (PICTURES_NAME, other != nothing)];
+        let told = [(name, own != nothing), (PICTURES_NAME, other != nothing)];
         Self {
             sources: told.iter().filter(|(_, tells)| *tells).map(|(name, _)| *name).collect(),
             preprocess: over(own, other),

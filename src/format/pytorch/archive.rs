@@ -3,7 +3,7 @@
 use super::super::archive::{ArchiveError, contents, open};
 use super::pickle::Pickle;
 use super::tensor::Storages;
-use super::{CheckpointError, Weights, checkpoint, weights};
+use super::{CheckpointError, Weights, checkpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::io::Cursor;
@@ -44,8 +44,7 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, CheckpointError> {
         return Err(CheckpointError::BigEndian);
     }
     let pickle = Pickle::read(&pickle.unwrap_or_default())?;
-    let (tensors, notes) = checkpoint::tensors(&pickle, &storages, bytes.len())?;
-    Ok(weights(tensors, notes))
+    checkpoint::weights(&pickle, &storages, bytes.len())
 }
 
 /// The entries `data/KEY`.

@@ -1,9 +1,9 @@
 //! Which tensors of a checkpoint are the weights of the network, and what they are called.
 
-use super::CheckpointError;
 use super::pickle::{Id, Pickle, Tensor, Value};
 use super::tensor::{Maker, Storages};
-use crate::onnx::{TensorProto, one_line};
+use super::{CheckpointError, Weights, told};
+use crate::onnx::{GraphProto, ModelProto, one_line};
 use std::collections::HashSet;
 
 /// Keys under which training frameworks keep the weights, the ones that ship first: averaged copies where they are all there is.
@@ -42,21 +42,24 @@ const MAX_LEVELS: usize = 8;
 /// A file may be read again as many times as this by tensors that are not as they lie.
 const MAX_COPIES: usize = 4;
 
-/// The weights by name, and notes for a person. `length` is that of the file.
+/// The weights by name, notes for a person, and the network's configuration where the file holds it. `length` is that of the
+/// file.
 ///
 /// # Errors
-/// Where there are none, or one does not hold together.
-pub(super) fn tensors(
-    pickle: &Pickle,
-    storages: &dyn Storages,
-    length: usize,
-) -> Result<(Vec<TensorProto>, Vec<String>), CheckpointError> {
+/// Where there are no weights, or one does not hold together.
+pub(super) fn weights(pickle: &Pickle, storages: &dyn Storages, length: usize) -> Result<Weights, CheckpointError> {
     let mut notes = Vec::new();
     let root = chosen(pickle, pickle.root, &mut notes);
     if let (Value::Object { class, .. }, Some(_)) = (pickle.value(root), pickle.module(root)) {
         let class = one_line(class);
         notes.push(format!(
             "The file holds a whole module of the class '{class}': its weights were read, nothing of it was run."
+        ));
+    }
+    if !pickle.left_out.is_empty() {
+        let names = some(&pickle.left_out);
+        notes.push(format!(
+            "Left out are values that only a call would make, of {names}: nothing of the file was run."
         ));
     }
     let mut gatherer = Gatherer {
@@ -82,7 +85,17 @@ pub(super) fn tensors(
             tensors.push(maker.tensor(&name, &tensor)?);
         }
     }
-    Ok((tensors, notes))
+    Ok(Weights {
+        model: ModelProto {
+            graph: Some(GraphProto {
+                initializer: tensors,
+                ..GraphProto::default()
+            }),
+            ..ModelProto::default()
+        },
+        notes,
+        config: told::config(pickle, root),
+    })
 }
 
 /// The container of the weights: that of a known key, if the root is a checkpoint; else the root. Some frameworks keep a state
@@ -104,19 +117,27 @@ fn chosen(pickle: &Pickle, mut root: Id, notes: &mut Vec<String>) -> Id {
         let Some((key, value)) = WEIGHTS.iter().find_map(|key| Some((*key, under(key)?))) else {
             break;
         };
-        let others: Vec<String> = (pairs.iter().filter(|(name, _)| name != key))
-            .map(|(name, _)| one_line(name))
-            .collect();
+        let others: Vec<&String> = (pairs.iter().map(|(name, _)| name).filter(|name| *name != key)).collect();
         if !others.is_empty() {
-            let shown = others[..others.len().min(MAX_NAMED)].join(", ");
-            let more = if others.len() > MAX_NAMED { ", …" } else { "" };
+            let others = some(&others);
             notes.push(format!(
-                "The weights are those under '{key}' of the checkpoint; left aside: {shown}{more}."
+                "The weights are those under '{key}' of the checkpoint; left aside: {others}."
             ));
         }
         root = value;
     }
     root
+}
+
+/// The first names of a list, fit to print.
+fn some(names: &[impl AsRef<str>]) -> String {
+    let shown: Vec<_> = names
+        .iter()
+        .take(MAX_NAMED)
+        .map(|name| one_line(name.as_ref()))
+        .collect();
+    let more = if names.len() > MAX_NAMED { ", …" } else { "" };
+    format!("{}{more}", shown.join(", "))
 }
 
 /// Whether a container holds a tensor, at most [`MAX_LEVELS`] down.

@@ -3,7 +3,7 @@
 
 use super::pickle::{Pickle, PickleError, Value};
 use super::tensor::{Storages, storage_of};
-use super::{CheckpointError, Weights, checkpoint, weights};
+use super::{CheckpointError, Weights, checkpoint};
 use bytes::Bytes;
 use std::collections::HashMap;
 
@@ -58,8 +58,7 @@ pub(super) fn read(bytes: &Bytes) -> Result<Weights, CheckpointError> {
         storages.0.insert(key.to_owned(), bytes.slice(start..end));
         at = end;
     }
-    let (tensors, notes) = checkpoint::tensors(&pickle, &storages, bytes.len())?;
-    Ok(weights(tensors, notes))
+    checkpoint::weights(&pickle, &storages, bytes.len())
 }
 
 struct Data(HashMap<String, Bytes>);

@@ -10,10 +10,11 @@ mod known;
 mod legacy;
 mod pickle;
 mod tensor;
+mod told;
 
 use super::FormatError;
 use super::archive::ArchiveError;
-use crate::onnx::{GraphProto, ModelProto, TensorProto};
+use crate::onnx::ModelProto;
 use bytes::Bytes;
 use pickle::PickleError;
 use tensor::TensorError;
@@ -25,6 +26,8 @@ pub struct Weights {
     pub model: ModelProto,
     /// Sentences for a person.
     pub notes: Vec<String>,
+    /// What a module that was saved whole says of itself, as `config.json` would beside the file.
+    pub config: Option<serde_json::Value>,
 }
 
 /// Why a checkpoint is not read.
@@ -71,18 +74,4 @@ pub fn read(bytes: &Bytes, file: &str) -> Result<Weights, FormatError> {
         archive::read(bytes)
     };
     read.map_err(|error| FormatError::of(file, error))
-}
-
-/// What a file holds: tensors by their names.
-fn weights(initializer: Vec<TensorProto>, notes: Vec<String>) -> Weights {
-    Weights {
-        model: ModelProto {
-            graph: Some(GraphProto {
-                initializer,
-                ..GraphProto::default()
-            }),
-            ..ModelProto::default()
-        },
-        notes,
-    }
 }

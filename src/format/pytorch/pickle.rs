@@ -1,14 +1,15 @@
 //! Pickle streams read without running anything: numbers, text, containers, and the tensors of PyTorch.
 //!
 //! A pickle is a program for a stack machine that may call any function by its name. This machine has a fixed list of names that
-//! it knows what to make of, none of which it calls; a stream that wants another is refused with that name. The one exception are
-//! whole modules of PyTorch (`torch.save(model)`), whose classes are anybody's: of their objects the state is kept, the class is
-//! a name. What would be called is refused there too, but for what lies in the package of a module (the value of an
-//! enumeration): it is not called either, and left out. Values lie in one
+//! it knows what to make of, none of which it calls; a stream that wants another is refused with that name. The exceptions are
+//! whole modules of PyTorch (`torch.save(model)`), and what trainers keep beside the weights of a checkpoint, whose classes are
+//! anybody's: of their objects the state is kept, the class is a name. What would be called is refused there too, but for what
+//! lies in the package of such an object, if that is not Python's own library, torch or numpy (the value of an enumeration): it is
+//! not called either, left out and told. Values lie in one
 //! list and refer to each other by position, so that no stream can nest deep enough to overflow the stack, and cost no more than
 //! the bytes that describe them.
 
-use super::known::{Made, is_known, made_by, package};
+use super::known::{Made, is_known, is_library, made_by, package};
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Position of a [`Value`] in its [`Pickle`].
@@ -58,6 +59,8 @@ pub(super) struct Pickle {
     values: Vec<Value>,
     /// What the stream was for.
     pub(super) root: Id,
+    /// The names that would have been called to make values, which are left out.
+    pub(super) left_out: Vec<String>,
     /// Bytes of it.
     pub(super) length: usize,
 }
@@ -142,6 +145,18 @@ impl Pickle {
         names.iter().filter_map(|name| self.text(*name)).collect()
     }
 
+    /// What the state of an object holds under `name`.
+    pub(super) fn state_entry(&self, id: Id, name: &str) -> Option<Id> {
+        let Value::Object { state: Some(state), .. } = self.value(id) else {
+            return None;
+        };
+        let Value::Dict(pairs) = self.value(*state) else {
+            return None;
+        };
+        let found = pairs.iter().find(|(key, _)| self.text(*key) == Some(name));
+        found.map(|(_, value)| *value)
+    }
+
     /// The numbers of a tuple, not negative.
     pub(super) fn sizes(&self, id: Id) -> Option<Vec<usize>> {
         let size = |id: &Id| usize::try_from(self.int(*id)?).ok();
@@ -156,12 +171,13 @@ struct Machine<'a> {
     stack: Vec<Id>,
     marks: Vec<usize>,
     memo: HashMap<u64, Id>,
-    /// The first name that is not known, and where it stands.
-    unknown: Option<(String, usize)>,
+    /// The first name of each package that is not known, and where it stands.
+    unknown: BTreeMap<String, (String, usize)>,
     /// The first name of each package that would be called and is not known, and where.
     calls: BTreeMap<String, (String, usize)>,
-    /// The packages of the classes of modules.
+    /// The packages of the classes of modules, and of those of all objects with a state.
     modules: HashSet<String>,
+    objects: HashSet<String>,
 }
 
 impl<'a> Machine<'a> {
@@ -173,9 +189,10 @@ impl<'a> Machine<'a> {
             stack: Vec::new(),
             marks: Vec::new(),
             memo: HashMap::new(),
-            unknown: None,
+            unknown: BTreeMap::new(),
             calls: BTreeMap::new(),
             modules: HashSet::new(),
+            objects: HashSet::new(),
         }
     }
 
@@ -185,7 +202,7 @@ impl<'a> Machine<'a> {
             let [code] = self.take()?;
             if code == b'.' {
                 let root = self.pop()?;
-                if let Some((name, byte)) = self.not_allowed() {
+                if let Some((name, byte)) = self.not_allowed(root) {
                     return Err(PickleError::At {
                         error: Box::new(wanted(&name)),
                         byte,
@@ -194,6 +211,7 @@ impl<'a> Machine<'a> {
                 return Ok(Pickle {
                     values: self.values,
                     root,
+                    left_out: self.calls.into_values().map(|(name, _)| name).collect(),
                     length: self.at,
                 });
             }
@@ -398,10 +416,11 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// A name that is not known may be the class of a module: whether it is shows at the end.
+    /// A name that is not known may be a class whose objects do no harm: whether it is shows at the end.
     fn global(&mut self, name: &str, byte: usize) {
-        if self.unknown.is_none() && !is_known(name) {
-            self.unknown = Some((name.to_owned(), byte));
+        if !is_known(name) {
+            let found = (name.to_owned(), byte);
+            self.unknown.entry(package(name).to_owned()).or_insert(found);
         }
         self.push(Value::Global(name.to_owned()));
     }
@@ -448,6 +467,15 @@ impl<'a> Machine<'a> {
                 self.stack.push(argument(0).ok_or(PickleError::Empty)?);
                 return Ok(());
             }
+            Made::Method => match argument(0).and_then(|id| self.values.get(id)) {
+                Some(Value::Object { .. }) => Value::Opaque,
+                Some(Value::Global(class)) => {
+                    let call = (class.clone(), byte);
+                    self.calls.entry(package(&call.0).to_owned()).or_insert(call);
+                    Value::Opaque
+                }
+                _ => return Err(wanted(name)),
+            },
             Made::TensorV2 | Made::TensorV3 => {
                 let at = |place: usize| argument(place).ok_or(PickleError::Empty);
                 let with_type = matches!(made, Made::TensorV3);
@@ -500,20 +528,27 @@ impl<'a> Machine<'a> {
         if let Some(Value::Object { state, .. }) = self.values.get_mut(top) {
             *state = Some(given);
         }
-        if let Some(Value::Object { class, .. }) = self.values.get(top)
-            && module_state(&self.values, given).is_some()
-        {
-            self.modules.insert(package(class).to_owned());
+        if let Some(Value::Object { class, .. }) = self.values.get(top) {
+            let package = package(class).to_owned();
+            if module_state(&self.values, given).is_some() {
+                self.modules.insert(package.clone());
+            }
+            self.objects.insert(package);
         }
         Ok(())
     }
 
-    /// The name for which the stream is refused, and where it stands.
-    fn not_allowed(&self) -> Option<(String, usize)> {
-        let is_own = |package: &String| package != "torch" && self.modules.contains(package);
-        let mut calls = self.calls.iter().filter(|(package, _)| !is_own(package));
-        let unknown = self.unknown.as_ref().filter(|_| self.modules.is_empty());
-        calls.next().map(|(_, call)| call).or(unknown).cloned()
+    /// The name for which the stream is refused, and where it stands: the first of them.
+    fn not_allowed(&self, root: Id) -> Option<(String, usize)> {
+        let whole = !self.modules.is_empty();
+        let checkpoint = matches!(self.values.get(root), Some(Value::Dict(_)))
+            && self.values.iter().any(|value| matches!(value, Value::Tensor(_)));
+        let call = |package: &String| !is_library(package) && (whole || checkpoint) && self.objects.contains(package);
+        let name = |package: &String| whole || (checkpoint && !is_library(package));
+        let calls = self.calls.iter().filter(|(package, _)| !call(package));
+        let names = self.unknown.iter().filter(|(package, _)| !name(package));
+        let found = calls.chain(names).map(|(_, found)| found);
+        found.min_by_key(|(_, byte)| *byte).cloned()
     }
 
     fn push(&mut self, value: Value) {
@@ -726,6 +761,43 @@ mod tests {
         assert!(Pickle::read(&of_package(b"cmine.layout\nFormat\n(S'NCHW'\ntRa.")).is_ok());
         assert!(fault(&of_package(b"ctorch.hub\nload\n(S'x'\ntRa.")).contains("'torch.hub.load'"));
         assert!(fault(b"cmine\nNet\n)\x81}b.").contains("'mine.Net'"));
+    }
+
+    /// A checkpoint with a tensor under `w`, and `beside` under `x`.
+    fn beside_a_tensor(beside: &[u8]) -> Vec<u8> {
+        let tensor = b"\x80\x02}(Vw\nctorch._utils\n_rebuild_tensor_v2\n(NI0\n))I00\nNtRVx\n";
+        [&tensor[..], beside, b"u."].concat()
+    }
+
+    #[test]
+    fn what_a_trainer_keeps_beside_the_weights_is_left_out_and_told() {
+        let read = |beside: &[u8]| Pickle::read(&beside_a_tensor(beside));
+        // Settings of a class of somebody's, a class alone, an enumeration's value in the settings' package.
+        let settings = b"cutils\nHParams\n)\x81}Va\nI1\nsb";
+        assert_eq!(read(settings).unwrap().left_out, Vec::<String>::new());
+        assert!(read(b"cmine\nAdam\n").is_ok() && read(b"c__main__\nConfig\n)\x81}b").is_ok());
+        assert_eq!(read(b"c__builtin__\nlist\n)R").unwrap().left_out, Vec::<String>::new());
+        let with_value = b"cmine.task\nSettings\n)\x81}Va\ncmine.task\nProblem\n(I1\ntRsb";
+        assert_eq!(read(with_value).unwrap().left_out, ["mine.task.Problem"]);
+        // A method of the object; of a class it may be any function.
+        assert!(read(b"cbuiltins\ngetattr\n(cutils\nHParams\n)\x81}bVrun\ntR").is_ok());
+        let fault = |beside: &[u8]| read(beside).unwrap_err().to_string();
+        assert!(fault(b"cbuiltins\ngetattr\n(cos\nenviron\nVget\ntR").contains("'os.environ'"));
+        // A call of a package that holds nothing here, of Python's library, of torch; a name of Python's.
+        assert!(fault(b"cevil\nrun\n(Vx\ntR").contains("'evil.run'"));
+        for name in [
+            "os\nsystem",
+            "subprocess\nPopen",
+            "posix\nsystem",
+            "_posixsubprocess\nfork_exec",
+            "torch.hub\nload",
+        ] {
+            let object_and_call = format!("(c{name}\n)\u{81}}}bc{name}\n(Vx\ntRt");
+            let bytes: Vec<u8> = object_and_call.chars().map(|letter| letter as u8).collect();
+            let wanted = name.replace('\n', ".");
+            assert!(fault(&bytes).contains(&wanted), "{name}: {}", fault(&bytes));
+        }
+        assert!(fault(b"cos\nsystem\n").contains("'os.system'"));
     }
 
     #[test]
