@@ -4,6 +4,8 @@
 pub(super) enum Made {
     Dict,
     Items,
+    /// An object without a state yet.
+    Object,
     TensorV2,
     TensorV3,
     /// Its first argument as it is.
@@ -21,13 +23,15 @@ pub(super) fn made_by(name: &str) -> Option<Made> {
             "set" | "frozenset" | "list" | "tuple" => Made::Items,
             // The method of an object, such as a forward function that was put in another's place, or the value of an enumeration.
             "getattr" => Made::Method,
-            "bytearray" | "complex" => Made::Opaque,
+            "bool" | "bytearray" | "bytes" | "complex" | "float" | "int" | "long" | "range" | "slice" | "str"
+            | "xrange" => Made::Opaque,
             _ => return None,
         });
     }
     Some(match name {
         "collections.OrderedDict" | "collections.defaultdict" | "collections.Counter" => Made::Dict,
         "torch.Size" | "collections.deque" => Made::Items,
+        "argparse.Namespace" | "types.SimpleNamespace" => Made::Object,
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Made::TensorV2,
         "torch._utils._rebuild_tensor_v3" => Made::TensorV3,
         "torch._utils._rebuild_parameter"
@@ -56,10 +60,9 @@ pub(super) fn made_by(name: &str) -> Option<Made> {
         | "datetime.date"
         | "datetime.datetime"
         | "datetime.timedelta"
-        | "datetime.timezone"
-        | "numpy.random._pickle.__randomstate_ctor"
-        | "numpy.random._pickle.__generator_ctor"
-        | "numpy.random._pickle.__bit_generator_ctor" => Made::Opaque,
+        | "datetime.timezone" => Made::Opaque,
+        // States of generators.
+        name if name.starts_with("numpy.random.") => Made::Opaque,
         _ => return None,
     })
 }
@@ -85,18 +88,13 @@ pub(super) fn is_known(name: &str) -> bool {
 fn is_holder(name: &str) -> bool {
     // The classes of a TorchScript program are described in its archive; there is no code of Python behind them.
     name.starts_with("__torch__.")
-        || builtin(name)
-            .is_some_and(|name| matches!(name, "bool" | "bytes" | "float" | "int" | "object" | "str" | "type"))
+        || builtin(name).is_some_and(|name| matches!(name, "object" | "type"))
         || name.starts_with("typing.")
         || name.starts_with("numpy.dtypes.")
         || name.starts_with("torch.optim.")
         || matches!(
             name,
-            "argparse.Namespace"
-                | "types.SimpleNamespace"
-                | "torch.nn.parameter.Parameter"
-                | "torch.torch_version.TorchVersion"
-                | "uuid.UUID"
+            "torch.nn.parameter.Parameter" | "torch.torch_version.TorchVersion" | "uuid.UUID"
         )
 }
 

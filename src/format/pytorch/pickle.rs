@@ -458,6 +458,10 @@ impl<'a> Machine<'a> {
         let argument = |place: usize| given.get(place).copied();
         let value = match made {
             Made::Opaque => Value::Opaque,
+            Made::Object => Value::Object {
+                class: name.to_owned(),
+                state: None,
+            },
             Made::Items => match argument(0).and_then(|id| self.values.get(id)) {
                 Some(items @ Value::Items(_)) => items.clone(),
                 _ => Value::Items(Vec::new()),
@@ -512,11 +516,11 @@ impl<'a> Machine<'a> {
         let value = match made_by(name) {
             Some(Made::Dict) => Value::Dict(Vec::new()),
             Some(Made::Items) => Value::Items(Vec::new()),
-            Some(_) => Value::Opaque,
-            None => Value::Object {
+            None | Some(Made::Object) => Value::Object {
                 class: name.to_owned(),
                 state: None,
             },
+            Some(_) => Value::Opaque,
         };
         self.push(value);
         Ok(())

@@ -5,6 +5,7 @@ use super::weight_source::{Weight, shape};
 use crate::network::StoredWeights;
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, Unsupported, WeightSource};
 use crate::network::unpacked::{CodesError, Unpacked, of_checkpoint};
+use crate::onnx::schema::data_type;
 use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
 use std::collections::{HashMap, HashSet};
 
@@ -18,7 +19,8 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
     for (position, tensor) in graph.initializer.iter().enumerate() {
         let own = stored.of_codes(tensor.name());
         let is_companion = companions.contains(tensor.name()) || is_companion(tensor.name(), &named);
-        if own.is_none() && (tensor.dims.len() < 2 || !is_number(tensor.data_type()) || is_companion) {
+        let holds_numbers = is_number(tensor.data_type()) || is_complex(tensor);
+        if own.is_none() && (tensor.dims.len() < 2 || !holds_numbers || is_companion) {
             continue;
         }
         let weight = Weight {
@@ -46,6 +48,7 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
             continue;
         }
         let (layout, support) = match weight.sizes() {
+            Ok(_) if is_complex(tensor) => (NOTHING, Support::View(Unsupported::NotFloats(weight.type_name()))),
             Ok(sizes) if is_mask(tensor) => {
                 let reason = "a mask of attention, kept with the weights: it is no weight";
                 (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason.into()))
@@ -137,6 +140,11 @@ fn is_companion(name: &str, named: &HashMap<&str, &TensorProto>) -> bool {
     beside("qweight").is_some() || beside("weight_packed").is_some() || beside("weight").is_some_and(of_integers)
 }
 
+/// Whether `tensor` holds complex numbers, of which there is nothing to look at.
+fn is_complex(tensor: &TensorProto) -> bool {
+    matches!(tensor.data_type(), data_type::COMPLEX64 | data_type::COMPLEX128)
+}
+
 /// Whether `tensor` is a causal mask that old checkpoints keep as a buffer, `[1, 1, n, n]` under the name of a bias.
 fn is_mask(tensor: &TensorProto) -> bool {
     let is_square = matches!(tensor.dims[..], [1, 1, rows, columns] if rows == columns);
@@ -185,6 +193,13 @@ mod tests {
             float_tensor("a.scale", &[2, 2], &[1.0; 4]),
         ]);
         assert_eq!(floats.len(), 2);
+    }
+
+    #[test]
+    fn complex_numbers_are_listed_and_not_read() {
+        let mut complex = float_tensor("rotary.freqs_cis", &[1, 2], &[1.0, 0.0, 0.0, 1.0]);
+        complex.data_type = Some(data_type::COMPLEX64);
+        assert_eq!(found(vec![complex]), [("rotary.freqs_cis".to_owned(), false)]);
     }
 
     #[test]
