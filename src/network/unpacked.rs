@@ -4,6 +4,7 @@
 
 use super::layer::Layer;
 use super::{Network, NetworkError, WEIGHTS_KEY};
+use crate::onnx::build::float_tensor;
 use crate::onnx::schema::data_type;
 use crate::onnx::{
     BlockPacked, Conversion, ConversionError, Elements, OnnxError, TensorProto, element_count, is_float, numbers,
@@ -126,8 +127,11 @@ pub(super) fn of_checkpoint(tensor: &TensorProto, find: Find<'_, '_>) -> Option<
             Some(compressed(tensor, shape, scale, beside("weight_zero_point")))
         }
         "weight" if !is_float(tensor) => {
-            let scale = beside("weight_scale").or_else(|| beside("weight_scale_inv"))?;
-            Some(scaled(tensor, scale))
+            let scale = beside("weight_scale").or_else(|| beside("weight_scale_inv"));
+            match scale {
+                Some(scale) => Some(scaled(tensor, scale, beside("weight_zero_point"))),
+                None => Some(of_largest(tensor, beside("SCB")?)),
+            }
         }
         _ => None,
     }
@@ -324,24 +328,42 @@ fn compressed(
     })
 }
 
-/// Numbers of 8 bits with one scale, one for each row, or one for each square of rows and columns.
-fn scaled(tensor: &TensorProto, scale: &TensorProto) -> Result<Unpacked, CodesError> {
-    let [outputs, inputs] = matrix(tensor)?;
-    let values = numbers(scale)?.to_vec();
+/// bitsandbytes keeps beside a matrix of 8 bits the largest magnitude of each row, for which 127 stands.
+fn of_largest(tensor: &TensorProto, largest: &TensorProto) -> Result<Unpacked, CodesError> {
+    let scale: Vec<f32> = numbers(largest)?.iter().map(|largest| largest / 127.0).collect();
+    scaled(tensor, &float_tensor(largest.name(), &[scale.len()], &scale), None)
+}
+
+/// Numbers of 8 bits with one scale, one for each row, or one for each square of rows and columns; and zero points, as many, if there
+/// are any (compressed-tensors `int-quantized`, torch's quantized tensors). The rows of a kernel hold all that an output reads.
+fn scaled(tensor: &TensorProto, scale: &TensorProto, zero: Option<&TensorProto>) -> Result<Unpacked, CodesError> {
+    let shape: Option<Vec<usize>> = tensor.dims.iter().map(|size| usize::try_from(*size).ok()).collect();
+    let shape = shape.filter(|shape| shape.len() > 1 && !shape.contains(&0));
+    let shape = shape.ok_or_else(|| CodesError::NoMatrix(one_line(tensor.name())))?;
+    let (outputs, inputs) = (shape[0], element_count(tensor)? / shape[0]);
     let count = element_count(scale)?;
-    let (scales, block) = match matrix(scale) {
-        _ if count == 1 => (values, inputs),
-        _ if count == outputs => (values, inputs),
-        Ok([rows, columns]) if rows <= outputs && columns <= inputs => {
-            let (tall, wide) = (outputs.div_ceil(rows), inputs.div_ceil(columns));
-            // Squares: their scale stands for each row of theirs.
-            let row = |o: usize| values[o / tall * columns..][..columns].to_vec();
-            ((0..outputs).flat_map(row).collect(), wide)
-        }
+    let squares = match matrix(scale) {
+        _ if count == 1 || count == outputs => None,
+        Ok([rows, columns]) if rows <= outputs && columns <= inputs => Some([rows, columns]),
         _ => return Err(CodesError::Scale),
     };
-    let shape = vec![outputs, inputs];
-    let conversion = Conversion::in_blocks(scale.name(), scales, (Vec::new(), 0.0), &shape, 1, block);
+    // Of squares one stands for each row of theirs.
+    let by_row = |values: Vec<f32>| match squares {
+        None => values,
+        Some([rows, columns]) => {
+            let tall = outputs.div_ceil(rows);
+            let row = |o: usize| values[o / tall * columns..][..columns].to_vec();
+            (0..outputs).flat_map(row).collect()
+        }
+    };
+    let points = match zero {
+        None => Vec::new(),
+        Some(zero) if element_count(zero)? == count => by_row(numbers(zero)?.to_vec()),
+        Some(_) => return Err(CodesError::Misfit("weight_scale and weight_zero_point")),
+    };
+    let block = squares.map_or(inputs, |[_, columns]| inputs.div_ceil(columns));
+    let scales = by_row(numbers(scale)?.to_vec());
+    let conversion = Conversion::in_blocks(scale.name(), scales, (points, 0.0), &[outputs, inputs], 1, block);
     Ok(Unpacked {
         codes: Elements::of(tensor)?,
         conversion: conversion

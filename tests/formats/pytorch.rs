@@ -113,6 +113,25 @@ fn a_whole_module_of_transformers_brings_its_configuration() {
     assert!(off(&open(&beside).unwrap()) > 1e-2);
 }
 
+/// Codes of torch's own quantization: for each row, for all, with and without zero points, and packed as its linear layers do.
+#[test]
+fn tensors_that_torch_quantized_are_read_as_they_multiply() {
+    let (network, floats) = (
+        open(&path("quantized.pth")).unwrap(),
+        open(&path("quantized.safetensors")).unwrap(),
+    );
+    assert_eq!(network.layers.len(), 3);
+    for (index, layer) in network.layers.iter().enumerate() {
+        assert!(!layer.support.can_quantize(), "{}", layer.name);
+        let right = &floats.weights(floats.layer_index(&layer.name).unwrap()).unwrap();
+        let ours = network.real_weights(index).unwrap();
+        assert_eq!(ours.len(), right.len());
+        for (a, b) in ours.iter().zip(right.iter()) {
+            assert!((a - b).abs() < 1e-6, "{}: {a} {b}", layer.name);
+        }
+    }
+}
+
 #[test]
 fn a_program_of_torchscript_holds_its_weights() {
     let right = tensors(&open(&path("module.safetensors")).unwrap());

@@ -81,8 +81,17 @@ pub(super) fn weights(pickle: &Pickle, storages: &dyn Storages, length: usize) -
     let mut names = HashSet::new();
     let mut tensors = Vec::with_capacity(found.len());
     for (name, tensor) in found {
+        let name = unpacked_name(name);
         if names.insert(name.clone()) {
             tensors.push(maker.tensor(&name, &tensor)?);
+            let module = name.strip_suffix(".weight");
+            if let (Some(module), Some(quantizer)) = (module, tensor.quantizer) {
+                let grid = maker.grid(module, quantizer);
+                tensors.extend(grid.map_err(|error| CheckpointError::Tensor {
+                    name: one_line(&name),
+                    error,
+                })?);
+            }
         }
     }
     Ok(Weights {
@@ -96,6 +105,19 @@ pub(super) fn weights(pickle: &Pickle, storages: &dyn Storages, length: usize) -
         notes,
         config: told::config(pickle, root),
     })
+}
+
+/// torch's quantized linear layers keep weight and bias in one value.
+fn unpacked_name(name: String) -> String {
+    let of = |place: &str| {
+        name.strip_suffix(place)?
+            .strip_suffix("._packed_params._packed_params.")
+    };
+    match (of("0"), of("1")) {
+        (Some(module), _) => format!("{module}.weight"),
+        (_, Some(module)) => format!("{module}.bias"),
+        _ => name,
+    }
 }
 
 /// The container of the weights: that of a known key, if the root is a checkpoint; else the root. Some frameworks keep a state

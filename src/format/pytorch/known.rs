@@ -1,6 +1,7 @@
 //! The names that a pickle may use, and what becomes of a call of one.
 
 /// What a call of a known name makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made {
     Dict,
     Items,
@@ -8,6 +9,8 @@ pub(super) enum Made {
     Object,
     TensorV2,
     TensorV3,
+    /// Codes, whose scales and zero points follow the strides.
+    QuantizedTensor,
     /// Its first argument as it is.
     First,
     /// Nothing, where the first argument is an object of the file; of a class it counts as a call of that.
@@ -34,6 +37,7 @@ pub(super) fn made_by(name: &str) -> Option<Made> {
         "argparse.Namespace" | "types.SimpleNamespace" => Made::Object,
         "torch._utils._rebuild_tensor" | "torch._utils._rebuild_tensor_v2" => Made::TensorV2,
         "torch._utils._rebuild_tensor_v3" => Made::TensorV3,
+        "torch._utils._rebuild_qtensor" => Made::QuantizedTensor,
         "torch._utils._rebuild_parameter"
         | "torch._utils._rebuild_parameter_with_state"
         | "torch.jit._pickle.restore_type_tag"
@@ -91,6 +95,7 @@ fn is_holder(name: &str) -> bool {
         || builtin(name).is_some_and(|name| matches!(name, "object" | "type"))
         || name.starts_with("typing.")
         || name.starts_with("numpy.dtypes.")
+        || name.starts_with("torch.nn.")
         || name.starts_with("torch.optim.")
         || matches!(
             name,

@@ -51,6 +51,8 @@ pub(super) struct Tensor {
     pub(super) strides: Id,
     /// The element type, where the storage does not tell it.
     pub(super) dtype: Option<Id>,
+    /// How its codes become numbers, if they are codes: the scheme, and scale and zero point or tensors of them and their axis.
+    pub(super) quantizer: Option<Id>,
 }
 
 /// The values of one stream.
@@ -480,15 +482,16 @@ impl<'a> Machine<'a> {
                 }
                 _ => return Err(wanted(name)),
             },
-            Made::TensorV2 | Made::TensorV3 => {
+            Made::TensorV2 | Made::TensorV3 | Made::QuantizedTensor => {
                 let at = |place: usize| argument(place).ok_or(PickleError::Empty);
-                let with_type = matches!(made, Made::TensorV3);
+                let part = |kind: Made, place: usize| (made == kind).then(|| at(place)).transpose();
                 Value::Tensor(Tensor {
                     storage: at(0)?,
                     offset: at(1)?,
                     sizes: at(2)?,
                     strides: at(3)?,
-                    dtype: if with_type { Some(at(6)?) } else { None },
+                    dtype: part(Made::TensorV3, 6)?,
+                    quantizer: part(Made::QuantizedTensor, 4)?,
                 })
             }
         };
@@ -788,6 +791,8 @@ mod tests {
         let fault = |beside: &[u8]| read(beside).unwrap_err().to_string();
         assert!(fault(b"cbuiltins\ngetattr\n(cos\nenviron\nVget\ntR").contains("'os.environ'"));
         // A call of a package that holds nothing here, of Python's library, of torch; a name of Python's.
+        assert!(read(b"ctorch.nn.functional\nrelu\n").is_ok());
+        assert!(fault(b"ctorch.nn.utils\nprune\n(Vx\ntR").contains("'torch.nn.utils.prune'"));
         assert!(fault(b"cevil\nrun\n(Vx\ntR").contains("'evil.run'"));
         for name in [
             "os\nsystem",

@@ -2,7 +2,7 @@
 
 use super::CheckpointError;
 use super::pickle::{Id, Pickle, Tensor, Value};
-use crate::onnx::build::raw_tensor;
+use crate::onnx::build::{float_tensor, i64_tensor, raw_tensor};
 use crate::onnx::schema::data_type;
 use crate::onnx::{MOST_AXES, TensorProto, one_line};
 use bytes::Bytes;
@@ -30,6 +30,8 @@ pub(super) enum TensorError {
     Outside,
     #[error("it repeats its numbers too often")]
     Repeats,
+    #[error("its scales and zero points are not those of rows or of the whole tensor")]
+    Quantizer,
 }
 
 /// Where the numbers of storages are.
@@ -61,10 +63,10 @@ fn kind_of(name: &str) -> Option<Kind> {
         "HalfStorage" | "float16" | "half" => (data_type::FLOAT16, 2),
         "BFloat16Storage" | "bfloat16" => (data_type::BFLOAT16, 2),
         "LongStorage" | "int64" | "long" => (data_type::INT64, 8),
-        "IntStorage" | "int32" | "int" => (data_type::INT32, 4),
+        "IntStorage" | "int32" | "int" | "QInt32Storage" | "qint32" => (data_type::INT32, 4),
         "ShortStorage" | "int16" | "short" => (data_type::INT16, 2),
-        "CharStorage" | "int8" => (data_type::INT8, 1),
-        "ByteStorage" | "uint8" => (data_type::UINT8, 1),
+        "CharStorage" | "int8" | "QInt8Storage" | "qint8" => (data_type::INT8, 1),
+        "ByteStorage" | "uint8" | "QUInt8Storage" | "quint8" => (data_type::UINT8, 1),
         "BoolStorage" | "bool" => (data_type::BOOL, 1),
         "uint16" => (data_type::UINT16, 2),
         "uint32" => (data_type::UINT32, 4),
@@ -126,6 +128,34 @@ impl Maker<'_> {
             name: one_line(name),
             error,
         })
+    }
+
+    /// Scale and zero point of the codes of `tensor`, as tensors beside the module's weight: what tells of a grid in other files of
+    /// weights.
+    ///
+    /// # Errors
+    /// Of a scheme that is not read.
+    pub(super) fn grid(&mut self, module: &str, quantizer: Id) -> Result<[TensorProto; 2], TensorError> {
+        let pickle = self.pickle;
+        let parts = pickle.items(quantizer).ok_or(TensorError::Quantizer)?;
+        let part = |place: usize| parts.get(place).map_or(&Value::Opaque, |id| pickle.value(*id));
+        let names = ["weight_scale", "weight_zero_point"].map(|part| format!("{module}.{part}"));
+        match (part(0), part(1), part(2), part(3)) {
+            (Value::Global(scheme), Value::Float(scale), Value::Int(zero), _)
+                if scheme == "torch.per_tensor_affine" =>
+            {
+                Ok([
+                    float_tensor(&names[0], &[1], &[*scale as f32]),
+                    i64_tensor(&names[1], &[1], &[*zero]),
+                ])
+            }
+            (Value::Global(scheme), Value::Tensor(scales), Value::Tensor(zeros), Value::Int(0))
+                if scheme == "torch.per_channel_affine" =>
+            {
+                Ok([self.make(&names[0], scales)?, self.make(&names[1], zeros)?])
+            }
+            _ => Err(TensorError::Quantizer),
+        }
     }
 
     fn make(&mut self, name: &str, tensor: &Tensor) -> Result<TensorProto, TensorError> {
