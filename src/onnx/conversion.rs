@@ -225,6 +225,56 @@ impl Conversion {
         self
     }
 
+    /// Whether the elements of a row belong to blocks that are listed, so that neighbours may have different scales.
+    pub(crate) fn is_listed(&self) -> bool {
+        matches!(self.place, Place::Listed { .. })
+    }
+
+    /// For rows of `inputs` elements: the scales, one, or those of the blocks of each row in turn; the zero points, as many, or none
+    /// where 0 stands for 0; and the elements of a block. `None` where they lie otherwise.
+    pub(crate) fn in_rows(&self, outputs: usize, inputs: usize) -> Option<(Vec<f32>, Vec<f32>, usize)> {
+        self.check(outputs.checked_mul(inputs)?).ok()?;
+        let spread = |values: &[f32], count: usize| match values {
+            [value] => vec![*value; count],
+            values => values.to_vec(),
+        };
+        let zeros = |count: usize| match (self.zero.is_empty(), self.default_zero) {
+            (true, 0.0) => Vec::new(),
+            (true, zero) => vec![zero; count],
+            (false, _) => spread(&self.zero, count),
+        };
+        match &self.place {
+            Place::All => Some((self.scale.clone(), zeros(1), inputs)),
+            Place::Block { along, block } if along.axis == 1 && along.inner == 1 && along.size == inputs => {
+                let whole = self.scale.len() == 1 && self.zero.len() <= 1;
+                let count = if whole {
+                    1
+                } else {
+                    outputs * inputs.div_ceil((*block).max(1))
+                };
+                Some((spread(&self.scale, count), zeros(count), *block))
+            }
+            // Each element by itself.
+            Place::Listed { of, .. } if of.len() == inputs => {
+                let elements = 0..outputs * inputs;
+                let place = |element: usize| self.place_of(element);
+                let pick = |values: &[f32]| {
+                    elements
+                        .clone()
+                        .map(|at| values[place(at).min(values.len() - 1)])
+                        .collect()
+                };
+                let zeros = if self.zero.is_empty() {
+                    zeros(elements.len())
+                } else {
+                    pick(&self.zero)
+                };
+                Some((pick(&self.scale), zeros, 1))
+            }
+            _ => None,
+        }
+    }
+
     /// Name of the tensor that holds the scales.
     pub fn scale_name(&self) -> &str {
         &self.scale_name
@@ -309,9 +359,9 @@ impl Conversion {
         Ok(())
     }
 
-    /// The integer that element number `element` becomes, for a step onto the grid; the number, for one off it.
-    pub fn value(&self, x: f32, element: usize) -> f32 {
-        let place = match &self.place {
+    /// Which of the scales element number `element` has.
+    fn place_of(&self, element: usize) -> usize {
+        match &self.place {
             Place::All => 0,
             Place::Axis(along) => element / along.inner % along.size,
             Place::Block { along, block } => {
@@ -320,7 +370,12 @@ impl Conversion {
                 (row * size.div_ceil(*block) + along / block) * inner + element % inner
             }
             Place::Listed { of, blocks } => element / of.len() * blocks + of[element % of.len()],
-        };
+        }
+    }
+
+    /// The integer that element number `element` becomes, for a step onto the grid; the number, for one off it.
+    pub fn value(&self, x: f32, element: usize) -> f32 {
+        let place = self.place_of(element);
         let of = |values: &[f32], default: f32| values.get(place).or(values.first()).copied().unwrap_or(default);
         let (scale, zero) = (of(&self.scale, 0.0), of(&self.zero, self.default_zero));
         match self.onto {

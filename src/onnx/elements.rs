@@ -74,6 +74,11 @@ impl Elements {
         })
     }
 
+    /// Their bytes, if they lie as those of a tensor do.
+    pub(crate) fn as_stored(&self) -> Option<Bytes> {
+        self.padded.is_none().then(|| self.bytes.clone())
+    }
+
     /// All elements at once, converted in parallel.
     pub fn converted(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.count];

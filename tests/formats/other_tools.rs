@@ -3,4 +3,5 @@
 mod checkpoints;
 mod elements;
 mod onnxruntime;
+mod packed_networks;
 mod weights;

@@ -37,6 +37,9 @@ impl Derived {
             let Some((_, entry)) = dict.get(&part.tensor) else {
                 return Err(fault("is missing".to_owned()));
             };
+            if entry.grid.is_some() {
+                return Err(fault("is packed, and a constant is made of it".to_owned()));
+            }
             let stored = numbers(entry.tensor).map_err(|error| fault(format!("cannot be read: {error}")))?;
             let width = stored.len() / entry.shape.first().copied().unwrap_or(1).max(1);
             let rows = stored.get(part.rows.start * width..part.rows.end * width);
@@ -48,7 +51,8 @@ impl Derived {
     fn whole(&self, dict: &StateDict<'_>) -> Option<TensorProto> {
         let [part] = self.rows.as_slice() else { return None };
         let (_, entry) = dict.get(&part.tensor)?;
-        let is_whole = part.rows == (0..*entry.shape.first()?) && entry.element_type == data_type::FLOAT;
+        let is_whole =
+            part.rows == (0..*entry.shape.first()?) && entry.element_type == data_type::FLOAT && entry.grid.is_none();
         let dims: Option<Vec<i64>> = self.shape.iter().map(|&size| i64::try_from(size).ok()).collect();
         is_whole.then_some(TensorProto {
             name: Some(self.name.clone()),
@@ -98,7 +102,7 @@ mod tests {
             shape: vec![1, 3, 2],
             rows: vec![rows("a", 2..3), rows("b", 0..2), rows("a", 0..1)],
         };
-        let dict = StateDict::new(&file);
+        let dict = StateDict::new(&file, None);
         let made = derived.made(&dict).unwrap();
         assert_eq!(made.dims, [1, 3, 2]);
         assert_eq!(*numbers(&made).unwrap(), [5.0, 6.0, 7.0, 8.0, 1.0, 2.0]);
@@ -113,7 +117,7 @@ mod tests {
             shape: vec![1, 3, 2],
             rows: vec![rows("a", 0..3)],
         };
-        let made = derived.made(&StateDict::new(&file)).unwrap();
+        let made = derived.made(&StateDict::new(&file, None)).unwrap();
         assert_eq!((made.name(), made.dims.as_slice()), ("d", &[1, 3, 2][..]));
         let stored = &file.graph.as_ref().unwrap().initializer[0];
         assert_eq!(
@@ -130,7 +134,7 @@ mod tests {
             shape: vec![1, 2],
             rows: vec![rows("a", 3..4)],
         };
-        let (tensor, reason) = derived.made(&StateDict::new(&file)).unwrap_err();
+        let (tensor, reason) = derived.made(&StateDict::new(&file, None)).unwrap_err();
         assert_eq!(tensor, "a");
         assert!(reason.contains("shorter"), "{reason}");
     }

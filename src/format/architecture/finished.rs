@@ -7,7 +7,7 @@ use crate::onnx::{GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto
 use std::collections::HashSet;
 
 /// Operator set of the graphs made here: it has all that the families need, and every engine of today reads it.
-const OPSET: i64 = 17;
+pub(super) const OPSET: i64 = 17;
 /// The file format that came with [`OPSET`].
 const IR_VERSION: i64 = 8;
 

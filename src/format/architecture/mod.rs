@@ -42,10 +42,10 @@ mod window;
 pub use config::Config;
 pub use misfit::{Fault, Misfit};
 
-use crate::network::PreprocessHint;
-use crate::onnx::ModelProto;
+use crate::network::{PreprocessHint, on_grids};
+use crate::onnx::{ModelProto, upgrade};
 use net::{Net, Output};
-use state_dict::StateDict;
+use state_dict::{Grids, StateDict};
 
 /// An architecture whose state dicts are recognised.
 pub(crate) struct Family {
@@ -93,23 +93,55 @@ pub struct Recognised {
     pub notes: Vec<String>,
 }
 
-/// The graph of a model that has initializers only.
+/// The graph of a model that has initializers only. Packed weights of quantized checkpoints pass a `DequantizeLinear`.
 ///
 /// # Errors
 /// The nearest family and the first tensor that did not fit it; the model comes back as it was.
 pub fn recognise(model: ModelProto, config: &Config) -> Result<Recognised, (Box<ModelProto>, Misfit)> {
+    let Some(spread) = on_grids(&model) else {
+        return around(model, None, config);
+    };
+    if let Some(tensor) = spread.too_large {
+        let reason = "is packed in the order of activations: networks of so many weights are not run from such files";
+        let misfit = Misfit {
+            family: config.text("model_type").unwrap_or("a quantized one").to_owned(),
+            share: 1.0,
+            tensor,
+            fault: Fault::Other(reason.to_owned()),
+        };
+        return Err((Box::new(model), misfit));
+    }
+    around(spread.model, Some(&spread.grids), config).map_err(|(_, misfit)| (Box::new(model), misfit))
+}
+
+fn around(model: ModelProto, grids: Option<&Grids>, config: &Config) -> Result<Recognised, (Box<ModelProto>, Misfit)> {
     let (result, left_aside) = {
-        let dict = StateDict::new(&model);
+        let dict = StateDict::new(&model, grids);
         (nearest(&dict, config), dict.notes)
     };
-    match result {
-        Ok(finished) => {
-            let mut recognised = finished.around(model);
-            recognised.notes.splice(0..0, left_aside);
-            Ok(recognised)
+    let finished = match result {
+        Ok(finished) => finished,
+        Err(misfit) => return Err((Box::new(model), misfit)),
+    };
+    let mut recognised = finished.around(model);
+    recognised.notes.splice(0..0, left_aside);
+    if let Some(grids) = grids
+        && let Some(grid) = grids.values().max_by_key(|grid| (grid.operator_set, &grid.scheme))
+    {
+        let (count, scheme) = (grids.len(), &grid.scheme);
+        let note =
+            format!("{count} weights are packed ({scheme}): the network runs on the numbers that they stand for.");
+        recognised.notes.insert(0, note);
+        let upgraded = upgrade(&mut recognised.model, grid.operator_set.max(finished::OPSET));
+        if let Err(error) = upgraded {
+            let misfit = Misfit {
+                fault: Fault::Other(error.to_string()),
+                ..Misfit::default()
+            };
+            return Err((Box::new(recognised.model), misfit));
         }
-        Err(misfit) => Err((Box::new(model), misfit)),
     }
+    Ok(recognised)
 }
 
 fn nearest(dict: &StateDict<'_>, config: &Config) -> Result<finished::Finished, Misfit> {

@@ -5,7 +5,7 @@ use super::derived::Derived;
 use super::finished::Finished;
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
-use crate::network::{PreprocessHint, USUAL_FOR};
+use crate::network::{Grid, PreprocessHint, USUAL_FOR};
 pub(super) use crate::onnx::build::Axis;
 use crate::onnx::build::{i64_tensor, int_attribute, node, value_info};
 use crate::onnx::schema::data_type;
@@ -43,6 +43,8 @@ pub(super) struct Net<'a> {
     taken: Names,
     /// Parameters that have a node of their own, by the name of the tensor.
     cast: HashMap<&'a str, String>,
+    /// The constant of a Reshape to the same two sizes.
+    same_shape: Option<String>,
     nodes: Vec<NodeProto>,
     constants: Vec<TensorProto>,
     /// Constants that take the place of tensors of the file.
@@ -70,8 +72,10 @@ impl<'a> Net<'a> {
             taken: dict
                 .names()
                 .filter_map(|name| Some(dict.get(name)?.1.stored.to_owned()))
+                .chain(dict.companions.iter().map(|name| (*name).to_owned()))
                 .collect(),
             cast: HashMap::new(),
+            same_shape: None,
             nodes: Vec::new(),
             constants: Vec::new(),
             derived: Vec::new(),
@@ -139,7 +143,9 @@ impl<'a> Net<'a> {
                 shape: expected.iter().map(|size| size.unwrap_or(1)).collect(),
             };
         };
-        let value = if computed_type(entry.tensor) == data_type::FLOAT {
+        let value = if let Some(grid) = entry.grid {
+            self.dequantized(key, entry.stored, grid)
+        } else if computed_type(entry.tensor) == data_type::FLOAT {
             entry.stored.to_owned()
         } else {
             self.as_float(key, entry.stored)
@@ -155,6 +161,10 @@ impl<'a> Net<'a> {
         let dict = self.dict;
         let (_, entry) = dict.get(name)?;
         if !self.expect(name, &[Some(count)]) {
+            return None;
+        }
+        if entry.grid.is_some() {
+            self.fail(name, Fault::Other("is packed, and a constant is made of it".to_owned()));
             return None;
         }
         let read = numbers(entry.tensor);
@@ -176,12 +186,33 @@ impl<'a> Net<'a> {
             self.fail(name, Fault::Shape(expected.to_vec(), entry.shape.clone()));
             return false;
         }
-        if !is_float(entry.tensor) {
+        if !is_float(entry.tensor) && entry.grid.is_none() {
             let kind = data_type_name(entry.element_type);
             self.fail(name, Fault::Other(format!("holds {kind}, not floats")));
             return false;
         }
         true
+    }
+
+    /// The numbers that the codes `stored` stand for. A matrix passes a Reshape to its own shape, without which onnxruntime makes one
+    /// operator of it and the product that rounds inputs to 8 bits.
+    fn dequantized(&mut self, key: &'a str, stored: &str, grid: &Grid) -> String {
+        if let Some(value) = self.cast.get(key) {
+            return value.clone();
+        }
+        let name = self.fresh(&format!("{key}.dequantized"));
+        let mut value = self.fresh(&format!("{name}.out"));
+        self.push(grid.node(&name, stored, &value));
+        if self.dict.shape(key).is_some_and(|shape| shape.len() == 2) {
+            let shape = match &self.same_shape {
+                Some(shape) => shape.clone(),
+                None => self.constant(i64_tensor("same_shape", &[2], &[0, 0])),
+            };
+            self.same_shape = Some(shape.clone());
+            value = self.node("Reshape", &format!("{key}.kept_float"), [value, shape], vec![]);
+        }
+        self.cast.insert(key, value.clone());
+        value
     }
 
     fn as_float(&mut self, key: &'a str, stored: &str) -> String {
@@ -336,7 +367,7 @@ mod tests {
     #[test]
     fn nothing_is_kept_of_a_graph_behind_its_first_fault() {
         let model = ModelProto::default();
-        let (dict, config) = (StateDict::new(&model), Config::default());
+        let (dict, config) = (StateDict::new(&model, None), Config::default());
         let mut net = Net::new(&dict, &config, "a family");
         net.node("Relu", "before", ["x"], vec![]);
         assert_eq!(net.nodes.len(), 1);

@@ -1,7 +1,8 @@
 //! The tensors of a weights-only file by their names.
 
+use crate::network::Grid;
 use crate::onnx::{ModelProto, TensorProto};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
 /// What wrappers put before every name: data-parallel and compiled modules, training frameworks.
@@ -30,7 +31,12 @@ pub(super) struct Entry<'a> {
     pub(super) element_type: i32,
     /// The tensor itself.
     pub(super) tensor: &'a TensorProto,
+    /// How its codes become numbers, if it holds codes.
+    pub(super) grid: Option<&'a Grid>,
 }
+
+/// The grids of packed weights by their names.
+pub(super) type Grids = HashMap<String, Grid>;
 
 /// Names (without the prefix that they all share) to tensors. Counters of training are left out.
 #[derive(Debug, Default)]
@@ -38,11 +44,18 @@ pub(super) struct StateDict<'a> {
     entries: BTreeMap<&'a str, Entry<'a>>,
     /// What was left out, in sentences for a person.
     pub(super) notes: Vec<String>,
+    /// Names of the scales and zero points of packed weights, which no family asks for.
+    pub(super) companions: HashSet<&'a str>,
 }
 
 impl<'a> StateDict<'a> {
-    /// The initializers of `model`.
-    pub(super) fn new(model: &'a ModelProto) -> Self {
+    /// The initializers of `model`, of which those in `grids` hold codes.
+    pub(super) fn new(model: &'a ModelProto, grids: Option<&'a Grids>) -> Self {
+        let companions: HashSet<&str> = grids
+            .into_iter()
+            .flat_map(HashMap::values)
+            .flat_map(Grid::companions)
+            .collect();
         let tensors = model
             .graph
             .as_ref()
@@ -50,12 +63,19 @@ impl<'a> StateDict<'a> {
             .unwrap_or_default();
         let entries = tensors
             .iter()
-            .filter(|tensor| !tensor.name().ends_with(COUNTERS))
-            .map(|tensor| (tensor.name(), entry(tensor)));
+            .filter(|tensor| !tensor.name().ends_with(COUNTERS) && !companions.contains(tensor.name()))
+            .map(|tensor| {
+                (
+                    tensor.name(),
+                    entry(tensor, grids.and_then(|grids| grids.get(tensor.name()))),
+                )
+            });
         let mut dict = Self {
             entries: entries.collect(),
             notes: Vec::new(),
+            companions: HashSet::new(),
         };
+        dict.companions = companions;
         dict.leave_out_profiler_counters();
         dict.leave_out_averages();
         while let Some(prefix) = dict.common_prefix() {
@@ -184,7 +204,7 @@ impl<'a> StateDict<'a> {
     }
 }
 
-fn entry(tensor: &TensorProto) -> Entry<'_> {
+fn entry<'a>(tensor: &'a TensorProto, grid: Option<&'a Grid>) -> Entry<'a> {
     let sizes: Option<Vec<usize>> = tensor
         .dims
         .iter()
@@ -195,6 +215,7 @@ fn entry(tensor: &TensorProto) -> Entry<'_> {
         shape: sizes.unwrap_or_else(|| vec![0]),
         element_type: tensor.data_type(),
         tensor,
+        grid,
     }
 }
 
@@ -223,13 +244,19 @@ mod tests {
             "module.model.a.0.num_batches_tracked",
             "module.model.b",
         ]);
-        let dict = StateDict::new(&wrapped);
+        let dict = StateDict::new(&wrapped, None);
         assert_eq!(dict.names().collect::<Vec<_>>(), ["a.0.weight", "b"]);
         assert_eq!(dict.get("b").unwrap().1.stored, "module.model.b");
         let partly = model(&["module.a", "b"]);
-        assert_eq!(StateDict::new(&partly).names().collect::<Vec<_>>(), ["b", "module.a"]);
+        assert_eq!(
+            StateDict::new(&partly, None).names().collect::<Vec<_>>(),
+            ["b", "module.a"]
+        );
         let nothing_left = model(&["module."]);
-        assert_eq!(StateDict::new(&nothing_left).names().collect::<Vec<_>>(), ["module."]);
+        assert_eq!(
+            StateDict::new(&nothing_left, None).names().collect::<Vec<_>>(),
+            ["module."]
+        );
     }
 
     #[test]
@@ -240,7 +267,7 @@ mod tests {
             "module.total_params",
             "module.b",
         ]);
-        let dict = StateDict::new(&file);
+        let dict = StateDict::new(&file, None);
         assert_eq!(dict.names().collect::<Vec<_>>(), ["a.weight", "b"]);
         assert!(dict.notes[0].starts_with("2 counters"), "{:?}", dict.notes);
         let file = model(&[
@@ -250,12 +277,12 @@ mod tests {
             "model_ema.b",
             "model_ema.updates",
         ]);
-        let dict = StateDict::new(&file);
+        let dict = StateDict::new(&file, None);
         assert_eq!(dict.names().collect::<Vec<_>>(), ["a", "b"]);
         assert!(dict.notes[0].starts_with("2 averaged copies"), "{:?}", dict.notes);
         // An average alone is the network.
         let file = model(&["ema.a", "ema.b"]);
-        assert_eq!(StateDict::new(&file).names().count(), 2);
+        assert_eq!(StateDict::new(&file, None).names().count(), 2);
     }
 
     #[test]
@@ -270,7 +297,7 @@ mod tests {
             "f.x",
             "fa.2.weight",
         ]);
-        let dict = StateDict::new(&file);
+        let dict = StateDict::new(&file, None);
         assert_eq!(dict.count("f"), 2);
         assert_eq!(dict.numbers("f"), [0, 1, 3, 10]);
         assert!(dict.has("f.3") && dict.has("f.10") && !dict.has("f.2") && !dict.has("f.1.w"));
@@ -282,6 +309,6 @@ mod tests {
     fn a_tensor_without_elements_fits_nowhere() {
         let mut file = model(&["a"]);
         file.graph.as_mut().unwrap().initializer[0].dims = vec![i64::MAX, 0];
-        assert_eq!(StateDict::new(&file).shape("a"), Some(&[0][..]));
+        assert_eq!(StateDict::new(&file, None).shape("a"), Some(&[0][..]));
     }
 }

@@ -20,6 +20,7 @@ pub(super) use weight_source::shape;
 use super::{Format, Layer, NetworkError, StoredWeights};
 use crate::onnx::{Graph, ModelProto};
 use site::Site;
+pub(super) use tensors::is_companion;
 
 /// The layers of `model`, in graph order; `stored` describes the weights on a grid of a file without a graph.
 ///

@@ -128,7 +128,7 @@ const COMPANIONS: [&str; 12] = [
 
 /// Whether `name` is the companion of integers (GPTQ, AWQ, compressed-tensors, 8-bit floats): no weight, and without a meaning of
 /// its own.
-fn is_companion(name: &str, named: &HashMap<&str, &TensorProto>) -> bool {
+pub(in crate::network) fn is_companion(name: &str, named: &HashMap<&str, &TensorProto>) -> bool {
     let Some((module, last)) = name.rsplit_once('.') else {
         return false;
     };
