@@ -176,6 +176,21 @@ fn packed(codes: impl Iterator<Item = u32>, bits: usize, count: usize) -> Vec<u8
     bytes
 }
 
+/// The words of a matrix column by column. A word holds codes of neighbouring inputs in their order, so that it is moved whole.
+fn turned_words(words: &[u32], [rows, columns]: [usize; 2]) -> Vec<u8> {
+    /// Columns that are walked down together: what is read lies side by side.
+    const TOGETHER: usize = 16;
+    let mut bytes = vec![0_u8; words.len() * 4];
+    for first in (0..columns).step_by(TOGETHER) {
+        for (row, words) in words.chunks_exact(columns).enumerate() {
+            for column in first..columns.min(first + TOGETHER) {
+                bytes[(column * rows + row) * 4..][..4].copy_from_slice(&words[column].to_le_bytes());
+            }
+        }
+    }
+    bytes
+}
+
 /// Columns that the eight codes of a word of AWQ stand for.
 const AWQ_ORDER: [usize; 8] = [0, 2, 4, 6, 1, 3, 5, 7];
 
@@ -216,18 +231,14 @@ fn gptq_or_awq(
         let nibble = if is_awq { place[o % 8] } else { o % per_word };
         (row[o / per_word] >> (nibble * bits)) & mask
     };
-    let code = |o: usize, i: usize| {
-        if is_awq {
-            of_output(&codes[i * columns..][..columns], o)
-        } else {
-            (codes[i / per_word * columns + o] >> (i % per_word * bits)) & mask
-        }
-    };
     let count = outputs.checked_mul(inputs).ok_or_else(misfit)?;
-    let all = (0..outputs)
-        .flat_map(|o| (0..inputs).map(move |i| (o, i)))
-        .map(|(o, i)| code(o, i));
-    let bytes = packed(all, bits, count);
+    let bytes = if is_awq {
+        let places = (0..outputs).flat_map(|o| (0..inputs).map(move |i| (o, i)));
+        let all = places.map(|(o, i)| of_output(&codes[i * columns..][..columns], o));
+        packed(all, bits, count)
+    } else {
+        turned_words(&codes, [rows, columns])
+    };
     let zero = |o: usize, g: usize| of_output(&zeros[g * zero_columns..][..zero_columns], o);
     let in_rows = || (0..outputs).flat_map(|o| (0..groups).map(move |g| (o, g)));
     let mut points: Vec<f32> = in_rows().map(|(o, g)| zero(o, g) as f32).collect();

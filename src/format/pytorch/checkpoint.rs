@@ -87,10 +87,11 @@ pub(super) fn weights(pickle: &Pickle, storages: &dyn Storages, length: usize) -
             let module = name.strip_suffix(".weight");
             if let (Some(module), Some(quantizer)) = (module, tensor.quantizer) {
                 let grid = maker.grid(module, quantizer);
-                tensors.extend(grid.map_err(|error| CheckpointError::Tensor {
+                let grid = grid.map_err(|error| CheckpointError::Tensor {
                     name: one_line(&name),
                     error,
-                })?);
+                })?;
+                tensors.extend(grid.into_iter().filter(|tensor| names.insert(tensor.name().to_owned())));
             }
         }
     }
