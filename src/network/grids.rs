@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// How the codes of a weight become numbers.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Grid {
+pub(crate) struct PackedGrid {
     /// Names of the tensors of scales and of zero points.
     scale: String,
     zero: Option<String>,
@@ -23,7 +23,7 @@ pub(crate) struct Grid {
     pub(crate) scheme: String,
 }
 
-impl Grid {
+impl PackedGrid {
     /// The node that reads the codes `codes` and gives numbers.
     pub(crate) fn node(&self, name: &str, codes: &str, output: &str) -> NodeProto {
         let inputs = [codes.to_owned(), self.scale.clone()]
@@ -48,7 +48,7 @@ pub(crate) struct OnGrids {
     /// as they are.
     pub(crate) model: ModelProto,
     /// The grids by the names of the weights.
-    pub(crate) grids: HashMap<String, Grid>,
+    pub(crate) grids: HashMap<String, PackedGrid>,
     /// A tensor that is packed in the order of activations, if there are too many such.
     pub(crate) too_large: Option<String>,
 }
@@ -114,7 +114,7 @@ struct Parts {
     codes: TensorProto,
     scale: TensorProto,
     zero: Option<TensorProto>,
-    grid: Grid,
+    grid: PackedGrid,
 }
 
 impl Parts {
@@ -167,7 +167,7 @@ impl Parts {
             (_, true) => (vec![int_attribute("axis", 0)], 21),
         };
         Some(Self {
-            grid: Grid {
+            grid: PackedGrid {
                 scale: scale.clone(),
                 zero: zero_point.as_ref().map(|_| zero),
                 attributes,

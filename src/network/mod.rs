@@ -44,7 +44,7 @@ mod tests;
 pub use blocks::{Block, Blocks, common_end};
 pub use equalize::{Equalization, equalize};
 pub use fold::fold_batch_norm;
-pub(crate) use grids::{Grid, on_grids};
+pub(crate) use grids::{PackedGrid, on_grids};
 pub use integer_grid::{IntegerGrid, Scale};
 pub use layer::{
     AxisError, Layer, LayerKind, Layout, NodePath, OutAxis, Support, TensorPlace, Unsupported, WeightSource,

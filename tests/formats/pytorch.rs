@@ -130,6 +130,14 @@ fn tensors_that_torch_quantized_are_read_as_they_multiply() {
             assert!((a - b).abs() < 1e-6, "{}: {a} {b}", layer.name);
         }
     }
+    // What no parameter names is told.
+    let packed = open(&path("packed_module.pth")).unwrap();
+    let told = packed
+        .notes
+        .iter()
+        .any(|note| note.starts_with("1 quantized tensor(s)"));
+    assert!(told, "{:?}", packed.notes);
+    assert!(!network.notes.iter().any(|note| note.contains("quantized tensor")));
 }
 
 #[test]

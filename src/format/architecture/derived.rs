@@ -1,9 +1,9 @@
 //! Constants made of rows of the file's tensors, where an operator wants them in another order than torch keeps them in.
 
 use super::state_dict::StateDict;
+use crate::onnx::TensorProto;
 use crate::onnx::build::float_tensor;
 use crate::onnx::schema::data_type;
-use crate::onnx::{TensorProto, numbers};
 use std::ops::Range;
 
 /// Rows (slices of the first axis) of a tensor of the file.
@@ -37,10 +37,7 @@ impl Derived {
             let Some((_, entry)) = dict.get(&part.tensor) else {
                 return Err(fault("is missing".to_owned()));
             };
-            if entry.grid.is_some() {
-                return Err(fault("is packed, and a constant is made of it".to_owned()));
-            }
-            let stored = numbers(entry.tensor).map_err(|error| fault(format!("cannot be read: {error}")))?;
+            let stored = entry.numbers().map_err(fault)?;
             let width = stored.len() / entry.shape.first().copied().unwrap_or(1).max(1);
             let rows = stored.get(part.rows.start * width..part.rows.end * width);
             values.extend_from_slice(rows.ok_or_else(|| fault("is shorter than its shape says".to_owned()))?);
@@ -51,8 +48,7 @@ impl Derived {
     fn whole(&self, dict: &StateDict<'_>) -> Option<TensorProto> {
         let [part] = self.rows.as_slice() else { return None };
         let (_, entry) = dict.get(&part.tensor)?;
-        let is_whole =
-            part.rows == (0..*entry.shape.first()?) && entry.element_type == data_type::FLOAT && entry.grid.is_none();
+        let is_whole = part.rows == (0..*entry.shape.first()?) && entry.element_type == data_type::FLOAT;
         let dims: Option<Vec<i64>> = self.shape.iter().map(|&size| i64::try_from(size).ok()).collect();
         is_whole.then_some(TensorProto {
             name: Some(self.name.clone()),
@@ -71,6 +67,7 @@ impl Derived {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onnx::numbers;
     use crate::onnx::{GraphProto, ModelProto, tensor_bytes};
 
     fn file() -> ModelProto {

@@ -5,12 +5,12 @@ use super::derived::Derived;
 use super::finished::Finished;
 use super::misfit::{Fault, Misfit};
 use super::state_dict::StateDict;
-use crate::network::{Grid, PreprocessHint, USUAL_FOR};
+use crate::network::{PackedGrid, PreprocessHint, USUAL_FOR};
 pub(super) use crate::onnx::build::Axis;
 use crate::onnx::build::{i64_tensor, int_attribute, node, value_info};
 use crate::onnx::schema::data_type;
 use crate::onnx::{
-    AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, computed_type, data_type_name, is_float, numbers,
+    AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, computed_type, data_type_name, is_float,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -163,12 +163,8 @@ impl<'a> Net<'a> {
         if !self.expect(name, &[Some(count)]) {
             return None;
         }
-        if entry.grid.is_some() {
-            self.fail(name, Fault::Other("is packed, and a constant is made of it".to_owned()));
-            return None;
-        }
-        let read = numbers(entry.tensor);
-        let read = read.map_err(|error| self.fail(name, Fault::Other(format!("cannot be read: {error}"))));
+        let read = entry.numbers();
+        let read = read.map_err(|reason| self.fail(name, Fault::Other(reason)));
         self.replaced.insert(entry.stored.to_owned());
         Some(read.ok()?.to_vec())
     }
@@ -196,7 +192,7 @@ impl<'a> Net<'a> {
 
     /// The numbers that the codes `stored` stand for. A matrix passes a Reshape to its own shape, without which onnxruntime makes one
     /// operator of it and the product that rounds inputs to 8 bits.
-    fn dequantized(&mut self, key: &'a str, stored: &str, grid: &Grid) -> String {
+    fn dequantized(&mut self, key: &'a str, stored: &str, grid: &PackedGrid) -> String {
         if let Some(value) = self.cast.get(key) {
             return value.clone();
         }

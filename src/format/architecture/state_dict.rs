@@ -1,7 +1,7 @@
 //! The tensors of a weights-only file by their names.
 
-use crate::network::Grid;
-use crate::onnx::{ModelProto, TensorProto};
+use crate::network::PackedGrid;
+use crate::onnx::{FloatData, ModelProto, TensorProto, numbers};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Bound;
 
@@ -32,11 +32,24 @@ pub(super) struct Entry<'a> {
     /// The tensor itself.
     pub(super) tensor: &'a TensorProto,
     /// How its codes become numbers, if it holds codes.
-    pub(super) grid: Option<&'a Grid>,
+    pub(super) grid: Option<&'a PackedGrid>,
+}
+
+impl Entry<'_> {
+    /// The numbers of a tensor that a constant is made of.
+    ///
+    /// # Errors
+    /// A sentence about the tensor.
+    pub(super) fn numbers(&self) -> Result<FloatData, String> {
+        if self.grid.is_some() {
+            return Err("is packed, and a constant is made of it".to_owned());
+        }
+        numbers(self.tensor).map_err(|error| format!("cannot be read: {error}"))
+    }
 }
 
 /// The grids of packed weights by their names.
-pub(super) type Grids = HashMap<String, Grid>;
+pub(super) type Grids = HashMap<String, PackedGrid>;
 
 /// Names (without the prefix that they all share) to tensors. Counters of training are left out.
 #[derive(Debug, Default)]
@@ -54,28 +67,23 @@ impl<'a> StateDict<'a> {
         let companions: HashSet<&str> = grids
             .into_iter()
             .flat_map(HashMap::values)
-            .flat_map(Grid::companions)
+            .flat_map(PackedGrid::companions)
             .collect();
         let tensors = model
             .graph
             .as_ref()
             .map(|graph| graph.initializer.as_slice())
             .unwrap_or_default();
-        let entries = tensors
-            .iter()
+        let grid = |tensor: &TensorProto| grids.and_then(|grids| grids.get(tensor.name()));
+        let entries = (tensors.iter())
             .filter(|tensor| !tensor.name().ends_with(COUNTERS) && !companions.contains(tensor.name()))
-            .map(|tensor| {
-                (
-                    tensor.name(),
-                    entry(tensor, grids.and_then(|grids| grids.get(tensor.name()))),
-                )
-            });
+            .map(|tensor| (tensor.name(), entry(tensor, grid(tensor))))
+            .collect();
         let mut dict = Self {
-            entries: entries.collect(),
+            entries,
             notes: Vec::new(),
-            companions: HashSet::new(),
+            companions,
         };
-        dict.companions = companions;
         dict.leave_out_profiler_counters();
         dict.leave_out_averages();
         while let Some(prefix) = dict.common_prefix() {
@@ -204,7 +212,7 @@ impl<'a> StateDict<'a> {
     }
 }
 
-fn entry<'a>(tensor: &'a TensorProto, grid: Option<&'a Grid>) -> Entry<'a> {
+fn entry<'a>(tensor: &'a TensorProto, grid: Option<&'a PackedGrid>) -> Entry<'a> {
     let sizes: Option<Vec<usize>> = tensor
         .dims
         .iter()

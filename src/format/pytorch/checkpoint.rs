@@ -73,6 +73,17 @@ pub(super) fn weights(pickle: &Pickle, storages: &dyn Storages, length: usize) -
     if found.is_empty() {
         return Err(CheckpointError::NoTensors);
     }
+    // Modules that torch quantized keep their weights in objects of its runtime.
+    let is_quantized = |tensor: &Tensor| tensor.quantizer.is_some();
+    let all =
+        (0..pickle.count()).filter(|id| matches!(pickle.value(*id), Value::Tensor(tensor) if is_quantized(tensor)));
+    let read = found.iter().filter(|(_, tensor)| is_quantized(tensor)).count();
+    let left = all.count().saturating_sub(read);
+    if left > 0 {
+        notes.push(format!(
+            "{left} quantized tensor(s) without a name of a parameter, as in packed modules, are left out: the state_dict() names them."
+        ));
+    }
     let mut maker = Maker {
         pickle,
         storages,
