@@ -47,7 +47,7 @@ mod write;
 pub(crate) use crate::printable::short as one_line;
 pub use beside::{ModelFolder, NotBeside};
 pub use block_packed::{BlockPacked, is_block_packed};
-pub use blocks::{BlockFormat, as_floats, as_written, computed_type};
+pub use blocks::{BlockFormat, as_floats, as_written, computed_type, undecoded_name, undecoded_type};
 pub use conversion::{Conversion, ConversionError, integer_range};
 pub use decode::decode_for_engine;
 pub use elements::{Elements, FloatSource, is_number, numbers};

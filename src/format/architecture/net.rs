@@ -11,6 +11,7 @@ use crate::onnx::build::{i64_tensor, int_attribute, node, value_info};
 use crate::onnx::schema::data_type;
 use crate::onnx::{
     AttributeProto, Names, NodeProto, TensorProto, ValueInfoProto, computed_type, data_type_name, is_float,
+    undecoded_name,
 };
 use std::collections::{HashMap, HashSet};
 
@@ -183,8 +184,11 @@ impl<'a> Net<'a> {
             return false;
         }
         if !is_float(entry.tensor) && entry.grid.is_none() {
-            let kind = data_type_name(entry.element_type);
-            self.fail(name, Fault::Other(format!("holds {kind}, not floats")));
+            let kind = match undecoded_name(entry.element_type) {
+                Some(kind) => format!("is stored as {kind}, which is not decoded"),
+                None => format!("holds {}, not floats", data_type_name(entry.element_type)),
+            };
+            self.fail(name, Fault::Other(kind));
             return false;
         }
         true

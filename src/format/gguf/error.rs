@@ -37,11 +37,6 @@ pub(super) enum GgufError {
     Axes { name: String, axes: u32 },
     #[error("the data of tensor '{0}' lie outside of the file: it is cut off or broken")]
     Outside(String),
-    /// A type of blocks.
-    #[error(
-        "tensor '{name}' is stored as {kind}, which is not decoded: take the file with Q2_K to Q8_0 or F16 weights"
-    )]
-    NotDecoded { name: String, kind: &'static str },
     #[error("tensor '{name}' has the unknown type {kind}")]
     TensorType { name: String, kind: u32 },
     #[error("tensor '{name}' begins between the steps of {alignment} bytes")]

@@ -14,7 +14,7 @@ mod values;
 use super::FormatError;
 use super::architecture::Config;
 use crate::onnx::schema::data_type;
-use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build};
+use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build, undecoded_name, undecoded_type};
 use crate::printable::short;
 use bytes::Bytes;
 use error::GgufError;
@@ -42,28 +42,6 @@ const PLAIN: [(u32, i32); 8] = [
     (27, data_type::INT64),
     (28, data_type::DOUBLE),
     (30, data_type::BFLOAT16),
-];
-
-/// Element types that are known and not decoded.
-const REFUSED: [(u32, &str); 18] = [
-    (4, "Q4_2"),
-    (5, "Q4_3"),
-    (9, "Q8_1"),
-    (15, "Q8_K"),
-    (16, "IQ2_XXS"),
-    (17, "IQ2_XS"),
-    (18, "IQ3_XXS"),
-    (19, "IQ1_S"),
-    (20, "IQ4_NL"),
-    (21, "IQ3_S"),
-    (22, "IQ2_S"),
-    (23, "IQ4_XS"),
-    (29, "IQ1_M"),
-    (34, "TQ1_0"),
-    (35, "TQ2_0"),
-    (39, "MXFP4"),
-    (40, "NVFP4"),
-    (41, "Q1_0"),
 ];
 
 /// A file as read.
@@ -222,23 +200,21 @@ impl Described {
         let plain = PLAIN.iter().find(|(ggml, _)| *ggml == self.ggml_type);
         let element_type = plain.map(|(_, onnx)| *onnx);
         let in_blocks = || BlockFormat::from_ggml(self.ggml_type).map(BlockFormat::element_type);
-        let element_type = element_type.or_else(in_blocks).ok_or_else(|| {
-            match REFUSED.iter().find(|(ggml, _)| *ggml == self.ggml_type) {
-                Some((_, kind)) => GgufError::NotDecoded {
-                    name: short(&self.name),
-                    kind,
-                },
-                None => GgufError::TensorType {
-                    name: short(&self.name),
-                    kind: self.ggml_type,
-                },
-            }
+        let undecoded = || u16::try_from(self.ggml_type).ok().map(undecoded_type);
+        let element_type = element_type.or_else(in_blocks).or_else(undecoded);
+        let element_type = element_type.ok_or_else(|| GgufError::TensorType {
+            name: short(&self.name),
+            kind: self.ggml_type,
         })?;
         let sizes: Option<Vec<usize>> = self.sizes.iter().map(|size| usize::try_from(*size).ok()).collect();
         let sizes = sizes.filter(|sizes| sizes.iter().all(|size| i64::try_from(*size).is_ok()));
         let sizes = sizes.ok_or_else(beyond)?;
         let empty = build::raw_tensor(self.name.as_str(), element_type, &sizes, Bytes::new());
-        let length = crate::onnx::byte_count(&empty)?;
+        // Of blocks that are not decoded nobody knows how long they are: they are listed, and the rest goes on.
+        let length = match undecoded_name(element_type) {
+            Some(_) => 0,
+            None => crate::onnx::byte_count(&empty)?,
+        };
         if !self.offset.is_multiple_of(alignment) {
             let name = short(&self.name);
             return Err(GgufError::Unaligned { name, alignment });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::onnx::numbers;
+use crate::onnx::{as_written, numbers};
 use std::path::Path;
 
 fn fixture() -> Bytes {
@@ -23,8 +23,8 @@ fn every_format_is_decoded_to_the_very_floats_of_the_reference() {
         assert_eq!(bits(tensor(name)), bits(expected), "{name}");
         seen += 1;
     }
-    // Ten formats in blocks, F16 and BF16.
-    assert_eq!(seen, 12);
+    // Every format in blocks, F16 and BF16.
+    assert_eq!(seen, 25);
     assert_eq!(tensor("Q4_K").dims, [3, 512]);
 }
 
@@ -45,7 +45,7 @@ fn a_file_of_an_unknown_architecture_is_looked_at() {
     let network =
         crate::format::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf/quants.gguf")).unwrap();
     assert_eq!(network.format, crate::network::Format::Gguf);
-    assert_eq!(network.layers.len(), 24);
+    assert_eq!(network.layers.len(), 50);
     assert!(network.why_not_runnable.is_some());
     let layer = network.layer_index("Q6_K").unwrap();
     assert_eq!(network.weights(layer).unwrap().len(), 3 * 512);
@@ -81,22 +81,40 @@ fn any_byte_may_be_wrong() {
 }
 
 #[test]
-fn formats_that_are_not_decoded_are_refused_by_name() {
+fn a_format_that_is_not_decoded_is_listed_and_the_rest_goes_on() {
     let bytes = fixture().to_vec();
     // The type stands behind name, number of axes and two sizes.
     let name = b"\x04\0\0\0\0\0\0\0Q4_0";
     let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len() + 4 + 16;
-    for (number, word) in [
-        (23_u8, "IQ4_XS"),
-        (39, "MXFP4"),
-        (15, "Q8_K"),
-        (200, "unknown type 200"),
-    ] {
+    let with_type = |number: u32| {
         let mut other = bytes.clone();
-        other[at] = number;
-        let error = read(&other.into(), "f.gguf").unwrap_err().to_string();
-        assert!(error.contains(word) && error.contains("'Q4_0'"), "{error}");
+        other[at..at + 4].copy_from_slice(&number.to_le_bytes());
+        other
+    };
+    let folder = tempfile::tempdir().unwrap();
+    for (number, word) in [(15, "Q8_K"), (41, "Q1_0"), (200, "GGUF's type 200")] {
+        let path = folder.path().join("f.gguf");
+        std::fs::write(&path, with_type(number)).unwrap();
+        let network = crate::format::open(&path).unwrap();
+        let reason = format!("stored as {word}, which is not decoded");
+        for (layer, place) in network.layers.iter().zip(0..) {
+            let unsupported = layer.support.why_not_split().map(ToString::to_string);
+            if layer.name == "Q4_0" {
+                assert_eq!(unsupported.as_deref(), Some(reason.as_str()));
+                assert!(network.weights(place).is_err());
+            } else {
+                assert!(network.weights(place).is_ok(), "{}", layer.name);
+            }
+        }
+        let tensors = read(&with_type(number).into(), "f.gguf").unwrap().tensors;
+        let error = as_written(&tensors[0]).unwrap_err().to_string();
+        assert!(error.contains("'Q4_0'") && error.contains(word), "{error}");
     }
+    let error = read(&with_type(1 << 20).into(), "f.gguf").unwrap_err().to_string();
+    assert!(
+        error.contains("unknown type 1048576") && error.contains("'Q4_0'"),
+        "{error}"
+    );
 }
 
 #[test]

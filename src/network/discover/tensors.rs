@@ -6,7 +6,7 @@ use crate::network::StoredWeights;
 use crate::network::layer::{Layer, LayerKind, Support, TensorPlace, Unsupported, WeightSource};
 use crate::network::unpacked::{CodesError, Unpacked, of_checkpoint};
 use crate::onnx::schema::data_type;
-use crate::onnx::{GraphProto, TensorProto, is_float, is_number};
+use crate::onnx::{GraphProto, TensorProto, is_float, is_number, undecoded_name};
 use std::collections::{HashMap, HashSet};
 
 /// The axis of the input channels as torch writes weights: `W[O, I, k…]`. An embedding looks the same.
@@ -19,7 +19,8 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
     for (position, tensor) in graph.initializer.iter().enumerate() {
         let own = stored.of_codes(tensor.name());
         let is_companion = companions.contains(tensor.name()) || is_companion(tensor.name(), &named);
-        let holds_numbers = is_number(tensor.data_type()) || is_complex(tensor);
+        let undecoded = undecoded_name(tensor.data_type());
+        let holds_numbers = is_number(tensor.data_type()) || is_complex(tensor) || undecoded.is_some();
         if own.is_none() && (tensor.dims.len() < 2 || !holds_numbers || is_companion) {
             continue;
         }
@@ -47,18 +48,22 @@ pub(super) fn layers(graph: &GraphProto, stored: &StoredWeights, found: &mut Vec
             found.push(packed_layer(format!("{module}.weight"), weight, CHANNEL_AXIS, unpacked));
             continue;
         }
-        let (layout, support) = match weight.sizes() {
-            Ok(_) if is_complex(tensor) => (NOTHING, Support::View(Unsupported::NotFloats(weight.type_name()))),
-            Ok(sizes) if is_mask(tensor) => {
+        let (layout, support) = match (undecoded, weight.sizes()) {
+            (Some(kind), _) => {
+                let reason = format!("stored as {kind}, which is not decoded");
+                (NOTHING, Support::View(reason.into()))
+            }
+            (None, Ok(_)) if is_complex(tensor) => (NOTHING, Support::View(Unsupported::NotFloats(weight.type_name()))),
+            (None, Ok(sizes)) if is_mask(tensor) => {
                 let reason = "a mask of attention, kept with the weights: it is no weight";
                 (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason.into()))
             }
-            Ok(sizes) if is_float(tensor) => (axis_layout(&sizes, CHANNEL_AXIS), Support::Split),
-            Ok(sizes) => {
+            (None, Ok(sizes)) if is_float(tensor) => (axis_layout(&sizes, CHANNEL_AXIS), Support::Split),
+            (None, Ok(sizes)) => {
                 let reason = Unsupported::WithoutScale(weight.type_name());
                 (axis_layout(&sizes, CHANNEL_AXIS), Support::View(reason))
             }
-            Err(reason) => (NOTHING, Support::View(reason)),
+            (None, Err(reason)) => (NOTHING, Support::View(reason)),
         };
         found.push(Layer {
             name: weight.name.clone(),

@@ -4,10 +4,14 @@
 //! Each block is decoded to the very floats of the reference (`gguf.quants` of PyPI, itself bit-exact to ggml): the same
 //! products and sums in the same order.
 
+mod affine;
+mod codebook;
+mod table;
+mod ternary;
+
 use super::schema::data_type;
 use super::tensor::fault;
 use super::{GraphProto, ModelProto, OnnxError, TensorProto, build};
-use half::f16;
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -44,12 +48,38 @@ pub enum BlockFormat {
     Q5_K,
     /// 6 bits, 8-bit scales of 16 numbers each.
     Q6_K,
+    /// Entries of a codebook for 8 numbers, 2 bits each.
+    IQ2_XXS,
+    /// The same with a larger codebook.
+    IQ2_XS,
+    /// The same with the largest codebook.
+    IQ2_S,
+    /// Entries of a codebook for 4 numbers, 3 bits each.
+    IQ3_XXS,
+    /// The same with a larger codebook.
+    IQ3_S,
+    /// Entries of a codebook of -1, 0, 1 for 8 numbers.
+    IQ1_S,
+    /// The same with scales of 16 numbers each.
+    IQ1_M,
+    /// 4 bits that choose one of 16 uneven levels, one scale.
+    IQ4_NL,
+    /// The same with 6-bit scales of 32 numbers each.
+    IQ4_XS,
+    /// -1, 0, 1, five to a byte.
+    TQ1_0,
+    /// -1, 0, 1 in 2 bits.
+    TQ2_0,
+    /// 4-bit floats, a power of two as scale.
+    MXFP4,
+    /// 4-bit floats, 8-bit floats as scales of 16 numbers each.
+    NVFP4,
 }
 
 use BlockFormat as B;
 
 /// Format, ggml's number, name, elements and bytes of a block.
-const FORMATS: [(BlockFormat, i32, &str, usize, usize); 10] = [
+const FORMATS: [(BlockFormat, i32, &str, usize, usize); 23] = [
     (B::Q4_0, 2, "Q4_0", SHORT, 18),
     (B::Q4_1, 3, "Q4_1", SHORT, 20),
     (B::Q5_0, 6, "Q5_0", SHORT, 22),
@@ -60,7 +90,23 @@ const FORMATS: [(BlockFormat, i32, &str, usize, usize); 10] = [
     (B::Q4_K, 12, "Q4_K", LONG, 144),
     (B::Q5_K, 13, "Q5_K", LONG, 176),
     (B::Q6_K, 14, "Q6_K", LONG, 210),
+    (B::IQ2_XXS, 16, "IQ2_XXS", LONG, 66),
+    (B::IQ2_XS, 17, "IQ2_XS", LONG, 74),
+    (B::IQ2_S, 22, "IQ2_S", LONG, 82),
+    (B::IQ3_XXS, 18, "IQ3_XXS", LONG, 98),
+    (B::IQ3_S, 21, "IQ3_S", LONG, 110),
+    (B::IQ1_S, 19, "IQ1_S", LONG, 50),
+    (B::IQ1_M, 29, "IQ1_M", LONG, 56),
+    (B::IQ4_NL, 20, "IQ4_NL", SHORT, 18),
+    (B::IQ4_XS, 23, "IQ4_XS", LONG, 136),
+    (B::TQ1_0, 34, "TQ1_0", LONG, 54),
+    (B::TQ2_0, 35, "TQ2_0", LONG, 66),
+    (B::MXFP4, 39, "MXFP4", SHORT, 17),
+    (B::NVFP4, 40, "NVFP4", 64, 36),
 ];
+
+/// Blocks that are not decoded, whose names are known.
+const UNDECODED: [(u16, &str); 5] = [(4, "Q4_2"), (5, "Q4_3"), (9, "Q8_1"), (15, "Q8_K"), (41, "Q1_0")];
 
 impl BlockFormat {
     /// The format with ggml's number `ggml_type`.
@@ -103,37 +149,29 @@ impl BlockFormat {
     /// Decodes one block, `self.bytes()` long, into `out`, `self.elements()` long.
     fn decode_block(self, block: &[u8], out: &mut [f32]) {
         match self {
-            B::Q4_0 => {
-                let scale = half(block, 0);
-                nibbles(&block[2..], out, |code, _| scale * (f32::from(code) - 8.0));
-            }
-            B::Q4_1 => {
-                let (scale, minimum) = (half(block, 0), half(block, 2));
-                nibbles(&block[4..], out, |code, _| scale * f32::from(code) + minimum);
-            }
-            B::Q5_0 => {
-                let (scale, high) = (half(block, 0), &block[2..6]);
-                nibbles(&block[6..], out, |code, at| {
-                    scale * (f32::from(code | fifth(high, at)) - 16.0)
-                });
-            }
-            B::Q5_1 => {
-                let (scale, minimum, high) = (half(block, 0), half(block, 2), &block[4..8]);
-                nibbles(&block[8..], out, |code, at| {
-                    scale * f32::from(code | fifth(high, at)) + minimum
-                });
-            }
-            B::Q8_0 => {
-                let scale = half(block, 0);
-                for (out, code) in out.iter_mut().zip(&block[2..]) {
-                    *out = f32::from(code.cast_signed()) * scale;
-                }
-            }
-            B::Q2_K => q2_k(block, out),
-            B::Q3_K => q3_k(block, out),
-            B::Q4_K => q45_k(block, &[], &block[16..], out),
-            B::Q5_K => q45_k(block, &block[16..48], &block[48..], out),
-            B::Q6_K => q6_k(block, out),
+            B::Q4_0 => affine::q4_0(block, out),
+            B::Q4_1 => affine::q4_1(block, out),
+            B::Q5_0 => affine::q5_0(block, out),
+            B::Q5_1 => affine::q5_1(block, out),
+            B::Q8_0 => affine::q8_0(block, out),
+            B::Q2_K => affine::q2_k(block, out),
+            B::Q3_K => affine::q3_k(block, out),
+            B::Q4_K => affine::q4_k(block, out),
+            B::Q5_K => affine::q5_k(block, out),
+            B::Q6_K => affine::q6_k(block, out),
+            B::IQ2_XXS => codebook::iq2_xxs(block, out),
+            B::IQ2_XS => codebook::iq2_xs(block, out),
+            B::IQ2_S => codebook::iq2_s(block, out),
+            B::IQ3_XXS => codebook::iq3_xxs(block, out),
+            B::IQ3_S => codebook::iq3_s(block, out),
+            B::IQ1_S => codebook::iq1_s(block, out),
+            B::IQ1_M => codebook::iq1_m(block, out),
+            B::IQ4_NL => table::iq4_nl(block, out),
+            B::IQ4_XS => table::iq4_xs(block, out),
+            B::TQ1_0 => ternary::tq1_0(block, out),
+            B::TQ2_0 => ternary::tq2_0(block, out),
+            B::MXFP4 => table::mxfp4(block, out),
+            B::NVFP4 => table::nvfp4(block, out),
         }
     }
 
@@ -182,6 +220,23 @@ impl BlockFormat {
     }
 }
 
+/// The element type of a tensor in blocks that are not decoded: it is listed, never read. `ggml_type` is ggml's number.
+pub fn undecoded_type(ggml_type: u16) -> i32 {
+    FIRST + i32::from(ggml_type)
+}
+
+/// Name of blocks that are not decoded; `None` for all other element types.
+pub fn undecoded_name(element_type: i32) -> Option<String> {
+    let number = element_type
+        .checked_sub(FIRST)
+        .and_then(|number| u16::try_from(number).ok())?;
+    if BlockFormat::from_element_type(element_type).is_some() {
+        return None;
+    }
+    let known = UNDECODED.iter().find(|(ggml_type, _)| *ggml_type == number);
+    Some(known.map_or_else(|| format!("GGUF's type {number}"), |(_, name)| (*name).to_owned()))
+}
+
 /// Element type of what a tensor's elements are in a graph: F32 for those in blocks.
 pub fn computed_type(tensor: &TensorProto) -> i32 {
     match BlockFormat::from_element_type(tensor.data_type()) {
@@ -195,6 +250,12 @@ pub fn computed_type(tensor: &TensorProto) -> i32 {
 /// # Errors
 /// [`OnnxError::Tensor`] where shape and data do not fit.
 pub fn as_written(tensor: &TensorProto) -> Result<Cow<'_, TensorProto>, OnnxError> {
+    if let Some(kind) = undecoded_name(tensor.data_type()) {
+        return Err(fault(
+            tensor,
+            format!("its elements are stored as {kind}, which is not decoded"),
+        ));
+    }
     if BlockFormat::from_element_type(tensor.data_type()).is_none() {
         return Ok(Cow::Borrowed(tensor));
     }
@@ -209,7 +270,7 @@ pub fn as_written(tensor: &TensorProto) -> Result<Cow<'_, TensorProto>, OnnxErro
 /// # Errors
 /// As [`as_written`].
 pub fn as_floats(model: &ModelProto) -> Result<Cow<'_, ModelProto>, OnnxError> {
-    let in_blocks = |tensor: &TensorProto| BlockFormat::from_element_type(tensor.data_type()).is_some();
+    let in_blocks = |tensor: &TensorProto| tensor.data_type() >= FIRST;
     let Some(graph) = model
         .graph
         .as_ref()
@@ -231,106 +292,12 @@ pub fn as_floats(model: &ModelProto) -> Result<Cow<'_, ModelProto>, OnnxError> {
     }))
 }
 
-/// The half at byte `at`.
-fn half(block: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([block[at], block[at + 1]]).to_f32()
-}
-
-/// The fifth bit of element `at`, in its place.
-fn fifth(high: &[u8], at: usize) -> u8 {
-    (high[at / 8] >> (at % 8) & 1) << 4
-}
-
-/// A block of 32 codes of 4 bits: the first half in the low ends of the bytes.
-fn nibbles(codes: &[u8], out: &mut [f32], value: impl Fn(u8, usize) -> f32) {
-    let (low, high) = out.split_at_mut(SHORT / 2);
-    for (at, code) in codes.iter().take(SHORT / 2).enumerate() {
-        low[at] = value(code & 15, at);
-        high[at] = value(code >> 4, at + SHORT / 2);
-    }
-}
-
-/// Four runs of 32 codes of 2 bits in each 32 bytes.
-fn two_bits(codes: &[u8], at: usize) -> u8 {
-    let (part, run, place) = (at / 128, at / 32 % 4, at % 32);
-    codes[32 * part + place] >> (2 * run) & 3
-}
-
-fn q2_k(block: &[u8], out: &mut [f32]) {
-    let (scales, codes) = (&block[..16], &block[16..80]);
-    let (scale, minimum) = (half(block, 80), half(block, 82));
-    for (part, (out, packed)) in out.chunks_exact_mut(16).zip(scales).enumerate() {
-        let (scale, minimum) = (scale * f32::from(packed & 15), minimum * f32::from(packed >> 4));
-        for (at, out) in out.iter_mut().enumerate() {
-            *out = scale * f32::from(two_bits(codes, 16 * part + at)) - minimum;
-        }
-    }
-}
-
-fn q3_k(block: &[u8], out: &mut [f32]) {
-    let (high, codes, scales, scale) = (&block[..32], &block[32..96], &block[96..108], half(block, 108));
-    for (part, out) in out.chunks_exact_mut(16).enumerate() {
-        let low_bits = if part < 8 {
-            scales[part] & 15
-        } else {
-            scales[part - 8] >> 4
-        };
-        let high_bits = scales[8 + part % 4] >> (2 * (part / 4)) & 3;
-        let scale = scale * (f32::from(low_bits | high_bits << 4) - 32.0);
-        for (at, out) in out.iter_mut().enumerate() {
-            let at = 16 * part + at;
-            // The third bit says that nothing is taken off.
-            let off = if high[at % 32] >> (at / 32) & 1 == 1 { 0.0 } else { 4.0 };
-            *out = scale * (f32::from(two_bits(codes, at)) - off);
-        }
-    }
-}
-
-/// The 6-bit scale and minimum of run `run` out of the 12 bytes that hold eight of each.
-fn scale_and_minimum(packed: &[u8], run: usize) -> (f32, f32) {
-    let (scale, minimum) = match run.checked_sub(4) {
-        None => (packed[run] & 63, packed[4 + run] & 63),
-        Some(upper) => (
-            packed[8 + upper] & 15 | packed[upper] >> 2 & 0x30,
-            packed[8 + upper] >> 4 | packed[4 + upper] >> 2 & 0x30,
-        ),
-    };
-    (f32::from(scale), f32::from(minimum))
-}
-
-/// Q4_K and, with the fifth bits in `high`, Q5_K.
-fn q45_k(block: &[u8], high: &[u8], codes: &[u8], out: &mut [f32]) {
-    let (scale, minimum) = (half(block, 0), half(block, 2));
-    for (run, out) in out.chunks_exact_mut(32).enumerate() {
-        let (own_scale, own_minimum) = scale_and_minimum(&block[4..16], run);
-        let (scale, minimum) = (scale * own_scale, minimum * own_minimum);
-        for (at, out) in out.iter_mut().enumerate() {
-            let code = codes[32 * (run / 2) + at] >> (4 * (run % 2)) & 15;
-            let fifth = high.get(at).map_or(0, |bits| (bits >> run & 1) << 4);
-            *out = scale * f32::from(code | fifth) - minimum;
-        }
-    }
-}
-
-fn q6_k(block: &[u8], out: &mut [f32]) {
-    let (low, high, scales, scale) = (&block[..128], &block[128..192], &block[192..208], half(block, 208));
-    for (part, out) in out.chunks_exact_mut(16).enumerate() {
-        let scale = scale * f32::from(scales[part].cast_signed());
-        for (place, out) in out.iter_mut().enumerate() {
-            let at = 16 * part + place;
-            let half_block = at / 128;
-            let low_bits = low[64 * half_block + at % 64] >> (4 * (at / 64 % 2)) & 15;
-            let high_bits = high[32 * half_block + at % 32] >> (2 * (at / 32 % 4)) & 3;
-            *out = scale * (f32::from(low_bits | high_bits << 4) - 32.0);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::onnx::build::raw_tensor;
     use crate::onnx::{Elements, FloatSource as _, byte_count, numbers};
+    use half::f16;
     use prost::Message as _;
 
     #[test]
