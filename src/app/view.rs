@@ -86,7 +86,7 @@ impl View {
                 "The network from its input to its output: which layer feeds which, and where the errors are."
             }
             Self::Answers => {
-                "Which answers the recipe changes and to what; of text, which characters surprise it and how it goes on."
+                "Which answers the recipe changes and to what; of text, what surprises it and how it goes on."
             }
             Self::Sweep => "Many settings side by side: what each costs and what the network then answers.",
             Self::Ab => {

@@ -8,7 +8,7 @@ use crate::difference::{
 };
 use crate::engine::Engine as _;
 use crate::format;
-use crate::inference::{DataOptions, Dataset, Evaluation, evaluate, run_outputs};
+use crate::inference::{DataOptions, Dataset, Evaluation, evaluate, fixed, run_outputs};
 use crate::network::Network;
 use crate::printable::short;
 use crate::progress::Progress;
@@ -223,7 +223,7 @@ fn outputs_text(outputs: &Evaluation) -> String {
         line.push_str(&format!(" · top-1 {:.2} % and {:.2} %", one * 100.0, other * 100.0));
     }
     if let (Some(one), Some(other)) = (outputs.float.perplexity, outputs.quantized.perplexity) {
-        line.push_str(&format!(" · perplexity {one:.3} and {other:.3}"));
+        line.push_str(&format!(" · perplexity {} and {}", fixed(one, 3), fixed(other, 3)));
     }
     line + "\n"
 }

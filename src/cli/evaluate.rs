@@ -201,7 +201,7 @@ fn table(evaluation: &Evaluation, data: &Dataset) -> String {
         format!("{nats:.4}")
     });
     row("perplexity", |metrics| metrics.perplexity, &|perplexity| {
-        format!("{perplexity:.3}")
+        Score::Perplexity.show(perplexity)
     });
     row("mean IoU", |metrics| metrics.mean_iou, &|iou| format!("{iou:.4}"));
     row("pixel accuracy", |metrics| metrics.pixel_accuracy, &|share| {

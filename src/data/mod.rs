@@ -34,6 +34,7 @@ mod single;
 mod stated;
 mod tensor;
 mod text;
+mod text_unit;
 mod tokenizer;
 mod vocabulary;
 
@@ -63,6 +64,7 @@ use std::sync::Arc;
 pub use tensor::{ShapeMismatch, Tensor, TensorValues, by_name};
 use text::Text;
 pub(crate) use text::{DECODER_TOKENS, TextLayout};
+pub use text_unit::TextUnit;
 
 /// What is wrong with a data set.
 #[derive(Debug, thiserror::Error)]

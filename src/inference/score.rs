@@ -119,7 +119,7 @@ impl Score {
         let value = self.on_axis(value);
         match self {
             Self::Top1 => format!("{value:.2}"),
-            Self::Perplexity => format!("{value:.3}"),
+            Self::Perplexity => fixed(value, 3),
             Self::MeanIou | Self::MeanAp | Self::Pearson => format!("{value:.4}"),
             Self::Sqnr => format!("{value:.1}"),
         }
@@ -133,6 +133,16 @@ impl Score {
             Self::Perplexity | Self::MeanIou | Self::MeanAp | Self::Pearson => "",
         };
         self.show(value) + unit
+    }
+}
+
+/// So many digits behind the point; of a million and more, which is the perplexity of a network that knows nothing, three in all:
+/// `31.91`, `4.70e26`.
+pub fn fixed(value: f64, decimals: usize) -> String {
+    if value.is_finite() && value.abs() >= 1e6 {
+        format!("{value:.2e}")
+    } else {
+        format!("{value:.decimals$}")
     }
 }
 
@@ -167,5 +177,7 @@ mod tests {
         assert!(score.better(0.8, 0.7) && Score::Perplexity.better(3.0, 4.0));
         let shown = [Score::Top1.show_with_unit(0.5), Score::Pearson.show_with_unit(0.5)];
         assert_eq!(shown, ["50.00 %", "0.5000"]);
+        let shown = [999_999.0, 4.7e25, f64::INFINITY].map(|perplexity| Score::Perplexity.show(perplexity));
+        assert_eq!(shown, ["999999.000", "4.70e25", "inf"]);
     }
 }

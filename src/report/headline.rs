@@ -147,7 +147,7 @@ fn accuracy_html(accuracy: &Accuracy, bits: &str) -> String {
     });
     let (title, show): (&str, fn(&Metrics) -> Option<String>) = if evaluation.float.perplexity.is_some() {
         ("Perplexity", |metrics| {
-            metrics.perplexity.map(|perplexity| format!("{perplexity:.3}"))
+            metrics.perplexity.map(|perplexity| Score::Perplexity.show(perplexity))
         })
     } else if evaluation.float.top1.is_some() {
         ("Top-1", |metrics| metrics.top1.map(percent))

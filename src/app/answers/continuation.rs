@@ -4,6 +4,7 @@ use crate::app::Outbox;
 use crate::app::text::{self, note};
 use crate::app::theme::tokens;
 use crate::app::widgets::{job_ui, stopped_ui};
+use crate::data::TextUnit;
 use crate::inference::Sampling;
 use crate::session::{Action, Kind, OpenNetwork, Prompt, Session};
 use egui::text::{LayoutJob, TextFormat};
@@ -54,11 +55,12 @@ impl ContinuationPanel {
             self.text = data.context(at, GIVEN);
             self.of = data.name().to_owned();
         }
+        let unit = data.text_unit();
         self.prompt_ui(ui);
-        self.choices_ui(ui);
+        self.choices_ui(ui, unit);
         let prompt = self.prompt();
         if prompt.text.is_empty() {
-            ui.label("Write a few characters for the networks to go on from.");
+            ui.label(format!("Write a few {} for the networks to go on from.", unit.plural()));
             return;
         }
         if let Err(fault) = data.tokens_of(&prompt.text) {
@@ -69,7 +71,7 @@ impl ContinuationPanel {
             out.actions.push(Action::Continue(prompt));
             return;
         }
-        texts_ui(ui, session, open, out);
+        texts_ui(ui, session, open, unit, out);
     }
 
     fn prompt(&self) -> Prompt {
@@ -99,10 +101,10 @@ impl ContinuationPanel {
         );
     }
 
-    fn choices_ui(&mut self, ui: &mut Ui) {
+    fn choices_ui(&mut self, ui: &mut Ui, unit: TextUnit) {
         ui.horizontal_wrapped(|ui| {
             ui.selectable_value(&mut self.drawn, false, "likeliest")
-                .on_hover_text("Always the likeliest character: often goes in circles.");
+                .on_hover_text(format!("Always the likeliest {}: often goes in circles.", unit.name()));
             ui.selectable_value(&mut self.drawn, true, "sampled").on_hover_text(
                 "Drawn at random by the network's probabilities. Both networks draw with the same luck, so they differ only where their \
                  probabilities do.",
@@ -112,8 +114,8 @@ impl ContinuationPanel {
                     .on_hover_text("Below 1 more careful, above 1 bolder.");
                 number_ui(ui, "seed", DragValue::new(&mut self.seed).speed(0.1)).on_hover_text("Another seed, another text.");
             }
-            number_ui(ui, "characters", DragValue::new(&mut self.count).range(1..=MOST).speed(1.0))
-                .on_hover_text("How many are written. The time grows with the square.");
+            number_ui(ui, unit.plural(), DragValue::new(&mut self.count).range(1..=MOST).speed(1.0))
+                .on_hover_text("How many each network writes.");
         });
     }
 }
@@ -125,11 +127,11 @@ fn number_ui(ui: &mut Ui, name: &str, drag: DragValue<'_>) -> egui::Response {
 }
 
 /// Both texts as far as they are written.
-fn texts_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox) {
+fn texts_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, unit: TextUnit, out: &mut Outbox) {
     let (float, quantized) = (open.float_text().rows(), open.quantized_text().rows());
     let colors = tokens(ui);
     ui.separator();
-    ui.label(note(summary(float, quantized, open.continuation_is_current())));
+    ui.label(note(summary(unit, float, quantized, open.continuation_is_current())));
     ScrollArea::vertical()
         .id_salt("continuation")
         .auto_shrink(false)
@@ -167,7 +169,7 @@ fn texts_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbox
 }
 
 /// How long both write the same.
-fn summary(float: &[String], quantized: &[String], current: bool) -> String {
+fn summary(unit: TextUnit, float: &[String], quantized: &[String], current: bool) -> String {
     let same = float.iter().zip(quantized).take_while(|(a, b)| a == b).count();
     let both = float.len().min(quantized.len());
     if !current || both == 0 {
@@ -177,19 +179,20 @@ fn summary(float: &[String], quantized: &[String], current: bool) -> String {
     if apart == 0 {
         format!(
             "The same {} so far.",
-            text::plural(both as u64, "character", "characters")
+            text::plural(both as u64, unit.name(), unit.plural())
         )
     } else {
+        let are = if same == 1 { "is" } else { "are" };
         format!(
-            "The first {} the same; of {} written, {} differ in their place.",
-            text::plural(same as u64, "character is", "characters are"),
+            "The first {} {are} the same; of {} written, {} differ in their place.",
+            text::plural(same as u64, unit.name(), unit.plural()),
             text::full_count(both as u64),
             text::full_count(apart as u64)
         )
     }
 }
 
-/// A text; characters that differ from the other's in the same place are marked.
+/// A text; tokens that differ from the other's in the same place are marked.
 fn text_ui(ui: &mut Ui, name: &str, own: &[String], other: &[String]) {
     let font = FontId::monospace(12.5);
     let mark = tokens(ui).changed;
@@ -235,13 +238,21 @@ mod tests {
     #[test]
     fn the_summary_tells_where_the_texts_part() {
         let (one, other) = (tokens_of("To be or"), tokens_of("To bat at"));
-        let told = summary(&one, &other, true);
+        let told = summary(TextUnit::Character, &one, &other, true);
         assert_eq!(
             told,
             "The first 4 characters are the same; of 8 written, 4 differ in their place."
         );
-        assert_eq!(summary(&one, &one, true), "The same 8 characters so far.");
-        assert!(summary(&one, &[], true).contains("being written"));
-        assert!(summary(&one, &other, false).contains("being written"));
+        assert_eq!(
+            summary(TextUnit::Character, &one, &one, true),
+            "The same 8 characters so far."
+        );
+        assert_eq!(summary(TextUnit::Token, &one, &one, true), "The same 8 tokens so far.");
+        let late = tokens_of("Tea");
+        assert!(
+            summary(TextUnit::Word, &one, &late, true).starts_with("The first 1 word is the same; of 3 written, 2")
+        );
+        assert!(summary(TextUnit::Character, &one, &[], true).contains("being written"));
+        assert!(summary(TextUnit::Character, &one, &other, false).contains("being written"));
     }
 }

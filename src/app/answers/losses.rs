@@ -1,4 +1,4 @@
-//! A text with each character tinted by how much more, or less, the recipe makes the network wonder at it.
+//! A text with each token tinted by how much more, or less, the recipe makes the network wonder at it.
 
 use crate::app::preview::class_name;
 use crate::app::text::{self, note};
@@ -11,7 +11,7 @@ use std::sync::{Arc, Weak};
 
 /// Nats at which the tint is full.
 const FULL: f32 = 3.0;
-/// Nats below which a character has no tint.
+/// Nats below which a token has no tint.
 const LEAST: f32 = 0.05;
 const FONT: f32 = 13.0;
 /// Height of a line, points.
@@ -69,21 +69,21 @@ impl LossesPanel {
         });
     }
 
-    /// What the tints mean, the means, and a way to the worst character.
+    /// What the tints mean, the means, and a way to the worst token.
     fn summary_ui(&mut self, ui: &mut Ui, data: &Dataset, evaluated: &Evaluated, losses: &TokenLosses) {
-        let colors = tokens(ui);
+        let (colors, unit) = (tokens(ui), data.text_unit().name());
         let nats = |nats: Option<f64>| nats.map_or_else(|| "–".to_owned(), |nats| format!("{nats:.3}"));
         let evaluation = &evaluated.evaluation;
         ui.horizontal_wrapped(|ui| {
             let means = format!(
-                "mean loss: float {}, this recipe {} nats a character",
+                "mean loss: float {}, this recipe {} nats a {unit}",
                 nats(evaluation.float.nats_per_token),
                 nats(evaluation.quantized.nats_per_token)
             );
-            ui.label(means).on_hover_text(
-                "The loss of a character is −ln of the probability that the network gave it: 0 when it was sure, 0.69 when it \
-                 gave it a half, 4.6 at one in a hundred.",
-            );
+            ui.label(means).on_hover_text(format!(
+                "The loss of a {unit} is −ln of the probability that the network gave it: 0 when it was sure, 0.69 when it \
+                 gave it a half, 4.6 at one in a hundred."
+            ));
             for (color, meaning) in [
                 (tint_of(colors, 1.0), "surprises this recipe more than float"),
                 (tint_of(colors, -1.0), "less"),
@@ -95,7 +95,7 @@ impl LossesPanel {
                 .max_by(|a, b| a.1.total_cmp(&b.1));
             if let Some((sample, difference)) = worst
                 && ui
-                    .small_button("worst character")
+                    .small_button(format!("worst {unit}"))
                     .on_hover_text(describe(data, losses, sample))
                     .clicked()
                 && difference.is_finite()
@@ -103,7 +103,7 @@ impl LossesPanel {
                 self.go_to = Some(sample);
             }
         });
-        ui.label(note("Hover a character for its numbers."));
+        ui.label(note(format!("Hover a {unit} for its numbers.")));
     }
 }
 
@@ -149,7 +149,7 @@ fn broken(samples: usize, columns: usize, text: impl Fn(usize) -> String) -> Vec
     lines
 }
 
-/// A line: a tint behind each character, its numbers on hover.
+/// A line: a tint behind each token, its numbers on hover.
 fn line_ui(ui: &mut Ui, data: &Dataset, losses: &TokenLosses, line: &Range<usize>, font: &FontId, advance: f32) {
     let (rect, response) = ui.allocate_exact_size(vec2(ui.available_width(), LINE), Sense::hover());
     let painter = ui.painter();
@@ -199,7 +199,7 @@ fn tint(ui: &Ui, difference: f32) -> Option<Color32> {
     (difference.abs() >= LEAST).then(|| faded(color, 0.12 + 0.68 * share))
 }
 
-/// A character's numbers, each loss also as the probability that it stands for.
+/// A token's numbers, each loss also as the probability that it stands for.
 fn describe(data: &Dataset, losses: &TokenLosses, sample: usize) -> String {
     let name = data
         .label(sample)
@@ -216,7 +216,8 @@ fn describe(data: &Dataset, losses: &TokenLosses, sample: usize) -> String {
     let difference = losses.difference(sample).unwrap_or(f32::NAN);
     let difference = format!("{difference:+.2}").replace('-', "−");
     format!(
-        "'{name}', character {}\n{}\n{}\ndifference: {difference} nats",
+        "'{name}', {} {}\n{}\n{}\ndifference: {difference} nats",
+        data.text_unit().name(),
         text::full_count(sample as u64 + 1),
         one("float network", &losses.float),
         one("this recipe", &losses.quantized)

@@ -10,6 +10,7 @@ use super::look_only::look_only_ui;
 use super::preview::Samples;
 use super::text::note;
 use super::widgets::{data_buttons_ui, job_ui};
+use crate::data::TextUnit;
 use crate::session::{Kind, OpenNetwork, RunState, Session};
 use changes::Choice;
 use continuation::ContinuationPanel;
@@ -43,7 +44,8 @@ impl AnswersPanel {
         let text = open.data().is_some_and(|data| data.is_text());
         let page = if text { self.page } else { Page::Changes };
         if text {
-            self.pages_ui(ui);
+            let unit = open.data().map_or(TextUnit::Token, |data| data.text_unit());
+            self.pages_ui(ui, unit.name());
         }
         let look_only = look_only_ui(ui, &open.original.network);
         match open.run_state(session.limit()) {
@@ -90,7 +92,11 @@ impl AnswersPanel {
         std::mem::take(&mut self.writing)
     }
 
-    fn pages_ui(&mut self, ui: &mut Ui) {
+    fn pages_ui(&mut self, ui: &mut Ui, unit: &str) {
+        let (losses, of_losses) = (
+            format!("loss per {unit}"),
+            format!("How surprised both networks are by each {unit} of the text."),
+        );
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let pages = [
@@ -99,11 +105,7 @@ impl AnswersPanel {
                     "changed answers",
                     "Which first answers the recipe changes, and to what.",
                 ),
-                (
-                    Page::Losses,
-                    "loss per character",
-                    "How surprised both networks are by each character of the text.",
-                ),
+                (Page::Losses, losses.as_str(), of_losses.as_str()),
                 (
                     Page::Continuation,
                     "continuation",

@@ -4,7 +4,7 @@ use super::super::Outbox;
 use super::super::text::{self, note};
 use super::super::theme::tokens;
 use super::super::widgets::{failure_ui, job_ui, stopped_ui, waiting_ui};
-use crate::inference::{AccuracyLost, Cause, Cure, LayerSensitivity, Mended, OrderBasis, TriedFix};
+use crate::inference::{AccuracyLost, Cause, Cure, LayerSensitivity, Mended, OrderBasis, TriedFix, fixed};
 use crate::quantization::LayerRecipe;
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Button, DragValue, Grid, Label, RichText, Role, Ui, WidgetInfo};
@@ -147,9 +147,9 @@ pub(in crate::app) fn cost_text(cost: &LayerSensitivity) -> String {
 }
 
 /// One digit behind the point, and no sign before a zero.
-fn one_digit(number: f64) -> String {
+pub(in crate::app) fn one_digit(number: f64) -> String {
     let rounded = (number * 10.0).round() / 10.0;
-    format!("{:.1}", if rounded == 0.0 { 0.0 } else { rounded }).replace('-', "−")
+    fixed(if rounded == 0.0 { 0.0 } else { rounded }, 1).replace('-', "−")
 }
 
 fn cure_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, cure: &Cure, out: &mut Outbox) {

@@ -7,7 +7,7 @@ mod massive;
 mod sensitivity;
 mod trace;
 
-pub(super) use cause::{cost_text, lost_text};
+pub(super) use cause::{cost_text, lost_text, one_digit};
 
 use super::Outbox;
 use super::text::note;

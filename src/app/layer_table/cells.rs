@@ -1,6 +1,6 @@
 //! The columns of the table, their titles and the cells of a row.
 
-use super::super::errors::{cost_text, lost_text};
+use super::super::errors::{cost_text, lost_text, one_digit};
 use super::super::inputs::InputFacts;
 use super::super::text::{self, elided_after, elided_label, note};
 use super::super::theme::{thin, tokens};
@@ -409,6 +409,8 @@ fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
         // Inputs made up anew, or on another processor, move it by some tenths.
         AccuracyLost::OutputDb(db) if order.basis == Some(OrderBasis::Estimate) => format!("≈ {db:.0} dB"),
         lost if order.basis == Some(OrderBasis::Estimate) => format!("≈ {}", lost_text(lost)),
+        // A network that knows nothing: the unit, which the title's help tells, has no room beside such a number.
+        AccuracyLost::Perplexity(added) if added.abs() >= 1e6 => one_digit(added),
         lost => lost_text(lost),
     };
     number_cell(ui, &shown);

@@ -219,7 +219,7 @@ impl Term {
                  samples would give a slightly other number."
             }
             Self::Perplexity => {
-                "Between how many characters the network hesitates, on average, when it guesses the next one. Less is better, and 1 \
+                "Between how many characters, words or tokens the network hesitates, on average, when it guesses the next one. Less is better, and 1 \
                  would be perfect."
             }
             Self::BatchNorm => {

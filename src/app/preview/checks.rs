@@ -3,7 +3,7 @@
 use super::super::Outbox;
 use super::super::text::{self, note};
 use crate::app::widgets::{job_ui, stopped_ui};
-use crate::inference::{OracleMetrics, SplitOnly};
+use crate::inference::{OracleMetrics, SplitOnly, fixed};
 use crate::session::{Action, Kind, OpenNetwork, Session};
 use egui::{Button, Ui};
 
@@ -80,7 +80,7 @@ fn oracle_ui(ui: &mut Ui, session: &Session, open: &OpenNetwork, out: &mut Outbo
 /// Accuracy, perplexity, or agreement where there are no labels.
 fn oracle_value(oracle: &OracleMetrics) -> String {
     match (text::score(&oracle.metrics), oracle.metrics.perplexity) {
-        (_, Some(perplexity)) => format!("perplexity {perplexity:.2}"),
+        (_, Some(perplexity)) => format!("perplexity {}", fixed(perplexity, 2)),
         (Some(score), None) => score,
         (None, None) => match (oracle.agreement, oracle.sqnr_db) {
             (Some(agreement), _) => format!("agreement {}", text::percent(agreement)),

@@ -13,7 +13,8 @@ use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, job_ui};
-use crate::inference::{Evaluation, Metrics, Score};
+use crate::data::TextUnit;
+use crate::inference::{Evaluation, Metrics, Score, fixed};
 use crate::session::{Evaluated, Kind, OpenNetwork, RunState, Session};
 use egui::{Color32, RichText, Ui};
 
@@ -111,11 +112,13 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     }
     let float = metric(&evaluation.float, evaluation.samples);
     let quantized = metric(&evaluation.quantized, evaluation.samples);
+    let unit = open.data().map_or(TextUnit::Token, |data| data.text_unit());
+    let perplexity = format!(
+        "Perplexity: between how many {} the network hesitates, on average. Less is better.",
+        unit.plural()
+    );
     let (what, explanation) = match score {
-        Score::Perplexity => (
-            "perplexity ".to_owned(),
-            "Perplexity: between how many characters the network hesitates, on average. Less is better.",
-        ),
+        Score::Perplexity => ("perplexity ".to_owned(), perplexity.as_str()),
         Score::Top1 => (
             String::new(),
             "Share of samples whose first answer is right. ± is one standard error for this number of samples.",
@@ -274,10 +277,10 @@ fn metric(metrics: &Metrics, samples: usize) -> Option<Metric> {
             }
         }
         Score::Perplexity => Metric {
-            value: format!("{value:.2}"),
+            value: fixed(value, 2),
             spread: (metrics.perplexity_interval).map_or_else(String::new, |[low, high]| {
                 // The interval is that of two normal deviations, nearly even around its middle.
-                format!(" ± {:.2}", (high - low) / 2.0 / 1.96)
+                format!(" ± {}", fixed((high - low) / 2.0 / 1.96, 2))
             }),
         },
         Score::MeanIou | Score::MeanAp | Score::Pearson | Score::Sqnr => Metric {

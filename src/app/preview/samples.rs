@@ -276,7 +276,7 @@ fn title_ui(ui: &mut Ui, data: &Dataset, sample: usize, changed: bool) {
         .on_hover_text("What the sample is; 'changed' when the recipe changes the first answer.");
 }
 
-/// The text that the network has read, and the character that comes next.
+/// The text that the network has read, and the token that comes next.
 fn context_ui(ui: &mut Ui, data: &Dataset, sample: usize, context: &str, changed: bool) {
     let font = FontId::monospace(10.5);
     let colors = tokens(ui);
@@ -299,7 +299,8 @@ fn context_ui(ui: &mut Ui, data: &Dataset, sample: usize, context: &str, changed
     } else {
         ""
     };
-    let what = format!("…{context}\n\nThe text so far; the character after ▸ comes next{changed}.");
+    let unit = data.text_unit().name();
+    let what = format!("…{context}\n\nThe text so far; the {unit} after ▸ comes next{changed}.");
     ui.add(egui::Label::new(job).selectable(false)).on_hover_text(what);
 }
 
