@@ -31,6 +31,15 @@ pub(super) struct Facts<'outer> {
 
 impl<'outer> Facts<'outer> {
     pub(super) fn of(graph: &GraphProto, outer: Option<&'outer Facts<'outer>>) -> Self {
+        Self::told(graph, outer, &graph.output)
+    }
+
+    /// What follows from the nodes and the values between them, whatever is declared of the outputs.
+    pub(super) fn computed(graph: &GraphProto) -> Self {
+        Self::told(graph, None, &[])
+    }
+
+    fn told(graph: &GraphProto, outer: Option<&'outer Facts<'outer>>, outputs: &[ValueInfoProto]) -> Self {
         let mut facts = Self {
             outer,
             values: HashMap::new(),
@@ -53,7 +62,7 @@ impl<'outer> Facts<'outer> {
                 facts.codes.insert(tensor.name().to_owned(), tensor.clone());
             }
         }
-        let infos = graph.input.iter().chain(&graph.output).chain(&graph.value_info);
+        let infos = graph.input.iter().chain(outputs).chain(&graph.value_info);
         for info in infos {
             facts.learn(info.name(), Fact::of_info(info));
         }
@@ -225,9 +234,10 @@ impl<'outer> Facts<'outer> {
             | "Tanh"
             | "Softmax"
             | "LogSoftmax" => (same, shape(0)),
-            "AveragePool" | "Concat" | "Conv" | "ConvTranspose" | "CumSum" | "DepthToSpace" | "MaxPool" | "Pad"
-            | "Resize" | "ScatterElements" | "ScatterND" | "Slice" | "SpaceToDepth" | "Split" | "Tile" | "TopK"
-            | "Transpose" | "Trilu" | "Upsample" => (same, rank(0)),
+            "Concat" => (same, self.joined(node).or_else(|| rank(0))),
+            "AveragePool" | "Conv" | "ConvTranspose" | "CumSum" | "DepthToSpace" | "MaxPool" | "Pad" | "Resize"
+            | "ScatterElements" | "ScatterND" | "Slice" | "SpaceToDepth" | "Split" | "Tile" | "TopK" | "Transpose"
+            | "Trilu" | "Upsample" => (same, rank(0)),
             // As many as the list of indices has.
             "GatherElements" => (same, rank(1)),
             "Gather" => {
@@ -281,7 +291,10 @@ impl<'outer> Facts<'outer> {
             "Reshape" => (same, rank_from_length(1)),
             "Unsqueeze" => {
                 let more = axes_told(1).unwrap_or(0);
-                let shape = rank(0).filter(|_| more > 0).map(|shape| any(shape.len() + more));
+                let shape = rank(0).filter(|_| more > 0).map(|shape| match shape.len() {
+                    0 => vec![Some(1); more],
+                    axes => any(axes + more),
+                });
                 (same, shape)
             }
             "Squeeze" => {
@@ -294,6 +307,26 @@ impl<'outer> Facts<'outer> {
             _ => (same, None),
         };
         Fact { element_type, shape }
+    }
+
+    /// The shape of tensors one behind the other; an axis is known where one of them tells it, that along which they lie where all do.
+    fn joined(&self, node: &NodeProto) -> Option<Shape> {
+        let shapes: Option<Vec<&[Option<i64>]>> = node.input.iter().map(|name| self.shape(name)).collect();
+        let (first, rest) = shapes.as_deref()?.split_first()?;
+        let rank = i64::try_from(first.len()).ok()?;
+        let axis = attribute_int(node, "axis")?;
+        let axis = usize::try_from(if axis < 0 { axis + rank } else { axis }).ok()?;
+        let mut joined = first.to_vec();
+        for shape in rest.iter().filter(|shape| shape.len() == first.len()) {
+            for (at, (own, other)) in joined.iter_mut().zip(shape.iter()).enumerate() {
+                *own = if at == axis {
+                    own.zip(*other).and_then(|(own, other)| own.checked_add(other))
+                } else {
+                    own.or(*other)
+                };
+            }
+        }
+        Some(joined)
     }
 }
 

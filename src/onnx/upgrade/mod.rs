@@ -22,6 +22,8 @@ mod softmax;
 use super::build::{is_standard_domain, opset_version};
 use super::facts::Facts;
 use super::names::{Names, label};
+use super::schema::tensor_shape_proto::{self, Dimension};
+use super::schema::type_proto;
 use super::unfit::Unfit;
 use super::{GraphProto, ModelProto, NodeProto, OnnxError, TensorProto};
 use std::fmt::Display;
@@ -170,6 +172,7 @@ pub fn upgrade(model: &mut ModelProto, to: i64) -> Result<(), OnnxError> {
     });
     for graph in upgraded.graph.iter_mut().chain(training) {
         upgrade_graph(graph, (from, to), None, &mut names)?;
+        correct_outputs(graph);
     }
     upgrade_functions(&mut upgraded, to)?;
     for import in &mut upgraded.opset_import {
@@ -216,6 +219,31 @@ fn upgrade_graph(
         .value_info
         .retain(|info| !dropped.iter().any(|name| name == info.name()));
     Ok(())
+}
+
+/// Gives outputs the number of axes that they have. Some exporters declare another, which nobody saw: the shapes that newer operators
+/// follow bring it to light, and a file that was valid would no longer be.
+fn correct_outputs(graph: &mut GraphProto) {
+    let computed = Facts::computed(graph);
+    let shapes: Vec<Option<Vec<Option<i64>>>> = (graph.output.iter())
+        .map(|output| computed.shape(output.name()).map(<[_]>::to_vec))
+        .collect();
+    for (output, shape) in graph.output.iter_mut().zip(shapes) {
+        let tensor = output.r#type.as_mut().and_then(|kind| match &mut kind.value {
+            Some(type_proto::Value::TensorType(tensor)) => Some(tensor),
+            _ => None,
+        });
+        let (Some(shape), Some(declared)) = (shape, tensor.and_then(|tensor| tensor.shape.as_mut())) else {
+            continue;
+        };
+        if declared.dim.len() != shape.len() {
+            let axis = |size: Option<i64>| Dimension {
+                value: size.map(tensor_shape_proto::Value::DimValue),
+                ..Dimension::default()
+            };
+            declared.dim = shape.into_iter().map(axis).collect();
+        }
+    }
 }
 
 /// Functions cannot hold constants; those in use were all written for newer operator sets.

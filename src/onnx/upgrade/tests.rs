@@ -357,3 +357,54 @@ fn rules_after_13_apply_on_the_way_to_21_only() {
     upgrade(&mut old, NEWEST_OPSET).unwrap();
     assert_eq!(old.graph.unwrap().node[0].input.len(), 2);
 }
+
+/// The number of axes of an output, which an exporter declared wrongly, follows from the list that a reshape reads.
+#[test]
+fn an_output_gets_the_number_of_axes_that_it_has() {
+    let reshape = |count: usize| {
+        let one = |at: usize| format!("one{at}");
+        let mut nodes: Vec<NodeProto> = vec![node("Shape", "shape", ["x"], ["sizes"], vec![])];
+        for at in 0..count {
+            nodes.push(node(
+                "Gather",
+                &format!("g{at}"),
+                ["sizes", "zero"],
+                [format!("size{at}")],
+                vec![],
+            ));
+            let axes = vec![ints_attribute("axes", vec![0])];
+            nodes.push(node(
+                "Unsqueeze",
+                &format!("u{at}"),
+                [format!("size{at}")],
+                [one(at)],
+                axes,
+            ));
+        }
+        nodes.push(node(
+            "Concat",
+            "c",
+            (0..count).map(one),
+            ["list"],
+            vec![int_attribute("axis", 0)],
+        ));
+        nodes.push(node("Reshape", "r", ["x", "list"], ["y"], vec![]));
+        let mut model = model(12, Some(&[1, 1]), nodes, vec![i64_tensor("zero", &[], &[0])]);
+        model.graph.as_mut().unwrap().output = vec![float("y", Some(&[1, -1]))];
+        upgrade(&mut model, 21).unwrap();
+        let output = model.graph.unwrap().output.remove(0);
+        let Some(type_proto::Value::TensorType(tensor)) = output.r#type.unwrap().value else {
+            panic!("a tensor");
+        };
+        tensor
+            .shape
+            .unwrap()
+            .dim
+            .iter()
+            .map(|axis| axis.value.clone())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(reshape(3), [None, None, None]);
+    // Where the number is right, what was declared stays.
+    assert_eq!(reshape(2), [Some(tensor_shape_proto::Value::DimValue(1)), None]);
+}
