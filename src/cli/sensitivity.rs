@@ -100,7 +100,14 @@ fn table(rows: &[LayerSensitivity], float: &Metrics, data: &Dataset, samples: us
     }
     let unit = if data.is_text() { "tokens" } else { "samples" };
     let float = show(float).map_or_else(String::new, |value| format!(" · {score} · float {value}"));
-    let notes = lines(data.notes());
+    let mut notes = lines(data.notes());
+    let unseen = rows.iter().filter(|row| row.is_unseen()).count();
+    if unseen > 0 {
+        let all = rows.len();
+        notes += &format!(
+            "without effect on the outputs here (inf), so that these inputs tell nothing about them: {unseen} of {all} layers\n"
+        );
+    }
     format!(
         "{} · {samples} {unit} · {}{float}\n{notes}\none layer quantized at a time, the costliest first\n{}",
         data.name(),

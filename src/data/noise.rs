@@ -3,6 +3,7 @@
 
 use super::arrays::{Array, Elements, InputArray};
 use super::free_axes::{FreeShape, FreeSizes, shapes_of_samples};
+use super::integers::{embedded, made_up_integers};
 use super::{Dataset, DatasetError, Samples, fault};
 use crate::data::{ElementKind, Port};
 use crate::network::Network;
@@ -10,8 +11,6 @@ use std::f64::consts::TAU;
 
 /// Most numbers of one input: 1 GiB of floats.
 const MAX_NUMBERS: usize = 1 << 28;
-/// Tokens that every network with integers for input should know.
-const FEW_TOKENS: u64 = 2;
 
 impl Dataset {
     /// `samples` samples of noise for `ports`, the inputs of `network`: numbers of a standard normal distribution (what
@@ -59,7 +58,9 @@ fn made(
 ) -> Result<Dataset, DatasetError> {
     let name = "noise";
     let shapes = shapes_of_samples(ports, free, samples);
-    let arrays = ports.iter().zip(shapes).map(|(port, shape)| {
+    let sizes: Vec<Vec<usize>> = shapes.iter().map(|shape| shape.sizes.clone()).collect();
+    let sizes: Vec<&[usize]> = sizes.iter().map(Vec::as_slice).collect();
+    let arrays = ports.iter().zip(shapes).enumerate().map(|(at, (port, shape))| {
         let FreeShape {
             sizes: shape,
             sample_axis: axis,
@@ -70,8 +71,9 @@ fn made(
         .filter(|numbers| *numbers <= MAX_NUMBERS)
         .ok_or_else(|| fault(name, format!("{samples} samples of {} are too many", port.describe())))?;
         let elements = if port.is_integer() {
-            let tokens = tokens(network, &port.name);
-            Elements::Integer((0..numbers).map(|_| random.below(tokens)).collect())
+            let (least, most) = made_up_integers(network, ports, &sizes, at).into_inner();
+            let drawn = (0..numbers).map(|_| random.below(most - least + 1).saturating_add_unsigned(least));
+            Elements::Integer(drawn.collect())
         } else if port.kind == ElementKind::Byte {
             Elements::Integer((0..numbers).map(|_| random.below(256)).collect())
         } else if port.kind == ElementKind::SignedByte {
@@ -195,32 +197,8 @@ impl Dataset {
 
     /// Tokens that the input `port` of `network` takes: the rows of the table that it picks from, as far as the graph shows it.
     pub(crate) fn vocabulary_of(network: &Network, port: &str) -> Option<u64> {
-        rows(network, port).filter(|rows| *rows > 0)
+        embedded(network, port)
     }
-}
-
-/// The same, and few where it is not known.
-fn tokens(network: &Network, port: &str) -> u64 {
-    Dataset::vocabulary_of(network, port).unwrap_or(FEW_TOKENS)
-}
-
-fn rows(network: &Network, port: &str) -> Option<u64> {
-    network.model.graph.as_ref().and_then(|graph| {
-        let cast =
-            |node: &&crate::onnx::NodeProto| node.op_type() == "Cast" && node.input.first().is_some_and(|i| i == port);
-        let alias = graph.node.iter().find(cast).and_then(|node| node.output.first());
-        let picks = |node: &&crate::onnx::NodeProto| {
-            let index = node.input.get(1);
-            node.op_type() == "Gather" && index.is_some_and(|index| index == port || Some(index) == alias)
-        };
-        let gather = graph.node.iter().find(picks)?;
-        let table = graph
-            .initializer
-            .iter()
-            .find(|table| gather.input.first().is_some_and(|name| name == table.name()))?;
-        // Along the first axis, as an embedding is.
-        table.dims.first().and_then(|rows| u64::try_from(*rows).ok())
-    })
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): small, the same everywhere.
@@ -285,8 +263,8 @@ mod tests {
     #[test]
     fn token_ids_reach_over_the_whole_embedding_and_numbers_are_normal() {
         let network = Demo::Shakespeare.network().unwrap();
-        assert_eq!(tokens(&network, "tokens"), 65);
-        assert_eq!(tokens(&network, "absent"), FEW_TOKENS);
+        assert_eq!(Dataset::vocabulary_of(&network, "tokens"), Some(65));
+        assert_eq!(Dataset::vocabulary_of(&network, "absent"), None);
         let mut random = Random(0);
         let numbers: Vec<f64> = (0..20_000).map(|_| f64::from(random.normal())).collect();
         let mean = numbers.iter().sum::<f64>() / 20_000.0;

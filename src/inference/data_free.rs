@@ -2,9 +2,9 @@
 //! where neither tells from seeded noise that is run through the network.
 
 use super::calibration::{gather, input_names, sizes};
-use super::free_sizes::{chosen, first_that_runs};
+use super::free_sizes::{OF_NOISE, chosen, first_that_runs};
 use super::{Engine, InferenceError, Port};
-use crate::data::{DataOptions, ElementKind, FreeSizes, Random, Tensor, by_name};
+use crate::data::{DataOptions, ElementKind, FreeSizes, Random, Tensor, by_name, made_up_integers};
 use crate::engine::UNOPTIMIZED;
 use crate::network::Network;
 use crate::onnx::build::metadata;
@@ -15,9 +15,6 @@ use crate::statistics::{ChannelDistribution, RangeSource};
 
 /// Samples of noise.
 const SAMPLES: u64 = 8;
-
-/// What is tried first for free sizes: sequences of 32 steps or one, pictures of 224 x 224 or 32 x 32. Further ones follow.
-const USUAL: [FreeSizes; 4] = [(224, 32), (224, 1), (32, 32), (32, 1)];
 
 /// Statistics of every layer input of the main graph: those that batch-norms or the stated preprocessing tell
 /// ([`crate::quantization::batch_norm_activations`]), else those of noise; [`ActivationStatistics::source`] says which.
@@ -140,7 +137,7 @@ pub(super) fn run_noise(
         Ok(engine.run_with(&by_name(&inputs), wanted, UNOPTIMIZED)?)
     };
     // The first that runs decides how large free axes are.
-    let (mut values, free) = first_that_runs(engine.inputs(), &USUAL, &mut run)?;
+    let (mut values, free) = first_that_runs(engine.inputs(), &OF_NOISE, &mut run)?;
     for sample in 1..=SAMPLES {
         seen(values, 1.0 / SAMPLES as f64)?;
         progress.advance(1);
@@ -199,25 +196,29 @@ impl Noise {
             InferenceError::Data(error.to_string())
         }
         let shapes = sizes(ports, free)?;
+        let all: Vec<&[usize]> = shapes.iter().map(Vec::as_slice).collect();
         ports
             .iter()
-            .zip(shapes)
-            .map(|(port, shape)| {
+            .zip(&shapes)
+            .enumerate()
+            .map(|(at, (port, shape))| {
                 let elements = shape.iter().product();
                 let value = if port.is_integer() {
-                    let ids = token_ids(network, &port.name);
-                    let id = |noise: &mut Self| (noise.random.uniform() * f64::from(ids)) as i32;
-                    Tensor::from_shape(&shape, (0..elements).map(|_| id(self)).collect::<Vec<i32>>()).map_err(wrong)?
+                    let (least, most) = made_up_integers(network, ports, &all, at).into_inner();
+                    let of = (most - least + 1) as f64;
+                    let drawn = |noise: &mut Self| (least as f64 + (noise.random.uniform() * of).floor()) as i32;
+                    Tensor::from_shape(shape, (0..elements).map(|_| drawn(self)).collect::<Vec<i32>>())
+                        .map_err(wrong)?
                 } else if port.kind == ElementKind::Byte {
                     let byte = |noise: &mut Self| (noise.random.uniform() * 256.0) as u8;
-                    Tensor::from_shape(&shape, (0..elements).map(|_| byte(self)).collect::<Vec<u8>>()).map_err(wrong)?
+                    Tensor::from_shape(shape, (0..elements).map(|_| byte(self)).collect::<Vec<u8>>()).map_err(wrong)?
                 } else {
                     let stated = known.iter().find(|input| input.name == port.name);
                     let numbers = match stated {
-                        Some(stated) => self.pictures(stated, &shape),
+                        Some(stated) => self.pictures(stated, shape),
                         None => (0..elements).map(|_| self.random.normal()).collect(),
                     };
-                    Tensor::from_shape(&shape, numbers).map_err(wrong)?
+                    Tensor::from_shape(shape, numbers).map_err(wrong)?
                 };
                 Ok((port.name.clone(), value))
             })
@@ -234,23 +235,6 @@ fn pixel_range(name: &str) -> Option<(f32, f32)> {
         "Normalized_1_1" => Some((-1.0, 1.0)),
         _ => None,
     }
-}
-
-/// Token ids that may be handed to an input: the rows of the constant that a `Gather` looks them up in, else 1.
-fn token_ids(network: &Network, port: &str) -> i32 {
-    let Some(graph) = &network.model.graph else {
-        return 1;
-    };
-    let readers = graph.node.iter().filter(|node| node.op_type() == "Gather");
-    let tables = readers.filter(|node| node.input.get(1).is_some_and(|ids| ids == port));
-    let rows = tables.filter_map(|node| {
-        let table = graph
-            .initializer
-            .iter()
-            .find(|tensor| Some(tensor.name()) == node.input.first().map(String::as_str))?;
-        i32::try_from(*table.dims.first()?).ok()
-    });
-    rows.min().unwrap_or(1).max(1)
 }
 
 #[cfg(test)]
@@ -297,7 +281,6 @@ mod tests {
             assert_eq!(activations[input].source, RangeSource::Noise, "{}", layer.name);
             assert!(activations[input].max_abs() > 0.0, "{}", layer.name);
         }
-        assert_eq!(token_ids(&network, "tokens"), 65);
     }
 
     #[test]

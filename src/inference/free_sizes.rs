@@ -12,6 +12,10 @@ const SIDES: [usize; 12] = [320, 64, 128, 256, 299, 384, 448, 512, 640, 800, 102
 /// Lengths that are tried behind the usual ones: of sequences, of frames of speech, of a second of sound and more.
 const STEPS: [usize; 12] = [2, 8, 16, 64, 128, 256, 512, 1000, 3000, 16_000, 48_000, 160_000];
 
+/// What is tried first where a network runs on noise: pictures of 224 x 224 or 32 x 32, sequences of 32 steps. On a single step nothing
+/// is remembered and nothing else attended to, so that recurrent weights, queries and keys would do nothing: it comes late.
+pub(super) const OF_NOISE: [FreeSizes; 6] = [(224, 32), (32, 32), (224, 8), (224, 1), (32, 1), (224, 512)];
+
 /// What is tried, one after the other: `usual`, then further heights and widths, then further lengths.
 pub(super) fn tried(usual: &[FreeSizes]) -> Vec<FreeSizes> {
     let (side, steps) = usual.first().copied().unwrap_or((224, 1));

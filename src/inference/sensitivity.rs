@@ -62,6 +62,12 @@ impl LayerSensitivity {
         }
     }
 
+    /// Whether the outputs stay the same though the weights do not: on these inputs nothing that the layer does reaches them, which
+    /// tells nothing about it.
+    pub fn is_unseen(&self) -> bool {
+        self.sqnr_db == Some(f64::INFINITY) && self.weight_sqnr_db.is_finite()
+    }
+
     /// Error of the outputs with only this layer quantized, as a ratio of root mean squares: `10^(-sqnr_db / 20)`. Layers are
     /// ranked by it: of a few dozen samples it tells far more than accuracy, which changes by whole samples.
     pub fn output_error(&self) -> f64 {

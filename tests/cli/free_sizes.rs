@@ -231,3 +231,67 @@ fn axes_of_one_name_are_equally_long_in_both_inputs() {
         "{told}"
     );
 }
+
+/// On a single step a network remembers nothing: quantizing its recurrent weights would seem to cost nothing. One number for each
+/// sample beside a sequence is its length: with 0 everything would be masked.
+#[test]
+fn sequences_without_data_have_several_steps_and_their_length() {
+    let folder = tempfile::tempdir().unwrap();
+    let wave = |count: usize, step: f32| (0..count).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
+    let nodes = vec![
+        node(
+            "LSTM",
+            "lstm",
+            ["x", "w", "r", "", "lengths"],
+            ["", "h"],
+            vec![int_attribute("hidden_size", 6)],
+        ),
+        node("Squeeze", "s", ["h", "axis"], ["last"], vec![]),
+        node("MatMul", "m", ["last", "k"], ["y"], vec![]),
+    ];
+    let weights = vec![
+        float_tensor("w", &[1, 24, 5], &wave(120, 0.7)),
+        float_tensor("r", &[1, 24, 6], &wave(144, 0.9)),
+        float_tensor("k", &[6, 3], &wave(18, 1.1)),
+        i64_tensor("axis", &[1], &[0]),
+    ];
+    let axes = [Axis::Free("time"), Axis::Free("batch"), Axis::Size(5)];
+    let inputs = vec![
+        value_info("x", data_type::FLOAT, &axes),
+        value_info("lengths", data_type::INT32, &axes[1..2]),
+    ];
+    let file = model(17, (nodes, weights), inputs, vec![floats("y", &[0, 3])]);
+    let path = folder.path().join("lstm.onnx").display().to_string();
+    std::fs::write(&path, encode(&file).unwrap()).unwrap();
+    let shown = succeeds(&["sensitivity", &path, "--weight-bits", "4"]);
+    assert!(shown.contains("lstm/R") && !shown.contains(" inf "), "{shown}");
+    assert!(!shown.contains("without effect"), "{shown}");
+}
+
+/// Where nothing that a layer does reaches the outputs, it says so instead of looking perfect.
+#[test]
+fn layers_that_reach_no_output_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let wave = |step: f32| (0..16).map(|i| (i as f32 * step).sin()).collect::<Vec<f32>>();
+    let nodes = vec![
+        node("MatMul", "seen", ["x", "a"], ["t"], vec![]),
+        node("MatMul", "unseen", ["x", "b"], ["u"], vec![]),
+        node("Mul", "off", ["u", "zero"], ["v"], vec![]),
+        node("Add", "sum", ["t", "v"], ["y"], vec![]),
+    ];
+    let weights = vec![
+        float_tensor("a", &[4, 4], &wave(0.7)),
+        float_tensor("b", &[4, 4], &wave(0.9)),
+        float_tensor("zero", &[1], &[0.0]),
+    ];
+    let file = model(
+        17,
+        (nodes, weights),
+        vec![floats("x", &[0, 4])],
+        vec![floats("y", &[0, 4])],
+    );
+    let path = folder.path().join("m.onnx").display().to_string();
+    std::fs::write(&path, encode(&file).unwrap()).unwrap();
+    let shown = succeeds(&["sensitivity", &path, "--weight-bits", "4"]);
+    assert!(shown.contains("tell nothing about them: 1 of 2 layers"), "{shown}");
+}

@@ -143,7 +143,12 @@ pub(in crate::app) fn cost_text(cost: &LayerSensitivity) -> String {
             text::decibels(db)
         ),
     };
-    format!("With only this layer quantized: {}.{outputs}", lost_text(lost))
+    let unseen = if cost.is_unseen() {
+        "\nNothing that it does reaches the outputs on these inputs: they tell nothing about it."
+    } else {
+        ""
+    };
+    format!("With only this layer quantized: {}.{outputs}{unseen}", lost_text(lost))
 }
 
 /// One digit behind the point, and no sign before a zero.
