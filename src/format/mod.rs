@@ -18,6 +18,7 @@ pub mod gguf;
 pub mod npz;
 pub mod pytorch;
 pub mod safetensors;
+mod shards;
 
 use crate::files;
 use crate::network::{Format, Network, NetworkError};
@@ -26,7 +27,6 @@ use crate::printable::short;
 use architecture::Config;
 use demo::Demo;
 pub use folder::is_hub_folder;
-use safetensors::shards;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -84,6 +84,7 @@ pub fn open(path: &Path) -> Result<Network, FormatError> {
     }
     let path = &*files::real_path(path);
     let path = &folder::model_in(path).unwrap_or_else(|| path.to_owned());
+    let path = &gguf::first_part(path).unwrap_or_else(|| path.to_owned());
     let (format, model) = match read(path)? {
         Read::Graph(model) => (Format::Onnx, model),
         Read::Weights(format, model, config) => return from_weights(path, format, model, &config),
@@ -184,20 +185,36 @@ enum Read {
     Checkpoint(Format, ModelProto, Config, Vec<String>),
 }
 
+impl shards::Whole {
+    /// The shards with the configuration beside the file at `path`.
+    fn beside(self, path: &Path) -> Read {
+        Read::Checkpoint(self.format, self.model, Config::beside(path), self.notes)
+    }
+}
+
 /// Reads a file of a known kind as a model: by its extension, else by its first bytes.
 fn read(path: &Path) -> Result<Read, FormatError> {
     let file = path.display().to_string();
     let refuse = |reason: String| FormatError::of(&file, reason);
     let bytes = files::contents(path).map_err(|error| refuse(open_reason(&error)))?;
     if shards::is_index(path, &bytes) {
-        let model = shards::read_all(path, &bytes)?;
-        return Ok(Read::Weights(Format::Safetensors, model, Config::beside(path)));
+        return Ok(shards::read_all(path, &bytes)?.beside(path));
     }
+    let index_listing_it = || {
+        let Some(index) = shards::index_of(path)? else {
+            return Ok(None);
+        };
+        let listed = files::contents(&index).map_err(|error| refuse(open_reason(&error)))?;
+        shards::read_all(&index, &listed).map(Some)
+    };
     if gguf::looks_like(&bytes) {
-        let (model, config) = gguf::read(&bytes, &file)?.into_model(&file)?;
+        let (model, config) = gguf::read_whole(&bytes, path)?.into_model(&file)?;
         return Ok(Read::Weights(Format::Gguf, model, config));
     }
     if pytorch::looks_like(&bytes) {
+        if let Some(whole) = index_listing_it()? {
+            return Ok(whole.beside(path));
+        }
         let weights = pytorch::read(&bytes, &file)?;
         let config = Config::beside_or(path, weights.config);
         return Ok(Read::Checkpoint(Format::PyTorch, weights.model, config, weights.notes));
@@ -217,13 +234,10 @@ fn read(path: &Path) -> Result<Read, FormatError> {
         ));
     }
     if is_safetensors || extension == "safetensors" {
-        let model = match shards::index_of(path)? {
-            Some(index) => {
-                let listed = files::contents(&index).map_err(|error| refuse(open_reason(&error)))?;
-                shards::read_all(&index, &listed)?
-            }
-            None => safetensors::read(bytes, &file)?,
-        };
+        if let Some(whole) = index_listing_it()? {
+            return Ok(whole.beside(path));
+        }
+        let model = safetensors::read(bytes, &file)?;
         return Ok(Read::Weights(Format::Safetensors, model, Config::beside(path)));
     }
     match onnx::read_bytes(bytes, Some(path)) {

@@ -4,7 +4,6 @@
 //! element in the low end of its byte), and [`PACKED`] in the metadata tells its type and its shape.
 
 mod packed;
-pub(super) mod shards;
 
 use super::FormatError;
 use crate::files;

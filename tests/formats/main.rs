@@ -9,6 +9,7 @@ mod compressed_tensors;
 mod architecture;
 mod architecture_hubs;
 mod architecture_sequences;
+mod gguf_networks;
 mod hostile;
 mod language;
 mod old_operators;

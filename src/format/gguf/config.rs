@@ -14,12 +14,21 @@ const COUNTS: [(&str, &str); 8] = [
     ("attention.sliding_window", "sliding_window"),
     ("context_length", "max_position_embeddings"),
 ];
-const NUMBERS: [(&str, &str); 4] = [
+const NUMBERS: [(&str, &str); 10] = [
     ("attention.layer_norm_rms_epsilon", "rms_norm_eps"),
+    ("attention.layer_norm_epsilon", "layer_norm_epsilon"),
+    ("attention.layer_norm_epsilon", "layer_norm_eps"),
+    ("attention.scale", "attention_multiplier"),
+    ("embedding_scale", "embedding_multiplier"),
+    ("residual_scale", "residual_multiplier"),
+    ("logit_scale", "logits_scaling"),
     ("rope.freq_base", "rope_theta"),
     ("attn_logit_softcapping", "attn_logit_softcapping"),
     ("final_logit_softcapping", "final_logit_softcapping"),
 ];
+
+/// More layers than a file can have a list of.
+const MAX_LAYERS: usize = 10_000;
 
 /// Gemma 2's, which llama.cpp keeps in its code: one of the 27B network, the size of a head for the others.
 const GEMMA2_LARGE_LAYERS: usize = 46;
@@ -56,6 +65,23 @@ pub(super) fn config(metadata: &Metadata) -> Value {
         config.insert("rope_scaling".to_owned(), scaling);
     }
     match kind {
+        // Every fourth layer does not turn queries and keys, which llama.cpp keeps in its code.
+        "smollm3" => {
+            let layers = metadata.count(&name("block_count")).unwrap_or(0).min(MAX_LAYERS);
+            let turned: Vec<u8> = (1..=layers).map(|layer| u8::from(layer % 4 != 0)).collect();
+            config.insert("no_rope_layers".to_owned(), json!(turned));
+        }
+        // The converter has turned the matrices round.
+        "gpt2" => {
+            config.insert("matrices_by_output".to_owned(), json!(true));
+        }
+        "gpt_neox" => {
+            if let (Some(head), Some(turned)) = (head.filter(|head| *head > 0), turned) {
+                config.insert("rotary_pct".to_owned(), json!(turned as f64 / head as f64));
+            }
+            let parallel = metadata.flag(&name("use_parallel_residual")).unwrap_or(true);
+            config.insert("use_parallel_residual".to_owned(), json!(parallel));
+        }
         // Its windows are written but never used.
         "llama" => {
             config.remove("sliding_window");

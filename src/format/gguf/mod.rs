@@ -7,7 +7,8 @@
 mod config;
 mod error;
 mod names;
-mod rotary;
+mod parts;
+mod rows;
 mod tokenizer;
 mod values;
 
@@ -18,6 +19,7 @@ use crate::onnx::{BlockFormat, GraphProto, ModelProto, TensorProto, build, undec
 use crate::printable::short;
 use bytes::Bytes;
 use error::GgufError;
+pub use parts::{first_part, is_further_part, read_whole};
 use std::collections::HashSet;
 use values::{Cursor, read_metadata};
 pub use values::{Metadata, Value};
@@ -90,7 +92,7 @@ impl Gguf {
         let mut tensors = self.tensors;
         let named = names::rename(&mut tensors, &self.metadata);
         if named {
-            rotary::restore_rows(&mut tensors, &self.metadata).map_err(|error| FormatError::of(file, error))?;
+            rows::restore_rows(&mut tensors, &self.metadata).map_err(|error| FormatError::of(file, error))?;
         }
         let graph = GraphProto {
             initializer: tensors,

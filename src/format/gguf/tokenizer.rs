@@ -10,6 +10,8 @@ const USER_DEFINED: i64 = 4;
 
 /// How Llama 3 cuts before merging. (GPT-2's way is the library's own.)
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// BLOOM's.
+const BLOOM: &str = r" ?[^(\s|.,!?…。，、।۔،)]+";
 /// Qwen 2's: digits one by one.
 const QWEN2: &str =
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
@@ -74,6 +76,7 @@ fn byte_level(metadata: &Metadata) -> Result<String, GgufError> {
         "default" | "gpt-2" | "phi-2" | "olmo" | "mpt" | "jais" => vec![bytes(true)],
         "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" => vec![digits, bytes(true)],
         "llama3" | "llama-v3" | "llama-bpe" | "falcon3" | "dbrx" | "smaug-bpe" => vec![cut(LLAMA3), bytes(false)],
+        "bloom" => vec![cut(BLOOM), bytes(false)],
         "qwen2" | "deepseek-r1-qwen" | "megrez" => vec![cut(QWEN2), bytes(false)],
         other => {
             return Err(GgufError::Cuts(other.to_owned()));

@@ -73,8 +73,11 @@ fn build(net: &mut Net<'_>) -> Output {
 }
 
 impl Net<'_> {
-    /// A matrix `[inputs, outputs]` for every step, with a bias.
+    /// A matrix `[inputs, outputs]` for every step, with a bias; in a GGUF file it is `[outputs, inputs]`.
     fn conv1d(&mut self, x: &Sequence, module: &str) -> Sequence {
+        if self.config.value("matrices_by_output").and_then(Value::as_bool) == Some(true) {
+            return self.project(x, module);
+        }
         let weight = self.parameter(&format!("{module}.weight"), &[Some(x.width), None]);
         let width = weight.shape[1];
         let product = self.node("MatMul", module, [x.value.clone(), weight.value], vec![]);

@@ -1,9 +1,9 @@
-//! Sharded safetensors: an index (`model.safetensors.index.json`) names the file of each tensor; all of them together are
-//! one network.
+//! Weights in shards: an index (`model.safetensors.index.json`, `pytorch_model.bin.index.json`) names the file of each tensor; all of
+//! them together are one network.
 
-use super::{FormatError, read};
+use super::{FormatError, Reason, pytorch, safetensors};
 use crate::files;
-use crate::format::Reason;
+use crate::network::Format;
 use crate::onnx::schema::StringStringEntryProto;
 use crate::onnx::{GraphProto, ModelFolder, ModelProto, NotBeside, TensorProto};
 use crate::printable::short;
@@ -16,7 +16,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 /// What the names of indices end with.
-const ENDING: &str = ".safetensors.index.json";
+const ENDING: &str = ".index.json";
 
 /// The key under which an index lists its tensors.
 const LIST: &str = "weight_map";
@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for Pairs {
 }
 
 /// Whether `bytes` are those of an index: JSON with a list of tensors.
-pub(in crate::format) fn is_index(path: &Path, bytes: &[u8]) -> bool {
+pub(super) fn is_index(path: &Path, bytes: &[u8]) -> bool {
     let json = path.extension().is_some_and(|kind| kind.eq_ignore_ascii_case("json"));
     let bytes = files::without_mark(bytes);
     json && bytes.trim_ascii_start().first() == Some(&b'{') && contains(bytes, LIST)
@@ -75,7 +75,7 @@ pub(in crate::format) fn is_index(path: &Path, bytes: &[u8]) -> bool {
 ///
 /// # Errors
 /// [`FormatError::File`] when an index names the shard but cannot be read.
-pub(in crate::format) fn index_of(shard: &Path) -> Result<Option<PathBuf>, FormatError> {
+pub(super) fn index_of(shard: &Path) -> Result<Option<PathBuf>, FormatError> {
     let Some(name) = shard.file_name().and_then(|name| name.to_str()) else {
         return Ok(None);
     };
@@ -107,12 +107,22 @@ pub(in crate::format) fn index_of(shard: &Path) -> Result<Option<PathBuf>, Forma
     Ok(None)
 }
 
-/// All shards of the index at `path` as one model: their tensors in the order of the files, their metadata together.
+/// All shards of an index.
+pub(super) struct Whole {
+    /// Their tensors in the order of the files, their metadata together.
+    pub(super) model: ModelProto,
+    /// What the first of them is.
+    pub(super) format: Format,
+    /// Sentences on how they were read, each once.
+    pub(super) notes: Vec<String>,
+}
+
+/// All shards of the index at `path` as one model.
 ///
 /// # Errors
 /// [`FormatError::File`] naming shard and tensor: a shard that is missing, a tensor that is not where the index says or is
-/// in two shards, and all that [`read`] refuses.
-pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProto, FormatError> {
+/// in two shards, and all that its kind of file is refused for.
+pub(super) fn read_all(path: &Path, bytes: &[u8]) -> Result<Whole, FormatError> {
     let index = parse(path, bytes).map_err(|reason| fault(path, reason))?;
     let names: BTreeSet<&str> = index.weight_map.0.iter().map(|(_, shard)| shard.as_str()).collect();
     if names.is_empty() {
@@ -121,10 +131,20 @@ pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProt
     let mut initializer: Vec<TensorProto> = Vec::new();
     let mut homes: HashMap<String, &str> = HashMap::new();
     let mut metadata: BTreeMap<String, String> = texts(index.metadata).collect();
+    let (mut format, mut notes): (Option<Format>, Vec<String>) = (None, Vec::new());
     for (name, file) in find(path, &names)? {
         let shard = files::contents(&file).map_err(|error| fault(&file, error.to_string()))?;
         let shown = file.with_file_name(name).display().to_string();
-        let model = read(shard, &shown)?;
+        let model = if pytorch::looks_like(&shard) {
+            let weights = pytorch::read(&shard, &shown)?;
+            let new = weights.notes.into_iter().filter(|note| !notes.contains(note));
+            notes.extend(new.collect::<Vec<_>>());
+            format.get_or_insert(Format::PyTorch);
+            weights.model
+        } else {
+            format.get_or_insert(Format::Safetensors);
+            safetensors::read(shard, &shown)?
+        };
         for tensor in model.graph.unwrap_or_default().initializer {
             if let Some(other) = homes.insert(tensor.name().to_owned(), name) {
                 let tensor = short(tensor.name());
@@ -156,13 +176,18 @@ pub(in crate::format) fn read_all(path: &Path, bytes: &[u8]) -> Result<ModelProt
         key: Some(key),
         value: Some(value),
     };
-    Ok(ModelProto {
+    let model = ModelProto {
         metadata_props: metadata.into_iter().map(entry).collect(),
         graph: Some(GraphProto {
             initializer,
             ..GraphProto::default()
         }),
         ..ModelProto::default()
+    };
+    Ok(Whole {
+        model,
+        format: format.unwrap_or(Format::Safetensors),
+        notes,
     })
 }
 
@@ -280,6 +305,32 @@ mod tests {
             2,
             "without an index a shard is a file like any other"
         );
+    }
+
+    #[test]
+    fn shards_of_pytorch_open_as_one_network() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pytorch");
+        let shards = ["pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"];
+        for (shard, fixture) in shards.iter().zip(["state_dict.pth", "script.pt"]) {
+            std::fs::copy(fixtures.join(fixture), folder.path().join(shard)).unwrap();
+        }
+        let index = format!(
+            r#"{{"metadata": {{}}, "weight_map": {{"conv.weight": "{}", "0.weight": "{}"}}}}"#,
+            shards[0], shards[1]
+        );
+        std::fs::write(folder.path().join("pytorch_model.bin.index.json"), index).unwrap();
+        for path in [folder.path().to_owned(), folder.path().join(shards[1])] {
+            let network = open(&path).unwrap();
+            assert_eq!(network.format, crate::network::Format::PyTorch);
+            for name in ["conv.weight", "0.weight"] {
+                let layer = network.layer_index(name).unwrap();
+                assert!(network.weights(layer).is_ok(), "{name}");
+            }
+        }
+        std::fs::remove_file(folder.path().join(shards[0])).unwrap();
+        let error = refusal(&folder, shards[1]);
+        assert!(error.contains("1 of 2 shards are not there"), "{error}");
     }
 
     #[test]
