@@ -367,7 +367,7 @@ fn an_output_gets_the_number_of_axes_that_it_has() {
         for at in 0..count {
             nodes.push(node(
                 "Gather",
-                &format!("g{at}"),
+                format!("g{at}"),
                 ["sizes", "zero"],
                 [format!("size{at}")],
                 vec![],
@@ -375,7 +375,7 @@ fn an_output_gets_the_number_of_axes_that_it_has() {
             let axes = vec![ints_attribute("axes", vec![0])];
             nodes.push(node(
                 "Unsqueeze",
-                &format!("u{at}"),
+                format!("u{at}"),
                 [format!("size{at}")],
                 [one(at)],
                 axes,
