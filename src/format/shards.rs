@@ -132,7 +132,7 @@ pub(super) fn read_all(path: &Path, bytes: &[u8]) -> Result<Whole, FormatError> 
     let mut homes: HashMap<String, &str> = HashMap::new();
     let mut metadata: BTreeMap<String, String> = texts(index.metadata).collect();
     let (mut format, mut notes): (Option<Format>, Vec<String>) = (None, Vec::new());
-    for (name, file) in find(path, &names)? {
+    for (name, file) in find(path, &names, &SHARDS)? {
         let shard = files::contents(&file).map_err(|error| fault(&file, error.to_string()))?;
         let shown = file.with_file_name(name).display().to_string();
         let model = if pytorch::looks_like(&shard) {
@@ -191,8 +191,30 @@ pub(super) fn read_all(path: &Path, bytes: &[u8]) -> Result<Whole, FormatError> 
     })
 }
 
-/// The files of the shards called `names`, beside the index.
-fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, PathBuf)>, FormatError> {
+/// How a person calls files that are one network together.
+pub(super) struct Words {
+    pub(super) one: &'static str,
+    pub(super) several: &'static str,
+    /// What names them.
+    pub(super) of: &'static str,
+}
+
+const SHARDS: Words = Words {
+    one: "shard",
+    several: "shards",
+    of: "the index",
+};
+
+/// The files called `names`, beside the file at `path`.
+///
+/// # Errors
+/// [`FormatError::File`] naming those that are not there, or one that is outside of the folder or cannot be read.
+pub(super) fn find<'a>(
+    path: &Path,
+    names: &BTreeSet<&'a str>,
+    words: &Words,
+) -> Result<Vec<(&'a str, PathBuf)>, FormatError> {
+    let Words { one, several, of } = words;
     let folder = ModelFolder::of(path).map_err(|error| fault(path, error.to_string()))?;
     let mut found = Vec::new();
     let mut missing = Vec::new();
@@ -202,11 +224,10 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
             Ok(file) => found.push((name, file)),
             Err(NotBeside::Unreadable(error)) if error.kind() == io::ErrorKind::NotFound => missing.push(shown),
             Err(NotBeside::Unreadable(error)) => {
-                return Err(fault(path, format!("its shard '{shown}' cannot be read: {error}")));
+                return Err(fault(path, format!("its {one} '{shown}' cannot be read: {error}")));
             }
             Err(NotBeside::Outside | NotBeside::LinkOut) => {
-                let reason =
-                    format!("its shard '{shown}' is not inside the folder of the index; only files there are read");
+                let reason = format!("its {one} '{shown}' is not inside the folder of {of}; only files there are read");
                 return Err(fault(path, reason));
             }
         }
@@ -216,7 +237,7 @@ fn find<'a>(path: &Path, names: &BTreeSet<&'a str>) -> Result<Vec<(&'a str, Path
     }
     let more = if missing.len() > NAMED { ", …" } else { "" };
     let reason = format!(
-        "{} of {} shards are not there: {}{more}; put them into the folder of the index",
+        "{} of {} {several} are not there: {}{more}; put them into the folder of {of}",
         missing.len(),
         names.len(),
         missing[..missing.len().min(NAMED)].join(", ")

@@ -35,12 +35,6 @@ pub(super) enum GgufError {
         "it is part {number} of {count} of a file: call the parts NAME-{number:05}-of-{count:05}.gguf and so on, in one folder"
     )]
     PartName { number: usize, count: usize },
-    #[error("{missing} of {count} parts are not there, such as {first}: put them into the folder of this one")]
-    PartMissing {
-        missing: usize,
-        count: usize,
-        first: String,
-    },
     #[error("it should hold {told} tensors with all its parts, {found} are there: download them again")]
     PartTensors { told: usize, found: usize },
     #[error("two tensors are called '{0}'")]

@@ -3,7 +3,7 @@
 use super::error::GgufError;
 use super::{Gguf, read};
 use crate::files;
-use crate::format::FormatError;
+use crate::format::{FormatError, shards};
 use crate::printable::short;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -11,6 +11,11 @@ use std::path::{Path, PathBuf};
 
 /// Parts that a file may have: llama.cpp counts them in 16 bits.
 const MAX_PARTS: usize = u16::MAX as usize;
+const PARTS: shards::Words = shards::Words {
+    one: "part",
+    several: "parts",
+    of: "this one",
+};
 /// Digits of each number in a name.
 const DIGITS: usize = 5;
 
@@ -69,19 +74,15 @@ pub fn read_whole(bytes: &Bytes, path: &Path) -> Result<Gguf, FormatError> {
     let number = first.metadata.count("split.no").unwrap_or(0).saturating_add(1);
     let name = PartName::of(path).filter(|name| name.number == number && name.count == count && count <= MAX_PARTS);
     let name = name.ok_or_else(|| fault(GgufError::PartName { number, count }))?;
-    let paths: Vec<PathBuf> = (1..=count).map(|part| path.with_file_name(name.part(part))).collect();
-    let missing: Vec<usize> = (1..=count).filter(|part| !paths[part - 1].is_file()).collect();
-    if let Some(part) = missing.first() {
-        let (missing, first) = (missing.len(), short(&name.part(*part)));
-        return Err(fault(GgufError::PartMissing { missing, count, first }));
-    }
+    let names: Vec<String> = (1..=count).map(|part| name.part(part)).collect();
+    let found = shards::find(path, &names.iter().map(String::as_str).collect(), &PARTS)?;
     let mut whole = Gguf {
         metadata: Default::default(),
         tensors: Vec::new(),
     };
-    for (at, path) in paths.iter().enumerate() {
-        let file = path.display().to_string();
-        let bytes = files::contents(path).map_err(|error| FormatError::of(&file, error.to_string()))?;
+    for (at, (name, part)) in found.iter().enumerate() {
+        let file = path.with_file_name(name).display().to_string();
+        let bytes = files::contents(part).map_err(|error| FormatError::of(&file, error.to_string()))?;
         let part = read(&bytes, &file)?;
         if at == 0 {
             whole.metadata = part.metadata;
@@ -135,7 +136,7 @@ mod tests {
         std::fs::write(at("m-00001-of-00002.gguf"), part(0, 2, 2, "a.weight")).unwrap();
         let alone = open(&at("m-00001-of-00002.gguf")).err().unwrap().to_string();
         assert!(
-            alone.contains("1 of 2 parts are not there, such as m-00002-of-00002.gguf"),
+            alone.contains("1 of 2 parts are not there: m-00002-of-00002.gguf"),
             "{alone}"
         );
         std::fs::write(at("m-00002-of-00002.gguf"), part(1, 2, 2, "b.weight")).unwrap();
