@@ -76,6 +76,10 @@ fn move_rows(
         let name = short(tensor.name());
         return Err(GgufError::Rows { name, rows, heads });
     }
+    if bytes.is_empty() {
+        // Rows of nothing, of which there may be any number.
+        return Ok(());
+    }
     let (head, width) = (rows / heads, bytes.len() / rows);
     let mut moved = Vec::with_capacity(bytes.len());
     for row in 0..rows {
@@ -140,6 +144,21 @@ mod tests {
                 0.0, 1.0, 100.0, 101.0, 200.0, 201.0, 10.0, 11.0, 110.0, 111.0, 210.0, 211.0
             ]
         );
+    }
+
+    #[test]
+    fn rows_of_nothing_are_not_gone_through() {
+        let metadata = Metadata::of([
+            ("general.architecture", Value::Text("llama".to_owned())),
+            ("llama.attention.head_count", Value::Integer(2)),
+        ]);
+        let mut tensors = [float_tensor(
+            "model.layers.0.self_attn.q_proj.weight",
+            &[1 << 40, 0],
+            &[],
+        )];
+        restore_rows(&mut tensors, &metadata).unwrap();
+        assert_eq!(tensors[0].dims, [1 << 40, 0]);
     }
 
     #[test]
