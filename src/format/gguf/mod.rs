@@ -34,6 +34,9 @@ const MAX_AXES: u32 = 8;
 /// Bytes that the description of a tensor takes at least: name, number of axes, type, place.
 const MIN_TENSOR_BYTES: usize = 8 + 4 + 4 + 8;
 
+/// Elements that a byte may stand for in blocks which are not decoded: twice those of one bit.
+const MOST_IN_A_BYTE: usize = 16;
+
 /// Element types that ONNX has too: ggml's number and ONNX's.
 const PLAIN: [(u32, i32); 8] = [
     (0, data_type::FLOAT),
@@ -214,7 +217,14 @@ impl Described {
         let empty = build::raw_tensor(self.name.as_str(), element_type, &sizes, Bytes::new());
         // Of blocks that are not decoded nobody knows how long they are: they are listed, and the rest goes on.
         let length = match undecoded_name(element_type) {
-            Some(_) => 0,
+            Some(_) => {
+                let most = bytes.len().saturating_mul(MOST_IN_A_BYTE);
+                crate::onnx::element_count(&empty)
+                    .ok()
+                    .filter(|count| *count <= most)
+                    .ok_or_else(beyond)?;
+                0
+            }
             None => crate::onnx::byte_count(&empty)?,
         };
         if !self.offset.is_multiple_of(alignment) {

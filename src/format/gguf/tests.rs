@@ -128,3 +128,27 @@ fn other_versions_and_byte_orders_say_so() {
     assert!(with_version([1, 0, 0, 0]).contains("version 1"));
     assert!(read(&Bytes::from_static(b"GGML"), "f.gguf").is_err());
 }
+
+/// Sizes that no data stand behind: whatever is made for each of their channels would not fit into memory.
+#[test]
+fn sizes_without_elements_are_no_network() {
+    let entries = [
+        ("general.architecture", Value::Text("gptneox".to_owned())),
+        ("gptneox.attention.head_count", Value::Integer(2)),
+        ("gptneox.block_count", Value::Integer(1)),
+    ];
+    let file = Gguf {
+        metadata: Metadata::of(entries),
+        tensors: vec![build::float_tensor("token_embd.weight", &[0, 1 << 40], &[])],
+    };
+    let (model, config) = file.into_model("f.gguf").unwrap();
+    assert!(crate::format::architecture::recognise(model, &config).is_err());
+    // The same in blocks that are not decoded.
+    let mut bytes = fixture().to_vec();
+    let name = b"\x04\0\0\0\0\0\0\0Q4_0";
+    let at = bytes.windows(name.len()).position(|window| window == name).unwrap() + name.len() + 4;
+    bytes[at..at + 8].copy_from_slice(&(1_u64 << 40).to_le_bytes());
+    bytes[at + 16..at + 20].copy_from_slice(&41_u32.to_le_bytes());
+    let error = read(&bytes.into(), "f.gguf").unwrap_err().to_string();
+    assert!(error.contains("'Q4_0' lie outside"), "{error}");
+}
