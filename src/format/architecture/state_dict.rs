@@ -75,10 +75,7 @@ impl<'a> StateDict<'a> {
             .map(|graph| graph.initializer.as_slice())
             .unwrap_or_default();
         let grid = |tensor: &TensorProto| grids.and_then(|grids| grids.get(tensor.name()));
-        // One axis of a tensor that holds nothing may be of any size, and what is made for each channel with it.
-        let holds_nothing = |tensor: &TensorProto| tensor.dims.contains(&0);
         let entries = (tensors.iter())
-            .filter(|tensor| !holds_nothing(tensor))
             .filter(|tensor| !tensor.name().ends_with(COUNTERS) && !companions.contains(tensor.name()))
             .map(|tensor| (tensor.name(), entry(tensor, grid(tensor))))
             .collect();
