@@ -82,7 +82,7 @@ pub use outputs::{Outputs, TokenAnswer, run_outputs, run_plan, run_samples};
 pub use pipeline::{
     Pipeline, QuantizedModel, RANGES_WITHOUT_DATA, calibration_label, float_engine, known_shapes, measure_inputs,
 };
-pub use score::{Score, fixed};
+pub use score::{Score, fixed, is_huge};
 pub use sensitivity::{AccuracyLost, LayerSensitivity, sensitivity};
 pub use sequential::{MAX_KEPT_BYTES, SequentialSamples};
 pub use split_only::{SplitOnly, split_only_difference};

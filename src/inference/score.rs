@@ -136,10 +136,14 @@ impl Score {
     }
 }
 
-/// So many digits behind the point; of a million and more, which is the perplexity of a network that knows nothing, three in all:
-/// `31.91`, `4.70e26`.
+/// Whether a number, such as the perplexity of a network that knows nothing, is too large to be written in full.
+pub fn is_huge(value: f64) -> bool {
+    value.is_finite() && value.abs() >= 1e6
+}
+
+/// So many digits behind the point; three in all where the number is huge: `31.91`, `4.70e26`.
 pub fn fixed(value: f64, decimals: usize) -> String {
-    if value.is_finite() && value.abs() >= 1e6 {
+    if is_huge(value) {
         format!("{value:.2e}")
     } else {
         format!("{value:.decimals$}")

@@ -10,7 +10,6 @@ use super::look_only::look_only_ui;
 use super::preview::Samples;
 use super::text::note;
 use super::widgets::{data_buttons_ui, job_ui};
-use crate::data::TextUnit;
 use crate::session::{Kind, OpenNetwork, RunState, Session};
 use changes::Choice;
 use continuation::ContinuationPanel;
@@ -44,8 +43,7 @@ impl AnswersPanel {
         let text = open.data().is_some_and(|data| data.is_text());
         let page = if text { self.page } else { Page::Changes };
         if text {
-            let unit = open.data().map_or(TextUnit::Token, |data| data.text_unit());
-            self.pages_ui(ui, unit.name());
+            self.pages_ui(ui, open.text_unit().name());
         }
         let look_only = look_only_ui(ui, &open.original.network);
         match open.run_state(session.limit()) {

@@ -6,7 +6,7 @@ use super::super::text::{self, elided_after, elided_label, note};
 use super::super::theme::{thin, tokens};
 use super::super::widgets::{Heading, Sorted, number_cell, text_cell};
 use super::outline::outline_ui;
-use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis, most_ranked};
+use crate::inference::{AccuracyLost, LayerSensitivity, OrderBasis, is_huge, most_ranked};
 use crate::network::{Block, Layer};
 use crate::quantization::{LayerPlan, Outcome};
 use crate::session::{LayerOrder, OpenNetwork, Planned};
@@ -409,8 +409,8 @@ fn lost_ui(ui: &mut Ui, order: &LayerOrder<'_>, index: usize) {
         // Inputs made up anew, or on another processor, move it by some tenths.
         AccuracyLost::OutputDb(db) if order.basis == Some(OrderBasis::Estimate) => format!("≈ {db:.0} dB"),
         lost if order.basis == Some(OrderBasis::Estimate) => format!("≈ {}", lost_text(lost)),
-        // A network that knows nothing: the unit, which the title's help tells, has no room beside such a number.
-        AccuracyLost::Perplexity(added) if added.abs() >= 1e6 => one_digit(added),
+        // The unit, which the title's help tells, has no room beside such a number.
+        AccuracyLost::Perplexity(added) if is_huge(added) => one_digit(added),
         lost => lost_text(lost),
     };
     number_cell(ui, &shown);

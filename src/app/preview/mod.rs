@@ -13,7 +13,6 @@ use super::look_only::look_only_ui;
 use super::text::{self, note};
 use super::theme::tokens;
 use super::widgets::{data_buttons_ui, job_ui};
-use crate::data::TextUnit;
 use crate::inference::{Evaluation, Metrics, Score, fixed};
 use crate::session::{Evaluated, Kind, OpenNetwork, RunState, Session};
 use egui::{Color32, RichText, Ui};
@@ -112,10 +111,9 @@ fn numbers_ui(ui: &mut Ui, open: &OpenNetwork, evaluated: &Evaluated, current: b
     }
     let float = metric(&evaluation.float, evaluation.samples);
     let quantized = metric(&evaluation.quantized, evaluation.samples);
-    let unit = open.data().map_or(TextUnit::Token, |data| data.text_unit());
     let perplexity = format!(
         "Perplexity: between how many {} the network hesitates, on average. Less is better.",
-        unit.plural()
+        open.text_unit().plural()
     );
     let (what, explanation) = match score {
         Score::Perplexity => ("perplexity ".to_owned(), perplexity.as_str()),

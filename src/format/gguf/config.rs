@@ -27,7 +27,7 @@ const NUMBERS: [(&str, &str); 10] = [
     ("final_logit_softcapping", "final_logit_softcapping"),
 ];
 
-/// More layers than a file can have a list of.
+/// Layers that a list is made for at most, whatever the file says.
 const MAX_LAYERS: usize = 10_000;
 
 /// Gemma 2's, which llama.cpp keeps in its code: one of the 27B network, the size of a head for the others.

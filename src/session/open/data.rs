@@ -1,6 +1,7 @@
 //! The data of the open network, and what was measured on them.
 
 use super::OpenNetwork;
+use crate::data::TextUnit;
 use crate::inference::{AtChance, Calibration, DataOptions, Dataset, Engine, Outputs};
 use crate::jobs::JobError;
 use crate::quantization::{Recipe, ValueShapes};
@@ -61,6 +62,11 @@ impl OpenNetwork {
     /// The open data.
     pub fn data(&self) -> Option<&Arc<Dataset>> {
         self.data_with_key().map(|(_, data)| data)
+    }
+
+    /// What the open text is read in; without a text, tokens.
+    pub fn text_unit(&self) -> TextUnit {
+        self.data().map_or(TextUnit::Token, |data| data.text_unit())
     }
 
     /// Where the ranges of layer inputs come from now. Unless a person chooses: from the calibration data of a demo, else from
